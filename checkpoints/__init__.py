@@ -1,0 +1,9 @@
+"""The official TF-slim checkpoints: a manifest of where they lie, and a store that fetches, checks and finds them.
+
+`Store().path("inception_v3")` is what `tfadv.models.slim.load` takes. Nothing here imports TensorFlow.
+"""
+
+from tfadv.checkpoints.manifest import Entry, entries
+from tfadv.checkpoints.store import Status, Store, Verdict
+
+__all__ = ["Entry", "Status", "Store", "Verdict", "entries"]

@@ -1,0 +1,187 @@
+"""Finds the files a TF-slim checkpoint consists of, and unpacks official tarballs safely."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import re
+import shutil
+import tarfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import NamedTuple
+
+_PART = re.compile(r"(?P<prefix>.+)\.(?:index|meta|data-\d{5}-of-(?P<shards>\d{5}))")
+_V1_NAME = re.compile(r".+\.ckpt(-\d+)?")
+_TABLE_END = bytes.fromhex("57fb808b247547db")
+
+
+class Checkpoint(NamedTuple):
+    """A checkpoint on disk: what TensorFlow's reader is given, and the files it needs."""
+
+    path: Path
+    files: tuple[Path, ...]
+
+
+def is_tarball(path: Path) -> bool:
+    """Whether this is a gzip file, by its first bytes, or by its name if there is no such file."""
+    if not path.is_file():
+        return path.name.endswith((".tar.gz", ".tgz"))
+    with open(path, "rb") as file:
+        return file.read(2) == b"\x1f\x8b"
+
+
+def find(path: str | os.PathLike[str]) -> Checkpoint:
+    """The checkpoint this path means.
+
+    Args:
+        path: a V1 file; of a V2 checkpoint the prefix, the .index, a .data-00000-of-00001 or the .meta file; or a
+            folder that holds exactly one checkpoint.
+
+    Raises:
+        FileNotFoundError: nothing there, or a part of it is missing.
+        ValueError: a folder holds several.
+    """
+    path = Path(path).expanduser()
+    if path.is_dir():
+        return _only(path)
+    part = _PART.fullmatch(path.name)
+    path = path.with_name(part["prefix"]) if part else path
+    index, shards = path.with_name(path.name + ".index"), _shards(path)
+    if index.is_file():
+        return Checkpoint(path, (index, *_complete(path, shards)))
+    if path.is_file():
+        return Checkpoint(path, (path,))
+    if shards:
+        raise FileNotFoundError(
+            f"{shards[0]}: expected {index.name} beside it, found none; a V2 checkpoint needs both."
+        )
+    raise FileNotFoundError(
+        f"{path}: no checkpoint here; expected a V1 file, the prefix of a V2 one (X.index and X.data-00000-of-00001), "
+        "a folder that holds one, or an official .tar.gz."
+    )
+
+
+def found(folder: Path) -> list[Checkpoint]:
+    """All checkpoints lying directly in a folder, by name.
+
+    Raises:
+        FileNotFoundError: a V2 checkpoint lacks a part.
+    """
+    prefixes = set()
+    for path in folder.iterdir():
+        part = _PART.fullmatch(path.name)
+        if part and not path.name.endswith(".meta"):
+            prefixes.add(folder / part["prefix"])
+        elif not part and path.is_file() and (_V1_NAME.fullmatch(path.name) or _ends_like_a_table(path)):
+            prefixes.add(path)
+    return [find(prefix) for prefix in sorted(prefixes)]
+
+
+def unpack(tarball: Path, folder: Path) -> Checkpoint:
+    """Copy the files of a tarball into a folder, flat, and find the one checkpoint among them.
+
+    Names inside the tarball are checked and never used as paths, so nothing can leave the folder. What was copied
+    before an error stays: give it a folder of its own.
+
+    Args:
+        tarball: a .tar.gz of regular files.
+        folder: an empty folder.
+
+    Raises:
+        FileNotFoundError: no such tarball, or no checkpoint in it.
+        ValueError: not a readable .tar.gz, several checkpoints, or a member that is a link or a device or points
+            outside.
+        OSError: no room to unpack.
+    """
+    try:
+        with tarfile.open(tarball, "r:gz") as archive:
+            for member in _regular(archive, tarball):
+                _copy(archive, member, folder, tarball)
+    except (tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise ValueError(
+            f"{tarball}: not a readable .tar.gz, truncated or corrupt ({error}); fetch it again."
+        ) from error
+    try:
+        return _only(folder)
+    except (FileNotFoundError, ValueError) as error:
+        raise type(error)(str(error).replace(str(folder), str(tarball))) from None
+
+
+def _regular(archive: tarfile.TarFile, tarball: Path) -> Iterator[tarfile.TarInfo]:
+    """The regular files of an archive, once each; anything but files and folders inside is refused."""
+    seen = set()
+    for member in archive:
+        place = PurePosixPath(member.name.replace("\\", "/"))
+        if place.is_absolute() or PureWindowsPath(member.name).drive or ".." in place.parts:
+            raise ValueError(f"{tarball}: refused, because its member {member.name!r} points outside the folder.")
+        if member.isdir():
+            continue
+        if not member.isfile():
+            kind = "link" if member.islnk() or member.issym() else "device or another special file"
+            raise ValueError(
+                f"{tarball}: refused, because its member {member.name!r} is a {kind}; expected only files."
+            )
+        if place.name in seen:
+            raise ValueError(f"{tarball}: refused, because it holds {place.name!r} twice.")
+        seen.add(place.name)
+        yield member
+
+
+def _copy(archive: tarfile.TarFile, member: tarfile.TarInfo, folder: Path, tarball: Path) -> None:
+    """Write one regular member under its last name."""
+    free = shutil.disk_usage(folder).free
+    if member.size > free:
+        raise OSError(
+            f"{tarball}: no room to unpack {member.name} of {member.size} bytes, {free} are free in {folder}."
+        )
+    source = archive.extractfile(member)
+    if source is not None:
+        with source, open(folder / PurePosixPath(member.name.replace("\\", "/")).name, "xb") as target:
+            shutil.copyfileobj(source, target, 1 << 20)
+
+
+def _only(folder: Path) -> Checkpoint:
+    """The one checkpoint of a folder."""
+    checkpoints = found(folder)
+    if len(checkpoints) == 1:
+        return checkpoints[0]
+    if checkpoints:
+        names = ", ".join(checkpoint.path.name for checkpoint in checkpoints)
+        raise ValueError(f"{folder}: expected exactly one checkpoint, found {len(checkpoints)} ({names}); name one.")
+    names = ", ".join(sorted(path.name for path in folder.iterdir())[:5]) or "nothing"
+    raise FileNotFoundError(
+        f"{folder}: expected one checkpoint (X.ckpt, or X.index with X.data-00000-of-00001), found {names}."
+    )
+
+
+def _shards(prefix: Path) -> list[Path]:
+    """The .data files of a V2 prefix that are there."""
+    start = prefix.name + ".data-"
+    if not prefix.parent.is_dir():
+        return []
+    return sorted(
+        path for path in prefix.parent.iterdir() if path.name.startswith(start) and _PART.fullmatch(path.name)
+    )
+
+
+def _complete(prefix: Path, shards: list[Path]) -> list[Path]:
+    """The .data files of a V2 prefix, or an error that names the missing one."""
+    part = _PART.fullmatch(shards[0].name) if shards else None
+    count = int(part["shards"]) if part else 1
+    names = [f"{prefix.name}.data-{shard:05d}-of-{count:05d}" for shard in range(count)]
+    missing = [name for name in names if not prefix.with_name(name).is_file()]
+    if missing:
+        raise FileNotFoundError(
+            f"{prefix}.index: expected {missing[0]} beside it, found none; a V2 checkpoint needs both."
+        )
+    return [prefix.with_name(name) for name in names]
+
+
+def _ends_like_a_table(path: Path) -> bool:
+    """Whether the last eight bytes are those of the table format of V1 checkpoints."""
+    with open(path, "rb") as file:
+        file.seek(0, os.SEEK_END)
+        file.seek(max(file.tell() - len(_TABLE_END), 0))
+        return file.read() == _TABLE_END

@@ -1,0 +1,54 @@
+"""tfadv: adversarial images that transfer, for TensorFlow and Keras."""
+
+from pathlib import Path
+
+from setuptools import setup
+
+HERE = Path(__file__).parent
+
+#: The stack of the papers' era; tensorflow-addons ends here.
+PAPER = [
+    "tensorflow>=2.15,<2.16",
+    "keras>=2.15,<2.16",
+    "tensorflow-addons>=0.23,<0.24",
+]
+TEST = ["pytest>=7", "hypothesis>=6", "nbclient>=0.9", "nbformat>=5", "ipykernel>=6", "ruff>=0.5", "mypy>=1.8"]
+
+setup(
+    name="tfadv",
+    version="0.1.0",
+    description="Adversarial images that transfer: NAA, FIA and their baselines for TensorFlow and Keras",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8") if (HERE / "README.md").exists() else "",
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.10",
+    packages=[
+        "tfadv",
+        "tfadv.attacks",
+        "tfadv.models",
+        "tfadv.cli",
+        "tfadv.checkpoints",
+    ],
+    package_dir={"tfadv": "tfadv", "tfadv.cli": "cli", "tfadv.checkpoints": "checkpoints"},
+    package_data={"tfadv.models": ["digits/*.npz", "digits/*.json"], "tfadv.checkpoints": ["*.json"]},
+    install_requires=[
+        "tensorflow>=2.15",
+        "keras>=2.15",
+        "numpy>=1.23",
+        "scipy>=1.10",
+        "click>=8.1",
+        "pillow>=9.1",
+        "tqdm>=4.60",
+        "pooch>=1.7",
+        "rich>=13",
+        "scikit-learn>=1.2",
+        "matplotlib>=3.6",
+    ],
+    extras_require={"paper": PAPER, "gpu": ["tensorflow[and-cuda]>=2.15"], "test": TEST},
+    entry_points={"console_scripts": ["tfadv=tfadv.cli:main"]},
+    classifiers=[
+        "License :: OSI Approved :: Apache Software License",
+        "Programming Language :: Python :: 3",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+    ],
+)

@@ -1,0 +1,23 @@
+"""What several test files share: where the reference data lies, and a small network to attack."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+def shared_folder() -> Path:
+    """The folder of reference data: $TFADV_SHARED, or `shared` beside the repository."""
+    return Path(os.environ.get("TFADV_SHARED", REPOSITORY.parent / "shared"))
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Reference data that is not part of the project; tests that need it are skipped without it."""
+    folder = shared_folder()
+    if not folder.is_dir():
+        pytest.skip(f"reference data not found at {folder}; set TFADV_SHARED to its folder")
+    return folder

@@ -1,0 +1,65 @@
+"""Adversarial images that transfer, for TensorFlow and Keras.
+
+    import tfadv
+
+    network = tfadv.load("inception_v3")
+    attack = tfadv.recipes.naa(layer="Mixed_5b")
+    adversarial = attack.on(network)(images, tfadv.untargeted(labels), seed=0)
+
+Images are float32 RGB [N, H, W, 3] in 0..255; classes are ImageNet's 0..999. Names are imported when they are used, so
+that `import tfadv` does not wait for TensorFlow.
+"""
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+#: Public name -> the module it lives in.
+_HOME = {
+    "Ascent": "attacks.ascent",
+    "CleanImage": "attacks.starts",
+    "CrossEntropy": "objectives",
+    "DiverseInputs": "views",
+    "Everywhere": "regions",
+    "Fda": "objectives",
+    "Fia": "objectives",
+    "Goal": "shapes",
+    "InsideBall": "attacks.starts",
+    "L2": "budgets",
+    "Linf": "budgets",
+    "MaskedCopies": "views",
+    "Momentum": "rules",
+    "Naa": "objectives",
+    "Nesterov": "rules",
+    "Network": "peek",
+    "NoisyCopies": "views",
+    "NoisyStart": "attacks.starts",
+    "Nrdm": "objectives",
+    "Outputs": "shapes",
+    "Patchwise": "rules",
+    "PathCopies": "views",
+    "Plain": "views",
+    "ScaledCopies": "views",
+    "Sign": "rules",
+    "Smooth": "rules",
+    "load": "models.zoo",
+    "network": "peek",
+    "targeted": "shapes",
+    "untargeted": "shapes",
+}
+_MODULES = {"recipes": "attacks.recipes", "catalogue": "catalogue"}
+
+__all__ = ["__version__", *_HOME, *_MODULES]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(importlib.import_module(f"tfadv.{_HOME[name]}"), name)
+    if name in _MODULES:
+        return importlib.import_module(f"tfadv.{_MODULES[name]}")
+    raise AttributeError(f"module 'tfadv' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,86 @@
+"""The one door to every attack: what comes in is checked, what goes out keeps shape, range and type."""
+
+from collections.abc import Callable
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfadv import images as convention
+from tfadv import seeds as draws
+from tfadv.peek import Network, network
+from tfadv.shapes import Attack, Goal, Tensor
+
+
+class Bound:
+    """An attack on a network: bound(images, goal, seed=0) -> adversarial images, float32 [N, H, W, 3] in 0..255.
+
+    An image's result depends on the image, its label, the attack, the network and the seed. In float32 the batch's size
+    can change how a network's sums are rounded: for the same bytes use batches of one size.
+
+    Args:
+        attack: the attack.
+        model: a `Network`, or a Keras model that takes images of 0..255 and returns logits.
+        craft: network -> ((images [N, H, W, 3], labels int32 [N] of logits, sign int32 [], seeds int32 [N, 2]) -> images);
+            it is compiled once, with XLA on a GPU.
+
+    Raises ValueError for images of another size, range or type, for labels the network does not have, and for a goal
+    that the attack has no form for.
+    """
+
+    def __init__(
+        self,
+        attack: Attack,
+        model: Network | keras.Model,
+        craft: Callable[[Network], Callable[[Tensor, Goal, Tensor], Tensor]],
+        has_target: bool = True,
+    ) -> None:
+        self.attack, self.network, self.has_target = attack, network(model), has_target
+        inner, size, dtype = craft(self.network), self.network.size, self.network.dtype
+
+        def run(images: Tensor, labels: Tensor, sign: Tensor, seeds: Tensor) -> Tensor:
+            self.traces += 1
+            return tf.clip_by_value(inner(images, Goal(labels, sign), seeds), convention.BLACK, convention.WHITE)
+
+        self.traces = 0  #: how often the attack was traced: once, whatever the batches
+        signature = [
+            tf.TensorSpec([None, *size, 3], dtype),
+            tf.TensorSpec([None], tf.int32),
+            tf.TensorSpec([], tf.int32),
+            tf.TensorSpec([None, 2], tf.int32),
+        ]
+        self._run = tf.function(run, input_signature=signature, autograph=False, jit_compile=on_gpu() or None)
+
+    def __call__(self, images: np.ndarray, goal: Goal, *, seed: int = 0) -> np.ndarray:
+        images = convention.check(images)
+        height, width = self.network.size
+        if images.shape[1] != (height or images.shape[1]) or images.shape[2] != (width or images.shape[2]):
+            raise ValueError(
+                f"images: {self.network.name} takes {height} x {width} pixels, got {images.shape[1]} x {images.shape[2]}. "
+                "Resize them first."
+            )
+        indices = self._check(goal, len(images))
+        if not len(images):
+            return np.zeros(images.shape, np.float32)
+        own = draws.of_images(images, seed)
+        tensor = tf.cast(images, self.network.dtype)
+        out = self._run(tensor, tf.constant(indices.labels), tf.constant(indices.sign), tf.constant(own)).numpy()
+        return out if out.dtype == np.float64 else out.astype(np.float32)
+
+    def _check(self, goal: Goal, count: int) -> Goal:
+        name, labels = type(getattr(self.attack, "objective", self.attack)).__name__, np.asarray(goal.labels)
+        if labels.shape != (count,):
+            raise ValueError(f"goal: expected one class for each of the {count} images, got {list(labels.shape)}.")
+        if goal.sign < 0 and not self.has_target:
+            raise ValueError(
+                f"{name} has no targeted form: expected untargeted(labels), got targeted({labels[:5].tolist()})."
+            )
+        return self.network.indices(goal)
+
+    def __repr__(self) -> str:
+        return f"{self.attack!r}.on({self.network!r})"
+
+
+def on_gpu() -> bool:
+    """Whether TensorFlow sees a GPU; XLA is used only there, on CPU it is slower."""
+    return bool(tf.config.list_logical_devices("GPU"))

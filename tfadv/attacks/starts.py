@@ -1,0 +1,32 @@
+"""From where an ascent sets out."""
+
+import dataclasses
+
+from tfadv import seeds as draws
+from tfadv.shapes import Budget, Start, Tensor
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class CleanImage(Start):
+    """The image itself."""
+
+    def begin(self, images: Tensor, budget: Budget, seeds: Tensor) -> Tensor:
+        return images
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class InsideBall(Start):
+    """A random point within the budget (PGD; Madry et al., ICLR 2018)."""
+
+    def begin(self, images: Tensor, budget: Budget, seeds: Tensor) -> Tensor:
+        return images + budget.sample(images, seeds)
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class NoisyStart(Start):
+    """The image with Gaussian noise of `deviation` grey levels: a nudge where the objective is flat at the image (NRDM)."""
+
+    deviation: float = 0.1
+
+    def begin(self, images: Tensor, budget: Budget, seeds: Tensor) -> Tensor:
+        return images + self.deviation * draws.normal(seeds, tuple(images.shape[1:]), images.dtype)

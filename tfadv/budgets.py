@@ -1,0 +1,47 @@
+"""How far a perturbation may go, in grey levels."""
+
+import dataclasses
+
+import tensorflow as tf
+
+from tfadv import seeds as draws
+from tfadv.shapes import Budget, Tensor
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Linf(Budget):
+    """No value changes by more than `size` grey levels: max |delta| <= size."""
+
+    size: float
+
+    def __post_init__(self) -> None:
+        if not self.size > 0:
+            raise ValueError(f"Linf(size): expected grey levels above 0, got {self.size}.")
+
+    def project(self, delta: Tensor) -> Tensor:
+        return tf.clip_by_value(delta, -self.size, self.size)
+
+    def sample(self, images: Tensor, seeds: Tensor) -> Tensor:
+        return draws.uniform(seeds, tuple(images.shape[1:]), images.dtype, -self.size, self.size)
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class L2(Budget):
+    """The change of an image, as a vector of grey levels, is no longer than `size`: ||delta||_2 <= size."""
+
+    size: float
+
+    def __post_init__(self) -> None:
+        if not self.size > 0:
+            raise ValueError(f"L2(size): expected a length in grey levels above 0, got {self.size}.")
+
+    def project(self, delta: Tensor) -> Tensor:
+        return tf.clip_by_norm(delta, self.size, axes=[1, 2, 3])
+
+    def sample(self, images: Tensor, seeds: Tensor) -> Tensor:
+        # Uniform in the ball of d dimensions: a uniform direction at radius size * u^(1/d).
+        shape = tuple(images.shape[1:])
+        direction = draws.normal(draws.fold(seeds, 0), shape, images.dtype)
+        direction /= tf.norm(direction, axis=[1, 2, 3], keepdims=True)
+        radius = draws.uniform(draws.fold(seeds, 1), (1, 1, 1), images.dtype)
+        return self.size * radius ** (1 / (shape[0] * shape[1] * shape[2])) * direction

@@ -1,0 +1,263 @@
+"""Folders of images and labels in, folders of PNGs out: names, decoding, resizing, the CSV of labels, safe writing.
+
+Any PNG or JPEG becomes uint8 RGB: turned as its EXIF says, grey repeated, palettes and CMYK resolved, transparency laid
+on white, 16 bits rounded to 8. What cannot be read raises `Unreadable` with a reason that is the same on every run.
+"""
+
+import csv
+import dataclasses
+import errno
+import hashlib
+import io
+import os
+import stat
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from PIL import Image
+
+#: What is taken for an image; upper case counts too, and the content decides between PNG and JPEG.
+SUFFIXES = (".png", ".jpg", ".jpeg")
+#: The filters an image can be resized with; all but "nearest" widen with the reduction, so none of them aliases.
+FILTERS = {
+    name: Image.Resampling[name.upper()] for name in ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")
+}
+#: Larger images are refused unseen: a few bytes of PNG can ask for all of the memory.
+PIXEL_LIMIT, FILE_LIMIT = 64_000_000, 2**30
+
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_ORIENTATION = 0x0112
+
+
+class Unreadable(ValueError):
+    """A file that is no image, or one that should not be opened; the message is the reason alone."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Picture:
+    """What came of reading a file: its pixels uint8 [H, W, 3] or the reason why there are none, and its sha256."""
+
+    pixels: np.ndarray | None
+    sha256: str | None
+    reason: str | None = None
+
+
+def find_images(folder: str | os.PathLike) -> list[str]:
+    """Every PNG and JPEG below the folder, as sorted relative names with "/"; names that begin with "." are left out.
+
+    Links to folders are followed, unless they lead back up. Raises FileNotFoundError or NotADirectoryError where there
+    is no such folder, ValueError where it holds no image.
+    """
+    root = Path(folder)
+    if not root.exists():
+        raise FileNotFoundError(f"{root}: no such folder of images.")
+    if not root.is_dir():
+        raise NotADirectoryError(f"{root}: expected a folder of images, got a file.")
+    names, others = [], Counter[str]()
+    for name in _walk(root, "", (os.path.realpath(root),)):
+        suffix = PurePosixPath(name).suffix.lower()
+        if suffix in SUFFIXES:
+            names.append(name)
+        else:
+            others[suffix or "no suffix"] += 1
+    if not names:
+        held = ", ".join(f"{count} {suffix}" for suffix, count in others.most_common(3))
+        raise ValueError(
+            f"{root}: expected PNG or JPEG images, got {'other files: ' + held if held else 'an empty folder'}."
+        )
+    return sorted(names)
+
+
+def _walk(root: Path, below: str, above: tuple[str, ...]) -> Iterator[str]:
+    with os.scandir(root / below) as entries:
+        for entry in entries:
+            name = f"{below}/{entry.name}" if below else entry.name
+            if entry.name.startswith("."):
+                continue
+            if not entry.is_dir():
+                yield name
+            elif (real := os.path.realpath(entry.path)) not in above:
+                yield from _walk(root, name, (*above, real))
+
+
+def output_names(names: list[str]) -> dict[str, str]:
+    """Name -> name of its PNG: the suffix becomes .png; where two would meet, those that were not .png keep it in front.
+
+    `a.png` and `a.jpg` become `a.png` and `a.jpg.png`.
+    """
+    kept = {name: name for name in names if name.endswith(".png")}
+    wanted = {name: str(PurePosixPath(name).with_suffix(".png")) for name in names if name not in kept}
+    crowd = Counter(wanted.values())
+    taken = set(kept) | {str(parent) for name in names for parent in PurePosixPath(name).parents}
+    for name in sorted(wanted):
+        output = wanted[name] if crowd[wanted[name]] == 1 else f"{name}.png"
+        while output in taken:
+            output = f"{name}.png" if output == wanted[name] else f"{output}.png"
+        kept[name] = output
+        taken.add(output)
+    return kept
+
+
+def read_bytes(path: str | os.PathLike) -> bytes:
+    """The file's content; `Unreadable` if it is missing, closed to us, no regular file, or larger than `FILE_LIMIT`."""
+    try:
+        status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode):
+            raise Unreadable("not a regular file")
+        if status.st_size > FILE_LIMIT:
+            raise Unreadable(f"file larger than {FILE_LIMIT >> 20} MiB")
+        return Path(path).read_bytes()
+    except OSError as error:
+        if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
+            raise
+        raise Unreadable(
+            f"cannot be read: {os.strerror(error.errno) if error.errno else 'input/output error'}"
+        ) from error
+
+
+def decode(content: bytes, size: tuple[int, int] | None = None, filter: str = "bilinear") -> np.ndarray:
+    """uint8 RGB [H, W, 3] of a PNG or JPEG, brought to size (H, W) with the filter unless it has that size already.
+
+    Raises `Unreadable` with the reason, ValueError for a filter that is not in `FILTERS`.
+    """
+    if filter not in FILTERS:
+        raise ValueError(f"filter: expected one of {', '.join(FILTERS)}, got {filter!r}.")
+    if not content:
+        raise Unreadable("empty file")
+    try:
+        image = Image.open(io.BytesIO(content), formats=("PNG", "JPEG"))
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise Unreadable(f"more than {PIXEL_LIMIT // 10**6} million pixels") from error
+    except Exception as error:  # a broken header surfaces as many kinds of error
+        raise Unreadable("not a PNG or JPEG image") from error
+    if image.width * image.height > PIXEL_LIMIT:
+        raise Unreadable(f"more than {PIXEL_LIMIT // 10**6} million pixels")
+    try:
+        image.load()
+        image = _upright(_rgb(image), image)
+    except Exception as error:
+        raise Unreadable("broken image data") from error
+    if size is not None and image.size != (size[1], size[0]):
+        image = image.resize((size[1], size[0]), FILTERS[filter])
+    return np.array(image, np.uint8)
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I"):  # 16-bit grey: 65535 is white
+        grey = np.rint(np.clip(np.asarray(image, np.float64), 0, 65535) / 257)
+        return Image.fromarray(grey.astype(np.uint8)).convert("RGB")
+    if image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+    return image.convert("RGB")
+
+
+def _upright(image: Image.Image, original: Image.Image) -> Image.Image:
+    try:
+        turn = _UPRIGHT.get(original.getexif().get(_ORIENTATION, 1))
+    except Exception:  # a broken EXIF block says nothing about the pixels
+        turn = None
+    return image if turn is None else image.transpose(turn)
+
+
+def read_image(path: str | os.PathLike, size: tuple[int, int] | None = None, filter: str = "bilinear") -> np.ndarray:
+    """uint8 RGB [H, W, 3] of a file; see `decode`. Raises `Unreadable` with the reason."""
+    return decode(read_bytes(path), size, filter)
+
+
+def try_image(path: str | os.PathLike, size: tuple[int, int] | None = None, filter: str = "bilinear") -> Picture:
+    """As `read_image`, but what cannot be read comes back as a `Picture` without pixels and with the reason."""
+    sha256 = None
+    try:
+        content = read_bytes(path)
+        sha256 = hashlib.sha256(content).hexdigest()
+        return Picture(decode(content, size, filter), sha256)
+    except Unreadable as error:
+        return Picture(None, sha256, str(error))
+
+
+def file_hash(path: str | os.PathLike) -> str | None:
+    """sha256 of the file's content; None if it cannot be read."""
+    try:
+        return hashlib.sha256(read_bytes(path)).hexdigest()
+    except Unreadable:
+        return None
+
+
+def read_labels(path: str | os.PathLike) -> dict[str, int]:
+    """The classes of a CSV with the columns filename (relative, with "/") and label (a whole number), by file name.
+
+    Raises FileNotFoundError, or ValueError that names the line.
+    """
+    path, labels = Path(path), dict[str, int]()
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file of labels.")
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: expected a CSV in UTF-8, got other bytes at {error.start}.") from error
+    rows = csv.DictReader(io.StringIO(text, newline=""))
+    columns = {column.strip().lower(): column for column in rows.fieldnames or () if column}
+    if not {"filename", "label"} <= set(columns):
+        got = ", ".join(rows.fieldnames or ()) or "nothing"
+        raise ValueError(f"{path}: expected a first line with the columns filename,label, got {got}.")
+    for row in rows:
+        name, number = (row[columns[key]] for key in ("filename", "label"))
+        try:
+            label = int(number)
+        except (TypeError, ValueError):
+            raise ValueError(
+                f"{path}, line {rows.line_num}: expected a whole number as the label of {name}, got {number!r}."
+            ) from None
+        name = name.strip().replace("\\", "/").removeprefix("./")
+        if labels.setdefault(name, label) != label:
+            raise ValueError(f"{path}, line {rows.line_num}: {name} has two labels, {labels[name]} and {label}.")
+    if not labels:
+        raise ValueError(f"{path}: expected one line for each image, got no line below the header.")
+    return labels
+
+
+def match_labels(names: list[str], labels: Mapping[str, int]) -> dict[str, int]:
+    """The labels of those names that have one; composed and decomposed accents count as the same name."""
+    composed = {unicodedata.normalize("NFC", name): label for name, label in labels.items()}
+    found = {}
+    for name in names:
+        label = labels.get(name, composed.get(unicodedata.normalize("NFC", name)))
+        if label is not None:
+            found[name] = label
+    return found
+
+
+def write_safely(path: Path, content: bytes, temporary: Path) -> None:
+    """Write the file whole or not at all: to `temporary` on the same disk, down to the disk, then under its name."""
+    with open(temporary, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def write_png(path: Path, pixels: np.ndarray, temporary: Path) -> np.ndarray:
+    """Write uint8 [H, W, 3] as a PNG, whole or not at all; returns the pixels as read back from the disk.
+
+    Raises OSError if they are not the pixels that were written.
+    """
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG", compress_level=6)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_safely(path, buffer.getvalue(), temporary)
+    again = read_image(path)
+    if not np.array_equal(again, pixels):
+        raise OSError(f"{path}: the image read back differs from the one written. Check the disk.")
+    return again

@@ -1,0 +1,319 @@
+"""How often a folder of adversarial images fools other networks, and how far the images are from their clean twins.
+
+Over N pairs (clean twin, adversarial image), for each network, with the best class and with the best five:
+
+    changed         the best class of the clean twin is not the best (not among the best five) of the adversarial image
+    wrong           the label is not the best class (not among the best five) of the adversarial image
+    wrong of right  the same, over the images whose clean twin the network gets right by the same measure
+
+The published tables of the NAA paper count "changed"; many others count "wrong". A network of another input size sees
+both images resized by one method: bilinear with antialiasing, on floats (`tf.image.resize`). Images go through in batches
+of one size, the last one padded; what is kept of an image is ten class numbers a network and its distances.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import itertools
+import math
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from tfadv import data
+from tfadv.metrics import distances
+from tfadv.peek import Network
+
+#: How many of the best classes are looked at.
+TOP = 5
+#: The label of an image without one, or with one that no network can know.
+UNKNOWN = -1
+
+
+class Pair(NamedTuple):
+    """One image to judge: its name in reports, its two files, and the class it should have (None: not known)."""
+
+    name: str
+    clean: Path
+    adversarial: Path
+    label: int | None = None
+
+
+class Share(NamedTuple):
+    """`count` out of `of`; `share` is 0..1, or None of nothing."""
+
+    count: int
+    of: int
+
+    @property
+    def share(self) -> float | None:
+        return self.count / self.of if self.of else None
+
+
+def judge(clean: np.ndarray, adversarial: np.ndarray, labels: np.ndarray, classes: int) -> dict[str, Share]:
+    """The rates of one network, see the module's docstring.
+
+    Args:
+        clean, adversarial: the best classes of each image, best first, int [N, K] with K up to five.
+        labels: int [N]; those outside 0..classes-1 are not known to this network and count only for "changed".
+        classes: how many classes the network has.
+    """
+    known = (labels >= 0) & (labels < classes)
+    shares = {}
+    for suffix, count in (("", 1), (f"_top{TOP}", TOP)):
+        right = known & np.any(clean[:, :count] == labels[:, None], axis=1)
+        changed = ~np.any(adversarial[:, :count] == clean[:, :1], axis=1)
+        wrong = known & ~np.any(adversarial[:, :count] == labels[:, None], axis=1)
+        shares |= {
+            f"clean_right{suffix}": Share(int(right.sum()), int(known.sum())),
+            f"changed{suffix}": Share(int(changed.sum()), len(labels)),
+            f"wrong{suffix}": Share(int(wrong.sum()), int(known.sum())),
+            f"wrong_of_right{suffix}": Share(int((wrong & right).sum()), int(right.sum())),
+        }
+    return shares
+
+
+def numbering(labels: np.ndarray, clean: Sequence[np.ndarray], classes: Sequence[int]) -> int:
+    """0 or 1: what the labels of a file have to be lowered by to be classes 0..classes-1.
+
+    The numbering under which the networks' clean predictions agree with more labels, all networks together.
+
+    Args:
+        labels: int [N] as the file has them.
+        clean: for each network its best class of each clean image, int [N].
+        classes: for each network how many classes it has.
+
+    Raises ValueError if both agree equally well.
+    """
+    if len(labels) and labels.min() == 0:
+        return 0  # class 0 of the 1001-class numbering is background, no image's label
+    if not any(np.any(labels < count) for count in classes):
+        return 0  # no network knows any of them
+    hits = [sum(int(np.sum(labels - offset == best)) for best in clean) for offset in (0, 1)]
+    if hits[0] == hits[1]:
+        raise ValueError(
+            f"labels: cannot tell whether they count 0..{max(classes) - 1} or have background first: the clean predictions "
+            f"agree with {hits[0]} of {len(labels) * len(clean)} either way. Give the labels' offset, 0 or 1."
+        )
+    return int(hits[1] > hits[0])
+
+
+@dataclasses.dataclass(frozen=True)
+class Pairing:
+    """Which files belong together, and the names of those that are alone."""
+
+    pairs: list[Pair]
+    images_alone: list[str] = dataclasses.field(default_factory=list)
+    adversarial_alone: list[str] = dataclasses.field(default_factory=list)
+
+
+def pair_folders(images: Path, adversarial: Path) -> Pairing:
+    """Pair two folders by name: the same relative name, else the same but for the suffix where that leaves one choice.
+
+    Raises ValueError if nothing pairs; FileNotFoundError, NotADirectoryError or ValueError for a folder without images.
+    """
+    originals, results = data.find_images(images), data.find_images(adversarial)
+    written = {output: name for name, output in data.output_names(originals).items()}
+    stems = collections.defaultdict(list)
+    for name in originals:
+        stems[_stem(name)].append(name)
+    pairs, alone, exact = [], [], set(originals)
+    for result in results:
+        choices = stems[_stem(result)]
+        name = result if result in exact else written.get(result) or (choices[0] if len(choices) == 1 else None)
+        if name is None:
+            alone.append(result)
+        else:
+            pairs.append(Pair(name, Path(images) / name, Path(adversarial) / result))
+    if not pairs:
+        raise ValueError(
+            f"{adversarial}: expected adversarial images named as those in {images}, such as "
+            f"{_stem(originals[0])}.png, got {results[0]}."
+        )
+    found = {pair.name for pair in pairs}
+    return Pairing(pairs, [name for name in originals if name not in found], alone)
+
+
+def _stem(name: str) -> str:
+    return name[: name.rindex(".")]
+
+
+@dataclasses.dataclass(frozen=True)
+class Judged:
+    """What one network said: the best classes of each clean and each adversarial image, int [N, K], best first."""
+
+    name: str
+    size: tuple[int | None, int | None]
+    classes: int
+    clean: np.ndarray
+    adversarial: np.ndarray
+
+    def rates(self, labels: np.ndarray) -> dict[str, Share]:
+        """See `judge`."""
+        return judge(self.clean, self.adversarial, labels, self.classes)
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """What `evaluate` found: N images by name, their labels int [N] (`UNKNOWN` where there is none), what each network
+    said, the distances of each image, and the images that could not be read, with the reason."""
+
+    names: list[str]
+    labels: np.ndarray
+    targets: list[Judged]
+    distances: dict[str, np.ndarray]
+    unreadable: dict[str, str]
+
+    def rates(self) -> list[dict[str, Share]]:
+        """The rates of each network, in the order of `targets`."""
+        return [target.rates(self.labels) for target in self.targets]
+
+    def averages(self) -> dict[str, dict[str, float | None]]:
+        """mean, min and max of each distance, over the images where it is finite; None where it is so nowhere."""
+        return {name: _summary(values) for name, values in self.distances.items()}
+
+    def numbered(self, offset: int | str) -> Report:
+        """The report with the labels lowered by offset 0 or 1, or "auto": by what `numbering` finds."""
+        labelled = self.labels != UNKNOWN
+        if offset == "auto":
+            clean = [target.clean[labelled, 0] for target in self.targets]
+            offset = numbering(self.labels[labelled], clean, [target.classes for target in self.targets])
+        lowered = np.where(labelled, self.labels - int(offset), UNKNOWN)
+        return dataclasses.replace(self, labels=np.maximum(lowered, UNKNOWN))
+
+    def as_dict(self) -> dict[str, Any]:
+        """All of it as plain numbers, lists and dicts; what is infinite or not a number is None."""
+        return {
+            "images": len(self.names),
+            "labelled": int(np.sum(self.labels != UNKNOWN)),
+            "targets": [
+                {"name": target.name, "size": list(target.size), "classes": target.classes}
+                | {key: {"count": rate.count, "of": rate.of, "share": rate.share} for key, rate in rates.items()}
+                for target, rates in zip(self.targets, self.rates(), strict=True)
+            ],
+            "distances": self.averages(),
+            "unreadable": self.unreadable,
+            "per_image": [self._image(place) for place in range(len(self.names))],
+        }
+
+    def _image(self, place: int) -> dict[str, Any]:
+        label = int(self.labels[place])
+        said = {
+            target.name: {"clean": target.clean[place].tolist(), "adversarial": target.adversarial[place].tolist()}
+            for target in self.targets
+        }
+        measured = {name: _finite(values[place]) for name, values in self.distances.items()}
+        return {"name": self.names[place], "label": None if label == UNKNOWN else label, **measured, "top": said}
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None
+
+
+def _summary(values: np.ndarray) -> dict[str, float | None]:
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return {"mean": None, "min": None, "max": None}
+    return {"mean": float(values.mean()), "min": float(values.min()), "max": float(values.max())}
+
+
+def evaluate(
+    pairs: Sequence[Pair],
+    targets: Sequence[Network],
+    *,
+    batch_size: int = 16,
+    filter: str = "bilinear",
+    progress: Callable[[int], None] | None = None,
+) -> Report:
+    """Judge the pairs by the networks; see the module's docstring.
+
+    Args:
+        pairs: what belongs together; a clean image of another size is brought to the adversarial one's with `filter`.
+        targets: networks that take images of 0..255.
+        batch_size: how many images a network sees at once.
+        filter: one of `tfadv.data.FILTERS`.
+        progress: called with how many pairs are newly done.
+
+    Raises ValueError if no pair can be read, or a network without a fixed size gets images of several sizes.
+    """
+    if batch_size < 1:
+        raise ValueError(f"batch size: expected at least 1, got {batch_size}.")
+    size = min(batch_size, len(pairs))
+    done: list[Pair] = []
+    unreadable: dict[str, str] = {}
+    measured: list[dict[str, np.ndarray]] = []
+    tops: list[list[np.ndarray]] = [[] for _ in targets]
+    for batch in _batches(pairs, size, filter):
+        read = [(pair, images) for pair, images in batch if not isinstance(images, str)]
+        unreadable |= {pair.name: reason for pair, reason in batch if isinstance(reason, str)}
+        if read:
+            done += [pair for pair, _ in read]
+            clean, adversarial = zip(*(images for _, images in read), strict=True)
+            measured += [distances(a[None], b[None]) for a, b in zip(clean, adversarial, strict=True)]
+            for kept, target in zip(tops, targets, strict=True):
+                kept.append(np.stack([_top(target, clean, size), _top(target, adversarial, size)]))
+        if progress is not None:
+            progress(len(batch))
+    if not done:
+        raise ValueError(f"none of {len(pairs)} pairs of images can be read, {next(iter(unreadable.items()), '')}.")
+    judged = [
+        Judged(target.name, target.size, target.classes, *np.concatenate(kept, axis=1))
+        for kept, target in zip(tops, targets, strict=True)
+    ]
+    labels = np.array([UNKNOWN if pair.label is None else pair.label for pair in done])
+    columns = {name: np.concatenate([row[name] for row in measured]) for name in measured[0]}
+    return Report([pair.name for pair in done], labels, judged, columns, unreadable)
+
+
+#: A pair with its clean and its adversarial pixels, uint8 [H, W, 3] each, or the reason why it has none.
+_Read = tuple[Pair, tuple[np.ndarray, np.ndarray] | str]
+
+
+def _batches(pairs: Sequence[Pair], size: int, filter: str) -> Iterator[list[_Read]]:
+    """The pairs in order, `size` at a time; while one batch is looked at, the next is read."""
+    todo, waiting = iter(pairs), collections.deque[list[Future]]()
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        while True:
+            while len(waiting) < 2 and (ahead := list(itertools.islice(todo, size))):
+                waiting.append([pool.submit(_read, pair, filter) for pair in ahead])
+            if not waiting:
+                return
+            yield [future.result() for future in waiting.popleft()]
+
+
+def _read(pair: Pair, filter: str) -> _Read:
+    adversarial = data.try_image(pair.adversarial)
+    if adversarial.pixels is None:
+        return pair, f"{pair.adversarial}: {adversarial.reason}"
+    clean = data.try_image(pair.clean, adversarial.pixels.shape[:2], filter)
+    if clean.pixels is None:
+        return pair, f"{pair.clean}: {clean.reason}"
+    return pair, (clean.pixels, adversarial.pixels)
+
+
+def _top(target: Network, images: Sequence[np.ndarray], size: int) -> np.ndarray:
+    """The best classes int [N, K], from a batch padded to `size` with its last image."""
+    seen = _resized(images, target)
+    padded = np.concatenate([seen, np.repeat(seen[-1:], size - len(seen), axis=0)])
+    return target.top(padded, min(TOP, target.logits_count))[: len(seen)]
+
+
+def _resized(images: Sequence[np.ndarray], target: Network) -> np.ndarray:
+    """float32 [N, H, W, 3] of the network's size."""
+    if None not in target.size:
+        fitting = (
+            image if image.shape[:2] == target.size else tf.image.resize(image, target.size, "bilinear", antialias=True)
+            for image in images
+        )
+        return np.stack([np.asarray(image, np.float32) for image in fitting])
+    sizes = {image.shape for image in images}
+    if len(sizes) > 1:
+        raise ValueError(
+            f"{target.name}: has no fixed input size; expected images of one size, got {sorted(sizes)[:3]}."
+        )
+    return np.stack(images).astype(np.float32)

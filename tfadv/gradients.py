@@ -1,0 +1,71 @@
+"""The only tapes: gradients with respect to images and to features, averaged over the copies of a view.
+
+Everything here is meant to run inside one `tf.function`, where TensorFlow computes only what a gradient needs: for the
+gradient with respect to a feature the trunk runs forwards only, without keeping its activations.
+"""
+
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from tfadv.shapes import Look, Outputs, Tensor, View
+
+#: (outputs) -> [N], the numbers to raise.
+Value = Callable[[Outputs], Tensor]
+
+
+def of_images(value: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+    """d sum(value(images)) / d images, [N, H, W, 3]."""
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(images)
+        total = tf.reduce_sum(value(images))
+    return tape.gradient(total, images)
+
+
+def of_features(value: Value, look: Look, images: Tensor, layers: tuple[str, ...]) -> tuple[Tensor, ...]:
+    """d sum(value(look(images))) / d feature for each of the layers, each of its feature's shape [N, ...].
+
+    Raises ValueError for a layer whose feature the value does not depend on.
+    """
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(images)
+        outputs = look(images, layers)
+        total = tf.reduce_sum(value(outputs))
+    gradients = tape.gradient(total, [outputs.features[layer] for layer in layers])
+    for layer, gradient in zip(layers, gradients, strict=True):
+        if gradient is None:
+            raise ValueError(f"{layer}: the score does not depend on this layer; choose one between images and logits.")
+    return tuple(gradients)
+
+
+def mean_of_images(value: Callable[[Tensor], Tensor], images: Tensor, view: View, seeds: Tensor) -> Tensor:
+    """The gradient of value(copy) with respect to the images, averaged over the view's copies, [N, H, W, 3]."""
+
+    def one(copy: Tensor) -> tuple[Tensor, ...]:
+        return (of_images(lambda shown: value(view.apply(shown, copy, seeds)), images),)
+
+    return _mean(one, view.copies)[0]
+
+
+def mean_of_features(
+    value: Value, look: Look, images: Tensor, layers: tuple[str, ...], view: View, seeds: Tensor
+) -> tuple[Tensor, ...]:
+    """The gradients of value(copy) with respect to the features of the copies, averaged over the view's copies."""
+
+    def one(copy: Tensor) -> tuple[Tensor, ...]:
+        return of_features(value, look, view.apply(images, copy, seeds), layers)
+
+    return _mean(one, view.copies)
+
+
+def _mean(one: Callable[[Tensor], tuple[Tensor, ...]], copies: int) -> tuple[Tensor, ...]:
+    """The mean of one(0) .. one(copies - 1), one after the other: the memory is that of a single copy."""
+    total = one(tf.constant(0))
+    if copies == 1:
+        return total
+
+    def add(copy: Tensor, so_far: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
+        return copy + 1, tuple(a + b for a, b in zip(so_far, one(copy), strict=True))
+
+    _, total = tf.while_loop(lambda copy, _: copy < copies, add, (tf.constant(1), total), parallel_iterations=1)
+    return tuple(part / copies for part in total)

@@ -1,0 +1,43 @@
+"""The one image convention: float32 RGB [N, H, W, 3] in 0..255, what a PNG holds; sizes are grey levels."""
+
+import numpy as np
+
+#: The darkest and the middle value of a pixel. BLACK is the papers' baseline image; GREY is zero to networks fed -1..1.
+BLACK, GREY, WHITE = 0.0, 127.5, 255.0
+
+
+def check(images: np.ndarray) -> np.ndarray:
+    """The images as given, or a ValueError that says how they differ from float [N, H, W, 3] in 0..255.
+
+    Whole-number images (uint8) are taken as they are.
+    """
+    images = np.asarray(images)
+    if images.ndim != 4 or images.shape[-1] != 3 or images.dtype.kind not in "fui":
+        raise ValueError(f"images: expected float32 [N, H, W, 3] in [0, 255], got {images.dtype} {list(images.shape)}.")
+    if images.size:
+        low, high = float(images.min()), float(images.max())
+        if not (low >= BLACK and high <= WHITE):  # also false for NaN
+            raise ValueError(
+                f"images: expected float32 [N, H, W, 3] in [0, 255], got {images.dtype} {list(images.shape)} "
+                f"in [{low:g}, {high:g}]. Undo the preprocessing."
+            )
+        if images.dtype.kind == "f" and high <= 1 and images.shape[1] * images.shape[2] > 1 and np.any(images % 1):
+            raise ValueError(
+                f"images: expected float32 [N, H, W, 3] in [0, 255], got {images.dtype} {list(images.shape)} "
+                f"in [{low:g}, {high:g}]. Multiply by 255."
+            )
+    return images
+
+
+def rounded(adversarial: np.ndarray, clean: np.ndarray, epsilon: float | None = None) -> np.ndarray:
+    """uint8 [..., H, W, 3] nearest to the adversarial images with |result - clean| <= epsilon in every value.
+
+    clean is uint8 of the same shape; without epsilon the images are only rounded and cut to 0..255.
+    """
+    if clean.dtype != np.uint8 or clean.shape != adversarial.shape:
+        raise ValueError(f"clean: expected uint8 {list(adversarial.shape)}, got {clean.dtype} {list(clean.shape)}.")
+    low, high = np.zeros(clean.shape), np.full(clean.shape, WHITE)
+    if epsilon is not None:
+        reach = np.floor(epsilon)  # a whole number of grey levels is all a byte can differ by
+        low, high = np.maximum(clean - reach, low), np.minimum(clean + reach, high)
+    return np.clip(np.rint(adversarial), low, high).astype(np.uint8)

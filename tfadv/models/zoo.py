@@ -1,0 +1,264 @@
+"""Networks by name: the official checkpoints, the embedded digits, keras.applications, saved files and your own code.
+
+| you write | you get |
+|---|---|
+| `inception_v3`, `ens3_adv_inception_v3`, ... | an official TF-slim checkpoint, once it is in the store |
+| `digits/inception_v3`, ... | one of the embedded miniatures |
+| `keras:MobileNetV2`, ... | a network of keras.applications with its own weights and preprocessing |
+| `model.keras`, `model.h5` | a saved Keras model, with its input range and its labels' offset |
+| `module:callable`, `file.py:callable` | what the callable returns: a Keras model or a `tfadv.Network` |
+| `module:callable:word` | the same, called with "word": `nets:load:googlenet` is load("googlenet") of nets.py |
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import importlib
+import importlib.util
+import operator
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import keras
+
+from tfadv import checkpoints
+from tfadv.checkpoints import Store
+from tfadv.models import ARCHITECTURES, digits, slim
+from tfadv.peek import Network, network
+
+#: ImageNet's classes; what an official network has more is background, which comes first.
+IMAGENET = 1000
+SAVED = (".keras", ".h5", ".hdf5")
+
+
+class Listed(NamedTuple):
+    """One line of `tfadv models`: classes as the user counts them, size in pixels, accuracy 0..1 where published."""
+
+    name: str
+    kind: str
+    size: int
+    classes: int
+    layer: str
+    accuracy: float | None
+    present: bool
+    weights: str
+
+
+def kind(spec: str) -> str:
+    """What a name stands for: "official", "digits", "keras", "file" or "code"."""
+    if spec.startswith("keras:"):
+        return "keras"
+    if spec.startswith("digits/"):
+        return "digits"
+    if spec.lower().endswith(SAVED):
+        return "file"
+    return "code" if ":" in spec else "official"
+
+
+def names() -> list[str]:
+    """Every name that needs no file and no code: the official networks, then the digits."""
+    return [*checkpoints.entries(), *(f"digits/{name}" for name in digits.NAMES)]
+
+
+def load(
+    spec: str,
+    *,
+    input_range: tuple[float, float] | None = None,
+    labels_offset: int | None = None,
+    weights: bool = True,
+    store: Store | None = None,
+) -> Network:
+    """The network that a name stands for; the module's docstring lists the kinds of name.
+
+    Args:
+        spec: the name.
+        input_range: what black and white are to a saved or callable-made Keras model; (0, 255) where not given.
+        labels_offset: the logit of class 0 of such a model: 1 where background comes first, else 0.
+        weights: False builds an official network with random weights, to look at its layers.
+        store: where the official checkpoints lie; the user's store by default.
+
+    Raises ValueError for an unknown name (with the nearest ones), for settings that the network knows by itself, and
+    for a model that cannot be attacked; FileNotFoundError or OSError for weights that are not there.
+    """
+    what = kind(spec)
+    if what in ("file", "code"):
+        made = _saved(spec) if what == "file" else _called(spec)
+        return _wrapped(made, spec, input_range, labels_offset)
+    if input_range is not None or labels_offset is not None:
+        raise ValueError(
+            f"{spec}: expected no input range and no labels' offset, because this network knows both. "
+            "They are for saved models and `module:callable`."
+        )
+    if what == "keras":
+        return _application(spec, "imagenet" if weights else None)
+    if spec not in names():
+        near = difflib.get_close_matches(spec, names(), 3, 0.4) or names()[:3]
+        raise ValueError(
+            f"{spec!r}: no such network. Nearest: {', '.join(near)}. `tfadv models` lists all; keras:NAME, a .keras or "
+            ".h5 file and module:callable are taken as well."
+        )
+    return _digits(spec, weights) if what == "digits" else _official(spec, weights, store)
+
+
+def entries(store: Store | None = None) -> list[Listed]:
+    """What `names()` has, with where its weights are or the command that fetches them."""
+    store = store or Store()
+    rows = []
+    for name, facts in checkpoints.entries().items():
+        made = ARCHITECTURES[facts.architecture]
+        status = store.status(name)
+        where = str(status.path) if status.present else f"tfadv checkpoints fetch {name}"
+        rows.append(Listed(name, "official", made.size, IMAGENET, made.layer, facts.accuracy, status.present, where))
+    for name in digits.NAMES:
+        present = (digits.WEIGHTS / f"{name}.npz").is_file()
+        accuracy, where = (digits.accuracy(name), "in the package") if present else (None, "tfadv train-digits")
+        layer = digits.LAYERS[name]
+        rows.append(Listed(f"digits/{name}", "digits", digits.SIZE, digits.CLASSES, layer, accuracy, present, where))
+    return rows
+
+
+def _official(name: str, weights: bool, store: Store | None) -> Network:
+    facts = checkpoints.entries()[name]
+    architecture = ARCHITECTURES[facts.architecture]
+    path = (store or Store()).path(name) if weights else None
+    model = architecture.build(classes=facts.classes, size=architecture.size)
+    if path is not None:
+        slim.load(model, path)
+    return Network(model, name=name, offset=facts.offset, layer=architecture.layer, accuracy=facts.accuracy)
+
+
+def _digits(spec: str, weights: bool) -> Network:
+    name = spec.removeprefix("digits/")
+    if not weights:
+        return Network(digits.build(name), name=spec, layer=digits.LAYERS[name])
+    return Network(digits.load(name), name=spec, layer=digits.LAYERS[name], accuracy=digits.accuracy(name))
+
+
+def _application(spec: str, weights: str | None) -> Network:
+    """keras.applications: the model, with the `preprocess_input` of the module that defines it."""
+    name = spec.removeprefix("keras:")
+    known = [key for key, value in vars(keras.applications).items() if key[0].isupper() and callable(value)]
+    if name not in known:
+        near = difflib.get_close_matches(name, known, 3, 0.4) or sorted(known)[:3]
+        raise ValueError(f"{spec}: keras.applications has no such network. Nearest: {', '.join(near)}.")
+    build = getattr(keras.applications, name)
+    try:
+        model = build(weights=weights, classifier_activation=None)
+    except Exception as error:  # Keras raises a bare Exception when a download fails
+        if weights is None or "fetch failure" not in str(error):
+            raise
+        raise OSError(
+            f"{spec}: its weights could not be fetched ({error}). On a machine with internet run "
+            f'`python -c "import keras; keras.applications.{name}()"` and copy ~/.keras/models from there.'
+        ) from error
+    preprocess = sys.modules[build.__module__].preprocess_input
+    return Network(model, name=spec, preprocess=preprocess)
+
+
+def _saved(path: str) -> keras.Model:
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{path}: no such file; expected a model saved by Keras (.keras or .h5).")
+    try:
+        return keras.models.load_model(path, compile=False)
+    except Exception as error:  # of every kind: zip, HDF5, missing classes, another Keras
+        reason = str(error).strip().split("\n")[0]
+        raise ValueError(
+            f"{path}: Keras {keras.__version__} cannot read this model ({type(error).__name__}: {reason[:200]}). "
+            "A model of another Keras, or with layers of your own, is given as module:callable."
+        ) from error
+
+
+def _called(spec: str) -> Any:
+    """What the callable of a `module:callable` or `module:callable:word` returns."""
+    module, _, rest = spec.partition(":") if ".py:" not in spec else _split_file(spec)
+    path, *words = rest.split(":")
+    with _importable(Path.cwd()):
+        found = _module(module, spec)
+        try:
+            target = operator.attrgetter(path)(found)
+        except AttributeError as error:
+            near = difflib.get_close_matches(path, vars(found), 3, 0.4)
+            hint = f" Nearest: {', '.join(near)}." if near else ""
+            raise ValueError(f"{spec}: {module} has no {path!r}.{hint}") from error
+        if isinstance(target, (keras.Model, Network)):
+            return target
+        if not callable(target):
+            raise ValueError(f"{spec}: expected a callable that returns a model, got {type(target).__name__}.")
+        return target(*words)
+
+
+def _split_file(spec: str) -> tuple[str, str, str]:
+    before, after = spec.split(".py:", 1)
+    return before + ".py", ":", after
+
+
+def _module(name: str, spec: str) -> Any:
+    if not name.endswith(".py"):
+        try:
+            return importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            if error.name is None or not (name == error.name or name.startswith(error.name + ".")):
+                raise
+            raise ValueError(
+                f"{spec}: no module {name!r} here or among the installed ones. "
+                "Expected module:callable, path/to/file.py:callable or a name that `tfadv models` lists."
+            ) from error
+    file = Path(name).resolve()
+    if not file.is_file():
+        raise FileNotFoundError(f"{spec}: no file {name}.")
+    described = importlib.util.spec_from_file_location(f"tfadv_user_{file.stem}", file)
+    module = importlib.util.module_from_spec(described)
+    with _importable(file.parent):
+        sys.modules[module.__name__] = module  # where pickles and dataclasses of the file look for it
+        described.loader.exec_module(module)
+    return module
+
+
+@contextlib.contextmanager
+def _importable(folder: Path) -> Iterator[None]:
+    """Modules of this folder can be imported inside, as `python -m` would."""
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ValueError):
+            sys.path.remove(str(folder))
+
+
+def _wrapped(made: Any, spec: str, input_range: tuple[float, float] | None, labels_offset: int | None) -> Network:
+    if isinstance(made, Network):
+        if input_range is not None or labels_offset is not None:
+            raise ValueError(
+                f"{spec}: returned a tfadv.Network, which has its own input range and offset; give neither."
+            )
+        return made
+    if not isinstance(made, keras.Model):
+        raise ValueError(f"{spec}: expected a Keras model or a tfadv.Network, got {type(made).__name__}.")
+    found = network(
+        _without_softmax(made), name=spec, input_range=input_range or (0.0, 255.0), offset=labels_offset or 0
+    )
+    if found.logits_count == IMAGENET + 1 and labels_offset is None:
+        raise ValueError(
+            f"{spec}: has {IMAGENET + 1} logits: give the labels' offset, 1 where background comes first, else 0."
+        )
+    return found
+
+
+def _without_softmax(model: keras.Model) -> keras.Model:
+    """The model up to its logits: a closing softmax is left out, in a new model with the same weights."""
+    last = model.layers[-1]
+    if isinstance(last, keras.layers.Softmax) or isinstance(last, keras.layers.Activation) and _is_softmax(last):
+        return keras.Model(model.inputs, last.input, name=model.name)
+    if not _is_softmax(last):
+        return model
+    linear = type(last).from_config({**last.get_config(), "activation": "linear"})
+    logits = linear(last.input)
+    linear.set_weights(last.get_weights())
+    return keras.Model(model.inputs, logits, name=model.name)
+
+
+def _is_softmax(layer: keras.layers.Layer) -> bool:
+    return getattr(layer, "activation", None) is keras.activations.softmax

@@ -1,0 +1,173 @@
+"""A Keras model as look(images, layers) -> logits and named features, with the labels its users count by."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import hashlib
+from collections.abc import Callable
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfadv.shapes import Goal, Outputs, Tensor
+
+
+class Network:
+    """A network that takes RGB images of 0..255 and shows logits and the features inside.
+
+    network(images, layers=(), logits=True) -> Outputs, in a `tf.function` or eagerly; only what is asked for is
+    computed: without logits the network is cut above the deepest layer.
+
+    Args:
+        model: a Keras model with one image input and logits as its first output. Layers can be tapped in functional
+            and Sequential models.
+        name: how it is called in records and errors; the model's own name by default.
+        offset: the logit of class 0; 1 where a background class comes first, as in the 1001-class networks.
+        preprocess: images 0..255 -> what the model takes, where the model's first layer does not do it itself.
+        layer: the layer that attacks tap when none is named.
+        accuracy: the share of clean images it is known to get right, 0..1.
+
+    Raises ValueError if the model has no image input or ends in a softmax.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        *,
+        name: str | None = None,
+        offset: int = 0,
+        preprocess: Callable[[Tensor], Tensor] | None = None,
+        layer: str | None = None,
+        accuracy: float | None = None,
+    ) -> None:
+        self.model, self.name = model, name or model.name
+        self.offset, self.preprocess, self.layer, self.accuracy = offset, preprocess, layer, accuracy
+        shape = tuple(getattr(model, "input_shape", None) or ())
+        if len(shape) != 4 or shape[-1] != 3:
+            raise ValueError(f"{self.name}: expected a model with one input of RGB images [N, H, W, 3], got {shape}.")
+        last = model.layers[-1]
+        if isinstance(last, keras.layers.Softmax) or getattr(last, "activation", None) is keras.activations.softmax:
+            raise ValueError(
+                f"{self.name}: expected logits, got probabilities from {last.name}. Build the model without its softmax "
+                "(in keras.applications: classifier_activation=None)."
+            )
+        self.size: tuple[int | None, int | None] = (shape[1], shape[2])
+        self.logits_count: int = int(_first(model.output_shape)[-1])
+        self.classes = self.logits_count - offset
+        self.dtype = tf.as_dtype(_first(model.inputs).dtype)
+        self._cuts: dict[tuple[tuple[str, ...], bool], keras.Model] = {}
+
+    @functools.cached_property
+    def layers(self) -> dict[str, tuple]:
+        """Every layer that can be tapped, in order, with the shape of its output."""
+        found = {}
+        for layer in self.model.layers:
+            if isinstance(layer, keras.layers.InputLayer):
+                continue
+            output = getattr(layer, "output", None)
+            if output is not None and not isinstance(output, (list, tuple)):
+                found[layer.name] = tuple(output.shape)
+        return found
+
+    def check_layers(self, layers: tuple[str, ...], who: str = "") -> None:
+        """Raise a ValueError that names the nearest layers if one of these does not exist."""
+        for layer in layers:
+            if layer not in self.layers:
+                near = difflib.get_close_matches(layer, self.layers, 3, 0.4) or list(self.layers)[-3:]
+                raise ValueError(
+                    f"{who + ': ' if who else ''}{self.name} has no layer {layer!r}. Nearest: {', '.join(near)}. "
+                    f"`tfadv layers {self.name}` lists all."
+                )
+
+    def __call__(self, images: Tensor, layers: tuple[str, ...] = (), logits: bool = True) -> Outputs:
+        """What the network shows of images [N, H, W, 3] in 0..255."""
+        images = tf.cast(images, self.dtype)
+        if self.preprocess is not None:
+            images = self.preprocess(images)
+        outputs = self._cut(tuple(layers), logits)(images, training=False)
+        shown = list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
+        answer = shown.pop(0) if logits else None
+        return Outputs(answer, dict(zip(layers, shown, strict=True)))
+
+    def _cut(self, layers: tuple[str, ...], logits: bool) -> keras.Model:
+        """The model from its images to these layers (and its logits)."""
+        if (layers, logits) not in self._cuts:
+            self.check_layers(layers)
+            wanted = [_first(self.model.outputs)] if logits else []
+            wanted += [self.model.get_layer(layer).output for layer in layers]
+            self._cuts[layers, logits] = keras.Model(self.model.inputs, wanted)
+        return self._cuts[layers, logits]
+
+    def indices(self, goal: Goal) -> Goal:
+        """The goal with classes as the user counts them turned into indices of the logits.
+
+        Raises ValueError if a class lies outside 0..classes-1.
+        """
+        labels = np.asarray(goal.labels)
+        wrong = sorted(set(labels[(labels < 0) | (labels >= self.classes)].tolist()))
+        if wrong:
+            raise ValueError(
+                f"labels: {self.name} has the classes 0..{self.classes - 1}, got {', '.join(map(str, wrong[:5]))}. "
+                "Labels counted with background first (1..1000) are one too high: subtract 1."
+            )
+        return Goal((labels + self.offset).astype(np.int32), np.int32(goal.sign))
+
+    def top(self, images: Tensor, count: int = 1) -> np.ndarray:
+        """The most likely classes, best first, int [N, count]; background is -1."""
+        return self._top(tf.convert_to_tensor(images, self.dtype), count).numpy() - self.offset
+
+    @functools.cached_property
+    def _top(self) -> Callable:
+        @tf.function(reduce_retracing=True)
+        def top(images: Tensor, count: int) -> Tensor:
+            return tf.math.top_k(self(images).logits, count).indices
+
+        return top
+
+    def predict(self, images: Tensor) -> np.ndarray:
+        """The most likely class, int [N]; background is -1."""
+        return self.top(images)[:, 0]
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """sha256 of the weights, in the model's order."""
+        digest = hashlib.sha256()
+        for weight in self.model.get_weights():
+            digest.update(np.ascontiguousarray(weight).tobytes())
+        return digest.hexdigest()
+
+    def __repr__(self) -> str:
+        return f"Network({self.name!r}, size={self.size}, classes={self.classes})"
+
+
+def _first(value):
+    return value[0] if isinstance(value, list) else value
+
+
+def network(
+    model: keras.Model | Network,
+    *,
+    input_range: tuple[float, float] = (0.0, 255.0),
+    scale: float | None = None,
+    **settings,
+) -> Network:
+    """A user's Keras model as a `Network`: images of 0..255 are brought to the range it was trained on.
+
+    Args:
+        model: a Keras model with logits as output; a `Network` comes back as it is.
+        input_range: what black and white are to the model, e.g. (-1, 1) or (0, 1).
+        scale: short for input_range=(0, 255 * scale), e.g. scale=1/255.
+        settings: name, offset, layer, accuracy, or preprocess for anything else than a range; see `Network`.
+    """
+    if isinstance(model, Network):
+        return model
+    low, high = input_range if scale is None else (0.0, 255.0 * scale)
+    if not high > low:
+        raise ValueError(f"input_range: expected (black, white) with black below white, got ({low}, {high}).")
+    if (low, high) != (0.0, 255.0):
+        if settings.get("preprocess") is not None:
+            raise ValueError("Give input_range (or scale) or preprocess, not both.")
+        settings["preprocess"] = lambda images: images * ((high - low) / 255.0) + low
+    return Network(model, **settings)

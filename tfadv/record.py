@@ -1,0 +1,179 @@
+"""The record of an output folder: attack.json, and while a run lasts the journal attack.jsonl, from which it resumes.
+
+attack.json holds the experiment - attack, seed, network, inputs, labels, versions - and one entry per image. The journal's
+first line is the experiment, each further line one entry, written after the image's files are on the disk. At the end it
+is folded into attack.json. Nothing in either depends on when, how fast or in how many runs the folder was made.
+"""
+
+import contextlib
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from tfadv.data import write_safely
+
+try:
+    import fcntl
+except ImportError:  # Windows has no such locks; there two runs at once are not noticed
+    fcntl = None  # type: ignore[assignment]
+
+RECORD, JOURNAL, TEMPORARY = "attack.json", "attack.jsonl", "attack.part"
+
+Entry = dict[str, Any]
+
+
+def read(folder: str | os.PathLike) -> tuple[Entry | None, dict[str, Entry]]:
+    """The experiment of an output folder and its entries by file, the journal's included; (None, {}) without a record.
+
+    Raises ValueError for a record that is none of ours.
+    """
+    experiment, entries = None, dict[str, Entry]()
+    with contextlib.suppress(FileNotFoundError):
+        whole = _parse(Path(folder, RECORD).read_bytes(), Path(folder, RECORD))
+        entries = {entry["file"]: entry for entry in whole.pop("images")}
+        experiment = whole
+    with contextlib.suppress(FileNotFoundError):
+        first, *lines = _whole_lines(Path(folder, JOURNAL).read_bytes()) or [b"null"]
+        journal = Path(folder, JOURNAL)
+        experiment = _parse(first, journal) if first != b"null" else experiment
+        entries |= {entry["file"]: entry for entry in (_parse(line, journal) for line in lines)}
+    return experiment, entries
+
+
+def claim(folder: str | os.PathLike, experiment: Entry) -> dict[str, Entry]:
+    """The entries of this experiment that the folder holds already; an empty or missing folder holds none.
+
+    Raises ValueError, naming what differs, if the folder holds another experiment or files of unknown origin.
+    """
+    folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(f"{folder}: expected a folder for the adversarial images, got a file.")
+    there, entries = read(folder)
+    own = {JOURNAL, TEMPORARY}
+    others = (
+        [name for name in sorted(os.listdir(folder)) if name[0] != "." and name not in own] if folder.exists() else []
+    )
+    if not others:  # a run that ended before its first image binds nobody
+        return {}
+    if there is None:
+        raise ValueError(
+            f"{folder}: expected an empty folder or one begun by this command, got {', '.join(others[:3])} and no "
+            f"{RECORD}. Choose another folder."
+        )
+    differing = differences(there, _parse(_dump(experiment), folder))
+    if differing:
+        raise ValueError(
+            f"{folder} holds another experiment: {'; '.join(differing)}. Choose another folder, or remove this one."
+        )
+    return entries
+
+
+def differences(there: Mapping[str, Any], now: Mapping[str, Any], above: str = "") -> list[str]:
+    """What two experiments disagree in, one phrase each, e.g. "seed is 0 there, 1 now"."""
+    found = []
+    for key in [*there, *(key for key in now if key not in there)]:
+        old, new, name = there.get(key), now.get(key), f"{above}{key}".replace("_", " ")
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            found += differences(old, new, f"{name} ")
+        elif old != new:
+            found.append(f"{name} is {_short(old)} there, {_short(new)} now")
+    return found
+
+
+def _short(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value)
+    return text[:12] + "..." if len(text) == 64 and " " not in text else text  # a sha256
+
+
+class Journal:
+    """The journal of a running experiment; entries are added in the order in which images are finished.
+
+    Raises BlockingIOError if another run is writing to the folder.
+    """
+
+    def __init__(self, folder: str | os.PathLike, experiment: Entry) -> None:
+        self.folder, self.experiment = Path(folder), experiment
+        self._file: BinaryIO | None = None
+
+    @property
+    def temporary(self) -> Path:
+        """Where a file is written before it gets its name."""
+        return self.folder / TEMPORARY
+
+    def add(self, entries: Iterable[Entry]) -> None:
+        """Append entries, down to the disk."""
+        file = self.open()
+        file.write(b"".join(_dump(entry) + b"\n" for entry in entries))
+        file.flush()
+        os.fsync(file.fileno())
+
+    def open(self) -> BinaryIO:
+        """Begin to write: make the folder, lock it, drop a line that a killed run left half written."""
+        if self._file is not None:
+            return self._file
+        self.folder.mkdir(parents=True, exist_ok=True)
+        file = open(self.folder / JOURNAL, "a+b")
+        try:
+            if fcntl is not None:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            file.seek(0)
+            kept = _whole_lines(file.read())
+            fresh = not any(name[0] != "." and name not in (JOURNAL, TEMPORARY) for name in os.listdir(self.folder))
+            file.truncate(0 if fresh else sum(len(line) + 1 for line in kept))
+            if fresh or not kept:
+                file.write(_dump(self.experiment) + b"\n")
+            file.flush()
+        except BlockingIOError:
+            file.close()
+            raise BlockingIOError(
+                f"{self.folder}: another run is writing to this folder; wait for it to end."
+            ) from None
+        except BaseException:
+            file.close()
+            raise
+        self._file = file
+        return file
+
+    def fold(self, entries: Iterable[Entry]) -> None:
+        """Write attack.json with these entries and remove the journal."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        whole = {**self.experiment, "images": list(entries)}
+        content = json.dumps(whole, indent=1, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
+        target = self.folder / RECORD
+        if not target.exists() or target.read_bytes() != content:
+            write_safely(target, content, self.temporary)
+        (self.folder / JOURNAL).unlink(missing_ok=True)
+        self.temporary.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Let go of the file and its lock."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def __enter__(self) -> "Journal":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _dump(value: Entry) -> bytes:
+    # A name that is no UTF-8 becomes \udcNN, which JSON reads back as it was.
+    return json.dumps(value, ensure_ascii=False).encode("utf-8", "backslashreplace")
+
+
+def _parse(content: bytes, path: Path) -> Entry:
+    try:
+        value = json.loads(content)
+    except ValueError as error:
+        raise ValueError(f"{path}: expected a record of tfadv, got something else ({error}).") from error
+    if not isinstance(value, dict):
+        raise ValueError(f"{path}: expected a record of tfadv, got {type(value).__name__}.")
+    return value
+
+
+def _whole_lines(content: bytes) -> list[bytes]:
+    return content.split(b"\n")[:-1]

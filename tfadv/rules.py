@@ -1,0 +1,163 @@
+"""How a gradient becomes a step. In `a >> b` the step of a is the gradient of b:
+
+    Sign(1.6)                                        I-FGSM
+    Momentum() >> Sign(1.6)                          MIM
+    Nesterov(1.6) >> Sign(1.6)                       NIM
+    Smooth(15) >> Momentum() >> Sign(1.6)            TIM
+    Momentum() >> Patchwise(1.6)                     PIM
+
+Sizes are grey levels. g is the gradient, a step moves the image up the objective.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+
+from tfadv import filters
+from tfadv.shapes import Rule, Tensor
+
+Project = Callable[[Tensor], Tensor]
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Sign(Rule):
+    """size * sign(g) (FGSM; Goodfellow et al., 2015). sign(0) is 0."""
+
+    size: float
+
+    def init(self, images: Tensor) -> Any:
+        return ()
+
+    def update(self, gradient: Tensor, state: Any, project: Project) -> tuple[Tensor, Any]:
+        return self.size * tf.sign(gradient), state
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Momentum(Rule):
+    """a <- decay * a + g / mean|g|; the step is a (MI-FGSM; Dong et al., CVPR 2018).
+
+    Differs from the paper: it divides by the sum of |g|, the authors' program by the mean; under a sign both are one.
+    """
+
+    decay: float = 1.0
+
+    def init(self, images: Tensor) -> Tensor:
+        return tf.zeros_like(images)
+
+    def update(self, gradient: Tensor, state: Tensor, project: Project) -> tuple[Tensor, Tensor]:
+        accumulated = self.decay * state + unit_mean(gradient)
+        return accumulated, accumulated
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Nesterov(Rule):
+    """Momentum whose gradient is taken `size * decay * a` ahead (NI-FGSM; Lin et al., ICLR 2020)."""
+
+    size: float
+    decay: float = 1.0
+
+    def init(self, images: Tensor) -> Tensor:
+        return tf.zeros_like(images)
+
+    def update(self, gradient: Tensor, state: Tensor, project: Project) -> tuple[Tensor, Tensor]:
+        accumulated = self.decay * state + unit_mean(gradient)
+        return accumulated, accumulated
+
+    def ahead(self, state: Tensor) -> Tensor:
+        return self.size * self.decay * state
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Smooth(Rule):
+    """g convolved with a Gaussian (TIM; Dong et al., CVPR 2019).
+
+    Args:
+        side: of the kernel, in pixels, odd.
+        deviations: how many standard deviations the kernel reaches to either side, so sigma = (side - 1) / 2 / deviations.
+    """
+
+    side: int
+    deviations: float = 3
+
+    def __post_init__(self) -> None:
+        if self.side < 1 or self.side % 2 == 0:
+            raise ValueError(f"Smooth(side): expected an odd number of pixels, got {self.side}.")
+
+    def init(self, images: Tensor) -> Any:
+        return ()
+
+    def update(self, gradient: Tensor, state: Any, project: Project) -> tuple[Tensor, Any]:
+        return filters.gaussian(gradient, self.side, (self.side - 1) / 2 / self.deviations), state
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Patchwise(Rule):
+    """Large steps, with what the budget would cut off spread to the neighbours (PIM; Gao et al., ECCV 2020).
+
+        s <- s + b * sign(g),  b = size * amplify         the perturbation spent so far, uncut
+        p  = spill * b * sign(W * (s - project(s)))       W the ring: uniform around each pixel, zero on it
+        s <- s + p,  the step is b * sign(g) + p
+
+    Args:
+        size: of a step before it is amplified.
+        amplify, spill: the paper's beta and gamma / beta.
+        side: of the ring, in pixels, odd.
+    """
+
+    size: float
+    amplify: float = 2.5
+    spill: float = 0.5
+    side: int = 3
+
+    def __post_init__(self) -> None:
+        if self.side < 3 or self.side % 2 == 0:
+            raise ValueError(f"Patchwise(side): expected an odd number of pixels from 3 on, got {self.side}.")
+
+    def init(self, images: Tensor) -> Tensor:
+        return tf.zeros_like(images)
+
+    def update(self, gradient: Tensor, state: Tensor, project: Project) -> tuple[Tensor, Tensor]:
+        large = self.size * self.amplify
+        step = large * tf.sign(gradient)
+        spent = state + step
+        overflow = spent - project(spent)
+        spilt = self.spill * large * tf.sign(filters.ring(overflow, self.side))
+        return step + spilt, spent + spilt
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Then(Rule):
+    """Rules one after the other: what `a >> b` makes."""
+
+    rules: tuple[Rule, ...]
+
+    def init(self, images: Tensor) -> tuple[Any, ...]:
+        return tuple(rule.init(images) for rule in self.rules)
+
+    def update(self, gradient: Tensor, state: tuple, project: Project) -> tuple[Tensor, tuple[Any, ...]]:
+        after = []
+        for rule, own in zip(self.rules, state, strict=True):
+            gradient, own = rule.update(gradient, own, project)
+            after.append(own)
+        return gradient, tuple(after)
+
+    def ahead(self, state: tuple) -> Tensor | float:
+        return sum(rule.ahead(own) for rule, own in zip(self.rules, state, strict=True))
+
+    def __repr__(self) -> str:
+        return " >> ".join(map(repr, self.rules))
+
+
+def chain(first: Rule, second: Rule) -> Then:
+    """first >> second, flat."""
+    rules: tuple[Rule, ...] = ()
+    for rule in (first, second):
+        rules += rule.rules if isinstance(rule, Then) else (rule,)
+    return Then(rules)
+
+
+def unit_mean(gradient: Tensor) -> Tensor:
+    """g / mean|g| of each image; an image without gradient keeps its zeros."""
+    return tf.math.divide_no_nan(gradient, tf.reduce_mean(tf.abs(gradient), axis=[1, 2, 3], keepdims=True))

@@ -1,0 +1,199 @@
+"""The kinds of part an attack is made of; read this file first.
+
+    An attack *on* a model raises an **objective**, seen through a **view**, by a **rule**, within a **budget**,
+    in a **region**, from a **start**.
+
+Each part is a frozen dataclass of plain numbers, and `repr` is what you would type: `eval(repr(attack)) == attack`.
+What travels through `tf.function` is a NamedTuple of tensors. The combinations are free: any objective with any view,
+rule, budget, region and start is an attack, e.g.
+
+    Ascent(Naa("Mixed_5b"), Momentum() >> Patchwise(1.6), Linf(16), view=DiverseInputs())
+
+A method named after a paper is one such line (`tfadv.attacks.recipes`). The classes here are the only base classes of
+the package: a part has one parent and overrides nothing that has a body.
+
+Shapes: N images, H x W pixels, 3 colours, K logits. Images are float, RGB, 0..255; sizes are grey levels.
+"""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import tensorflow as tf
+
+Tensor = Any  # tf.Tensor or numpy array: TensorFlow ships no usable type of its own
+
+
+class Outputs(NamedTuple):
+    """What a network shows: `logits` [N, K], or None when not asked for, and `features` name -> [N, ...]."""
+
+    logits: Tensor
+    features: dict[str, Tensor]
+
+
+class Goal(NamedTuple):
+    """What the images are to become: `labels` int [N] as the user counts classes, `sign` +1 leave them, -1 reach them."""
+
+    labels: Tensor
+    sign: Tensor
+
+
+def untargeted(labels: Sequence[int] | np.ndarray) -> Goal:
+    """Leave these classes: labels int [N]."""
+    return Goal(_class_numbers(labels), 1)
+
+
+def targeted(classes: Sequence[int] | np.ndarray) -> Goal:
+    """Reach these classes: classes int [N]."""
+    return Goal(_class_numbers(classes), -1)
+
+
+def _class_numbers(labels: Sequence[int] | np.ndarray) -> np.ndarray:
+    numbers = np.asarray(labels)
+    if numbers.ndim != 1 or not np.issubdtype(numbers.dtype, np.integer):
+        raise ValueError(f"labels: expected class numbers, int [N], got {numbers.dtype} {list(numbers.shape)}.")
+    return numbers.astype(np.int32)
+
+
+#: look(images, layers=(), logits=True) -> Outputs; `tfadv.peek.Network` is one.
+Look = Callable[..., Outputs]
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Part(abc.ABC):
+    """A value of plain numbers whose `repr` is the line that makes it.
+
+    Settings without a default stand in their place, the others have their name, or are left out at their default.
+    """
+
+    def __repr__(self) -> str:
+        words = []
+        for field in dataclasses.fields(self):
+            value, default = getattr(self, field.name), _default(field)
+            if default is dataclasses.MISSING:
+                words.append(repr(value))
+            elif value != default:
+                words.append(f"{field.name}={value!r}")
+        return f"{type(self).__name__}({', '.join(words)})"
+
+
+def _default(field: dataclasses.Field) -> Any:
+    return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
+
+
+class View(Part):
+    """Glasses: how the images are shown to the network; gradients are averaged over its copies.
+
+    `a >> b` shows the images through a, then through b; the copies multiply.
+    """
+
+    #: How many copies of each image it shows: a class attribute, a field or a property.
+    copies = 1
+
+    @abc.abstractmethod
+    def apply(self, images: Tensor, copy: Tensor, seeds: Tensor) -> Tensor:
+        """Copy number `copy` (int, 0 <= copy < copies) of images [N, H, W, 3]: same shape, differentiable.
+
+        seeds: int32 [N, 2], one per image; draws come from `tfadv.seeds` and differ between images and copies.
+        """
+
+    def __rshift__(self, other: View) -> View:
+        from tfadv.views import chain  # the chain is a part of its own, on the floor above
+
+        return chain(self, other)
+
+
+class Objective(Part):
+    """What is raised: one number per image.
+
+    `layers` names the taps that `value` needs. An objective without layers reads logits; one with layers reads
+    features, and only the network's trunk up to them is computed, unless `reads_logits` says that it needs both.
+    """
+
+    #: Names of the features it needs.
+    layers = ()
+    #: Whether it can reach a class as well as leave one.
+    has_target = False
+
+    @property
+    def reads_logits(self) -> bool:
+        """Whether `value` needs logits."""
+        return not self.layers
+
+    @abc.abstractmethod
+    def prepare(self, look: Look, images: Tensor, goal: Goal, view: View, seeds: Tensor) -> Any:
+        """What is computed once per batch from the clean images: a tensor or a (nested) tuple of tensors."""
+
+    @abc.abstractmethod
+    def value(self, outputs: Outputs, goal: Goal, memory: Any) -> Tensor:
+        """The number to raise, [N]; goal.labels index the logits."""
+
+
+class Rule(Part):
+    """How: turns gradients into steps, with explicit state. In `a >> b` the step of a is the gradient of b."""
+
+    @abc.abstractmethod
+    def init(self, images: Tensor) -> Any:
+        """The state before the first step: a tensor or a (nested) tuple of tensors."""
+
+    @abc.abstractmethod
+    def update(self, gradient: Tensor, state: Any, project: Callable[[Tensor], Tensor]) -> tuple[Tensor, Any]:
+        """(step, next state) from the gradient [N, H, W, 3]; project is the budget's."""
+
+    def ahead(self, state: Any) -> Tensor | float:
+        """How far from the image the next gradient is taken, [N, H, W, 3]; 0 for all but Nesterov's."""
+        return 0.0
+
+    def __rshift__(self, other: Rule) -> Rule:
+        from tfadv.rules import chain
+
+        return chain(self, other)
+
+
+class Budget(Part):
+    """How far: which perturbations are allowed."""
+
+    @abc.abstractmethod
+    def project(self, delta: Tensor) -> Tensor:
+        """The nearest allowed perturbation, [N, H, W, 3]."""
+
+    @abc.abstractmethod
+    def sample(self, images: Tensor, seeds: Tensor) -> Tensor:
+        """A random allowed perturbation of the shape of images."""
+
+
+class Region(Part):
+    """Where: which pixels may change."""
+
+    #: Names of the features it needs.
+    layers = ()
+
+    @abc.abstractmethod
+    def mask(self, look: Look, images: Tensor, goal: Goal, seeds: Tensor) -> Tensor:
+        """[N, H, W, 1] of 0 and 1."""
+
+
+class Start(Part):
+    """From where: the first adversarial image."""
+
+    @abc.abstractmethod
+    def begin(self, images: Tensor, budget: Budget, seeds: Tensor) -> Tensor:
+        """The images the ascent sets out from, [N, H, W, 3]."""
+
+
+class Craft(Protocol):
+    """An attack bound to a network: (images, goal, seed) -> adversarial images of the same shape and range."""
+
+    def __call__(self, images: Tensor, goal: Goal, *, seed: int = 0) -> np.ndarray: ...
+
+
+class Attack(Part):
+    """A whole attack, a value like its parts; `on(network)` compiles it for that network."""
+
+    @abc.abstractmethod
+    def on(self, model: Any) -> Craft:
+        """Bind to a `tfadv.Network` or a Keras model that takes images of 0..255 and returns logits."""

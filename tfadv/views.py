@@ -1,0 +1,200 @@
+"""Through which glasses: how the images are shown to the network.
+
+One view serves two places. Averaged over *input* gradients `DiverseInputs` is DIM and `ScaledCopies` is SIM; averaged
+over *feature* gradients `MaskedCopies` makes FIA's weights and `PathCopies` NAA's. `a >> b` shows the images through a,
+then through b, e.g. `ScaledCopies() >> DiverseInputs()` is SI-DI.
+
+Every image draws for itself; `DiverseInputs(shared=True)` gives all images of a batch one draw, as the authors' program
+does, and results then depend on the batch.
+"""
+
+import dataclasses
+
+import tensorflow as tf
+
+from tfadv import seeds as draws
+from tfadv.images import BLACK, GREY
+from tfadv.shapes import Tensor, View
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Plain(View):
+    """The images as they are."""
+
+    def apply(self, images: Tensor, copy: Tensor, seeds: Tensor) -> Tensor:
+        return images
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class DiverseInputs(View):
+    """Random size and place (DIM; Xie et al., CVPR 2019).
+
+    With the given probability an image of side s is resized to a random side in [s, larger), put at a random place of a
+    grey canvas of side `larger`, and resized back; otherwise it is shown as it is. Nearest neighbour, source pixel
+    floor(i * in / out), as TensorFlow 1 resized.
+
+    Args:
+        probability: of being changed, 0..1.
+        larger: side of the canvas; None means 331 for 299 and 250 for 224, as the authors set it, and s * 331/299 elsewhere.
+        pad: grey level of the canvas; 127.5 is zero to networks fed -1..1.
+        shared: one draw for the whole batch, as the authors' program.
+
+    Differs from the authors' code: each image has its own draw (see `shared`).
+    """
+
+    probability: float = 0.7
+    larger: int | None = None
+    pad: float = GREY
+    shared: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.probability <= 1:
+            raise ValueError(f"DiverseInputs(probability): expected 0..1, got {self.probability}.")
+
+    def apply(self, images: Tensor, copy: Tensor, seeds: Tensor) -> Tensor:
+        side = images.shape[1]
+        if side is None or side != images.shape[2]:
+            raise ValueError(f"DiverseInputs: expected square images of a fixed size, got {list(images.shape)}.")
+        larger = self._canvas(side)
+        # Four draws: whether, the side, and the place down and across.
+        chance = draws.uniform(draws.fold(self._own(seeds), copy), (4,))
+        inner = side + _whole(chance[:, 1], tf.fill(tf.shape(chance)[:1], larger - side))
+        top, left = (_whole(chance[:, 2 + axis], larger - inner) for axis in (0, 1))
+        rows, columns = _sources(side, larger, inner, top), _sources(side, larger, inner, left)
+        changed = draw_map(images, rows, columns, self.pad)
+        return tf.where(chance[:, 0, None, None, None] < self.probability, changed, images)
+
+    def _canvas(self, side: int) -> int:
+        larger = self.larger or {299: 331, 224: 250}.get(side, max(side + 1, round(side * 331 / 299)))
+        if larger <= side:
+            raise ValueError(f"DiverseInputs(larger={larger}): expected more than the image's side, {side}.")
+        return larger
+
+    def _own(self, seeds: Tensor) -> Tensor:
+        return tf.tile(seeds[:1], [tf.shape(seeds)[0], 1]) if self.shared else seeds
+
+
+def _whole(chance: Tensor, below: Tensor) -> Tensor:
+    """Whole numbers 0 .. below - 1 from chances in [0, 1)."""
+    return tf.minimum(tf.cast(chance * tf.cast(below, chance.dtype), tf.int32), below - 1)
+
+
+def _sources(side: int, larger: int, inner: Tensor, start: Tensor) -> Tensor:
+    """Which row (or column) of the image each of the `side` rows shown comes from, int [N, side]; -1 is the canvas.
+
+    Back: canvas row floor(i * larger / side). There: image row floor(j * side / inner), j counted from `start`.
+    """
+    canvas = tf.range(side) * larger // side
+    inside = canvas[None, :] - start[:, None]
+    source = inside * side // inner[:, None]
+    return tf.where((inside >= 0) & (inside < inner[:, None]), source, -1)
+
+
+def draw_map(images: Tensor, rows: Tensor, columns: Tensor, pad: float) -> Tensor:
+    """Images [N, H, W, C] rearranged: pixel (i, j) comes from (rows[i], columns[j]), or is `pad` where one is -1."""
+    taken = tf.gather(images, tf.maximum(rows, 0), axis=1, batch_dims=1)
+    taken = tf.gather(taken, tf.maximum(columns, 0), axis=2, batch_dims=1)
+    inside = (rows >= 0)[:, :, None, None] & (columns >= 0)[:, None, :, None]
+    return tf.where(inside, taken, tf.cast(pad, images.dtype))
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class ScaledCopies(View):
+    """Copies of falling contrast (SIM; Lin et al., ICLR 2020): copy i is g + (x - g) / 2^i.
+
+    Args:
+        copies: how many.
+        toward: the grey level g. The authors halve images of -1..1, so theirs fade to grey.
+    """
+
+    copies: int = 5
+    toward: float = GREY
+
+    def apply(self, images: Tensor, copy: Tensor, seeds: Tensor) -> Tensor:
+        scale = tf.pow(tf.cast(0.5, images.dtype), tf.cast(copy, images.dtype))
+        return self.toward + (images - self.toward) * scale
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class NoisyCopies(View):
+    """Copies with Gaussian noise of `deviation` grey levels (NRG, Eq. 5; SmoothGrad)."""
+
+    copies: int = 20
+    deviation: float = 15
+
+    def apply(self, images: Tensor, copy: Tensor, seeds: Tensor) -> Tensor:
+        noise = draws.normal(draws.fold(seeds, copy), tuple(images.shape[1:]), images.dtype)
+        return images + self.deviation * noise
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class MaskedCopies(View):
+    """Copies in which each value of each pixel is kept with probability `keep` and black otherwise (FIA, Eq. 4)."""
+
+    copies: int = 30
+    keep: float = 0.7
+
+    def __post_init__(self) -> None:
+        if not 0 < self.keep <= 1:
+            raise ValueError(f"MaskedCopies(keep): expected above 0 and at most 1, got {self.keep}.")
+
+    def apply(self, images: Tensor, copy: Tensor, seeds: Tensor) -> Tensor:
+        chance = draws.uniform(draws.fold(seeds, copy), tuple(images.shape[1:]))
+        return tf.where(chance < self.keep, images, tf.cast(BLACK, images.dtype))
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class PathCopies(View):
+    """Points on the straight path to black (NAA, Eq. 2): copy m is (x + noise) * (1 - m/n), m = 0 .. n - 1.
+
+    The points are those of the authors' program: the image itself is one of them, black is not.
+
+    Args:
+        copies: n.
+        noise: deviation of Gaussian noise in grey levels, fresh for each copy and fading with it. The paper has none;
+            the authors' program adds 0.2 on images of -1..1, which is 25.5.
+    """
+
+    copies: int = 30
+    noise: float = 25.5
+
+    def apply(self, images: Tensor, copy: Tensor, seeds: Tensor) -> Tensor:
+        if self.noise:
+            noise = draws.normal(draws.fold(seeds, copy), tuple(images.shape[1:]), images.dtype)
+            images = images + self.noise * noise
+        return images * (1 - tf.cast(copy, images.dtype) / self.copies)
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Through(View):
+    """Views one after the other: what `a >> b` makes."""
+
+    views: tuple[View, ...]
+
+    @property
+    def copies(self) -> int:
+        product = 1
+        for view in self.views:
+            product *= view.copies
+        return product
+
+    def apply(self, images: Tensor, copy: Tensor, seeds: Tensor) -> Tensor:
+        # The number of the copy, written with one digit for each view: the last view's runs fastest.
+        digits = []
+        for view in reversed(self.views):
+            digits.append(copy % view.copies)
+            copy //= view.copies
+        for place, (view, digit) in enumerate(zip(self.views, reversed(digits), strict=True)):
+            images = view.apply(images, digit, draws.fold(seeds, place))
+        return images
+
+    def __repr__(self) -> str:
+        return " >> ".join(map(repr, self.views))
+
+
+def chain(first: View, second: View) -> View:
+    """first >> second, flat; the images as they are add nothing."""
+    views: tuple[View, ...] = ()
+    for view in (first, second):
+        views += view.views if isinstance(view, Through) else () if isinstance(view, Plain) else (view,)
+    return Through(views) if len(views) > 1 else views[0] if views else Plain()
