@@ -1,44 +1,49 @@
-"""tfadv: adversarial images that transfer, for TensorFlow and Keras."""
+"""How tfadv is packaged: cli/ and checkpoints/ are installed as tfadv.cli and tfadv.checkpoints."""
 
+import re
 from pathlib import Path
 
 from setuptools import setup
 
 HERE = Path(__file__).parent
+VERSION = re.search(r'^__version__ = "(.+)"$', (HERE / "tfadv/__init__.py").read_text(encoding="utf-8"), re.MULTILINE)
 
-#: The stack of the papers' era; tensorflow-addons ends here.
+#: The stack of the papers' era, for Python 3.10 and 3.11; tensorflow-addons ends here.
 PAPER = [
     "tensorflow>=2.15,<2.16",
     "keras>=2.15,<2.16",
     "tensorflow-addons>=0.23,<0.24",
 ]
-TEST = ["pytest>=7", "hypothesis>=6", "nbclient>=0.9", "nbformat>=5", "ipykernel>=6", "ruff>=0.5", "mypy>=1.8"]
+TEST = [
+    "pytest>=7.2",
+    "pytest-xdist>=3.3",
+    "hypothesis>=6.80",
+    "nbclient>=0.9",
+    "nbformat>=5.7",
+    "ipykernel>=6.20",
+    "ruff>=0.5",
+    "mypy>=1.8",
+]
 
 setup(
     name="tfadv",
-    version="0.1.0",
+    version=VERSION.group(1),
     description="Adversarial images that transfer: NAA, FIA and their baselines for TensorFlow and Keras",
-    long_description=(HERE / "README.md").read_text(encoding="utf-8") if (HERE / "README.md").exists() else "",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.10",
-    packages=[
-        "tfadv",
-        "tfadv.attacks",
-        "tfadv.models",
-        "tfadv.cli",
-        "tfadv.checkpoints",
-    ],
+    packages=["tfadv", "tfadv.attacks", "tfadv.models", "tfadv.cli", "tfadv.checkpoints"],
     package_dir={"tfadv": "tfadv", "tfadv.cli": "cli", "tfadv.checkpoints": "checkpoints"},
-    package_data={"tfadv.models": ["digits/*.npz", "digits/*.json"], "tfadv.checkpoints": ["*.json"]},
+    package_data={"tfadv.models": ["digits_weights/*"], "tfadv.checkpoints": ["*.json"]},
     install_requires=[
         "tensorflow>=2.15",
         "keras>=2.15",
-        "numpy>=1.23",
+        "numpy>=1.23.5",
         "scipy>=1.10",
         "click>=8.1",
-        "pillow>=9.1",
-        "tqdm>=4.60",
+        "pillow>=9.4",
+        "tqdm>=4.64",
         "pooch>=1.7",
         "rich>=13",
         "scikit-learn>=1.2",
@@ -47,7 +52,6 @@ setup(
     extras_require={"paper": PAPER, "gpu": ["tensorflow[and-cuda]>=2.15"], "test": TEST},
     entry_points={"console_scripts": ["tfadv=tfadv.cli:main"]},
     classifiers=[
-        "License :: OSI Approved :: Apache Software License",
         "Programming Language :: Python :: 3",
         "Topic :: Scientific/Engineering :: Artificial Intelligence",
     ],

@@ -17,7 +17,7 @@ import ssl
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -58,24 +58,23 @@ def download(
     Raises:
         ConnectionError: the server cannot be reached, refuses, or keeps failing.
         ValueError: the file has another hash; it is deleted.
-        OSError: no room, no permission, or another process is fetching the same file.
+        OSError: no room or no permission.
     """
     from pooch import file_hash
 
     part = path.with_name(path.name + ".part")
-    with _alone(part):
-        continued = _length(part) > 0
+    continued = _length(part) > 0
+    _transfer(url, part, progress, attempts, pause, timeout)
+    digest = file_hash(str(part))
+    if sha256 not in (None, digest) and continued:
+        _discard(part)
         _transfer(url, part, progress, attempts, pause, timeout)
         digest = file_hash(str(part))
-        if sha256 not in (None, digest) and continued:
-            _discard(part)
-            _transfer(url, part, progress, attempts, pause, timeout)
-            digest = file_hash(str(part))
-        if sha256 not in (None, digest):
-            _discard(part)
-            raise ValueError(f"{url}: expected sha256 {sha256}, got {digest}; the file was deleted.")
-        os.replace(part, path)
+    if sha256 not in (None, digest):
         _discard(part)
+        raise ValueError(f"{url}: expected sha256 {sha256}, got {digest}; the file was deleted.")
+    os.replace(part, path)
+    _discard(part)
     return digest
 
 
@@ -90,7 +89,7 @@ def _transfer(url: str, part: Path, progress: Progress | None, attempts: int, pa
             failures = 1 if length > longest else failures + 1
             longest = max(longest, length)
             if failures >= attempts:
-                raise ConnectionError(f"{url}: {broken}, {attempts} attempts in a row.") from broken
+                raise ConnectionError(f"{url}: {broken}, {attempts} attempts in a row") from broken
         time.sleep(pause * 2 ** (failures - 1))
 
 
@@ -182,23 +181,3 @@ def _write_note(part: Path, url: str, response: Any, total: int | None) -> None:
 def _discard(part: Path) -> None:
     part.unlink(missing_ok=True)
     _note_path(part).unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def _alone(part: Path) -> Iterator[None]:
-    """Keep two processes from writing the same file, where the system has locks."""
-    try:
-        import fcntl
-    except ImportError:
-        yield
-        return
-    with open(part, "ab") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise BlockingIOError(f"{part.name}: another process is fetching it; wait for it to end.") from error
-        try:
-            yield
-        finally:
-            if part.exists() and not _length(part):
-                _discard(part)

@@ -96,9 +96,11 @@ def unpack(tarball: Path, folder: Path) -> Checkpoint:
         OSError: no room to unpack.
     """
     try:
-        with tarfile.open(tarball, "r:gz") as archive:
+        with gzip.open(tarball) as stream, tarfile.open(fileobj=stream, mode="r:") as archive:
             for member in _regular(archive, tarball):
                 _copy(archive, member, folder, tarball)
+            while stream.read(1 << 20):  # the checksum comes last
+                pass
     except (tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise ValueError(
             f"{tarball}: not a readable .tar.gz, truncated or corrupt ({error}); fetch it again."

@@ -3,6 +3,7 @@
     STORE/<net>/          the checkpoint, unpacked
     STORE/<net>.json      what is known about it: sha256 of the tarball and of each file; written last
     STORE/downloads/      tarballs on their way
+    STORE/.<net>.*        folders at work, emptied when done, and a lock: one process at a time writes a network
 
 A tarball is held to its published sha256; where none is published, to the one recorded when it first came. So are
 checkpoints imported unpacked: their files are held to those recorded, if any.
@@ -16,7 +17,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from tfadv.checkpoints.download import Progress, download
 from tfadv.checkpoints.files import Checkpoint, find, found, is_tarball, unpack
@@ -120,7 +121,7 @@ class Store:
         if status.path is not None:
             return status.path
         tarball, held = self._tarball(entry), entry.sha256 or self._record(net).get("tarball_sha256")
-        with self._writing():
+        with self._writing(net):
             tarball.parent.mkdir(parents=True, exist_ok=True)
             try:
                 if not tarball.exists():
@@ -156,7 +157,7 @@ class Store:
         for path in paths:
             for net, source in self._sources(path).items():
                 entry = named(net, self.manifest)
-                with self._writing():
+                with self._writing(net):
                     if is_tarball(source):
                         self._add_tarball(entry, source)
                     else:
@@ -212,7 +213,7 @@ class Store:
         if not source.get("published"):
             self._hold(entry, record.get("files", {}), files)
         same = files == record.get("files")
-        known = {key: record[key] for key in ("tarball_sha256", "published") if key in record and same}
+        known = {key: value for key, value in record.items() if key in ("tarball_sha256", "published") and same}
         with self._workspace(entry.net, "new") as folder, self._workspace(entry.net, "old") as old:
             for path in checkpoint.files:
                 place(path, folder / path.name)
@@ -295,7 +296,7 @@ class Store:
     @contextlib.contextmanager
     def _workspace(self, net: str, purpose: str) -> Iterator[Path]:
         """A folder inside the store, gone afterwards."""
-        folder = self.folder / f".{net}.{purpose}.{os.getpid()}"
+        folder = self.folder / f".{net}.{purpose}"
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         try:
@@ -304,11 +305,13 @@ class Store:
             shutil.rmtree(folder, ignore_errors=True)
 
     @contextlib.contextmanager
-    def _writing(self) -> Iterator[None]:
-        """Say in one sentence that the store cannot be written to."""
+    def _writing(self, net: str) -> Iterator[None]:
+        """Keep other processes from writing the same network, and say in one sentence that writing is impossible."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            yield
+            with open(self.folder / f".{net}.lock", "ab") as lock:
+                _lock(lock, net)
+                yield
         except (ConnectionError, FileNotFoundError, BlockingIOError):
             raise
         except OSError as error:
@@ -333,6 +336,18 @@ def _existing(path: Path) -> Path:
     if not path.exists():
         find(path)
     return path
+
+
+def _lock(file: IO[bytes], net: str) -> None:
+    """Lock an open file until it is closed, where the system has such locks."""
+    try:
+        import fcntl
+    except ImportError:
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise BlockingIOError(f"{net}: another process is writing it to the checkpoint store; wait for it.") from error
 
 
 def _by_hand(entry: Entry) -> str:

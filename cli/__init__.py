@@ -1,9 +1,13 @@
-"""The command line: one file per command, loaded only when it is called, and the one place where an error becomes a message."""
+"""The command line: one file per command, loaded when it is called, and the one place where an error becomes a message."""
 
+import functools
 import importlib
 import os
+from typing import Any
 
 import click
+
+from tfadv.cli import quiet
 
 #: Every command and its one-line help; the module is `tfadv.cli.<name>` with "-" as "_", its click object is `command`.
 COMMANDS = {
@@ -16,6 +20,12 @@ COMMANDS = {
     "checkpoints": "Fetch, import, list and verify the official checkpoints.",
     "train-digits": "Train the nine embedded digit networks again.",
 }
+#: The commands that compute; those without a --device of their own receive it here.
+COMPUTING = ("attack", "evaluate", "demo", "train-digits")
+#: The commands that need no TensorFlow.
+LIGHT = ("checkpoints",)
+#: Exit code of an interrupted command, as shells have it.
+INTERRUPTED = 130
 
 
 class Commands(click.Group):
@@ -27,20 +37,50 @@ class Commands(click.Group):
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             return None
-        return importlib.import_module(f"tfadv.cli.{name.replace('-', '_')}").command
+        return _load(name)
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list from `COMMANDS`: help needs none of the modules behind it."""
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
 
-    def invoke(self, context: click.Context):
+    def invoke(self, context: click.Context) -> Any:
         try:
             return super().invoke(context)
-        except (ValueError, OSError) as error:
+        except KeyboardInterrupt:
+            click.echo("\nInterrupted: what was begun is not finished.", err=True)
+            context.exit(INTERRUPTED)
+        except BrokenPipeError:
+            raise  # the reader of our output has seen enough; click ends quietly
+        except (ValueError, OSError, ImportError) as error:
             if os.environ.get("TFADV_TRACEBACK"):
                 raise
-            raise click.ClickException(str(error)) from error
+            raise click.ClickException(str(error) or type(error).__name__) from error
+
+
+@functools.lru_cache(maxsize=None)
+def _load(name: str) -> click.Command:
+    """The command's click object; TensorFlow is imported, and the device chosen, when it is run and not for its help."""
+    command = importlib.import_module(f"tfadv.cli.{name.replace('-', '_')}").command
+    if name in LIGHT:
+        return command
+    chooses = name in COMPUTING and all(parameter.name != "device" for parameter in command.params)
+    if chooses:
+        text = "cpu, gpu or gpu:N. Default: a GPU where there is one."
+        command.params.append(click.Option(["--device"], metavar="DEVICE", help=text))
+    run = command.callback
+
+    @functools.wraps(run)
+    def prepared(*arguments: Any, **options: Any) -> Any:
+        quiet.import_tensorflow()
+        if chooses:
+            from tfadv import devices
+
+            devices.use(options.pop("device"))
+        return run(*arguments, **options)
+
+    command.callback = prepared
+    return command
 
 
 @click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -51,5 +91,7 @@ def main() -> None:
     \b
     tfadv attack naa images/ adv/ --source inception_v3
     tfadv evaluate images/ adv/ --target inception_v4 --target resnet_v2_152
+
+    With TFADV_TRACEBACK=1 in the environment an error shows where it arose; with TF_CPP_MIN_LOG_LEVEL=0 TensorFlow's
+    own notes are shown.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")

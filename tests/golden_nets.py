@@ -1,4 +1,8 @@
-"""Networks with the weights of the golden references' recipe, and what those references say of them."""
+"""Networks with the weights of the golden references' recipe, and what those references say of them.
+
+model = recipe_network("inception_v3", shared, "float64")
+batch = images("inception_v3", shared, "float64")
+"""
 
 import contextlib
 import importlib.util
@@ -24,12 +28,15 @@ ATTRIBUTES = {
 @contextlib.contextmanager
 def floatx(dtype):
     """Keras builds in dtype ("float32", "float64") inside."""
-    before = keras.backend.floatx()
+    before, policy = keras.backend.floatx(), keras.mixed_precision.global_policy()
     keras.backend.set_floatx(dtype)
+    # Keras 3 keeps the policy of its first layer, whatever floatx says later
+    keras.mixed_precision.set_global_policy(dtype)
     try:
         yield
     finally:
         keras.backend.set_floatx(before)
+        keras.mixed_precision.set_global_policy(policy)
 
 
 def recipe(shared: Path):
@@ -66,6 +73,14 @@ def golden(name, shared):
     """(json, npz) of the reference of a network."""
     folder = shared / "golden" / "nets"
     return json.loads((folder / f"{name}.json").read_text()), np.load(folder / f"{name}.npz")
+
+
+def recorded_variables(name, shared):
+    """{checkpoint key: shape} of the released graph, or None where it is not recorded."""
+    path = shared / "golden" / "nets" / f"{name}.variables.json"
+    if not path.exists():
+        return None
+    return {entry["name"]: tuple(entry["shape"]) for entry in json.loads(path.read_text())["variables"]}
 
 
 def tapped(model, layers):

@@ -92,7 +92,7 @@ def _walk(root: Path, below: str, above: tuple[str, ...]) -> Iterator[str]:
 
 
 def output_names(names: list[str]) -> dict[str, str]:
-    """Name -> name of its PNG: the suffix becomes .png; where two would meet, those that were not .png keep it in front.
+    """Name -> name of its PNG: the suffix becomes .png; where two would meet, those that were not .png keep theirs too.
 
     `a.png` and `a.jpg` become `a.png` and `a.jpg.png`.
     """
@@ -136,7 +136,7 @@ def decode(content: bytes, size: tuple[int, int] | None = None, filter: str = "b
     if not content:
         raise Unreadable("empty file")
     try:
-        image = Image.open(io.BytesIO(content), formats=("PNG", "JPEG"))
+        image: Image.Image = Image.open(io.BytesIO(content), formats=("PNG", "JPEG"))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise Unreadable(f"more than {PIXEL_LIMIT // 10**6} million pixels") from error
     except Exception as error:  # a broken header surfaces as many kinds of error

@@ -7,8 +7,8 @@ Over N pairs (clean twin, adversarial image), for each network, with the best cl
     wrong of right  the same, over the images whose clean twin the network gets right by the same measure
 
 The published tables of the NAA paper count "changed"; many others count "wrong". A network of another input size sees
-both images resized by one method: bilinear with antialiasing, on floats (`tf.image.resize`). Images go through in batches
-of one size, the last one padded; what is kept of an image is ten class numbers a network and its distances.
+both images resized by one method: bilinear with antialiasing, on floats (`tf.image.resize`). Images go through in
+batches of one size, the last one padded; what is kept of an image is ten class numbers a network and its distances.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,21 +26,15 @@ import tensorflow as tf
 
 from tfadv import data
 from tfadv.metrics import distances
+from tfadv.pairing import Pair
 from tfadv.peek import Network
 
+#: How a network of another input size sees images.
+RESIZE = "tf.image.resize, bilinear, antialias, float32"
 #: How many of the best classes are looked at.
 TOP = 5
 #: The label of an image without one, or with one that no network can know.
 UNKNOWN = -1
-
-
-class Pair(NamedTuple):
-    """One image to judge: its name in reports, its two files, and the class it should have (None: not known)."""
-
-    name: str
-    clean: Path
-    adversarial: Path
-    label: int | None = None
 
 
 class Share(NamedTuple):
@@ -97,50 +90,10 @@ def numbering(labels: np.ndarray, clean: Sequence[np.ndarray], classes: Sequence
     hits = [sum(int(np.sum(labels - offset == best)) for best in clean) for offset in (0, 1)]
     if hits[0] == hits[1]:
         raise ValueError(
-            f"labels: cannot tell whether they count 0..{max(classes) - 1} or have background first: the clean predictions "
+            f"labels: cannot tell whether they count 0..{max(classes) - 1} or have background first: clean predictions "
             f"agree with {hits[0]} of {len(labels) * len(clean)} either way. Give the labels' offset, 0 or 1."
         )
     return int(hits[1] > hits[0])
-
-
-@dataclasses.dataclass(frozen=True)
-class Pairing:
-    """Which files belong together, and the names of those that are alone."""
-
-    pairs: list[Pair]
-    images_alone: list[str] = dataclasses.field(default_factory=list)
-    adversarial_alone: list[str] = dataclasses.field(default_factory=list)
-
-
-def pair_folders(images: Path, adversarial: Path) -> Pairing:
-    """Pair two folders by name: the same relative name, else the same but for the suffix where that leaves one choice.
-
-    Raises ValueError if nothing pairs; FileNotFoundError, NotADirectoryError or ValueError for a folder without images.
-    """
-    originals, results = data.find_images(images), data.find_images(adversarial)
-    written = {output: name for name, output in data.output_names(originals).items()}
-    stems = collections.defaultdict(list)
-    for name in originals:
-        stems[_stem(name)].append(name)
-    pairs, alone, exact = [], [], set(originals)
-    for result in results:
-        choices = stems[_stem(result)]
-        name = result if result in exact else written.get(result) or (choices[0] if len(choices) == 1 else None)
-        if name is None:
-            alone.append(result)
-        else:
-            pairs.append(Pair(name, Path(images) / name, Path(adversarial) / result))
-    if not pairs:
-        raise ValueError(
-            f"{adversarial}: expected adversarial images named as those in {images}, such as "
-            f"{_stem(originals[0])}.png, got {results[0]}."
-        )
-    found = {pair.name for pair in pairs}
-    return Pairing(pairs, [name for name in originals if name not in found], alone)
-
-
-def _stem(name: str) -> str:
-    return name[: name.rindex(".")]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -161,13 +114,15 @@ class Judged:
 @dataclasses.dataclass(frozen=True)
 class Report:
     """What `evaluate` found: N images by name, their labels int [N] (`UNKNOWN` where there is none), what each network
-    said, the distances of each image, and the images that could not be read, with the reason."""
+    said, the distances of each image, the images that could not be read, with the reason, and what the labels have been
+    lowered by."""
 
     names: list[str]
     labels: np.ndarray
     targets: list[Judged]
     distances: dict[str, np.ndarray]
     unreadable: dict[str, str]
+    offset: int = 0
 
     def rates(self) -> list[dict[str, Share]]:
         """The rates of each network, in the order of `targets`."""
@@ -184,13 +139,14 @@ class Report:
             clean = [target.clean[labelled, 0] for target in self.targets]
             offset = numbering(self.labels[labelled], clean, [target.classes for target in self.targets])
         lowered = np.where(labelled, self.labels - int(offset), UNKNOWN)
-        return dataclasses.replace(self, labels=np.maximum(lowered, UNKNOWN))
+        return dataclasses.replace(self, labels=np.maximum(lowered, UNKNOWN), offset=self.offset + int(offset))
 
     def as_dict(self) -> dict[str, Any]:
         """All of it as plain numbers, lists and dicts; what is infinite or not a number is None."""
         return {
             "images": len(self.names),
             "labelled": int(np.sum(self.labels != UNKNOWN)),
+            "labels_offset": self.offset,
             "targets": [
                 {"name": target.name, "size": list(target.size), "classes": target.classes}
                 | {key: {"count": rate.count, "of": rate.of, "share": rate.share} for key, rate in rates.items()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import functools
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import keras
 import numpy as np
@@ -28,6 +28,7 @@ class Network:
         preprocess: images 0..255 -> what the model takes, where the model's first layer does not do it itself.
         layer: the layer that attacks tap when none is named.
         accuracy: the share of clean images it is known to get right, 0..1.
+        spelling: (name, known names) -> the layer's own name, where users know it by another (a paper's op name).
 
     Raises ValueError if the model has no image input or ends in a softmax.
     """
@@ -41,7 +42,9 @@ class Network:
         preprocess: Callable[[Tensor], Tensor] | None = None,
         layer: str | None = None,
         accuracy: float | None = None,
+        spelling: Callable[[str, Collection[str]], str] | None = None,
     ) -> None:
+        self.spelling = spelling
         self.model, self.name = model, name or model.name
         self.offset, self.preprocess, self.layer, self.accuracy = offset, preprocess, layer, accuracy
         shape = tuple(getattr(model, "input_shape", None) or ())
@@ -74,12 +77,15 @@ class Network:
     def check_layers(self, layers: tuple[str, ...], who: str = "") -> None:
         """Raise a ValueError that names the nearest layers if one of these does not exist."""
         for layer in layers:
-            if layer not in self.layers:
+            if self._own_name(layer) not in self.layers:
                 near = difflib.get_close_matches(layer, self.layers, 3, 0.4) or list(self.layers)[-3:]
                 raise ValueError(
                     f"{who + ': ' if who else ''}{self.name} has no layer {layer!r}. Nearest: {', '.join(near)}. "
                     f"`tfadv layers {self.name}` lists all."
                 )
+
+    def _own_name(self, layer: str) -> str:
+        return layer if layer in self.layers or self.spelling is None else self.spelling(layer, self.layers)
 
     def __call__(self, images: Tensor, layers: tuple[str, ...] = (), logits: bool = True) -> Outputs:
         """What the network shows of images [N, H, W, 3] in 0..255."""
@@ -96,7 +102,7 @@ class Network:
         if (layers, logits) not in self._cuts:
             self.check_layers(layers)
             wanted = [_first(self.model.outputs)] if logits else []
-            wanted += [self.model.get_layer(layer).output for layer in layers]
+            wanted += [self.model.get_layer(self._own_name(layer)).output for layer in layers]
             self._cuts[layers, logits] = keras.Model(self.model.inputs, wanted)
         return self._cuts[layers, logits]
 

@@ -1,8 +1,8 @@
 """The record of an output folder: attack.json, and while a run lasts the journal attack.jsonl, from which it resumes.
 
-attack.json holds the experiment - attack, seed, network, inputs, labels, versions - and one entry per image. The journal's
-first line is the experiment, each further line one entry, written after the image's files are on the disk. At the end it
-is folded into attack.json. Nothing in either depends on when, how fast or in how many runs the folder was made.
+attack.json holds the experiment - attack, seed, network, inputs, labels, versions - and one entry per image. The
+journal's first line is the experiment, each further line one entry, written after the image's files are on the disk.
+At the end it is folded into attack.json. Neither depends on when, how fast or in how many runs the folder was made.
 """
 
 import contextlib
@@ -35,10 +35,12 @@ def read(folder: str | os.PathLike) -> tuple[Entry | None, dict[str, Entry]]:
         entries = {entry["file"]: entry for entry in whole.pop("images")}
         experiment = whole
     with contextlib.suppress(FileNotFoundError):
-        first, *lines = _whole_lines(Path(folder, JOURNAL).read_bytes()) or [b"null"]
-        journal = Path(folder, JOURNAL)
-        experiment = _parse(first, journal) if first != b"null" else experiment
-        entries |= {entry["file"]: entry for entry in (_parse(line, journal) for line in lines)}
+        lines = _whole_lines(Path(folder, JOURNAL).read_bytes())
+        experiment = _parse(lines[0], Path(folder, JOURNAL)) if lines else experiment
+        for line in lines[1:]:
+            with contextlib.suppress(ValueError):  # half a line, from a full disk: its images are made again
+                entry = _parse(line, Path(folder, JOURNAL))
+                entries[entry["file"]] = entry
     return experiment, entries
 
 
@@ -150,7 +152,8 @@ class Journal:
     def close(self) -> None:
         """Let go of the file and its lock."""
         if self._file is not None:
-            self._file.close()
+            with contextlib.suppress(OSError):  # what could not be written has been reported by `add`
+                self._file.close()
             self._file = None
 
     def __enter__(self) -> "Journal":

@@ -76,7 +76,8 @@ def load(
     Args:
         spec: the name.
         input_range: what black and white are to a saved or callable-made Keras model; (0, 255) where not given.
-        labels_offset: the logit of class 0 of such a model: 1 where background comes first, else 0.
+        labels_offset: the logit of class 0 of such a model: 1 where background comes first, else 0; by default 1 for a
+            model of 1001 logits and 0 for any other.
         weights: False builds an official network with random weights, to look at its layers.
         store: where the official checkpoints lie; the user's store by default.
 
@@ -237,19 +238,22 @@ def _wrapped(made: Any, spec: str, input_range: tuple[float, float] | None, labe
         return made
     if not isinstance(made, keras.Model):
         raise ValueError(f"{spec}: expected a Keras model or a tfadv.Network, got {type(made).__name__}.")
-    found = network(
-        _without_softmax(made), name=spec, input_range=input_range or (0.0, 255.0), offset=labels_offset or 0
-    )
-    if found.logits_count == IMAGENET + 1 and labels_offset is None:
-        raise ValueError(
-            f"{spec}: has {IMAGENET + 1} logits: give the labels' offset, 1 where background comes first, else 0."
-        )
-    return found
+    model = _without_softmax(made)
+    if labels_offset is None:
+        labels_offset = int(_logits_count(model) == IMAGENET + 1)
+    return network(model, name=spec, input_range=input_range or (0.0, 255.0), offset=labels_offset)
+
+
+def _logits_count(model: keras.Model) -> int | None:
+    shapes = model.output_shape
+    return (shapes[0] if isinstance(shapes, list) else shapes)[-1]
 
 
 def _without_softmax(model: keras.Model) -> keras.Model:
     """The model up to its logits: a closing softmax is left out, in a new model with the same weights."""
-    last = model.layers[-1]
+    last = model.layers[-1] if model.layers else None
+    if not hasattr(last, "input"):  # a model that is no graph of layers: nothing can be left out
+        return model
     if isinstance(last, keras.layers.Softmax) or isinstance(last, keras.layers.Activation) and _is_softmax(last):
         return keras.Model(model.inputs, last.input, name=model.name)
     if not _is_softmax(last):

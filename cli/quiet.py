@@ -1,0 +1,29 @@
+"""TensorFlow without the notes that it writes to standard error while it is imported."""
+
+import os
+import sys
+import tempfile
+
+
+def import_tensorflow() -> None:
+    """Import TensorFlow and keep what it says to itself; when the import fails, or the user set a log level, it is shown."""
+    if "tensorflow" in sys.modules:
+        return
+    if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
+        import tensorflow  # noqa: F401
+
+        return
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    sys.stderr.flush()
+    terminal = os.dup(2)
+    with tempfile.TemporaryFile() as notes:
+        os.dup2(notes.fileno(), 2)  # the notes come from C++, below sys.stderr
+        try:
+            import tensorflow  # noqa: F401
+        except BaseException:
+            notes.seek(0)
+            os.write(terminal, notes.read())
+            raise
+        finally:
+            os.dup2(terminal, 2)
+            os.close(terminal)

@@ -1,0 +1,65 @@
+"""`tfadv recipes`: the attacks by name, as the line of parts that each of them is, with settings and papers."""
+
+import inspect
+import json
+from collections.abc import Callable
+
+import click
+
+
+@click.command()
+@click.argument("name", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Write JSON instead of text.")
+def command(name: str | None, as_json: bool) -> None:
+    """List the attacks, or show the settings of NAME and how it differs from its authors' code.
+
+    A setting is given to `tfadv attack` as --set KEY=VALUE; the most common have options of their own.
+
+    \b
+    tfadv recipes
+    tfadv recipes naa
+    tfadv recipes --json
+    """
+    from tfadv.catalogue import ATTACKS
+
+    if name is not None and name not in ATTACKS:
+        raise ValueError(f"{name!r}: no such recipe. There are {', '.join(ATTACKS)}.")
+    facts = [_facts(one, ATTACKS[one]) for one in ([name] if name else ATTACKS)]
+    if as_json:
+        click.echo(json.dumps(facts[0] if name else facts, indent=2))
+    elif name:
+        click.echo(_page(facts[0]))
+    else:
+        click.echo("\n\n".join(f"{fact['name']}: {fact['summary']}\n    {fact['attack']}" for fact in facts))
+        click.echo("\n`tfadv recipes NAME` shows the settings of one, and how it differs from its authors' code.")
+
+
+def _facts(name: str, recipe: Callable) -> dict:
+    """What there is to say about a recipe: its attack with the defaults, its settings and its documentation."""
+    documentation = inspect.getdoc(recipe) or ""
+    settings = {
+        key: None if parameter.default is parameter.empty else parameter.default
+        for key, parameter in inspect.signature(recipe).parameters.items()
+    }
+    common = inspect.getdoc(inspect.getmodule(recipe)) or ""
+    return {
+        "name": name,
+        "summary": documentation.partition("\n")[0],
+        "attack": repr(recipe()),
+        "settings": settings,
+        "documentation": documentation,
+        "common": common.partition("\n")[2].strip(),
+    }
+
+
+def _page(fact: dict) -> str:
+    width = max(map(len, fact["settings"]))
+    settings = "\n".join(f"  {key.ljust(width)}  {value!r}" for key, value in fact["settings"].items())
+    return "\n\n".join(
+        [
+            f"{fact['name']}: {fact['documentation']}",
+            f"The attack, with these settings:\n  {fact['attack']}",
+            f"Settings:\n{settings}",
+            f"About all recipes:\n{fact['common']}",
+        ]
+    )

@@ -1,0 +1,55 @@
+"""Tiny networks with seeded weights, the same on every TensorFlow, and images for them.
+
+    look = convolutional("float64")          a Network of 24 x 24 images with the layers early, middle, late
+    batch, labels = batch_of(3)
+
+Build and use float64 networks inside `golden_nets.floatx("float64")`.
+"""
+
+import keras
+import numpy as np
+
+from tfadv import Network
+
+SIDE, CLASSES, LAYER = 24, 10, "middle"
+
+
+def convolutional(dtype: str = "float32", side: int = SIDE, offset: int = 0, activation: str = "relu") -> Network:
+    """Three convolutions, a dense head and an auxiliary one; it takes 0..255, its first layer makes -1..1 of it."""
+    images = keras.layers.Input((side, side, 3), dtype=dtype)
+    x = keras.layers.Rescaling(1 / 127.5, -1, dtype=dtype, name="scaled")(images)
+    x = keras.layers.Conv2D(6, 3, padding="same", activation=activation, dtype=dtype, name="early")(x)
+    x = keras.layers.Conv2D(8, 3, strides=2, padding="same", activation=activation, dtype=dtype, name="middle")(x)
+    auxiliary = keras.layers.GlobalAveragePooling2D(dtype=dtype, name="pooled")(x)
+    auxiliary = keras.layers.Dense(CLASSES + offset, dtype=dtype, name="AuxLogits")(auxiliary)
+    x = keras.layers.Conv2D(8, 3, padding="same", activation=activation, dtype=dtype, name="late")(x)
+    x = keras.layers.Flatten(dtype=dtype, name="flat")(x)
+    logits = keras.layers.Dense(CLASSES + offset, dtype=dtype, name="logits")(x)
+    model = keras.Model(images, [logits, auxiliary], name="small")
+    return Network(_seeded(model), offset=offset, layer=LAYER)
+
+
+def linear(dtype: str = "float32", side: int = 6, classes: int = 4) -> Network:
+    """Logits linear in the layer `features`, which is linear in the image, without a constant: black gives zeros."""
+    images = keras.layers.Input((side, side, 3), dtype=dtype)
+    x = keras.layers.Conv2D(5, 3, use_bias=False, dtype=dtype, name="features")(images)
+    x = keras.layers.Flatten(dtype=dtype, name="flat")(x)
+    logits = keras.layers.Dense(classes, use_bias=False, dtype=dtype, name="logits")(x)
+    return Network(_seeded(keras.Model(images, logits, name="linear"), 1 / 100), layer="features")
+
+
+def _seeded(model: keras.Model, gain: float = 1.5) -> keras.Model:
+    random = np.random.RandomState(7)
+    for layer in model.layers:
+        # By size: kernels first, biases second, on every stack.
+        shapes = [weight.shape for weight in layer.get_weights()]
+        layer.set_weights([gain * random.standard_normal(s) / np.sqrt(np.prod(s[:-1]) or 1) for s in shapes])
+    return model
+
+
+def batch_of(count: int, side: int = SIDE, dtype: type = np.float32) -> tuple[np.ndarray, np.ndarray]:
+    """(images of whole grey levels [count, side, side, 3], labels [count]); black and white pixels are among them."""
+    random = np.random.RandomState(11)
+    images = random.randint(0, 256, (count, side, side, 3))
+    images[:, 0, 0], images[:, 0, 1] = 0, 255
+    return images.astype(dtype), random.randint(0, CLASSES, count).astype(np.int32)

@@ -1,0 +1,419 @@
+"""Folder in, folder out: the budget on the bytes read back, labels that are checked, runs that end the same however broken."""
+
+import errno
+import json
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+from tfadv import crafting, data, labelling, record
+from tfadv.attacks import recipes
+from tfadv.attacks.ascent import Ascent
+from tfadv.budgets import L2, Linf
+from tfadv.crafting import craft_folder
+from tfadv.objectives import CrossEntropy
+from tfadv.peek import Network
+from tfadv.rules import Sign
+
+SIZE, CLASSES = 16, 6
+
+
+def small(seed: int = 0, **settings) -> Network:
+    """A small convolutional network that tells colours apart."""
+    images = keras.Input((SIZE, SIZE, 3))
+    scaled = keras.layers.Rescaling(1 / 127.5, -1)(images)
+    features = keras.layers.Conv2D(8, 3, 2, "same", activation="tanh", name="Mixed")(scaled)
+    logits = keras.layers.Dense(CLASSES)(keras.layers.GlobalAveragePooling2D()(features))
+    model, random = keras.Model(images, logits), np.random.default_rng(seed)
+    model.set_weights([random.normal(size=weight.shape) for weight in model.get_weights()])
+    return Network(model, **{"name": "small", "layer": "Mixed"} | settings)
+
+
+@pytest.fixture(scope="module")
+def network() -> Network:
+    return small()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """Twenty-one images in two folders, of two sizes, and among them one broken and one empty."""
+    root = tmp_path_factory.mktemp("images")
+    random = np.random.default_rng(0)
+    for number in range(21):
+        colour = random.integers(0, 256, 3)
+        pixels = np.clip(random.normal(colour, 20, (SIZE if number % 2 else 23, SIZE, 3)), 0, 255).astype(np.uint8)
+        path = root / ("ü b" if number % 3 else "") / f"{number:02}.{'png' if number % 4 else 'jpg'}"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(pixels).save(path)
+    (root / "07 broken.png").write_bytes((root / "ü b" / "01.png").read_bytes()[:200])
+    (root / "08 empty.jpg").write_bytes(b"")
+    return root
+
+
+def truth(folder: Path, network: Network) -> dict[str, int]:
+    """What the network predicts, as labels."""
+    pictures = {name: data.try_image(folder / name, (SIZE, SIZE)).pixels for name in data.find_images(folder)}
+    readable = {name: pixels for name, pixels in pictures.items() if pixels is not None}
+    best = network.predict(np.stack(list(readable.values())).astype(np.float32))
+    return dict.fromkeys(pictures, 0) | dict(zip(readable, best.tolist(), strict=True))
+
+
+def tree(root: Path) -> dict[str, bytes]:
+    """Every file below root with its content."""
+    return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
+
+
+BIM = recipes.bim(steps=3)
+
+
+@pytest.fixture(scope="module")
+def whole(folder, network, tmp_path_factory) -> dict[str, bytes]:
+    """What an uninterrupted run writes."""
+    out = tmp_path_factory.mktemp("whole") / "out"
+    craft_folder(folder, out, BIM, network, batch_size=4)
+    return tree(out)
+
+
+def test_every_image_has_its_twin_and_its_entry(folder, network, tmp_path):
+    report = craft_folder(folder, tmp_path / "out", BIM, network, batch_size=4, source="here:small")
+    names = data.find_images(folder)
+    saved = json.loads((tmp_path / "out" / "attack.json").read_bytes())
+    assert [entry["file"] for entry in saved["images"]] == names
+    assert saved["images"] == report.images
+    assert {entry["file"]: entry["reason"] for entry in report.skipped} == {
+        "07 broken.png": "broken image data",
+        "08 empty.jpg": "empty file",
+    }
+    assert len(report.done) == 21
+    assert saved["attack"] == repr(BIM) and saved["network"]["fingerprint"] == network.fingerprint
+    assert saved["network"]["source"] == "here:small" and saved["seed"] == 0
+    written = {entry["output"] for entry in report.done}
+    assert set(tree(tmp_path / "out")) == {"attack.json"} | written | {f"clean/{name}" for name in written}
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        recipes.fgsm(epsilon=5),
+        recipes.pgd(epsilon=2.7, steps=2),
+        recipes.naa_pd(layer="Mixed", steps=2, copies=2),
+        Ascent(CrossEntropy(), Sign(20.0), L2(150.0), steps=3),
+    ],
+    ids=["fgsm", "pgd", "naa-pd", "L2"],
+)
+def test_the_budget_holds_on_the_bytes_and_the_entries_are_true(attack, folder, network, tmp_path):
+    out = tmp_path / "out"
+    report = craft_folder(folder, out, attack, network, seed=3, batch_size=5)
+    for entry in report.done:
+        clean = np.asarray(Image.open(out / "clean" / entry["output"]), np.float64)
+        adversarial = np.asarray(Image.open(out / entry["output"]), np.float64)
+        np.testing.assert_array_equal(clean, data.read_image(folder / entry["file"], (SIZE, SIZE)))
+        change = adversarial - clean
+        largest, length = np.abs(change).max(), np.sqrt((change**2).sum())
+        assert 0 < (largest if isinstance(attack.budget, Linf) else length) <= attack.budget.size
+        assert entry["distances"] == {
+            "linf": largest,
+            "l2": pytest.approx(length, abs=1e-5),
+            "l0": (change != 0).any(-1).sum(),
+        }
+        both = network.predict(np.stack([clean, adversarial]).astype(np.float32))
+        assert (entry["before"], entry["after"]) == tuple(both)
+        assert entry["label"] == entry["before"]
+
+
+def test_companions_do_not_matter_beyond_the_batch_size(folder, network, tmp_path, whole):
+    """The same images, fewer of them: the first batches are the same."""
+    report = craft_folder(folder, tmp_path / "out", BIM, network, batch_size=4, limit=10)
+    assert len(report.images) == 10
+    for entry in report.done[:8]:
+        assert (tmp_path / "out" / entry["output"]).read_bytes() == whole[entry["output"]]
+
+
+class Stop(Exception):
+    """An interruption from outside."""
+
+
+@pytest.mark.parametrize("after", [0, 1, 7, 20, 41])
+def test_a_run_broken_anywhere_ends_the_same(after, folder, network, tmp_path, whole, monkeypatch):
+    out, left, replace = tmp_path / "out", [after], data.os.replace
+
+    def breaking(source, target):
+        left[0] -= 1
+        if left[0] < 0:
+            raise Stop
+        replace(source, target)
+
+    monkeypatch.setattr(data.os, "replace", breaking)
+    with pytest.raises(Stop):
+        craft_folder(folder, out, BIM, network, batch_size=4)
+    assert not (out / "attack.json").exists()
+    monkeypatch.undo()
+    craft_folder(folder, out, BIM, network, batch_size=4)
+    assert tree(out) == whole
+
+
+@pytest.mark.parametrize("what", ["file", "journal", "record"])
+def test_a_full_disk_is_one_sentence_and_can_be_resumed(what, folder, network, tmp_path, whole, monkeypatch):
+    full, left = OSError(errno.ENOSPC, "No space left on device"), [3]
+
+    def failing(*arguments):
+        left[0] -= 1
+        if left[0] < 0:
+            raise full
+        return original(*arguments)
+
+    where, name = {"file": (data, "write_png"), "journal": (record, "_dump"), "record": (record, "write_safely")}[what]
+    original = getattr(where, name)
+    left = [0] if what == "record" else left
+    monkeypatch.setattr(where, name, failing)
+    with pytest.raises(OSError, match="the disk is full. What is finished is kept"):
+        craft_folder(folder, tmp_path / "out", BIM, network, batch_size=4)
+    monkeypatch.undo()
+    craft_folder(folder, tmp_path / "out", BIM, network, batch_size=4)
+    assert tree(tmp_path / "out") == whole
+
+
+def test_half_a_line_in_the_journal_is_made_again(folder, network, tmp_path, whole):
+    out = tmp_path / "out"
+    craft_folder(folder, out, BIM, network, batch_size=4)
+    saved = json.loads((out / "attack.json").read_bytes())
+    lines = [json.dumps(entry) for entry in saved.pop("images")]
+    (out / "attack.json").unlink()
+    torn = [json.dumps(saved), *lines[:6], lines[6][:20] + lines[7], *lines[8:12]]
+    (out / "attack.jsonl").write_text("\n".join(torn) + "\n" + lines[12][:30])
+    craft_folder(folder, out, BIM, network, batch_size=4)
+    assert tree(out) == whole
+
+
+def test_what_is_finished_is_not_made_again_and_what_is_lost_is(folder, network, tmp_path, whole, monkeypatch):
+    out, written, original = tmp_path / "out", [], data.write_png
+    craft_folder(folder, out, BIM, network, batch_size=4)
+    monkeypatch.setattr(data, "write_png", lambda *given: written.append(given[0]) or original(*given))
+    craft_folder(folder, out, BIM, network, batch_size=4)
+    assert not written
+    (out / "clean" / "00.png").unlink()
+    craft_folder(folder, out, BIM, network, batch_size=4)
+    assert len(written) == 2 * 3  # the batch of 00.jpg, in which one image is broken
+    assert tree(out) == whole
+
+
+def test_an_image_mended_later_is_made_later(folder, network, tmp_path):
+    images = tmp_path / "images"
+    for name, content in tree(folder).items():
+        (images / name).parent.mkdir(parents=True, exist_ok=True)
+        (images / name).write_bytes(content)
+    craft_folder(images, tmp_path / "out", BIM, network, batch_size=4)
+    (images / "08 empty.jpg").write_bytes((folder / "00.jpg").read_bytes())
+    craft_folder(images, tmp_path / "out", BIM, network, batch_size=4)
+    craft_folder(images, tmp_path / "new", BIM, network, batch_size=4)
+    assert tree(tmp_path / "out") == tree(tmp_path / "new")
+    (images / "00.jpg").write_bytes((folder / "03.png").read_bytes())
+    with pytest.raises(ValueError, match="00.jpg has changed since"):
+        craft_folder(images, tmp_path / "out", BIM, network, batch_size=4)
+
+
+def test_a_folder_of_another_experiment_is_refused(folder, network, tmp_path, whole):
+    out = tmp_path / "out"
+    craft_folder(folder, out, BIM, network, batch_size=4)
+    for settings, message in [
+        ({"attack": recipes.bim(steps=4)}, r"attack is Ascent\(.*steps=3.*\) there, Ascent\(.*steps=4.*\) now"),
+        ({"seed": 1}, "holds another experiment: seed is 0 there, 1 now. Choose another folder"),
+        ({"batch_size": 8}, "batch size is 4 there, 8 now"),
+        ({"filter": "nearest"}, "filter is bilinear there, nearest now"),
+        ({"network": small(seed=1)}, "network fingerprint is .* there"),
+        ({"limit": 3}, "inputs count is 23 there, 3 now"),
+        ({"labels": truth(folder, network)}, "labels from is prediction there, file now"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            craft_folder(**{"images": folder, "out": out, "attack": BIM, "network": network, "batch_size": 4} | settings)
+    assert tree(out) == whole
+
+
+def test_a_folder_of_unknown_origin_is_refused(folder, network, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "holiday.png").write_bytes(b"")
+    with pytest.raises(ValueError, match="got holiday.png and no attack.json"):
+        craft_folder(folder, tmp_path / "out", BIM, network)
+    (tmp_path / "out" / "attack.json").write_text("[1]")
+    with pytest.raises(ValueError, match="expected a record of tfadv"):
+        craft_folder(folder, tmp_path / "out", BIM, network)
+    with pytest.raises(NotADirectoryError, match="got a file"):
+        craft_folder(folder, tmp_path / "out" / "holiday.png", BIM, network)
+
+
+def test_a_run_that_made_nothing_binds_nobody(folder, network, tmp_path):
+    with record.Journal(tmp_path / "out", {"seed": 7}) as journal:
+        journal.open()
+    craft_folder(folder, tmp_path / "out", BIM, network, limit=1)
+    assert set(tree(tmp_path / "out")) == {"00.png", "attack.json", "clean/00.png"}
+
+
+def test_two_runs_do_not_write_to_one_folder(folder, network, tmp_path):
+    with record.Journal(tmp_path / "out", {}) as journal:
+        journal.open()
+        with pytest.raises(BlockingIOError, match="another run is writing"):
+            craft_folder(folder, tmp_path / "out", BIM, network)
+
+
+def test_inputs_and_outputs_are_kept_apart(folder, network, tmp_path):
+    for out in (folder, folder / "new"):
+        with pytest.raises(ValueError, match="expected a folder outside"):
+            craft_folder(folder, out, BIM, network)
+    (tmp_path / "images" / "clean").mkdir(parents=True)
+    (tmp_path / "images" / "clean" / "x.png").write_bytes(b"")
+    with pytest.raises(ValueError, match="clean/x.png: expected no folder called 'clean'"):
+        craft_folder(tmp_path / "images", tmp_path / "out", BIM, network)
+
+
+def test_the_numbering_of_labels_is_found(folder, network, tmp_path):
+    labels = truth(folder, network)
+    report = craft_folder(folder, tmp_path / "zero", BIM, network, labels=labels)
+    assert report.labels == "labels: counted from 0; small agrees with 21 of 21 clean images"
+    path = tmp_path / "labels.csv"
+    path.write_text("filename,label\n" + "".join(f"{name},{label + 1}\n" for name, label in labels.items()))
+    again = craft_folder(folder, tmp_path / "one", BIM, network, labels=path)
+    assert again.labels == "labels: counted from 1; small agrees with 21 of 21 clean images"
+    assert [entry["label"] for entry in again.done] == [labels[entry["file"]] for entry in again.done]
+    assert report.images == again.images
+
+
+def test_wrong_labels_stop_the_run_unless_forced(folder, network, tmp_path):
+    wrong = {name: (label + 3) % CLASSES for name, label in truth(folder, network).items()}
+    with pytest.raises(ValueError, match="small agrees with 0 of 21 clean images .*--force-labels"):
+        craft_folder(folder, tmp_path / "out", BIM, network, labels=wrong, labels_offset=0)
+    assert not (tmp_path / "out").exists()
+    report = craft_folder(folder, tmp_path / "out", BIM, network, labels=wrong, labels_offset=0, force_labels=True)
+    assert len(report.done) == 21
+
+
+def test_labels_that_fit_nothing_are_refused(folder, network, tmp_path):
+    labels, out = truth(folder, network), tmp_path / "out"
+    with pytest.raises(ValueError, match="small has the classes 0..5 or 1..6, got 9 for 03.png"):
+        craft_folder(folder, out, BIM, network, labels=labels | {"03.png": 9})
+    with pytest.raises(ValueError, match="expected names of the images, such as 00.jpg, got other.png"):
+        craft_folder(folder, out, BIM, network, labels={"other.png": 1})
+    with pytest.raises(ValueError, match="labels_offset: expected 0, 1 or nothing"):
+        craft_folder(folder, out, BIM, network, labels=labels, labels_offset=2)
+
+
+def test_images_without_a_label_are_named_and_skipped(folder, network, tmp_path):
+    labels = truth(folder, network)
+    del labels["03.png"]
+    report = craft_folder(folder, tmp_path / "out", BIM, network, labels=labels)
+    entry = next(entry for entry in report.skipped if entry["file"] == "03.png")
+    assert (entry["status"], entry["reason"]) == ("no label", "not in the file of labels")
+    assert len(report.done) == 20 and not (tmp_path / "out" / "03.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("right", "of", "accuracy", "wrong"),
+    [(96, 100, 0.96, False), (60, 100, 0.69, False), (55, 100, 0.96, True), (0, 1, 0.69, False), (0, 1, 0.99, True),
+     (0, 2, None, True), (45, 100, None, True), (50, 100, None, False), (0, 0, 0.9, False)],
+)  # fmt: skip
+def test_labels_are_wrong_when_agreement_is_low_and_no_chance(right, of, accuracy, wrong):
+    assert labelling.too_few(right, of, accuracy) is wrong
+
+
+def test_targets_are_reached(folder, network, tmp_path):
+    names = data.find_images(folder)
+    goal = {name: (label + 1) % CLASSES for name, label in truth(folder, network).items()}
+    strong = recipes.bim(epsilon=120, steps=20)
+    report = craft_folder(folder, tmp_path / "out", strong, network, targets=goal, labels_offset=0)
+    reached = [entry["after"] == entry["target"] == goal[entry["file"]] for entry in report.done]
+    assert np.mean(reached) > 0.5 and len(report.images) == len(names)
+    with pytest.raises(ValueError, match="whether the first class is 0 or 1"):
+        craft_folder(folder, tmp_path / "new", BIM, network, targets=dict.fromkeys(names, 3))
+    with pytest.raises(ValueError, match="no targeted form"):
+        craft_folder(folder, tmp_path / "fda", recipes.fda(layer="Mixed"), network, targets=goal, labels_offset=0)
+
+
+def test_background_is_never_a_label(folder, network, tmp_path):
+    """With background first, an image that shows nothing is attacked as the class that comes second."""
+    report = craft_folder(folder, tmp_path / "out", BIM, Network(network.model, offset=1 + truth(folder, network)["00.jpg"]))
+    assert any(entry["before"] == -1 for entry in report.done)
+    assert all(entry["label"] >= 0 for entry in report.done)
+
+
+def test_a_network_of_any_size_needs_to_be_told_one(folder, tmp_path):
+    images = keras.Input((None, None, 3))
+    pooled = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(4, 3)(images))
+    free = Network(keras.Model(images, keras.layers.Dense(3)(pooled)), name="free")
+    with pytest.raises(ValueError, match="free takes images of any size: give the size"):
+        craft_folder(folder, tmp_path / "out", BIM, free)
+    craft_folder(folder, tmp_path / "out", BIM, free, size=(10, 12), limit=2)
+    assert Image.open(tmp_path / "out" / "00.png").size == (12, 10)
+
+
+def test_nothing_waits_in_heaps():
+    """However slow the consumer, only a few items are computed ahead of it; they are computed elsewhere, in order."""
+    made, taken, threads = [], [], set()
+
+    def make(item: int) -> int:
+        threads.add(threading.get_ident())
+        made.append(item)
+        return item
+
+    with ThreadPoolExecutor(1) as pool:
+        for item in crafting.ahead(make, range(50), pool):
+            taken.append(item)
+            time.sleep(0.001)
+            assert len(made) - len(taken) <= crafting.AHEAD + 1
+    assert taken == list(range(50)) and threading.get_ident() not in threads
+
+
+def test_stages_overlap(folder, network, tmp_path, monkeypatch):
+    """While a batch is written the next one is crafted: writing and crafting are seen in progress at once."""
+    busy, both = set(), []
+
+    def watched(name, original):
+        def stage(*given):
+            busy.add(name)
+            both.append(set(busy))
+            time.sleep(0.03)
+            both.append(set(busy))
+            try:
+                return original(*given)
+            finally:
+                busy.discard(name)
+
+        return stage
+
+    for name in ("read", "craft", "write"):
+        monkeypatch.setattr(crafting._Run, name, watched(name, getattr(crafting._Run, name)))
+    craft_folder(folder, tmp_path / "out", BIM, network, batch_size=2)
+    assert any({"craft", "write"} <= seen for seen in both) and any({"craft", "read"} <= seen for seen in both)
+
+
+def test_progress_counts_what_is_done_and_what_was_done_before(folder, network, tmp_path):
+    class Bar:
+        bars: list = []
+
+        def __init__(self, total: int, initial: int) -> None:
+            self.total, self.count, self.open = total, initial, True
+            self.initial = initial
+            self.bars.append(self)
+
+        def update(self, count: int) -> None:
+            self.count += count
+
+        def close(self) -> None:
+            self.open = False
+
+    for _ in range(2):
+        craft_folder(folder, tmp_path / "out", BIM, network, batch_size=4, progress=Bar)
+    assert [(bar.total, bar.initial, bar.count, bar.open) for bar in Bar.bars] == [(23, 0, 23, False), (23, 23, 23, False)]
+
+
+def test_pixels_that_are_no_numbers_are_an_error(folder, network, tmp_path):
+    class Broken:
+        def on(self, network):
+            return lambda images, goal, seed: images * np.float32(np.nan)
+
+    with pytest.raises(ValueError, match="00.jpg: .* returned pixels that are not numbers"):
+        craft_folder(folder, tmp_path / "out", Broken(), network)

@@ -1,0 +1,237 @@
+"""Image folders and labels: every odd kind of image becomes RGB, every broken one a reason, names stay apart."""
+
+import io
+import os
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tfadv import data
+
+RANDOM = np.random.default_rng(0)
+COLOURS = RANDOM.integers(0, 256, (6, 8, 3), np.uint8)
+
+
+def encoded(image: Image.Image, kind: str = "PNG", **settings) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **settings)
+    return buffer.getvalue()
+
+
+def png_of_size(width: int, height: int) -> bytes:
+    """A PNG that claims a size and holds next to nothing."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    parts = chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(b"\0")), chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+def test_rgb_of_the_right_size_is_taken_as_it_is():
+    for filter in data.FILTERS:
+        np.testing.assert_array_equal(data.decode(encoded(Image.fromarray(COLOURS)), (6, 8), filter), COLOURS)
+
+
+def test_grey_and_black_and_white_are_repeated():
+    grey = Image.fromarray(COLOURS[..., 0])
+    np.testing.assert_array_equal(data.decode(encoded(grey)), np.repeat(COLOURS[..., :1], 3, axis=-1))
+    bits = data.decode(encoded(grey.point(lambda value: 255 * (value > 99)).convert("1")))
+    np.testing.assert_array_equal(bits, np.repeat(np.where(COLOURS[..., :1] > 99, 255, 0), 3, axis=-1))
+
+
+def test_16_bit_grey_is_rounded_not_cut():
+    deep = np.array([[0, 128, 129, 257, 30000, 65407, 65535]], np.uint16)
+    expected = np.rint(deep / 257).astype(np.uint8)
+    np.testing.assert_array_equal(data.decode(encoded(Image.fromarray(deep)))[..., 0], expected)
+
+
+def test_palettes_are_resolved():
+    image = Image.fromarray(COLOURS[:2, :2]).quantize(4)
+    np.testing.assert_array_equal(data.decode(encoded(image)), np.asarray(image.convert("RGB")))
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+def test_transparency_lies_on_white(mode):
+    image = Image.fromarray(COLOURS).convert(mode)
+    image.putalpha(Image.fromarray(np.tile(np.array([0, 255], np.uint8), (6, 4))))
+    found, opaque = data.decode(encoded(image)), np.asarray(Image.fromarray(COLOURS).convert(mode).convert("RGB"))
+    assert (found[:, ::2] == 255).all()
+    np.testing.assert_array_equal(found[:, 1::2], opaque[:, 1::2])
+
+
+def test_transparent_palette_entries_lie_on_white():
+    image = Image.new("P", (2, 1))
+    image.putpalette([255, 0, 0, 0, 0, 255])
+    image.putpixel((1, 0), 1)
+    found = data.decode(encoded(image, transparency=0))
+    np.testing.assert_array_equal(found, [[[255, 255, 255], [0, 0, 255]]])
+
+
+def test_cmyk_jpeg_becomes_rgb():
+    image = Image.new("RGB", (16, 16), (200, 30, 60))
+    found = data.decode(encoded(image.convert("CMYK"), "JPEG", quality=100))
+    assert np.abs(found.astype(int) - (200, 30, 60)).max() <= 4
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_images_are_turned_as_their_exif_says(orientation):
+    """Where row 0 and column 0 of the stored image lie in the upright one: the EXIF standard's own definition."""
+    corners = {1: "tl", 2: "tr", 3: "br", 4: "bl", 5: "lt", 6: "rt", 7: "rb", 8: "lb"}
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    found = data.decode(encoded(Image.fromarray(COLOURS), exif=exif))
+    first, second = corners[orientation]
+    upright = COLOURS if first in "tb" else COLOURS.transpose(1, 0, 2)
+    upright = upright[::-1] if "b" in (first, second) else upright
+    upright = upright[:, ::-1] if "r" in (first, second) else upright
+    np.testing.assert_array_equal(found, upright)
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
+def test_broken_exif_says_nothing_about_the_pixels():
+    image = encoded(Image.fromarray(COLOURS), "JPEG", exif=b"Exif\0\0II*\0\xff\xff\xff\xff garbage")
+    assert data.decode(image).shape == (6, 8, 3)
+
+
+def test_resizing_uses_the_named_filter():
+    image = Image.fromarray(COLOURS)
+    for name, filter in data.FILTERS.items():
+        found = data.decode(encoded(image), (3, 5), name)
+        np.testing.assert_array_equal(found, np.asarray(image.resize((5, 3), filter)))
+    with pytest.raises(ValueError, match="expected one of nearest, box"):
+        data.decode(encoded(image), (3, 5), "cubic")
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "empty file"),
+        (b"hello", "not a PNG or JPEG image"),
+        (encoded(Image.fromarray(COLOURS), "GIF"), "not a PNG or JPEG image"),
+        (encoded(Image.fromarray(COLOURS), "BMP"), "not a PNG or JPEG image"),
+        (encoded(Image.fromarray(COLOURS))[:-30], "broken image data"),
+        (encoded(Image.fromarray(np.tile(COLOURS, (9, 9, 1))), "JPEG")[:-600], "broken image data"),
+        (png_of_size(6, 6), "broken image data"),
+        (png_of_size(9000, 9000), "more than 64 million pixels"),
+        (png_of_size(30000, 30000), "more than 64 million pixels"),
+        (png_of_size(2**31 - 1, 2**31 - 1), "more than 64 million pixels"),
+    ],
+)
+def test_what_is_no_image_has_a_reason(tmp_path, content, reason):
+    (tmp_path / "x.png").write_bytes(content)
+    picture = data.try_image(tmp_path / "x.png", (4, 4))
+    assert picture.pixels is None
+    assert picture.reason == reason  # word for word: it is part of the record, and no address may be in it
+    assert picture.sha256 == data.file_hash(tmp_path / "x.png")
+
+
+def test_noise_never_raises_anything_but_unreadable():
+    whole = encoded(Image.fromarray(COLOURS), "JPEG") + encoded(Image.fromarray(COLOURS))
+    for seed in range(200):
+        random = np.random.default_rng(seed)
+        content = bytearray(whole if seed % 2 else encoded(Image.fromarray(COLOURS)))
+        for place in random.integers(0, len(content), 5):
+            content[place] = random.integers(256)
+        try:
+            assert data.decode(bytes(content), (4, 4)).shape == (4, 4, 3)
+        except data.Unreadable:
+            pass
+
+
+def test_files_that_cannot_be_read_have_a_reason(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "nowhere.png").symlink_to(tmp_path / "gone.png")
+    assert data.try_image(tmp_path / "pipe.png").reason == "not a regular file"
+    assert data.try_image(tmp_path / "nowhere.png").reason == "cannot be read: No such file or directory"
+    assert data.find_images(tmp_path) == ["nowhere.png", "pipe.png"]
+
+
+def test_a_huge_file_is_not_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(data, "FILE_LIMIT", 1 << 20)
+    (tmp_path / "x.png").write_bytes(b"\0" * (2 << 20))
+    assert data.try_image(tmp_path / "x.png").reason == "file larger than 1 MiB"
+
+
+def test_images_are_found_in_folders_of_any_depth_and_name(tmp_path):
+    names = ["Grüße aus 東京.JPG", "a b/c d.PnG", "a b/e/f.jpeg", "b.png", "z.tar.png"]
+    for name in [*names, ".hidden.png", ".cache/x.png", "notes.txt", "a b/labels.csv"]:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    (tmp_path / "a b" / "up").symlink_to(tmp_path)
+    assert data.find_images(tmp_path) == sorted(names)
+
+
+def test_links_to_folders_are_followed(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "x.png").write_bytes(b"")
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "link").symlink_to(tmp_path / "real")
+    assert data.find_images(tmp_path / "images") == ["link/x.png"]
+
+
+def test_a_folder_without_images_says_what_it_holds(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no such folder"):
+        data.find_images(tmp_path / "gone")
+    with pytest.raises(ValueError, match="got an empty folder"):
+        data.find_images(tmp_path)
+    (tmp_path / "a.webp").write_bytes(b"")
+    with pytest.raises(ValueError, match="got other files: 1 .webp"):
+        data.find_images(tmp_path)
+    with pytest.raises(NotADirectoryError, match="got a file"):
+        data.find_images(tmp_path / "a.webp")
+
+
+def test_outputs_never_meet():
+    names = ["a.jpg", "a.png", "b.JPG", "b.jpeg", "c.jpg", "c.jpg.png", "c.png", "d.jpeg", "d.png/e.png", "x/a.jpg"]
+    outputs = data.output_names(sorted(names))
+    assert outputs["a.png"] == "a.png"
+    assert outputs["a.jpg"] == "a.jpg.png"
+    assert (outputs["b.JPG"], outputs["b.jpeg"]) == ("b.JPG.png", "b.jpeg.png")
+    assert outputs["c.jpg"] == "c.jpg.png.png"
+    assert outputs["d.jpeg"] == "d.jpeg.png"  # d.png is a folder
+    assert outputs["x/a.jpg"] == "x/a.png"
+    assert len(set(outputs.values())) == len(names)
+
+
+def test_labels_are_read_from_a_csv(tmp_path):
+    path = tmp_path / "labels.csv"
+    path.write_text('\ufeffLabel, FileName ,note\r\n3,x.png,\r\n 4 ,"./a, b\\c.png",n\r\n', encoding="utf-8")
+    assert data.read_labels(path) == {"x.png": 3, "a, b/c.png": 4}
+
+
+def test_accents_match_however_they_are_composed():
+    assert data.match_labels(["Gr\u00fc\u00dfe.png", "x.png"], {"Gru\u0308\u00dfe.png": 3}) == {"Gr\u00fc\u00dfe.png": 3}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "columns filename,label, got nothing"),
+        ("x.png,3\n", "columns filename,label, got x.png, 3"),
+        ("filename,label\n", "no line below the header"),
+        ("filename,label\nx.png,cat\n", "line 2: expected a whole number as the label of x.png, got 'cat'"),
+        ("filename,label\nx.png\n", "line 2: expected a whole number as the label of x.png, got None"),
+        ("filename,label\nx.png,1\nx.png,2\n", "line 3: x.png has two labels, 1 and 2"),
+    ],
+)
+def test_a_wrong_csv_is_refused_by_line(tmp_path, text, message):
+    (tmp_path / "labels.csv").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        data.read_labels(tmp_path / "labels.csv")
+
+
+def test_a_png_is_whole_or_not_there(tmp_path, monkeypatch):
+    target, temporary = tmp_path / "new" / "x.png", tmp_path / "part"
+    np.testing.assert_array_equal(data.write_png(target, COLOURS, temporary), COLOURS)
+    assert not temporary.exists()
+    monkeypatch.setattr(data.os, "fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    with pytest.raises(OSError, match="No space"):
+        data.write_png(Path(tmp_path, "y.png"), COLOURS, temporary)
+    assert not (tmp_path / "y.png").exists()

@@ -1,0 +1,259 @@
+"""Rates counted by hand, distances in closed form, pairs by record and by name."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from tfadv import evaluate
+from tfadv.evaluate import Share, judge, numbering
+from tfadv.metrics import DISTANCES, distances
+from tfadv.pairing import Pair, pair
+from tfadv.peek import Network
+
+LEVELS = (30, 90, 150, 210)
+
+
+def brightness(classes=4, size=(16, 16), name="brightness", offset=0):
+    """A linear network whose class is the nearest of evenly spaced grey levels: class k at 255 (k + 1/2) / classes.
+
+    The nearest level to m has the largest 2 m a - a^2.
+    """
+    levels = 255 * (np.arange(classes - offset) + 0.5) / (classes - offset)
+    levels = np.concatenate([np.full(offset, -1e3), levels])
+    inputs = keras.Input((*size, 3))
+    mean = keras.layers.GlobalAveragePooling2D()(inputs)
+    dense = keras.layers.Dense(classes, name="Logits")
+    model = keras.Model(inputs, dense(mean), name=name)
+    dense.set_weights([np.repeat(2 * levels[None] / 3, 3, axis=0), -(levels**2)])
+    return Network(model, name=name, offset=offset)
+
+
+def grey(folder, levels, size=(16, 16), suffix=".png"):
+    """One flat image per level: 0.png, 1.png, ..."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, level in enumerate(levels):
+        Image.fromarray(np.full((*size, 3), level, np.uint8)).save(folder / f"{number}{suffix}")
+    return folder
+
+
+def pairs(tmp_path, clean, adversarial, labels=None, size=(16, 16)):
+    found = pair(grey(tmp_path / "clean_in", clean, size), grey(tmp_path / "adv", adversarial, size))
+    labels = labels or [None] * len(clean)
+    return [one._replace(label=label) for one, label in zip(found.pairs, labels, strict=True)]
+
+
+def test_rates_are_those_counted_by_hand(tmp_path):
+    # Classes clean 0 1 2 3 1, adversarial 0 2 2 1 2; labels 0 1 3 3 2.
+    todo = pairs(tmp_path, [30, 90, 150, 210, 90], [30, 150, 150, 90, 150], [0, 1, 3, 3, 2])
+    report = evaluate.evaluate(todo, [brightness()], batch_size=2)
+    rates = report.rates()[0]
+    assert rates["clean_right"] == Share(3, 5)
+    assert rates["changed"] == Share(3, 5)
+    assert rates["wrong"] == Share(3, 5)
+    assert rates["wrong_of_right"] == Share(2, 3)
+    assert rates["wrong"].share == 0.6
+    np.testing.assert_array_equal(report.targets[0].clean[:, 0], [0, 1, 2, 3, 1])
+    np.testing.assert_array_equal(report.targets[0].adversarial[:, 0], [0, 2, 2, 1, 2])
+
+
+def test_top_five_looks_at_five():
+    clean = np.array([[0, 1, 2, 3, 4], [6, 5, 4, 3, 2], [7, 6, 5, 4, 3]])
+    adversarial = np.array([[4, 3, 2, 1, 0], [5, 4, 3, 2, 1], [0, 1, 2, 3, 4]])
+    rates = judge(clean, adversarial, np.array([0, 2, 4]), classes=8)
+    assert rates["clean_right"] == Share(1, 3) and rates["clean_right_top5"] == Share(3, 3)
+    assert rates["changed"] == Share(3, 3) and rates["changed_top5"] == Share(2, 3)
+    assert rates["wrong"] == Share(3, 3) and rates["wrong_top5"] == Share(0, 3)
+    assert rates["wrong_of_right_top5"] == Share(0, 3)
+
+
+def test_labels_that_a_network_cannot_know_count_only_as_changed():
+    top = np.array([[0], [1], [2]])
+    rates = judge(top, np.array([[0], [0], [0]]), np.array([0, 9, evaluate.UNKNOWN]), classes=3)
+    assert rates["changed"] == Share(2, 3)
+    assert rates["wrong"] == Share(0, 1) and rates["clean_right"] == Share(1, 1)
+    nothing = judge(top, top, np.array([7, 8, 9]), classes=3)
+    assert nothing["wrong"] == Share(0, 0) and nothing["wrong"].share is None
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 3, 7, 100])
+def test_batch_size_changes_nothing(tmp_path, batch_size):
+    levels = [5, 60, 100, 130, 170, 200, 250]
+    todo = pairs(tmp_path, levels, levels[::-1], [0, 0, 1, 2, 2, 3, 3])
+    calls = []
+    report = evaluate.evaluate(todo, [brightness(7)], batch_size=batch_size, progress=calls.append)
+    whole = evaluate.evaluate(todo, [brightness(7)], batch_size=7)
+    assert report.as_dict() == whole.as_dict()
+    assert sum(calls) == 7 and max(calls) <= batch_size
+    assert report.names == [f"{number}.png" for number in range(7)]
+
+
+def test_a_network_of_another_size_sees_the_images_resized(tmp_path):
+    image = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
+    (tmp_path / "a").mkdir()
+    Image.fromarray(image).save(tmp_path / "a" / "x.png")
+    seen = []
+    target = brightness(4, (10, 15))
+    target.preprocess = lambda images: (seen.append(images), images)[1]
+    tf.config.run_functions_eagerly(True)
+    try:
+        evaluate.evaluate([Pair("x", tmp_path / "a" / "x.png", tmp_path / "a" / "x.png")], [target])
+    finally:
+        tf.config.run_functions_eagerly(False)
+    # Halving with a widened triangle: weights 1 3 3 1 over eight along each axis, in the middle of the image.
+    weights = np.array([1, 3, 3, 1]) / 8
+    expected = np.einsum("i,j,ijc->c", weights, weights, image[5:9, 9:13].astype(float))
+    np.testing.assert_allclose(seen[0][0, 3, 5], expected, rtol=1e-5)
+
+
+def test_clean_images_of_another_size_are_brought_to_the_adversarial_ones(tmp_path):
+    grey(tmp_path / "in", [30, 90], size=(40, 60))
+    grey(tmp_path / "adv", [30, 100], size=(16, 16))
+    report = evaluate.evaluate(pair(tmp_path / "in", tmp_path / "adv").pairs, [brightness()])
+    np.testing.assert_array_equal(report.distances["linf"], [0, 10])
+
+
+def test_a_network_without_a_size_wants_images_of_one(tmp_path):
+    grey(tmp_path / "one", [30, 90])
+    Image.new("RGB", (20, 20)).save(tmp_path / "one" / "1.png")
+    todo = pair(tmp_path / "one", tmp_path / "one").pairs
+    with pytest.raises(ValueError, match="no fixed input size"):
+        evaluate.evaluate(todo, [brightness(size=(None, None))])
+
+
+def test_an_unreadable_image_is_named_and_left_out(tmp_path):
+    todo = pairs(tmp_path, [30, 90, 150], [30, 90, 150])
+    todo[1].adversarial.write_bytes(b"\x89PNG broken")
+    report = evaluate.evaluate(todo, [brightness()], batch_size=2)
+    assert report.names == ["0.png", "2.png"] and list(report.unreadable) == ["1.png"]
+    for one in todo:
+        one.adversarial.write_bytes(b"")
+    with pytest.raises(ValueError, match="none of 3 pairs"):
+        evaluate.evaluate(todo, [brightness()])
+
+
+def test_the_numbering_is_found_by_the_clean_predictions(tmp_path):
+    todo = pairs(tmp_path, LEVELS, LEVELS, [1, 2, 3, 4])
+    report = evaluate.evaluate(todo, [brightness()])
+    assert report.numbered("auto").rates()[0]["clean_right"] == Share(4, 4)
+    assert report.numbered("auto").offset == 1
+    assert report.numbered(0).rates()[0]["clean_right"] == Share(0, 3)
+    assert numbering(np.array([1, 2, 3]), [np.array([1, 2, 0])], [4]) == 0
+    assert numbering(np.array([0, 3]), [np.array([2, 2])], [4]) == 0, "label 0 is nobody's with background first"
+    with pytest.raises(ValueError, match="cannot tell"):
+        numbering(np.array([1, 2]), [np.array([0, 2])], [4])
+
+
+def test_a_background_class_is_no_class(tmp_path):
+    todo = pairs(tmp_path, LEVELS, LEVELS, [0, 1, 2, 3])
+    report = evaluate.evaluate(todo, [brightness(5, offset=1)])
+    assert report.rates()[0]["clean_right"] == Share(4, 4) and report.targets[0].classes == 4
+
+
+def test_distances_in_closed_form():
+    clean = np.zeros((3, 16, 20, 3), np.uint8)
+    adversarial = clean.copy()
+    adversarial[1, 2, 3] = (3, 0, 4)
+    adversarial[2] = 255
+    found = distances(clean, adversarial)
+    assert list(found) == list(DISTANCES)
+    np.testing.assert_allclose(found["linf"], [0, 4, 255])
+    np.testing.assert_allclose(found["l2"], [0, 5, 255 * np.sqrt(960)])
+    np.testing.assert_allclose(found["rmsd"], [0, 5 / np.sqrt(960), 255])
+    np.testing.assert_allclose(found["l0"], [0, 1, 320])
+    np.testing.assert_allclose(found["psnr"], [np.inf, 10 * np.log10(255**2 * 960 / 25), 0], atol=1e-9)
+    # Flat images: SSIM is its luminance term alone, (2 a b + c) / (a^2 + b^2 + c).
+    np.testing.assert_allclose(found["ssim"][[0, 2]], [1, 2.55**2 / (255**2 + 2.55**2)], atol=1e-6)
+    with pytest.raises(ValueError, match="expected images"):
+        distances(clean, adversarial[:, :8])
+
+
+def test_ssim_is_the_mean_over_gaussian_windows():
+    random = np.random.default_rng(1)
+    a = random.integers(0, 256, (1, 24, 24, 3)).astype(np.uint8)
+    b = np.clip(a + random.normal(0, 25, a.shape), 0, 255).astype(np.uint8)
+    axis = np.exp(-((np.arange(11) - 5) ** 2) / (2 * 1.5**2))
+    window = np.outer(axis, axis) / axis.sum() ** 2
+    values = []
+    for colour in range(3):
+        for y in range(14):
+            for x in range(14):
+                p, q = (i[0, y : y + 11, x : x + 11, colour].astype(float) for i in (a, b))
+                mean_p, mean_q = np.sum(window * p), np.sum(window * q)
+                var_p, var_q = np.sum(window * (p - mean_p) ** 2), np.sum(window * (q - mean_q) ** 2)
+                cov = np.sum(window * (p - mean_p) * (q - mean_q))
+                c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+                values.append(
+                    (2 * mean_p * mean_q + c1) * (2 * cov + c2) / ((mean_p**2 + mean_q**2 + c1) * (var_p + var_q + c2))
+                )
+    np.testing.assert_allclose(distances(a, b)["ssim"], np.mean(values), atol=1e-4)
+    assert np.isnan(distances(a[:, :8], b[:, :8])["ssim"]).all()
+
+
+def test_json_has_no_infinity(tmp_path):
+    report = evaluate.evaluate(pairs(tmp_path, [30, 90], [30, 100], [0, 1]), [brightness()])
+    found = json.loads(json.dumps(report.as_dict(), allow_nan=False))
+    assert found["distances"]["psnr"]["mean"] == pytest.approx(20 * np.log10(25.5))
+    assert [image["psnr"] is None for image in found["per_image"]] == [True, False]
+    assert found["per_image"][1]["top"]["brightness"]["clean"] == [1, 0, 2, 3]
+
+
+def test_files_of_another_tool_pair_by_name(tmp_path):
+    grey(tmp_path / "in" / "a", [30, 90], suffix=".jpg")
+    grey(tmp_path / "in" / "b", [30])
+    grey(tmp_path / "adv" / "a", [30])
+    grey(tmp_path / "adv" / "b", [30], suffix=".jpeg")
+    grey(tmp_path / "adv" / "c", [30])
+    found = pair(tmp_path / "in", tmp_path / "adv", {"a/0.jpg": 3})
+    assert [(one.name, one.label) for one in found.pairs] == [("a/0.jpg", 3), ("b/0.png", None)]
+    assert found.images_alone == ["a/1.jpg"] and found.adversarial_alone == ["c/0.png"]
+    assert found.experiment is None
+    with pytest.raises(ValueError, match="expected names of the images, such as a/0.jpg, got x.png"):
+        pair(tmp_path / "in", tmp_path / "adv", {"x.png": 3})
+    with pytest.raises(ValueError, match="expected adversarial images named as those in"):
+        pair(tmp_path / "in" / "a", grey(tmp_path / "others" / "b", [30]).parent)
+
+
+def test_two_images_of_one_stem_are_not_mixed_up(tmp_path):
+    grey(tmp_path / "in", [30])
+    grey(tmp_path / "in", [90], suffix=".jpg")
+    grey(tmp_path / "adv", [30])
+    found = pair(tmp_path / "in", tmp_path / "adv")
+    assert [(one.name, one.clean.name) for one in found.pairs] == [("0.png", "0.png")]
+    assert found.images_alone == ["0.jpg"]
+
+
+def written(tmp_path):
+    """A folder as `tfadv attack` leaves it: the clean twins differ from the images."""
+    grey(tmp_path / "in", [0, 0, 0], size=(50, 50))
+    out = grey(tmp_path / "adv", [100, 150])
+    grey(out / "clean", [90, 150])
+    entries = [
+        {"file": f"{n}.png", "status": "done", "output": f"{n}.png", "label": n + 1, "before": 0, "after": 0}
+        for n in range(2)
+    ]
+    entries.append({"file": "2.png", "status": "unreadable", "reason": "empty file"})
+    record = {
+        "attack": "Ascent(...)",
+        "network": {"name": "net"},
+        "labels": {"from": "file", "offset": 1},
+        "images": entries,
+    }
+    (out / "attack.json").write_text(json.dumps(record))
+    return tmp_path / "in", out
+
+
+def test_the_record_says_twins_and_labels(tmp_path):
+    images, out = written(tmp_path)
+    found = pair(images, out)
+    assert [(one.name, one.label) for one in found.pairs] == [("0.png", 1), ("1.png", 2)]
+    assert found.images_alone == ["2.png"] and found.labels == "the attack's labels"
+    report = evaluate.evaluate(found.pairs, [brightness()])
+    np.testing.assert_array_equal(report.distances["linf"], [10, 0])
+    assert report.rates()[0]["wrong"] == Share(0, 2)
+    assert [one.label for one in pair(images, out, {"1.png": 9}).pairs] == [None, 9]
+    with pytest.raises(ValueError, match="made from other images"):
+        pair(grey(tmp_path / "other" / "x", [1]).parent, out)

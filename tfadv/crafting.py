@@ -1,0 +1,346 @@
+"""A folder of images in, a folder of adversarial images out: joins an attack, a network and a folder; can be resumed.
+
+    out/<name>.png          the adversarial image, within the attack's budget of its clean twin on the bytes of the file
+    out/clean/<name>.png    its clean twin: the input as the network saw it, uint8 RGB at the network's size
+    out/attack.json         the experiment, and for each image its label, predictions, distances and status
+
+Images are taken in the order of their names and cut into batches of one size, the last one padded. A batch is the unit
+of resuming: it is skipped when all its files are there and made again as a whole otherwise, so that a folder finished
+in ten runs has the bytes of one finished in one. Reading, crafting and writing overlap; a few batches are in memory.
+"""
+
+import contextlib
+import dataclasses
+import errno
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tfadv import data, experiment, labelling, record
+from tfadv.budgets import Linf
+from tfadv.experiment import CLEAN, DONE, UNREADABLE, Slot, entry_of
+from tfadv.images import rounded
+from tfadv.metrics import distances
+from tfadv.peek import Network
+from tfadv.shapes import Attack, Budget, targeted, untargeted
+
+#: How many batches wait between two stages.
+AHEAD = 2
+
+
+@dataclasses.dataclass
+class Batch:
+    """Slots on their way through reading, crafting and writing; `entries` is what attack.json will say of them."""
+
+    slots: list[Slot]
+    entries: list[record.Entry]
+    pictures: list[data.Picture] = dataclasses.field(default_factory=list)
+    adversarial: np.ndarray | None = None
+    finished: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """What became of a folder: attack.json's entries, where the labels came from in words, the experiment."""
+
+    out: Path
+    images: list[record.Entry]
+    labels: str
+    experiment: record.Entry
+
+    @property
+    def done(self) -> list[record.Entry]:
+        """The images that have an adversarial twin."""
+        return [entry for entry in self.images if entry["status"] == DONE]
+
+    @property
+    def skipped(self) -> list[record.Entry]:
+        """The images that have none; "reason" says why."""
+        return [entry for entry in self.images if entry["status"] != DONE]
+
+    @property
+    def changed(self) -> float | None:
+        """The share of images, 0..1, on which the source itself now predicts another class; None of no images."""
+        done = self.done
+        return sum(entry["before"] != entry["after"] for entry in done) / len(done) if done else None
+
+
+def craft_folder(
+    images: str | os.PathLike,
+    out: str | os.PathLike,
+    attack: Attack,
+    network: Network,
+    *,
+    labels: labelling.Classes | None = None,
+    targets: labelling.Classes | None = None,
+    labels_offset: int | None = None,
+    force_labels: bool = False,
+    seed: int = 0,
+    batch_size: int = 8,
+    size: tuple[int, int] | None = None,
+    filter: str = "bilinear",
+    limit: int | None = None,
+    source: str | None = None,
+    progress: Callable[..., Any] | None = None,
+) -> Report:
+    """Craft an adversarial image for every image of a folder; called again after an interruption, it continues.
+
+    Args:
+        images, out: the folders; `out` is made, and has to be empty or of this very experiment.
+        attack, network: the attack and the network it is crafted on.
+        labels: classes by file name, or a CSV with the columns filename,label; without, the network's prediction.
+        targets: the same for the classes to reach: the attack becomes targeted.
+        labels_offset: 0 if the first class is 0 in labels and targets, 1 if it is 1; by default found out.
+        force_labels: go on even if the network's clean predictions disagree with the labels.
+        seed: all randomness follows from it and the images' own pixels.
+        batch_size: images computed together.
+        size: (H, W) for a network that takes any size.
+        filter: what images of another size are resized with, see `tfadv.data.FILTERS`.
+        limit: only the first so many images, in the order of their names.
+        source: how the network was asked for, for attack.json.
+        progress: like `tqdm.tqdm`: called with total= and initial=, returns an object with update(count) and close().
+
+    Raises ValueError for labels that do not fit the images, a folder of another experiment, names that cannot be kept
+    apart; OSError where reading or writing fails, e.g. on a full disk.
+    """
+    if batch_size < 1 or (limit is not None and limit < 1):
+        raise ValueError(f"batch_size, limit: expected whole numbers above 0, got {batch_size} and {limit}.")
+    images, out = Path(images), Path(out)
+    names = data.find_images(images)
+    experiment.keep_apart(images, out, names)
+    size = experiment.input_size(network, size)
+
+    def clean(some: list[str]) -> list[data.Picture]:
+        return [data.try_image(images / name, size, filter) for name in some]
+
+    predict = _Predictions(network, batch_size)
+    found = labelling.settle(
+        names, labels, targets, network, lambda some: predict.of_names(some, clean), labels_offset, force_labels, limit
+    )
+    slots = experiment.places(names[:limit], data.output_names(names), found)
+    settings = {"seed": seed, "batch_size": batch_size, "size": list(size), "filter": filter}
+    described = experiment.describe(attack, network, found, slots, settings, source)
+    run = _Run(images, out, attack, network, predict, seed, clean)
+    with _explained(out), record.Journal(out, described) as journal:
+        entries = run.through(slots, record.claim(out, described), journal, progress)
+        journal.fold(entries)
+    return Report(out, entries, found.sentence, described)
+
+
+@contextlib.contextmanager
+def _explained(out: Path) -> Iterator[None]:
+    """A full disk as a sentence that says how to go on."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise OSError(
+            f"{out}: the disk is full. What is finished is kept; make room and give the same command again."
+        ) from error
+
+
+class _Predictions:
+    """The network's predictions, computed in batches of one size so that they are the same on every run."""
+
+    def __init__(self, network: Network, batch_size: int) -> None:
+        self.network, self.batch_size = network, batch_size
+
+    def __call__(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(best class, best class that is not background) of at most batch_size images uint8: int [N] each."""
+        best = self.network.top(_padded(images, self.batch_size).astype(np.float32), min(2, self.network.logits_count))
+        best = best[: len(images)]
+        return best[:, 0], np.where(best[:, 0] < 0, best[:, -1], best[:, 0])
+
+    def of_names(self, names: list[str], clean: Callable[[list[str]], list[data.Picture]]) -> list[int | None]:
+        """The best class of each image, None where there is none, read and predicted batch by batch."""
+        found: list[int | None] = []
+        for start in range(0, len(names), self.batch_size):
+            pixels = [picture.pixels for picture in clean(names[start : start + self.batch_size])]
+            readable = [one for one in pixels if one is not None]
+            best = iter(self(np.stack(readable))[0].tolist() if readable else ())
+            found += [None if one is None else next(best) for one in pixels]
+        return found
+
+
+class _Run:
+    """The three stages of a batch - read, craft, write - and the pipeline that overlaps them."""
+
+    def __init__(
+        self,
+        images: Path,
+        out: Path,
+        attack: Attack,
+        network: Network,
+        predict: _Predictions,
+        seed: int,
+        clean: Callable[[list[str]], list[data.Picture]],
+    ) -> None:
+        self.images, self.out, self.predict, self.clean = images, out, predict, clean
+        self.attack, self.network, self.seed, self.batch_size = attack, network, seed, predict.batch_size
+        self.budget: Budget | None = getattr(attack, "budget", None)
+        self._bound: Callable | None = None
+
+    def through(
+        self,
+        slots: list[Slot | record.Entry],
+        entries: dict[str, record.Entry],
+        journal: record.Journal,
+        progress: Callable[..., Any] | None,
+    ) -> list[record.Entry]:
+        """Take every slot through the stages; returns the entries of all images in their order."""
+        entries = entries | {slot["file"]: slot for slot in slots if not isinstance(slot, Slot)}
+        work = [slot for slot in slots if isinstance(slot, Slot)]
+        starts = range(0, len(work), self.batch_size)
+        batches = [self._begun(work[start : start + self.batch_size], entries) for start in starts]
+        already = sum(len(batch.slots) for batch in batches if batch.finished)
+        bar = progress(total=len(work), initial=already) if progress else None
+        try:
+            with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
+                crafted = map(self.craft, ahead(self.read, batches, reader))
+                for batch in ahead(lambda batch: self.write(batch, journal), crafted, writer):
+                    entries |= {entry["file"]: entry for entry in batch.entries}
+                    if bar is not None and not batch.finished:
+                        bar.update(len(batch.slots))
+        finally:
+            if bar is not None:
+                bar.close()
+        return [entries[slot.name if isinstance(slot, Slot) else slot["file"]] for slot in slots]
+
+    def _begun(self, slots: list[Slot], entries: dict[str, record.Entry]) -> Batch:
+        """The batch of these slots; finished, if an earlier run made all of it and its files are still there."""
+        found = [entries[slot.name] for slot in slots if slot.name in entries]
+        outputs = [entry["output"] for entry in found if entry["status"] == DONE]
+        there = all((self.out / name).is_file() and (self.out / CLEAN / name).is_file() for name in outputs)
+        return Batch(slots, found, finished=there and len(found) == len(slots))
+
+    def read(self, batch: Batch) -> Batch:
+        """Decode the images of a batch; of one that is finished, only check that its inputs are still the same."""
+        before = {entry["file"]: entry for entry in batch.entries}
+        for slot in batch.slots:
+            entry = before.get(slot.name)
+            if entry is None or entry.get("sha256") == data.file_hash(self.images / slot.name):
+                continue
+            if entry["status"] == DONE:
+                raise ValueError(
+                    f"{slot.name} has changed since {self.out} was begun. Choose another folder, or remove this one."
+                )
+            batch.finished = False  # it could not be read then, and may be whole now
+        if not batch.finished:
+            batch.pictures = self.clean([slot.name for slot in batch.slots])
+        return batch
+
+    def craft(self, batch: Batch) -> Batch:
+        """Attack the readable images of a batch and note what the network makes of them."""
+        if batch.finished:
+            return batch
+        batch.entries = [
+            entry_of(slot, picture, UNREADABLE, reason=picture.reason)
+            for slot, picture in zip(batch.slots, batch.pictures, strict=True)
+        ]
+        pixels = {place: picture.pixels for place, picture in enumerate(batch.pictures) if picture.pixels is not None}
+        if not pixels:
+            return batch
+        readable, clean = list(pixels), np.stack(list(pixels.values()))
+        before, seen = self.predict(clean)
+        slots = [batch.slots[place] for place in readable]
+        labels = np.array(
+            [sight if slot.label is None else slot.label for slot, sight in zip(slots, seen, strict=True)]
+        )
+        adversarial = self._attacked(clean, slots, labels)
+        after, _ = self.predict(adversarial)
+        far = distances(clean, adversarial)
+        for row, place in enumerate(readable):
+            measured = {name: round(float(far[name][row]), 6) for name in ("linf", "l2", "l0")}
+            batch.entries[place] = entry_of(
+                slots[row],
+                batch.pictures[place],
+                DONE,
+                output=slots[row].output,
+                label=int(labels[row]),
+                before=int(before[row]),
+                after=int(after[row]),
+                distances=measured,
+            )
+        batch.adversarial = adversarial
+        return batch
+
+    def _attacked(self, clean: np.ndarray, slots: list[Slot], labels: np.ndarray) -> np.ndarray:
+        """uint8 [N, H, W, 3] within the budget of the clean images."""
+        if self._bound is None:
+            self._bound = self.attack.on(self.network)
+        whole = _padded(clean, self.batch_size)
+        targets = [slot.target for slot in slots if slot.target is not None]
+        goal = targeted(_padded(np.array(targets), len(whole))) if targets else untargeted(_padded(labels, len(whole)))
+        found = self._bound(whole.astype(np.float32), goal, seed=self.seed)[: len(clean)]
+        for slot, image in zip(slots, found, strict=True):
+            if not np.isfinite(image).all():
+                raise ValueError(f"{slot.name}: {self.attack!r} returned pixels that are not numbers.")
+        return within(found, clean, self.budget)
+
+    def write(self, batch: Batch, journal: record.Journal) -> Batch:
+        """Write the clean and the adversarial image of each slot, hold the promise on what is read back, note it."""
+        if batch.finished:
+            return batch
+        journal.open()
+        rows = iter(() if batch.adversarial is None else batch.adversarial)
+        for entry, picture in zip(batch.entries, batch.pictures, strict=True):
+            if picture.pixels is not None:
+                clean = data.write_png(self.out / CLEAN / entry["output"], picture.pixels, journal.temporary)
+                adversarial = data.write_png(self.out / entry["output"], next(rows), journal.temporary)
+                _hold(self.budget, clean, adversarial, entry["file"])
+        journal.add(batch.entries)
+        return Batch(batch.slots, batch.entries)
+
+
+def ahead(function: Callable, items: Iterable, pool: ThreadPoolExecutor, depth: int = AHEAD) -> Iterator:
+    """function(item) for each item, in order, computed in the pool while the caller works; at most `depth` wait."""
+    waiting: deque = deque()
+    for item in items:
+        waiting.append(pool.submit(function, item))
+        if len(waiting) > depth:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
+
+
+def within(adversarial: np.ndarray, clean: np.ndarray, budget: Budget | None) -> np.ndarray:
+    """uint8 images near the adversarial ones [N, H, W, 3] whose distance from the clean ones the budget allows.
+
+    Linf: the nearest there are. Any other budget: the nearest bytes if they are allowed, else those on the clean side.
+    """
+    if budget is None or isinstance(budget, Linf):
+        return rounded(adversarial, clean, None if budget is None else budget.size)
+    nearest = rounded(adversarial, clean)
+    if _allowed(budget, clean, nearest):
+        return nearest
+    start = clean.astype(np.float64)
+    inward = (start + np.trunc(np.clip(adversarial, 0, 255) - start)).astype(np.uint8)
+    fits = np.array([_allowed(budget, clean[[row]], nearest[[row]]) for row in range(len(clean))])
+    return np.where(fits[:, None, None, None], nearest, inward)
+
+
+def _allowed(budget: Budget, clean: np.ndarray, adversarial: np.ndarray) -> bool:
+    delta = adversarial.astype(np.float64) - clean
+    return bool(np.allclose(budget.project(tf.constant(delta)), delta, rtol=0, atol=1e-6))
+
+
+def _hold(budget: Budget | None, clean: np.ndarray, adversarial: np.ndarray, name: str) -> None:
+    """Raise ValueError unless the budget allows adversarial uint8 [H, W, 3]."""
+    if isinstance(budget, Linf):
+        kept = np.abs(adversarial.astype(np.int16) - clean).max() <= budget.size
+    else:
+        kept = budget is None or _allowed(budget, clean[None], adversarial[None])
+    if not kept:
+        raise ValueError(f"{name}: the bytes of the adversarial image leave the budget {budget!r}.")
+
+
+def _padded(rows: np.ndarray, count: int) -> np.ndarray:
+    """The rows, and the last one again until there are `count`."""
+    return np.concatenate([rows, np.repeat(rows[-1:], count - len(rows), axis=0)])

@@ -1,0 +1,165 @@
+"""The classes of a folder's images: from a file whose numbering is found out and checked, or left to the network.
+
+Labels that are out of step with their images weaken exactly the attacks that read them, and no one notices: so they are
+compared with the network's predictions on clean images before anything is crafted.
+"""
+
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from scipy import stats
+
+from tfadv import data
+from tfadv.peek import Network
+
+#: How many images are looked at.
+SAMPLE = 100
+#: Labels are wrong when the network agrees with less than this part of what it is known to get right, ...
+PART, UNKNOWN_ACCURACY = 0.6, 0.8
+#: ... and so few of the sample would agree by chance in fewer than this share of cases.
+CHANCE = 0.05
+
+Classes = Mapping[str, int] | str | os.PathLike
+
+
+@dataclasses.dataclass(frozen=True)
+class Labels:
+    """What is known about the classes.
+
+    labels, targets: class 0..classes-1 by name; None where they are not given.
+    facts: for attack.json. sentence: the same for a person.
+    """
+
+    labels: dict[str, int] | None
+    targets: dict[str, int] | None
+    facts: dict
+    sentence: str
+
+
+def settle(
+    names: list[str],
+    labels: Classes | None,
+    targets: Classes | None,
+    network: Network,
+    predict: Callable[[list[str]], Sequence[int | None]],
+    offset: int | None,
+    force: bool,
+    limit: int | None = None,
+) -> Labels:
+    """The classes of the first `limit` names, counted from 0.
+
+    Args:
+        labels, targets: class by name or a CSV of them.
+        predict: names -> the network's classes, None for an image that cannot be read.
+        offset: 0 or 1: the number of the first class in the files; None to find out.
+        force: go on with labels that disagree with the predictions.
+
+    Raises ValueError if no image has a label, if the numbering cannot be found out, or if the labels disagree.
+    """
+    if offset not in (None, 0, 1):
+        raise ValueError(f"labels_offset: expected 0, 1 or nothing, got {offset!r}.")
+    own, aims = _matched(names, labels, "labels"), _matched(names, targets, "target labels")
+    sentence = f"labels: {network.name}'s own predictions" if own is None else ""
+    if own is not None:
+        offset, agreement = _checked(names[:limit], own, network, predict, offset, force)
+        sentence = f"labels: counted from {offset}; {network.name} agrees with {agreement}"
+    if aims is not None:
+        offset = _fitting(aims, network, offset, "target labels")
+    facts = {"from": "prediction" if own is None else "file", "offset": offset}
+    shifted = [
+        None if classes is None else {name: label - (offset or 0) for name, label in classes.items()}
+        for classes in (own, aims)
+    ]
+    chosen = set(names[:limit])
+    for key, classes in zip(("sha256", "targets_sha256"), shifted, strict=True):
+        if classes is not None:
+            content = sorted((name, label) for name, label in classes.items() if name in chosen)
+            facts[key] = hashlib.sha256(json.dumps(content).encode()).hexdigest()
+    return Labels(shifted[0], shifted[1], facts, sentence)
+
+
+def _matched(names: list[str], classes: Classes | None, what: str) -> dict[str, int] | None:
+    if classes is None:
+        return None
+    classes = dict(classes) if isinstance(classes, Mapping) else data.read_labels(classes)
+    found = data.match_labels(names, classes)
+    if not found:
+        raise ValueError(
+            f"{what}: expected names of the images, such as {names[0]}, got {', '.join(list(classes)[:3])}. Names are "
+            'relative to the folder of images, with "/" and their suffix.'
+        )
+    return found
+
+
+def _fitting(classes: Mapping[str, int], network: Network, offset: int | None, what: str) -> int:
+    """The offset, or the only one that these numbers allow."""
+    fitting = [one for one in _offsets(offset) if _outside(classes, network, one) is None]
+    if not fitting:
+        name = str(_outside(classes, network, _offsets(offset)[-1]))
+        raise ValueError(
+            f"{what}: {network.name} has the classes {_range(network, offset)}, got {classes[name]} for {name}."
+        )
+    if len(fitting) > 1:
+        raise ValueError(
+            f"{what}: expected to be told whether the first class is 0 or 1 (--labels-offset), because nothing in the "
+            "numbers tells."
+        )
+    return fitting[0]
+
+
+def _checked(
+    names: list[str],
+    labels: Mapping[str, int],
+    network: Network,
+    predict: Callable[[list[str]], Sequence[int | None]],
+    offset: int | None,
+    force: bool,
+) -> tuple[int, str]:
+    """(offset, how many clean predictions agree in words); see `settle`."""
+    known = [name for name in names if name in labels]
+    places = np.unique(np.linspace(0, len(known) - 1, min(SAMPLE, len(known))).round().astype(int))
+    sample = [known[place] for place in places]
+    pairs = [(labels[name], seen) for name, seen in zip(sample, predict(sample), strict=True) if seen is not None]
+    right = {one: sum(label - one == seen for label, seen in pairs) for one in (0, 1)}
+    candidates = [one for one in _offsets(offset) if _outside(labels, network, one) is None]
+    if not candidates:
+        _fitting(labels, network, offset, "labels")
+    chosen = max(candidates, key=lambda one: right[one])
+    agreement = f"{right[chosen]} of {len(pairs)} clean images"
+    if not force and too_few(right[chosen], len(pairs), network.accuracy):
+        either = "" if right[1 - chosen] <= right[chosen] else f" (counted from {1 - chosen}: {right[1 - chosen]})"
+        usual = "" if network.accuracy is None else f"; it is known to get {network.accuracy:.1%} right"
+        raise ValueError(
+            f"labels: {network.name} agrees with {agreement}{either} when classes are counted from {chosen}{usual}. "
+            "Labels and files seem out of step, or the network's input is not what it was trained on. To craft all the "
+            "same: --force-labels."
+        )
+    if len(candidates) > 1 and right[0] == right[1]:
+        raise ValueError(
+            f"labels: expected to be told whether the first class is 0 or 1 (--labels-offset), because {network.name} "
+            f"agrees with {agreement} either way."
+        )
+    return chosen, agreement
+
+
+def too_few(right: int, of: int, accuracy: float | None) -> bool:
+    """Whether so few agreements show that the labels are wrong, for a network of this accuracy (0..1)."""
+    expected = UNKNOWN_ACCURACY if accuracy is None else accuracy
+    return of > 0 and right / of < PART * expected and float(stats.binom.cdf(right, of, expected)) < CHANCE
+
+
+def _offsets(offset: int | None) -> tuple[int, ...]:
+    return (0, 1) if offset is None else (offset,)
+
+
+def _outside(classes: Mapping[str, int], network: Network, offset: int) -> str | None:
+    """A name whose number this counting has no class for."""
+    return next((name for name, label in classes.items() if not 0 <= label - offset < network.classes), None)
+
+
+def _range(network: Network, offset: int | None) -> str:
+    return " or ".join(f"{one}..{network.classes - 1 + one}" for one in _offsets(offset))

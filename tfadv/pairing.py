@@ -1,0 +1,138 @@
+"""Which adversarial image belongs to which clean one: by the record that `tfadv attack` left, or by name."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tfadv import data, record
+
+#: Where `tfadv attack` puts the clean twins, and how it says that an image has an adversarial.
+CLEAN, DONE = "clean", "done"
+
+
+class Pair(NamedTuple):
+    """One image to judge: its name, its two files, and the class it should have (None: not known)."""
+
+    name: str
+    clean: Path
+    adversarial: Path
+    label: int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Pairing:
+    """Pairs, and what is alone.
+
+    images_alone: names in the folder of images that have no adversarial image. adversarial_alone: the reverse.
+    experiment: attack.json without its images, None for a folder of another tool.
+    labels: where the labels come from, in words; None where there are none.
+    """
+
+    pairs: list[Pair]
+    images_alone: list[str]
+    adversarial_alone: list[str]
+    experiment: dict[str, Any] | None = None
+    labels: str | None = None
+
+    def facts(self) -> dict[str, Any]:
+        """Where the pairs come from, as plain values."""
+        known = self.experiment or {}
+        return {
+            "attack": known.get("attack"),
+            "source": known.get("network", {}).get("name"),
+            "labels_from": self.labels,
+            "unpaired": {"images": self.images_alone, "adversarial": self.adversarial_alone},
+        }
+
+
+def pair(
+    images: str | os.PathLike,
+    adversarial: str | os.PathLike,
+    labels: Mapping[str, int] | str | os.PathLike | None = None,
+) -> Pairing:
+    """The pairs of two folders.
+
+    Where `adversarial` holds attack.json, it says which file came from which image, the clean twins beside it are what
+    they are compared with, and the labels are those of the attack. Otherwise names decide, and the images themselves
+    are the twins.
+
+    Args:
+        images, adversarial: the folders.
+        labels: class by name of the image, or a CSV with the columns filename,label; instead of those of the attack.
+
+    Raises ValueError if nothing pairs, no label fits, or a folder holds no image; FileNotFoundError or
+    NotADirectoryError where there is no folder.
+    """
+    images, adversarial = Path(images), Path(adversarial)
+    experiment, entries = record.read(adversarial)
+    found = (
+        _by_name(images, adversarial) if experiment is None else _by_record(images, adversarial, experiment, entries)
+    )
+    return found if labels is None else _labelled(found, labels)
+
+
+def _by_record(
+    images: Path, adversarial: Path, experiment: dict[str, Any], entries: dict[str, dict[str, Any]]
+) -> Pairing:
+    done = [entry for entry in entries.values() if entry["status"] == DONE]
+    if not done:
+        raise ValueError(f"{adversarial}: {record.RECORD} names no finished image.")
+    names = data.find_images(images)
+    if not set(names) & set(entries):
+        raise ValueError(
+            f"{adversarial}: was made from other images than those in {images}, such as {done[0]['file']}."
+        )
+    pairs = []
+    for entry in done:
+        twin = adversarial / CLEAN / entry["output"]
+        clean = twin if twin.exists() else images / entry["file"]
+        pairs.append(Pair(entry["file"], clean, adversarial / entry["output"], entry["label"]))
+    paired = {pair.name for pair in pairs}
+    origin = {"prediction": "the source's own predictions", "file": "the attack's labels"}
+    labels = origin.get(experiment.get("labels", {}).get("from"), record.RECORD)
+    return Pairing(pairs, [name for name in names if name not in paired], [], experiment, labels)
+
+
+def _by_name(images: Path, adversarial: Path) -> Pairing:
+    """The same relative name, else the same but for the suffix where that leaves one choice."""
+    originals, results = data.find_images(images), data.find_images(adversarial)
+    written = {output: name for name, output in data.output_names(originals).items()}
+    stems = collections.defaultdict(list)
+    for name in originals:
+        stems[_stem(name)].append(name)
+    pairs, alone, exact, taken = [], [], set(originals), set()
+    for result in results:
+        choices = stems[_stem(result)]
+        name = result if result in exact else written.get(result) or (choices[0] if len(choices) == 1 else None)
+        if name is None or name in taken:
+            alone.append(result)
+        else:
+            taken.add(name)
+            pairs.append(Pair(name, images / name, adversarial / result))
+    if not pairs:
+        raise ValueError(
+            f"{adversarial}: expected adversarial images named as those in {images}, such as "
+            f"{_stem(originals[0])}.png, got {results[0]}."
+        )
+    return Pairing(pairs, [name for name in originals if name not in taken], alone)
+
+
+def _stem(name: str) -> str:
+    return name[: name.rindex(".")]
+
+
+def _labelled(found: Pairing, labels: Mapping[str, int] | str | os.PathLike) -> Pairing:
+    classes = dict(labels) if isinstance(labels, Mapping) else data.read_labels(labels)
+    matched = data.match_labels([pair.name for pair in found.pairs], classes)
+    if not matched:
+        raise ValueError(
+            f"labels: expected names of the images, such as {found.pairs[0].name}, got {', '.join(list(classes)[:3])}. "
+            'Names are relative to the folder of images, with "/" and their suffix.'
+        )
+    pairs = [pair._replace(label=matched.get(pair.name)) for pair in found.pairs]
+    return dataclasses.replace(found, pairs=pairs, labels="given" if isinstance(labels, Mapping) else str(labels))
