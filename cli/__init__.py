@@ -1,4 +1,4 @@
-"""The command line: one file per command, loaded when it is called, and the one place where an error becomes a message."""
+"""The command line: a file per command, loaded when it is called; the one place where an error becomes a message."""
 
 import functools
 import importlib
@@ -58,9 +58,9 @@ class Commands(click.Group):
             raise click.ClickException(str(error) or type(error).__name__) from error
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _load(name: str) -> click.Command:
-    """The command's click object; TensorFlow is imported, and the device chosen, when it is run and not for its help."""
+    """The command's click object; TensorFlow is imported and the device chosen when it runs, not for its help."""
     command = importlib.import_module(f"tfadv.cli.{name.replace('-', '_')}").command
     if name in LIGHT:
         return command

@@ -188,10 +188,11 @@ def _kinds(parameter: inspect.Parameter) -> tuple[type, ...]:
 def make_attack(recipes: Mapping[str, Callable], recipe: str, settings: dict[str, Any], network: "Network") -> "Attack":
     """The recipe with these settings; a layer that was not named is the network's own."""
     layer = inspect.signature(recipes[recipe]).parameters.get("layer")
-    if layer is not None and layer.default is inspect.Parameter.empty and "layer" not in settings:
-        if network.layer is None:
+    if layer is not None and "layer" not in settings:
+        chosen = network.layer or (layer.default if layer.default in network.layers else None)
+        if chosen is None:
             raise ValueError(f"{recipe} attacks a layer, and {network.name} names none: choose one with --layer.")
-        settings = {"layer": network.layer, **settings}
+        settings = {"layer": chosen, **settings}
     return recipes[recipe](**settings)
 
 

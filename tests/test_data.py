@@ -207,7 +207,9 @@ def test_labels_are_read_from_a_csv(tmp_path):
 
 
 def test_accents_match_however_they_are_composed():
-    assert data.match_labels(["Gr\u00fc\u00dfe.png", "x.png"], {"Gru\u0308\u00dfe.png": 3}) == {"Gr\u00fc\u00dfe.png": 3}
+    assert data.match_labels(["Gr\u00fc\u00dfe.png", "x.png"], {"Gru\u0308\u00dfe.png": 3}) == {
+        "Gr\u00fc\u00dfe.png": 3
+    }
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ from tfadv.pairing import Pair
 from tfadv.peek import Network
 
 #: How a network of another input size sees images.
-RESIZE = "tf.image.resize, bilinear, antialias, float32"
+RESIZE = "tf.image.resize, bilinear, no antialiasing, float32"
 #: How many of the best classes are looked at.
 TOP = 5
 #: The label of an image without one, or with one that no network can know.
@@ -263,7 +263,7 @@ def _resized(images: Sequence[np.ndarray], target: Network) -> np.ndarray:
     """float32 [N, H, W, 3] of the network's size."""
     if None not in target.size:
         fitting = (
-            image if image.shape[:2] == target.size else tf.image.resize(image, target.size, "bilinear", antialias=True)
+            image if image.shape[:2] == target.size else tf.image.resize(image, target.size, "bilinear")
             for image in images
         )
         return np.stack([np.asarray(image, np.float32) for image in fitting])

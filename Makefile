@@ -1,0 +1,77 @@
+# A fresh machine needs Python and make. `make demo` shows what tfadv does, `make test` proves it; `make` lists the rest.
+#
+# PYTHON=...        the Python of .venv, the default stack (3.10 to 3.13; the first one found)
+# PAPER_PYTHON=...  the Python of .venv-paper, TensorFlow 2.15 (3.10 or 3.11; the first one found)
+# WORKERS=2         test processes at once
+
+PYTHON =
+PAPER_PYTHON =
+WORKERS = 2
+SOURCES = tfadv cli checkpoints tests scripts setup.py
+PYTEST = -m pytest -n $(WORKERS) --dist loadfile
+BIN = .venv/bin
+PAPER = .venv-paper/bin
+
+.PHONY: help install install-paper demo test test-paper test-all lint format docs docs-check wheel-check bench clean
+
+help:
+	@echo "make demo        attack the embedded digits and draw it, in demo/"
+	@echo "make test        the tests on the default stack"
+	@echo "make test-paper  the tests on TensorFlow 2.15 with tensorflow-addons"
+	@echo "make test-all    the slow tests as well, on both stacks"
+	@echo "make lint        ruff and mypy;  make format: let ruff rewrite"
+	@echo "make docs        write the README's command line reference from --help;  make docs-check: compare"
+	@echo "make wheel-check build the wheel, install it elsewhere and run it"
+	@echo "make bench       time and memory over what the method cannot do without"
+	@echo "make clean       remove what the others made"
+
+install: .venv/installed
+install-paper: .venv-paper/installed
+
+.venv/installed: setup.py pyproject.toml
+	@python="$(PYTHON)"; python="$${python:-$$(sh scripts/find_python.sh 3.10 3.13)}" && "$$python" -m venv .venv
+	$(BIN)/python -m pip install --quiet --editable ".[test]"
+	touch $@
+
+.venv-paper/installed: setup.py pyproject.toml
+	@python="$(PAPER_PYTHON)"; python="$${python:-$$(sh scripts/find_python.sh 3.10 3.11)}" && "$$python" -m venv .venv-paper
+	$(PAPER)/python -m pip install --quiet --editable ".[paper,test]"
+	touch $@
+
+demo: install
+	$(BIN)/tfadv demo demo/
+
+test: install
+	$(BIN)/python $(PYTEST)
+
+test-paper: install-paper
+	$(PAPER)/python $(PYTEST)
+
+test-all: install install-paper
+	$(BIN)/python $(PYTEST) -m "slow or not slow"
+	$(PAPER)/python $(PYTEST) -m "slow or not slow"
+
+lint: install
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/mypy
+
+format: install
+	$(BIN)/ruff format $(SOURCES)
+	$(BIN)/ruff check --fix $(SOURCES)
+
+docs: install
+	$(BIN)/python scripts/cli_reference.py
+
+docs-check: install
+	$(BIN)/python scripts/cli_reference.py --check
+
+wheel-check: install
+	$(BIN)/python scripts/wheel_check.py
+
+bench: install
+	$(BIN)/python scripts/bench.py
+
+clean:
+	rm -rf .venv .venv-paper build dist demo *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find tfadv cli checkpoints tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,196 @@
+"""`tfadv attack`: what it takes, what it says, its exit codes, and that a run killed at any moment ends the same."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from tfadv.attacks import recipes
+from tfadv.cli import main
+from tfadv.cli.attack import check_settings
+
+#: A network as a user's own code, and a `slowly` with which files are written so that a kill meets the run at work.
+CODE = """
+import time
+
+import keras
+import numpy as np
+
+from tfadv import data
+from tfadv.peek import Network
+
+
+def build(**settings):
+    images = keras.Input((16, 16, 3))
+    scaled = keras.layers.Rescaling(1 / 127.5, -1)(images)
+    features = keras.layers.Conv2D(8, 3, 2, "same", activation="tanh", name="Mixed")(scaled)
+    logits = keras.layers.Dense(6)(keras.layers.GlobalAveragePooling2D()(features))
+    model, random = keras.Model(images, logits), np.random.default_rng(0)
+    model.set_weights([random.normal(size=weight.shape) for weight in model.get_weights()])
+    return Network(model, name="small", **{"layer": "Mixed"} | settings)
+
+
+def plain():
+    return build(layer=None)
+
+
+write_png = data.write_png
+
+
+def slowly(*given):
+    time.sleep(0.1)
+    return write_png(*given)
+"""
+SLOW = "import nets; nets.data.write_png = nets.slowly; from tfadv.cli import main; main()"
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory) -> Path:
+    """A folder with a network and eighteen images."""
+    root, random = tmp_path_factory.mktemp("place"), np.random.default_rng(0)
+    (root / "nets.py").write_text(CODE)
+    (root / "images" / "sub").mkdir(parents=True)
+    for number in range(18):
+        pixels = np.clip(random.normal(random.integers(0, 256, 3), 20, (16, 16, 3)), 0, 255).astype(np.uint8)
+        Image.fromarray(pixels).save(root / "images" / ("sub" if number % 2 else "") / f"{number}.png")
+    return root
+
+
+@pytest.fixture(autouse=True)
+def there(place, monkeypatch):
+    monkeypatch.chdir(place)
+    monkeypatch.syspath_prepend(str(place))
+
+
+def attack(*words: str, code: int = 0) -> str:
+    """What the command says on both streams; it has to end with this exit code."""
+    result = CliRunner().invoke(main, ["attack", *words])
+    assert result.exit_code == code, result.output
+    return result.output
+
+
+def tree(root: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
+
+
+def test_a_folder_becomes_adversarial(tmp_path):
+    said = attack("naa", "images", f"{tmp_path}/out", "--source", "nets:build", "--set", "copies=2", "--steps", "2")
+    assert repr(recipes.naa(layer="Mixed", copies=2, steps=2)) in said  # the network's own layer
+    assert "labels: small's own predictions" in said
+    assert "18 images, changed on the source itself:" in said and "largest change 16 of 255" in said
+    saved = json.loads((tmp_path / "out" / "attack.json").read_bytes())
+    assert saved["network"]["source"] == "nets:build" and saved["seed"] == 0 and saved["filter"] == "bilinear"
+    assert (tmp_path / "out" / "sub" / "1.png").is_file() and (tmp_path / "out" / "clean" / "sub" / "1.png").is_file()
+
+
+def test_settings_reach_the_attack(tmp_path):
+    words = "--epsilon 3.5 --steps 2 --set decay=0.5 --set predicted=false --seed 5 --batch-size 3 --limit 4".split()
+    attack("mim", "images", f"{tmp_path}/out", "--source", "nets:build", *words, "--filter", "lanczos")
+    saved = json.loads((tmp_path / "out" / "attack.json").read_bytes())
+    assert saved["attack"] == repr(recipes.mim(epsilon=3.5, steps=2, decay=0.5, predicted=False))
+    assert (saved["seed"], saved["batch_size"], saved["filter"], saved["epsilon"]) == (5, 3, "lanczos", 3.5)
+    assert max(entry["distances"]["linf"] for entry in saved["images"]) == 3
+    assert len(saved["images"]) == 4
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["naaa", "images", "new", "--source", "nets:build"], "no such recipe. Nearest: naa"),
+        (["mim", "gone", "new", "--source", "nets:build"], "gone: no such folder of images"),
+        (["mim", "nets.py", "new", "--source", "nets:build"], "expected a folder of images, got a file"),
+        (
+            ["mim", "images", "new", "--source", "nets:build", "--set", "momentum=1"],
+            "no setting 'momentum'. It has epsilon",
+        ),
+        (["mim", "images", "new", "--source", "nets:build", "--layer", "Mixed"], "no setting 'layer'"),
+        (
+            ["mim", "images", "new", "--source", "nets:build", "--set", "decay=high"],
+            "decay to be float or int, got 'high'",
+        ),
+        (["naa", "images", "new", "--source", "nets:build", "--layer", "Nixed"], "Nearest: Mixed"),
+        (["naa", "images", "new", "--source", "nets:plain"], "small names none: choose one with --layer"),
+        (
+            ["mim", "images", "new", "--source", "nets:build", "--labels", "gone.csv"],
+            "gone.csv: no such file of labels",
+        ),
+        (["mim", "images", "new", "--source", "nets:build", "--size", "20"], "small takes 16 x 16 pixels, got 20 x 20"),
+        (["mim", "images", "new", "--source", "nets:build", "--device", "gpu:99"], "expected one of the"),
+        (["mim", "images", "new", "--source", "nets:build", "--device", "tpu"], "expected cpu, gpu or gpu:N"),
+    ],
+)
+def test_what_is_wrong_is_said_and_leaves_nothing(words, message):
+    said = attack(*words, code=1)
+    assert said.startswith("Error: ") and message in said
+    assert not Path("new").exists()
+
+
+@pytest.mark.parametrize("words", [["--set", "decay"], ["--size", "big"], ["--batch-size", "0"], ["--filter", "cubic"]])
+def test_wrong_usage_is_exit_code_2(words):
+    attack("mim", "images", "new", "--source", "nets:build", *words, code=2)
+
+
+def test_skipped_images_are_named_and_change_the_exit_code(tmp_path):
+    images = tmp_path / "images"
+    images.mkdir()
+    Image.new("RGB", (20, 20), "red").save(images / "größe.PNG")
+    (images / "broken.jpg").write_bytes(b"broken")
+    said = attack("fgsm", str(images), f"{tmp_path}/out", "--source", "nets:build", code=3)
+    assert "skipped broken.jpg: not a PNG or JPEG image" in said and "1 of 2 images were skipped" in said
+    assert (tmp_path / "out" / "größe.png").is_file()
+
+
+def test_wrong_labels_stop_unless_forced(tmp_path):
+    attack("fgsm", "images", f"{tmp_path}/first", "--source", "nets:build")
+    entries = json.loads((tmp_path / "first" / "attack.json").read_bytes())["images"]
+    rows = [f"{entry['file']},{(entry['before'] + 3) % 6}" for entry in entries]
+    (tmp_path / "labels.csv").write_text("filename,label\n" + "\n".join(rows))
+    words = ["fgsm", "images", f"{tmp_path}/out", "--source", "nets:build", "--labels", f"{tmp_path}/labels.csv"]
+    said = attack(*words, "--labels-offset", "0", code=1)
+    assert "small agrees with 0 of 18 clean images" in said and "--force-labels" in said
+    attack(*words, "--labels-offset", "0", "--force-labels")
+
+
+def test_settings_are_held_to_the_kinds_of_the_recipe():
+    def recipe(layer: str, epsilon: float = 16.0, steps: int = 10, step: float | None = None, flag: bool = True): ...
+
+    good = {"layer": "a", "epsilon": 8, "steps": 3, "step": None, "flag": False}
+    assert check_settings({"recipe": recipe}, "recipe", good) == good
+    for bad in ({"epsilon": True}, {"steps": 1.5}, {"flag": 1}, {"layer": 5}, {"steps": None}):
+        with pytest.raises(ValueError, match="recipe: expected"):
+            check_settings({"recipe": recipe}, "recipe", bad)
+
+
+def test_an_interruption_says_how_to_go_on(tmp_path, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("tfadv.crafting.craft_folder", interrupted)
+    said = attack("fgsm", "images", f"{tmp_path}/out", "--source", "nets:build", code=130)
+    assert "The same command again continues" in said
+
+
+def test_a_run_interrupted_and_killed_ends_with_the_same_bytes(tmp_path):
+    words = "pgd images OUT --source nets:build --steps 3 --batch-size 4".split()
+    attack(*(word.replace("OUT", f"{tmp_path}/whole") for word in words))
+    words = [word.replace("OUT", f"{tmp_path}/out") for word in words]
+    for end, images in ((signal.SIGINT, 3), (signal.SIGKILL, 17)):
+        process = subprocess.Popen([sys.executable, "-c", SLOW, "attack", *words], stderr=subprocess.PIPE, text=True)
+        deadline = time.monotonic() + 120
+        while len(list((tmp_path / "out").rglob("*.png"))) < images and process.poll() is None:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        process.send_signal(end)
+        said = process.communicate()[1]
+        assert process.returncode == (130 if end == signal.SIGINT else -signal.SIGKILL), said
+        assert end == signal.SIGKILL or "The same command again continues" in said
+        assert not (tmp_path / "out" / "attack.json").exists()
+    attack(*words)
+    assert tree(tmp_path / "out") == tree(tmp_path / "whole")
