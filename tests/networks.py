@@ -9,16 +9,15 @@ Build and use float64 networks inside `golden_nets.floatx("float64")`.
 import keras
 import numpy as np
 
-from tfadv import Network
+from tfadv import Network, network
 
 SIDE, CLASSES, LAYER = 24, 10, "middle"
 
 
 def convolutional(dtype: str = "float32", side: int = SIDE, offset: int = 0, activation: str = "relu") -> Network:
-    """Three convolutions, a dense head and an auxiliary one; it takes 0..255, its first layer makes -1..1 of it."""
+    """Three convolutions, a dense head and an auxiliary one; the model takes -1..1, the network 0..255."""
     images = keras.layers.Input((side, side, 3), dtype=dtype)
-    x = keras.layers.Rescaling(1 / 127.5, -1, dtype=dtype, name="scaled")(images)
-    x = keras.layers.Conv2D(6, 3, padding="same", activation=activation, dtype=dtype, name="early")(x)
+    x = keras.layers.Conv2D(6, 3, padding="same", activation=activation, dtype=dtype, name="early")(images)
     x = keras.layers.Conv2D(8, 3, strides=2, padding="same", activation=activation, dtype=dtype, name="middle")(x)
     auxiliary = keras.layers.GlobalAveragePooling2D(dtype=dtype, name="pooled")(x)
     auxiliary = keras.layers.Dense(CLASSES + offset, dtype=dtype, name="AuxLogits")(auxiliary)
@@ -26,7 +25,7 @@ def convolutional(dtype: str = "float32", side: int = SIDE, offset: int = 0, act
     x = keras.layers.Flatten(dtype=dtype, name="flat")(x)
     logits = keras.layers.Dense(CLASSES + offset, dtype=dtype, name="logits")(x)
     model = keras.Model(images, [logits, auxiliary], name="small")
-    return Network(_seeded(model), offset=offset, layer=LAYER)
+    return network(_seeded(model), input_range=(-1, 1), offset=offset, layer=LAYER)
 
 
 def linear(dtype: str = "float32", side: int = 6, classes: int = 4) -> Network:

@@ -1,4 +1,4 @@
-"""Image filters and rotation, from tensorflow-addons where it is installed and from Keras 3's image operations elsewhere.
+"""Image filters and rotation: tensorflow-addons' where it is installed, Keras 3's image operations elsewhere.
 
 All take and give float images [N, H, W, C]; outside an image is black (zero).
 """
@@ -31,8 +31,8 @@ def _keras_image():
     operations = getattr(getattr(keras, "ops", None), "image", None)
     if operations is None or not hasattr(operations, "gaussian_blur"):
         raise ImportError(
-            f"Image filters need Keras 3.8 or newer, or tensorflow-addons on TensorFlow 2.15; found Keras {keras.__version__}. "
-            "Install tfadv[paper], or a current tensorflow."
+            "Image filters need Keras 3.8 or newer, or tensorflow-addons on TensorFlow 2.15; "
+            f"found Keras {keras.__version__}. Install tfadv[paper], or a current tensorflow."
         )
     return operations
 

@@ -16,6 +16,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfadv import filters
+from tfadv.images import GREY
 from tfadv.shapes import Rule, Tensor
 
 Project = Callable[[Tensor], Tensor]
@@ -75,7 +76,7 @@ class Smooth(Rule):
 
     Args:
         side: of the kernel, in pixels, odd.
-        deviations: how many standard deviations the kernel reaches to either side, so sigma = (side - 1) / 2 / deviations.
+        deviations: how many standard deviations it reaches to either side: sigma = (side - 1) / 2 / deviations.
     """
 
     side: int
@@ -119,12 +120,14 @@ class Patchwise(Rule):
         return tf.zeros_like(images)
 
     def update(self, gradient: Tensor, state: Tensor, project: Project) -> tuple[Tensor, Tensor]:
-        large = self.size * self.amplify
+        # In the authors' -1..1: where the ring's sum should be zero, its rounding has a sign, and it is theirs.
+        large = self.size / GREY * self.amplify
         step = large * tf.sign(gradient)
         spent = state + step
-        overflow = spent - project(spent)
+        allowed = project(spent * GREY)
+        overflow = tf.where(allowed == spent * GREY, tf.zeros_like(spent), spent - allowed / GREY)
         spilt = self.spill * large * tf.sign(filters.ring(overflow, self.side))
-        return step + spilt, spent + spilt
+        return (step + spilt) * GREY, spent + spilt
 
 
 @dataclasses.dataclass(frozen=True, repr=False)

@@ -23,7 +23,6 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-import tensorflow as tf
 
 Tensor = Any  # tf.Tensor or numpy array: TensorFlow ships no usable type of its own
 
@@ -36,7 +35,7 @@ class Outputs(NamedTuple):
 
 
 class Goal(NamedTuple):
-    """What the images are to become: `labels` int [N] as the user counts classes, `sign` +1 leave them, -1 reach them."""
+    """What the images are to become: `labels` int [N] as the user counts, `sign` +1 leave them, -1 reach them."""
 
     labels: Tensor
     sign: Tensor
@@ -64,7 +63,7 @@ Look = Callable[..., Outputs]
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class Part(abc.ABC):
+class Part(abc.ABC):  # noqa: B024 - its kinds below have the abstract methods
     """A value of plain numbers whose `repr` is the line that makes it.
 
     Settings without a default stand in their place, the others have their name, or are left out at their default.

@@ -35,7 +35,7 @@ class DiverseInputs(View):
 
     Args:
         probability: of being changed, 0..1.
-        larger: side of the canvas; None means 331 for 299 and 250 for 224, as the authors set it, and s * 331/299 elsewhere.
+        larger: side of the canvas; None means 331 for 299 and 250 for 224, as the authors set it, else s * 331/299.
         pad: grey level of the canvas; 127.5 is zero to networks fed -1..1.
         shared: one draw for the whole batch, as the authors' program.
 
@@ -129,7 +129,7 @@ class NoisyCopies(View):
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class MaskedCopies(View):
-    """Copies in which each value of each pixel is kept with probability `keep` and black otherwise (FIA, Eq. 4)."""
+    """Copies in which each value of each pixel is kept with probability `keep`, else black (FIA, Eq. 4)."""
 
     copies: int = 30
     keep: float = 0.7
@@ -186,6 +186,7 @@ class Through(View):
             copy //= view.copies
         for place, (view, digit) in enumerate(zip(self.views, reversed(digits), strict=True)):
             images = view.apply(images, digit, draws.fold(seeds, place))
+            seeds = draws.fold(seeds, digit)  # a later view draws anew for each copy of an earlier one
         return images
 
     def __repr__(self) -> str:

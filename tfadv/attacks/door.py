@@ -21,8 +21,8 @@ class Bound:
     Args:
         attack: the attack.
         model: a `Network`, or a Keras model that takes images of 0..255 and returns logits.
-        craft: network -> ((images [N, H, W, 3], labels int32 [N] of logits, sign int32 [], seeds int32 [N, 2]) -> images);
-            it is compiled once, with XLA on a GPU.
+        craft: network -> (images [N, H, W, 3], goal with indices of logits, seeds int32 [N, 2]) -> images; it is
+            compiled once, with XLA on a GPU.
 
     Raises ValueError for images of another size, range or type, for labels the network does not have, and for a goal
     that the attack has no form for.
@@ -56,8 +56,8 @@ class Bound:
         height, width = self.network.size
         if images.shape[1] != (height or images.shape[1]) or images.shape[2] != (width or images.shape[2]):
             raise ValueError(
-                f"images: {self.network.name} takes {height} x {width} pixels, got {images.shape[1]} x {images.shape[2]}. "
-                "Resize them first."
+                f"images: {self.network.name} takes {height} x {width} pixels, "
+                f"got {images.shape[1]} x {images.shape[2]}. Resize them first."
             )
         indices = self._check(goal, len(images))
         if not len(images):

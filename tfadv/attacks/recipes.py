@@ -1,12 +1,14 @@
 """The papers' methods, one line of parts each.
 
-Sizes are grey levels. Defaults are the settings of the NAA paper: epsilon 16, ten steps of epsilon / 10, decay 1, thirty
-copies, diverse inputs with probability 0.7, patch-wise 2.5 / 0.5 / 3. `step=None` is epsilon / steps.
+Sizes are grey levels. Defaults are the settings of the NAA paper: epsilon 16, ten steps of epsilon / 10, decay 1,
+thirty copies, diverse inputs with probability 0.7, patch-wise 2.5 / 0.5 / 3. `step=None` is epsilon / steps.
 
 Differs from the authors' code, in every recipe: images are rounded into the budget when they are saved, not cut down to
 whole numbers, which shifts them by half a grey level and can leave the budget; each image draws its random numbers for
 itself, not one set for the batch; images are 0..255, not -1..1, which changes no number but the last digits.
-The programs meant are those released with FIA and NAA for MIM, TIM, PIM, DIM, NRDM, FDA, FIA and NAA. `layer` defaults to the papers' for Inception-v3.
+The programs meant are those released with FIA and NAA for MIM, TIM, PIM, DIM, NRDM, FDA, FIA and NAA.
+
+`layer` defaults to the papers' for Inception-v3.
 """
 
 from tfadv.attacks.ascent import Ascent
@@ -44,7 +46,7 @@ def _patchwise_diverse(
     side: int,
     probability: float,
 ) -> Ascent:
-    """The papers' -PD: patch-wise steps and diverse inputs around an objective; probability 0 leaves the inputs plain."""
+    """The papers' -PD: patch-wise steps and diverse inputs; probability 0 leaves the inputs plain."""
     rule = Momentum(decay) >> Patchwise(_step(epsilon, steps, step), amplify, spill, side)
     view = DiverseInputs(probability) if probability else Plain()
     start = NoisyStart() if isinstance(objective, Nrdm) else CleanImage()
@@ -56,7 +58,7 @@ def _step(epsilon: float, steps: int, step: float | None) -> float:
 
 
 def fgsm(epsilon: float = 16.0) -> Ascent:
-    """Fast gradient sign method (Goodfellow et al., ICLR 2015): one step of the whole budget, away from the true label."""
+    """Fast gradient sign method (Goodfellow et al., ICLR 2015): one step of the whole budget, true label."""
     return Ascent(CrossEntropy(), Sign(epsilon), Linf(epsilon), steps=1, in_range=True)
 
 
@@ -120,7 +122,7 @@ def tim(
     predicted: bool = True,
     side: int = 15,
 ) -> Ascent:
-    """Translation invariant method with momentum (Dong et al., CVPR 2019): the gradient is smoothed before it is used."""
+    """Translation invariant method with momentum (Dong et al., CVPR 2019): the gradient is smoothed first."""
     return _momentum(CrossEntropy(predicted=predicted), epsilon, steps, step, decay, Plain(), Smooth(side))
 
 
@@ -200,7 +202,10 @@ def naa(
     copies: int = 30,
     noise: float = 25.5,
 ) -> Ascent:
-    """Neuron attribution-based attack (Zhang et al., CVPR 2022), with its program's noise on the path; noise=0 is the paper's."""
+    """Neuron attribution-based attack (Zhang et al., CVPR 2022).
+
+    The path has the noise of the authors' program; noise=0 is the paper's Algorithm 1.
+    """
     return _momentum(Naa(layer, PathCopies(copies, noise)), epsilon, steps, step, decay, Plain())
 
 

@@ -24,7 +24,7 @@ class InsideBall(Start):
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class NoisyStart(Start):
-    """The image with Gaussian noise of `deviation` grey levels: a nudge where the objective is flat at the image (NRDM)."""
+    """The image with Gaussian noise of `deviation` grey levels: a nudge where the objective is flat (NRDM)."""
 
     deviation: float = 0.1
 

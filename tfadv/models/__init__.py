@@ -11,7 +11,7 @@ class Architecture(NamedTuple):
 
     build: classes, size (and aux_logits, where has_aux) -> keras.Model; imports Keras when called.
     scope: root of its checkpoint keys. classes: with background first where 1001. size: side of its images in pixels.
-    layer: where the papers attack its features (NAA, arXiv:2204.00008, section 4.1), or a comparable place.
+    layer: where the papers attack its features (NAA, Zhang et al., CVPR 2022), or a comparable place.
     """
 
     build: Callable[..., Any]

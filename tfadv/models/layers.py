@@ -111,6 +111,7 @@ def normalise(x: Tensor, name: str, epsilon: float = INCEPTION_EPSILON, gamma: b
 
 
 def relu(x: Tensor, name: str) -> Tensor:
+    """max(x, 0)."""
     return keras.layers.ReLU(name=name)(x)
 
 
@@ -124,6 +125,7 @@ def conv_norm(
     epsilon: float = INCEPTION_EPSILON,
     gamma: bool = False,
 ) -> Tensor:
+    """A convolution without biases and its batch norm, `name` and `name.BatchNorm`."""
     x = convolution(x, name, filters, kernel, strides, padding, use_bias=False)
     return normalise(x, f"{name}.BatchNorm", epsilon, gamma)
 

@@ -1,0 +1,33 @@
+"""`tfadv demo`: the main job on the embedded digits."""
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("out", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--count", default=100, show_default=True, help="How many held-out digits.")
+@click.option("--epsilon", default=48.0, show_default=True, help="Largest change of a value, grey levels of 255.")
+@click.option("--seed", default=0, show_default=True, help="All randomness follows from it.")
+def command(out: Path, count: int, epsilon: float, seed: int) -> None:
+    """Write handwritten digits to OUT, attack one network with MIM, FIA and NAA, and judge by nine.
+
+    The papers' Table 1 in miniature, with networks and data that come with the package: no download, a minute or two.
+    OUT/demo.png shows clean and adversarial digits, their difference, and where the network looks before and after.
+
+    \b
+    tfadv demo demo/
+    """
+    from tfadv import demo
+
+    rows = demo.run(out, count, epsilon, seed, say=lambda text: click.echo(text, err=True))
+    names = list(rows[0].changed)
+    click.echo(f"\n{count} digits, crafted on digits/{demo.SOURCE} within {epsilon:g} grey levels; share changed, %\n")
+    width = max(map(len, names))
+    click.echo(" " * width + "".join(f"{row.name.upper():>8}" for row in rows))
+    for name in names:
+        mark = "  (source)" if name == demo.SOURCE else ""
+        click.echo(f"{name:{width}}" + "".join(f"{100 * row.changed[name]:8.1f}" for row in rows) + mark)
+    click.echo(f"\nthe picture: {out / 'demo.png'}")
+    click.echo(f"one of the folders: {out / 'naa'}, made by {rows[-1].attack}")

@@ -1,0 +1,178 @@
+"""The command line as a whole: help without TensorFlow, one way to fail, and a reference that is never behind."""
+
+import importlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from tfadv import cli
+from tfadv.catalogue import ATTACKS
+from tfadv.cli import COMMANDS, main
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def walk(command: click.Command, words: tuple[str, ...] = ()):
+    """(words, command) of every command below a group."""
+    context = click.Context(command, info_name="tfadv")
+    for name in command.list_commands(context) if isinstance(command, click.Group) else ():
+        below = command.get_command(context, name)
+        yield (*words, name), below
+        yield from walk(below, (*words, name))
+
+
+EVERY = dict(walk(main))
+
+
+def run(*words: str, **settings):
+    return CliRunner().invoke(main, words, **settings)
+
+
+@pytest.fixture
+def failing(monkeypatch):
+    """failing(error): a command `models` that raises it."""
+
+    def install(error: BaseException) -> None:
+        @click.command()
+        def command():
+            raise error
+
+        monkeypatch.setattr(cli, "_load", lambda name: command)
+
+    return install
+
+
+def test_help_imports_no_tensorflow():
+    program = (
+        "import sys\nfrom tfadv.cli import main\n"
+        "try:\n    main(['--help'])\nexcept SystemExit as leave:\n    code = leave.code\n"
+        "heavy = {'tensorflow', 'keras', 'numpy', 'scipy', 'PIL', 'sklearn', 'matplotlib'} & set(sys.modules)\n"
+        "sys.exit(f'imported {sorted(heavy)}' if heavy else code)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    for name, line in COMMANDS.items():
+        assert name in done.stdout and line in done.stdout
+
+
+def test_help_is_quick():
+    """Less than half a second of processor time; the clock of a busy machine says nothing."""
+    before = os.times()
+    subprocess.run(
+        [sys.executable, "-c", "from tfadv.cli import main; main(['--help'])"], capture_output=True, check=True
+    )
+    after = os.times()
+    used = after.children_user + after.children_system - before.children_user - before.children_system
+    assert used < 0.5
+
+
+@pytest.mark.parametrize("words", EVERY, ids=" ".join)
+def test_every_command_explains_itself(words):
+    command = EVERY[words]
+    assert len(command.get_short_help_str(200)) > 10
+    for parameter in command.params:
+        if isinstance(parameter, click.Option):
+            assert parameter.help, f"tfadv {' '.join(words)} {parameter.opts[0]}: expected a help text."
+    done = run(*words, "--help")
+    assert done.exit_code == 0 and done.output.startswith("Usage: ")
+
+
+@pytest.mark.parametrize("words", EVERY, ids=" ".join)
+def test_every_command_has_its_place_in_the_readme(words):
+    assert f"### `tfadv {' '.join(words)}`" in (ROOT / "README.md").read_text(encoding="utf-8"), (
+        "`make docs` writes it."
+    )
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_says_the_same_in_both_lists(name):
+    """The line in `COMMANDS` is there so that help needs no module; the module's own first sentence may say more."""
+    module = importlib.import_module(f"tfadv.cli.{name.replace('-', '_')}")
+    assert isinstance(module.command, click.Command)
+    assert COMMANDS[name].endswith(".") and len(COMMANDS[name]) < 80
+
+
+@pytest.mark.parametrize("name", cli.COMPUTING)
+def test_commands_that_compute_choose_the_device(name):
+    assert any(parameter.name == "device" for parameter in EVERY[(name,)].params)
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("7 is no layer."), FileNotFoundError("no file."), ImportError("no rich.")]
+)
+def test_an_error_is_one_sentence(failing, error, monkeypatch):
+    monkeypatch.delenv("TFADV_TRACEBACK", raising=False)
+    failing(error)
+    done = run("models")
+    assert (done.exit_code, done.stderr) == (1, f"Error: {error}\n")
+
+
+def test_an_error_shows_where_it_arose_when_asked(failing, monkeypatch):
+    monkeypatch.setenv("TFADV_TRACEBACK", "1")
+    failing(ValueError("7 is no layer."))
+    assert isinstance(run("models").exception, ValueError)
+
+
+def test_a_fault_of_ours_is_not_hidden(failing):
+    failing(ZeroDivisionError())
+    assert isinstance(run("models").exception, ZeroDivisionError)
+
+
+def test_an_interrupt_is_one_sentence(failing):
+    failing(KeyboardInterrupt())
+    done = run("models")
+    assert done.exit_code == 130
+    assert done.stderr.strip().count("\n") == 0 and "Interrupted" in done.stderr
+
+
+def test_a_reader_that_leaves_is_no_error():
+    """`tfadv --help | head -1` ends without a message."""
+    program = "import time; time.sleep(1)\nfrom tfadv.cli import main; main(['checkpoints', 'list', '--json'])"
+    reader, writer = os.pipe()
+    process = subprocess.Popen([sys.executable, "-c", program], stdout=writer, stderr=subprocess.PIPE, text=True)
+    os.close(writer)
+    os.close(reader)
+    _, complaints = process.communicate(timeout=60)
+    assert complaints == ""
+
+
+def test_an_unknown_command_is_wrong_usage():
+    done = run("atack")
+    assert done.exit_code == 2 and "atack" in done.stderr
+
+
+def test_tensorflow_is_imported_quietly():
+    program = (
+        "from tfadv.cli import quiet; quiet.import_tensorflow(); import sys; sys.exit('tensorflow' not in sys.modules)"
+    )
+    environment = {key: value for key, value in os.environ.items() if key != "TF_CPP_MIN_LOG_LEVEL"}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_recipes_lists_every_attack():
+    done = run("recipes")
+    assert done.exit_code == 0
+    for name, recipe in ATTACKS.items():
+        assert f"{name}: " in done.output and repr(recipe()) in done.output
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_a_recipe_shows_its_settings(name):
+    page, fact = run("recipes", name).output, json.loads(run("recipes", name, "--json").output)
+    assert fact["attack"] == repr(ATTACKS[name]())
+    assert ATTACKS[name](**fact["settings"]) == ATTACKS[name]()
+    assert "Differs from the authors' code" in page
+    for key in fact["settings"]:
+        assert f"\n  {key} " in page
+
+
+def test_an_unknown_recipe_is_told_the_others():
+    done = run("recipes", "nab")
+    assert done.exit_code == 1 and "naa" in done.stderr

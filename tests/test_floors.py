@@ -1,0 +1,165 @@
+"""The building: a module imports only from lower floors, and what the package promises about every one of its files.
+
+To add a module, give it a floor above all that it imports.
+"""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tfadv.cli import COMMANDS
+
+ROOT = Path(__file__).resolve().parent.parent
+#: Package -> its folder.
+PACKAGES = {"tfadv": "tfadv", "tfadv.cli": "cli", "tfadv.checkpoints": "checkpoints"}
+
+FLOORS = (
+    # 0: conventions and the outside world
+    "tfadv tfadv.shapes tfadv.images tfadv.data tfadv.metrics tfadv.devices tfadv.models tfadv.models.layers "
+    "tfadv.attacks tfadv.checkpoints.download tfadv.checkpoints.files tfadv.checkpoints.manifest tfadv.cli.quiet",
+    # 1: what one look, one gradient, one draw is; the architectures
+    "tfadv.filters tfadv.scores tfadv.seeds tfadv.peek tfadv.gradients tfadv.regions tfadv.record tfadv.drawing "
+    "tfadv.models.inception_v1 tfadv.models.inception_v3 tfadv.models.inception_v4 tfadv.models.inception_resnet_v2 "
+    "tfadv.models.resnet_v1 tfadv.models.resnet_v2 tfadv.models.vgg tfadv.models.digits tfadv.models.slim "
+    "tfadv.checkpoints.store tfadv.cli",
+    # 2: the small parts; the stores
+    "tfadv.views tfadv.budgets tfadv.rules tfadv.attacks.starts tfadv.attacks.door tfadv.labelling tfadv.pairing "
+    "tfadv.models.digits_training tfadv.checkpoints",
+    # 3: what is built of them
+    "tfadv.attribution tfadv.attacks.ascent tfadv.models.zoo tfadv.evaluate tfadv.experiment",
+    # 4
+    "tfadv.objectives tfadv.crafting",
+    # 5
+    "tfadv.attacks.recipes",
+    # 6
+    "tfadv.catalogue",
+    # 7: networks meet attacks, only here and above
+    "tfadv.demo",
+    # 8
+    "tfadv.cli.attack tfadv.cli.evaluate tfadv.cli.demo tfadv.cli.models tfadv.cli.layers tfadv.cli.recipes "
+    "tfadv.cli.checkpoints tfadv.cli.train_digits",
+)
+FLOOR = {module: number for number, modules in enumerate(FLOORS) for module in modules.split()}
+#: `a >> b` is a method of the parts on floor 0, and makes a part of floor 2.
+UPWARD = {("tfadv.shapes", "tfadv.views"), ("tfadv.shapes", "tfadv.rules")}
+
+
+def sources() -> dict[str, Path]:
+    """Module -> its file, for every module that is shipped."""
+    found = {}
+    for package, folder in PACKAGES.items():
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            words = path.relative_to(ROOT / folder).with_suffix("").parts
+            found[".".join([package, *(word for word in words if word != "__init__")])] = path
+    return found
+
+
+SOURCES = sources()
+LIBRARY = [module for module in SOURCES if not module.startswith("tfadv.cli")]
+TREES = {module: ast.parse(path.read_text(encoding="utf-8")) for module, path in SOURCES.items()}
+
+
+def imports(module: str) -> Iterator[tuple[int, str]]:
+    """(line, module of tfadv) of every import in a module, also of those inside functions."""
+    package = module if SOURCES[module].name == "__init__.py" else module.rpartition(".")[0]
+    for node in ast.walk(TREES[module]):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            above = package.rsplit(".", node.level - 1)[0] if node.level else ""
+            origin = ".".join(filter(None, [above, node.module]))
+            inside = [f"{origin}.{alias.name}" for alias in node.names]
+            names = [name if name in SOURCES else origin for name in inside]
+        else:
+            continue
+        for name in names:
+            if name.split(".")[0] == "tfadv":
+                yield node.lineno, name
+
+
+def test_every_module_has_a_floor():
+    unlisted = sorted(SOURCES.keys() - FLOOR.keys())
+    assert not unlisted, f"{', '.join(unlisted)}: give each a floor in tests/test_floors.py, above all that it imports."
+    gone = sorted(FLOOR.keys() - SOURCES.keys())
+    assert not gone, f"{', '.join(gone)}: no such module any more; take it out of tests/test_floors.py."
+
+
+@pytest.mark.parametrize("module", SOURCES)
+def test_a_module_imports_only_from_lower_floors(module):
+    if module not in FLOOR:
+        pytest.skip("it has no floor yet; the test above says so")
+    for line, name in imports(module):
+        assert name in FLOOR, f"{module}, line {line}: {name} has no floor in tests/test_floors.py."
+        assert FLOOR[name] < FLOOR[module] or (module, name) in UPWARD, (
+            f"{module} (floor {FLOOR[module]}), line {line}, imports {name} (floor {FLOOR[name]}): not below it."
+        )
+
+
+@pytest.mark.parametrize("module", LIBRARY)
+def test_attacks_and_networks_do_not_know_each_other(module):
+    ours, theirs = "tfadv.attacks", "tfadv.models"
+    if module.startswith(theirs):
+        ours, theirs = theirs, ours
+    if module.startswith(ours):
+        known = [name for _, name in imports(module) if name.startswith(theirs)]
+        assert not known, f"{module} imports {', '.join(known)}: only tfadv.cli joins a network to an attack."
+
+
+@pytest.mark.parametrize("module", LIBRARY)
+def test_the_library_neither_prints_nor_exits_nor_asserts(module):
+    for node in ast.walk(TREES[module]):
+        line = getattr(node, "lineno", 0)
+        assert not isinstance(node, ast.Assert), f"{module}, line {line}: raise an error with a sentence, not assert."
+        if isinstance(node, ast.Call):
+            name = ast.unparse(node.func)
+            assert name not in {"print", "exit", "quit", "sys.exit", "os._exit"}, (
+                f"{module}, line {line}: {name}() is for tfadv.cli; the library returns or raises."
+            )
+
+
+@pytest.mark.parametrize("module", SOURCES)
+def test_what_is_public_is_documented(module):
+    tree = TREES[module]
+    assert ast.get_docstring(tree), f"{module}: expected a docstring of one sentence first."
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+            assert ast.get_docstring(node), f"{module}.{node.name}, line {node.lineno}: expected a docstring."
+
+
+@pytest.mark.parametrize("module", SOURCES)
+def test_files_and_functions_are_short(module):
+    lines = len(SOURCES[module].read_text(encoding="utf-8").splitlines())
+    assert lines <= 400, f"{module} has {lines} lines: more than 400 are two modules."
+    for node in ast.walk(TREES[module]):
+        if isinstance(node, ast.FunctionDef):
+            body = [
+                line for part in node.body[bool(ast.get_docstring(node)) :] for line in (part.lineno, part.end_lineno)
+            ]
+            length = max(body) - min(body) + 1 if body else 0
+            assert length <= 50, f"{module}.{node.name} has a body of {length} lines: more than 50 are two functions."
+
+
+def test_no_path_of_one_machine():
+    """Nothing in the project names a folder that only its author has."""
+    homes = re.compile(r"(?<![\w.~})*])/" + f"(?:{'|'.join(['work', 'root', 'home', 'Users', 'farm'])})/")
+    folders = [*PACKAGES.values(), "tests", "scripts", "notebooks", ".ci"]
+    files = [path for folder in folders for path in (ROOT / folder).rglob("*") if path.is_file()]
+    files += [path for path in ROOT.iterdir() if path.is_file()]
+    for path in files:
+        if (
+            path.suffix in {".py", ".sh", ".md", ".toml", ".json", ".ipynb", ".bib", ""}
+            and "__pycache__" not in path.parts
+        ):
+            for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
+                assert not homes.search(line), f"{path.relative_to(ROOT)}, line {number}: a path of one machine: {line}"
+
+
+def test_every_command_has_its_module():
+    """`COMMANDS` and the files of cli/ name the same commands."""
+    helpers = {"tfadv.cli", "tfadv.cli.quiet"}
+    files = {module for module in SOURCES if module.startswith("tfadv.cli")} - helpers
+    named = {f"tfadv.cli.{name.replace('-', '_')}" for name in COMMANDS}
+    assert files == named, f"in COMMANDS or in cli/, and not in both: {', '.join(sorted(files ^ named))}."

@@ -1,0 +1,128 @@
+"""The main job on the embedded digits: a folder in, MIM, FIA and NAA folders out, judged by nine networks, and a picture.
+
+    out/images/             held-out digits as PNGs, out/labels.csv their labels
+    out/mim, out/fia, ...   what `tfadv attack` writes
+    out/demo.png            clean, adversarial, difference, attribution of the class before and after
+
+The papers' Table 1 in miniature: the same attacks, settings and families of networks, on 32x32 digits.
+"""
+
+import csv
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+
+from tfadv import attribution, drawing
+from tfadv.catalogue import ATTACKS
+from tfadv.crafting import craft_folder
+from tfadv.data import read_image
+from tfadv.evaluate import evaluate
+from tfadv.models import digits, zoo
+from tfadv.pairing import pair
+from tfadv.peek import Network
+
+SOURCE = "inception_v3"
+RECIPES = ("mim", "fia", "naa")
+#: Digits are strokes of full contrast: the papers' 16 grey levels are little against them.
+EPSILON = 48.0
+PICTURED = 4
+
+
+class Row(NamedTuple):
+    """One attack: its name, its line, and target -> share of images whose predicted class it changed, 0..1."""
+
+    name: str
+    attack: str
+    changed: dict[str, float]
+
+
+def run(
+    out: str | Path,
+    count: int = 100,
+    epsilon: float = EPSILON,
+    seed: int = 0,
+    say: Callable[[str], None] = lambda _: None,
+) -> list[Row]:
+    """Run the demo into the folder `out` and return the table; called again, it continues or finds everything done.
+
+    Args:
+        out: a folder, made if missing.
+        count: how many held-out digits.
+        epsilon: the budget in grey levels.
+        seed: of the attacks.
+        say: told what is being done.
+    """
+    out = Path(out)
+    labels = write_digits(out, count)
+    networks = {name: zoo.load(f"digits/{name}") for name in digits.NAMES}
+    source = networks[SOURCE]
+    rows = []
+    for recipe in RECIPES:
+        layer = {} if recipe == "mim" else {"layer": source.layer}
+        attack = ATTACKS[recipe](epsilon=epsilon, **layer)
+        say(f"{recipe}: crafting {count} digits on {source.name}")
+        craft_folder(
+            out / "images",
+            out / recipe,
+            attack,
+            source,
+            labels=labels,
+            labels_offset=0,
+            seed=seed,
+            batch_size=25,
+            source=f"digits/{SOURCE}",
+        )
+        say(f"{recipe}: judging by {len(networks)} networks")
+        report = evaluate(pair(out / "images", out / recipe).pairs, list(networks.values()), batch_size=50)
+        found = zip(networks, report.rates(), strict=True)
+        rows.append(Row(recipe, repr(attack), {name: rates["changed"].share or 0.0 for name, rates in found}))
+    picture(out, source, labels, epsilon)
+    return rows
+
+
+def write_digits(out: Path, count: int) -> dict[str, int]:
+    """Write the first `count` held-out digits to out/images and their labels to out/labels.csv; name -> label."""
+    images, labels = digits.images("held-out")
+    if not 0 < count <= len(images):
+        raise ValueError(f"count: expected 1..{len(images)} held-out digits, got {count}.")
+    (out / "images").mkdir(parents=True, exist_ok=True)
+    names = {f"digit-{place:03}.png": int(label) for place, label in enumerate(labels[:count])}
+    for name, image in zip(names, images, strict=False):
+        if not (out / "images" / name).exists():
+            Image.fromarray(image).save(out / "images" / name)
+    with open(out / "labels.csv", "w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([("filename", "label"), *names.items()])
+    return names
+
+
+def picture(out: Path, source: Network, labels: dict[str, int], epsilon: float) -> None:
+    """Draw out/demo.png from what the last recipe wrote."""
+    folder = out / RECIPES[-1]
+    names = list(labels)[:PICTURED]
+    clean = np.stack([read_image(folder / "clean" / name) for name in names])
+    adversarial = np.stack([read_image(folder / name) for name in names])
+    classes = np.array([labels[name] for name in names], np.int32)
+    columns = {
+        "clean": clean,
+        RECIPES[-1].upper(): adversarial,
+        f"difference x{drawing.GREY / epsilon:.1f}": drawing.magnified(adversarial, clean, epsilon),
+        "attribution, clean": attribution_map(source, clean, classes),
+        "attribution, after": attribution_map(source, adversarial, classes),
+    }
+    captions = {
+        title: [f"seen as {said}" for said in source.predict(columns[title].astype(np.float32))]
+        for title in ("clean", RECIPES[-1].upper())
+    }
+    drawing.sheet(out / "demo.png", columns, captions)
+
+
+def attribution_map(network: Network, images: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """How much each place of the network's attack layer speaks for the class, [N, h, w]: channels summed."""
+    shown = tf.cast(images, network.dtype)
+    seeds = tf.zeros((len(images), 2), tf.int32)  # the path without noise draws nothing
+    found = attribution.neuron_attribution(network, shown, classes + network.offset, network.layer, seeds)
+    return tf.reduce_sum(found, axis=-1).numpy()
