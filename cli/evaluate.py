@@ -68,7 +68,7 @@ def command(images: str, adversarial: str, json_path: str | None, csv_path: str 
 
     ADVERSARIAL is what `tfadv attack RECIPE IMAGES ADVERSARIAL` wrote, or any folder whose files are named as those in
     IMAGES. A NET is anything that `tfadv models` lists. A network of another input size sees both images resized
-    bilinearly, with antialiasing.
+    bilinearly, without antialiasing.
 
     \b
     changed          the network's class for the adversarial image differs from that for the clean one

@@ -143,7 +143,7 @@ def _measure(name: str, batch: int, copies: int, steps: int, repeats: int) -> No
     whole = peaks["attack"]["peak"] / peaks["bare"]["peak"]
     above = (peaks["attack"]["peak"] - peaks["attack"]["loaded"]) / (peaks["bare"]["peak"] - peaks["bare"]["loaded"])
     click.echo(
-        f"{name.upper():4} {attack:7.2f} s an image, bare passes {bare:7.2f} s: ratio {attack / bare:.3f} (bound 1.10);  "
+        f"{name.upper():4} {attack:.2f} s an image, bare passes {bare:.2f} s: ratio {attack / bare:.3f} (bound 1.10); "
         f"peak {peaks['attack']['peak']:.0f} MB over {peaks['bare']['peak']:.0f} MB: ratio {whole:.3f}, "
         f"above the loaded network {above:.3f} (bound 1.25)"
     )

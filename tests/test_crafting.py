@@ -4,6 +4,7 @@ import errno
 import json
 import threading
 import time
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -370,6 +371,27 @@ def test_nothing_waits_in_heaps():
             time.sleep(0.001)
             assert len(made) - len(taken) <= crafting.AHEAD + 1
     assert taken == list(range(50)) and threading.get_ident() not in threads
+
+
+def test_memory_does_not_grow_with_the_images(folder, network, tmp_path, monkeypatch):
+    """However many images there are, the pixels of a few batches are alive."""
+    alive, most, original = weakref.WeakSet(), [], data.try_image
+
+    class Pixels(np.ndarray):
+        """An array that can be counted."""
+
+    def counted(*given):
+        picture = original(*given)
+        if picture.pixels is None:
+            return picture
+        pixels = picture.pixels.view(Pixels)
+        alive.add(pixels)
+        most.append(len(alive))
+        return data.Picture(pixels, picture.sha256)
+
+    monkeypatch.setattr(data, "try_image", counted)
+    craft_folder(folder, tmp_path / "out", recipes.fgsm(), network, batch_size=1)
+    assert max(most) <= 2 * (crafting.AHEAD + 2) + 1 < 21
 
 
 def test_stages_overlap(folder, network, tmp_path, monkeypatch):

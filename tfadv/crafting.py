@@ -135,9 +135,11 @@ def craft_folder(
 
 @contextlib.contextmanager
 def _explained(out: Path) -> Iterator[None]:
-    """A full disk as a sentence that says how to go on."""
+    """A full disk and a full memory as a sentence that says how to go on."""
     try:
         yield
+    except tf.errors.ResourceExhaustedError as error:
+        raise ValueError("the memory does not suffice for a batch: give a smaller batch size (--batch-size).") from error
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
@@ -221,20 +223,19 @@ class _Run:
         return Batch(slots, found, finished=there and len(found) == len(slots))
 
     def read(self, batch: Batch) -> Batch:
-        """Decode the images of a batch; of one that is finished, only check that its inputs are still the same."""
-        before = {entry["file"]: entry for entry in batch.entries}
-        for slot in batch.slots:
-            entry = before.get(slot.name)
-            if entry is None or entry.get("sha256") == data.file_hash(self.images / slot.name):
+        """The batch with its images; of one that is finished, only check that its inputs are still the same."""
+        finished = batch.finished
+        for entry in batch.entries:
+            if entry["sha256"] == data.file_hash(self.images / entry["file"]):
                 continue
             if entry["status"] == DONE:
                 raise ValueError(
-                    f"{slot.name} has changed since {self.out} was begun. Choose another folder, or remove this one."
+                    f"{entry['file']} has changed since {self.out} was begun. Choose another folder, or remove this one."
                 )
-            batch.finished = False  # it could not be read then, and may be whole now
-        if not batch.finished:
-            batch.pictures = self.clean([slot.name for slot in batch.slots])
-        return batch
+            finished = False  # it could not be read then, and may be whole now
+        if finished:
+            return batch
+        return Batch(batch.slots, [], self.clean([slot.name for slot in batch.slots]))
 
     def craft(self, batch: Batch) -> Batch:
         """Attack the readable images of a batch and note what the network makes of them."""

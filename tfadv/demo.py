@@ -1,4 +1,4 @@
-"""The main job on the embedded digits: a folder in, MIM, FIA and NAA folders out, judged by nine networks, and a picture.
+"""The main job on the embedded digits: a folder in, MIM, FIA and NAA folders out, nine networks' verdict, a picture.
 
     out/images/             held-out digits as PNGs, out/labels.csv their labels
     out/mim, out/fia, ...   what `tfadv attack` writes
@@ -124,5 +124,6 @@ def attribution_map(network: Network, images: np.ndarray, classes: np.ndarray) -
     """How much each place of the network's attack layer speaks for the class, [N, h, w]: channels summed."""
     shown = tf.cast(images, network.dtype)
     seeds = tf.zeros((len(images), 2), tf.int32)  # the path without noise draws nothing
-    found = attribution.neuron_attribution(network, shown, classes + network.offset, network.layer, seeds)
+    layer = network.layer or next(reversed(network.layers))
+    found = attribution.neuron_attribution(network, shown, classes + network.offset, layer, seeds)
     return tf.reduce_sum(found, axis=-1).numpy()

@@ -20,8 +20,8 @@ def sheet(path: str | os.PathLike, columns: Mapping[str, np.ndarray], captions: 
 
     Args:
         path: of the PNG.
-        columns: title -> images [N, H, W, 3] of 0..255, or maps [N, h, w], which are drawn from blue (against the class)
-            over white to red (for it).
+        columns: title -> images [N, H, W, 3] of 0..255, or maps [N, h, w], which are drawn from blue (against the
+            class) over white to red (for it).
         captions: title -> what stands below each of its N cells, where wanted.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg

@@ -7,8 +7,9 @@ Over N pairs (clean twin, adversarial image), for each network, with the best cl
     wrong of right  the same, over the images whose clean twin the network gets right by the same measure
 
 The published tables of the NAA paper count "changed"; many others count "wrong". A network of another input size sees
-both images resized by one method: bilinear with antialiasing, on floats (`tf.image.resize`). Images go through in
-batches of one size, the last one padded; what is kept of an image is ten class numbers a network and its distances.
+both images resized by one method, that of TF-slim's own evaluation: bilinear, without antialiasing, on floats
+(`tf.image.resize`). Images go through in batches of one size, the last one padded; what is kept of an image is ten class
+numbers a network and its distances.
 """
 
 from __future__ import annotations
@@ -209,8 +210,8 @@ def evaluate(
         unreadable |= {pair.name: reason for pair, reason in batch if isinstance(reason, str)}
         if read:
             done += [pair for pair, _ in read]
-            clean, adversarial = zip(*(images for _, images in read), strict=True)
-            measured += [distances(a[None], b[None]) for a, b in zip(clean, adversarial, strict=True)]
+            clean, adversarial, far = zip(*(images for _, images in read), strict=True)
+            measured += far
             for kept, target in zip(tops, targets, strict=True):
                 kept.append(np.stack([_top(target, clean, size), _top(target, adversarial, size)]))
         if progress is not None:
@@ -226,12 +227,12 @@ def evaluate(
     return Report([pair.name for pair in done], labels, judged, columns, unreadable)
 
 
-#: A pair with its clean and its adversarial pixels, uint8 [H, W, 3] each, or the reason why it has none.
-_Read = tuple[Pair, tuple[np.ndarray, np.ndarray] | str]
+#: A pair with its clean and its adversarial pixels, uint8 [H, W, 3] each, and their distances; or why it has none.
+_Read = tuple[Pair, tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]] | str]
 
 
 def _batches(pairs: Sequence[Pair], size: int, filter: str) -> Iterator[list[_Read]]:
-    """The pairs in order, `size` at a time; while one batch is looked at, the next is read."""
+    """The pairs in order, `size` at a time; while one batch is looked at, the next is read and measured."""
     todo, waiting = iter(pairs), collections.deque[list[Future]]()
     with ThreadPoolExecutor(max_workers=2) as pool:
         while True:
@@ -249,7 +250,7 @@ def _read(pair: Pair, filter: str) -> _Read:
     clean = data.try_image(pair.clean, adversarial.pixels.shape[:2], filter)
     if clean.pixels is None:
         return pair, f"{pair.clean}: {clean.reason}"
-    return pair, (clean.pixels, adversarial.pixels)
+    return pair, (clean.pixels, adversarial.pixels, distances(clean.pixels[None], adversarial.pixels[None]))
 
 
 def _top(target: Network, images: Sequence[np.ndarray], size: int) -> np.ndarray:

@@ -20,12 +20,12 @@ from tfadv.views import MaskedCopies, PathCopies
 
 
 def _names(layer: str | tuple[str, ...]) -> tuple[str, ...]:
-    return (layer,) if isinstance(layer, str) else tuple(layer)
+    return (layer,) if isinstance(layer, str) else layer
 
 
 def _check_names(part: Objective, layer: Any) -> None:
-    names = _names(layer) if isinstance(layer, (str, tuple, list)) else ()
-    if not names or not all(isinstance(name, str) and name for name in names):
+    names = (layer,) if isinstance(layer, str) else layer
+    if not (isinstance(names, tuple) and names and all(isinstance(name, str) and name for name in names)):
         raise ValueError(
             f"{type(part).__name__}(layer): expected the name of a layer or a tuple of names, got {layer!r}."
         )

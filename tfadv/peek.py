@@ -53,8 +53,8 @@ class Network:
         last = model.layers[-1]
         if isinstance(last, keras.layers.Softmax) or getattr(last, "activation", None) is keras.activations.softmax:
             raise ValueError(
-                f"{self.name}: expected logits, got probabilities from {last.name}. Build the model without its softmax "
-                "(in keras.applications: classifier_activation=None)."
+                f"{self.name}: expected logits, got probabilities from {last.name}. Build the model without its "
+                "softmax (in keras.applications: classifier_activation=None)."
             )
         self.size: tuple[int | None, int | None] = (shape[1], shape[2])
         self.logits_count: int = int(_first(model.output_shape)[-1])
@@ -85,7 +85,12 @@ class Network:
                 )
 
     def _own_name(self, layer: str) -> str:
-        return layer if layer in self.layers or self.spelling is None else self.spelling(layer, self.layers)
+        if layer in self.layers or self.spelling is None:
+            return layer
+        try:
+            return self.spelling(layer, self.layers)
+        except ValueError:
+            return layer  # not known by another name either: `check_layers` says so
 
     def __call__(self, images: Tensor, layers: tuple[str, ...] = (), logits: bool = True) -> Outputs:
         """What the network shows of images [N, H, W, 3] in 0..255."""
