@@ -29,11 +29,13 @@ install: .venv/installed
 install-paper: .venv-paper/installed
 
 .venv/installed: setup.py pyproject.toml
+	@echo "Installing into .venv; the first time takes a few minutes."
 	@python="$(PYTHON)"; python="$${python:-$$(sh scripts/find_python.sh 3.10 3.13)}" && "$$python" -m venv .venv
 	$(BIN)/python -m pip install --quiet --editable ".[test]"
 	touch $@
 
 .venv-paper/installed: setup.py pyproject.toml
+	@echo "Installing into .venv-paper; the first time takes a few minutes."
 	@python="$(PAPER_PYTHON)"; python="$${python:-$$(sh scripts/find_python.sh 3.10 3.11)}" && "$$python" -m venv .venv-paper
 	$(PAPER)/python -m pip install --quiet --editable ".[paper,test]"
 	touch $@

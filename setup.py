@@ -6,7 +6,9 @@ from pathlib import Path
 from setuptools import setup
 
 HERE = Path(__file__).parent
-VERSION = re.search(r'^__version__ = "(.+)"$', (HERE / "tfadv/__init__.py").read_text(encoding="utf-8"), re.MULTILINE)
+VERSION = re.findall(r'^__version__ = "(.+)"$', (HERE / "tfadv/__init__.py").read_text(encoding="utf-8"), re.MULTILINE)[
+    0
+]
 
 #: The stack of the papers' era, for Python 3.10 and 3.11; tensorflow-addons ends here.
 PAPER = [
@@ -15,6 +17,7 @@ PAPER = [
     "tensorflow-addons>=0.23,<0.24",
 ]
 TEST = [
+    "click>=8.2",  # its CliRunner keeps standard error apart
     "pytest>=7.2",
     "pytest-xdist>=3.3",
     "hypothesis>=6.80",
@@ -27,7 +30,7 @@ TEST = [
 
 setup(
     name="tfadv",
-    version=VERSION.group(1),
+    version=VERSION,
     description="Adversarial images that transfer: NAA, FIA and their baselines for TensorFlow and Keras",
     long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",

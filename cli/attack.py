@@ -4,6 +4,7 @@ import ast
 import difflib
 import functools
 import inspect
+import shutil
 import sys
 import typing
 import warnings
@@ -142,7 +143,8 @@ def _craft(
     find_images(images)  # a wrong folder is said before a large network is built
     devices.use(device)
     network = zoo.load(source, input_range=input_range, labels_offset=_number(source_offset))
-    bar = functools.partial(tqdm, desc=f"{recipe} on {source}", unit="image", dynamic_ncols=True)
+    width = shutil.get_terminal_size().columns  # tqdm would draw nothing on a terminal that does not tell its width
+    bar = functools.partial(tqdm, desc=f"{recipe} on {source}", unit=" images", ncols=width)
     return craft_folder(
         images,
         out,

@@ -20,12 +20,13 @@ WIDTH = 100
 
 def pages(command: click.Command, name: str, parent: click.Context | None = None) -> Iterator[tuple[str, str]]:
     """(name, help text) of a command and of every command below it."""
-    settings = {"terminal_width": WIDTH, "max_content_width": WIDTH, "help_option_names": ["-h", "--help"]}
-    with click.Context(command, info_name=name, parent=parent, **settings) as context:
+    options = ["-h", "--help"]
+    with click.Context(command, parent, name, terminal_width=WIDTH, help_option_names=options) as context:
         yield context.command_path, command.get_help(context)
         if isinstance(command, click.Group):
-            for below in command.list_commands(context):
-                yield from pages(command.get_command(context, below), below, context)
+            for word in command.list_commands(context):
+                if below := command.get_command(context, word):
+                    yield from pages(below, word, context)
 
 
 def reference() -> str:

@@ -2,18 +2,35 @@
 
     look = convolutional("float64")          a Network of 24 x 24 images with the layers early, middle, late
     batch, labels = batch_of(3)
-
-Build and use float64 networks inside `golden_nets.floatx("float64")`.
+    craft = bound("naa")                     that recipe on the float64 network, compiled once for all tests
 """
+
+import functools
+import inspect
 
 import keras
 import numpy as np
 
 from tfadv import Network, network
+from tfadv.catalogue import ATTACKS
 
-SIDE, CLASSES, LAYER = 24, 10, "middle"
+SIDE, CLASSES, LAYER, COPIES = 24, 10, "middle", 3
 
 
+def recipe(name: str, **settings):
+    """The recipe with few copies and the small network's layer, where it has such settings."""
+    known = inspect.signature(ATTACKS[name]).parameters
+    small = {"layer": LAYER, "copies": COPIES}
+    return ATTACKS[name](**{key: value for key, value in small.items() if key in known} | settings)
+
+
+@functools.cache
+def bound(name: str):
+    """The recipe on the small float64 network: compiling is what takes the time."""
+    return recipe(name).on(convolutional("float64"))
+
+
+@functools.cache
 def convolutional(dtype: str = "float32", side: int = SIDE, offset: int = 0, activation: str = "relu") -> Network:
     """Three convolutions, a dense head and an auxiliary one; the model takes -1..1, the network 0..255."""
     images = keras.layers.Input((side, side, 3), dtype=dtype)
@@ -28,6 +45,7 @@ def convolutional(dtype: str = "float32", side: int = SIDE, offset: int = 0, act
     return network(_seeded(model), input_range=(-1, 1), offset=offset, layer=LAYER)
 
 
+@functools.cache
 def linear(dtype: str = "float32", side: int = 6, classes: int = 4) -> Network:
     """Logits linear in the layer `features`, which is linear in the image, without a constant: black gives zeros."""
     images = keras.layers.Input((side, side, 3), dtype=dtype)

@@ -176,3 +176,9 @@ def test_a_recipe_shows_its_settings(name):
 def test_an_unknown_recipe_is_told_the_others():
     done = run("recipes", "nab")
     assert done.exit_code == 1 and "naa" in done.stderr
+
+
+def test_a_device_that_is_not_there_is_told(tmp_path):
+    done = run("train-digits", str(tmp_path / "out"), "--device", "gpu:99")
+    assert done.exit_code == 1 and "gpu:99" in done.stderr
+    assert not (tmp_path / "out").exists()

@@ -1,10 +1,8 @@
 """Every recipe against a slow float64 loop written from its paper or its authors' program: no pixel differs."""
 
-import inspect
-
 import numpy as np
 import pytest
-from networks import LAYER, batch_of, convolutional
+from networks import COPIES, LAYER, batch_of, bound, convolutional, recipe
 from published import papers, programs
 from published.plain import PlainNet
 
@@ -12,7 +10,7 @@ from tfadv import targeted, untargeted
 from tfadv.attacks.ascent import Ascent
 from tfadv.catalogue import ATTACKS
 
-COPIES, SEED = 3, 5
+SEED = 5
 PATCHWISE_DIVERSE = {"amplification": 2.5, "diverse": 0.7}
 
 #: Recipe -> its twin and what the twin's authors call the recipe's settings.
@@ -48,13 +46,6 @@ VARIANTS = {
 }
 
 
-def recipe(name, **settings):
-    """The recipe with few copies and the small network's layer, where it has such settings."""
-    known = inspect.signature(ATTACKS[name]).parameters
-    small = {"layer": LAYER, "copies": COPIES}
-    return ATTACKS[name](**{key: value for key, value in small.items() if key in known} | settings)
-
-
 @pytest.fixture(scope="module")
 def setting():
     network = convolutional("float64")
@@ -81,10 +72,10 @@ def test_every_ascent_has_a_twin():
 
 @pytest.mark.parametrize("name", TWINS)
 def test_recipe_is_the_published_loop(name, setting):
-    network, plain, images, labels = setting
+    _, plain, images, labels = setting
     twin, settings = TWINS[name]
     expected = twin(plain, images, labels, SEED, **settings)
-    assert differing(recipe(name).on(network)(images, untargeted(labels), seed=SEED), expected) == 0
+    assert differing(bound(name)(images, untargeted(labels), seed=SEED), expected) == 0
 
 
 @pytest.mark.parametrize("case", VARIANTS)
@@ -97,6 +88,6 @@ def test_settings_are_the_published_ones(case, setting):
 
 
 def test_targeted_descends_to_the_class(setting):
-    network, plain, images, labels = setting
+    _, plain, images, labels = setting
     expected = programs.mim(plain, images, (labels + 1) % 10, SEED, sign=-1)
-    assert differing(recipe("mim").on(network)(images, targeted((labels + 1) % 10), seed=SEED), expected) == 0
+    assert differing(bound("mim")(images, targeted((labels + 1) % 10), seed=SEED), expected) == 0

@@ -139,7 +139,9 @@ def _explained(out: Path) -> Iterator[None]:
     try:
         yield
     except tf.errors.ResourceExhaustedError as error:
-        raise ValueError("the memory does not suffice for a batch: give a smaller batch size (--batch-size).") from error
+        raise ValueError(
+            "the memory does not suffice for a batch: give a smaller batch size (--batch-size)."
+        ) from error
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
@@ -229,9 +231,8 @@ class _Run:
             if entry["sha256"] == data.file_hash(self.images / entry["file"]):
                 continue
             if entry["status"] == DONE:
-                raise ValueError(
-                    f"{entry['file']} has changed since {self.out} was begun. Choose another folder, or remove this one."
-                )
+                name = entry["file"]
+                raise ValueError(f"{name} has changed since {self.out} was begun. Choose another folder, or remove it.")
             finished = False  # it could not be read then, and may be whole now
         if finished:
             return batch

@@ -8,8 +8,8 @@ Over N pairs (clean twin, adversarial image), for each network, with the best cl
 
 The published tables of the NAA paper count "changed"; many others count "wrong". A network of another input size sees
 both images resized by one method, that of TF-slim's own evaluation: bilinear, without antialiasing, on floats
-(`tf.image.resize`). Images go through in batches of one size, the last one padded; what is kept of an image is ten class
-numbers a network and its distances.
+(`tf.image.resize`). Images go through in batches of one size, the last one padded; what is kept of an image is ten
+class numbers a network and its distances.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -38,7 +38,8 @@ TOP = 5
 UNKNOWN = -1
 
 
-class Share(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Share:
     """`count` out of `of`; `share` is 0..1, or None of nothing."""
 
     count: int
@@ -58,7 +59,7 @@ def judge(clean: np.ndarray, adversarial: np.ndarray, labels: np.ndarray, classe
         classes: how many classes the network has.
     """
     known = (labels >= 0) & (labels < classes)
-    shares = {}
+    shares: dict[str, Share] = {}
     for suffix, count in (("", 1), (f"_top{TOP}", TOP)):
         right = known & np.any(clean[:, :count] == labels[:, None], axis=1)
         changed = ~np.any(adversarial[:, :count] == clean[:, :1], axis=1)

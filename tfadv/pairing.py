@@ -108,12 +108,13 @@ def _by_name(images: Path, adversarial: Path) -> Pairing:
     pairs, alone, exact, taken = [], [], set(originals), set()
     for result in results:
         choices = stems[_stem(result)]
-        name = result if result in exact else written.get(result) or (choices[0] if len(choices) == 1 else None)
-        if name is None or name in taken:
+        only = choices[0] if len(choices) == 1 else None
+        match = result if result in exact else written.get(result, only)
+        if match is None or match in taken:
             alone.append(result)
         else:
-            taken.add(name)
-            pairs.append(Pair(name, images / name, adversarial / result))
+            taken.add(match)
+            pairs.append(Pair(match, images / match, adversarial / result))
     if not pairs:
         raise ValueError(
             f"{adversarial}: expected adversarial images named as those in {images}, such as "

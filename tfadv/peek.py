@@ -127,12 +127,14 @@ class Network:
 
     def top(self, images: Tensor, count: int = 1) -> np.ndarray:
         """The most likely classes, best first, int [N, count]; background is -1."""
-        return self._top(tf.convert_to_tensor(images, self.dtype), count).numpy() - self.offset
+        return self._top(tf.cast(images, self.dtype), tf.constant(count)).numpy() - self.offset
 
     @functools.cached_property
     def _top(self) -> Callable:
-        @tf.function(reduce_retracing=True)
-        def top(images: Tensor, count: int) -> Tensor:
+        signature = [tf.TensorSpec([None, *self.size, 3], self.dtype), tf.TensorSpec([], tf.int32)]
+
+        @tf.function(input_signature=signature, autograph=False)
+        def top(images: Tensor, count: Tensor) -> Tensor:
             return tf.math.top_k(self(images).logits, count).indices
 
         return top

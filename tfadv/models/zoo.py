@@ -27,6 +27,7 @@ import keras
 from tfadv import checkpoints
 from tfadv.checkpoints import Store
 from tfadv.models import ARCHITECTURES, digits, slim
+from tfadv.models.layers import layer_name
 from tfadv.peek import Network, network
 
 #: ImageNet's classes; what an official network has more is background, which comes first.
@@ -125,10 +126,18 @@ def _official(name: str, weights: bool, store: Store | None) -> Network:
     facts = checkpoints.entries()[name]
     architecture = ARCHITECTURES[facts.architecture]
     path = (store or Store()).path(name) if weights else None
-    model = architecture.build(classes=facts.classes, size=architecture.size)
+    auxiliary = {"aux_logits": True} if architecture.has_aux else {}
+    model = architecture.build(classes=facts.classes, size=architecture.size, **auxiliary)
     if path is not None:
         slim.load(model, path)
-    return Network(model, name=name, offset=facts.offset, layer=architecture.layer, accuracy=facts.accuracy)
+    return Network(
+        model,
+        name=name,
+        offset=facts.offset,
+        layer=architecture.layer,
+        accuracy=facts.accuracy,
+        spelling=layer_name,
+    )
 
 
 def _digits(spec: str, weights: bool) -> Network:
@@ -211,6 +220,8 @@ def _module(name: str, spec: str) -> Any:
     if not file.is_file():
         raise FileNotFoundError(f"{spec}: no file {name}.")
     described = importlib.util.spec_from_file_location(f"tfadv_user_{file.stem}", file)
+    if described is None or described.loader is None:
+        raise ValueError(f"{spec}: {name} is no Python file.")
     module = importlib.util.module_from_spec(described)
     with _importable(file.parent):
         sys.modules[module.__name__] = module  # where pickles and dataclasses of the file look for it
@@ -251,9 +262,9 @@ def _logits_count(model: keras.Model) -> int | None:
 
 def _without_softmax(model: keras.Model) -> keras.Model:
     """The model up to its logits: a closing softmax is left out, in a new model with the same weights."""
-    last = model.layers[-1] if model.layers else None
-    if not hasattr(last, "input"):  # a model that is no graph of layers: nothing can be left out
+    if not model.layers or not hasattr(model.layers[-1], "input"):  # no graph of layers: nothing can be left out
         return model
+    last = model.layers[-1]
     if isinstance(last, keras.layers.Softmax) or isinstance(last, keras.layers.Activation) and _is_softmax(last):
         return keras.Model(model.inputs, last.input, name=model.name)
     if not _is_softmax(last):

@@ -1,0 +1,148 @@
+"""What every attack of the catalogue promises, tested over the catalogue itself."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from networks import CLASSES, SIDE, batch_of, bound, convolutional, recipe
+
+import tfadv
+from tfadv import targeted, untargeted
+from tfadv.catalogue import ATTACKS
+from tfadv.shapes import Attack
+
+NAMES = {name: getattr(tfadv, name) for name in tfadv.__all__}
+#: Attacks whose results hang on their seed, and those whose objective couples the images of a batch: none by default.
+RANDOM = ("MaskedCopies", "PathCopies", "DiverseInputs", "NoisyCopies", "InsideBall", "NoisyStart")
+
+
+@pytest.fixture(scope="module")
+def batch():
+    return batch_of(3, dtype=np.float64)
+
+
+@pytest.fixture(scope="module")
+def results(batch):
+    """name -> the attack's result on the batch with seed 0, made once."""
+    made = {}
+
+    def result(name):
+        if name not in made:
+            made[name] = bound(name)(batch[0], untargeted(batch[1]))
+        return made[name]
+
+    return result
+
+
+every_attack = pytest.mark.parametrize("name", ATTACKS)
+
+
+def same(result, expected):
+    """No pixel differs; in float64 a batch's size may touch the last digits."""
+    return np.all(np.abs(result - expected) < 1e-6)
+
+
+@every_attack
+def test_is_made_without_settings_and_is_what_its_repr_says(name):
+    for attack in (ATTACKS[name](), recipe(name)):
+        assert isinstance(attack, Attack)
+        assert eval(repr(attack), dict(NAMES)) == attack
+        assert hash(attack) == hash(eval(repr(attack), dict(NAMES)))
+    assert ATTACKS[name].__doc__
+
+
+@every_attack
+def test_keeps_shape_range_and_budget(name, batch, results):
+    images, result = batch[0], results(name)
+    assert result.shape == images.shape and result.dtype == np.float64
+    assert result.min() >= 0 and result.max() <= 255
+    assert np.any(result != images)
+    budget = getattr(recipe(name), "budget", None)
+    if budget is not None:
+        np.testing.assert_allclose(budget.project(tf.constant(result - images)), result - images, atol=1e-9)
+
+
+@every_attack
+def test_same_seed_same_bytes_and_another_seed_another_image(name, batch, results):
+    images, labels = batch
+    again = bound(name)(images, untargeted(labels), seed=0)
+    assert again.tobytes() == results(name).tobytes()
+    other = bound(name)(images, untargeted(labels), seed=1)
+    random = any(word in repr(recipe(name)) for word in RANDOM)
+    assert np.any(other != again) == random
+
+
+@every_attack
+def test_company_order_and_number_change_nothing(name, batch, results):
+    images, labels = batch
+    order = [2, 0, 1]
+    assert same(bound(name)(images[order], untargeted(labels[order])), results(name)[order])
+    assert same(bound(name)(images[1:2], untargeted(labels[1:2])), results(name)[1:2])
+    strange = np.concatenate([images[:1], 255 - images[:1], images[:1] // 2, images[2:]])
+    found = bound(name)(strange, untargeted(np.array([labels[0], 1, 2, labels[2]])))
+    assert same(found[[0, 3]], results(name)[[0, 2]])
+    assert bound(name)(images[:0], untargeted(labels[:0])).shape == (0, SIDE, SIDE, 3)
+
+
+@every_attack
+def test_eager_is_compiled(name, batch, results):
+    images, labels = batch
+    expected = results(name)[:1]
+    tf.config.run_functions_eagerly(True)
+    try:
+        eager = bound(name)(images[:1], untargeted(labels[:1]))
+    finally:
+        tf.config.run_functions_eagerly(False)
+    assert same(eager, expected)
+
+
+@every_attack
+def test_reaches_a_class_or_says_that_it_cannot(name, batch, results):
+    images, labels = batch
+    wanted = (labels + 1) % CLASSES
+    if not bound(name).has_target:
+        with pytest.raises(ValueError, match=r"has no targeted form: expected untargeted\(labels\), got targeted"):
+            bound(name)(images, targeted(wanted))
+        return
+    network, result = bound(name).network, bound(name)(images, targeted(wanted))
+    share = lambda x: tf.gather(tf.nn.softmax(network(x).logits), wanted, axis=1, batch_dims=1)  # noqa: E731
+    assert np.all(share(result) > share(images))
+
+
+@every_attack
+def test_wrong_calls_are_told_what_was_expected(name, batch):
+    images, labels = batch
+    for wrong, goal, message in [
+        (images / 255, untargeted(labels), "Multiply by 255"),
+        (images[:, :5], untargeted(labels), f"small takes {SIDE} x {SIDE} pixels, got 5 x {SIDE}"),
+        (images, untargeted(labels[:2]), r"goal: expected one class for each of the 3 images, got \[2\]"),
+        (images, untargeted(labels + CLASSES), "small has the classes 0..9"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            bound(name)(wrong, goal)
+    if getattr(getattr(recipe(name), "objective", None), "layers", ()):
+        with pytest.raises(ValueError, match="small has no layer 'Mixed_9z'. Nearest"):
+            ATTACKS[name](layer="Mixed_9z").on(convolutional("float64"))
+
+
+@every_attack
+def test_one_trace_for_many_batches(name, batch):
+    craft = bound(name)
+    craft(batch[0][:2], untargeted(batch[1][:2]))
+    before = craft.traces
+    for count in (1, 2, 3):
+        craft(batch[0][:count], untargeted(batch[1][:count]), seed=count)
+    assert craft.traces == before
+
+
+@pytest.mark.parametrize("name", ["dim", "naa"])
+def test_in_float32_a_batch_of_one_size_gives_an_image_the_same_bytes(name):
+    images, labels = batch_of(4)
+    craft = recipe(name).on(convolutional())
+    whole = craft(images, untargeted(labels))
+    assert whole.dtype == np.float32
+    order = [3, 1, 0, 2]
+    assert craft(images[order], untargeted(labels[order])).tobytes() == whole[order].tobytes()
+    strange = np.concatenate([images[:1], 255 - images[1:]])
+    assert craft(strange, untargeted(labels))[0].tobytes() == whole[0].tobytes()
+    assert craft(images.astype(np.uint8), untargeted(labels)).tobytes() == whole.tobytes()
+    assert craft.traces == 1
