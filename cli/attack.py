@@ -126,7 +126,6 @@ def _craft(
     **rest: Any,
 ) -> "Report":
     from PIL import Image
-    from tqdm import tqdm
 
     from tfadv import devices
     from tfadv.catalogue import ATTACKS
@@ -143,8 +142,6 @@ def _craft(
     find_images(images)  # a wrong folder is said before a large network is built
     devices.use(device)
     network = zoo.load(source, input_range=input_range, labels_offset=_number(source_offset))
-    width = shutil.get_terminal_size().columns  # tqdm would draw nothing on a terminal that does not tell its width
-    bar = functools.partial(tqdm, desc=f"{recipe} on {source}", unit=" images", ncols=width)
     return craft_folder(
         images,
         out,
@@ -153,9 +150,20 @@ def _craft(
         targets=target_labels,
         labels_offset=_number(labels_offset),
         source=source if input_range is None else f"{source} --input-range {input_range[0]:g} {input_range[1]:g}",
-        progress=bar if sys.stderr.isatty() and not no_progress else None,
+        progress=None if no_progress else progress_bar(f"{recipe} on {source}"),
         **rest,
     )
+
+
+def progress_bar(title: str) -> Callable[..., Any] | None:
+    """A `tqdm` with images/s and the remaining time for standard error; None where that is no terminal."""
+    if not sys.stderr.isatty():
+        return None
+    from tqdm import tqdm
+
+    columns, rows = shutil.get_terminal_size()  # tqdm would draw nothing on a terminal that does not tell its size
+    shape = "{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{rate_noinv_fmt}, {remaining} left]"
+    return functools.partial(tqdm, desc=title, unit=" images", bar_format=shape, ncols=columns, nrows=rows)
 
 
 def _number(text: str | None) -> int | None:

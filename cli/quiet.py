@@ -20,7 +20,7 @@ def import_tensorflow() -> None:
         os.dup2(notes.fileno(), 2)  # the notes come from C++, below sys.stderr
         try:
             import tensorflow  # noqa: F401
-        except BaseException:
+        except Exception:
             notes.seek(0)
             os.write(terminal, notes.read())
             raise

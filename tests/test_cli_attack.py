@@ -1,5 +1,6 @@
 """`tfadv attack`: what it takes, what it says, its exit codes, and that a run killed at any moment ends the same."""
 
+import io
 import json
 import signal
 import subprocess
@@ -14,7 +15,7 @@ from PIL import Image
 
 from tfadv.attacks import recipes
 from tfadv.cli import main
-from tfadv.cli.attack import check_settings
+from tfadv.cli.attack import check_settings, progress_bar
 
 #: A network as a user's own code, and a `slowly` with which files are written so that a kill meets the run at work.
 CODE = """
@@ -83,7 +84,7 @@ def tree(root: Path) -> dict[str, bytes]:
 def test_a_folder_becomes_adversarial(tmp_path):
     said = attack("naa", "images", f"{tmp_path}/out", "--source", "nets:build", "--set", "copies=2", "--steps", "2")
     assert repr(recipes.naa(layer="Mixed", copies=2, steps=2)) in said  # the network's own layer
-    assert "labels: small's own predictions" in said
+    assert "labels: small's own predictions" in said and "images/s" not in said
     assert "18 images, changed on the source itself:" in said and "largest change 16 of 255" in said
     saved = json.loads((tmp_path / "out" / "attack.json").read_bytes())
     assert saved["network"]["source"] == "nets:build" and saved["seed"] == 0 and saved["filter"] == "bilinear"
@@ -166,6 +167,21 @@ def test_settings_are_held_to_the_kinds_of_the_recipe():
     for bad in ({"epsilon": True}, {"steps": 1.5}, {"flag": 1}, {"layer": 5}, {"steps": None}):
         with pytest.raises(ValueError, match="recipe: expected"):
             check_settings({"recipe": recipe}, "recipe", bad)
+
+
+def test_the_progress_bar_is_for_terminals(monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    assert progress_bar("mim on net") is None
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    bar = progress_bar("mim on net")(total=8, initial=4)
+    bar.update(4)
+    bar.close()
+    assert "mim on net  50%" in sys.stderr.getvalue() and "8/8" in sys.stderr.getvalue()
+    assert "images/s, " in sys.stderr.getvalue() and "left]" in sys.stderr.getvalue()
 
 
 def test_an_interruption_says_how_to_go_on(tmp_path, monkeypatch):

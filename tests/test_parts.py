@@ -162,7 +162,7 @@ def test_diverse_inputs_of_probability_zero_are_the_images(images, own):
 
 
 def test_diverse_inputs_cover_every_side_and_as_many_images_as_they_should():
-    side, larger, count = 8, 12, 600
+    side, larger, count = 8, 12, 300
     many = tf.constant(np.random.RandomState(0).randint(-(2**31), 2**31, (count, 2)), tf.int32)
     ones = tf.ones((count, side, side, 3))
     shown = DiverseInputs(1.0, larger, pad=0.0).apply(ones, 0, many).numpy()
@@ -171,7 +171,7 @@ def test_diverse_inputs_cover_every_side_and_as_many_images_as_they_should():
     assert set(rows) == {5, 6, 7, 8}
     touched = DiverseInputs(0.3, larger, pad=-1.0).apply(ones, 0, many).numpy().min(axis=(1, 2, 3)) < 0
     always = DiverseInputs(1.0, larger, pad=-1.0).apply(ones, 0, many).numpy().min(axis=(1, 2, 3)) < 0
-    assert abs(touched.sum() / always.sum() - 0.3) < 0.07
+    assert abs(touched.sum() / always.sum() - 0.3) < 0.1
     shared = DiverseInputs(1.0, larger, pad=0.0, shared=True).apply(ones, 0, many).numpy()
     assert np.all(shared == shared[:1])
 
@@ -217,11 +217,11 @@ def test_samples_fill_the_ball(own):
     shape = tf.zeros((3, 30, 30, 3))
     cube = Linf(4).sample(shape, own).numpy()
     assert np.abs(cube).max() <= 4 and np.abs(cube).max() > 3.9 and abs(cube.mean()) < 0.1
-    many = tf.constant(np.random.RandomState(0).randint(-(2**31), 2**31, (500, 2)), tf.int32)
-    radius = np.sqrt((L2(5).sample(tf.zeros((500, 1, 1, 3)), many).numpy() ** 2).sum(axis=(1, 2, 3)))
+    many = tf.constant(np.random.RandomState(0).randint(-(2**31), 2**31, (300, 2)), tf.int32)
+    radius = np.sqrt((L2(5).sample(tf.zeros((300, 1, 1, 3)), many).numpy() ** 2).sum(axis=(1, 2, 3)))
     assert radius.max() <= 5 * (1 + 1e-6)
     # Uniform in three dimensions: the share within r is (r / 5)^3.
-    np.testing.assert_allclose(np.mean(radius < 5 * 0.5 ** (1 / 3)), 0.5, atol=0.07)
+    np.testing.assert_allclose(np.mean(radius < 5 * 0.5 ** (1 / 3)), 0.5, atol=0.1)
 
 
 # Rules
@@ -316,12 +316,12 @@ def test_attribution_sums_to_the_rise_in_probability_as_the_path_gets_finer(own)
     images = tf.constant(batch_of(3, 6, np.float64)[0])
     rise = scores.probability(look(images).logits, labels) - scores.probability(look(images * 0).logits, labels)
     errors = []
-    for copies in (50, 100, 200):
+    for copies in (20, 40, 80):
         found = attribution.neuron_attribution(look, images, labels, "features", own, PathCopies(copies, noise=0))
         errors.append(np.abs(tf.reduce_sum(found, axis=[1, 2, 3]) - rise).max())
     # The sum is a Riemann sum with one end: halving the step halves the error.
     np.testing.assert_allclose(np.array(errors[1:]) / errors[:-1], 0.5, atol=0.03)
-    assert errors[-1] < 0.01
+    assert errors[-1] < 0.03
 
 
 def test_integrated_attention_of_the_image_alone_is_its_gradient(images, own):
@@ -370,8 +370,15 @@ def test_several_layers_add_up(images, own):
 # Whole attacks
 
 
-def by_hand(network, images, labels, seed, steps):
-    """Ascent(Naa, Smooth >> Nesterov >> Patchwise, L2, view=ScaledCopies >> DiverseInputs), written out."""
+UNIT = 127.5 / 32  # halves and quarters of it are exact in grey levels and in -1..1 alike
+COMBINATIONS = {
+    "patchwise": (Linf(4 * UNIT), Patchwise(UNIT)),
+    "within a length": (L2(300.0), Sign(8.0)),
+}
+
+
+def by_hand(network, images, labels, seed, steps, budget, last):
+    """Ascent(Naa, Smooth >> Nesterov >> last, budget, view=ScaledCopies >> DiverseInputs), written out."""
     own = seeds.of_images(images, seed)
     prepare, stream = seeds.fold(own, 2), seeds.fold(own, 3)
     path, view = PathCopies(2), ScaledCopies(2) >> DiverseInputs()
@@ -383,7 +390,7 @@ def by_hand(network, images, labels, seed, steps):
             outputs = network(shown, (LAYER,))
             chosen = tf.reduce_sum(tf.nn.softmax(outputs.logits) * tf.one_hot(labels, 10, dtype=tf.float64))
         weights = weights + tape.gradient(chosen, outputs.features[LAYER])
-    weights /= tf.norm(weights, axis=[1, 2, 3], keepdims=True)
+    weights /= tf.sqrt(tf.reduce_sum(weights**2, axis=[1, 2, 3], keepdims=True))
     x, spent, memory = tf.constant(images), 0.0, 0.0
     for step in range(steps):
         point = x + 8.0 * 0.9 * memory
@@ -393,32 +400,41 @@ def by_hand(network, images, labels, seed, steps):
             value = -sum(tf.reduce_sum(network(each, (LAYER,)).features[LAYER] * weights) for each in shown)
         slope, _ = Smooth(5).update(tape.gradient(value, point), (), None)
         memory = 0.9 * memory + slope / tf.reduce_mean(tf.abs(slope), axis=[1, 2, 3], keepdims=True)
-        move = 8.0 * 2.5 * tf.sign(memory)
-        spent = spent + move
-        cut = spent - tf.clip_by_norm(spent, 300.0, axes=[1, 2, 3])
-        kernel = np.full((3, 3, 3, 1), 1 / 8)
-        kernel[1, 1] = 0
-        spill = 0.5 * 8.0 * 2.5 * tf.sign(tf.nn.depthwise_conv2d(cut, kernel, [1, 1, 1, 1], "SAME"))
-        spent = spent + spill
-        x = images + tf.clip_by_norm(x + move + spill - images, 300.0, axes=[1, 2, 3])
+        move = last.size * tf.sign(memory)
+        if isinstance(last, Patchwise):
+            spent = spent + 2.5 * move
+            cut = spent - tf.clip_by_value(spent, -budget.size, budget.size)
+            ring = np.full((3, 3, 3, 1), 1 / 8)
+            ring[1, 1] = 0
+            spill = 0.5 * 2.5 * last.size * tf.sign(tf.nn.depthwise_conv2d(cut, ring, [1, 1, 1, 1], "SAME"))
+            spent, move = spent + spill, 2.5 * move + spill
+        delta = (x + move - images).numpy()
+        if isinstance(budget, L2):
+            length = np.sqrt((delta**2).sum(axis=(1, 2, 3), keepdims=True))
+            delta = delta * np.minimum(1, budget.size / length)
+        else:
+            delta = np.clip(delta, -budget.size, budget.size)
+        x = tf.constant(images + delta)
     return np.clip(x, 0, 255)
 
 
-def test_a_combination_from_nowhere_is_its_loop():
+@pytest.mark.parametrize("case", COMBINATIONS)
+def test_a_combination_from_nowhere_is_its_loop(case):
     images, labels = batch_of(2, dtype=np.float64)
-    network = convolutional("float64")
-    attack = Ascent(
-        Naa(LAYER, PathCopies(2)),
-        Smooth(5) >> Nesterov(8.0, decay=0.9) >> Patchwise(8.0),
-        L2(300.0),
-        steps=4,
-        view=ScaledCopies(2) >> DiverseInputs(),
-    )
-    expected = by_hand(network, images, labels, 9, 4)
+    network, (budget, last) = convolutional("float64"), COMBINATIONS[case]
+    rule, view = Smooth(5) >> Nesterov(8.0, decay=0.9) >> last, ScaledCopies(2) >> DiverseInputs()
+    attack = Ascent(Naa(LAYER, PathCopies(2)), rule, budget, steps=3, view=view)
+    expected = by_hand(network, images, labels, 9, 3, budget, last)
     result = attack.on(network)(images, untargeted(labels), seed=9)
     assert np.mean(np.abs(result - expected) >= 1e-3) == 0
-    assert np.sqrt(((result - images) ** 2).sum(axis=(1, 2, 3))).max() <= 300 * (1 + 1e-9)
     assert np.abs(result - images).max() > 1
+
+
+def test_a_random_start_within_a_length():
+    images, labels = batch_of(2)
+    attack = Ascent(CrossEntropy(), Sign(2.0), L2(50.0), steps=1, start=InsideBall())
+    moved = attack.on(convolutional())(images, untargeted(labels)) - images
+    assert np.all(np.sqrt((moved**2).sum(axis=(1, 2, 3))) <= 50 * (1 + 1e-5))
 
 
 def test_a_view_from_outside_works_like_any_other():
@@ -427,8 +443,9 @@ def test_a_view_from_outside_works_like_any_other():
     view = GivenMasks() >> ScaledCopies(2)
     attack = Ascent(Fia(LAYER, GivenMasks()), Momentum() >> Sign(4.0), Linf(8), steps=2, view=view)
     assert repr(GivenMasks() >> GivenMasks(3)) == "GivenMasks() >> GivenMasks(copies=3)"
-    first = attack.on(network)(images, untargeted(labels))
-    np.testing.assert_array_equal(first, attack.on(network)(images, untargeted(labels), seed=1))  # nothing is drawn
+    craft = attack.on(network)
+    first = craft(images, untargeted(labels))
+    np.testing.assert_array_equal(first, craft(images, untargeted(labels), seed=1))  # nothing is drawn
     assert np.abs(first - images).max() == 8
 
 

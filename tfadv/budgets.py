@@ -42,6 +42,6 @@ class L2(Budget):
         # Uniform in the ball of d dimensions: a uniform direction at radius size * u^(1/d).
         shape = tuple(images.shape[1:])
         direction = draws.normal(draws.fold(seeds, 0), shape, images.dtype)
-        direction /= tf.norm(direction, axis=[1, 2, 3], keepdims=True)
+        direction /= tf.sqrt(tf.reduce_sum(direction**2, axis=[1, 2, 3], keepdims=True))
         radius = draws.uniform(draws.fold(seeds, 1), (1, 1, 1), images.dtype)
         return self.size * radius ** (1 / (shape[0] * shape[1] * shape[2])) * direction
