@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from tfadv.cli import quiet
+from tfadv.cli import options, quiet
 
 #: Every command and its one-line help; the module is `tfadv.cli.<name>` with "-" as "_", its click object is `command`.
 COMMANDS = {
@@ -24,8 +24,6 @@ COMMANDS = {
 COMPUTING = ("attack", "evaluate", "demo", "train-digits")
 #: The commands that need no TensorFlow.
 LIGHT = ("checkpoints",)
-#: Exit code of an interrupted command, as shells have it.
-INTERRUPTED = 130
 
 
 class Commands(click.Group):
@@ -49,7 +47,7 @@ class Commands(click.Group):
             return super().invoke(context)
         except KeyboardInterrupt:
             click.echo("\nInterrupted: what was begun is not finished.", err=True)
-            context.exit(INTERRUPTED)
+            context.exit(options.INTERRUPTED)
         except BrokenPipeError:
             raise  # the reader of our output has seen enough; click ends quietly
         except (ValueError, OSError, ImportError) as error:

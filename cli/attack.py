@@ -2,9 +2,7 @@
 
 import ast
 import difflib
-import functools
 import inspect
-import shutil
 import sys
 import typing
 import warnings
@@ -13,15 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tfadv.cli import options
 from tfadv.data import FILTERS
 
 if TYPE_CHECKING:
     from tfadv.crafting import Report
     from tfadv.peek import Network
     from tfadv.shapes import Attack
-
-#: Exit codes beyond 0 (all images done), 1 (an error) and 2 (wrong usage).
-SOME_SKIPPED, INTERRUPTED = 3, 130
 
 
 def _size(context: click.Context, parameter: click.Parameter, text: str | None) -> tuple[int, int] | None:
@@ -58,13 +54,7 @@ def _settings(context: click.Context, parameter: click.Parameter, words: tuple[s
 @click.option("--source", required=True, metavar="NET", help="The network to craft on; see `tfadv models`.")
 @click.option("--labels", type=click.Path(), help="CSV: filename,label. Default: what the source predicts.")
 @click.option("--target-labels", type=click.Path(), help="CSV of the classes to reach: makes the attack targeted.")
-@click.option(
-    "--labels-offset",
-    type=click.Choice(["auto", "0", "1"]),
-    default="auto",
-    show_default=True,
-    help="The number of the first class in the CSVs: 0, or 1 where background comes first; auto: whichever fits.",
-)
+@options.numbering
 @click.option("--force-labels", is_flag=True, help="Go on even if the source's clean predictions disagree with them.")
 @click.option("--epsilon", type=float, help="Largest change of a value, grey levels of 255. Default: the recipe's, 16.")
 @click.option("--steps", type=int, help="How many steps. Default: the recipe's, 10.")
@@ -81,11 +71,10 @@ def _settings(context: click.Context, parameter: click.Parameter, words: tuple[s
     help="What images of another size are resized with.",
 )
 @click.option("--limit", type=click.IntRange(1), help="Only the first so many images by name.")
-@click.option("--input-range", nargs=2, type=float, metavar="BLACK WHITE", help="What a saved model takes: e.g. -1 1.")
-@click.option("--source-offset", type=click.Choice(["0", "1"]), help="A saved model's logit of the first class.")
-@click.option("--device", metavar="DEVICE", help="cpu, gpu or gpu:N. Default: a GPU where there is one.")
-@click.option("--no-progress", is_flag=True, help="No progress bar; there is none either where stderr is no terminal.")
-def command(recipe: str, images: str, out: str, **options: Any) -> None:
+@options.input_range
+@options.labels_offset
+@options.no_progress
+def command(recipe: str, images: str, out: str, **chosen: Any) -> None:
     """Turn a folder of images into a folder of adversarial images.
 
     RECIPE is a name that `tfadv recipes` lists. IMAGES holds PNG and JPEG files, in folders of any depth; each is
@@ -97,14 +86,13 @@ def command(recipe: str, images: str, out: str, **options: Any) -> None:
     tfadv attack naa images/ adv/ --source inception_v3 --labels labels.csv
     tfadv attack mim images/ adv/ --source keras:MobileNetV2 --epsilon 8 --set decay=0.9
     """
-    try:
-        report = _craft(recipe, images, out, **options)
-    except KeyboardInterrupt:
-        click.echo("\nInterrupted. The same command again continues where this one stopped.", err=True)
-        sys.exit(INTERRUPTED)
+    report = options.interruptible(
+        lambda: _craft(recipe, images, out, **chosen),
+        "Interrupted. The same command again continues where this one stopped.",
+    )
     _tell(report)
     if report.skipped:
-        sys.exit(SOME_SKIPPED)
+        sys.exit(options.SOME_SKIPPED)
 
 
 def _craft(
@@ -117,17 +105,15 @@ def _craft(
     epsilon: float | None,
     steps: int | None,
     layer: str | None,
-    labels_offset: str,
+    numbering: str,
     target_labels: str | None,
     input_range: tuple[float, float] | None,
-    source_offset: str | None,
-    device: str | None,
+    labels_offset: str | None,
     no_progress: bool,
     **rest: Any,
 ) -> "Report":
     from PIL import Image
 
-    from tfadv import devices
     from tfadv.catalogue import ATTACKS
     from tfadv.crafting import craft_folder
     from tfadv.data import find_images
@@ -140,34 +126,20 @@ def _craft(
     }
     settings = check_settings(ATTACKS, recipe, settings | given)
     find_images(images)  # a wrong folder is said before a large network is built
-    devices.use(device)
-    network = zoo.load(source, input_range=input_range, labels_offset=_number(source_offset))
+    network = zoo.load(
+        source, input_range=input_range, labels_offset=None if labels_offset is None else int(labels_offset)
+    )
     return craft_folder(
         images,
         out,
         make_attack(ATTACKS, recipe, settings, network),
         network,
         targets=target_labels,
-        labels_offset=_number(labels_offset),
+        first_label=options.FIRST_LABEL[numbering],
         source=source if input_range is None else f"{source} --input-range {input_range[0]:g} {input_range[1]:g}",
-        progress=None if no_progress else progress_bar(f"{recipe} on {source}"),
+        progress=None if no_progress else options.progress_bar(f"{recipe} on {source}"),
         **rest,
     )
-
-
-def progress_bar(title: str) -> Callable[..., Any] | None:
-    """A `tqdm` with images/s and the remaining time for standard error; None where that is no terminal."""
-    if not sys.stderr.isatty():
-        return None
-    from tqdm import tqdm
-
-    columns, rows = shutil.get_terminal_size()  # tqdm would draw nothing on a terminal that does not tell its size
-    shape = "{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{rate_noinv_fmt}, {remaining} left]"
-    return functools.partial(tqdm, desc=title, unit=" images", bar_format=shape, ncols=columns, nrows=rows)
-
-
-def _number(text: str | None) -> int | None:
-    return None if text in (None, "auto") else int(text)
 
 
 def check_settings(recipes: Mapping[str, Callable], recipe: str, settings: dict[str, Any]) -> dict[str, Any]:

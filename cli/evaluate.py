@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tfadv.cli import options
 from tfadv.data import FILTERS
 
 if TYPE_CHECKING:
@@ -31,8 +33,6 @@ DISTANCES = {
     "psnr": ("{:.2f}", "dB"),
     "ssim": ("{:.4f}", ""),
 }
-#: The exit code when some images were not judged.
-SOME_SKIPPED = 3
 #: How many names a complaint lists.
 NAMED = 10
 
@@ -42,15 +42,9 @@ NAMED = 10
 @click.argument("adversarial", type=click.Path())
 @click.option("--target", "targets", multiple=True, required=True, metavar="NET", help="A network to fool; repeat it.")
 @click.option("--labels", type=click.Path(), help="CSV: filename,label. Default: the labels in attack.json.")
-@click.option(
-    "--labels-offset",
-    type=click.Choice(["auto", "0", "1"]),
-    default="auto",
-    show_default=True,
-    help="The number of the first class in the CSV: 0, or 1 where background comes first; auto: whichever fits.",
-)
-@click.option("--input-range", nargs=2, type=float, metavar="BLACK WHITE", help="What saved models take: e.g. -1 1.")
-@click.option("--target-offset", type=click.Choice(["0", "1"]), help="The saved models' logit of the first class.")
+@options.numbering
+@options.input_range
+@options.labels_offset
 @click.option(
     "--filter",
     type=click.Choice(list(FILTERS)),
@@ -61,9 +55,8 @@ NAMED = 10
 @click.option("--batch-size", type=click.IntRange(1), default=16, show_default=True, help="Images seen together.")
 @click.option("--json", "json_path", metavar="PATH", help="Write everything, also per image, as JSON; - is stdout.")
 @click.option("--csv", "csv_path", metavar="PATH", help="Write one line per network as CSV; - is stdout.")
-@click.option("--device", metavar="DEVICE", help="cpu, gpu or gpu:N. Default: a GPU where there is one.")
-@click.option("--no-progress", is_flag=True, help="No progress bar; there is none either where stderr is no terminal.")
-def command(images: str, adversarial: str, json_path: str | None, csv_path: str | None, **options: Any) -> None:
+@options.no_progress
+def command(images: str, adversarial: str, json_path: str | None, csv_path: str | None, **chosen: Any) -> None:
     """Say how often the images in ADVERSARIAL fool each --target, and how far they are from their clean twins.
 
     ADVERSARIAL is what `tfadv attack RECIPE IMAGES ADVERSARIAL` wrote, or any folder whose files are named as those in
@@ -84,7 +77,7 @@ def command(images: str, adversarial: str, json_path: str | None, csv_path: str 
     for path in (json_path, csv_path):
         if path and not Path(path).absolute().parent.is_dir():  # said before the work, not after it
             raise click.UsageError(f"{path}: no such folder to write to.")
-    pairing, report, method = _evaluate(images, adversarial, **options)
+    pairing, report, method = _evaluate(images, adversarial, **chosen)
     whole = {**pairing.facts(), **method, **report.as_dict()}
     _write(json_path, json.dumps(whole, indent=1, allow_nan=False) + "\n")
     _write(csv_path, _csv(report))
@@ -92,7 +85,7 @@ def command(images: str, adversarial: str, json_path: str | None, csv_path: str 
         _show(pairing, report)
     _complain(pairing, report)
     if report.unreadable:
-        sys.exit(SOME_SKIPPED)
+        sys.exit(options.SOME_SKIPPED)
 
 
 def _evaluate(
@@ -101,43 +94,42 @@ def _evaluate(
     *,
     targets: tuple[str, ...],
     labels: str | None,
-    labels_offset: str,
+    numbering: str,
     input_range: tuple[float, float] | None,
-    target_offset: str | None,
+    labels_offset: str | None,
     filter: str,
     batch_size: int,
-    device: str | None,
     no_progress: bool,
 ) -> tuple[Pairing, Report, dict[str, Any]]:
     """The pairs, what was found, and how the networks were shown the images."""
     from PIL import Image
-    from tqdm import tqdm
 
-    from tfadv import devices, evaluate
+    from tfadv import evaluate
     from tfadv.pairing import pair
 
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # reported by name as not judged
     pairing = pair(images, adversarial, labels)
-    devices.use(device)
-    networks = _load(tuple(dict.fromkeys(targets)), input_range, target_offset)
-    hidden = no_progress or not sys.stderr.isatty()
-    with tqdm(total=len(pairing.pairs), unit="image", leave=False, dynamic_ncols=True, disable=hidden) as bar:
-        report = evaluate.evaluate(pairing.pairs, networks, batch_size=batch_size, filter=filter, progress=bar.update)
+    networks = _load(tuple(dict.fromkeys(targets)), input_range, labels_offset)
+    bar = None if no_progress else options.progress_bar("evaluate")
+    with bar(total=len(pairing.pairs)) if bar else contextlib.nullcontext() as shown:
+        update = shown.update if shown else None
+        report = evaluate.evaluate(pairing.pairs, networks, batch_size=batch_size, filter=filter, progress=update)
     if labels is not None:
-        report = report.numbered(labels_offset)
+        first = options.FIRST_LABEL[numbering]
+        report = report.numbered("auto" if first is None else first)
     return pairing, report, {"resize": evaluate.RESIZE, "filter": filter, "batch_size": batch_size}
 
 
 def _load(
-    targets: tuple[str, ...], input_range: tuple[float, float] | None, target_offset: str | None
+    targets: tuple[str, ...], input_range: tuple[float, float] | None, labels_offset: str | None
 ) -> list[Network]:
     """The networks; range and offset go to those that do not know theirs."""
     from tfadv.models import zoo
 
     saved = [target for target in targets if zoo.kind(target) in ("file", "code")]
-    offset = None if target_offset is None else int(target_offset)
+    offset = None if labels_offset is None else int(labels_offset)
     if not saved and (input_range, offset) != (None, None):
-        raise click.UsageError("--input-range and --target-offset are for saved models and module:callable alone.")
+        raise click.UsageError("--input-range and --labels-offset are for saved models and module:callable alone.")
     return [
         zoo.load(target, input_range=input_range, labels_offset=offset) if target in saved else zoo.load(target)
         for target in targets

@@ -4,13 +4,11 @@ from pathlib import Path
 
 import click
 
-from tfadv.models import digits
-
 
 @click.command("train-digits")
 @click.argument("out", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--seed", default=0, show_default=True, help="What every random draw follows from.")
-@click.option("--only", multiple=True, type=click.Choice(digits.NAMES), help="Train only this one; may be repeated.")
+@click.option("--only", multiple=True, metavar="NAME", help="Train only this one, e.g. resnet_v2; may be repeated.")
 def command(out: Path, seed: int, only: tuple[str, ...]) -> None:
     """Train the nine embedded digit networks again.
 
@@ -19,8 +17,11 @@ def command(out: Path, seed: int, only: tuple[str, ...]) -> None:
     """
     import tensorflow as tf
 
-    from tfadv.models import digits_training
+    from tfadv.models import digits, digits_training
 
+    unknown = sorted(set(only) - set(digits.NAMES))
+    if unknown:
+        raise click.BadParameter(f"expected some of {', '.join(digits.NAMES)}, got {', '.join(unknown)}.")
     tf.config.experimental.enable_op_determinism()
 
     def report(name: str, entry: dict) -> None:

@@ -4,13 +4,13 @@
     python scripts/photographs.py OUT --count 8 --attack mim --attack naa
 
 Reads the reference data at $TFADV_SHARED, or `shared` beside the repository. The photographs are the first, by number,
-that all five networks get right. Prints the share that each network gets wrong, in percent, as a Markdown table, and
+that all five networks get right, resized to the source's 224 pixels bilinearly without antialiasing, as those networks
+were measured. Prints the share that each network gets wrong, in percent, as a Markdown table, and
 writes the numbers to OUT/table.json.
 """
 
 import json
 import os
-import shutil
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -31,23 +31,23 @@ def load(shared: Path = SHARED) -> dict:
 
 
 def choose(shared: Path, networks: dict, count: int, out: Path) -> dict[str, int]:
-    """Copy the first `count` photographs that every network gets right to out; name -> label, 0..999."""
+    """Write the first `count` photographs that every network gets right to out; name -> label, 0..999."""
     import numpy as np
+    import tensorflow as tf
+    from PIL import Image
 
     from tfadv import data
 
     labels = {name: label - 1 for name, label in data.read_labels(shared / "imagenet" / "labels.csv").items()}
     chosen: dict[str, int] = {}
     for name in sorted(labels, key=lambda name: int(Path(name).stem)):
-        path = shared / "imagenet" / "images" / name
-        shown = {size: data.read_image(path, size) for size in {network.size for network in networks.values()}}
-        if all(
-            network.predict(shown[network.size][None].astype(np.float32))[0] == labels[name]
-            for network in networks.values()
-        ):
+        photograph = data.read_image(shared / "imagenet" / "images" / name)
+        pixels = np.rint(tf.image.resize(photograph, networks[SOURCE].size)).astype(np.uint8)
+        shown = {network: tf.image.resize(pixels, network.size)[None] for network in networks.values()}
+        if all(network.predict(image)[0] == labels[name] for network, image in shown.items()):
             chosen[name] = labels[name]
             if not (out / name).exists():
-                shutil.copyfile(path, out / name)
+                Image.fromarray(pixels).save(out / name)
         if len(chosen) == count:
             break
     return chosen
@@ -67,7 +67,7 @@ def transfer(attacks, networks: dict, images: Path, labels: dict[str, int], out:
         known = inspect.signature(RECIPES[name]).parameters
         settings = {key: value for key, value in {"layer": LAYER, "copies": copies}.items() if key in known}
         craft_folder(
-            images, out / name, RECIPES[name](**settings), networks[SOURCE], labels=labels, labels_offset=0, seed=0
+            images, out / name, RECIPES[name](**settings), networks[SOURCE], labels=labels, first_label=0, seed=0
         )
         report = evaluate(pair(images, out / name).pairs, list(networks.values()))
         table[name] = {

@@ -1,8 +1,8 @@
 """Tiny networks with seeded weights, the same on every TensorFlow, and images for them.
 
-    look = convolutional("float64")          a Network of 24 x 24 images with the layers early, middle, late
-    batch, labels = batch_of(3)
-    craft = bound("naa")                     that recipe on the float64 network, compiled once for all tests
+look = convolutional("float64")          a Network of 24 x 24 images with the layers early, middle, late
+batch, labels = batch_of(3)
+craft = bound("naa")                     that recipe on the float64 network, compiled once for all tests
 """
 
 import functools

@@ -15,7 +15,8 @@ from PIL import Image
 
 from tfadv.attacks import recipes
 from tfadv.cli import main
-from tfadv.cli.attack import check_settings, progress_bar
+from tfadv.cli.attack import check_settings
+from tfadv.cli.options import progress_bar
 
 #: A network as a user's own code, and a `slowly` with which files are written so that a kill meets the run at work.
 CODE = """
@@ -154,9 +155,9 @@ def test_wrong_labels_stop_unless_forced(tmp_path):
     rows = [f"{entry['file']},{(entry['before'] + 3) % 6}" for entry in entries]
     (tmp_path / "labels.csv").write_text("filename,label\n" + "\n".join(rows))
     words = ["fgsm", "images", f"{tmp_path}/out", "--source", "nets:build", "--labels", f"{tmp_path}/labels.csv"]
-    said = attack(*words, "--labels-offset", "0", code=1)
+    said = attack(*words, "--numbering", "1000", code=1)
     assert "small agrees with 0 of 18 clean images" in said and "--force-labels" in said
-    attack(*words, "--labels-offset", "0", "--force-labels")
+    attack(*words, "--numbering", "1000", "--force-labels")
 
 
 def test_settings_are_held_to_the_kinds_of_the_recipe():

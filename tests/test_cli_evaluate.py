@@ -44,7 +44,7 @@ def grey(folder, levels, size=16):
 @pytest.fixture
 def folders(tmp_path, monkeypatch):
     """Four images of the classes 0 1 2 3, adversarial images of the classes 0 2 2 1, labels counted from 1."""
-    (tmp_path / "nets.py").write_text(NETS)
+    (tmp_path / "evaluated_nets.py").write_text(NETS)
     grey(tmp_path / "in", [30, 90, 150, 210])
     grey(tmp_path / "adv", [31, 150, 150, 90])
     (tmp_path / "labels.csv").write_text("filename,label\n0.png,1\n1.png,2\n2.png,3\n3.png,4\n")
@@ -57,9 +57,9 @@ def run(*words):
 
 
 def test_the_table_holds_rates_with_counts_and_distances(folders):
-    result = run("evaluate", "in", "adv", "--target", "nets.py:grey", "--labels", "labels.csv")
+    result = run("evaluate", "in", "adv", "--target", "evaluated_nets.py:grey", "--labels", "labels.csv")
     assert result.exit_code == 0, result.output
-    best, five = (line for line in result.output.splitlines() if line.startswith("nets.py:grey"))
+    best, five = (line for line in result.output.splitlines() if line.startswith("evaluated_nets.py:grey"))
     assert best.split()[1:] == "100.0 % (4/4) 50.0 % (2/4) 50.0 % (2/4) 50.0 % (2/4)".split()
     assert five.split()[1:] == "100.0 % (4/4) 0.0 % (0/4) 0.0 % (0/4) 0.0 % (0/4)".split()
     assert "counted from 1" in result.output and "labels.csv" in result.output
@@ -68,8 +68,8 @@ def test_the_table_holds_rates_with_counts_and_distances(folders):
 
 
 def test_without_labels_only_what_changed_is_known(folders):
-    result = run("evaluate", "in", "adv", "--target", "nets.py:grey")
-    row = next(line for line in result.output.splitlines() if line.startswith("nets.py:grey"))
+    result = run("evaluate", "in", "adv", "--target", "evaluated_nets.py:grey")
+    row = next(line for line in result.output.splitlines() if line.startswith("evaluated_nets.py:grey"))
     assert row.split()[1:] == "- 50.0 % (2/4) - -".split()
     assert "no labels" in result.output
 
@@ -80,9 +80,9 @@ def test_json_and_csv_say_the_same(folders):
         "in",
         "adv",
         "--target",
-        "nets.py:grey",
+        "evaluated_nets.py:grey",
         "--target",
-        "nets.py:grey:8:32",
+        "evaluated_nets.py:grey:8:32",
         "--labels",
         "labels.csv",
     )
@@ -96,7 +96,7 @@ def test_json_and_csv_say_the_same(folders):
             assert int(row[f"{key}_of"]) == target[key]["of"]
             assert float(row[key] or "nan") == pytest.approx(target[key]["share"], nan_ok=True)
         assert float(row["mean_linf"]) == found["distances"]["linf"]["mean"] == 45.25
-    assert found["labels_offset"] == 1 and found["labels_from"] == "labels.csv" and found["images"] == 4
+    assert found["first_label"] == 1 and found["labels_from"] == "labels.csv" and found["images"] == 4
     assert {"name", "label", "linf", "l2", "rmsd", "l0", "psnr", "ssim", "top"} == set(found["per_image"][0])
     again = run(*words, "--csv", "-", "--json", "out.json")
     assert again.stdout == (folders / "out.csv").read_text()
@@ -104,9 +104,9 @@ def test_json_and_csv_say_the_same(folders):
 
 
 def test_the_numbering_can_be_said(folders):
-    words = ("evaluate", "in", "adv", "--target", "nets.py:grey", "--labels", "labels.csv", "--json", "-")
-    assert json.loads(run(*words, "--labels-offset", "1").stdout)["targets"][0]["clean_right"]["count"] == 4
-    said = json.loads(run(*words, "--labels-offset", "0").stdout)["targets"][0]
+    words = ("evaluate", "in", "adv", "--target", "evaluated_nets.py:grey", "--labels", "labels.csv", "--json", "-")
+    assert json.loads(run(*words, "--numbering", "1001").stdout)["targets"][0]["clean_right"]["count"] == 4
+    said = json.loads(run(*words, "--numbering", "1000").stdout)["targets"][0]
     assert said["clean_right"] == {"count": 0, "of": 3, "share": 0.0}
 
 
@@ -115,17 +115,17 @@ def test_a_saved_model_with_its_range_and_background(folders):
 
     sys.path.insert(0, str(folders))
     try:
-        import nets
+        import evaluated_nets
 
-        nets.saved().save(folders / "model.keras")
-        nets.grey("4", "16", "1").save(folders / "background.keras")
+        evaluated_nets.saved().save(folders / "model.keras")
+        evaluated_nets.grey("4", "16", "1").save(folders / "background.keras")
     finally:
         sys.path.remove(str(folders))
-        sys.modules.pop("nets", None)
+        sys.modules.pop("evaluated_nets", None)
     words = ("evaluate", "in", "adv", "--labels", "labels.csv", "--json", "-")
     result = run(*words, "--target", "model.keras", "--input-range", "-1", "1")
     assert json.loads(result.stdout)["targets"][0]["clean_right"]["count"] == 4
-    result = run(*words, "--target", "background.keras", "--target-offset", "1", "--labels-offset", "1")
+    result = run(*words, "--target", "background.keras", "--labels-offset", "1", "--numbering", "1001")
     assert json.loads(result.stdout)["targets"][0]["clean_right"]["count"] == 4
     result = run(*words, "--target", "inception_v3", "--input-range", "-1", "1")
     assert result.exit_code == 2 and "for saved models" in result.output
@@ -134,24 +134,24 @@ def test_a_saved_model_with_its_range_and_background(folders):
 def test_what_is_missing_or_broken_is_named(folders):
     (folders / "adv" / "0.png").unlink()
     (folders / "adv" / "7.png").write_bytes((folders / "adv" / "1.png").read_bytes())
-    result = run("evaluate", "in", "adv", "--target", "nets.py:grey")
+    result = run("evaluate", "in", "adv", "--target", "evaluated_nets.py:grey")
     assert result.exit_code == 0
     assert "1 images without an adversarial image: 0.png" in result.output
     assert "1 adversarial images without an image: 7.png" in result.output
     (folders / "adv" / "1.png").write_bytes(b"")
-    result = run("evaluate", "in", "adv", "--target", "nets.py:grey")
+    result = run("evaluate", "in", "adv", "--target", "evaluated_nets.py:grey")
     assert result.exit_code == 3 and "not judged: 1.png" in result.output and "empty file" in result.output
 
 
 @pytest.mark.parametrize(
     "words, code, message",
     [
-        (("nowhere", "adv", "--target", "nets.py:grey"), 1, "nowhere: no such folder"),
+        (("nowhere", "adv", "--target", "evaluated_nets.py:grey"), 1, "nowhere: no such folder"),
         (("in", "adv"), 2, "--target"),
         (("in", "adv", "--target", "incepton_v3"), 1, "Nearest: inception_v3"),
-        (("in", "adv", "--target", "nets.py:grey", "--json", "-", "--csv", "-"), 2, "would mix"),
-        (("in", "adv", "--target", "nets.py:grey", "--json", "no/such/out.json"), 2, "no such folder"),
-        (("in", "adv", "--target", "nets.py:grey", "--labels", "none.csv"), 1, "no such file of labels"),
+        (("in", "adv", "--target", "evaluated_nets.py:grey", "--json", "-", "--csv", "-"), 2, "would mix"),
+        (("in", "adv", "--target", "evaluated_nets.py:grey", "--json", "no/such/out.json"), 2, "no such folder"),
+        (("in", "adv", "--target", "evaluated_nets.py:grey", "--labels", "none.csv"), 1, "no such file of labels"),
     ],
 )
 def test_errors_are_one_message(folders, words, code, message):
@@ -166,7 +166,7 @@ def test_an_attack_s_own_folder(folders):
     entries = [{"file": f"{n}.png", "status": "done", "output": f"{n}.png", "label": n} for n in range(4)]
     experiment = {"attack": "Ascent(CrossEntropy(), ...)", "network": {"name": "net"}, "labels": {"from": "prediction"}}
     (folders / "adv" / "attack.json").write_text(json.dumps({**experiment, "images": entries}))
-    result = run("evaluate", "in", "adv", "--target", "nets.py:grey")
+    result = run("evaluate", "in", "adv", "--target", "evaluated_nets.py:grey")
     assert result.exit_code == 0, result.output
     assert "attack  Ascent(CrossEntropy(), ...)" in result.output and "source  net" in result.output
     assert "the source's own predictions, 4 of them" in result.output
@@ -188,9 +188,9 @@ def test_layers_marks_the_default(folders):
     table = run("layers", "digits/resnet_v2").output
     starred = [line for line in table.splitlines() if line.startswith("*")]
     assert len(starred) == 1 and starred[0].split()[1] == "block2.unit_8"
-    found = json.loads(run("layers", "nets.py:grey", "--json").stdout)
+    found = json.loads(run("layers", "evaluated_nets.py:grey", "--json").stdout)
     assert found == {
-        "network": "nets.py:grey",
+        "network": "evaluated_nets.py:grey",
         "default": None,
         "layers": [{"name": "mean", "shape": [3]}, {"name": "Logits", "shape": [4]}],
     }

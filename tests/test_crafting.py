@@ -289,9 +289,9 @@ def test_the_numbering_of_labels_is_found(folder, network, tmp_path):
 def test_wrong_labels_stop_the_run_unless_forced(folder, network, tmp_path):
     wrong = {name: (label + 3) % CLASSES for name, label in truth(folder, network).items()}
     with pytest.raises(ValueError, match="small agrees with 0 of 21 clean images .*--force-labels"):
-        craft_folder(folder, tmp_path / "out", BIM, network, labels=wrong, labels_offset=0)
+        craft_folder(folder, tmp_path / "out", BIM, network, labels=wrong, first_label=0)
     assert not (tmp_path / "out").exists()
-    report = craft_folder(folder, tmp_path / "out", BIM, network, labels=wrong, labels_offset=0, force_labels=True)
+    report = craft_folder(folder, tmp_path / "out", BIM, network, labels=wrong, first_label=0, force_labels=True)
     assert len(report.done) == 21
 
 
@@ -301,8 +301,8 @@ def test_labels_that_fit_nothing_are_refused(folder, network, tmp_path):
         craft_folder(folder, out, BIM, network, labels=labels | {"03.png": 9})
     with pytest.raises(ValueError, match="expected names of the images, such as 00.jpg, got other.png"):
         craft_folder(folder, out, BIM, network, labels={"other.png": 1})
-    with pytest.raises(ValueError, match="labels_offset: expected 0, 1 or nothing"):
-        craft_folder(folder, out, BIM, network, labels=labels, labels_offset=2)
+    with pytest.raises(ValueError, match="first_label: expected 0, 1 or nothing"):
+        craft_folder(folder, out, BIM, network, labels=labels, first_label=2)
 
 
 def test_images_without_a_label_are_named_and_skipped(folder, network, tmp_path):
@@ -327,13 +327,13 @@ def test_targets_are_reached(folder, network, tmp_path):
     names = data.find_images(folder)
     goal = {name: (label + 1) % CLASSES for name, label in truth(folder, network).items()}
     strong = recipes.bim(epsilon=120, steps=20)
-    report = craft_folder(folder, tmp_path / "out", strong, network, targets=goal, labels_offset=0)
+    report = craft_folder(folder, tmp_path / "out", strong, network, targets=goal, first_label=0)
     reached = [entry["after"] == entry["target"] == goal[entry["file"]] for entry in report.done]
     assert np.mean(reached) > 0.5 and len(report.images) == len(names)
     with pytest.raises(ValueError, match="whether the first class is 0 or 1"):
         craft_folder(folder, tmp_path / "new", BIM, network, targets=dict.fromkeys(names, 3))
     with pytest.raises(ValueError, match="no targeted form"):
-        craft_folder(folder, tmp_path / "fda", recipes.fda(layer="Mixed"), network, targets=goal, labels_offset=0)
+        craft_folder(folder, tmp_path / "fda", recipes.fda(layer="Mixed"), network, targets=goal, first_label=0)
 
 
 def test_background_is_never_a_label(folder, tmp_path):

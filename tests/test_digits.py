@@ -141,7 +141,7 @@ def test_training_follows_from_its_seed_and_learns(tmp_path, monkeypatch):
         entries.append(record["networks"]["resnet_v2"])
         assert json.loads((tmp_path / run / digits.MANIFEST).read_text()) == record
     assert entries[0]["logits"] == pytest.approx(np.asarray(entries[1]["logits"]), abs=1e-2)
-    assert entries[0]["loss"] < 2.0  # log(10) = 2.3 is a guess
+    assert entries[0]["loss"] < 2.2  # a guess among ten has log(10) = 2.303
     with pytest.raises(ValueError, match="another seed"):
         digits_training.train_all(tmp_path / "a", ["resnet_v2"], seed=6, settings=settings)
 

@@ -48,7 +48,9 @@ def test_a_quarter_turn_is_counterclockwise_about_the_centre():
         square = IMAGES[:, :side, :side]
         turned = np.rot90(square, axes=(1, 2))
         # The rim is half a rounding error inside or outside.
-        np.testing.assert_allclose(filters.rotate(tf.constant(square), 90)[:, 1:-1, 1:-1], turned[:, 1:-1, 1:-1], atol=0.05)
+        np.testing.assert_allclose(
+            filters.rotate(tf.constant(square), 90)[:, 1:-1, 1:-1], turned[:, 1:-1, 1:-1], atol=0.05
+        )
 
 
 @pytest.mark.parametrize("side", [3, 5])

@@ -19,7 +19,8 @@ PACKAGES = {"tfadv": "tfadv", "tfadv.cli": "cli", "tfadv.checkpoints": "checkpoi
 FLOORS = (
     # 0: conventions and the outside world
     "tfadv tfadv.shapes tfadv.images tfadv.data tfadv.metrics tfadv.devices tfadv.models tfadv.models.layers "
-    "tfadv.attacks tfadv.checkpoints.download tfadv.checkpoints.files tfadv.checkpoints.manifest tfadv.cli.quiet",
+    "tfadv.attacks tfadv.checkpoints.download tfadv.checkpoints.files tfadv.checkpoints.manifest tfadv.cli.quiet "
+    "tfadv.cli.options",
     # 1: what one look, one gradient, one draw is; the architectures
     "tfadv.filters tfadv.scores tfadv.seeds tfadv.peek tfadv.gradients tfadv.regions tfadv.record tfadv.drawing "
     "tfadv.models.inception_v1 tfadv.models.inception_v3 tfadv.models.inception_v4 tfadv.models.inception_resnet_v2 "
@@ -159,7 +160,7 @@ def test_no_path_of_one_machine():
 
 def test_every_command_has_its_module():
     """`COMMANDS` and the files of cli/ name the same commands."""
-    helpers = {"tfadv.cli", "tfadv.cli.quiet"}
+    helpers = {"tfadv.cli", "tfadv.cli.options", "tfadv.cli.quiet"}
     files = {module for module in SOURCES if module.startswith("tfadv.cli")} - helpers
     named = {f"tfadv.cli.{name.replace('-', '_')}" for name in COMMANDS}
     assert files == named, f"in COMMANDS or in cli/, and not in both: {', '.join(sorted(files ^ named))}."

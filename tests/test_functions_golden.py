@@ -1,4 +1,4 @@
-"""Kernels, diverse inputs, steps, weights and losses against the authors' own functions; grey levels are 127.5 x theirs."""
+"""Kernels, diverse inputs, steps, weights and losses are the authors' own; grey levels are 127.5 x theirs."""
 
 import numpy as np
 import pytest

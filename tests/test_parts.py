@@ -1,4 +1,4 @@
-"""The parts by themselves and together: axioms, chains, and combinations that stand nowhere in the library."""
+"""Budgets, rules, objectives, attributions and starts by themselves: axioms and closed forms."""
 
 import dataclasses
 
@@ -8,7 +8,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
-from networks import LAYER, SIDE, batch_of, convolutional, linear
+from networks import LAYER, batch_of, convolutional, linear
 
 from tfadv import (
     L2,
@@ -23,14 +23,12 @@ from tfadv import (
     Momentum,
     Naa,
     Nesterov,
-    NoisyCopies,
     NoisyStart,
     Nrdm,
     Outputs,
     Patchwise,
     PathCopies,
     Plain,
-    ScaledCopies,
     Sign,
     Smooth,
     attribution,
@@ -39,22 +37,11 @@ from tfadv import (
     rules,
     scores,
     seeds,
-    targeted,
     untargeted,
     views,
 )
-from tfadv.shapes import Part, Region, View
+from tfadv.shapes import Part
 
-VIEWS = [
-    Plain(),
-    DiverseInputs(1.0),
-    ScaledCopies(3),
-    NoisyCopies(4),
-    MaskedCopies(4),
-    PathCopies(4),
-    ScaledCopies(2) >> DiverseInputs(),
-    MaskedCopies(3) >> NoisyCopies(2, deviation=1) >> DiverseInputs(1.0),
-]
 #: For numbers that hold exactly: eager calls are slow, a hundred examples of each are more than enough.
 examples = settings(deadline=None, database=None, max_examples=40)
 
@@ -67,124 +54,6 @@ def images():
 @pytest.fixture(scope="module")
 def own(images):
     return tf.constant(seeds.of_images(images.numpy(), 0))
-
-
-# Views
-
-
-@pytest.mark.parametrize("view", VIEWS, ids=repr)
-def test_views_keep_shape_and_type_and_have_gradients(view, images, own):
-    for copy in range(view.copies):
-        with tf.GradientTape() as tape:
-            tape.watch(images)
-            shown = view.apply(images, tf.constant(copy), own)
-        assert shown.shape == images.shape and shown.dtype == images.dtype
-        assert np.any(tape.gradient(shown, images) != 0)
-        double = view.apply(tf.cast(images, tf.float64), tf.constant(copy), own)
-        assert double.dtype == tf.float64
-    again = view.apply(images, tf.constant(view.copies - 1), own)
-    np.testing.assert_array_equal(shown, again)
-
-
-@pytest.mark.parametrize("view", VIEWS, ids=repr)
-def test_an_image_is_shown_the_same_in_any_company(view, images, own):
-    last = view.copies - 1
-    shown = view.apply(images, last, own).numpy()
-    np.testing.assert_allclose(view.apply(images[1:2], last, own[1:2]), shown[1:2], rtol=1e-6)
-    np.testing.assert_allclose(view.apply(images[::-1], last, own[::-1]), shown[::-1], rtol=1e-6)
-
-
-def test_chains_are_associative_and_their_copies_multiply():
-    a, b, c = ScaledCopies(2), NoisyCopies(3), DiverseInputs()
-    assert (a >> b) >> c == a >> (b >> c) == views.Through((a, b, c))
-    assert (a >> b >> c).copies == 6
-    assert repr(a >> b) == "ScaledCopies(copies=2) >> NoisyCopies(copies=3)"
-    a, b, c = Smooth(3), Momentum(), Sign(1.0)
-    assert (a >> b) >> c == a >> (b >> c) == rules.Then((a, b, c))
-
-
-@pytest.mark.parametrize("view", VIEWS, ids=repr)
-def test_plain_is_neutral(view):
-    assert Plain() >> view == view >> Plain() == view
-
-
-def test_a_chain_shows_the_first_first(images, own):
-    chain = ScaledCopies(3, toward=0.0) >> PathCopies(2, noise=0) >> DiverseInputs(1.0, pad=77.0)
-    for copy in range(6):
-        shown = chain.apply(images, copy, own)
-        factor = 0.5 ** (copy // 2) * (1 - (copy % 2) / 2)  # the last view's copies run fastest
-        # Were the canvas first, its grey would be scaled as well.
-        pixels = np.concatenate([images.numpy().ravel() * factor, [77.0]])
-        assert set(np.unique(shown)) <= set(np.unique(np.float32(pixels)))
-
-
-def test_copies_of_one_view_are_seen_through_different_draws_of_the_next(images, own):
-    chain = ScaledCopies(6, toward=0.0) >> DiverseInputs(1.0, larger=40, pad=0.0)
-    shown = [chain.apply(images, copy, own).numpy()[0] * 2**copy for copy in range(6)]
-    assert len({image.tobytes() for image in shown}) > 3
-
-
-def test_masks_keep_their_rate_of_values(images, own):
-    for keep in (0.3, 0.9):
-        view = MaskedCopies(keep=keep)
-        kept = np.stack([view.apply(tf.ones((3, 40, 40, 3)), copy, own) for copy in range(3)])
-        assert set(np.unique(kept)) == {0.0, 1.0}
-        np.testing.assert_allclose(kept.mean(axis=(2, 3, 4)), keep, atol=0.03)
-    assert np.any(view.apply(images, 0, own) != view.apply(images, 1, own))
-    np.testing.assert_array_equal(MaskedCopies(keep=1.0).apply(images, 0, own), images)
-
-
-def test_the_path_starts_at_the_image_and_never_reaches_black(own):
-    white = tf.fill((3, 4, 4, 3), 255.0)
-    path = PathCopies(5, noise=0)
-    levels = [path.apply(white, copy, own).numpy() for copy in range(5)]
-    np.testing.assert_allclose([level.mean() for level in levels], 255 * np.array([1, 0.8, 0.6, 0.4, 0.2]), rtol=1e-6)
-    np.testing.assert_array_equal(levels[0], white)
-    noisy = PathCopies(2, noise=10.0)
-    large = tf.zeros((3, 60, 60, 3))
-    for copy, deviation in ((0, 10), (1, 5)):
-        np.testing.assert_allclose(noisy.apply(large, copy, own).numpy().std(), deviation, rtol=0.02)
-
-
-def test_scaled_copies_halve_the_contrast(images, own):
-    np.testing.assert_array_equal(ScaledCopies().apply(images, 0, own), images)
-    np.testing.assert_allclose(ScaledCopies().apply(images, 2, own), 127.5 + (images - 127.5) / 4)
-    np.testing.assert_allclose(ScaledCopies(toward=0).apply(images, 1, own), images / 2)
-
-
-def test_noisy_copies_have_their_deviation(own):
-    noise = NoisyCopies(deviation=15).apply(tf.zeros((3, 60, 60, 3)), 3, own).numpy()
-    np.testing.assert_allclose(noise.std(axis=(1, 2, 3)), 15, rtol=0.03)
-
-
-def test_diverse_inputs_of_probability_zero_are_the_images(images, own):
-    np.testing.assert_array_equal(DiverseInputs(0.0).apply(images, 0, own), images)
-
-
-def test_diverse_inputs_cover_every_side_and_as_many_images_as_they_should():
-    side, larger, count = 8, 12, 300
-    many = tf.constant(np.random.RandomState(0).randint(-(2**31), 2**31, (count, 2)), tf.int32)
-    ones = tf.ones((count, side, side, 3))
-    shown = DiverseInputs(1.0, larger, pad=0.0).apply(ones, 0, many).numpy()
-    # Sides of 8, 9, 10, 11 on a canvas of 12, shown at 8: of 8 / 12 .. 11 / 12 of the rows something is left.
-    rows = shown[:, :, :, 0].max(axis=2).sum(axis=1)
-    assert set(rows) == {5, 6, 7, 8}
-    touched = DiverseInputs(0.3, larger, pad=-1.0).apply(ones, 0, many).numpy().min(axis=(1, 2, 3)) < 0
-    always = DiverseInputs(1.0, larger, pad=-1.0).apply(ones, 0, many).numpy().min(axis=(1, 2, 3)) < 0
-    assert abs(touched.sum() / always.sum() - 0.3) < 0.1
-    shared = DiverseInputs(1.0, larger, pad=0.0, shared=True).apply(ones, 0, many).numpy()
-    assert np.all(shared == shared[:1])
-
-
-@dataclasses.dataclass(frozen=True, repr=False)
-class GivenMasks(View):
-    """A view from outside the package: masks given beforehand."""
-
-    copies: int = 2
-
-    def apply(self, images, copy, seeds):
-        masks = np.random.RandomState(5).randint(0, 2, (self.copies, 1, SIDE, SIDE, 3))
-        return images * tf.gather(tf.constant(masks, images.dtype), copy)
 
 
 # Budgets
@@ -225,6 +94,12 @@ def test_samples_fill_the_ball(own):
 
 
 # Rules
+
+
+def test_chains_of_rules_are_associative():
+    a, b, c = Smooth(3), Momentum(), Sign(1.0)
+    assert (a >> b) >> c == a >> (b >> c) == rules.Then((a, b, c))
+    assert repr(a >> b >> c) == "Smooth(3) >> Momentum() >> Sign(1.0)"
 
 
 def run(rule, gradients_of, images, budget=None):
@@ -367,118 +242,6 @@ def test_several_layers_add_up(images, own):
         np.testing.assert_allclose(values[0], values[1] + values[2], rtol=1e-4, atol=1e-5)
 
 
-# Whole attacks
-
-
-UNIT = 127.5 / 32  # halves and quarters of it are exact in grey levels and in -1..1 alike
-COMBINATIONS = {
-    "patchwise": (Linf(4 * UNIT), Patchwise(UNIT)),
-    "within a length": (L2(300.0), Sign(8.0)),
-}
-
-
-def by_hand(network, images, labels, seed, steps, budget, last):
-    """Ascent(Naa, Smooth >> Nesterov >> last, budget, view=ScaledCopies >> DiverseInputs), written out."""
-    own = seeds.of_images(images, seed)
-    prepare, stream = seeds.fold(own, 2), seeds.fold(own, 3)
-    path, view = PathCopies(2), ScaledCopies(2) >> DiverseInputs()
-    weights = 0.0
-    for copy in range(4):
-        shown = tf.constant((path >> view).apply(images, copy, prepare))
-        with tf.GradientTape() as tape:
-            tape.watch(shown)
-            outputs = network(shown, (LAYER,))
-            chosen = tf.reduce_sum(tf.nn.softmax(outputs.logits) * tf.one_hot(labels, 10, dtype=tf.float64))
-        weights = weights + tape.gradient(chosen, outputs.features[LAYER])
-    weights /= tf.sqrt(tf.reduce_sum(weights**2, axis=[1, 2, 3], keepdims=True))
-    x, spent, memory = tf.constant(images), 0.0, 0.0
-    for step in range(steps):
-        point = x + 8.0 * 0.9 * memory
-        with tf.GradientTape() as tape:
-            tape.watch(point)
-            shown = [view.apply(point, copy, seeds.fold(stream, step)) for copy in range(2)]
-            value = -sum(tf.reduce_sum(network(each, (LAYER,)).features[LAYER] * weights) for each in shown)
-        slope, _ = Smooth(5).update(tape.gradient(value, point), (), None)
-        memory = 0.9 * memory + slope / tf.reduce_mean(tf.abs(slope), axis=[1, 2, 3], keepdims=True)
-        move = last.size * tf.sign(memory)
-        if isinstance(last, Patchwise):
-            spent = spent + 2.5 * move
-            cut = spent - tf.clip_by_value(spent, -budget.size, budget.size)
-            ring = np.full((3, 3, 3, 1), 1 / 8)
-            ring[1, 1] = 0
-            spill = 0.5 * 2.5 * last.size * tf.sign(tf.nn.depthwise_conv2d(cut, ring, [1, 1, 1, 1], "SAME"))
-            spent, move = spent + spill, 2.5 * move + spill
-        delta = (x + move - images).numpy()
-        if isinstance(budget, L2):
-            length = np.sqrt((delta**2).sum(axis=(1, 2, 3), keepdims=True))
-            delta = delta * np.minimum(1, budget.size / length)
-        else:
-            delta = np.clip(delta, -budget.size, budget.size)
-        x = tf.constant(images + delta)
-    return np.clip(x, 0, 255)
-
-
-@pytest.mark.parametrize("case", COMBINATIONS)
-def test_a_combination_from_nowhere_is_its_loop(case):
-    images, labels = batch_of(2, dtype=np.float64)
-    network, (budget, last) = convolutional("float64"), COMBINATIONS[case]
-    rule, view = Smooth(5) >> Nesterov(8.0, decay=0.9) >> last, ScaledCopies(2) >> DiverseInputs()
-    attack = Ascent(Naa(LAYER, PathCopies(2)), rule, budget, steps=3, view=view)
-    expected = by_hand(network, images, labels, 9, 3, budget, last)
-    result = attack.on(network)(images, untargeted(labels), seed=9)
-    assert np.mean(np.abs(result - expected) >= 1e-3) == 0
-    assert np.abs(result - images).max() > 1
-
-
-def test_a_random_start_within_a_length():
-    images, labels = batch_of(2)
-    attack = Ascent(CrossEntropy(), Sign(2.0), L2(50.0), steps=1, start=InsideBall())
-    moved = attack.on(convolutional())(images, untargeted(labels)) - images
-    assert np.all(np.sqrt((moved**2).sum(axis=(1, 2, 3))) <= 50 * (1 + 1e-5))
-
-
-def test_a_view_from_outside_works_like_any_other():
-    images, labels = batch_of(2, dtype=np.float64)
-    network = convolutional("float64")
-    view = GivenMasks() >> ScaledCopies(2)
-    attack = Ascent(Fia(LAYER, GivenMasks()), Momentum() >> Sign(4.0), Linf(8), steps=2, view=view)
-    assert repr(GivenMasks() >> GivenMasks(3)) == "GivenMasks() >> GivenMasks(copies=3)"
-    craft = attack.on(network)
-    first = craft(images, untargeted(labels))
-    np.testing.assert_array_equal(first, craft(images, untargeted(labels), seed=1))  # nothing is drawn
-    assert np.abs(first - images).max() == 8
-
-
-@dataclasses.dataclass(frozen=True, repr=False)
-class LeftHalf(Region):
-    """A region from outside the package."""
-
-    def mask(self, look, images, goal, seeds):
-        columns = tf.range(tf.shape(images)[2]) < tf.shape(images)[2] // 2
-        return tf.ones_like(images[..., :1]) * tf.cast(columns, images.dtype)[None, None, :, None]
-
-
-def test_only_the_region_changes():
-    images, labels = batch_of(2)
-    attack = Ascent(CrossEntropy(), Sign(4.0), Linf(8), steps=2, region=LeftHalf())
-    result = attack.on(convolutional())(images, untargeted(labels))
-    np.testing.assert_array_equal(result[:, :, SIDE // 2 :], images[:, :, SIDE // 2 :])
-    assert np.mean(result[:, :, : SIDE // 2] != images[:, :, : SIDE // 2]) > 0.5
-
-
-def test_on_a_linear_network_one_step_is_the_best_of_the_ball():
-    """Logits are w x: within Linf the largest rise of any cross entropy between two classes is e |w_a - w_b|_1."""
-    network = linear("float64", classes=2)
-    images = np.full((1, 6, 6, 3), 128.0)
-    slope = [
-        gradients.of_images(lambda x, k=k: network(x).logits[:, k], tf.constant(images)).numpy() for k in range(2)
-    ]
-    result = Ascent(CrossEntropy(), Sign(5.0), Linf(5), steps=1).on(network)(images, untargeted([0]))
-    difference = network(result).logits - network(images).logits
-    best = 5 * np.abs(slope[1] - slope[0]).sum()
-    np.testing.assert_allclose(difference[0, 1] - difference[0, 0], best, rtol=1e-9)
-
-
 def test_starts(images, own):
     inside = InsideBall().begin(images, Linf(3), own) - images
     assert 2.9 < np.abs(inside).max() <= 3.001
@@ -509,13 +272,6 @@ def test_parts_refuse_numbers_that_mean_nothing(make, message):
         make()
 
 
-def test_diverse_inputs_refuse_shapes_they_have_no_canvas_for(images, own):
-    with pytest.raises(ValueError, match=rf"DiverseInputs\(larger={SIDE}\): expected more than the image's side"):
-        DiverseInputs(larger=SIDE).apply(images, 0, own)
-    with pytest.raises(ValueError, match="expected square images"):
-        DiverseInputs().apply(images[:, :5], 0, own)
-
-
 def parts_of_the_package():
     return [kind for module in (budgets, rules, views) for kind in vars(module).values() if _is_final(kind, module)]
 
@@ -528,12 +284,3 @@ def _is_final(kind, module):
 def test_parts_are_frozen_values_with_one_parent(kind):
     assert dataclasses.is_dataclass(kind) and kind.__dataclass_params__.frozen
     assert len(kind.__bases__) == 1 and kind.__bases__[0].__module__ == "tfadv.shapes"
-
-
-def test_targets_are_reached_for():
-    images, _ = batch_of(2)
-    network, wanted = convolutional(), np.array([4, 5])
-    attack = Ascent(CrossEntropy(), Sign(4.0), Linf(16), steps=5)
-    result = attack.on(network)(images, targeted(wanted))
-    before, after = (scores.cross_entropy(network(x).logits, wanted).numpy() for x in (images, result))
-    assert np.all(after < before)

@@ -1,4 +1,4 @@
-"""A Keras model as a network: logits, features, labels, and what it says to models, layers and labels it cannot take."""
+"""A Keras model as a network: logits, features, labels; and what it says to those it cannot take."""
 
 import keras
 import numpy as np
@@ -91,7 +91,9 @@ def test_labels_are_whole_numbers_in_a_row(labels):
 
 
 def test_an_unknown_layer_names_the_nearest(images):
-    with pytest.raises(ValueError, match=r"small has no layer 'midle'. Nearest: middle.*`tfadv layers small` lists all"):
+    with pytest.raises(
+        ValueError, match=r"small has no layer 'midle'. Nearest: middle.*`tfadv layers small` lists all"
+    ):
         convolutional()(images, ("midle",))
     with pytest.raises(ValueError, match="Fia: small has no layer"):
         convolutional().check_layers(("midle",), "Fia")

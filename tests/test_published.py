@@ -37,7 +37,11 @@ TWINS = {
 
 #: Settings beside the defaults: recipe, its settings, the twin's.
 VARIANTS = {
-    "mim, labels and auxiliary head": ("mim", {"predicted": False, "auxiliary": 1.0}, {"predicted": False, "auxiliary": 1.0}),
+    "mim, labels and auxiliary head": (
+        "mim",
+        {"predicted": False, "auxiliary": 1.0},
+        {"predicted": False, "auxiliary": 1.0},
+    ),
     "mim, decay": ("mim", {"decay": 0.5, "steps": 4, "step": 1.6}, {"momentum": 0.5, "steps": 4}),
     "pim, large": ("pim", {"amplify": 10.0, "spill": 1.0, "side": 5}, {"amplification": 10.0, "gamma": 1.0, "side": 5}),
     "fda, coupled": ("fda", {"coupled": True}, {"coupled": True}),

@@ -11,7 +11,7 @@ from tfadv.catalogue import ATTACKS
 from tfadv.shapes import Attack
 
 NAMES = {name: getattr(tfadv, name) for name in tfadv.__all__}
-#: Attacks whose results hang on their seed, and those whose objective couples the images of a batch: none by default.
+#: Parts that draw: an attack with one of them hangs on its seed.
 RANDOM = ("MaskedCopies", "PathCopies", "DiverseInputs", "NoisyCopies", "InsideBall", "NoisyStart")
 
 

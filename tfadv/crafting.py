@@ -30,6 +30,8 @@ from tfadv.metrics import distances
 from tfadv.peek import Network
 from tfadv.shapes import Attack, Budget, targeted, untargeted
 
+#: What attack.json says of the way from the clean image to the adversarial one.
+DISTANCES = ("linf", "l2", "l0")
 #: How many batches wait between two stages.
 AHEAD = 2
 
@@ -79,7 +81,7 @@ def craft_folder(
     *,
     labels: labelling.Classes | None = None,
     targets: labelling.Classes | None = None,
-    labels_offset: int | None = None,
+    first_label: int | None = None,
     force_labels: bool = False,
     seed: int = 0,
     batch_size: int = 8,
@@ -96,7 +98,7 @@ def craft_folder(
         attack, network: the attack and the network it is crafted on.
         labels: classes by file name, or a CSV with the columns filename,label; without, the network's prediction.
         targets: the same for the classes to reach: the attack becomes targeted.
-        labels_offset: 0 if the first class is 0 in labels and targets, 1 if it is 1; by default found out.
+        first_label: 0 if the first class is 0 in labels and targets, 1 if it is 1; by default found out.
         force_labels: go on even if the network's clean predictions disagree with the labels.
         seed: all randomness follows from it and the images' own pixels.
         batch_size: images computed together.
@@ -121,7 +123,7 @@ def craft_folder(
 
     predict = _Predictions(network, batch_size)
     found = labelling.settle(
-        names, labels, targets, network, lambda some: predict.of_names(some, clean), labels_offset, force_labels, limit
+        names, labels, targets, network, lambda some: predict.of_names(some, clean), first_label, force_labels, limit
     )
     slots = experiment.places(names[:limit], data.output_names(names), found)
     settings = {"seed": seed, "batch_size": batch_size, "size": list(size), "filter": filter}
@@ -257,9 +259,9 @@ class _Run:
         )
         adversarial = self._attacked(clean, slots, labels)
         after, _ = self.predict(adversarial)
-        far = distances(clean, adversarial)
+        far = distances(clean, adversarial, DISTANCES)
         for row, place in enumerate(readable):
-            measured = {name: round(float(far[name][row]), 6) for name in ("linf", "l2", "l0")}
+            measured = {name: round(float(far[name][row]), 6) for name in DISTANCES}
             batch.entries[place] = entry_of(
                 slots[row],
                 batch.pictures[place],

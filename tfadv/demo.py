@@ -71,7 +71,7 @@ def run(
             attack,
             source,
             labels=labels,
-            labels_offset=0,
+            first_label=0,
             seed=seed,
             batch_size=25,
             source=f"digits/{SOURCE}",

@@ -19,6 +19,7 @@ def use(device: str | None = None) -> str:
         tf.config.set_visible_devices(chosen, "GPU")
         for gpu in chosen:
             tf.config.experimental.set_memory_growth(gpu, True)
+            tf.config.experimental.enable_op_determinism()  # the same bytes on every run; a CPU needs no asking
     except RuntimeError as error:
         raise ValueError(f"device: {device or 'gpu'} has to be chosen before TensorFlow first computes.") from error
     return chosen[0].name if chosen else "cpu"

@@ -148,7 +148,7 @@ class Report:
         return {
             "images": len(self.names),
             "labelled": int(np.sum(self.labels != UNKNOWN)),
-            "labels_offset": self.offset,
+            "first_label": self.offset,
             "targets": [
                 {"name": target.name, "size": list(target.size), "classes": target.classes}
                 | {key: {"count": rate.count, "of": rate.of, "share": rate.share} for key, rate in rates.items()}

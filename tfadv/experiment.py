@@ -36,6 +36,7 @@ class Slot:
 
 
 def entry_of(slot: Slot, picture: data.Picture | None, status: str, **facts: Any) -> record.Entry:
+    """What attack.json says of an image: its name, what became of it, the hash of its file, and the facts given."""
     entry = {"file": slot.name, "status": status, "sha256": picture.sha256 if picture else None, **facts}
     return entry if slot.target is None else {**entry, "target": slot.target}
 
@@ -70,6 +71,7 @@ def keep_apart(images: Path, out: Path, names: list[str]) -> None:
 
 
 def input_size(network: Network, size: tuple[int, int] | None) -> tuple[int, int]:
+    """(H, W) of the images: the network's own, or the one asked for where it takes any. Raises ValueError otherwise."""
     height, width = network.size
     if height is None or width is None:
         if size is None:

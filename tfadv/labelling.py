@@ -61,7 +61,7 @@ def settle(
     Raises ValueError if no image has a label, if the numbering cannot be found out, or if the labels disagree.
     """
     if offset not in (None, 0, 1):
-        raise ValueError(f"labels_offset: expected 0, 1 or nothing, got {offset!r}.")
+        raise ValueError(f"first_label: expected 0, 1 or nothing, got {offset!r}.")
     own, aims = _matched(names, labels, "labels"), _matched(names, targets, "target labels")
     sentence = f"labels: {network.name}'s own predictions" if own is None else ""
     if own is not None:
@@ -105,7 +105,7 @@ def _fitting(classes: Mapping[str, int], network: Network, offset: int | None, w
         )
     if len(fitting) > 1:
         raise ValueError(
-            f"{what}: expected to be told whether the first class is 0 or 1 (--labels-offset), because nothing in the "
+            f"{what}: expected to be told whether the first class is 0 or 1 (--numbering), because nothing in the "
             "numbers tells."
         )
     return fitting[0]
@@ -140,7 +140,7 @@ def _checked(
         )
     if len(candidates) > 1 and right[0] == right[1]:
         raise ValueError(
-            f"labels: expected to be told whether the first class is 0 or 1 (--labels-offset), because {network.name} "
+            f"labels: expected to be told whether the first class is 0 or 1 (--numbering), because {network.name} "
             f"agrees with {agreement} either way."
         )
     return chosen, agreement

@@ -1,4 +1,4 @@
-"""The draws of an attack, made again from its seed, image by image: what is folded in where is a promise to old results."""
+"""The draws of an attack, made again from its seed: what is folded in where is a promise to old results."""
 
 import numpy as np
 import tensorflow as tf
@@ -28,9 +28,7 @@ def ball(images, seed, epsilon):
 
 def start_noise(images, seed):
     """Standard normal, for the start."""
-    return _each(
-        images, seed, [START], lambda own: tf.random.stateless_normal(images.shape[1:], own, dtype=tf.float64)
-    )
+    return _each(images, seed, [START], lambda own: tf.random.stateless_normal(images.shape[1:], own, dtype=tf.float64))
 
 
 def masks(images, seed, copy, keep, chained):
@@ -52,7 +50,9 @@ def diverse(images, seed, path, larger):
     found = []
     for chance, *rest in _each(images, seed, path, lambda own: tf.random.stateless_uniform((4,), own)):
         inner = side + int(rest[0] * np.float32(larger - side))
-        found.append((inner, int(rest[1] * np.float32(larger - inner)), int(rest[2] * np.float32(larger - inner)), chance))
+        found.append(
+            (inner, int(rest[1] * np.float32(larger - inner)), int(rest[2] * np.float32(larger - inner)), chance)
+        )
     return found
 
 

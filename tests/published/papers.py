@@ -5,7 +5,6 @@ All take (net, images 0..255, labels, seed) and give images 0..255; J is the cro
 
 import numpy as np
 import tensorflow as tf
-
 from published import draws
 
 

@@ -5,7 +5,6 @@ Each names the objective's gradient; `ascend` is the programs' common loop. Draw
 
 import numpy as np
 import tensorflow as tf
-
 from published import draws
 
 LARGER = {24: 27, 224: 250, 299: 331}
@@ -140,11 +139,11 @@ def _toward_zero(net, images, labels, seed, points, score, diverse, **how):
     for copy, x in enumerate(points):
         if diverse is not None:
             x = diversify(x, draws.diverse_in_weights(images, seed, copy, larger), diverse, larger)
-        aggregate = aggregate + _feature_gradient(net, x, lambda logits: score(logits) * np.eye(logits.shape[1])[labels])
+        aggregate = aggregate + _feature_gradient(
+            net, x, lambda logits: score(logits) * np.eye(logits.shape[1])[labels]
+        )
     weights = -aggregate / np.sqrt(np.sum(aggregate**2, axis=(1, 2, 3), keepdims=True))
-    return ascend(
-        net, images, seed, lambda shown: tf.reduce_sum(net.feature(shown) * weights), diverse=diverse, **how
-    )
+    return ascend(net, images, seed, lambda shown: tf.reduce_sum(net.feature(shown) * weights), diverse=diverse, **how)
 
 
 def fia(net, images, labels, seed, *, copies=30, keep=0.7, diverse=None, **how):

@@ -1,0 +1,76 @@
+"""What `tfadv attack` and `tfadv evaluate` have in common: options, the progress bar, and how Ctrl-C ends them."""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any, TypeVar
+
+import click
+
+#: Exit codes beyond 0 (all images done), 1 (an error) and 2 (wrong usage).
+SOME_SKIPPED, INTERRUPTED = 3, 130
+#: --numbering -> the number that a CSV gives the first class; None: whichever fits.
+FIRST_LABEL = {"auto": None, "1000": 0, "1001": 1}
+
+Result = TypeVar("Result")
+
+numbering = click.option(
+    "--numbering",
+    type=click.Choice(list(FIRST_LABEL)),
+    default="auto",
+    show_default=True,
+    help="How a CSV counts the classes: 1000: from 0; 1001: from 1, background being 0; auto: whichever fits.",
+)
+input_range = click.option(
+    "--input-range", nargs=2, type=float, metavar="BLACK WHITE", help="What a saved model takes: e.g. -1 1."
+)
+labels_offset = click.option(
+    "--labels-offset",
+    type=click.Choice(["0", "1"]),
+    help="A saved model's logit of the first class: 1 where background comes first. Default: 1 for 1001 logits.",
+)
+no_progress = click.option(
+    "--no-progress", is_flag=True, help="No progress bar; there is none either where stderr is no terminal."
+)
+
+
+def progress_bar(title: str) -> Callable[..., Any] | None:
+    """A `tqdm` with images/s and the remaining time for standard error; None where that is no terminal."""
+    if not sys.stderr.isatty():
+        return None
+    from tqdm import tqdm
+
+    columns, rows = shutil.get_terminal_size()  # tqdm would draw nothing on a terminal that does not tell its size
+    shape = "{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{rate_noinv_fmt}, {remaining} left]"
+    return functools.partial(tqdm, desc=title, unit=" images", bar_format=shape, ncols=columns, nrows=rows)
+
+
+def interruptible(work: Callable[[], Result], message: str) -> Result:
+    """work(), where Ctrl-C is heard at once and not when TensorFlow returns from a batch.
+
+    The work runs in a thread of its own. On Ctrl-C the message is shown and the process ends with `INTERRUPTED`, at
+    once, since what the work writes is whole at any moment.
+    """
+    outcome: Future = Future()
+
+    def run() -> None:
+        try:
+            outcome.set_result(work())
+        except BaseException as error:  # it is raised again where it is waited for
+            outcome.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    try:
+        return outcome.result()
+    except KeyboardInterrupt:
+        click.echo(f"\n{message}", err=True)
+        if outcome.done():
+            sys.exit(INTERRUPTED)
+        sys.stderr.flush()
+        os._exit(INTERRUPTED)

@@ -1,0 +1,148 @@
+"""The views: shapes, chains, copies, and that each shows what its paper says."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from networks import SIDE, batch_of
+
+from tfadv import (
+    DiverseInputs,
+    MaskedCopies,
+    NoisyCopies,
+    PathCopies,
+    Plain,
+    ScaledCopies,
+    seeds,
+    views,
+)
+
+VIEWS = [
+    Plain(),
+    DiverseInputs(1.0),
+    ScaledCopies(3),
+    NoisyCopies(4),
+    MaskedCopies(4),
+    PathCopies(4),
+    ScaledCopies(2) >> DiverseInputs(),
+    MaskedCopies(3) >> NoisyCopies(2, deviation=1) >> DiverseInputs(1.0),
+]
+
+
+@pytest.fixture(scope="module")
+def images():
+    return tf.constant(batch_of(3)[0])
+
+
+@pytest.fixture(scope="module")
+def own(images):
+    return tf.constant(seeds.of_images(images.numpy(), 0))
+
+
+@pytest.mark.parametrize("view", VIEWS, ids=repr)
+def test_views_keep_shape_and_type_and_have_gradients(view, images, own):
+    for copy in range(view.copies):
+        with tf.GradientTape() as tape:
+            tape.watch(images)
+            shown = view.apply(images, tf.constant(copy), own)
+        assert shown.shape == images.shape and shown.dtype == images.dtype
+        assert np.any(tape.gradient(shown, images) != 0)
+        double = view.apply(tf.cast(images, tf.float64), tf.constant(copy), own)
+        assert double.dtype == tf.float64
+    again = view.apply(images, tf.constant(view.copies - 1), own)
+    np.testing.assert_array_equal(shown, again)
+
+
+@pytest.mark.parametrize("view", VIEWS, ids=repr)
+def test_an_image_is_shown_the_same_in_any_company(view, images, own):
+    last = view.copies - 1
+    shown = view.apply(images, last, own).numpy()
+    np.testing.assert_allclose(view.apply(images[1:2], last, own[1:2]), shown[1:2], rtol=1e-6)
+    np.testing.assert_allclose(view.apply(images[::-1], last, own[::-1]), shown[::-1], rtol=1e-6)
+
+
+def test_chains_are_associative_and_their_copies_multiply():
+    a, b, c = ScaledCopies(2), NoisyCopies(3), DiverseInputs()
+    assert (a >> b) >> c == a >> (b >> c) == views.Through((a, b, c))
+    assert (a >> b >> c).copies == 6
+    assert repr(a >> b) == "ScaledCopies(copies=2) >> NoisyCopies(copies=3)"
+
+
+@pytest.mark.parametrize("view", VIEWS, ids=repr)
+def test_plain_is_neutral(view):
+    assert Plain() >> view == view >> Plain() == view
+
+
+def test_a_chain_shows_the_first_first(images, own):
+    chain = ScaledCopies(3, toward=0.0) >> PathCopies(2, noise=0) >> DiverseInputs(1.0, pad=77.0)
+    for copy in range(6):
+        shown = chain.apply(images, copy, own)
+        factor = 0.5 ** (copy // 2) * (1 - (copy % 2) / 2)  # the last view's copies run fastest
+        # Were the canvas first, its grey would be scaled as well.
+        pixels = np.concatenate([images.numpy().ravel() * factor, [77.0]])
+        assert set(np.unique(shown)) <= set(np.unique(np.float32(pixels)))
+
+
+def test_copies_of_one_view_are_seen_through_different_draws_of_the_next(images, own):
+    chain = ScaledCopies(6, toward=0.0) >> DiverseInputs(1.0, larger=40, pad=0.0)
+    shown = [chain.apply(images, copy, own).numpy()[0] * 2**copy for copy in range(6)]
+    assert len({image.tobytes() for image in shown}) > 3
+
+
+def test_masks_keep_their_rate_of_values(images, own):
+    for keep in (0.3, 0.9):
+        view = MaskedCopies(keep=keep)
+        kept = np.stack([view.apply(tf.ones((3, 40, 40, 3)), copy, own) for copy in range(3)])
+        assert set(np.unique(kept)) == {0.0, 1.0}
+        np.testing.assert_allclose(kept.mean(axis=(2, 3, 4)), keep, atol=0.03)
+    assert np.any(view.apply(images, 0, own) != view.apply(images, 1, own))
+    np.testing.assert_array_equal(MaskedCopies(keep=1.0).apply(images, 0, own), images)
+
+
+def test_the_path_starts_at_the_image_and_never_reaches_black(own):
+    white = tf.fill((3, 4, 4, 3), 255.0)
+    path = PathCopies(5, noise=0)
+    levels = [path.apply(white, copy, own).numpy() for copy in range(5)]
+    np.testing.assert_allclose([level.mean() for level in levels], 255 * np.array([1, 0.8, 0.6, 0.4, 0.2]), rtol=1e-6)
+    np.testing.assert_array_equal(levels[0], white)
+    noisy = PathCopies(2, noise=10.0)
+    large = tf.zeros((3, 60, 60, 3))
+    for copy, deviation in ((0, 10), (1, 5)):
+        np.testing.assert_allclose(noisy.apply(large, copy, own).numpy().std(), deviation, rtol=0.02)
+
+
+def test_scaled_copies_halve_the_contrast(images, own):
+    np.testing.assert_array_equal(ScaledCopies().apply(images, 0, own), images)
+    np.testing.assert_allclose(ScaledCopies().apply(images, 2, own), 127.5 + (images - 127.5) / 4)
+    np.testing.assert_allclose(ScaledCopies(toward=0).apply(images, 1, own), images / 2)
+
+
+def test_noisy_copies_have_their_deviation(own):
+    noise = NoisyCopies(deviation=15).apply(tf.zeros((3, 60, 60, 3)), 3, own).numpy()
+    np.testing.assert_allclose(noise.std(axis=(1, 2, 3)), 15, rtol=0.03)
+
+
+def test_diverse_inputs_of_probability_zero_are_the_images(images, own):
+    np.testing.assert_array_equal(DiverseInputs(0.0).apply(images, 0, own), images)
+
+
+def test_diverse_inputs_cover_every_side_and_as_many_images_as_they_should():
+    side, larger, count = 8, 12, 300
+    many = tf.constant(np.random.RandomState(0).randint(-(2**31), 2**31, (count, 2)), tf.int32)
+    ones = tf.ones((count, side, side, 3))
+    show = tf.function(lambda view: view.apply(ones, 0, many))
+    shown = show(DiverseInputs(1.0, larger, pad=0.0)).numpy()
+    # Sides of 8, 9, 10, 11 on a canvas of 12, shown at 8: of 8 / 12 .. 11 / 12 of the rows something is left.
+    rows = shown[:, :, :, 0].max(axis=2).sum(axis=1)
+    assert set(rows) == {5, 6, 7, 8}
+    touched = show(DiverseInputs(0.3, larger, pad=-1.0)).numpy().min(axis=(1, 2, 3)) < 0
+    always = show(DiverseInputs(1.0, larger, pad=-1.0)).numpy().min(axis=(1, 2, 3)) < 0
+    assert abs(touched.sum() / always.sum() - 0.3) < 0.1
+    shared = show(DiverseInputs(1.0, larger, pad=0.0, shared=True)).numpy()
+    assert np.all(shared == shared[:1])
+
+
+def test_diverse_inputs_refuse_shapes_they_have_no_canvas_for(images, own):
+    with pytest.raises(ValueError, match=rf"DiverseInputs\(larger={SIDE}\): expected more than the image's side"):
+        DiverseInputs(larger=SIDE).apply(images, 0, own)
+    with pytest.raises(ValueError, match="expected square images"):
+        DiverseInputs().apply(images[:, :5], 0, own)
