@@ -19,7 +19,7 @@ def import_tensorflow() -> None:
     with tempfile.TemporaryFile() as notes:
         os.dup2(notes.fileno(), 2)  # the notes come from C++, below sys.stderr
         try:
-            import tensorflow  # noqa: F401
+            import tensorflow
         except Exception:
             notes.seek(0)
             os.write(terminal, notes.read())
@@ -27,3 +27,5 @@ def import_tensorflow() -> None:
         finally:
             os.dup2(terminal, 2)
             os.close(terminal)
+    # Nine networks are nine functions of one name, which TensorFlow takes for one traced again and again.
+    tensorflow.get_logger().setLevel("ERROR")

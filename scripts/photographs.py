@@ -71,7 +71,8 @@ def transfer(attacks, networks: dict, images: Path, labels: dict[str, int], out:
         )
         report = evaluate(pair(images, out / name).pairs, list(networks.values()))
         table[name] = {
-            target.name: rates["wrong"].share for target, rates in zip(report.targets, report.rates(), strict=True)
+            target.name: rates["wrong"].share or 0.0
+            for target, rates in zip(report.targets, report.rates(), strict=True)
         }
         click.echo(_row(name.upper(), [f"{100 * share:.0f}" for share in table[name].values()]))
     return table

@@ -1,5 +1,8 @@
 """Slow twins of the programs released with FIA and NAA, in float64: one loop, images in -1..1, one tape.
 
+Not as the programs: with diverse inputs they show the clean image through the adversarial one's draw as well, which
+touches NRDM and FDA; here, as in the package, the clean features are those of the plain image.
+
 Each names the objective's gradient; `ascend` is the programs' common loop. Draws are the package's (`published.draws`).
 """
 
