@@ -12,6 +12,8 @@ from tfadv.shapes import Look, Outputs, Tensor, View
 
 #: (outputs) -> [N], the numbers to raise.
 Value = Callable[[Outputs], Tensor]
+#: (images) -> images, as one copy of a view shows them.
+Glasses = Callable[[Tensor], Tensor]
 
 
 def of_images(value: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
@@ -38,11 +40,17 @@ def of_features(value: Value, look: Look, images: Tensor, layers: tuple[str, ...
     return tuple(gradients)
 
 
-def mean_of_images(value: Callable[[Tensor], Tensor], images: Tensor, view: View, seeds: Tensor) -> Tensor:
-    """The gradient of value(copy) with respect to the images, averaged over the view's copies, [N, H, W, 3]."""
+def mean_of_images(value: Callable[[Tensor, Glasses], Tensor], images: Tensor, view: View, seeds: Tensor) -> Tensor:
+    """The gradient of value(copy, glasses) with respect to the images, averaged over the view's copies, [N, H, W, 3].
+
+    glasses shows other images as the copy is shown, with the same draw.
+    """
 
     def one(copy: Tensor) -> tuple[Tensor, ...]:
-        return (of_images(lambda shown: value(view.apply(shown, copy, seeds)), images),)
+        def glasses(other: Tensor) -> Tensor:
+            return view.apply(other, copy, seeds)
+
+        return (of_images(lambda shown: value(glasses(shown), glasses), images),)
 
     return _mean(one, view.copies)[0]
 

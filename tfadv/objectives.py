@@ -76,13 +76,15 @@ class CrossEntropy(Objective):
 class Nrdm(Objective):
     """||F(x') - F(x)||_2: move the features, wherever (Naseer et al., 2018, as in the NAA paper's tables).
 
-    At x' = x the gradient is zero: start from `NoisyStart`.
+    At x' = x the gradient is zero: start from `NoisyStart`. Through a view x is shown as x' is, with the same draw.
 
     Differs from the authors' code: the norm is taken for each image, not over the batch; the steps are the same,
     because every rule with a sign or a norm divides by the gradient's size.
     """
 
     layer: str | tuple[str, ...]
+
+    compares = True
 
     def __post_init__(self) -> None:
         _check_names(self, self.layer)
@@ -110,7 +112,8 @@ def _root(square: Tensor) -> Tensor:
 class Fda(Objective):
     """log |low * F(x')|^2 - log |high * F(x')|^2: raise what was weak, weaken what was strong (Ganeshan et al., 2019).
 
-    low marks the features below the mean over the channels at their place in the clean image, high the others.
+    low marks the features below the mean over the channels at their place in the clean image, high the others. Through
+    a view the clean image is shown as x' is, with the same draw.
 
     Args:
         layer: the layer or layers.
@@ -122,6 +125,8 @@ class Fda(Objective):
 
     layer: str | tuple[str, ...]
     coupled: bool = False
+
+    compares = True
 
     def __post_init__(self) -> None:
         _check_names(self, self.layer)

@@ -54,7 +54,11 @@ class Momentum(Rule):
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Nesterov(Rule):
-    """Momentum whose gradient is taken `size * decay * a` ahead (NI-FGSM; Lin et al., ICLR 2020)."""
+    """Momentum whose gradient is taken `size * decay * a` ahead (NI-FGSM; Lin et al., ICLR 2020).
+
+    Differs from the paper: g is divided by the mean of |g| as in the authors' program, not by the sum; here it counts,
+    because a says how far ahead.
+    """
 
     size: float
     decay: float = 1.0

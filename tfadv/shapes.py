@@ -117,6 +117,9 @@ class Objective(Part):
     layers = ()
     #: Whether it can reach a class as well as leave one.
     has_target = False
+    #: Whether it compares with the clean images as the same glasses show them: then `prepare` is computed anew with
+    #: each gradient, from the clean images seen through the very draw of the view that shows the adversarial ones.
+    compares = False
 
     @property
     def reads_logits(self) -> bool:

@@ -1,7 +1,6 @@
 """Slow twins of the programs released with FIA and NAA, in float64: one loop, images in -1..1, one tape.
 
-Not as the programs: with diverse inputs they show the clean image through the adversarial one's draw as well, which
-touches NRDM and FDA; here, as in the package, the clean features are those of the plain image.
+With diverse inputs the clean image is shown through the adversarial one's draw as well, which touches NRDM and FDA.
 
 Each names the objective's gradient; `ascend` is the programs' common loop. Draws are the package's (`published.draws`).
 """
@@ -69,7 +68,7 @@ def update(adv, x, g, noise, a, *, eps, alpha, momentum=1.0, kernel=None, amplif
 
 
 def ascend(net, images, seed, loss, *, start=None, steps=10, diverse=None, **how):
-    """The loop: loss(shown) is raised, shown the image, or a diverse input of probability `diverse`."""
+    """The loop: loss(shown, clean) is raised: both images, or diverse inputs of probability `diverse` with one draw."""
     eps, alpha = 2.0 * 16.0 / 255.0, 1.6 * 2.0 / 255.0
     x = images / 127.5 - 1
     adv, noise, a = (x if start is None else start), np.zeros_like(x), np.zeros_like(x)
@@ -78,10 +77,11 @@ def ascend(net, images, seed, loss, *, start=None, steps=10, diverse=None, **how
         here = tf.constant(adv)
         with tf.GradientTape() as tape:
             tape.watch(here)
-            shown = here
+            shown, clean = here, tf.constant(x)
             if diverse is not None:
-                shown = diversify(here, draws.diverse_in_step(images, seed, step, larger), diverse, larger)
-            value = loss(shown)
+                drawn = draws.diverse_in_step(images, seed, step, larger)
+                shown, clean = (diversify(one, drawn, diverse, larger) for one in (shown, clean))
+            value = loss(shown, clean)
         g = tape.gradient(value, here).numpy()
         adv, noise, a = update(adv, x, g, noise, a, eps=eps, alpha=alpha, **how)
     return np.clip((adv + 1) * 127.5, 0, 255)
@@ -96,7 +96,7 @@ def mim(net, images, labels, seed, *, predicted=True, auxiliary=0.0, sign=1, **h
     clean = net.logits(net.feature(tf.constant(images / 127.5 - 1)))
     label = np.argmax(clean.numpy(), axis=1) if predicted and sign > 0 else labels
 
-    def loss(shown):
+    def loss(shown, _):
         feature = net.feature(shown)
         total = _cross_entropy(net.logits(feature), label) + auxiliary * _cross_entropy(net.auxiliary(feature), label)
         return sign * total
@@ -106,22 +106,22 @@ def mim(net, images, labels, seed, *, predicted=True, auxiliary=0.0, sign=1, **h
 
 def nrdm(net, images, labels, seed, **how):
     """||F(ori) - F(adv)||_2 over the whole batch, from images + 0.1 normal."""
-    clean = net.feature(tf.constant(images / 127.5 - 1))
     start = (images + 0.1 * draws.start_noise(images, seed)) / 127.5 - 1
-    return ascend(net, images, seed, lambda shown: tf.norm(net.feature(shown) - clean), start=start, **how)
+    return ascend(
+        net, images, seed, lambda shown, clean: tf.norm(net.feature(shown) - net.feature(clean)), start=start, **how
+    )
 
 
 def fda(net, images, labels, seed, *, coupled=False, **how):
     """log l2(good F) - log l2(bad F), over the batch if coupled, else image by image."""
-    clean = net.feature(tf.constant(images / 127.5 - 1)).numpy()
-    good = (clean < clean.mean(axis=-1, keepdims=True)).astype(np.float64)
     axes = [0, 1, 2, 3] if coupled else [1, 2, 3]
 
     def half_square(t):
         return tf.reduce_sum(t**2, axes) / 2
 
-    def loss(shown):
-        feature = net.feature(shown)
+    def loss(shown, clean):
+        before, feature = net.feature(clean).numpy(), net.feature(shown)
+        good = (before < before.mean(axis=-1, keepdims=True)).astype(np.float64)
         return tf.reduce_sum(tf.math.log(half_square(good * feature)) - tf.math.log(half_square((1 - good) * feature)))
 
     return ascend(net, images, seed, loss, **how)
@@ -146,7 +146,9 @@ def _toward_zero(net, images, labels, seed, points, score, diverse, **how):
             net, x, lambda logits: score(logits) * np.eye(logits.shape[1])[labels]
         )
     weights = -aggregate / np.sqrt(np.sum(aggregate**2, axis=(1, 2, 3), keepdims=True))
-    return ascend(net, images, seed, lambda shown: tf.reduce_sum(net.feature(shown) * weights), diverse=diverse, **how)
+    return ascend(
+        net, images, seed, lambda shown, _: tf.reduce_sum(net.feature(shown) * weights), diverse=diverse, **how
+    )
 
 
 def fia(net, images, labels, seed, *, copies=30, keep=0.7, diverse=None, **how):

@@ -30,8 +30,8 @@ class Ascent(Attack):
     Args:
         objective, rule, budget, view, region, start: the parts.
         steps: how many.
-        in_range: keep the image within 0..255 after each step, as BIM does, and not only at the end, as the authors'
-            programs of MIM's relatives, FIA and NAA do.
+        in_range: keep the image within 0..255 from the start on and after each step, as BIM does, and not only at the
+            end, as the authors' programs of MIM's relatives, FIA and NAA do.
     """
 
     objective: Objective
@@ -55,6 +55,9 @@ class Ascent(Attack):
     def on(self, model) -> Bound:
         return Bound(self, model, self._craft, self.objective.has_target)
 
+    def _within(self, images: Tensor) -> Tensor:
+        return tf.clip_by_value(images, BLACK, WHITE) if self.in_range else images
+
     def _craft(self, network: Network):
         for part in (self.objective, self.region):
             network.check_layers(tuple(part.layers), type(part).__name__)
@@ -62,20 +65,20 @@ class Ascent(Attack):
         def craft(images: Tensor, goal: Goal, seeds: Tensor) -> Tensor:
             mask = self.region.mask(network, images, goal, draws.fold(seeds, REGION))
             memory = self.objective.prepare(network, images, goal, self.view, draws.fold(seeds, PREPARE))
-            first = self.start.begin(images, self.budget, draws.fold(seeds, START))
+            first = self._within(self.start.begin(images, self.budget, draws.fold(seeds, START)))
             stream = draws.fold(seeds, STEP)
 
-            def value(shown: Tensor) -> Tensor:
-                objective = self.objective
-                return objective.value(network(shown, objective.layers, logits=objective.reads_logits), goal, memory)
+            def value(shown: Tensor, glasses: gradients.Glasses) -> Tensor:
+                objective, known = self.objective, memory
+                if objective.compares and not isinstance(self.view, Plain):
+                    known = objective.prepare(network, glasses(images), goal, Plain(), seeds)
+                return objective.value(network(shown, objective.layers, logits=objective.reads_logits), goal, known)
 
             def step(count: Tensor, adversarial: Tensor, state) -> tuple:
                 point = adversarial + self.rule.ahead(state)
                 gradient = gradients.mean_of_images(value, point, self.view, draws.fold(stream, count))
                 move, state = self.rule.update(gradient, state, self.budget.project)
-                adversarial = images + self.budget.project(adversarial + mask * move - images)
-                if self.in_range:
-                    adversarial = tf.clip_by_value(adversarial, BLACK, WHITE)
+                adversarial = self._within(images + self.budget.project(adversarial + mask * move - images))
                 return count + 1, adversarial, state
 
             begin = (tf.constant(0), first, self.rule.init(images))

@@ -162,7 +162,7 @@ def _check(name: str) -> None:
         raise ValueError(f"digits: expected one of {', '.join(NAMES)}, got {name!r}.")
 
 
-# The networks, with the shape behind each line without its N.
+# The networks. Behind a line stands the shape it gives, without its N.
 
 STEM_V3: list[Step] = [Conv("Conv2d_1a_3x3", 12, 2), Conv("Conv2d_2b_3x3", 16), Conv("Conv2d_4a_3x3", 24)]
 
@@ -223,7 +223,7 @@ def _inception_v3(x: Tensor) -> Tensor:
 
 #: A pool and a convolution side by side, then a short and a long way.
 STEM_BLOCKS_V4: dict[str, list[list[Step]]] = {
-    "Mixed_3a": [[Pool("MaxPool_0a_3x3", 2)], [Conv("Conv2d_0a_3x3", 16, 2)]],
+    "Mixed_3a": [[Pool("MaxPool_0a_3x3")], [Conv("Conv2d_0a_3x3", 12)]],
     "Mixed_4a": [
         [Conv("Conv2d_0a_1x1", 8), Conv("Conv2d_1a_3x3", 12)],
         [Conv("Conv2d_0a_1x1", 8), Conv("Conv2d_0b_1x7", 8), Conv("Conv2d_0c_7x1", 8), Conv("Conv2d_1a_3x3", 12)],
@@ -239,7 +239,7 @@ BLOCK_35_V4: list[list[Step]] = [
 
 
 def _inception_v4(x: Tensor) -> Tensor:
-    x = chain(x, "", [Conv("Conv2d_1a_3x3", 8)])  # [32, 32, 8]
+    x = chain(x, "", [Conv("Conv2d_1a_3x3", 12, 2)])  # [16, 16, 12]
     for name, branches in STEM_BLOCKS_V4.items():
         x = mixed(x, name, branches)  # [16, 16, 24]
     for name in ("Mixed_5b", "Mixed_5e"):
