@@ -1,0 +1,34 @@
+"""The real thing, small: photographs, a folder in and a folder out, real networks as source and targets."""
+
+import importlib.util
+
+import numpy as np
+import pytest
+from conftest import REPOSITORY
+
+from tfadv import data
+
+
+@pytest.fixture(scope="module")
+def script():
+    spec = importlib.util.spec_from_file_location("photographs", REPOSITORY / "scripts" / "photographs.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_transfer_on_photographs(script, shared, tmp_path):
+    """All are fooled on the source, many on the others, within the budget on the disk."""
+    images = tmp_path / "images"
+    images.mkdir()
+    networks = script.load(shared)
+    labels = script.choose(shared, networks, 5, images)
+    table = script.transfer(("mim", "naa"), networks, images, labels, tmp_path, copies=3)
+    for name, wrong in table.items():
+        assert wrong.pop(script.SOURCE) == 1
+        assert np.mean(list(wrong.values())) >= 0.3, (name, wrong)
+        for photograph in labels:
+            clean = data.read_image(tmp_path / name / "clean" / photograph).astype(int)
+            change = np.abs(data.read_image(tmp_path / name / photograph) - clean)
+            assert np.array_equal(clean, data.read_image(images / photograph))
+            assert 8 < change.max() <= 16
