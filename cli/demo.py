@@ -8,7 +8,7 @@ import click
 @click.command()
 @click.argument("out", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--count", default=100, show_default=True, help="How many held-out digits.")
-@click.option("--epsilon", default=48.0, show_default=True, help="Largest change of a value, grey levels of 255.")
+@click.option("--epsilon", default=64.0, show_default=True, help="Largest change of a value, grey levels of 255.")
 @click.option("--seed", default=0, show_default=True, help="All randomness follows from it.")
 def command(out: Path, count: int, epsilon: float, seed: int) -> None:
     """Write handwritten digits to OUT, attack one network with MIM, FIA and NAA, and judge by nine.

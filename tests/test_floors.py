@@ -22,7 +22,8 @@ FLOORS = (
     "tfadv.attacks tfadv.checkpoints.download tfadv.checkpoints.files tfadv.checkpoints.manifest tfadv.cli.quiet "
     "tfadv.cli.options",
     # 1: what one look, one gradient, one draw is; the architectures
-    "tfadv.filters tfadv.scores tfadv.seeds tfadv.peek tfadv.gradients tfadv.regions tfadv.record tfadv.drawing "
+    "tfadv.compiled tfadv.filters tfadv.scores tfadv.seeds tfadv.peek tfadv.gradients tfadv.regions tfadv.record "
+    "tfadv.drawing "
     "tfadv.models.inception_v1 tfadv.models.inception_v3 tfadv.models.inception_v4 tfadv.models.inception_resnet_v2 "
     "tfadv.models.resnet_v1 tfadv.models.resnet_v2 tfadv.models.vgg tfadv.models.digits tfadv.models.slim "
     "tfadv.checkpoints.store tfadv.cli",

@@ -5,8 +5,6 @@ integrated attention  NAA, Eq. 2    d softmax_y / d F      over the path to blac
 neuron attribution    NAA           (F - F') * integrated attention, F' the features of black
 """
 
-from collections.abc import Callable
-
 import tensorflow as tf
 
 from tfadv import gradients, scores
@@ -14,17 +12,21 @@ from tfadv.images import BLACK
 from tfadv.shapes import Look, Tensor, View
 from tfadv.views import PathCopies
 
-Score = Callable[[Tensor, Tensor], Tensor]
-
 
 def aggregate_gradient(
-    score: Score, look: Look, images: Tensor, labels: Tensor, layers: tuple[str, ...], view: View, seeds: Tensor
+    score: gradients.Score,
+    look: Look,
+    images: Tensor,
+    labels: Tensor,
+    layers: tuple[str, ...],
+    view: View,
+    seeds: Tensor,
 ) -> tuple[Tensor, ...]:
     """The mean over the view's copies of d score(logits, labels) / d feature, one [N, ...] for each layer.
 
     score is one of `tfadv.scores`; labels int [N] index the logits; seeds int32 [N, 2].
     """
-    return gradients.mean_of_features(lambda out: score(out.logits, labels), look, images, layers, view, seeds)
+    return gradients.mean_of_features(score, look, images, labels, layers, view, seeds)
 
 
 def neuron_attribution(

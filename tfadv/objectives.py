@@ -14,7 +14,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfadv import attribution, scores
+from tfadv import attribution, gradients, scores
 from tfadv.shapes import Goal, Look, Objective, Outputs, Tensor, View
 from tfadv.views import MaskedCopies, PathCopies
 
@@ -226,6 +226,6 @@ class Naa(Objective):
         return -tf.add_n([_sum((outputs.features[name] - black) * w) for name, w, black in parts])
 
 
-def _unit_weights(part: Objective, score: attribution.Score, look: Look, images: Tensor, goal: Goal, view: View, seeds):
+def _unit_weights(part: Objective, score: gradients.Score, look: Look, images: Tensor, goal: Goal, view: View, seeds):
     found = attribution.aggregate_gradient(score, look, images, goal.labels, part.layers, view, seeds)
     return tuple(attribution.unit_length(gradient) for gradient in found)

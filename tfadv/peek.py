@@ -5,12 +5,13 @@ from __future__ import annotations
 import difflib
 import functools
 import hashlib
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Hashable
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from tfadv.compiled import Compiled
 from tfadv.shapes import Goal, Outputs, Tensor
 
 
@@ -18,7 +19,7 @@ class Network:
     """A network that takes RGB images of 0..255 and shows logits and the features inside.
 
     network(images, layers=(), logits=True) -> Outputs, in a `tf.function` or eagerly; only what is asked for is
-    computed: without logits the network is cut above the deepest layer.
+    computed: without logits the network is cut above the deepest layer. `glance` is the same, compiled.
 
     Args:
         model: a Keras model with one image input and logits as its first output. Layers can be tapped in functional
@@ -60,6 +61,7 @@ class Network:
         self.logits_count: int = int(_first(model.output_shape)[-1])
         self.classes = self.logits_count - offset
         self.dtype = tf.as_dtype(_first(model.inputs).dtype)
+        self._compiled: dict[Hashable, Compiled] = {}
         self._cuts: dict[tuple[tuple[str, ...], bool], keras.Model] = {}
 
     @functools.cached_property
@@ -125,19 +127,20 @@ class Network:
             )
         return Goal((labels + self.offset).astype(np.int32), np.int32(goal.sign))
 
-    def top(self, images: Tensor, count: int = 1) -> np.ndarray:
-        """The most likely classes, best first, int [N, count]; background is -1."""
-        return self._top(tf.cast(images, self.dtype), tf.constant(count)).numpy() - self.offset
+    def compiled(self, key: Hashable, function: Callable) -> Compiled:
+        """The function compiled, made once for each key: whatever is compiled for this network lives as long as it."""
+        if key not in self._compiled:
+            self._compiled[key] = Compiled(function)
+        return self._compiled[key]
 
     @functools.cached_property
-    def _top(self) -> Callable:
-        signature = [tf.TensorSpec([None, *self.size, 3], self.dtype), tf.TensorSpec([], tf.int32)]
+    def glance(self) -> Glance:
+        """The network, compiled, for looks that no tape has to follow."""
+        return Glance(self)
 
-        @tf.function(input_signature=signature, autograph=False)
-        def top(images: Tensor, count: Tensor) -> Tensor:
-            return tf.math.top_k(self(images).logits, count).indices
-
-        return top
+    def top(self, images: Tensor, count: int = 1) -> np.ndarray:
+        """The most likely classes, best first, int [N, count]; background is -1."""
+        return tf.math.top_k(self.glance(images).logits, count).indices.numpy() - self.offset
 
     def predict(self, images: Tensor) -> np.ndarray:
         """The most likely class, int [N]; background is -1."""
@@ -153,6 +156,21 @@ class Network:
 
     def __repr__(self) -> str:
         return f"Network({self.name!r}, size={self.size}, classes={self.classes})"
+
+
+class Glance:
+    """A network whose looks are compiled where they are taken eagerly: fast and small, but no tape sees inside."""
+
+    def __init__(self, network: Network) -> None:
+        self.network, self.compiled = network, network.compiled
+
+    def __call__(self, images: Tensor, layers: tuple[str, ...] = (), logits: bool = True) -> Outputs:
+        """As `Network`."""
+        if not tf.executing_eagerly():
+            return self.network(images, layers, logits)
+        layers = tuple(layers)
+        run = self.compiled(("look", layers, logits), lambda images: self.network(images, layers, logits))
+        return run(tf.cast(images, self.network.dtype))
 
 
 def _first(value):

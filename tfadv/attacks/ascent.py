@@ -6,6 +6,7 @@ x_{t+1} = x + project(x_t + mask * step(g_t) - x)
 """
 
 import dataclasses
+from typing import Any
 
 import tensorflow as tf
 
@@ -13,6 +14,7 @@ from tfadv import gradients
 from tfadv import seeds as draws
 from tfadv.attacks.door import Bound
 from tfadv.attacks.starts import CleanImage
+from tfadv.compiled import Compiled
 from tfadv.images import BLACK, WHITE
 from tfadv.peek import Network
 from tfadv.regions import Everywhere
@@ -55,33 +57,49 @@ class Ascent(Attack):
     def on(self, model) -> Bound:
         return Bound(self, model, self._craft, self.objective.has_target)
 
-    def _within(self, images: Tensor) -> Tensor:
-        return tf.clip_by_value(images, BLACK, WHITE) if self.in_range else images
-
-    def _craft(self, network: Network):
+    def _craft(self, network: Network) -> "Climb":
         for part in (self.objective, self.region):
             network.check_layers(tuple(part.layers), type(part).__name__)
+        return Climb(self, network)
 
-        def craft(images: Tensor, goal: Goal, seeds: Tensor) -> Tensor:
-            mask = self.region.mask(network, images, goal, draws.fold(seeds, REGION))
-            memory = self.objective.prepare(network, images, goal, self.view, draws.fold(seeds, PREPARE))
-            first = self._within(self.start.begin(images, self.budget, draws.fold(seeds, START)))
-            stream = draws.fold(seeds, STEP)
 
-            def value(shown: Tensor, glasses: gradients.Glasses) -> Tensor:
-                objective, known = self.objective, memory
-                if objective.compares and not isinstance(self.view, Plain):
-                    known = objective.prepare(network, glasses(images), goal, Plain(), seeds)
-                return objective.value(network(shown, objective.layers, logits=objective.reads_logits), goal, known)
+class Climb:
+    """An ascent on a network: (images, goal, seeds) -> images, by calling one compiled step again and again."""
 
-            def step(count: Tensor, adversarial: Tensor, state) -> tuple:
-                point = adversarial + self.rule.ahead(state)
-                gradient = gradients.mean_of_images(value, point, self.view, draws.fold(stream, count))
-                move, state = self.rule.update(gradient, state, self.budget.project)
-                adversarial = self._within(images + self.budget.project(adversarial + mask * move - images))
-                return count + 1, adversarial, state
+    def __init__(self, attack: Ascent, network: Network) -> None:
+        self.attack, self.network, self.step = attack, network, Compiled(self._step)
 
-            begin = (tf.constant(0), first, self.rule.init(images))
-            return tf.while_loop(lambda count, *_: count < self.steps, step, begin, parallel_iterations=1)[1]
+    def __call__(self, images: Tensor, goal: Goal, seeds: Tensor) -> Tensor:
+        attack, look = self.attack, self.network.glance
+        mask = attack.region.mask(look, images, goal, draws.fold(seeds, REGION))
+        memory = attack.objective.prepare(look, images, goal, attack.view, draws.fold(seeds, PREPARE))
+        adversarial = attack.start.begin(images, attack.budget, draws.fold(seeds, START))
+        place, state = self._in_range(adversarial), attack.rule.init(images)
+        stream = draws.fold(seeds, STEP)
+        for count in range(attack.steps):
+            place, state = self.step(place, state, images, goal, mask, memory, draws.fold(stream, count))
+        return place
 
-        return craft
+    def _step(self, place, state, images, goal: Goal, mask, memory, seeds) -> tuple[Tensor, Any]:
+        """The image and the rule's state one step on."""
+        attack, objective = self.attack, self.attack.objective
+
+        def value(shown: Tensor, glasses: gradients.Glasses) -> Tensor:
+            known = memory
+            if objective.compares and not isinstance(attack.view, Plain):
+                known = objective.prepare(self.network, glasses(images), goal, Plain(), seeds)
+            outputs = self.network(shown, objective.layers, logits=objective.reads_logits)
+            return objective.value(outputs, goal, known)
+
+        point = place + attack.rule.ahead(state)
+        gradient = gradients.mean_of_images(value, point, attack.view, seeds)
+        move, state = attack.rule.update(gradient, state, attack.budget.project)
+        return self._in_range(images + attack.budget.project(place + mask * move - images)), state
+
+    def _in_range(self, images: Tensor) -> Tensor:
+        return tf.clip_by_value(images, BLACK, WHITE) if self.attack.in_range else images
+
+    @property
+    def traces(self) -> int:
+        """How often the step was traced."""
+        return self.step.traces

@@ -6,8 +6,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfadv import images as convention
 from tfadv import seeds as draws
+from tfadv.images import BLACK, WHITE, check
 from tfadv.peek import Network, network
 from tfadv.shapes import Attack, Goal, Tensor
 
@@ -21,8 +21,8 @@ class Bound:
     Args:
         attack: the attack.
         model: a `Network`, or a Keras model that takes images of 0..255 and returns logits.
-        craft: network -> (images [N, H, W, 3], goal with indices of logits, seeds int32 [N, 2]) -> images; it is
-            compiled once, with XLA on a GPU.
+        craft: network -> (images [N, H, W, 3], goal with indices of logits, seeds int32 [N, 2]) -> images, which counts
+            its traces as `traces`.
 
     Raises ValueError for images of another size, range or type, for labels the network does not have, and for a goal
     that the attack has no form for.
@@ -36,23 +36,15 @@ class Bound:
         has_target: bool = True,
     ) -> None:
         self.attack, self.network, self.has_target = attack, network(model), has_target
-        inner, size, dtype = craft(self.network), self.network.size, self.network.dtype
+        self._craft = craft(self.network)
 
-        def run(images: Tensor, labels: Tensor, sign: Tensor, seeds: Tensor) -> Tensor:
-            self.traces += 1
-            return tf.clip_by_value(inner(images, Goal(labels, sign), seeds), convention.BLACK, convention.WHITE)
-
-        self.traces = 0  #: how often the attack was traced: once, whatever the batches
-        signature = [
-            tf.TensorSpec([None, *size, 3], dtype),
-            tf.TensorSpec([None], tf.int32),
-            tf.TensorSpec([], tf.int32),
-            tf.TensorSpec([None, 2], tf.int32),
-        ]
-        self._run = tf.function(run, input_signature=signature, autograph=False, jit_compile=on_gpu() or None)
+    @property
+    def traces(self) -> int:
+        """How often the attack was traced: once, whatever the batches."""
+        return self._craft.traces
 
     def __call__(self, images: np.ndarray, goal: Goal, *, seed: int = 0) -> np.ndarray:
-        images = convention.check(images)
+        images = check(images)
         height, width = self.network.size
         if images.shape[1] != (height or images.shape[1]) or images.shape[2] != (width or images.shape[2]):
             raise ValueError(
@@ -63,9 +55,9 @@ class Bound:
         if not len(images):
             return np.zeros(images.shape, np.float32)
         own = draws.of_images(images, seed)
-        tensor = tf.cast(images, self.network.dtype)
-        out = self._run(tensor, tf.constant(indices.labels), tf.constant(indices.sign), tf.constant(own)).numpy()
-        return out if out.dtype == np.float64 else out.astype(np.float32)
+        goal = Goal(tf.constant(indices.labels), tf.constant(indices.sign))
+        found = self._craft(tf.cast(images, self.network.dtype), goal, tf.constant(own)).numpy()
+        return np.clip(found if found.dtype == np.float64 else found.astype(np.float32), BLACK, WHITE)
 
     def _check(self, goal: Goal, count: int) -> Goal:
         name, labels = type(getattr(self.attack, "objective", self.attack)).__name__, np.asarray(goal.labels)
@@ -79,8 +71,3 @@ class Bound:
 
     def __repr__(self) -> str:
         return f"{self.attack!r}.on({self.network!r})"
-
-
-def on_gpu() -> bool:
-    """Whether TensorFlow sees a GPU; XLA is used only there, on CPU it is slower."""
-    return bool(tf.config.list_logical_devices("GPU"))
