@@ -1,7 +1,7 @@
 """Randomness: every draw is a pure function of an image's own seed, so neighbours, order and batches change nothing.
 
 An image's seed is made from the run's seed and the image's own pixels; parts fold in the step and the copy. The same
-numbers come on every TensorFlow (`tf.random.stateless_*` with Philox).
+numbers come on every TensorFlow (`tf.random.stateless_*` with Philox); those under XLA, so on a GPU, are others.
 """
 
 import hashlib
