@@ -19,16 +19,14 @@ from tfadv.shapes import Goal, Look, Objective, Outputs, Tensor, View
 from tfadv.views import MaskedCopies, PathCopies
 
 
-def _names(layer: str | tuple[str, ...]) -> tuple[str, ...]:
-    return (layer,) if isinstance(layer, str) else layer
-
-
-def _check_names(part: Objective, layer: Any) -> None:
-    names = (layer,) if isinstance(layer, str) else layer
+def _names(part: Any) -> tuple[str, ...]:
+    """The layers a feature objective was given: a name or a tuple of names. Raises ValueError for anything else."""
+    names = (part.layer,) if isinstance(part.layer, str) else part.layer
     if not (isinstance(names, tuple) and names and all(isinstance(name, str) and name for name in names)):
         raise ValueError(
-            f"{type(part).__name__}(layer): expected the name of a layer or a tuple of names, got {layer!r}."
+            f"{type(part).__name__}(layer): expected the name of a layer or a tuple of names, got {part.layer!r}."
         )
+    return names
 
 
 def _axes(feature: Tensor) -> list[int]:
@@ -86,12 +84,9 @@ class Nrdm(Objective):
 
     compares = True
 
-    def __post_init__(self) -> None:
-        _check_names(self, self.layer)
-
     @property
     def layers(self) -> tuple[str, ...]:
-        return _names(self.layer)
+        return _names(self)
 
     def prepare(self, look: Look, images: Tensor, goal: Goal, view: View, seeds: Tensor) -> Any:
         features = look(images, self.layers, logits=False).features
@@ -128,12 +123,9 @@ class Fda(Objective):
 
     compares = True
 
-    def __post_init__(self) -> None:
-        _check_names(self, self.layer)
-
     @property
     def layers(self) -> tuple[str, ...]:
-        return _names(self.layer)
+        return _names(self)
 
     def prepare(self, look: Look, images: Tensor, goal: Goal, view: View, seeds: Tensor) -> Any:
         features = look(images, self.layers, logits=False).features
@@ -178,12 +170,9 @@ class Fia(Objective):
     layer: str | tuple[str, ...]
     masks: View = MaskedCopies(30, keep=0.7)
 
-    def __post_init__(self) -> None:
-        _check_names(self, self.layer)
-
     @property
     def layers(self) -> tuple[str, ...]:
-        return _names(self.layer)
+        return _names(self)
 
     def prepare(self, look: Look, images: Tensor, goal: Goal, view: View, seeds: Tensor) -> Any:
         return _unit_weights(self, scores.logit, look, images, goal, self.masks >> view, seeds)
@@ -210,12 +199,9 @@ class Naa(Objective):
     layer: str | tuple[str, ...]
     path: View = PathCopies(30)
 
-    def __post_init__(self) -> None:
-        _check_names(self, self.layer)
-
     @property
     def layers(self) -> tuple[str, ...]:
-        return _names(self.layer)
+        return _names(self)
 
     def prepare(self, look: Look, images: Tensor, goal: Goal, view: View, seeds: Tensor) -> Any:
         weights = _unit_weights(self, scores.probability, look, images, goal, self.path >> view, seeds)

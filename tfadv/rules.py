@@ -64,11 +64,10 @@ class Nesterov(Rule):
     decay: float = 1.0
 
     def init(self, images: Tensor) -> Tensor:
-        return tf.zeros_like(images)
+        return Momentum(self.decay).init(images)
 
     def update(self, gradient: Tensor, state: Tensor, project: Project) -> tuple[Tensor, Tensor]:
-        accumulated = self.decay * state + unit_mean(gradient)
-        return accumulated, accumulated
+        return Momentum(self.decay).update(gradient, state, project)
 
     def ahead(self, state: Tensor) -> Tensor:
         return self.size * self.decay * state
