@@ -1,14 +1,17 @@
 """What every attack of the catalogue promises, tested over the catalogue itself."""
 
+import dataclasses
+
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from networks import CLASSES, SIDE, batch_of, bound, convolutional, recipe
+from networks import CLASSES, LAYER, SIDE, batch_of, bound, convolutional, recipe
 
 import tfadv
 from tfadv import targeted, untargeted
 from tfadv.catalogue import ATTACKS
-from tfadv.shapes import Attack
+from tfadv.shapes import Attack, View
 
 NAMES = {name: getattr(tfadv, name) for name in tfadv.__all__}
 #: Parts that draw: an attack with one of them hangs on its seed.
@@ -146,3 +149,45 @@ def test_in_float32_a_batch_of_one_size_gives_an_image_the_same_bytes(name):
     assert craft(strange, untargeted(labels))[0].tobytes() == whole[0].tobytes()
     assert craft(images.astype(np.uint8), untargeted(labels)).tobytes() == whole.tobytes()
     assert craft.traces == 1
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class OwnMasks(View):
+    """A user's view that holds what no dataclass field can compare."""
+
+    copies = 2
+
+    def __init__(self, masks):
+        object.__setattr__(self, "masks", masks)
+
+    def apply(self, images, copy, seeds):
+        return images * tf.gather(self.masks, copy)
+
+
+def test_views_of_a_users_own_do_not_share_what_is_compiled(batch):
+    """Two that are equal as dataclasses give, on one network, what each gives on a network of its own."""
+    images, labels = batch[0], untargeted(batch[1])
+    random = np.random.RandomState(0)
+    attacks = [recipe("fia") for _ in range(2)]
+    attacks = [
+        dataclasses.replace(one, objective=tfadv.Fia(LAYER, OwnMasks(random.randint(0, 2, (2, *images.shape)) * 1.0)))
+        for one in attacks
+    ]
+    network = convolutional("float64")
+    together = [attack.on(network)(images, labels) for attack in attacks]
+    apart = [attack.on(convolutional.__wrapped__("float64"))(images, labels) for attack in attacks]
+    for one, other in zip(together, apart, strict=True):
+        assert same(one, other)
+    assert np.any(together[0] != together[1])
+
+
+def test_a_network_of_any_size_takes_images_of_several(batch):
+    inputs = keras.Input((None, None, 3))
+    x = keras.layers.Conv2D(4, 3, activation="relu", name=LAYER)(inputs)
+    logits = keras.layers.Dense(CLASSES)(keras.layers.GlobalAveragePooling2D()(x))
+    network = tfadv.network(keras.Model(inputs, logits), scale=1 / 255)
+    craft = tfadv.recipes.naa(LAYER, copies=2, steps=2).on(network)
+    for side in (12, 16, 12):
+        images, labels = batch_of(2, side)
+        assert craft(images, untargeted(labels)).shape == images.shape
+    assert craft.traces == 2

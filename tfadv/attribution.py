@@ -12,6 +12,9 @@ from tfadv.images import BLACK
 from tfadv.shapes import Look, Tensor, View
 from tfadv.views import PathCopies
 
+#: The paper's path, without the noise of the authors' program.
+PLAIN_PATH = PathCopies(noise=0)
+
 
 def aggregate_gradient(
     score: gradients.Score,
@@ -30,15 +33,14 @@ def aggregate_gradient(
 
 
 def neuron_attribution(
-    look: Look, images: Tensor, labels: Tensor, layer: str, seeds: Tensor, path: View | None = None
+    look: Look, images: Tensor, labels: Tensor, layer: str, seeds: Tensor, path: View = PLAIN_PATH
 ) -> Tensor:
     """How much of softmax_y each neuron of the layer accounts for, [N, ...] (NAA, section 3): (F - F') * IA.
 
     labels int [N] index the logits. The path is the paper's, without noise, unless one is given. The sum over the
     neurons approaches softmax_y(x) - softmax_y(black) in so far as the two factors are uncorrelated along the path.
     """
-    view = PathCopies(noise=0) if path is None else path
-    (attention,) = aggregate_gradient(scores.probability, look, images, labels, (layer,), view, seeds)
+    (attention,) = aggregate_gradient(scores.probability, look, images, labels, (layer,), path, seeds)
     features = look(images, (layer,), logits=False).features[layer]
     return (features - black_features(look, images, (layer,))[0]) * attention
 
@@ -52,4 +54,7 @@ def black_features(look: Look, images: Tensor, layers: tuple[str, ...]) -> tuple
 def unit_length(gradient: Tensor) -> Tensor:
     """g / ||g||_2 of each image; an image without gradient keeps its zeros."""
     axes = list(range(1, len(gradient.shape)))
-    return tf.math.divide_no_nan(gradient, tf.sqrt(tf.reduce_sum(gradient**2, axis=axes, keepdims=True)))
+    # By the largest value first: the squares of small ones would be zero in half precision.
+    scaled = tf.math.divide_no_nan(gradient, tf.reduce_max(tf.abs(gradient), axis=axes, keepdims=True))
+    length = tf.sqrt(tf.reduce_sum(tf.cast(scaled, tf.float64) ** 2, axis=axes, keepdims=True))
+    return tf.math.divide_no_nan(scaled, tf.cast(length, gradient.dtype))

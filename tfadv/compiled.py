@@ -5,29 +5,33 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfadv.shapes import Tensor
+Tensor = Any
 
 
 class Compiled:
-    """A function of (nested) tensors, traced at its first call with the first dimension of every tensor left open.
+    """A function of (nested) tensors, traced with the first dimension of every tensor left open.
 
-    compiled(*arguments) takes the same structure of tensors each time, whatever the size of the batch; `traces` counts.
+    compiled(*arguments) takes the same structure of tensors each time, whatever the size of the batch. Images of
+    another size are traced anew; `traces` counts.
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self._function = tf.function(function, autograph=False, jit_compile=on_gpu() or None)
-        self._concrete: Callable[..., Any] | None = None
+        self._concrete: dict[tuple, Callable[..., Any]] = {}
 
     def __call__(self, *arguments: Any) -> Any:
         if tf.config.functions_run_eagerly():
             return self._function(*arguments)
-        if self._concrete is None:
-            self._concrete = self._function.get_concrete_function(*tf.nest.map_structure(_any_batch, arguments))
-        return self._concrete(*arguments)
+        arguments = tf.nest.map_structure(tf.convert_to_tensor, arguments)
+        shapes = tuple(tuple(tensor.shape[1:]) for tensor in tf.nest.flatten(arguments))
+        if shapes not in self._concrete:
+            specs = tf.nest.map_structure(_any_batch, arguments)
+            self._concrete[shapes] = self._function.get_concrete_function(*specs)
+        return self._concrete[shapes](*arguments)
 
     @property
     def traces(self) -> int:
-        """How often it was traced: 0 before the first call, then 1."""
+        """How often it was traced: once for each size of images."""
         return self._function.experimental_get_tracing_count()
 
 

@@ -125,5 +125,5 @@ def attribution_map(network: Network, images: np.ndarray, classes: np.ndarray) -
     shown = tf.cast(images, network.dtype)
     seeds = tf.zeros((len(images), 2), tf.int32)  # the path without noise draws nothing
     layer = network.layer or next(reversed(network.layers))
-    found = attribution.neuron_attribution(network, shown, classes + network.offset, layer, seeds)
+    found = attribution.neuron_attribution(network.glance, shown, classes + network.offset, layer, seeds)
     return tf.reduce_sum(found, axis=-1).numpy()

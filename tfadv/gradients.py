@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from tfadv.peek import Glance
 from tfadv.shapes import Look, Outputs, Tensor, View
 
 #: (outputs) -> [N], the numbers to raise.
@@ -63,14 +64,18 @@ def mean_of_features(
 ) -> tuple[Tensor, ...]:
     """The gradients of score(logits, labels) with respect to the features of a copy, averaged over the view's copies.
 
-    Called eagerly, the pass of one copy is compiled once for the network and called for each copy.
+    Called eagerly with a `Glance`, the pass of one copy is compiled once and called for each copy.
     """
 
     def one(copy: Tensor, images: Tensor, labels: Tensor, seeds: Tensor) -> tuple[Tensor, ...]:
         shown = view.apply(images, copy, seeds)
         return of_features(lambda outputs: score(outputs.logits, labels), look, shown, layers)
 
-    run = look.compiled(("features", score, layers, view), one) if tf.executing_eagerly() else one
+    run = one
+    if tf.executing_eagerly() and isinstance(look, Glance):
+        # Views are told apart by identity: two of a user's own, with whatever they hold, may be equal as dataclasses.
+        parts = tuple(map(id, getattr(view, "views", (view,))))
+        run = look.compiled(("features", score, layers, parts), one)
     return _mean(lambda copy: run(copy, images, labels, seeds), view.copies)
 
 

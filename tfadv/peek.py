@@ -61,7 +61,6 @@ class Network:
         self.logits_count: int = int(_first(model.output_shape)[-1])
         self.classes = self.logits_count - offset
         self.dtype = tf.as_dtype(_first(model.inputs).dtype)
-        self._compiled: dict[Hashable, Compiled] = {}
         self._cuts: dict[tuple[tuple[str, ...], bool], keras.Model] = {}
 
     @functools.cached_property
@@ -127,12 +126,6 @@ class Network:
             )
         return Goal((labels + self.offset).astype(np.int32), np.int32(goal.sign))
 
-    def compiled(self, key: Hashable, function: Callable) -> Compiled:
-        """The function compiled, made once for each key: whatever is compiled for this network lives as long as it."""
-        if key not in self._compiled:
-            self._compiled[key] = Compiled(function)
-        return self._compiled[key]
-
     @functools.cached_property
     def glance(self) -> Glance:
         """The network, compiled, for looks that no tape has to follow."""
@@ -159,10 +152,20 @@ class Network:
 
 
 class Glance:
-    """A network whose looks are compiled where they are taken eagerly: fast and small, but no tape sees inside."""
+    """A network whose looks are compiled where they are taken eagerly: fast and small, but no tape sees inside.
+
+    It keeps what is compiled for it: an attack has one of its own.
+    """
 
     def __init__(self, network: Network) -> None:
-        self.network, self.compiled = network, network.compiled
+        self.network = network
+        self._compiled: dict[Hashable, Compiled] = {}
+
+    def compiled(self, key: Hashable, function: Callable) -> Compiled:
+        """The function compiled, made once for each key."""
+        if key not in self._compiled:
+            self._compiled[key] = Compiled(function)
+        return self._compiled[key]
 
     def __call__(self, images: Tensor, layers: tuple[str, ...] = (), logits: bool = True) -> Outputs:
         """As `Network`."""

@@ -74,10 +74,15 @@ class Part(abc.ABC):  # noqa: B024 - its kinds below have the abstract methods
         for field in dataclasses.fields(self):
             value, default = getattr(self, field.name), _default(field)
             if default is dataclasses.MISSING:
-                words.append(repr(value))
+                words.append(_typed(value))
             elif value != default:
-                words.append(f"{field.name}={value!r}")
+                words.append(f"{field.name}={_typed(value)}")
         return f"{type(self).__name__}({', '.join(words)})"
+
+
+def _typed(value: Any) -> str:
+    """As it would be typed: numpy's numbers are numbers."""
+    return repr(value.item() if isinstance(value, np.generic) else value)
 
 
 def _default(field: dataclasses.Field) -> Any:
@@ -120,6 +125,9 @@ class Objective(Part):
     #: Whether it compares with the clean images as the same glasses show them: then `prepare` is computed anew with
     #: each gradient, from the clean images seen through the very draw of the view that shows the adversarial ones.
     compares = False
+
+    def __post_init__(self) -> None:
+        tuple(self.layers)  # layers that are none are refused where they are given
 
     @property
     def reads_logits(self) -> bool:

@@ -39,7 +39,8 @@ class DiverseInputs(View):
         pad: grey level of the canvas; 127.5 is zero to networks fed -1..1.
         shared: one draw for the whole batch, as the authors' program.
 
-    Differs from the authors' code: each image has its own draw (see `shared`).
+    Differs from the authors' code: each image has its own draw (see `shared`). The canvas is grey for every network;
+    theirs is zero after the preprocessing, which for VGG and ResNet-v1 is the mean colour of their training set.
     """
 
     probability: float = 0.7
@@ -153,6 +154,9 @@ class PathCopies(View):
         copies: n.
         noise: deviation of Gaussian noise in grey levels, fresh for each copy and fading with it. The paper has none;
             the authors' program adds 0.2 on images of -1..1, which is 25.5.
+
+    Differs from the authors' code: the noise is 25.5 grey levels for every network; theirs is 0.2 after the
+    preprocessing, which for VGG and ResNet-v1 is 0.2 grey levels.
     """
 
     copies: int = 30

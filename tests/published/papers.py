@@ -64,8 +64,8 @@ def nim(net, images, labels, seed, epsilon=16.0, steps=10, decay=1.0, copies=1):
         ahead = x + alpha * decay * g
         d = sum(_gradient(net, ahead / 2**i, guess) / 2**i for i in range(copies)) / copies
         g = decay * g + d / np.mean(np.abs(d), axis=(1, 2, 3), keepdims=True)
-        x = np.clip(x + alpha * np.sign(g), x0 - eps, x0 + eps)
-    return np.clip((x + 1) * 127.5, 0, 255)
+        x = np.clip(np.clip(x + alpha * np.sign(g), x0 - eps, x0 + eps), -1, 1)
+    return (x + 1) * 127.5
 
 
 def sim(net, images, labels, seed, copies=5, **settings):

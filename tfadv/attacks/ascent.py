@@ -16,7 +16,7 @@ from tfadv.attacks.door import Bound
 from tfadv.attacks.starts import CleanImage
 from tfadv.compiled import Compiled
 from tfadv.images import BLACK, WHITE
-from tfadv.peek import Network
+from tfadv.peek import Glance, Network
 from tfadv.regions import Everywhere
 from tfadv.shapes import Attack, Budget, Goal, Objective, Region, Rule, Start, Tensor, View
 from tfadv.views import Plain
@@ -67,12 +67,14 @@ class Climb:
     """An ascent on a network: (images, goal, seeds) -> images, by calling one compiled step again and again."""
 
     def __init__(self, attack: Ascent, network: Network) -> None:
-        self.attack, self.network, self.step = attack, network, Compiled(self._step)
+        self.attack, self.network, self.glance = attack, network, Glance(network)
+        self.step = Compiled(self._step)
 
     def __call__(self, images: Tensor, goal: Goal, seeds: Tensor) -> Tensor:
-        attack, look = self.attack, self.network.glance
+        attack, look = self.attack, self.glance
         mask = attack.region.mask(look, images, goal, draws.fold(seeds, REGION))
-        memory = attack.objective.prepare(look, images, goal, attack.view, draws.fold(seeds, PREPARE))
+        found = attack.objective.prepare(look, images, goal, attack.view, draws.fold(seeds, PREPARE))
+        memory = () if found is None else found
         adversarial = attack.start.begin(images, attack.budget, draws.fold(seeds, START))
         place, state = self._in_range(adversarial), attack.rule.init(images)
         stream = draws.fold(seeds, STEP)

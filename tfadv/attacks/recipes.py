@@ -92,9 +92,10 @@ def mim(
 def nim(
     epsilon: float = 16.0, steps: int = 10, step: float | None = None, decay: float = 1.0, predicted: bool = True
 ) -> Ascent:
-    """Nesterov iterative method (Lin et al., ICLR 2020)."""
+    """Nesterov iterative method (Lin et al., ICLR 2020); every step within 0..255."""
     size = _step(epsilon, steps, step)
-    return Ascent(CrossEntropy(predicted=predicted), Nesterov(size, decay) >> Sign(size), Linf(epsilon), steps)
+    rule = Nesterov(size, decay) >> Sign(size)
+    return Ascent(CrossEntropy(predicted=predicted), rule, Linf(epsilon), steps, in_range=True)
 
 
 def dim(
@@ -106,11 +107,7 @@ def dim(
     probability: float = 0.7,
     larger: int | None = None,
 ) -> Ascent:
-    """Diverse inputs method with momentum (Xie et al., CVPR 2019); 331 for images of 299, 250 for 224.
-
-    Differs from the authors' code: the canvas is grey (127.5) for every network; theirs is the training set's mean
-    colour for VGG and ResNet-v1.
-    """
+    """Diverse inputs method with momentum (Xie et al., CVPR 2019); 331 for images of 299, 250 for 224."""
     return _momentum(CrossEntropy(predicted=predicted), epsilon, steps, step, decay, DiverseInputs(probability, larger))
 
 
@@ -134,10 +131,10 @@ def sim(
     predicted: bool = True,
     copies: int = 5,
 ) -> Ascent:
-    """Scale invariant method with Nesterov's momentum, SI-NI-FGSM (Lin et al., ICLR 2020)."""
+    """Scale invariant method with Nesterov's momentum, SI-NI-FGSM (Lin et al., ICLR 2020); steps within 0..255."""
     size = _step(epsilon, steps, step)
     rule = Nesterov(size, decay) >> Sign(size)
-    return Ascent(CrossEntropy(predicted=predicted), rule, Linf(epsilon), steps, ScaledCopies(copies))
+    return Ascent(CrossEntropy(predicted=predicted), rule, Linf(epsilon), steps, ScaledCopies(copies), in_range=True)
 
 
 def pim(
