@@ -125,6 +125,10 @@ def _regular(archive: tarfile.TarFile, tarball: Path) -> Iterator[tarfile.TarInf
             raise ValueError(
                 f"{tarball}: refused, because its member {member.name!r} is a {kind}; expected only files."
             )
+        if not place.name:
+            raise ValueError(
+                f"{tarball}: refused, because its member {member.name!r} has no name to be unpacked under."
+            )
         if place.name in seen:
             raise ValueError(f"{tarball}: refused, because it holds {place.name!r} twice.")
         seen.add(place.name)

@@ -188,6 +188,9 @@ def _tell(report: "Report") -> None:
             f"{report.out}: {len(done)} images, changed on the source itself: {report.changed:.1%}; "
             f"largest change {largest:g} of 255"
         )
+    still = sum(entry["distances"]["l0"] == 0 for entry in done)
+    if still:
+        click.echo(f"{still} of {len(done)} images did not change at all.")
     for entry in skipped:
         click.echo(f"skipped {entry['file']}: {entry['reason']}", err=True)
     if skipped:

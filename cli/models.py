@@ -7,7 +7,7 @@ import click
 OTHERS = """\
 Also taken:
   keras:MobileNetV2                      keras.applications with its own weights
-  model.keras, model.h5                  a saved model, with --input-range and an offset
+  model.keras, model.h5                  a saved model, with --input-range and --labels-offset
   module:callable, file.py:callable      your code: it returns a Keras model or a tfadv.Network
   module:callable:word                   the same, called with "word"
 """

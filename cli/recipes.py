@@ -1,8 +1,10 @@
 """`tfadv recipes`: the attacks by name, as the line of parts that each of them is, with settings and papers."""
 
+import dataclasses
 import inspect
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import click
 
@@ -48,8 +50,23 @@ def _facts(name: str, recipe: Callable) -> dict:
         "attack": repr(recipe()),
         "settings": settings,
         "documentation": documentation,
+        "parts": dict(_differences(recipe())),
         "common": common.partition("\n")[2].strip(),
     }
+
+
+def _differences(part: Any) -> Iterator[tuple[str, str]]:
+    """(kind of part, how it differs from its authors' code or paper) of an attack's parts, at any depth."""
+    if isinstance(part, tuple):
+        for one in part:
+            yield from _differences(one)
+    elif dataclasses.is_dataclass(part):
+        paragraphs = (inspect.getdoc(type(part)) or "").split("\n\n")
+        said = "\n\n".join(paragraph for paragraph in paragraphs if paragraph.startswith("Differs from"))
+        if said:
+            yield type(part).__name__, said
+        for field in dataclasses.fields(part):
+            yield from _differences(getattr(part, field.name))
 
 
 def _page(fact: dict) -> str:
@@ -60,6 +77,7 @@ def _page(fact: dict) -> str:
             f"{fact['name']}: {fact['documentation']}",
             f"The attack, with these settings:\n  {fact['attack']}",
             f"Settings:\n{settings}",
+            *(f"{part}: {said}" for part, said in fact["parts"].items()),
             f"About all recipes:\n{fact['common']}",
         ]
     )

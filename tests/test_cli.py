@@ -173,6 +173,13 @@ def test_a_recipe_shows_its_settings(name):
         assert f"\n  {key} " in page
 
 
+def test_a_recipe_shows_how_its_parts_differ():
+    facts = json.loads(run("recipes", "mim", "--json").output)
+    assert facts["parts"]["Momentum"].startswith("Differs from the paper: it divides by the sum")
+    page = run("recipes", "mim").output
+    assert f"Momentum: {facts['parts']['Momentum']}" in page
+
+
 def test_an_unknown_recipe_is_told_the_others():
     done = run("recipes", "nab")
     assert done.exit_code == 1 and "naa" in done.stderr

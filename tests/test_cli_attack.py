@@ -10,9 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from click.testing import CliRunner
 from PIL import Image
 
+from tfadv import experiment
 from tfadv.attacks import recipes
 from tfadv.cli import main
 from tfadv.cli.attack import check_settings
@@ -41,6 +43,13 @@ def build(**settings):
 
 def plain():
     return build(layer=None)
+
+
+def saturated():
+    network = build()
+    *others, bias = network.model.get_weights()
+    network.model.set_weights([*others, bias + 1e4 * np.arange(6)])
+    return network
 
 
 write_png = data.write_png
@@ -124,6 +133,7 @@ def test_settings_reach_the_attack(tmp_path):
             "gone.csv: no such file of labels",
         ),
         (["mim", "images", "new", "--source", "nets:build", "--size", "20"], "small takes 16 x 16 pixels, got 20 x 20"),
+        (["mim", "images", "new", "--source", "nets:build", "--epsilon", "0.5"], "files hold whole grey levels"),
         (["mim", "images", "new", "--source", "nets:build", "--device", "gpu:99"], "expected one of the"),
         (["mim", "images", "new", "--source", "nets:build", "--device", "tpu"], "expected cpu, gpu or gpu:N"),
     ],
@@ -147,6 +157,29 @@ def test_skipped_images_are_named_and_change_the_exit_code(tmp_path):
     said = attack("fgsm", str(images), f"{tmp_path}/out", "--source", "nets:build", code=3)
     assert "skipped broken.jpg: not a PNG or JPEG image" in said and "1 of 2 images were skipped" in said
     assert (tmp_path / "out" / "größe.png").is_file()
+
+
+def test_images_that_all_cannot_be_read_are_named_one_by_one(tmp_path):
+    images = tmp_path / "images"
+    images.mkdir()
+    for name in ("a.png", "b.png"):
+        (images / name).write_bytes(b"")
+    (tmp_path / "labels.csv").write_text("filename,label\na.png,3\nb.png,4\n")
+    words = "--source", "nets:build", "--labels", f"{tmp_path}/labels.csv"
+    said = attack("fgsm", str(images), f"{tmp_path}/out", *words, code=3)
+    assert "skipped a.png: empty file" in said and "2 of 2 images were skipped" in said
+
+
+def test_images_that_did_not_change_are_counted(tmp_path):
+    said = attack("fgsm", "images", f"{tmp_path}/out", "--source", "nets:saturated", "--limit", "2")
+    assert "2 of 2 images did not change at all" in said
+    assert "did not change" not in attack("fgsm", "images", f"{tmp_path}/new", "--source", "nets:build", "--limit", "2")
+
+
+def test_the_gpu_in_the_record_is_the_one_in_use(monkeypatch):
+    monkeypatch.setattr(tf.config, "get_visible_devices", lambda kind: ["second"])
+    monkeypatch.setattr(tf.config.experimental, "get_device_details", lambda gpu: {"device_name": f"the {gpu}"})
+    assert experiment._device() == "the second"
 
 
 def test_wrong_labels_stop_unless_forced(tmp_path):

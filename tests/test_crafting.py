@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tfadv import crafting, data, labelling, record
+from tfadv import crafting, data, labelling, pairing, record
 from tfadv.attacks import recipes
 from tfadv.attacks.ascent import Ascent
 from tfadv.budgets import L2, Linf
@@ -264,14 +264,28 @@ def test_two_runs_do_not_write_to_one_folder(folder, network, tmp_path):
             craft_folder(folder, tmp_path / "out", BIM, network)
 
 
+def test_two_experiments_that_begin_together_do_not_mix(tmp_path):
+    for seed in (0, 1):
+        assert record.claim(tmp_path, {"seed": seed}) == {}
+    with record.Journal(tmp_path, {"seed": 0}) as first:
+        data.write_png(tmp_path / "a.png", np.zeros((2, 2, 3), np.uint8), first.open() and first.temporary)
+        first.fold([])
+    with record.Journal(tmp_path, {"seed": 1}) as second, pytest.raises(ValueError, match="seed is 0 there, 1 now"):
+        second.open()
+    assert set(tree(tmp_path)) == {"a.png", "attack.json"}
+
+
 def test_inputs_and_outputs_are_kept_apart(folder, network, tmp_path):
     for out in (folder, folder / "new"):
         with pytest.raises(ValueError, match="expected a folder outside"):
             craft_folder(folder, out, BIM, network)
-    (tmp_path / "images" / "clean").mkdir(parents=True)
-    (tmp_path / "images" / "clean" / "x.png").write_bytes(b"")
-    with pytest.raises(ValueError, match="clean/x.png: expected no folder called 'clean'"):
-        craft_folder(tmp_path / "images", tmp_path / "out", BIM, network)
+    for name, source in [("clean/0.png", "ü b/01.png"), ("Clean-Twins/0.png", "03.png")]:
+        (tmp_path / "in" / name).parent.mkdir(parents=True)
+        (tmp_path / "in" / name).write_bytes((folder / source).read_bytes())
+    report = craft_folder(tmp_path / "in", tmp_path / "out", BIM, network)
+    assert report.experiment["clean"] == "clean-twins-2"
+    for pair in pairing.pair(tmp_path / "in", tmp_path / "out").pairs:
+        assert pair.clean == tmp_path / "out" / "clean-twins-2" / pair.name and pair.clean.is_file()
 
 
 def test_the_numbering_of_labels_is_found(folder, network, tmp_path):
@@ -350,7 +364,7 @@ def test_a_network_of_any_size_needs_to_be_told_one(folder, tmp_path):
     images = keras.Input((None, None, 3))
     pooled = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(4, 3)(images))
     free = Network(keras.Model(images, keras.layers.Dense(3)(pooled)), name="free")
-    with pytest.raises(ValueError, match="free takes images of any size: give the size"):
+    with pytest.raises(ValueError, match=r"free takes images of any size: give size, height and width \(--size\)"):
         craft_folder(folder, tmp_path / "out", BIM, free)
     craft_folder(folder, tmp_path / "out", BIM, free, size=(10, 12), limit=2)
     assert Image.open(tmp_path / "out" / "00.png").size == (12, 10)

@@ -117,6 +117,137 @@ def test_probabilities_are_refused(last):
         Network(small(last))
 
 
+def backbone(activation=None):
+    images = keras.layers.Input((4, 4, 3))
+    x = keras.layers.Conv2D(5, 3, name="conv")(images)
+    pooled = keras.layers.GlobalAveragePooling2D()(x)
+    return keras.Model(images, keras.layers.Dense(5, activation=activation, name="head")(pooled), name="base")
+
+
+def headed(make):
+    """A model of 4 x 4 images whose outputs `make` makes of the flat pixels."""
+    images = keras.layers.Input((4, 4, 3))
+    return keras.Model(images, make(keras.layers.Flatten()(images)), name="headed")
+
+
+def probabilities(x):
+    return keras.layers.Dense(5, activation="softmax", name="chance")(x)
+
+
+def test_probabilities_of_a_nested_model_are_refused():
+    rescaling = keras.layers.Rescaling(1 / 255)
+    model = keras.Sequential([keras.Input((4, 4, 3)), rescaling, backbone("softmax")], name="outer")
+    with pytest.raises(ValueError, match="outer: expected logits, got probabilities from head in base"):
+        Network(model)
+    with pytest.raises(ValueError, match="probabilities from head in base"):
+        Network(keras.Sequential([keras.Input((4, 4, 3)), model]))
+
+
+def test_only_the_first_output_has_to_be_logits():
+    with pytest.raises(ValueError, match="probabilities from chance"):
+        Network(headed(lambda x: [probabilities(x), keras.layers.Dense(4)(x)]))
+    assert Network(headed(lambda x: [keras.layers.Dense(7)(x), probabilities(x)])).classes == 7
+
+
+@pytest.mark.parametrize("activation", [tf.nn.softmax, keras.activations.softmax])
+def test_a_softmax_given_as_a_function_is_refused(activation):
+    with pytest.raises(ValueError, match="probabilities from head"):
+        Network(backbone(activation))
+    with pytest.raises(ValueError, match="probabilities from"):
+        Network(headed(lambda x: getattr(keras, "ops", tf.nn).softmax(keras.layers.Dense(5)(x))))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda x: {"a": keras.layers.Dense(5)(x), "b": keras.layers.Dense(4)(x)},
+        lambda x: {"logits": keras.layers.Dense(5)(x)},
+        lambda x: (keras.layers.Dense(5)(x), keras.layers.Dense(4)(x)),
+        lambda x: [keras.layers.Dense(5)(x)],
+    ],
+    ids=["dictionary", "dictionary of one", "tuple", "list of one"],
+)
+def test_outputs_of_any_form(make, images):
+    look, small_images = Network(headed(make)), images[:, :4, :4]
+    outputs = look(small_images, tuple(look.layers))
+    np.testing.assert_allclose(outputs.logits, tf.nest.flatten(look.model(small_images))[0], rtol=1e-4, atol=1e-3)
+    assert look.classes == 5 and look.top(small_images, 2).shape == (3, 2)
+
+
+def test_an_input_by_name(images):
+    image = keras.layers.Input((4, 4, 3), name="image")
+    model = keras.Model({"image": image}, keras.layers.Dense(5)(keras.layers.Flatten()(image)))
+    small_images, look = images[:, :4, :4], Network(model)
+    np.testing.assert_allclose(look(small_images).logits, model({"image": small_images}), rtol=1e-4, atol=1e-3)
+
+
+def test_inputs_it_cannot_take():
+    image, other = keras.layers.Input((4, 4, 3)), keras.layers.Input((5,))
+    logits = keras.layers.Dense(5)(keras.layers.Concatenate()([keras.layers.Flatten()(image), other]))
+    with pytest.raises(ValueError, match=r"expected a model with one input .* got \(None, 4, 4, 3\), \(None, 5\)"):
+        Network(keras.Model([image, other], logits))
+    pixels = keras.layers.Input((4, 4, 3), dtype="uint8")
+    logits = keras.layers.Dense(5)(keras.layers.Flatten()(keras.layers.Rescaling(1.0)(pixels)))
+    with pytest.raises(ValueError, match="bytes: expected a floating point input, got uint8"):
+        Network(keras.Model(pixels, logits, name="bytes"))
+
+
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda x: keras.layers.Reshape((4, 4, 3))(x), "expected logits .N, classes. as the first output, got"),
+        (lambda x: keras.layers.Dense(1)(x), "expected at least 2 logits, one for each class, got"),
+    ],
+)
+def test_outputs_that_are_no_logits(make, message):
+    with pytest.raises(ValueError, match=f"headed: {message}"):
+        Network(headed(make))
+
+
+class Subclassed(keras.Model):
+    def __init__(self):
+        super().__init__(name="own")
+        self.flatten, self.dense = keras.layers.Flatten(), keras.layers.Dense(5)
+
+    def call(self, images):
+        return self.dense(self.flatten(images))
+
+
+def test_a_model_without_a_graph_is_wrapped_first(images):
+    model, small_images = Subclassed(), images[:, :4, :4]
+    for _ in ("not built", "built"):
+        with pytest.raises(ValueError, match=r"own: expected a functional .* Wrap it: keras.Model\(x, model\(x\)\)"):
+            Network(model)
+        model(small_images)
+    with pytest.raises(ValueError, match="Wrap it"):
+        Network(keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(5)]))
+    x = keras.Input((4, 4, 3))
+    look = Network(keras.Model(x, model(x)))
+    np.testing.assert_allclose(look(small_images).logits, model(small_images), rtol=1e-4, atol=1e-3)
+
+
+def test_a_nested_model_is_tapped_where_it_is_called(images):
+    x = keras.layers.Input((4, 4, 3))
+    trunk = keras.Model(x, keras.layers.Conv2D(6, 3, name="conv")(x), name="trunk")
+    pool, head = keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(5, name="head")
+    model = keras.Sequential([keras.Input((4, 4, 3)), keras.layers.Rescaling(0.5), trunk, pool, head])
+    look, small_images = Network(model), images[:, :4, :4]
+    assert look.layers["trunk"] == (None, 2, 2, 6) and "conv" not in look.layers
+    features = look(small_images, tuple(look.layers)).features
+    np.testing.assert_allclose(features["trunk"], trunk(small_images * 0.5), rtol=1e-4, atol=1e-3)
+    np.testing.assert_allclose(look(small_images, ("trunk",), logits=False).features["trunk"], features["trunk"])
+
+
+def test_layers_of_another_model_are_tapped_in_this_one(images):
+    first, small_images = backbone(), images[:, :4, :4]
+    x = keras.layers.Input((4, 4, 3))
+    y = x * 0.5
+    for layer in first.layers[1:]:
+        y = layer(y)
+    features = Network(keras.Model(x, y))(small_images, ("conv",)).features
+    np.testing.assert_allclose(features["conv"], first.get_layer("conv")(small_images * 0.5), rtol=1e-4, atol=1e-3)
+
+
 @pytest.mark.parametrize("shape", [(4, 4, 1), (8,), (3, 4, 4)])
 def test_only_models_of_colour_images(shape):
     images = keras.layers.Input(shape)
@@ -152,6 +283,10 @@ def test_the_fingerprint_is_that_of_the_weights():
     assert len(first) == 64 and Network(model).fingerprint == first
     model.get_layer("head").bias.assign_add([0, 0, 1e-3, 0, 0])
     assert Network(model).fingerprint != first
+    look = Network(model)
+    before = look.fingerprint
+    model.set_weights([weight + 1 for weight in model.get_weights()])
+    assert look.fingerprint != before
     assert convolutional().fingerprint != linear().fingerprint
 
 

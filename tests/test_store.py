@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import io
 import json
+import re
 import subprocess
 import sys
 import tarfile
@@ -355,3 +356,13 @@ def test_the_command_line_says_what_is_wrong(tmp_path):
     assert nothing.exit_code == 0 and "nothing to verify" in nothing.output
     for name in ("list", "fetch", "import", "verify"):
         assert f"tfadv checkpoints {name}" in command(tmp_path, name, "--help").output
+
+
+@pytest.mark.parametrize("name", ["", "."])
+def test_a_member_without_a_name_is_refused(name, tmp_path):
+    path = tmp_path / "x.tar.gz"
+    with tarfile.open(path, "w:gz") as archive:
+        archive.addfile(tarfile.TarInfo(name))
+    (tmp_path / "out").mkdir()
+    with pytest.raises(ValueError, match=f"its member '{re.escape(name)}' has no name to be unpacked under"):
+        unpack(path, tmp_path / "out")

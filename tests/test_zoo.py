@@ -50,6 +50,11 @@ def background():
     return build(classes=1001)
 
 
+class Subclassed(keras.Model):
+    def call(self, images):
+        return keras.layers.GlobalAveragePooling2D()(images)
+
+
 ready = build("ready")
 number = 3
 nothing = lambda: None
@@ -185,6 +190,48 @@ def test_a_closing_softmax_is_left_out(tmp_path, make, functional):
     assert "conv" in network.layers
 
 
+def two_heads(make):
+    inputs = keras.Input((8, 8, 3))
+    pooled = keras.layers.GlobalAveragePooling2D()(inputs)
+    main = keras.layers.Dense(3, activation="softmax", name="main")(pooled)
+    return keras.Model(inputs, [main, make(pooled, main)], name="heads")
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda pooled, main: keras.layers.Dense(4, name="box")(pooled),
+        lambda pooled, main: keras.layers.Dense(4, activation="softmax", name="aux")(pooled),
+        lambda pooled, main: keras.layers.Dense(4, name="after")(main),
+    ],
+    ids=["boxes", "a head with a softmax", "a head on the probabilities"],
+)
+def test_the_softmax_of_the_first_output_is_left_out_and_the_others_stay(tmp_path, make):
+    model, pixels = two_heads(make), images() / 255
+    model.save(tmp_path / "model.keras")
+    network = zoo.load(str(tmp_path / "model.keras"), input_range=(0, 1))
+    chances, other = model(pixels)
+    logits = network(pixels * 255).logits
+    np.testing.assert_allclose(keras.activations.softmax(logits), chances, rtol=1e-4)
+    assert np.abs(np.sum(logits, axis=-1) - 1).min() > 1e-3
+    np.testing.assert_allclose(network.model([pixels])[1], other, rtol=1e-4, atol=1e-5)
+
+
+def test_a_first_output_of_logits_stays_as_it_is(tmp_path):
+    inputs = keras.Input((8, 8, 3))
+    pooled = keras.layers.GlobalAveragePooling2D()(inputs)
+    main, aux = keras.layers.Dense(3)(pooled), keras.layers.Dense(4, activation="softmax")(pooled)
+    keras.Model(inputs, [main, aux]).save(tmp_path / "heads.keras")
+    assert zoo.load(str(tmp_path / "heads.keras")).classes == 3
+
+
+def test_the_softmax_of_a_nested_model_is_refused(tmp_path):
+    model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Rescaling(1 / 255), small("softmax")])
+    model.save(tmp_path / "model.keras")
+    with pytest.raises(ValueError, match="probabilities from logits in the nested model small, .* without its softmax"):
+        zoo.load(str(tmp_path / "model.keras"))
+
+
 def test_a_float64_model_stays_float64(tmp_path):
     small("softmax", dtype="float64").save(tmp_path / "model.keras")
     network = zoo.load(str(tmp_path / "model.keras"))
@@ -225,6 +272,7 @@ def test_1001_logits_have_background_first_unless_told_otherwise(code):
     [
         ("bild", "no 'bild'. Nearest: build"),
         ("number", "expected a callable"),
+        ("Subclassed", "without a graph of layers. Wrap it"),
         ("nothing", "expected a Keras model or a tfadv.Network, got NoneType"),
     ],
 )

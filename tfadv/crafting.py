@@ -4,6 +4,8 @@
     out/clean/<name>.png    its clean twin: the input as the network saw it, uint8 RGB at the network's size
     out/attack.json         the experiment, and for each image its label, predictions, distances and status
 
+Where the images have a folder `clean` themselves, the twins lie in another one; attack.json names it as "clean".
+
 Images are taken in the order of their names and cut into batches of one size, the last one padded. A batch is the unit
 of resuming: it is skipped when all its files are there and made again as a whole otherwise, so that a folder finished
 in ten runs has the bytes of one finished in one. Reading, crafting and writing overlap; a few batches are in memory.
@@ -24,7 +26,7 @@ import tensorflow as tf
 
 from tfadv import data, experiment, labelling, record
 from tfadv.budgets import Linf
-from tfadv.experiment import CLEAN, DONE, UNREADABLE, Slot, entry_of
+from tfadv.experiment import DONE, UNREADABLE, Slot, entry_of
 from tfadv.images import rounded
 from tfadv.metrics import distances
 from tfadv.peek import Network
@@ -108,14 +110,17 @@ def craft_folder(
         source: how the network was asked for, for attack.json.
         progress: like `tqdm.tqdm`: called with total= and initial=, returns an object with update(count) and close().
 
-    Raises ValueError for labels that do not fit the images, a folder of another experiment, names that cannot be kept
-    apart; OSError where reading or writing fails, e.g. on a full disk.
+    Raises ValueError for labels that do not fit the images, a folder of another experiment, inputs and outputs that
+    would meet, a largest change below one grey level; OSError where reading or writing fails, e.g. on a full disk.
     """
     if batch_size < 1 or (limit is not None and limit < 1):
         raise ValueError(f"batch_size, limit: expected whole numbers above 0, got {batch_size} and {limit}.")
+    budget = getattr(attack, "budget", None)
+    if isinstance(budget, Linf) and budget.size < 1:
+        raise ValueError(f"epsilon: expected 1 or more, got {budget.size}: image files hold whole grey levels.")
     images, out = Path(images), Path(out)
     names = data.find_images(images)
-    experiment.keep_apart(images, out, names)
+    experiment.keep_apart(images, out)
     size = experiment.input_size(network, size)
 
     def clean(some: list[str]) -> list[data.Picture]:
@@ -126,9 +131,10 @@ def craft_folder(
         names, labels, targets, network, lambda some: predict.of_names(some, clean), first_label, force_labels, limit
     )
     slots = experiment.places(names[:limit], data.output_names(names), found)
-    settings = {"seed": seed, "batch_size": batch_size, "size": list(size), "filter": filter}
+    twins = experiment.twins_folder(names)
+    settings = {"seed": seed, "batch_size": batch_size, "size": list(size), "filter": filter, "clean": twins}
     described = experiment.describe(attack, network, found, slots, settings, source)
-    run = _Run(images, out, attack, network, predict, seed, clean)
+    run = _Run(images, out, out / twins, attack, network, predict, seed, clean)
     with _explained(out), record.Journal(out, described) as journal:
         entries = run.through(slots, record.claim(out, described), journal, progress)
         journal.fold(entries)
@@ -142,7 +148,7 @@ def _explained(out: Path) -> Iterator[None]:
         yield
     except tf.errors.ResourceExhaustedError as error:
         raise ValueError(
-            "the memory does not suffice for a batch: give a smaller batch size (--batch-size)."
+            "the memory does not suffice for a batch: give a smaller batch_size (--batch-size)."
         ) from error
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
@@ -182,13 +188,14 @@ class _Run:
         self,
         images: Path,
         out: Path,
+        twins: Path,
         attack: Attack,
         network: Network,
         predict: _Predictions,
         seed: int,
         clean: Callable[[list[str]], list[data.Picture]],
     ) -> None:
-        self.images, self.out, self.predict, self.clean = images, out, predict, clean
+        self.images, self.out, self.twins, self.predict, self.clean = images, out, twins, predict, clean
         self.attack, self.network, self.seed, self.batch_size = attack, network, seed, predict.batch_size
         self.budget: Budget | None = getattr(attack, "budget", None)
         self._bound: Callable | None = None
@@ -223,7 +230,7 @@ class _Run:
         """The batch of these slots; finished, if an earlier run made all of it and its files are still there."""
         found = [entries[slot.name] for slot in slots if slot.name in entries]
         outputs = [entry["output"] for entry in found if entry["status"] == DONE]
-        there = all((self.out / name).is_file() and (self.out / CLEAN / name).is_file() for name in outputs)
+        there = all((self.out / name).is_file() and (self.twins / name).is_file() for name in outputs)
         return Batch(slots, found, finished=there and len(found) == len(slots))
 
     def read(self, batch: Batch) -> Batch:
@@ -296,7 +303,7 @@ class _Run:
         rows = iter(() if batch.adversarial is None else batch.adversarial)
         for entry, picture in zip(batch.entries, batch.pictures, strict=True):
             if picture.pixels is not None:
-                clean = data.write_png(self.out / CLEAN / entry["output"], picture.pixels, journal.temporary)
+                clean = data.write_png(self.twins / entry["output"], picture.pixels, journal.temporary)
                 adversarial = data.write_png(self.out / entry["output"], next(rows), journal.temporary)
                 _hold(self.budget, clean, adversarial, entry["file"])
         journal.add(batch.entries)

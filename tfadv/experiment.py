@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import itertools
 import json
 import platform
 from pathlib import Path
@@ -19,7 +20,7 @@ from tfadv.labelling import Labels
 from tfadv.peek import Network
 from tfadv.shapes import Attack
 
-#: The folder below the output in which the clean twins lie.
+#: The folder below the output in which the clean twins lie, unless there is one of this name among the images.
 CLEAN = "clean"
 #: What an image's status can be; all but the first were skipped.
 DONE, UNREADABLE, NO_LABEL, NO_TARGET = "done", "unreadable", "no label", "no target"
@@ -55,19 +56,20 @@ def places(names: list[str], outputs: dict[str, str], found: Labels) -> list[Slo
     return slots
 
 
-def keep_apart(images: Path, out: Path, names: list[str]) -> None:
+def keep_apart(images: Path, out: Path) -> None:
     """Raise ValueError where inputs and outputs would meet."""
     inside, outside = out.resolve(), images.resolve()
     if inside == outside or outside in inside.parents:
         raise ValueError(
             f"{out}: expected a folder outside of the images' own, {images}: it would be taken for images."
         )
-    meeting = [name for name in names if name.split("/")[0] == CLEAN and "/" in name]
-    if meeting:
-        raise ValueError(
-            f"{meeting[0]}: expected no folder called {CLEAN!r} among the images, because the clean twins are "
-            f"written to {out / CLEAN}. Rename it."
-        )
+
+
+def twins_folder(names: list[str]) -> str:
+    """The folder for the clean twins: `CLEAN`, or "clean-twins", "clean-twins-2", ... where images have that folder."""
+    taken = {name.split("/")[0].casefold() for name in names if "/" in name}  # some disks know no upper case
+    numbered = (f"{CLEAN}-twins-{number}" for number in itertools.count(2))
+    return next(one for one in itertools.chain((CLEAN, f"{CLEAN}-twins"), numbered) if one not in taken)
 
 
 def input_size(network: Network, size: tuple[int, int] | None) -> tuple[int, int]:
@@ -75,10 +77,10 @@ def input_size(network: Network, size: tuple[int, int] | None) -> tuple[int, int
     height, width = network.size
     if height is None or width is None:
         if size is None:
-            raise ValueError(f"{network.name} takes images of any size: give the size (--size), e.g. 224.")
+            raise ValueError(f"{network.name} takes images of any size: give size, height and width (--size).")
         return size
     if size not in (None, (height, width)):
-        raise ValueError(f"size: {network.name} takes {height} x {width} pixels, got {size[0]} x {size[1]}.")
+        raise ValueError(f"size (--size): {network.name} takes {height} x {width} pixels, got {size[0]} x {size[1]}.")
     return height, width
 
 
@@ -120,5 +122,5 @@ def describe(
 
 
 def _device() -> str:
-    gpus = tf.config.list_physical_devices("GPU") if tf.config.list_logical_devices("GPU") else []
+    gpus = tf.config.get_visible_devices("GPU")
     return tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU") if gpus else "CPU"

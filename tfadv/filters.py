@@ -16,7 +16,9 @@ from tfadv.shapes import Tensor
 
 @functools.cache
 def _addons():
-    """tensorflow-addons, or None: it is archived and ends at TensorFlow 2.15."""
+    """tensorflow-addons, or None: it is archived, ends at TensorFlow 2.15 and breaks in many ways beside Keras 3."""
+    if not keras.__version__.startswith("2."):
+        return None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -105,8 +105,8 @@ def _fitting(classes: Mapping[str, int], network: Network, offset: int | None, w
         )
     if len(fitting) > 1:
         raise ValueError(
-            f"{what}: expected to be told whether the first class is 0 or 1 (--numbering), because nothing in the "
-            "numbers tells."
+            f"{what}: expected to be told by first_label (--numbering) whether the first class is 0 or 1, because "
+            "nothing in the numbers tells."
         )
     return fitting[0]
 
@@ -123,8 +123,12 @@ def _checked(
     known = [name for name in names if name in labels]
     places = np.unique(np.linspace(0, len(known) - 1, min(SAMPLE, len(known))).round().astype(int))
     sample = [known[place] for place in places]
-    pairs = [(labels[name], seen) for name, seen in zip(sample, predict(sample), strict=True) if seen is not None]
-    right = {one: sum(label - one == seen for label, seen in pairs) for one in (0, 1)}
+
+    def seen(some: list[str]) -> list[tuple[int, int]]:
+        return [(labels[name], best) for name, best in zip(some, predict(some), strict=True) if best is not None]
+
+    pairs = seen(sample) or seen(known)  # by chance the sample may hold none that can be read
+    right = {one: sum(label - one == best for label, best in pairs) for one in (0, 1)}
     candidates = [one for one in _offsets(offset) if _outside(labels, network, one) is None]
     if not candidates:
         _fitting(labels, network, offset, "labels")
@@ -136,12 +140,12 @@ def _checked(
         raise ValueError(
             f"labels: {network.name} agrees with {agreement}{either} when classes are counted from {chosen}{usual}. "
             "Labels and files seem out of step, or the network's input is not what it was trained on. To craft all the "
-            "same: --force-labels."
+            "same: force_labels (--force-labels)."
         )
-    if len(candidates) > 1 and right[0] == right[1]:
+    if pairs and len(candidates) > 1 and right[0] == right[1]:  # with nothing to craft on, any numbering will do
         raise ValueError(
-            f"labels: expected to be told whether the first class is 0 or 1 (--numbering), because {network.name} "
-            f"agrees with {agreement} either way."
+            f"labels: expected to be told by first_label (--numbering) whether the first class is 0 or 1, because "
+            f"{network.name} agrees with {agreement} either way."
         )
     return chosen, agreement
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from tfadv import data, record
 
-#: Where `tfadv attack` puts the clean twins, and how it says that an image has an adversarial.
+#: The folder of the clean twins where the record of `tfadv attack` names no other; how it calls an image that is done.
 CLEAN, DONE = "clean", "done"
 
 
@@ -87,9 +87,9 @@ def _by_record(
         raise ValueError(
             f"{adversarial}: was made from other images than those in {images}, such as {done[0]['file']}."
         )
-    pairs = []
+    pairs, twins = [], adversarial / experiment.get("clean", CLEAN)
     for entry in done:
-        twin = adversarial / CLEAN / entry["output"]
+        twin = twins / entry["output"]
         clean = twin if twin.exists() else images / entry["file"]
         pairs.append(Pair(entry["file"], clean, adversarial / entry["output"], entry["label"]))
     paired = {pair.name for pair in pairs}

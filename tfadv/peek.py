@@ -22,8 +22,9 @@ class Network:
     computed: without logits the network is cut above the deepest layer. `glance` is the same, compiled.
 
     Args:
-        model: a Keras model with one image input and logits as its first output. Layers can be tapped in functional
-            and Sequential models.
+        model: a functional or Sequential Keras model with one floating point image input and logits [N, classes] as
+            its first output (of a dictionary, the first by key). A model of another kind is wrapped first:
+            keras.Model(x, model(x)) with x = keras.Input((H, W, 3)).
         name: how it is called in records and errors; the model's own name by default.
         offset: the logit of class 0; 1 where a background class comes first, as in the 1001-class networks.
         preprocess: images 0..255 -> what the model takes, where the model's first layer does not do it itself.
@@ -31,7 +32,7 @@ class Network:
         accuracy: the share of clean images it is known to get right, 0..1.
         spelling: (name, known names) -> the layer's own name, where users know it by another (a paper's op name).
 
-    Raises ValueError if the model has no image input or ends in a softmax.
+    Raises ValueError if the model has no such input, no such output, or a softmax as its end.
     """
 
     def __init__(
@@ -48,31 +49,26 @@ class Network:
         self.spelling = spelling
         self.model, self.name = model, name or model.name
         self.offset, self.preprocess, self.layer, self.accuracy = offset, preprocess, layer, accuracy
-        shape = tuple(getattr(model, "input_shape", None) or ())
-        if len(shape) != 4 or shape[-1] != 3:
-            raise ValueError(f"{self.name}: expected a model with one input of RGB images [N, H, W, 3], got {shape}.")
-        last = model.layers[-1]
-        if isinstance(last, keras.layers.Softmax) or getattr(last, "activation", None) is keras.activations.softmax:
-            raise ValueError(
-                f"{self.name}: expected logits, got probabilities from {last.name}. Build the model without its "
-                "softmax (in keras.applications: classifier_activation=None)."
-            )
-        self.size: tuple[int | None, int | None] = (shape[1], shape[2])
-        self.logits_count: int = int(_first(model.output_shape)[-1])
+        inputs, outputs = ends(model, self.name)
+        self.size, self.dtype = _image_input(inputs, self.name)
+        self.logits_count = _logits_output(outputs[0], self.name)
         self.classes = self.logits_count - offset
-        self.dtype = tf.as_dtype(_first(model.inputs).dtype)
         self._cuts: dict[tuple[tuple[str, ...], bool], keras.Model] = {}
 
     @functools.cached_property
     def layers(self) -> dict[str, tuple]:
         """Every layer that can be tapped, in order, with the shape of its output."""
-        found = {}
+        return {name: tuple(output.shape) for name, output in self._taps.items()}
+
+    @functools.cached_property
+    def _taps(self) -> dict[str, Tensor]:
+        """What each layer puts out in this model (a layer called twice: first), a nested model where it is called."""
+        found: dict[str, Tensor] = {}
+        made = outputs_by_layer(self.model.outputs)
         for layer in self.model.layers:
-            if isinstance(layer, keras.layers.InputLayer):
-                continue
-            output = getattr(layer, "output", None)
-            if output is not None and not isinstance(output, (list, tuple)):
-                found[layer.name] = tuple(output.shape)
+            output = made.get(layer.name, ())
+            if len(output) == 1 and not isinstance(layer, keras.layers.InputLayer):
+                found[layer.name] = output[0]
         return found
 
     def check_layers(self, layers: tuple[str, ...], who: str = "") -> None:
@@ -107,8 +103,8 @@ class Network:
         """The model from its images to these layers (and its logits)."""
         if (layers, logits) not in self._cuts:
             self.check_layers(layers)
-            wanted = [_first(self.model.outputs)] if logits else []
-            wanted += [self.model.get_layer(self._own_name(layer)).output for layer in layers]
+            wanted = [self.model.outputs[0]] if logits else []
+            wanted += [self._taps[self._own_name(layer)] for layer in layers]
             self._cuts[layers, logits] = keras.Model(self.model.inputs, wanted)
         return self._cuts[layers, logits]
 
@@ -139,7 +135,7 @@ class Network:
         """The most likely class, int [N]; background is -1."""
         return self.top(images)[:, 0]
 
-    @functools.cached_property
+    @property
     def fingerprint(self) -> str:
         """sha256 of the weights, in the model's order."""
         digest = hashlib.sha256()
@@ -176,8 +172,94 @@ class Glance:
         return run(tf.cast(images, self.network.dtype))
 
 
-def _first(value):
-    return value[0] if isinstance(value, list) else value
+def ends(model: keras.Model, name: str) -> tuple[list[Tensor], list[Tensor]]:
+    """The inputs and the outputs of a model's graph of layers, each in a row.
+
+    Raises ValueError, with this name, for a model that has no such graph: a subclassed one, or one not built yet.
+    """
+    try:
+        inputs, outputs = (tf.nest.flatten(side or []) for side in (model.inputs, model.outputs))
+    except (AttributeError, ValueError):  # what Keras raises for a model that has none
+        inputs, outputs = [], []
+    if not inputs or not all(hasattr(output, "_keras_history") for output in outputs or [None]):
+        raise ValueError(
+            f"{name}: expected a functional or Sequential model that knows its input, got a {type(model).__name__} "
+            "without a graph of layers. Wrap it: keras.Model(x, model(x)) with x = keras.Input((H, W, 3))."
+        )
+    return inputs, outputs
+
+
+def makers(tensor: Tensor) -> list[keras.layers.Layer]:
+    """The layer that makes a tensor of a model: where that is a nested model, first this and then the layer in it."""
+    found = [tensor._keras_history[0]]
+    while isinstance(found[-1], keras.Model) and getattr(found[-1], "outputs", None):
+        tensor = tf.nest.flatten(found[-1].outputs)[tensor._keras_history[2]]
+        found.append(tensor._keras_history[0])
+    return found
+
+
+def is_softmax(layer: keras.layers.Layer) -> bool:
+    """Whether a layer (or an operation) ends in a softmax."""
+    if type(layer).__name__ == "Softmax" or getattr(layer, "symbol", None) == "nn.softmax":  # operations of Keras 3, 2
+        return True
+    activation = getattr(layer, "activation", None)
+    return isinstance(activation, keras.layers.Softmax) or activation in (keras.activations.softmax, tf.nn.softmax)
+
+
+def outputs_by_layer(outputs: list[Tensor]) -> dict[str, list[Tensor]]:
+    """By layer, what its first call on the way to these outputs gives; calls in other models do not count."""
+    calls: dict[int, tuple[str, int, list[Tensor]]] = {}
+    waiting = [output._keras_history[:2] for output in outputs]
+    while waiting:
+        layer, index = waiting.pop()
+        call = layer._inbound_nodes[index]
+        if id(call) in calls:
+            continue
+        calls[id(call)] = (layer.name, index, tf.nest.flatten(call.outputs))
+        waiting += [
+            given._keras_history[:2] for parent in call.parent_nodes for given in tf.nest.flatten(parent.outputs)
+        ]
+    latest_first = sorted(calls.values(), key=lambda call: -call[1])
+    return {name: made for name, _, made in latest_first}
+
+
+def _image_input(inputs: list[Tensor], name: str) -> tuple[tuple[int | None, int | None], tf.DType]:
+    """Height and width, and the type, of the one input of images."""
+    shapes = [tuple(each.shape) for each in inputs]
+    if len(shapes) != 1 or len(shapes[0]) != 4 or shapes[0][-1] != 3:
+        raise ValueError(
+            f"{name}: expected a model with one input of RGB images [N, H, W, 3], got {', '.join(map(str, shapes))}."
+        )
+    dtype = tf.as_dtype(inputs[0].dtype)
+    if not dtype.is_floating:
+        raise ValueError(
+            f"{name}: expected a floating point input, got {dtype.name}, which has no gradients. "
+            'Build the model on keras.Input((H, W, 3), dtype="float32").'
+        )
+    return shapes[0][1:3], dtype
+
+
+def _logits_output(output: Tensor, name: str) -> int:
+    """How many logits the output has."""
+    shape = tuple(output.shape)
+    if len(shape) != 2:
+        raise ValueError(
+            f"{name}: expected logits [N, classes] as the first output, got {shape}. "
+            "Bring them to two axes (keras.layers.Flatten or a pooling layer), or put the logits first."
+        )
+    if shape[1] is None or shape[1] < 2:
+        raise ValueError(
+            f"{name}: expected at least 2 logits, one for each class, got {shape}. "
+            "A single logit z for yes or no becomes the two logits [0, z]."
+        )
+    *around, last = makers(output)
+    if is_softmax(last):
+        inside = f" in {around[-1].name}" if around else ""
+        raise ValueError(
+            f"{name}: expected logits, got probabilities from {last.name}{inside}. Build the model without its "
+            "softmax (in keras.applications: classifier_activation=None)."
+        )
+    return shape[1]
 
 
 def network(

@@ -92,7 +92,7 @@ def _short(value: Any) -> str:
 class Journal:
     """The journal of a running experiment; entries are added in the order in which images are finished.
 
-    Raises BlockingIOError if another run is writing to the folder.
+    Raises BlockingIOError if another run is writing to the folder, ValueError if it holds another experiment by now.
     """
 
     def __init__(self, folder: str | os.PathLike, experiment: Entry) -> None:
@@ -116,10 +116,9 @@ class Journal:
         if self._file is not None:
             return self._file
         self.folder.mkdir(parents=True, exist_ok=True)
-        file = open(self.folder / JOURNAL, "a+b")
+        file = self._locked()
         try:
-            if fcntl is not None:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            claim(self.folder, self.experiment)  # again: until now another run could take the folder
             file.seek(0)
             kept = _whole_lines(file.read())
             fresh = not any(name[0] != "." and name not in (JOURNAL, TEMPORARY) for name in os.listdir(self.folder))
@@ -127,16 +126,35 @@ class Journal:
             if fresh or not kept:
                 file.write(_dump(self.experiment) + b"\n")
             file.flush()
-        except BlockingIOError:
-            file.close()
-            raise BlockingIOError(
-                f"{self.folder}: another run is writing to this folder; wait for it to end."
-            ) from None
         except BaseException:
+            if os.fstat(file.fileno()).st_size == 0:
+                (self.folder / JOURNAL).unlink(missing_ok=True)
             file.close()
             raise
         self._file = file
         return file
+
+    def _locked(self) -> BinaryIO:
+        """The journal's file, locked; opened anew where the run that had the lock has just removed the file."""
+        path = self.folder / JOURNAL
+        while True:
+            file = open(path, "a+b")
+            try:
+                if fcntl is None:
+                    return file
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                with contextlib.suppress(FileNotFoundError):
+                    if os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
+                        return file
+                file.close()
+            except BlockingIOError:
+                file.close()
+                raise BlockingIOError(
+                    f"{self.folder}: another run is writing to this folder; wait for it to end."
+                ) from None
+            except BaseException:
+                file.close()
+                raise
 
     def fold(self, entries: Iterable[Entry]) -> None:
         """Write attack.json with these entries and remove the journal."""
@@ -145,6 +163,7 @@ class Journal:
         content = json.dumps(whole, indent=1, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
         target = self.folder / RECORD
         if not target.exists() or target.read_bytes() != content:
+            self.open()
             write_safely(target, content, self.temporary)
         (self.folder / JOURNAL).unlink(missing_ok=True)
         self.temporary.unlink(missing_ok=True)

@@ -23,12 +23,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import keras
+import tensorflow as tf
 
 from tfadv import checkpoints
 from tfadv.checkpoints import Store
 from tfadv.models import ARCHITECTURES, digits, slim
 from tfadv.models.layers import layer_name
-from tfadv.peek import Network, network
+from tfadv.peek import Network, ends, is_softmax, makers, network, outputs_by_layer
+from tfadv.shapes import Tensor
 
 #: ImageNet's classes; what an official network has more is background, which comes first.
 IMAGENET = 1000
@@ -249,31 +251,35 @@ def _wrapped(made: Any, spec: str, input_range: tuple[float, float] | None, labe
         return made
     if not isinstance(made, keras.Model):
         raise ValueError(f"{spec}: expected a Keras model or a tfadv.Network, got {type(made).__name__}.")
-    model = _without_softmax(made)
+    model = _without_softmax(made, spec)
     if labels_offset is None:
-        labels_offset = int(_logits_count(model) == IMAGENET + 1)
+        labels_offset = int(tuple(ends(model, spec)[1][0].shape)[-1:] == (IMAGENET + 1,))
     return network(model, name=spec, input_range=input_range or (0.0, 255.0), offset=labels_offset)
 
 
-def _logits_count(model: keras.Model) -> int | None:
-    shapes = model.output_shape
-    return (shapes[0] if isinstance(shapes, list) else shapes)[-1]
+def _without_softmax(model: keras.Model, spec: str) -> keras.Model:
+    """The model with logits as its first output: a softmax there is left out, in a new model with the same weights.
+
+    The other outputs stay. Raises ValueError if the softmax lies in a nested model.
+    """
+    inputs, (first, *others) = ends(model, spec)
+    *around, last = makers(first)
+    if not is_softmax(last):
+        return model
+    if around:
+        raise ValueError(
+            f"{spec}: expected logits, got probabilities from {last.name} in the nested model {around[-1].name}, which "
+            "is not cut open. Build that model without its softmax (in keras.applications: classifier_activation=None)."
+        )
+    given = tf.nest.flatten(last._inbound_nodes[first._keras_history[1]].input_tensors)[0]
+    taken = last.name in outputs_by_layer(others)  # another output goes through the softmax, which stays for it
+    logits = _linear(last, given, last.name + "_linear" * taken) if last.weights else given
+    return keras.Model(inputs, [logits, *others] if others else logits, name=model.name)
 
 
-def _without_softmax(model: keras.Model) -> keras.Model:
-    """The model up to its logits: a closing softmax is left out, in a new model with the same weights."""
-    if not model.layers or not hasattr(model.layers[-1], "input"):  # no graph of layers: nothing can be left out
-        return model
-    last = model.layers[-1]
-    if isinstance(last, keras.layers.Softmax) or isinstance(last, keras.layers.Activation) and _is_softmax(last):
-        return keras.Model(model.inputs, last.input, name=model.name)
-    if not _is_softmax(last):
-        return model
-    linear = type(last).from_config({**last.get_config(), "activation": "linear"})
-    logits = linear(last.input)
+def _linear(last: keras.layers.Layer, given: Tensor, name: str) -> Tensor:
+    """What a layer like this one, with the same weights, makes of its input without its activation."""
+    linear = type(last).from_config({**last.get_config(), "activation": "linear", "name": name})
+    logits = linear(given)
     linear.set_weights(last.get_weights())
-    return keras.Model(model.inputs, logits, name=model.name)
-
-
-def _is_softmax(layer: keras.layers.Layer) -> bool:
-    return getattr(layer, "activation", None) is keras.activations.softmax
+    return logits
