@@ -71,7 +71,7 @@ def mean_of_features(
         shown = view.apply(images, copy, seeds)
         return of_features(lambda outputs: score(outputs.logits, labels), look, shown, layers)
 
-    run = one
+    run: Callable[..., tuple[Tensor, ...]] = one
     if tf.executing_eagerly() and isinstance(look, Glance):
         # Views are told apart by identity: two of a user's own, with whatever they hold, may be equal as dataclasses.
         parts = tuple(map(id, getattr(view, "views", (view,))))

@@ -1,6 +1,7 @@
 """The one door to every attack: what comes in is checked, what goes out keeps shape, range and type."""
 
 from collections.abc import Callable
+from typing import Protocol
 
 import keras
 import numpy as np
@@ -12,8 +13,19 @@ from tfadv.peek import Network, network
 from tfadv.shapes import Attack, Goal, Tensor
 
 
+class Crafting(Protocol):
+    """(images [N, H, W, 3], goal with indices of logits, seeds int32 [N, 2]) -> images; `traces` counts its traces."""
+
+    @property
+    def traces(self) -> int: ...
+
+    def __call__(self, images: Tensor, goal: Goal, seeds: Tensor) -> Tensor: ...
+
+
 class Bound:
-    """An attack on a network: bound(images, goal, seed=0) -> adversarial images, float32 [N, H, W, 3] in 0..255.
+    """An attack on a network: bound(images, goal, seed=0) -> adversarial images [N, H, W, 3] in 0..255.
+
+    They are float32, or float64 from a network of float64.
 
     An image's result depends on the image, its label, the attack, the network and the seed. In float32 the batch's size
     can change how a network's sums are rounded: for the same bytes use batches of one size.
@@ -21,8 +33,7 @@ class Bound:
     Args:
         attack: the attack.
         model: a `Network`, or a Keras model that takes images of 0..255 and returns logits.
-        craft: network -> (images [N, H, W, 3], goal with indices of logits, seeds int32 [N, 2]) -> images, which counts
-            its traces as `traces`.
+        craft: what computes it on a network.
 
     Raises ValueError for images of another size, range or type, for labels the network does not have, and for a goal
     that the attack has no form for.
@@ -32,7 +43,7 @@ class Bound:
         self,
         attack: Attack,
         model: Network | keras.Model,
-        craft: Callable[[Network], Callable[[Tensor, Goal, Tensor], Tensor]],
+        craft: Callable[[Network], Crafting],
         has_target: bool = True,
     ) -> None:
         self.attack, self.network, self.has_target = attack, network(model), has_target
@@ -40,7 +51,7 @@ class Bound:
 
     @property
     def traces(self) -> int:
-        """How often the attack was traced: once, whatever the batches."""
+        """How often the attack's step was traced: once for each size of images, whatever the batches."""
         return self._craft.traces
 
     def __call__(self, images: np.ndarray, goal: Goal, *, seed: int = 0) -> np.ndarray:
