@@ -70,10 +70,8 @@ def transfer(attacks, networks: dict, images: Path, labels: dict[str, int], out:
             images, out / name, RECIPES[name](**settings), networks[SOURCE], labels=labels, first_label=0, seed=0
         )
         report = evaluate(pair(images, out / name).pairs, list(networks.values()))
-        table[name] = {
-            target.name: rates["wrong"].share or 0.0
-            for target, rates in zip(report.targets, report.rates(), strict=True)
-        }
+        found = zip(networks, report.rates(), strict=True)
+        table[name] = {target: rates["wrong"].share or 0.0 for target, rates in found}
         click.echo(_row(name.upper(), [f"{100 * share:.0f}" for share in table[name].values()]))
     return table
 

@@ -1,5 +1,6 @@
 """`tfadv attack`: what it takes, what it says, its exit codes, and that a run killed at any moment ends the same."""
 
+import functools
 import io
 import json
 import signal
@@ -232,7 +233,10 @@ def test_a_run_interrupted_and_killed_ends_with_the_same_bytes(tmp_path):
     attack(*(word.replace("OUT", f"{tmp_path}/whole") for word in words))
     words = [word.replace("OUT", f"{tmp_path}/out") for word in words]
     for end, images in ((signal.SIGINT, 3), (signal.SIGKILL, 17)):
-        process = subprocess.Popen([sys.executable, "-c", SLOW, "attack", *words], stderr=subprocess.PIPE, text=True)
+        command = [sys.executable, "-c", SLOW, "attack", *words]
+        # A shell's background jobs ignore SIGINT, and so would what they start.
+        hearing = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=hearing)
         deadline = time.monotonic() + 120
         while len(list((tmp_path / "out").rglob("*.png"))) < images and process.poll() is None:
             assert time.monotonic() < deadline
