@@ -12,12 +12,13 @@ PYTEST = -m pytest -n $(WORKERS) --dist loadfile
 BIN = .venv/bin
 PAPER = .venv-paper/bin
 
-.PHONY: help install install-paper demo test test-paper test-all lint format docs docs-check wheel-check bench clean
+.PHONY: help install install-paper demo test test-slow test-paper test-all lint format docs docs-check wheel-check bench clean
 
 help:
 	@echo "make demo        attack the embedded digits and draw it, in demo/"
 	@echo "make test        the tests on the default stack"
 	@echo "make test-paper  the tests on TensorFlow 2.15 with tensorflow-addons"
+	@echo "make test-slow   the slow tests on the default stack: references of the largest networks"
 	@echo "make test-all    the slow tests as well, on both stacks"
 	@echo "make lint        ruff and mypy;  make format: let ruff rewrite"
 	@echo "make docs        write the README's command line reference from --help;  make docs-check: compare"
@@ -45,6 +46,9 @@ demo: install
 
 test: install
 	$(BIN)/python $(PYTEST)
+
+test-slow: install
+	$(BIN)/python -m pytest -m slow
 
 test-paper: install-paper
 	$(PAPER)/python $(PYTEST)
