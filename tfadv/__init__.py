@@ -48,7 +48,7 @@ _HOME = {
     "targeted": "shapes",
     "untargeted": "shapes",
 }
-_MODULES = {"recipes": "attacks.recipes", "catalogue": "catalogue"}
+_MODULES = {"recipes": "attacks.recipes", "catalogue": "catalogue", "devices": "devices"}
 
 __all__ = ["__version__", *_HOME, *_MODULES]
 
