@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tfadv.cli import options
-from tfadv.data import FILTERS
 
 if TYPE_CHECKING:
     from tfadv.crafting import Report
@@ -63,13 +62,7 @@ def _settings(context: click.Context, parameter: click.Parameter, words: tuple[s
 @click.option("--seed", type=int, default=0, show_default=True, help="All randomness follows from it.")
 @click.option("--batch-size", type=click.IntRange(1), default=8, show_default=True, help="Images computed together.")
 @click.option("--size", callback=_size, metavar="SIDE|HxW", help="For a source that takes images of any size.")
-@click.option(
-    "--filter",
-    type=click.Choice(list(FILTERS)),
-    default="bilinear",
-    show_default=True,
-    help="What images of another size are resized with.",
-)
+@options.filter_option("What images of another size are resized with.")
 @click.option("--limit", type=click.IntRange(1), help="Only the first so many images by name.")
 @options.input_range
 @options.labels_offset

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tfadv.cli import options
-from tfadv.data import FILTERS
 
 if TYPE_CHECKING:
     from tfadv.evaluate import Report, Share
@@ -45,13 +44,7 @@ NAMED = 10
 @options.numbering
 @options.input_range
 @options.labels_offset
-@click.option(
-    "--filter",
-    type=click.Choice(list(FILTERS)),
-    default="bilinear",
-    show_default=True,
-    help="What clean images of another size than the adversarial ones are resized with.",
-)
+@options.filter_option("What clean images of another size than the adversarial ones are resized with.")
 @click.option("--batch-size", type=click.IntRange(1), default=16, show_default=True, help="Images seen together.")
 @click.option("--json", "json_path", metavar="PATH", help="Write everything, also per image, as JSON; - is stdout.")
 @click.option("--csv", "csv_path", metavar="PATH", help="Write one line per network as CSV; - is stdout.")

@@ -13,6 +13,8 @@ from typing import Any, TypeVar
 
 import click
 
+from tfadv.data import FILTERS
+
 #: Exit codes beyond 0 (all images done), 1 (an error) and 2 (wrong usage).
 SOME_SKIPPED, INTERRUPTED = 3, 130
 #: --numbering -> the number that a CSV gives the first class; None: whichever fits.
@@ -35,6 +37,13 @@ labels_offset = click.option(
     type=click.Choice(["0", "1"]),
     help="A saved model's logit of the first class: 1 where background comes first. Default: 1 for 1001 logits.",
 )
+
+
+def filter_option(help: str) -> Callable[[Callable], Callable]:
+    """--filter, with what it is for in this command."""
+    return click.option("--filter", type=click.Choice(list(FILTERS)), default="bilinear", show_default=True, help=help)
+
+
 no_progress = click.option(
     "--no-progress", is_flag=True, help="No progress bar; there is none either where stderr is no terminal."
 )

@@ -21,3 +21,22 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip(f"reference data not found at {folder}; set TFADV_SHARED to its folder")
     return folder
+
+
+@pytest.fixture(scope="module")
+def images():
+    """Three images of the small networks' size, as a tensor."""
+    import tensorflow as tf
+    from networks import batch_of
+
+    return tf.constant(batch_of(3)[0])
+
+
+@pytest.fixture(scope="module")
+def own(images):
+    """The seeds of these images in run 0."""
+    import tensorflow as tf
+
+    from tfadv import seeds
+
+    return tf.constant(seeds.of_images(images.numpy(), 0))

@@ -36,7 +36,6 @@ from tfadv import (
     gradients,
     rules,
     scores,
-    seeds,
     untargeted,
     views,
 )
@@ -44,16 +43,6 @@ from tfadv.shapes import Part
 
 #: For numbers that hold exactly: eager calls are slow, a hundred examples of each are more than enough.
 examples = settings(deadline=None, database=None, max_examples=40)
-
-
-@pytest.fixture(scope="module")
-def images():
-    return tf.constant(batch_of(3)[0])
-
-
-@pytest.fixture(scope="module")
-def own(images):
-    return tf.constant(seeds.of_images(images.numpy(), 0))
 
 
 # Budgets

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from networks import SIDE, batch_of
+from networks import SIDE
 
 from tfadv import (
     DiverseInputs,
@@ -12,7 +12,6 @@ from tfadv import (
     PathCopies,
     Plain,
     ScaledCopies,
-    seeds,
     views,
 )
 
@@ -26,16 +25,6 @@ VIEWS = [
     ScaledCopies(2) >> DiverseInputs(),
     MaskedCopies(3) >> NoisyCopies(2, deviation=1) >> DiverseInputs(1.0),
 ]
-
-
-@pytest.fixture(scope="module")
-def images():
-    return tf.constant(batch_of(3)[0])
-
-
-@pytest.fixture(scope="module")
-def own(images):
-    return tf.constant(seeds.of_images(images.numpy(), 0))
 
 
 @pytest.mark.parametrize("view", VIEWS, ids=repr)

@@ -26,10 +26,11 @@ import tensorflow as tf
 
 from tfadv import data, experiment, labelling, record
 from tfadv.budgets import Linf
-from tfadv.experiment import DONE, UNREADABLE, Slot, entry_of
-from tfadv.images import rounded
+from tfadv.experiment import Slot, entry_of
+from tfadv.images import padded, rounded
 from tfadv.metrics import distances
 from tfadv.peek import Network
+from tfadv.record import DONE, UNREADABLE
 from tfadv.shapes import Attack, Budget, targeted, untargeted
 
 #: What attack.json says of the way from the clean image to the adversarial one.
@@ -166,7 +167,7 @@ class _Predictions:
 
     def __call__(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(best class, best class that is not background) of at most batch_size images uint8: int [N] each."""
-        best = self.network.top(_padded(images, self.batch_size).astype(np.float32), min(2, self.network.logits_count))
+        best = self.network.top(padded(images, self.batch_size).astype(np.float32), min(2, self.network.logits_count))
         best = best[: len(images)]
         return best[:, 0], np.where(best[:, 0] < 0, best[:, -1], best[:, 0])
 
@@ -286,9 +287,9 @@ class _Run:
         """uint8 [N, H, W, 3] within the budget of the clean images."""
         if self._bound is None:
             self._bound = self.attack.on(self.network)
-        whole = _padded(clean, self.batch_size)
+        whole = padded(clean, self.batch_size)
         targets = [slot.target for slot in slots if slot.target is not None]
-        goal = targeted(_padded(np.array(targets), len(whole))) if targets else untargeted(_padded(labels, len(whole)))
+        goal = targeted(padded(np.array(targets), len(whole))) if targets else untargeted(padded(labels, len(whole)))
         found = self._bound(whole.astype(np.float32), goal, seed=self.seed)[: len(clean)]
         for slot, image in zip(slots, found, strict=True):
             if not np.isfinite(image).all():
@@ -350,8 +351,3 @@ def _hold(budget: Budget | None, clean: np.ndarray, adversarial: np.ndarray, nam
         kept = budget is None or _allowed(budget, clean[None], adversarial[None])
     if not kept:
         raise ValueError(f"{name}: the bytes of the adversarial image leave the budget {budget!r}.")
-
-
-def _padded(rows: np.ndarray, count: int) -> np.ndarray:
-    """The rows, and the last one again until there are `count`."""
-    return np.concatenate([rows, np.repeat(rows[-1:], count - len(rows), axis=0)])

@@ -24,6 +24,7 @@ from tfadv.evaluate import evaluate
 from tfadv.models import digits, zoo
 from tfadv.pairing import pair
 from tfadv.peek import Network
+from tfadv.record import CLEAN
 
 SOURCE = "inception_v3"
 RECIPES = ("mim", "fia", "naa")
@@ -103,7 +104,7 @@ def picture(out: Path, source: Network, labels: dict[str, int], epsilon: float) 
     """Draw out/demo.png from what the last recipe wrote."""
     folder = out / RECIPES[-1]
     names = list(labels)[:PICTURED]
-    clean = np.stack([read_image(folder / "clean" / name) for name in names])
+    clean = np.stack([read_image(folder / CLEAN / name) for name in names])
     adversarial = np.stack([read_image(folder / name) for name in names])
     classes = np.array([labels[name] for name in names], np.int32)
     columns = {

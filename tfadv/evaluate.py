@@ -26,6 +26,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfadv import data
+from tfadv.images import padded
 from tfadv.metrics import distances
 from tfadv.pairing import Pair
 from tfadv.peek import Network
@@ -257,8 +258,7 @@ def _read(pair: Pair, filter: str) -> _Read:
 def _top(target: Network, images: Sequence[np.ndarray], size: int) -> np.ndarray:
     """The best classes int [N, K], from a batch padded to `size` with its last image."""
     seen = _resized(images, target)
-    padded = np.concatenate([seen, np.repeat(seen[-1:], size - len(seen), axis=0)])
-    return target.top(padded, min(TOP, target.logits_count))[: len(seen)]
+    return target.top(padded(seen, size), min(TOP, target.logits_count))[: len(seen)]
 
 
 def _resized(images: Sequence[np.ndarray], target: Network) -> np.ndarray:

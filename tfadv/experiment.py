@@ -18,12 +18,8 @@ from tfadv import data, record
 from tfadv.budgets import Linf
 from tfadv.labelling import Labels
 from tfadv.peek import Network
+from tfadv.record import CLEAN, NO_LABEL, NO_TARGET
 from tfadv.shapes import Attack
-
-#: The folder below the output in which the clean twins lie, unless there is one of this name among the images.
-CLEAN = "clean"
-#: What an image's status can be; all but the first were skipped.
-DONE, UNREADABLE, NO_LABEL, NO_TARGET = "done", "unreadable", "no label", "no target"
 
 
 @dataclasses.dataclass(frozen=True)

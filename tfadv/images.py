@@ -29,6 +29,11 @@ def check(images: np.ndarray) -> np.ndarray:
     return images
 
 
+def padded(rows: np.ndarray, count: int) -> np.ndarray:
+    """The rows, and the last one again until there are `count`: batches of one size are computed alike."""
+    return np.concatenate([rows, np.repeat(rows[-1:], count - len(rows), axis=0)])
+
+
 def rounded(adversarial: np.ndarray, clean: np.ndarray, epsilon: float | None = None) -> np.ndarray:
     """uint8 [..., H, W, 3] nearest to the adversarial images with |result - clean| <= epsilon in every value.
 

@@ -11,9 +11,6 @@ from typing import Any, NamedTuple
 
 from tfadv import data, record
 
-#: The folder of the clean twins where the record of `tfadv attack` names no other; how it calls an image that is done.
-CLEAN, DONE = "clean", "done"
-
 
 class Pair(NamedTuple):
     """One image to judge: its name, its two files, and the class it should have (None: not known)."""
@@ -79,7 +76,7 @@ def pair(
 def _by_record(
     images: Path, adversarial: Path, experiment: dict[str, Any], entries: dict[str, dict[str, Any]]
 ) -> Pairing:
-    done = [entry for entry in entries.values() if entry["status"] == DONE]
+    done = [entry for entry in entries.values() if entry["status"] == record.DONE]
     if not done:
         raise ValueError(f"{adversarial}: {record.RECORD} names no finished image.")
     names = data.find_images(images)
@@ -87,7 +84,7 @@ def _by_record(
         raise ValueError(
             f"{adversarial}: was made from other images than those in {images}, such as {done[0]['file']}."
         )
-    pairs, twins = [], adversarial / experiment.get("clean", CLEAN)
+    pairs, twins = [], adversarial / experiment.get("clean", record.CLEAN)
     for entry in done:
         twin = twins / entry["output"]
         clean = twin if twin.exists() else images / entry["file"]

@@ -20,6 +20,10 @@ except ImportError:  # Windows has no such locks; there two runs at once are not
     fcntl = None  # type: ignore[assignment]
 
 RECORD, JOURNAL, TEMPORARY = "attack.json", "attack.jsonl", "attack.part"
+#: The folder below the output in which the clean twins lie, unless there is one of this name among the images.
+CLEAN = "clean"
+#: What an image's status can be; all but the first were skipped.
+DONE, UNREADABLE, NO_LABEL, NO_TARGET = "done", "unreadable", "no label", "no target"
 
 Entry = dict[str, Any]
 

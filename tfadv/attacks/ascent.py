@@ -69,12 +69,16 @@ class Climb:
     def __init__(self, attack: Ascent, network: Network) -> None:
         self.attack, self.network, self.glance = attack, network, Glance(network)
         self.step = Compiled(self._step)
+        # What the view shows differs from step to step, and with it what the clean image is compared by.
+        self.anew = attack.objective.compares and not isinstance(attack.view, Plain)
 
     def __call__(self, images: Tensor, goal: Goal, seeds: Tensor) -> Tensor:
         attack, look = self.attack, self.glance
         mask = attack.region.mask(look, images, goal, draws.fold(seeds, REGION))
-        found = attack.objective.prepare(look, images, goal, attack.view, draws.fold(seeds, PREPARE))
-        memory = () if found is None else found
+        memory: Any = None
+        if not self.anew:
+            memory = attack.objective.prepare(look, images, goal, attack.view, draws.fold(seeds, PREPARE))
+        memory = () if memory is None else memory
         adversarial = attack.start.begin(images, attack.budget, draws.fold(seeds, START))
         place, state = self._in_range(adversarial), attack.rule.init(images)
         stream = draws.fold(seeds, STEP)
@@ -88,7 +92,7 @@ class Climb:
 
         def value(shown: Tensor, glasses: gradients.Glasses) -> Tensor:
             known = memory
-            if objective.compares and not isinstance(attack.view, Plain):
+            if self.anew:
                 known = objective.prepare(self.network, glasses(images), goal, Plain(), seeds)
             outputs = self.network(shown, objective.layers, logits=objective.reads_logits)
             return objective.value(outputs, goal, known)

@@ -17,6 +17,7 @@ import numpy as np
 
 from tfadv.models.layers import (
     RESNET_EPSILON,
+    SLIM_SUFFIXES,
     Conv,
     Fork,
     Pool,
@@ -40,9 +41,6 @@ SIZE, CLASSES = 32, 10
 WEIGHTS = Path(__file__).parent / "digits_weights"
 MANIFEST = "manifest.json"
 SPLITS = ("held-out", "training")
-
-#: What a layer may hold, in the order it is written; the same names on every Keras.
-ATTRIBUTES = ("kernel", "bias", "gamma", "beta", "moving_mean", "moving_variance")
 
 #: The layer that the papers attack.
 _TAPS = {
@@ -153,7 +151,7 @@ def put_weights(model: keras.Model, weights: dict[str, np.ndarray]) -> None:
 
 
 def _variables(model: keras.Model) -> dict[str, Tensor]:
-    held = {f"{layer.name}:{key}": getattr(layer, key, None) for layer in model.layers for key in ATTRIBUTES}
+    held = {f"{layer.name}:{key}": getattr(layer, key, None) for layer in model.layers for key in SLIM_SUFFIXES}
     return {key: variable for key, variable in held.items() if variable is not None}
 
 

@@ -16,6 +16,15 @@ import numpy as np
 Tensor = Any
 MEAN_RGB = (123.68, 116.78, 103.94)
 INCEPTION_EPSILON = 1e-3
+#: What a Keras layer may hold, in the order it is written, and what slim calls it.
+SLIM_SUFFIXES = {
+    "kernel": "weights",
+    "bias": "biases",
+    "gamma": "gamma",
+    "beta": "beta",
+    "moving_mean": "moving_mean",
+    "moving_variance": "moving_variance",
+}
 RESNET_EPSILON = 1e-5  # TensorFlow's fused float32 kernel raises it to 1.001e-5, below float32's own rounding
 
 

@@ -20,15 +20,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfadv.checkpoints.files import Checkpoint, find, is_tarball, unpack
+from tfadv.models.layers import SLIM_SUFFIXES
 
-_SUFFIXES = {
-    "kernel": "weights",
-    "bias": "biases",
-    "gamma": "gamma",
-    "beta": "beta",
-    "moving_mean": "moving_mean",
-    "moving_variance": "moving_variance",
-}
 _UNREADABLE = (tf.errors.OpError, IndexError, RuntimeError, ValueError)
 _PATTERN_CHARACTERS = set("*?[]\\")
 
@@ -50,7 +43,7 @@ def checkpoint_keys(model: keras.Model, scope: str) -> dict[str, Any]:
     for layer in _layers(model):
         if not layer.weights:
             continue
-        variables = {suffix: getattr(layer, name, None) for name, suffix in _SUFFIXES.items()}
+        variables = {suffix: getattr(layer, name, None) for name, suffix in SLIM_SUFFIXES.items()}
         variables = {suffix: variable for suffix, variable in variables.items() if variable is not None}
         if len(variables) != len(layer.weights):
             raise ValueError(
