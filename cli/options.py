@@ -13,8 +13,6 @@ from typing import Any, TypeVar
 
 import click
 
-from tfadv.data import FILTERS
-
 #: Exit codes beyond 0 (all images done), 1 (an error) and 2 (wrong usage).
 SOME_SKIPPED, INTERRUPTED = 3, 130
 #: --numbering -> the number that a CSV gives the first class; None: whichever fits.
@@ -41,6 +39,8 @@ labels_offset = click.option(
 
 def filter_option(help: str) -> Callable[[Callable], Callable]:
     """--filter, with what it is for in this command."""
+    from tfadv.data import FILTERS  # for the commands that ask for it: help needs no Pillow
+
     return click.option("--filter", type=click.Choice(list(FILTERS)), default="bilinear", show_default=True, help=help)
 
 

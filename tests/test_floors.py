@@ -20,18 +20,16 @@ FLOORS = (
     # 0: conventions and the outside world
     "tfadv tfadv.shapes tfadv.compiled tfadv.images tfadv.data tfadv.metrics tfadv.devices "
     "tfadv.models tfadv.models.layers "
-    "tfadv.attacks tfadv.checkpoints.download tfadv.checkpoints.files tfadv.checkpoints.manifest tfadv.cli.quiet "
-    "tfadv.cli.options",
+    "tfadv.attacks tfadv.checkpoints.download tfadv.checkpoints.files tfadv.checkpoints.manifest tfadv.cli.quiet",
     # 1: what one look, one gradient, one draw is; the architectures
     "tfadv.filters tfadv.scores tfadv.seeds tfadv.peek tfadv.regions tfadv.record "
     "tfadv.drawing "
     "tfadv.models.inception_v1 tfadv.models.inception_v3 tfadv.models.inception_v4 tfadv.models.inception_resnet_v2 "
     "tfadv.models.resnet_v1 tfadv.models.resnet_v2 tfadv.models.vgg tfadv.models.digits tfadv.models.slim "
-    "tfadv.checkpoints.store tfadv.cli",
+    "tfadv.checkpoints.store tfadv.cli.options",
     # 2: the small parts; the stores
     "tfadv.gradients tfadv.views tfadv.budgets tfadv.rules tfadv.attacks.starts tfadv.attacks.door "
-    "tfadv.labelling tfadv.pairing "
-    "tfadv.checkpoints",
+    "tfadv.labelling tfadv.pairing tfadv.checkpoints tfadv.cli",
     # 3: what is built of them
     "tfadv.attribution tfadv.models.digits_training tfadv.attacks.ascent tfadv.models.zoo "
     "tfadv.evaluate tfadv.experiment",
