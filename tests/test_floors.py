@@ -22,7 +22,7 @@ FLOORS = (
     "tfadv.models tfadv.models.layers "
     "tfadv.attacks tfadv.checkpoints.download tfadv.checkpoints.files tfadv.checkpoints.manifest tfadv.cli.quiet",
     # 1: what one look, one gradient, one draw is; the architectures
-    "tfadv.filters tfadv.scores tfadv.seeds tfadv.peek tfadv.regions tfadv.record "
+    "tfadv.filters tfadv.vectors tfadv.scores tfadv.seeds tfadv.peek tfadv.regions tfadv.record "
     "tfadv.drawing "
     "tfadv.models.inception_v1 tfadv.models.inception_v3 tfadv.models.inception_v4 tfadv.models.inception_resnet_v2 "
     "tfadv.models.resnet_v1 tfadv.models.resnet_v2 tfadv.models.vgg tfadv.models.digits tfadv.models.slim "
@@ -36,12 +36,16 @@ FLOORS = (
     # 4
     "tfadv.objectives tfadv.crafting",
     # 5
+    "tfadv.attacks.recipes.frame",
+    # 6: the papers' methods, a line each
+    "tfadv.attacks.recipes.inputs tfadv.attacks.recipes.features",
+    # 7
     "tfadv.attacks.recipes",
-    # 6
-    "tfadv.catalogue",
-    # 7: networks meet attacks, only here and above
-    "tfadv.demo",
     # 8
+    "tfadv.catalogue",
+    # 9: networks meet attacks, only here and above
+    "tfadv.demo",
+    # 10
     "tfadv.cli.attack tfadv.cli.evaluate tfadv.cli.demo tfadv.cli.models tfadv.cli.layers tfadv.cli.recipes "
     "tfadv.cli.checkpoints tfadv.cli.train_digits",
 )

@@ -19,10 +19,10 @@ from tfadv import (
     Plain,
     Sign,
     Smooth,
-    attribution,
     filters,
     rules,
     untargeted,
+    vectors,
     views,
 )
 
@@ -136,7 +136,7 @@ def test_six_steps(case, golden, shared):
 
 def test_normalised_weights(golden, normal):
     weights = tf.constant(normal("loss/weights", 2, 5, 5, 6))
-    np.testing.assert_allclose(attribution.unit_length(weights), golden["normalize/2"], rtol=1e-12)
+    np.testing.assert_allclose(vectors.unit(weights), golden["normalize/2"], rtol=1e-12)
     np.testing.assert_allclose(rules.unit_mean(weights), golden["normalize/1"] * (5 * 5 * 6), rtol=1e-12)
 
 

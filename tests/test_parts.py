@@ -37,6 +37,7 @@ from tfadv import (
     rules,
     scores,
     untargeted,
+    vectors,
     views,
 )
 from tfadv.shapes import Part
@@ -159,7 +160,7 @@ def test_weights_have_length_one(images, own):
         memory = objective.prepare(look, images, untargeted(labels), Plain(), own)
         for weights in memory if isinstance(objective, Fia) else memory[0]:
             np.testing.assert_allclose(np.sqrt((weights.numpy() ** 2).sum(axis=(1, 2, 3))), 1, rtol=1e-5)
-    np.testing.assert_array_equal(attribution.unit_length(tf.zeros((2, 3))), np.zeros((2, 3)))
+    np.testing.assert_array_equal(vectors.unit(tf.zeros((2, 3))), np.zeros((2, 3)))
 
 
 def test_attribution_of_a_linear_network_is_complete(own):

@@ -19,6 +19,7 @@ __version__ = "0.1.0"
 _HOME = {
     "Ascent": "attacks.ascent",
     "CleanImage": "attacks.starts",
+    "Crafted": "shapes",
     "CrossEntropy": "objectives",
     "DiverseInputs": "views",
     "Everywhere": "regions",
@@ -42,7 +43,10 @@ _HOME = {
     "Plain": "views",
     "ScaledCopies": "views",
     "Sign": "rules",
+    "Scale": "rules",
     "Smooth": "rules",
+    "Unbounded": "budgets",
+    "Unit": "rules",
     "load": "models.zoo",
     "network": "peek",
     "targeted": "shapes",

@@ -49,12 +49,3 @@ def black_features(look: Look, images: Tensor, layers: tuple[str, ...]) -> tuple
     """The features of one black image of the images' shape, one [1, ...] for each layer."""
     outputs = look(tf.fill(tf.shape(images[:1]), tf.cast(BLACK, images.dtype)), layers, logits=False)
     return tuple(outputs.features[layer] for layer in layers)
-
-
-def unit_length(gradient: Tensor) -> Tensor:
-    """g / ||g||_2 of each image; an image without gradient keeps its zeros."""
-    axes = list(range(1, len(gradient.shape)))
-    # By the largest value first: the squares of small ones would be zero in half precision.
-    scaled = tf.math.divide_no_nan(gradient, tf.reduce_max(tf.abs(gradient), axis=axes, keepdims=True))
-    length = tf.sqrt(tf.reduce_sum(tf.cast(scaled, tf.float64) ** 2, axis=axes, keepdims=True))
-    return tf.math.divide_no_nan(scaled, tf.cast(length, gradient.dtype))

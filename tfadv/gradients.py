@@ -56,7 +56,7 @@ def mean_of_images(value: Callable[[Tensor, Glasses], Tensor], images: Tensor, v
 
         return (of_images(lambda shown: value(glasses(shown), glasses), images),)
 
-    return _mean(one, view.copies)[0]
+    return _mean(one, view)[0]
 
 
 def mean_of_features(
@@ -76,21 +76,26 @@ def mean_of_features(
         # Views are told apart by identity: two of a user's own, with whatever they hold, may be equal as dataclasses.
         parts = tuple(map(id, getattr(view, "views", (view,))))
         run = look.compiled(("features", score, layers, parts), one)
-    return _mean(lambda copy: run(copy, images, labels, seeds), view.copies)
+    return _mean(lambda copy: run(copy, images, labels, seeds), view)
 
 
-def _mean(one: Callable[[Tensor], tuple[Tensor, ...]], copies: int) -> tuple[Tensor, ...]:
-    """The mean of one(0) .. one(copies - 1), one after the other: the memory is that of a single copy."""
-    total = one(tf.constant(0))
-    if copies == 1:
-        return total
+def _mean(one: Callable[[Tensor], tuple[Tensor, ...]], view: View) -> tuple[Tensor, ...]:
+    """The mean of one(copy) over the view's copies, one after the other: the memory is that of a single copy."""
+    copies, weights = view.copies, view.weights
+
+    def weighed(copy: Tensor) -> tuple[Tensor, ...]:
+        found = one(copy)
+        return found if weights is None else tuple(tf.gather(tf.constant(weights, p.dtype), copy) * p for p in found)
 
     def add(copy: Tensor, so_far: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
-        return copy + 1, tuple(a + b for a, b in zip(so_far, one(copy), strict=True))
+        return copy + 1, tuple(a + b for a, b in zip(so_far, weighed(copy), strict=True))
 
+    total = weighed(tf.constant(0))
+    if copies == 1:
+        return total
     if tf.executing_eagerly():
         for copy in range(1, copies):
             _, total = add(tf.constant(copy), total)
     else:
         _, total = tf.while_loop(lambda copy, _: copy < copies, add, (tf.constant(1), total), parallel_iterations=1)
-    return tuple(part / copies for part in total)
+    return tuple(part / copies for part in total) if weights is None else total

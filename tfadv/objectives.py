@@ -14,7 +14,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfadv import attribution, gradients, scores
+from tfadv import attribution, gradients, scores, vectors
 from tfadv.shapes import Goal, Look, Objective, Outputs, Tensor, View
 from tfadv.views import MaskedCopies, PathCopies
 
@@ -214,4 +214,4 @@ class Naa(Objective):
 
 def _unit_weights(part: Objective, score: gradients.Score, look: Look, images: Tensor, goal: Goal, view: View, seeds):
     found = attribution.aggregate_gradient(score, look, images, goal.labels, part.layers, view, seeds)
-    return tuple(attribution.unit_length(gradient) for gradient in found)
+    return tuple(vectors.unit(gradient) for gradient in found)

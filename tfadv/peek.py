@@ -91,13 +91,13 @@ class Network:
 
     def __call__(self, images: Tensor, layers: tuple[str, ...] = (), logits: bool = True) -> Outputs:
         """What the network shows of images [N, H, W, 3] in 0..255."""
-        images = tf.cast(images, self.dtype)
+        given = images = tf.cast(images, self.dtype)
         if self.preprocess is not None:
             images = self.preprocess(images)
         outputs = self._cut(tuple(layers), logits)(images, training=False)
         shown = list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
         answer = shown.pop(0) if logits else None
-        return Outputs(answer, dict(zip(layers, shown, strict=True)))
+        return Outputs(answer, dict(zip(layers, shown, strict=True)), given)
 
     def _cut(self, layers: tuple[str, ...], logits: bool) -> keras.Model:
         """The model from its images to these layers (and its logits)."""

@@ -1,6 +1,7 @@
 """How a gradient becomes a step. In `a >> b` the step of a is the gradient of b:
 
     Sign(1.6)                                        I-FGSM
+    Unit(1.6)                                        I-FGM, in l2
     Momentum() >> Sign(1.6)                          MIM
     Nesterov(1.6) >> Sign(1.6)                       NIM
     Smooth(15) >> Momentum() >> Sign(1.6)            TIM
@@ -15,7 +16,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfadv import filters
+from tfadv import filters, vectors
 from tfadv.images import GREY
 from tfadv.shapes import Rule, Tensor
 
@@ -33,6 +34,38 @@ class Sign(Rule):
 
     def update(self, gradient: Tensor, state: Any, project: Project) -> tuple[Tensor, Any]:
         return self.size * tf.sign(gradient), state
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Unit(Rule):
+    """size * g / ||g||_2 (FGM; NRG, Eq. 6). An image without gradient stays.
+
+    Args:
+        size: of the step.
+        scaled: `size` is the root mean square of the step's values, and not its length.
+    """
+
+    size: float
+    scaled: bool = False
+
+    def init(self, images: Tensor) -> Any:
+        return ()
+
+    def update(self, gradient: Tensor, state: Any, project: Project) -> tuple[Tensor, Any]:
+        return self.size * vectors.unit(gradient, self.scaled), state
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Scale(Rule):
+    """size * g: plain gradient ascent, size is the learning rate."""
+
+    size: float
+
+    def init(self, images: Tensor) -> Any:
+        return ()
+
+    def update(self, gradient: Tensor, state: Any, project: Project) -> tuple[Tensor, Any]:
+        return self.size * gradient, state
 
 
 @dataclasses.dataclass(frozen=True, repr=False)

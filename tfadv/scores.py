@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from tfadv.shapes import Tensor
+from tfadv.shapes import Goal, Tensor
 
 
 def logit(logits: Tensor, labels: Tensor) -> Tensor:
@@ -18,3 +18,15 @@ def probability(logits: Tensor, labels: Tensor) -> Tensor:
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     """-log softmax(L)_y: smaller means more like the label."""
     return tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
+
+
+def margin(logits: Tensor, labels: Tensor) -> Tensor:
+    """L_y - max of the other logits: below zero where another class wins."""
+    rivals = tf.where(tf.one_hot(labels, tf.shape(logits)[1], True, False), logits.dtype.min, logits)
+    return logit(logits, labels) - tf.reduce_max(rivals, axis=1)
+
+
+def reached(logits: Tensor, goal: Goal) -> Tensor:
+    """Whether the best class is what the goal asks for, bool [N]: not the label, or the target class."""
+    hit = tf.argmax(logits, axis=1, output_type=goal.labels.dtype) == goal.labels
+    return tf.equal(hit, goal.sign < 0)

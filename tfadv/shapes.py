@@ -28,10 +28,12 @@ Tensor = Any  # tf.Tensor or numpy array: TensorFlow ships no usable type of its
 
 
 class Outputs(NamedTuple):
-    """What a network shows: `logits` [N, K], or None when not asked for, and `features` name -> [N, ...]."""
+    """What a network shows: `logits` [N, K], or None when not asked for, `features` name -> [N, ...], and of what
+    `images` [N, H, W, 3] in 0..255 it shows them."""
 
     logits: Tensor
     features: dict[str, Tensor]
+    images: Tensor = None
 
 
 class Goal(NamedTuple):
@@ -56,6 +58,15 @@ def _class_numbers(labels: Sequence[int] | np.ndarray) -> np.ndarray:
     if numbers.ndim != 1 or not np.issubdtype(numbers.dtype, np.integer):
         raise ValueError(f"labels: expected class numbers, int [N], got {numbers.dtype} {list(numbers.shape)}.")
     return numbers.astype(np.int32)
+
+
+class Crafted(NamedTuple):
+    """What an attack hands over: `images` [N, H, W, 3] and, from an attack that searches and may fail, `found` bool [N]
+    and `queries` int [N], how many images it has shown to the network on behalf of each (a gradient counts as one)."""
+
+    images: Tensor
+    found: Tensor = None
+    queries: Tensor = None
 
 
 #: look(images, layers=(), logits=True) -> Outputs; `tfadv.peek.Network` is one.
@@ -97,6 +108,8 @@ class View(Part):
 
     #: How many copies of each image it shows: a class attribute, a field or a property.
     copies = 1
+    #: What each copy weighs in the average, one number a copy with sum 1; None for all the same.
+    weights: tuple[float, ...] | None = None
 
     @abc.abstractmethod
     def apply(self, images: Tensor, copy: Tensor, seeds: Tensor) -> Tensor:
@@ -177,14 +190,14 @@ class Budget(Part):
 
 
 class Region(Part):
-    """Where: which pixels may change."""
+    """Where: which pixels may change, and by what share of a step."""
 
     #: Names of the features it needs.
     layers = ()
 
     @abc.abstractmethod
     def mask(self, look: Look, images: Tensor, goal: Goal, seeds: Tensor) -> Tensor:
-        """[N, H, W, 1] of 0 and 1."""
+        """[N, H, W, 1] of shares 0..1; a pixel of share 0 keeps its value."""
 
 
 class Start(Part):
@@ -199,6 +212,9 @@ class Craft(Protocol):
     """An attack bound to a network: (images, goal, seed) -> adversarial images of the same shape and range."""
 
     def __call__(self, images: Tensor, goal: Goal, *, seed: int = 0) -> np.ndarray: ...
+
+    def crafted(self, images: Tensor, goal: Goal, *, seed: int = 0) -> Crafted:
+        """The same with what the attack knows of each image."""
 
 
 class Attack(Part):

@@ -9,6 +9,8 @@ does, and results then depend on the batch.
 """
 
 import dataclasses
+import itertools
+import math
 
 import tensorflow as tf
 
@@ -181,6 +183,13 @@ class Through(View):
         for view in self.views:
             product *= view.copies
         return product
+
+    @property
+    def weights(self) -> tuple[float, ...] | None:  # type: ignore[override]
+        if all(view.weights is None for view in self.views):
+            return None
+        each = [view.weights or (1 / view.copies,) * view.copies for view in self.views]
+        return tuple(math.prod(some) for some in itertools.product(*each))
 
     def apply(self, images: Tensor, copy: Tensor, seeds: Tensor) -> Tensor:
         # The number of the copy, written with one digit for each view: the last view's runs fastest.

@@ -1,6 +1,6 @@
 """The one loop: raise an objective, seen through a view, by a rule, within a budget, in a region, from a start.
 
-x_0     = start
+x_0     = start, where the mask is above 0
 g_t     = mean over copies of d value(view(x_t + ahead)) / d x_t
 x_{t+1} = x + project(x_t + mask * step(g_t) - x)
 """
@@ -80,6 +80,7 @@ class Climb:
             memory = attack.objective.prepare(look, images, goal, attack.view, draws.fold(seeds, PREPARE))
         memory = () if memory is None else memory
         adversarial = attack.start.begin(images, attack.budget, draws.fold(seeds, START))
+        adversarial = tf.where(mask > 0, adversarial, images)
         place, state = self._in_range(adversarial), attack.rule.init(images)
         stream = draws.fold(seeds, STEP)
         for count in range(attack.steps):

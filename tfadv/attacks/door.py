@@ -10,22 +10,24 @@ import tensorflow as tf
 from tfadv import seeds as draws
 from tfadv.images import BLACK, WHITE, check
 from tfadv.peek import Network, network
-from tfadv.shapes import Attack, Goal, Tensor
+from tfadv.shapes import Attack, Crafted, Goal, Tensor
 
 
 class Crafting(Protocol):
-    """(images [N, H, W, 3], goal with indices of logits, seeds int32 [N, 2]) -> images; `traces` counts its traces."""
+    """(images [N, H, W, 3], goal with indices of logits, seeds int32 [N, 2]) -> images; `Crafted` from an attack that
+    knows whether it found an adversarial image. `traces` counts its traces."""
 
     @property
     def traces(self) -> int: ...
 
-    def __call__(self, images: Tensor, goal: Goal, seeds: Tensor) -> Tensor: ...
+    def __call__(self, images: Tensor, goal: Goal, seeds: Tensor) -> Tensor | Crafted: ...
 
 
 class Bound:
     """An attack on a network: bound(images, goal, seed=0) -> adversarial images [N, H, W, 3] in 0..255.
 
-    They are float32, or float64 from a network of float64.
+    They are float32, or float64 from a network of float64. Where an attack that searches finds nothing, the clean image
+    comes back; `crafted` takes the same and says so image by image.
 
     An image's result depends on the image, its label, the attack, the network and the seed. In float32 the batch's size
     can change how a network's sums are rounded: for the same bytes use batches of one size.
@@ -55,6 +57,10 @@ class Bound:
         return self._craft.traces
 
     def __call__(self, images: np.ndarray, goal: Goal, *, seed: int = 0) -> np.ndarray:
+        return self.crafted(images, goal, seed=seed).images
+
+    def crafted(self, images: np.ndarray, goal: Goal, *, seed: int = 0) -> Crafted:
+        """The adversarial images with what the attack knows of each: `found` and `queries`, or None of an ascent."""
         images = check(images)
         height, width = self.network.size
         if images.shape[1] != (height or images.shape[1]) or images.shape[2] != (width or images.shape[2]):
@@ -64,11 +70,17 @@ class Bound:
             )
         indices = self._check(goal, len(images))
         if not len(images):
-            return np.zeros(images.shape, np.float32)
+            return Crafted(np.zeros(images.shape, np.float32))
         own = draws.of_images(images, seed)
         goal = Goal(tf.constant(indices.labels), tf.constant(indices.sign))
-        found = self._craft(tf.cast(images, self.network.dtype), goal, tf.constant(own)).numpy()
-        return np.clip(found if found.dtype == np.float64 else found.astype(np.float32), BLACK, WHITE)
+        given = tf.cast(images, self.network.dtype)
+        made = self._craft(given, goal, tf.constant(own))
+        made = made if isinstance(made, Crafted) else Crafted(made)
+        if made.found is not None:
+            made = made._replace(images=tf.where(tf.reshape(made.found, [-1, 1, 1, 1]), made.images, given))
+        pixels = np.asarray(made.images, np.float64 if self.network.dtype == tf.float64 else np.float32)
+        known = (None if part is None else np.asarray(part) for part in made[1:])
+        return Crafted(np.clip(pixels, BLACK, WHITE), *known)
 
     def _check(self, goal: Goal, count: int) -> Goal:
         name, labels = type(getattr(self.attack, "objective", self.attack)).__name__, np.asarray(goal.labels)
