@@ -31,21 +31,23 @@ FLOORS = (
     "tfadv.gradients tfadv.views tfadv.budgets tfadv.rules tfadv.attacks.starts tfadv.attacks.door "
     "tfadv.labelling tfadv.pairing tfadv.checkpoints tfadv.cli",
     # 3: what is built of them
-    "tfadv.attribution tfadv.models.digits_training tfadv.attacks.ascent tfadv.models.zoo "
+    "tfadv.attribution tfadv.objectives.common tfadv.models.digits_training tfadv.attacks.ascent tfadv.models.zoo "
     "tfadv.evaluate tfadv.experiment",
     # 4
-    "tfadv.objectives tfadv.crafting",
+    "tfadv.objectives.classes tfadv.objectives.distortions tfadv.objectives.importance tfadv.crafting",
     # 5
+    "tfadv.objectives",
+    # 6
     "tfadv.attacks.recipes.frame",
-    # 6: the papers' methods, a line each
+    # 7: the papers' methods, a line each
     "tfadv.attacks.recipes.inputs tfadv.attacks.recipes.features",
-    # 7
-    "tfadv.attacks.recipes",
     # 8
+    "tfadv.attacks.recipes",
+    # 9
     "tfadv.catalogue",
-    # 9: networks meet attacks, only here and above
+    # 10: networks meet attacks, only here and above
     "tfadv.demo",
-    # 10
+    # 11
     "tfadv.cli.attack tfadv.cli.evaluate tfadv.cli.demo tfadv.cli.models tfadv.cli.layers tfadv.cli.recipes "
     "tfadv.cli.checkpoints tfadv.cli.train_digits",
 )

@@ -1,0 +1,16 @@
+"""What an attack raises, one number per image. F are the features of a layer, L the logits, y the label.
+
+    CrossEntropy     -log softmax(L)_y                       FGSM, BIM, PGD, MIM and its relatives
+    Nrdm             ||F(x') - F(x)||                        Naseer et al., 2018
+    Fda              log ||F(x')|_low|| - log ||F(x')|_high||  Ganeshan et al., ICCV 2019
+    Fia              -sum F(x') * w,  w the aggregate gradient of the logit     Wang et al., ICCV 2021
+    Naa              -sum (F(x') - F(black)) * w,  w the integrated attention   Zhang et al., CVPR 2022
+
+Features are read at one layer, or at several at once: pass a name or a tuple of names.
+"""
+
+from tfadv.objectives.classes import CrossEntropy
+from tfadv.objectives.distortions import Fda, Nrdm
+from tfadv.objectives.importance import Fia, Naa
+
+__all__ = ["CrossEntropy", "Fda", "Fia", "Naa", "Nrdm"]
