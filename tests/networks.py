@@ -15,13 +15,16 @@ from tfadv import Network, network
 from tfadv.catalogue import ATTACKS
 
 SIDE, CLASSES, LAYER, COPIES = 24, 10, "middle", 3
+#: Recipe -> settings that make it small, beside few copies and the layer.
+SMALL: dict[str, dict] = {}
 
 
 def recipe(name: str, **settings):
     """The recipe with few copies and the small network's layer, where it has such settings."""
     known = inspect.signature(ATTACKS[name]).parameters
     small = {"layer": LAYER, "copies": COPIES}
-    return ATTACKS[name](**{key: value for key, value in small.items() if key in known} | settings)
+    small = {key: value for key, value in small.items() if key in known} | SMALL.get(name, {})
+    return ATTACKS[name](**small | settings)
 
 
 @functools.cache
