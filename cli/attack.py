@@ -15,8 +15,8 @@ from tfadv.cli import options
 
 if TYPE_CHECKING:
     from tfadv.crafting import Report
-    from tfadv.peek import Network
     from tfadv.shapes import Attack
+    from tfadv.source import Source
 
 
 def _size(context: click.Context, parameter: click.Parameter, text: str | None) -> tuple[int, int] | None:
@@ -160,7 +160,7 @@ def _kinds(parameter: inspect.Parameter) -> tuple[type, ...]:
     return (*kinds, int) if float in kinds and int not in kinds else kinds
 
 
-def make_attack(recipes: Mapping[str, Callable], recipe: str, settings: dict[str, Any], network: "Network") -> "Attack":
+def make_attack(recipes: Mapping[str, Callable], recipe: str, settings: dict[str, Any], network: "Source") -> "Attack":
     """The recipe with these settings; a layer that was not named is the network's own."""
     layer = inspect.signature(recipes[recipe]).parameters.get("layer")
     if layer is not None and "layer" not in settings:

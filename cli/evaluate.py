@@ -18,7 +18,7 @@ from tfadv.cli import options
 if TYPE_CHECKING:
     from tfadv.evaluate import Report, Share
     from tfadv.pairing import Pairing
-    from tfadv.peek import Network
+    from tfadv.source import Source
 
 #: Rates on screen: heading and key of `tfadv.evaluate.judge`; "_top5" is added for the second table.
 COLUMNS = {"clean right": "clean_right", "changed": "changed", "wrong": "wrong", "wrong of right": "wrong_of_right"}
@@ -113,9 +113,7 @@ def _evaluate(
     return pairing, report, {"resize": evaluate.RESIZE, "filter": filter, "batch_size": batch_size}
 
 
-def _load(
-    targets: tuple[str, ...], input_range: tuple[float, float] | None, labels_offset: str | None
-) -> list[Network]:
+def _load(targets: tuple[str, ...], input_range: tuple[float, float] | None, labels_offset: str | None) -> list[Source]:
     """The networks; range and offset go to those that do not know theirs."""
     from tfadv.models import zoo
 

@@ -22,37 +22,39 @@ FLOORS = (
     "tfadv.models tfadv.models.layers "
     "tfadv.attacks tfadv.checkpoints.download tfadv.checkpoints.files tfadv.checkpoints.manifest tfadv.cli.quiet",
     # 1: what one look, one gradient, one draw is; the architectures
-    "tfadv.filters tfadv.vectors tfadv.scores tfadv.seeds tfadv.peek tfadv.regions tfadv.record "
+    "tfadv.filters tfadv.vectors tfadv.scores tfadv.seeds tfadv.source tfadv.regions tfadv.record "
     "tfadv.drawing "
     "tfadv.models.inception_v1 tfadv.models.inception_v3 tfadv.models.inception_v4 tfadv.models.inception_resnet_v2 "
     "tfadv.models.resnet_v1 tfadv.models.resnet_v2 tfadv.models.vgg tfadv.models.digits tfadv.models.slim "
     "tfadv.checkpoints.store tfadv.cli.options",
-    # 2: the small parts; the stores
+    # 2: the sources
+    "tfadv.peek tfadv.ensembles",
+    # 3: the small parts; the stores
     "tfadv.gradients tfadv.views tfadv.budgets tfadv.rules tfadv.attacks.starts tfadv.attacks.door "
     "tfadv.labelling tfadv.pairing tfadv.checkpoints tfadv.cli",
-    # 3: what is built of them
+    # 4: what is built of them
     "tfadv.attribution tfadv.objectives.common tfadv.models.digits_training tfadv.attacks.ascent tfadv.models.zoo "
     "tfadv.evaluate tfadv.experiment",
-    # 4
-    "tfadv.objectives.classes tfadv.objectives.distortions tfadv.objectives.importance tfadv.crafting",
     # 5
-    "tfadv.objectives",
+    "tfadv.objectives.classes tfadv.objectives.distortions tfadv.objectives.importance tfadv.crafting",
     # 6
+    "tfadv.objectives",
+    # 7
     "tfadv.attacks.recipes.frame",
-    # 7: the papers' methods, a line each
+    # 8: the papers' methods, a line each
     "tfadv.attacks.recipes.inputs tfadv.attacks.recipes.features",
-    # 8
-    "tfadv.attacks.recipes",
     # 9
+    "tfadv.attacks.recipes",
+    # 10
     "tfadv.catalogue",
-    # 10: networks meet attacks, only here and above
+    # 11: networks meet attacks, only here and above
     "tfadv.demo",
-    # 11
+    # 12
     "tfadv.cli.attack tfadv.cli.evaluate tfadv.cli.demo tfadv.cli.models tfadv.cli.layers tfadv.cli.recipes "
     "tfadv.cli.checkpoints tfadv.cli.train_digits",
 )
 FLOOR = {module: number for number, modules in enumerate(FLOORS) for module in modules.split()}
-#: `a >> b` is a method of the parts on floor 0, and makes a part of floor 2.
+#: `a >> b` is a method of the parts on floor 0, and makes a part of floor 3.
 UPWARD = {("tfadv.shapes", "tfadv.views"), ("tfadv.shapes", "tfadv.rules")}
 
 

@@ -20,7 +20,9 @@ RANDOM = ("MaskedCopies", "PathCopies", "DiverseInputs", "NoisyCopies", "InsideB
 
 @pytest.fixture(scope="module")
 def batch():
-    return batch_of(3, dtype=np.float64)
+    """Three images with the classes that the small network sees: a search has something to do on each."""
+    images = batch_of(3, dtype=np.float64)[0]
+    return images, convolutional("float64").predict(images)
 
 
 @pytest.fixture(scope="module")

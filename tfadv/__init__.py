@@ -22,6 +22,7 @@ _HOME = {
     "Crafted": "shapes",
     "CrossEntropy": "objectives",
     "DiverseInputs": "views",
+    "Ensemble": "ensembles",
     "Everywhere": "regions",
     "Fda": "objectives",
     "Fia": "objectives",

@@ -29,9 +29,9 @@ from tfadv.budgets import Linf
 from tfadv.experiment import Slot, entry_of
 from tfadv.images import padded, rounded
 from tfadv.metrics import distances
-from tfadv.peek import Network
 from tfadv.record import DONE, UNREADABLE
 from tfadv.shapes import Attack, Budget, targeted, untargeted
+from tfadv.source import Source
 
 #: What attack.json says of the way from the clean image to the adversarial one.
 DISTANCES = ("linf", "l2", "l0")
@@ -80,7 +80,7 @@ def craft_folder(
     images: str | os.PathLike,
     out: str | os.PathLike,
     attack: Attack,
-    network: Network,
+    network: Source,
     *,
     labels: labelling.Classes | None = None,
     targets: labelling.Classes | None = None,
@@ -162,7 +162,7 @@ def _explained(out: Path) -> Iterator[None]:
 class _Predictions:
     """The network's predictions, computed in batches of one size so that they are the same on every run."""
 
-    def __init__(self, network: Network, batch_size: int) -> None:
+    def __init__(self, network: Source, batch_size: int) -> None:
         self.network, self.batch_size = network, batch_size
 
     def __call__(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -191,7 +191,7 @@ class _Run:
         out: Path,
         twins: Path,
         attack: Attack,
-        network: Network,
+        network: Source,
         predict: _Predictions,
         seed: int,
         clean: Callable[[list[str]], list[data.Picture]],

@@ -23,8 +23,8 @@ from tfadv.data import read_image
 from tfadv.evaluate import evaluate
 from tfadv.models import digits, zoo
 from tfadv.pairing import pair
-from tfadv.peek import Network
 from tfadv.record import CLEAN
+from tfadv.source import Source
 
 SOURCE = "inception_v3"
 RECIPES = ("mim", "fia", "naa")
@@ -100,7 +100,7 @@ def write_digits(out: Path, count: int) -> dict[str, int]:
     return names
 
 
-def picture(out: Path, source: Network, labels: dict[str, int], epsilon: float) -> None:
+def picture(out: Path, source: Source, labels: dict[str, int], epsilon: float) -> None:
     """Draw out/demo.png from what the last recipe wrote."""
     folder = out / RECIPES[-1]
     names = list(labels)[:PICTURED]
@@ -121,10 +121,10 @@ def picture(out: Path, source: Network, labels: dict[str, int], epsilon: float) 
     drawing.sheet(out / "demo.png", columns, captions)
 
 
-def attribution_map(network: Network, images: np.ndarray, classes: np.ndarray) -> np.ndarray:
+def attribution_map(network: Source, images: np.ndarray, classes: np.ndarray) -> np.ndarray:
     """How much each place of the network's attack layer speaks for the class, [N, h, w]: channels summed."""
     shown = tf.cast(images, network.dtype)
     seeds = tf.zeros((len(images), 2), tf.int32)  # the path without noise draws nothing
-    layer = network.layer or next(reversed(network.layers))
+    layer = network.layer if isinstance(network.layer, str) else next(reversed(network.layers))
     found = attribution.neuron_attribution(network.glance, shown, classes + network.offset, layer, seeds)
     return tf.reduce_sum(found, axis=-1).numpy()

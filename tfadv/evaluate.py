@@ -29,7 +29,7 @@ from tfadv import data
 from tfadv.images import padded
 from tfadv.metrics import distances
 from tfadv.pairing import Pair
-from tfadv.peek import Network
+from tfadv.source import Source
 
 #: How a network of another input size sees images.
 RESIZE = "tf.image.resize, bilinear, no antialiasing, float32"
@@ -183,7 +183,7 @@ def _summary(values: np.ndarray) -> dict[str, float | None]:
 
 def evaluate(
     pairs: Sequence[Pair],
-    targets: Sequence[Network],
+    targets: Sequence[Source],
     *,
     batch_size: int = 16,
     filter: str = "bilinear",
@@ -255,13 +255,13 @@ def _read(pair: Pair, filter: str) -> _Read:
     return pair, (clean.pixels, adversarial.pixels, distances(clean.pixels[None], adversarial.pixels[None]))
 
 
-def _top(target: Network, images: Sequence[np.ndarray], size: int) -> np.ndarray:
+def _top(target: Source, images: Sequence[np.ndarray], size: int) -> np.ndarray:
     """The best classes int [N, K], from a batch padded to `size` with its last image."""
     seen = _resized(images, target)
     return target.top(padded(seen, size), min(TOP, target.logits_count))[: len(seen)]
 
 
-def _resized(images: Sequence[np.ndarray], target: Network) -> np.ndarray:
+def _resized(images: Sequence[np.ndarray], target: Source) -> np.ndarray:
     """float32 [N, H, W, 3] of the network's size."""
     if None not in target.size:
         fitting = (

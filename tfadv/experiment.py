@@ -17,9 +17,9 @@ import tfadv
 from tfadv import data, record
 from tfadv.budgets import Linf
 from tfadv.labelling import Labels
-from tfadv.peek import Network
 from tfadv.record import CLEAN, NO_LABEL, NO_TARGET
 from tfadv.shapes import Attack
+from tfadv.source import Source
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +68,7 @@ def twins_folder(names: list[str]) -> str:
     return next(one for one in itertools.chain((CLEAN, f"{CLEAN}-twins"), numbered) if one not in taken)
 
 
-def input_size(network: Network, size: tuple[int, int] | None) -> tuple[int, int]:
+def input_size(network: Source, size: tuple[int, int] | None) -> tuple[int, int]:
     """(H, W) of the images: the network's own, or the one asked for where it takes any. Raises ValueError otherwise."""
     height, width = network.size
     if height is None or width is None:
@@ -82,7 +82,7 @@ def input_size(network: Network, size: tuple[int, int] | None) -> tuple[int, int
 
 def describe(
     attack: Attack,
-    network: Network,
+    network: Source,
     found: Labels,
     slots: list[Slot | record.Entry],
     settings: record.Entry,

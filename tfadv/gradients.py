@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from tfadv.peek import Glance
 from tfadv.shapes import Look, Outputs, Tensor, View
+from tfadv.source import Glance
 
 #: (outputs) -> [N], the numbers to raise.
 Value = Callable[[Outputs], Tensor]

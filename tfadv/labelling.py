@@ -14,7 +14,7 @@ import numpy as np
 from scipy import stats
 
 from tfadv import data
-from tfadv.peek import Network
+from tfadv.source import Source
 
 #: How many images are looked at.
 SAMPLE = 100
@@ -44,7 +44,7 @@ def settle(
     names: list[str],
     labels: Classes | None,
     targets: Classes | None,
-    network: Network,
+    network: Source,
     predict: Callable[[list[str]], Sequence[int | None]],
     offset: int | None,
     force: bool,
@@ -95,7 +95,7 @@ def _matched(names: list[str], classes: Classes | None, what: str) -> dict[str, 
     return found
 
 
-def _fitting(classes: Mapping[str, int], network: Network, offset: int | None, what: str) -> int:
+def _fitting(classes: Mapping[str, int], network: Source, offset: int | None, what: str) -> int:
     """The offset, or the only one that these numbers allow."""
     fitting = [one for one in _offsets(offset) if _outside(classes, network, one) is None]
     if not fitting:
@@ -114,7 +114,7 @@ def _fitting(classes: Mapping[str, int], network: Network, offset: int | None, w
 def _checked(
     names: list[str],
     labels: Mapping[str, int],
-    network: Network,
+    network: Source,
     predict: Callable[[list[str]], Sequence[int | None]],
     offset: int | None,
     force: bool,
@@ -160,10 +160,10 @@ def _offsets(offset: int | None) -> tuple[int, ...]:
     return (0, 1) if offset is None else (offset,)
 
 
-def _outside(classes: Mapping[str, int], network: Network, offset: int) -> str | None:
+def _outside(classes: Mapping[str, int], network: Source, offset: int) -> str | None:
     """A name whose number this counting has no class for."""
     return next((name for name, label in classes.items() if not 0 <= label - offset < network.classes), None)
 
 
-def _range(network: Network, offset: int | None) -> str:
+def _range(network: Source, offset: int | None) -> str:
     return " or ".join(f"{one}..{network.classes - 1 + one}" for one in _offsets(offset))

@@ -5,21 +5,18 @@ from __future__ import annotations
 import difflib
 import functools
 import hashlib
-from collections.abc import Callable, Collection, Hashable
+from collections.abc import Callable, Collection
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from tfadv.compiled import Compiled
-from tfadv.shapes import Goal, Outputs, Tensor
+from tfadv.shapes import Outputs, Tensor
+from tfadv.source import Source
 
 
-class Network:
-    """A network that takes RGB images of 0..255 and shows logits and the features inside.
-
-    network(images, layers=(), logits=True) -> Outputs, in a `tf.function` or eagerly; only what is asked for is
-    computed: without logits the network is cut above the deepest layer. `glance` is the same, compiled.
+class Network(Source):
+    """A Keras model as a source; without logits the network is cut above the deepest layer that is asked for.
 
     Args:
         model: a functional or Sequential Keras model with one floating point image input and logits [N, classes] as
@@ -34,6 +31,8 @@ class Network:
 
     Raises ValueError if the model has no such input, no such output, or a softmax as its end.
     """
+
+    layer: str | None
 
     def __init__(
         self,
@@ -52,7 +51,6 @@ class Network:
         inputs, outputs = ends(model, self.name)
         self.size, self.dtype = _image_input(inputs, self.name)
         self.logits_count = _logits_output(outputs[0], self.name)
-        self.classes = self.logits_count - offset
         self._cuts: dict[tuple[tuple[str, ...], bool], keras.Model] = {}
 
     @functools.cached_property
@@ -108,33 +106,6 @@ class Network:
             self._cuts[layers, logits] = keras.Model(self.model.inputs, wanted)
         return self._cuts[layers, logits]
 
-    def indices(self, goal: Goal) -> Goal:
-        """The goal with classes as the user counts them turned into indices of the logits.
-
-        Raises ValueError if a class lies outside 0..classes-1.
-        """
-        labels = np.asarray(goal.labels)
-        wrong = sorted(set(labels[(labels < 0) | (labels >= self.classes)].tolist()))
-        if wrong:
-            raise ValueError(
-                f"labels: {self.name} has the classes 0..{self.classes - 1}, got {', '.join(map(str, wrong[:5]))}. "
-                "Labels counted with background first (1..1000) are one too high: subtract 1."
-            )
-        return Goal((labels + self.offset).astype(np.int32), np.int32(goal.sign))
-
-    @functools.cached_property
-    def glance(self) -> Glance:
-        """The network, compiled, for looks that no tape has to follow."""
-        return Glance(self)
-
-    def top(self, images: Tensor, count: int = 1) -> np.ndarray:
-        """The most likely classes, best first, int [N, count]; background is -1."""
-        return tf.math.top_k(self.glance(images).logits, count).indices.numpy() - self.offset
-
-    def predict(self, images: Tensor) -> np.ndarray:
-        """The most likely class, int [N]; background is -1."""
-        return self.top(images)[:, 0]
-
     @property
     def fingerprint(self) -> str:
         """sha256 of the weights, in the model's order."""
@@ -142,34 +113,6 @@ class Network:
         for weight in self.model.get_weights():
             digest.update(np.ascontiguousarray(weight).tobytes())
         return digest.hexdigest()
-
-    def __repr__(self) -> str:
-        return f"Network({self.name!r}, size={self.size}, classes={self.classes})"
-
-
-class Glance:
-    """A network whose looks are compiled where they are taken eagerly: fast and small, but no tape sees inside.
-
-    It keeps what is compiled for it: an attack has one of its own.
-    """
-
-    def __init__(self, network: Network) -> None:
-        self.network = network
-        self._compiled: dict[Hashable, Compiled] = {}
-
-    def compiled(self, key: Hashable, function: Callable) -> Compiled:
-        """The function compiled, made once for each key."""
-        if key not in self._compiled:
-            self._compiled[key] = Compiled(function)
-        return self._compiled[key]
-
-    def __call__(self, images: Tensor, layers: tuple[str, ...] = (), logits: bool = True) -> Outputs:
-        """As `Network`."""
-        if not tf.executing_eagerly():
-            return self.network(images, layers, logits)
-        layers = tuple(layers)
-        run = self.compiled(("look", layers, logits), lambda images: self.network(images, layers, logits))
-        return run(tf.cast(images, self.network.dtype))
 
 
 def ends(model: keras.Model, name: str) -> tuple[list[Tensor], list[Tensor]]:
@@ -263,21 +206,21 @@ def _logits_output(output: Tensor, name: str) -> int:
 
 
 def network(
-    model: keras.Model | Network,
+    model: keras.Model | Source,
     *,
     input_range: tuple[float, float] = (0.0, 255.0),
     scale: float | None = None,
     **settings,
-) -> Network:
+) -> Source:
     """A user's Keras model as a `Network`: images of 0..255 are brought to the range it was trained on.
 
     Args:
-        model: a Keras model with logits as output; a `Network` comes back as it is.
+        model: a Keras model with logits as output; a `Network` or an `Ensemble` comes back as it is.
         input_range: what black and white are to the model, e.g. (-1, 1) or (0, 1).
         scale: short for input_range=(0, 255 * scale), e.g. scale=1/255.
         settings: name, offset, layer, accuracy, or preprocess for anything else than a range; see `Network`.
     """
-    if isinstance(model, Network):
+    if isinstance(model, Source):
         return model
     low, high = input_range if scale is None else (0.0, 255.0 * scale)
     if not high > low:

@@ -16,9 +16,9 @@ from tfadv.attacks.door import Bound
 from tfadv.attacks.starts import CleanImage
 from tfadv.compiled import Compiled
 from tfadv.images import BLACK, WHITE
-from tfadv.peek import Glance, Network
 from tfadv.regions import Everywhere
 from tfadv.shapes import Attack, Budget, Goal, Objective, Region, Rule, Start, Tensor, View
+from tfadv.source import Glance, Source
 from tfadv.views import Plain
 
 # What an image's seed is folded with, so that no two parts draw the same numbers.
@@ -57,7 +57,7 @@ class Ascent(Attack):
     def on(self, model) -> Bound:
         return Bound(self, model, self._craft, self.objective.has_target)
 
-    def _craft(self, network: Network) -> "Climb":
+    def _craft(self, network: Source) -> "Climb":
         for part in (self.objective, self.region):
             network.check_layers(tuple(part.layers), type(part).__name__)
         return Climb(self, network)
@@ -66,7 +66,7 @@ class Ascent(Attack):
 class Climb:
     """An ascent on a network: (images, goal, seeds) -> images, by calling one compiled step again and again."""
 
-    def __init__(self, attack: Ascent, network: Network) -> None:
+    def __init__(self, attack: Ascent, network: Source) -> None:
         self.attack, self.network, self.glance = attack, network, Glance(network)
         self.step = Compiled(self._step)
         # What the view shows differs from step to step, and with it what the clean image is compared by.

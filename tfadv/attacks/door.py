@@ -9,8 +9,9 @@ import tensorflow as tf
 
 from tfadv import seeds as draws
 from tfadv.images import BLACK, WHITE, check
-from tfadv.peek import Network, network
+from tfadv.peek import network
 from tfadv.shapes import Attack, Crafted, Goal, Tensor
+from tfadv.source import Source
 
 
 class Crafting(Protocol):
@@ -44,8 +45,8 @@ class Bound:
     def __init__(
         self,
         attack: Attack,
-        model: Network | keras.Model,
-        craft: Callable[[Network], Crafting],
+        model: Source | keras.Model,
+        craft: Callable[[Source], Crafting],
         has_target: bool = True,
     ) -> None:
         self.attack, self.network, self.has_target = attack, network(model), has_target

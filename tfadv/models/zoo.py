@@ -31,6 +31,7 @@ from tfadv.models import ARCHITECTURES, digits, slim
 from tfadv.models.layers import layer_name
 from tfadv.peek import Network, ends, is_softmax, makers, network, outputs_by_layer
 from tfadv.shapes import Tensor
+from tfadv.source import Source
 
 #: ImageNet's classes; what an official network has more is background, which comes first.
 IMAGENET = 1000
@@ -73,7 +74,7 @@ def load(
     labels_offset: int | None = None,
     weights: bool = True,
     store: Store | None = None,
-) -> Network:
+) -> Source:
     """The network that a name stands for; the module's docstring lists the kinds of name.
 
     Args:
@@ -195,7 +196,7 @@ def _called(spec: str) -> Any:
             near = difflib.get_close_matches(path, vars(found), 3, 0.4)
             hint = f" Nearest: {', '.join(near)}." if near else ""
             raise ValueError(f"{spec}: {module} has no {path!r}.{hint}") from error
-        if isinstance(target, (keras.Model, Network)):
+        if isinstance(target, (keras.Model, Source)):
             return target
         if not callable(target):
             raise ValueError(f"{spec}: expected a callable that returns a model, got {type(target).__name__}.")
@@ -242,11 +243,12 @@ def _importable(folder: Path) -> Iterator[None]:
             sys.path.remove(str(folder))
 
 
-def _wrapped(made: Any, spec: str, input_range: tuple[float, float] | None, labels_offset: int | None) -> Network:
-    if isinstance(made, Network):
+def _wrapped(made: Any, spec: str, input_range: tuple[float, float] | None, labels_offset: int | None) -> Source:
+    if isinstance(made, Source):
         if input_range is not None or labels_offset is not None:
             raise ValueError(
-                f"{spec}: returned a tfadv.Network, which has its own input range and offset; give neither."
+                f"{spec}: returned a tfadv.{type(made).__name__}, which has its own input range and offset; "
+                "give neither."
             )
         return made
     if not isinstance(made, keras.Model):
