@@ -1,21 +1,16 @@
 """`tfadv attack`: a folder of images in, a folder of adversarial images out."""
 
 import ast
-import difflib
-import inspect
 import sys
-import typing
 import warnings
-from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from tfadv.cli import options
+from tfadv.cli import networks, options
 
 if TYPE_CHECKING:
     from tfadv.crafting import Report
-    from tfadv.shapes import Attack
     from tfadv.source import Source
 
 
@@ -50,14 +45,29 @@ def _settings(context: click.Context, parameter: click.Parameter, words: tuple[s
 @click.argument("recipe")
 @click.argument("images", type=click.Path())
 @click.argument("out", type=click.Path())
-@click.option("--source", required=True, metavar="NET", help="The network to craft on; see `tfadv models`.")
+@click.option(
+    "--source",
+    "sources",
+    multiple=True,
+    required=True,
+    metavar="NET",
+    help="The network to craft on; see `tfadv models`. Repeat it for an ensemble.",
+)
+@click.option("--weight", "weights", multiple=True, type=float, help="Of each source in the ensemble, in their order.")
+@click.option("--average", type=click.Choice(["probabilities", "logits"]), help="Of an ensemble. [probabilities]")
 @click.option("--labels", type=click.Path(), help="CSV: filename,label. Default: what the source predicts.")
 @click.option("--target-labels", type=click.Path(), help="CSV of the classes to reach: makes the attack targeted.")
 @options.numbering
 @click.option("--force-labels", is_flag=True, help="Go on even if the source's clean predictions disagree with them.")
 @click.option("--epsilon", type=float, help="Largest change of a value, grey levels of 255. Default: the recipe's, 16.")
 @click.option("--steps", type=int, help="How many steps. Default: the recipe's, 10.")
-@click.option("--layer", help="The layer to attack; see `tfadv layers NET`. Default: the papers' for this source.")
+@click.option(
+    "--layer",
+    "layers",
+    multiple=True,
+    help="The layer to attack, or several; see `tfadv layers NET`. Of an ensemble NET:LAYER. Default: the papers' for "
+    "each source.",
+)
 @click.option("--set", "settings", multiple=True, callback=_settings, metavar="KEY=VALUE", help="Another setting.")
 @click.option("--seed", type=int, default=0, show_default=True, help="All randomness follows from it.")
 @click.option("--batch-size", type=click.IntRange(1), default=8, show_default=True, help="Images computed together.")
@@ -78,6 +88,7 @@ def command(recipe: str, images: str, out: str, **chosen: Any) -> None:
     \b
     tfadv attack naa images/ adv/ --source inception_v3 --labels labels.csv
     tfadv attack mim images/ adv/ --source keras:MobileNetV2 --epsilon 8 --set decay=0.9
+    tfadv attack nr-igsm images/ adv/ --source inception_v3 --source resnet_v2_101
     """
     report = options.interruptible(
         lambda: _craft(recipe, images, out, **chosen),
@@ -93,11 +104,13 @@ def _craft(
     images: str,
     out: str,
     *,
-    source: str,
+    sources: tuple[str, ...],
+    weights: tuple[float, ...],
+    average: str | None,
     settings: dict[str, Any],
     epsilon: float | None,
     steps: int | None,
-    layer: str | None,
+    layers: tuple[str, ...],
     numbering: str,
     target_labels: str | None,
     input_range: tuple[float, float] | None,
@@ -107,68 +120,50 @@ def _craft(
 ) -> "Report":
     from PIL import Image
 
+    from tfadv import making
     from tfadv.catalogue import ATTACKS
     from tfadv.crafting import craft_folder
     from tfadv.data import find_images
-    from tfadv.models import zoo
 
     for kind in (Image.DecompressionBombWarning, UserWarning):  # what matters is reported by name as skipped
         warnings.filterwarnings("ignore", category=kind, module="PIL" if kind is UserWarning else "")
+    layer = layers[0] if len(layers) == 1 else layers or None
     given = {
         key: value for key, value in (("epsilon", epsilon), ("steps", steps), ("layer", layer)) if value is not None
     }
-    settings = check_settings(ATTACKS, recipe, settings | given)
+    settings = making.check(ATTACKS, recipe, settings | given)
     find_images(images)  # a wrong folder is said before a large network is built
-    network = zoo.load(
-        source, input_range=input_range, labels_offset=None if labels_offset is None else int(labels_offset)
-    )
+    network = _source(sources, weights, average, input_range, labels_offset)
+    weighed = [f"{weight:g}*{one}" for weight, one in zip(weights, sources, strict=True)] if weights else sources
+    asked = " + ".join(weighed)
+    asked += f", {average} averaged" if average else ""
     return craft_folder(
         images,
         out,
-        make_attack(ATTACKS, recipe, settings, network),
+        making.make(ATTACKS, recipe, network, settings),
         network,
         targets=target_labels,
         first_label=options.FIRST_LABEL[numbering],
-        source=source if input_range is None else f"{source} --input-range {input_range[0]:g} {input_range[1]:g}",
-        progress=None if no_progress else options.progress_bar(f"{recipe} on {source}"),
+        source=asked if input_range is None else f"{asked} --input-range {input_range[0]:g} {input_range[1]:g}",
+        progress=None if no_progress else options.progress_bar(f"{recipe} on {network.name}"),
         **rest,
     )
 
 
-def check_settings(recipes: Mapping[str, Callable], recipe: str, settings: dict[str, Any]) -> dict[str, Any]:
-    """The settings, if the recipe has all of them and their kind is that of its defaults; a ValueError if not."""
-    if recipe not in recipes:
-        near = difflib.get_close_matches(recipe, recipes, 3, 0.4)
-        hint = f"Nearest: {', '.join(near)}. " if near else ""
-        raise ValueError(f"{recipe!r}: no such recipe. {hint}`tfadv recipes` lists all: {', '.join(recipes)}.")
-    known = inspect.signature(recipes[recipe]).parameters
-    for key, value in settings.items():
-        if key not in known:
-            raise ValueError(f"{recipe} has no setting {key!r}. It has {', '.join(known)}.")
-        kinds = _kinds(known[key])
-        if not any(isinstance(value, kind) and (kind is bool or not isinstance(value, bool)) for kind in kinds):
-            expected = " or ".join(kind.__name__.replace("NoneType", "None") for kind in kinds)
-            raise ValueError(f"{recipe}: expected {key} to be {expected}, got {value!r}.")
-    return settings
+def _source(
+    sources: tuple[str, ...],
+    weights: tuple[float, ...],
+    average: str | None,
+    input_range: tuple[float, float] | None,
+    labels_offset: str | None,
+) -> "Source":
+    """The one network, or the ensemble of several."""
+    from tfadv.ensembles import Ensemble
 
-
-def _kinds(parameter: inspect.Parameter) -> tuple[type, ...]:
-    """The types a setting may have, by its annotation; a whole number is a float too."""
-    kinds = typing.get_args(parameter.annotation) or (parameter.annotation,)
-    if not all(isinstance(kind, type) for kind in kinds) or inspect.Parameter.empty in kinds:
-        return (object,)
-    return (*kinds, int) if float in kinds and int not in kinds else kinds
-
-
-def make_attack(recipes: Mapping[str, Callable], recipe: str, settings: dict[str, Any], network: "Source") -> "Attack":
-    """The recipe with these settings; a layer that was not named is the network's own."""
-    layer = inspect.signature(recipes[recipe]).parameters.get("layer")
-    if layer is not None and "layer" not in settings:
-        chosen = network.layer or (layer.default if layer.default in network.layers else None)
-        if chosen is None:
-            raise ValueError(f"{recipe} attacks a layer, and {network.name} names none: choose one with --layer.")
-        settings = {"layer": chosen, **settings}
-    return recipes[recipe](**settings)
+    if len(sources) == 1 and (weights or average):
+        raise click.UsageError("--weight and --average are for several sources: repeat --source.")
+    members = networks.load(sources, input_range, labels_offset)
+    return members[0] if len(members) == 1 else Ensemble(members, weights or None, average or "probabilities")
 
 
 def _tell(report: "Report") -> None:

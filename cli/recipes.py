@@ -38,12 +38,13 @@ def command(name: str | None, as_json: bool) -> None:
 
 def _facts(name: str, recipe: Callable) -> dict:
     """What there is to say about a recipe: its attack with the defaults, its settings and its documentation."""
+    from tfadv import making
     from tfadv.attacks import recipes
 
     documentation = inspect.getdoc(recipe) or ""
     settings = {
         key: None if parameter.default is parameter.empty else parameter.default
-        for key, parameter in inspect.signature(recipe).parameters.items()
+        for key, parameter in making.settings(recipe).items()
     }
     common = inspect.getdoc(recipes) or ""
     return {

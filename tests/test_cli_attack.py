@@ -15,10 +15,9 @@ import tensorflow as tf
 from click.testing import CliRunner
 from PIL import Image
 
-from tfadv import experiment
+from tfadv import experiment, making
 from tfadv.attacks import recipes
 from tfadv.cli import main
-from tfadv.cli.attack import check_settings
 from tfadv.cli.options import progress_bar
 
 #: A network as a user's own code, and a `slowly` with which files are written so that a kill meets the run at work.
@@ -194,14 +193,27 @@ def test_wrong_labels_stop_unless_forced(tmp_path):
     attack(*words, "--numbering", "1000", "--force-labels")
 
 
+def test_several_sources_are_an_ensemble_and_each_is_tapped_at_its_own_layer(tmp_path):
+    both = ["--source", "nets:build", "--source", "nets:build", "--set", "copies=2", "--steps", "2"]
+    said = attack("naa", "images", f"{tmp_path}/out", *both, "--weight", "2", "--weight", "1", "--average", "logits")
+    assert "'small:Mixed', 'small#2:Mixed'" in said
+    saved = json.loads((tmp_path / "out" / "attack.json").read_bytes())
+    assert saved["network"]["name"] == "small+small#2"
+    assert saved["network"]["source"] == "2*nets:build + 1*nets:build, logits averaged"
+    attack("naa", "images", f"{tmp_path}/one", *both, "--layer", "small:Mixed")
+    assert "expected 2 numbers above 0" in attack("mim", "images", f"{tmp_path}/no", *both[:4], "--weight", "1", code=1)
+    wrong = attack("mim", "images", f"{tmp_path}/no", "--source", "nets:build", "--average", "logits", code=2)
+    assert "repeat --source" in wrong
+
+
 def test_settings_are_held_to_the_kinds_of_the_recipe():
     def recipe(layer: str, epsilon: float = 16.0, steps: int = 10, step: float | None = None, flag: bool = True): ...
 
     good = {"layer": "a", "epsilon": 8, "steps": 3, "step": None, "flag": False}
-    assert check_settings({"recipe": recipe}, "recipe", good) == good
+    assert making.check({"recipe": recipe}, "recipe", good) == good
     for bad in ({"epsilon": True}, {"steps": 1.5}, {"flag": 1}, {"layer": 5}, {"steps": None}):
         with pytest.raises(ValueError, match="recipe: expected"):
-            check_settings({"recipe": recipe}, "recipe", bad)
+            making.check({"recipe": recipe}, "recipe", bad)
 
 
 def test_the_progress_bar_is_for_terminals(monkeypatch):

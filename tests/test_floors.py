@@ -22,7 +22,7 @@ FLOORS = (
     "tfadv.models tfadv.models.layers "
     "tfadv.attacks tfadv.checkpoints.download tfadv.checkpoints.files tfadv.checkpoints.manifest tfadv.cli.quiet",
     # 1: what one look, one gradient, one draw is; the architectures
-    "tfadv.filters tfadv.vectors tfadv.scores tfadv.seeds tfadv.source tfadv.regions tfadv.record "
+    "tfadv.filters tfadv.vectors tfadv.scores tfadv.seeds tfadv.source tfadv.record "
     "tfadv.drawing "
     "tfadv.models.inception_v1 tfadv.models.inception_v3 tfadv.models.inception_v4 tfadv.models.inception_resnet_v2 "
     "tfadv.models.resnet_v1 tfadv.models.resnet_v2 tfadv.models.vgg tfadv.models.digits tfadv.models.slim "
@@ -31,27 +31,31 @@ FLOORS = (
     "tfadv.peek tfadv.ensembles",
     # 3: the small parts; the stores
     "tfadv.gradients tfadv.views tfadv.budgets tfadv.rules tfadv.attacks.starts tfadv.attacks.door "
+    "tfadv.attacks.decisions "
     "tfadv.labelling tfadv.pairing tfadv.checkpoints tfadv.cli",
     # 4: what is built of them
-    "tfadv.attribution tfadv.objectives.common tfadv.models.digits_training tfadv.attacks.ascent tfadv.models.zoo "
-    "tfadv.evaluate tfadv.experiment",
+    "tfadv.attribution tfadv.objectives.common tfadv.models.digits_training tfadv.models.zoo "
+    "tfadv.evaluate tfadv.experiment tfadv.saving "
+    "tfadv.attacks.additive_noise tfadv.attacks.boundary tfadv.attacks.one_pixel tfadv.attacks.pointwise",
     # 5
-    "tfadv.objectives.classes tfadv.objectives.distortions tfadv.objectives.importance tfadv.crafting",
+    "tfadv.regions tfadv.objectives.contributive "
+    "tfadv.objectives.classes tfadv.objectives.distortions tfadv.objectives.importance tfadv.crafting tfadv.destruction tfadv.plane",
     # 6
-    "tfadv.objectives",
+    "tfadv.objectives tfadv.attacks.ascent tfadv.attacks.universal",
     # 7
     "tfadv.attacks.recipes.frame",
     # 8: the papers' methods, a line each
-    "tfadv.attacks.recipes.inputs tfadv.attacks.recipes.features",
+    "tfadv.attacks.recipes.inputs tfadv.attacks.recipes.features tfadv.attacks.recipes.regions "
+    "tfadv.attacks.recipes.searches tfadv.attacks.recipes.universal",
     # 9
     "tfadv.attacks.recipes",
     # 10
-    "tfadv.catalogue",
+    "tfadv.catalogue tfadv.making tfadv.cli.networks",
     # 11: networks meet attacks, only here and above
-    "tfadv.demo",
+    "tfadv.demo tfadv.cli.judging",
     # 12
     "tfadv.cli.attack tfadv.cli.evaluate tfadv.cli.demo tfadv.cli.models tfadv.cli.layers tfadv.cli.recipes "
-    "tfadv.cli.checkpoints tfadv.cli.train_digits",
+    "tfadv.cli.checkpoints tfadv.cli.train_digits tfadv.cli.destruction tfadv.cli.plane",
 )
 FLOOR = {module: number for number, modules in enumerate(FLOORS) for module in modules.split()}
 #: `a >> b` is a method of the parts on floor 0, and makes a part of floor 3.
@@ -170,7 +174,7 @@ def test_no_path_of_one_machine():
 
 def test_every_command_has_its_module():
     """`COMMANDS` and the files of cli/ name the same commands."""
-    helpers = {"tfadv.cli", "tfadv.cli.options", "tfadv.cli.quiet"}
+    helpers = {"tfadv.cli", "tfadv.cli.options", "tfadv.cli.quiet", "tfadv.cli.networks", "tfadv.cli.judging"}
     files = {module for module in SOURCES if module.startswith("tfadv.cli")} - helpers
     named = {f"tfadv.cli.{name.replace('-', '_')}" for name in COMMANDS}
     assert files == named, f"in COMMANDS or in cli/, and not in both: {', '.join(sorted(files ^ named))}."

@@ -14,6 +14,7 @@ in ten runs has the bytes of one finished in one. Reading, crafting and writing 
 import contextlib
 import dataclasses
 import errno
+import functools
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -24,13 +25,13 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfadv import data, experiment, labelling, record
+from tfadv import data, experiment, labelling, record, saving
 from tfadv.budgets import Linf
 from tfadv.experiment import Slot, entry_of
-from tfadv.images import padded, rounded
+from tfadv.images import padded
 from tfadv.metrics import distances
 from tfadv.record import DONE, UNREADABLE
-from tfadv.shapes import Attack, Budget, targeted, untargeted
+from tfadv.shapes import Attack, Budget, Crafted, Goal, targeted, untargeted
 from tfadv.source import Source
 
 #: What attack.json says of the way from the clean image to the adversarial one.
@@ -199,7 +200,7 @@ class _Run:
         self.images, self.out, self.twins, self.predict, self.clean = images, out, twins, predict, clean
         self.attack, self.network, self.seed, self.batch_size = attack, network, seed, predict.batch_size
         self.budget: Budget | None = getattr(attack, "budget", None)
-        self._bound: Callable | None = None
+        self.slots: list[Slot] = []
 
     def through(
         self,
@@ -211,6 +212,7 @@ class _Run:
         """Take every slot through the stages; returns the entries of all images in their order."""
         entries = entries | {slot["file"]: slot for slot in slots if not isinstance(slot, Slot)}
         work = [slot for slot in slots if isinstance(slot, Slot)]
+        self.slots = work
         starts = range(0, len(work), self.batch_size)
         batches = [self._begun(work[start : start + self.batch_size], entries) for start in starts]
         already = sum(len(batch.slots) for batch in batches if batch.finished)
@@ -265,11 +267,13 @@ class _Run:
         labels = np.array(
             [sight if slot.label is None else slot.label for slot, sight in zip(slots, seen, strict=True)]
         )
-        adversarial = self._attacked(clean, slots, labels)
+        adversarial, made = self._attacked(clean, slots, labels)
         after, _ = self.predict(adversarial)
         far = distances(clean, adversarial, DISTANCES)
         for row, place in enumerate(readable):
             measured = {name: round(float(far[name][row]), 6) for name in DISTANCES}
+            known = {"found": made.found, "queries": made.queries}
+            searched = {fact: each[row].item() for fact, each in known.items() if each is not None}
             batch.entries[place] = entry_of(
                 slots[row],
                 batch.pictures[place],
@@ -279,22 +283,42 @@ class _Run:
                 before=int(before[row]),
                 after=int(after[row]),
                 distances=measured,
+                **searched,
             )
         batch.adversarial = adversarial
         return batch
 
-    def _attacked(self, clean: np.ndarray, slots: list[Slot], labels: np.ndarray) -> np.ndarray:
-        """uint8 [N, H, W, 3] within the budget of the clean images."""
-        if self._bound is None:
-            self._bound = self.attack.on(self.network)
+    def _attacked(self, clean: np.ndarray, slots: list[Slot], labels: np.ndarray) -> tuple[np.ndarray, Crafted]:
+        """uint8 [N, H, W, 3] within the budget of the clean images, and what the attack said."""
         whole = padded(clean, self.batch_size)
         targets = [slot.target for slot in slots if slot.target is not None]
-        goal = targeted(padded(np.array(targets), len(whole))) if targets else untargeted(padded(labels, len(whole)))
-        found = self._bound(whole.astype(np.float32), goal, seed=self.seed)[: len(clean)]
-        for slot, image in zip(slots, found, strict=True):
+        wanted = np.array(targets or labels)
+        ask: Callable[[np.ndarray], Goal] = targeted if targets else untargeted
+        run = getattr(self.bound, "crafted", self.bound)
+        crafted = run(whole.astype(np.float32), ask(padded(wanted, len(whole))), seed=self.seed)
+        crafted = crafted if isinstance(crafted, Crafted) else Crafted(crafted)
+        made = Crafted(*(None if part is None else part[: len(clean)] for part in crafted))
+        for slot, image in zip(slots, made.images, strict=True):
             if not np.isfinite(image).all():
                 raise ValueError(f"{slot.name}: {self.attack!r} returned pixels that are not numbers.")
-        return within(found, clean, self.budget)
+        if made.found is None:
+            return saving.within(made.images, clean, self.budget), made
+        fools = lambda images: (self.predict(images)[0] == wanted) == bool(targets)  # noqa: E731
+        return saving.fooling(made.images, clean, self.budget, made.found, fools), made
+
+    @functools.cached_property
+    def bound(self) -> Any:
+        """The attack on the network; one that is fitted is fitted on the first images of the folder."""
+        bound = self.attack.on(self.network)
+        if hasattr(bound, "fit"):
+            names = [slot.name for slot in self.slots[: self.attack.images]]  # type: ignore[attr-defined]
+            pixels = [picture.pixels for picture in self.clean(names) if picture.pixels is not None]
+            if pixels:
+                images = np.stack(pixels)
+                batches = [images[start : start + self.batch_size] for start in range(0, len(images), self.batch_size)]
+                seen = np.concatenate([self.predict(batch)[1] for batch in batches])
+                bound.fit(images.astype(np.float32), untargeted(seen), seed=self.seed)
+        return bound
 
     def write(self, batch: Batch, journal: record.Journal) -> Batch:
         """Write the clean and the adversarial image of each slot, hold the promise on what is read back, note it."""
@@ -306,7 +330,7 @@ class _Run:
             if picture.pixels is not None:
                 clean = data.write_png(self.twins / entry["output"], picture.pixels, journal.temporary)
                 adversarial = data.write_png(self.out / entry["output"], next(rows), journal.temporary)
-                _hold(self.budget, clean, adversarial, entry["file"])
+                saving.hold(self.budget, clean, adversarial, entry["file"])
         journal.add(batch.entries)
         return Batch(batch.slots, batch.entries)
 
@@ -320,34 +344,3 @@ def ahead(function: Callable, items: Iterable, pool: ThreadPoolExecutor, depth: 
             yield waiting.popleft().result()
     while waiting:
         yield waiting.popleft().result()
-
-
-def within(adversarial: np.ndarray, clean: np.ndarray, budget: Budget | None) -> np.ndarray:
-    """uint8 images near the adversarial ones [N, H, W, 3] whose distance from the clean ones the budget allows.
-
-    Linf: the nearest there are. Any other budget: the nearest bytes if they are allowed, else those on the clean side.
-    """
-    if budget is None or isinstance(budget, Linf):
-        return rounded(adversarial, clean, None if budget is None else budget.size)
-    nearest = rounded(adversarial, clean)
-    if _allowed(budget, clean, nearest):
-        return nearest
-    start = clean.astype(np.float64)
-    inward = (start + np.trunc(np.clip(adversarial, 0, 255) - start)).astype(np.uint8)
-    fits = np.array([_allowed(budget, clean[[row]], nearest[[row]]) for row in range(len(clean))])
-    return np.where(fits[:, None, None, None], nearest, inward)
-
-
-def _allowed(budget: Budget, clean: np.ndarray, adversarial: np.ndarray) -> bool:
-    delta = adversarial.astype(np.float64) - clean
-    return bool(np.allclose(budget.project(tf.constant(delta)), delta, rtol=0, atol=1e-6))
-
-
-def _hold(budget: Budget | None, clean: np.ndarray, adversarial: np.ndarray, name: str) -> None:
-    """Raise ValueError unless the budget allows adversarial uint8 [H, W, 3]."""
-    if isinstance(budget, Linf):
-        kept = np.abs(adversarial.astype(np.int16) - clean).max() <= budget.size
-    else:
-        kept = budget is None or _allowed(budget, clean[None], adversarial[None])
-    if not kept:
-        raise ValueError(f"{name}: the bytes of the adversarial image leave the budget {budget!r}.")

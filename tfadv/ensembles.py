@@ -61,6 +61,11 @@ class Ensemble(Source):
         }
 
     @property
+    def last_map(self) -> str | None:
+        """That of the first member that has one."""
+        return next((f"{name}:{member.last_map}" for name, member in self.members.items() if member.last_map), None)
+
+    @property
     def fingerprint(self) -> str:
         """sha256 of the members' fingerprints, their weights and the average."""
         facts = [self.average, *map(repr, self.weights), *(member.fingerprint for member in self.members.values())]

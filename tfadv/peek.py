@@ -69,6 +69,17 @@ class Network(Source):
                 found[layer.name] = output[0]
         return found
 
+    @functools.cached_property
+    def last_map(self) -> str | None:
+        """The last layer before the logits whose output [N, h, w, C] still has places; None without one."""
+        before = outputs_by_layer(self.model.outputs[:1])
+        maps = [
+            name
+            for name, shape in self.layers.items()
+            if name in before and len(shape) == 4 and all(side is None or side > 1 for side in shape[1:3])
+        ]
+        return maps[-1] if maps else None
+
     def check_layers(self, layers: tuple[str, ...], who: str = "") -> None:
         """Raise a ValueError that names the nearest layers if one of these does not exist."""
         for layer in layers:

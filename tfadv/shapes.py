@@ -209,12 +209,12 @@ class Start(Part):
 
 
 class Craft(Protocol):
-    """An attack bound to a network: (images, goal, seed) -> adversarial images of the same shape and range."""
+    """An attack bound to a network: (images, goal, seed) -> adversarial images of the same shape and range.
+
+    One that knows more of each image has a method `crafted` that takes the same and returns `Crafted`.
+    """
 
     def __call__(self, images: Tensor, goal: Goal, *, seed: int = 0) -> np.ndarray: ...
-
-    def crafted(self, images: Tensor, goal: Goal, *, seed: int = 0) -> Crafted:
-        """The same with what the attack knows of each image."""
 
 
 class Attack(Part):

@@ -41,6 +41,11 @@ class Source(abc.ABC):
 
     @property
     @abc.abstractmethod
+    def last_map(self) -> str | None:
+        """The last layer before the logits whose output [N, h, w, C] still has places: Grad-CAM's. None without one."""
+
+    @property
+    @abc.abstractmethod
     def fingerprint(self) -> str:
         """sha256 of all that its answers depend on."""
 

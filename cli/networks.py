@@ -1,0 +1,24 @@
+"""Networks by the names given on the command line, with what a saved one has to be told."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from tfadv.source import Source
+
+
+def load(specs: tuple[str, ...], input_range: tuple[float, float] | None, labels_offset: str | None) -> list[Source]:
+    """The networks by name; range and offset go to those that do not know theirs."""
+    from tfadv.models import zoo
+
+    saved = [spec for spec in specs if zoo.kind(spec) in ("file", "code")]
+    offset = None if labels_offset is None else int(labels_offset)
+    if not saved and (input_range, offset) != (None, None):
+        raise click.UsageError("--input-range and --labels-offset are for saved models and module:callable alone.")
+    return [
+        zoo.load(spec, input_range=input_range, labels_offset=offset) if spec in saved else zoo.load(spec)
+        for spec in specs
+    ]

@@ -1,0 +1,104 @@
+"""Searches end on the edge of a class: their bytes are pushed over it again, and the record says what was found."""
+
+import dataclasses
+import json
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+from tfadv import Linf, network, saving
+from tfadv.crafting import craft_folder
+from tfadv.shapes import Attack, Crafted
+
+SIDE = 8
+
+
+@pytest.fixture(scope="module")
+def threshold():
+    """Two classes: whether the sum of all values is above that of an image of 100s."""
+    images = keras.Input((SIDE, SIDE, 3))
+    logits = keras.layers.Dense(2)(keras.layers.Flatten()(images))
+    model = keras.Model(images, logits, name="threshold")
+    weights = np.stack([np.zeros(SIDE * SIDE * 3), np.ones(SIDE * SIDE * 3)], axis=1)
+    model.set_weights([weights, np.array([0.0, -100.0 * SIDE * SIDE * 3])])
+    return network(model)
+
+
+def fools(images):
+    return images.reshape(len(images), -1).mean(axis=1) > 100
+
+
+def test_a_change_that_rounding_undoes_is_stretched_until_the_bytes_fool():
+    clean = np.full((3, SIDE, SIDE, 3), 98, np.uint8)
+    adversarial = clean + np.array([2.4, 3.0, 2.4]).reshape(-1, 1, 1, 1)  # the first and the last round to 100
+    found = np.array([True, True, False])
+    assert fools(adversarial).all() and not fools(saving.within(adversarial, clean, None)).all()
+    made = saving.fooling(adversarial, clean, None, found, fools)
+    assert made.dtype == np.uint8
+    np.testing.assert_array_equal(made[:, 0, 0, 0], [101, 101, 100])
+    held = saving.fooling(adversarial, clean, Linf(2), found, fools)
+    np.testing.assert_array_equal(held[:, 0, 0, 0], [100, 100, 100])
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Edge(Attack):
+    """Finds for the darker images a change that lies just over the edge, and fails for the others."""
+
+    def on(self, source):
+        class Bound:
+            def crafted(self, images, goal, *, seed=0):
+                mean = images.reshape(len(images), -1).mean(axis=1)
+                found = mean > 95
+                raised = images + (100.1 - mean).reshape(-1, 1, 1, 1) * found.reshape(-1, 1, 1, 1)
+                return Crafted(raised, found, np.full(len(images), 7))
+
+        return Bound()
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class OneShift(Attack):
+    """Adds the mean of the images it was fitted on, as a grey level."""
+
+    images: int = 2
+
+    def on(self, source):
+        class Bound:
+            def fit(self, images, goal, *, seed=0):
+                self.shift, self.seen = images.mean() / 10, len(images)
+
+            def __call__(self, images, goal, *, seed=0):
+                return np.clip(images + self.shift, 0, 255)
+
+        return Bound()
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "images").mkdir()
+    for number, grey in enumerate((98, 90, 97, 60)):
+        Image.new("RGB", (SIDE, SIDE), (grey,) * 3).save(tmp_path / "images" / f"{number}.png")
+    return tmp_path / "images"
+
+
+def test_the_record_says_what_was_found_and_the_files_fool(folder, threshold, tmp_path):
+    report = craft_folder(folder, tmp_path / "out", Edge(), threshold, batch_size=3)
+    assert [entry["found"] for entry in report.done] == [True, False, True, False]
+    assert {entry["queries"] for entry in report.done} == {7}
+    for entry in report.done:
+        assert (entry["after"] == 1) == entry["found"] and entry["before"] == 0
+        pixels = np.asarray(Image.open(tmp_path / "out" / entry["output"]))
+        clean = np.asarray(Image.open(tmp_path / "out" / "clean" / entry["output"]))
+        assert fools(pixels[None])[0] == entry["found"]
+        assert entry["found"] or np.array_equal(pixels, clean)  # nothing found: the clean image
+    assert json.loads((tmp_path / "out" / "attack.json").read_bytes())["images"] == report.images
+
+
+def test_what_is_fitted_is_fitted_on_the_first_images_and_again_after_an_interruption(folder, threshold, tmp_path):
+    craft_folder(folder, tmp_path / "out", OneShift(), threshold, batch_size=1)
+    pixels = [np.asarray(Image.open(tmp_path / "out" / f"{number}.png"))[0, 0, 0] for number in range(4)]
+    np.testing.assert_array_equal(pixels, np.rint(np.array([98, 90, 97, 60]) + (98 + 90) / 20))
+    (tmp_path / "out" / "3.png").unlink()
+    craft_folder(folder, tmp_path / "out", OneShift(), threshold, batch_size=1)
+    assert np.asarray(Image.open(tmp_path / "out" / "3.png"))[0, 0, 0] == pixels[3]

@@ -1,0 +1,73 @@
+"""Adversarial images as the bytes of a file: within the budget, and still adversarial where a search found them so."""
+
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+
+from tfadv.budgets import Linf
+from tfadv.images import rounded
+from tfadv.shapes import Budget
+
+#: How far a change is stretched, in turn, until its whole grey levels fool the network.
+STRETCHES = (1.02, 1.05, 1.1, 1.2, 1.5, 2.0)
+
+
+def fooling(
+    adversarial: np.ndarray,
+    clean: np.ndarray,
+    budget: Budget | None,
+    found: np.ndarray,
+    fools: Callable[[np.ndarray], np.ndarray],
+) -> np.ndarray:
+    """uint8 images near the adversarial ones [N, H, W, 3], see `within`, that fool the network as those do.
+
+    The nearest adversarial image lies on the edge of a class, and rounding may take it back over that edge: there its
+    change is stretched by `STRETCHES`, in turn, until the bytes fool.
+
+    Args:
+        found: bool [N], which of the images are adversarial before they are rounded.
+        fools: uint8 images [N, H, W, 3] -> bool [N].
+    """
+    nearest = within(adversarial, clean, budget)
+    lost = found & ~fools(nearest) if found.any() else found
+    change = adversarial.astype(np.float64) - clean
+    for stretch in STRETCHES:
+        if not lost.any():
+            break
+        further = within(clean + stretch * change, clean, budget)
+        mended = lost & fools(further)
+        nearest = np.where(mended[:, None, None, None], further, nearest)
+        lost = lost & ~mended
+    return nearest
+
+
+def within(adversarial: np.ndarray, clean: np.ndarray, budget: Budget | None) -> np.ndarray:
+    """uint8 images near the adversarial ones [N, H, W, 3] whose distance from the clean ones the budget allows.
+
+    Linf: the nearest there are. Any other budget: the nearest bytes if they are allowed, else those on the clean side.
+    """
+    if budget is None or isinstance(budget, Linf):
+        return rounded(adversarial, clean, None if budget is None else budget.size)
+    nearest = rounded(adversarial, clean)
+    if _allowed(budget, clean, nearest):
+        return nearest
+    start = clean.astype(np.float64)
+    inward = (start + np.trunc(np.clip(adversarial, 0, 255) - start)).astype(np.uint8)
+    fits = np.array([_allowed(budget, clean[[row]], nearest[[row]]) for row in range(len(clean))])
+    return np.where(fits[:, None, None, None], nearest, inward)
+
+
+def _allowed(budget: Budget, clean: np.ndarray, adversarial: np.ndarray) -> bool:
+    delta = adversarial.astype(np.float64) - clean
+    return bool(np.allclose(budget.project(tf.constant(delta)), delta, rtol=0, atol=1e-6))
+
+
+def hold(budget: Budget | None, clean: np.ndarray, adversarial: np.ndarray, name: str) -> None:
+    """Raise ValueError unless the budget allows adversarial uint8 [H, W, 3], the image of this name."""
+    if isinstance(budget, Linf):
+        kept = np.abs(adversarial.astype(np.int16) - clean).max() <= budget.size
+    else:
+        kept = budget is None or _allowed(budget, clean[None], adversarial[None])
+    if not kept:
+        raise ValueError(f"{name}: the bytes of the adversarial image leave the budget {budget!r}.")
