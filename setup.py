@@ -27,6 +27,12 @@ TEST = [
     "ruff>=0.5",
     "mypy>=1.8",
 ]
+#: Other packages that `scripts/peers.py` and tests/test_peers.py compare with.
+PEERS = [
+    "foolbox>=3.3.4",
+    "adversarial-robustness-toolbox>=1.20.1",
+    "cleverhans>=4.0",
+]
 
 setup(
     name="tfadv",
@@ -52,7 +58,7 @@ setup(
         "scikit-learn>=1.2",
         "matplotlib>=3.6",
     ],
-    extras_require={"paper": PAPER, "gpu": ["tensorflow[and-cuda]>=2.15"], "test": TEST},
+    extras_require={"paper": PAPER, "gpu": ["tensorflow[and-cuda]>=2.15"], "test": TEST, "peers": PEERS},
     entry_points={"console_scripts": ["tfadv=tfadv.cli:main"]},
     classifiers=[
         "Programming Language :: Python :: 3",

@@ -13,6 +13,8 @@ from tfadv.cli import options, quiet
 COMMANDS = {
     "attack": "Turn a folder of images into a folder of adversarial images.",
     "evaluate": "Say how often an adversarial folder fools other networks.",
+    "destruction": "Say how many adversarial images rotation, noise, blur and JPEG undo.",
+    "plane": "Draw the classes around an image, along the noise-reduced gradient.",
     "demo": "Run the main job on the embedded digits, and draw it.",
     "models": "List the networks that --source and --target accept.",
     "layers": "List the layers of a network that an attack can tap.",
@@ -21,7 +23,7 @@ COMMANDS = {
     "train-digits": "Train the nine embedded digit networks again.",
 }
 #: The commands that compute; those without a --device of their own receive it here.
-COMPUTING = ("attack", "evaluate", "demo", "train-digits")
+COMPUTING = ("attack", "evaluate", "destruction", "plane", "demo", "train-digits")
 #: The commands that need no TensorFlow.
 LIGHT = ("checkpoints",)
 

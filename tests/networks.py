@@ -11,12 +11,18 @@ import inspect
 import keras
 import numpy as np
 
-from tfadv import Network, network
+from tfadv import Network, network, untargeted
 from tfadv.catalogue import ATTACKS
 
 SIDE, CLASSES, LAYER, COPIES = 24, 10, "middle", 3
 #: Recipe -> settings that make it small, beside few copies and the layer.
-SMALL: dict[str, dict] = {}
+SMALL: dict[str, dict] = {
+    "cw": {"steps": 30, "searches": 2, "c": 10.0},
+    "auna": {"sizes": 20, "tries": 3},
+    "boundary": {"queries": 150},
+    "pwa": {"queries": 400, "sizes": 20, "tries": 3, "halvings": 3},
+    "one-pixel": {"pixels": 20, "population": 20, "generations": 5},
+}
 
 
 def recipe(name: str, **settings):
@@ -29,8 +35,12 @@ def recipe(name: str, **settings):
 
 @functools.cache
 def bound(name: str):
-    """The recipe on the small float64 network: compiling is what takes the time."""
-    return recipe(name).on(convolutional("float64"))
+    """The recipe on the small float64 network, fitted if it has to be: compiling is what takes the time."""
+    craft = recipe(name).on(convolutional("float64"))
+    if hasattr(craft, "fit"):
+        images = batch_of(3, dtype=np.float64)[0]
+        craft.fit(images, untargeted(craft.network.predict(images)))
+    return craft
 
 
 @functools.cache

@@ -173,6 +173,26 @@ def test_an_attack_s_own_folder(folders):
     assert result.output.count("50.0 % (2/4)") == 3
 
 
+def test_a_targeted_folder_shows_what_is_reached(folders):
+    entries = [
+        {"file": f"{n}.png", "status": "done", "output": f"{n}.png", "label": n, "target": (n + 1) % 4}
+        for n in range(4)
+    ]
+    experiment = {"attack": "Ascent(...)", "network": {"name": "net"}, "labels": {"from": "file"}}
+    (folders / "adv" / "attack.json").write_text(json.dumps({**experiment, "images": entries}))
+    result = run("evaluate", "in", "adv", "--target", "evaluated_nets.py:grey", "--csv", "out.csv")
+    assert result.exit_code == 0, result.output
+    heads = [line for line in result.output.splitlines() if line.startswith("network, best")]
+    assert len(heads) == 2 and all(line.split()[-1] == "reached" for line in heads)
+    best, five = (line for line in result.output.splitlines() if line.startswith("evaluated_nets.py:grey"))
+    assert best.split()[-3:] == "25.0 % (1/4)".split() and five.split()[-3:] == "100.0 % (4/4)".split()
+    (row,) = csv.DictReader((folders / "out.csv").open())
+    assert (row["reached_count"], row["reached_of"], row["reached"]) == ("1", "4", "0.25")
+    assert row["reached_top5_count"] == "4"
+    found = json.loads(run("evaluate", "in", "adv", "--target", "evaluated_nets.py:grey", "--json", "-").stdout)
+    assert found["targets"][0]["reached"] == {"count": 1, "of": 4, "share": 0.25}
+
+
 def test_models_lists_every_network():
     from tfadv.models import zoo
 

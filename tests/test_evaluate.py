@@ -70,6 +70,17 @@ def test_top_five_looks_at_five():
     assert rates["wrong_of_right_top5"] == Share(0, 3)
 
 
+def test_what_is_reached_is_the_target_class():
+    adversarial = np.array([[4, 3, 2, 1, 0], [5, 4, 3, 2, 1], [0, 1, 2, 3, 4], [0, 1, 2, 3, 4]])
+    labels, wanted = np.array([0, 2, 4, 4]), np.array([4, 1, 7, evaluate.UNKNOWN])
+    rates = judge(adversarial, adversarial, labels, 8, wanted)
+    assert rates["reached"] == Share(1, 3) and rates["reached_top5"] == Share(2, 3)
+    assert judge(adversarial, adversarial, labels, 6, wanted)["reached"] == Share(1, 2), "7 is no class of this network"
+    without = judge(adversarial, adversarial, labels, 8)
+    assert not {"reached", "reached_top5"} & set(without)
+    assert without == {key: rates[key] for key in without}
+
+
 def test_labels_that_a_network_cannot_know_count_only_as_changed():
     top = np.array([[0], [1], [2]])
     rates = judge(top, np.array([[0], [0], [0]]), np.array([0, 9, evaluate.UNKNOWN]), classes=3)
@@ -255,5 +266,24 @@ def test_the_record_says_twins_and_labels(tmp_path):
     np.testing.assert_array_equal(report.distances["linf"], [10, 0])
     assert report.rates()[0]["wrong"] == Share(0, 2)
     assert [one.label for one in pair(images, out, {"1.png": 9}).pairs] == [None, 9]
+    assert report.wanted is None and "target" not in report.as_dict()["per_image"][0]
     with pytest.raises(ValueError, match="made from other images"):
         pair(grey(tmp_path / "other" / "x", [1]).parent, out)
+
+
+def test_the_record_says_the_classes_to_reach(tmp_path):
+    images, out = written(tmp_path)
+    record = json.loads((out / "attack.json").read_text())
+    for entry, target in zip(record["images"], (1, 3, 0), strict=True):
+        entry["target"] = target
+    (out / "attack.json").write_text(json.dumps(record))
+    found = pair(images, out)
+    assert [one.target for one in found.pairs] == [1, 3]
+    report = evaluate.evaluate(found.pairs, [brightness(), brightness(2, name="coarse")])
+    assert [rates["reached"] for rates in report.rates()] == [Share(1, 2), Share(0, 1)]
+    said = report.as_dict()
+    assert said["targets"][0]["reached"] == {"count": 1, "of": 2, "share": 0.5}
+    assert [image["target"] for image in said["per_image"]] == [1, 3]
+    # Labels of another file, counted with background, leave them as they are.
+    other = evaluate.evaluate(pair(images, out, {"0.png": 2, "1.png": 3}).pairs, [brightness()]).numbered(1)
+    assert other.rates()[0]["reached"] == Share(1, 2)

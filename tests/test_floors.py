@@ -36,17 +36,19 @@ FLOORS = (
     # 4: what is built of them
     "tfadv.attribution tfadv.objectives.common tfadv.models.digits_training tfadv.models.zoo "
     "tfadv.evaluate tfadv.experiment tfadv.saving "
+    "tfadv.attacks.carlini_wagner tfadv.attacks.deepfool tfadv.attacks.jsma "
     "tfadv.attacks.additive_noise tfadv.attacks.boundary tfadv.attacks.one_pixel tfadv.attacks.pointwise",
     # 5
     "tfadv.regions tfadv.objectives.contributive "
-    "tfadv.objectives.classes tfadv.objectives.distortions tfadv.objectives.importance tfadv.crafting tfadv.destruction tfadv.plane",
+    "tfadv.objectives.classes tfadv.objectives.distortions tfadv.objectives.importance "
+    "tfadv.objectives.intermediate tfadv.crafting tfadv.destruction tfadv.plane",
     # 6
     "tfadv.objectives tfadv.attacks.ascent tfadv.attacks.universal",
     # 7
     "tfadv.attacks.recipes.frame",
     # 8: the papers' methods, a line each
     "tfadv.attacks.recipes.inputs tfadv.attacks.recipes.features tfadv.attacks.recipes.regions "
-    "tfadv.attacks.recipes.searches tfadv.attacks.recipes.universal",
+    "tfadv.attacks.recipes.searches tfadv.attacks.recipes.intermediate tfadv.attacks.recipes.universal",
     # 9
     "tfadv.attacks.recipes",
     # 10

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from networks import COPIES, LAYER, batch_of, bound, convolutional, recipe
-from published import papers, programs
+from published import contributive, intermediate, noise_reduced, papers, programs
 from published.plain import PlainNet
 
 from tfadv import targeted, untargeted
@@ -24,10 +24,20 @@ TWINS = {
     "tim": (programs.mim, {"kernel": programs.gaussian_kernel(15)}),
     "sim": (papers.sim, {"copies": COPIES}),
     "pim": (programs.mim, {"amplification": 2.5}),
+    "m-di2-fgsm": (noise_reduced.m_di2_fgsm, {}),
+    "fgm": (noise_reduced.fgm, {}),
+    "igsm": (noise_reduced.igsm, {}),
+    "nr-fgsm": (noise_reduced.nr_fgsm, {"copies": COPIES}),
+    "nr-fgm": (noise_reduced.nr_fgsm, {"copies": COPIES, "norm": "l2"}),
+    "nr-igsm": (noise_reduced.nr_igsm, {"copies": COPIES}),
+    "tap": (intermediate.tap, {}),
+    "ila": (intermediate.ila, {}),
     "nrdm": (programs.nrdm, {}),
     "fda": (programs.fda, {}),
     "fia": (programs.fia, {"copies": COPIES}),
     "naa": (programs.naa, {"copies": COPIES}),
+    "fcr": (contributive.fcr, {}),
+    "fcr-fgsm": (contributive.fcr_fgsm, {}),
     "mim-pd": (programs.mim, PATCHWISE_DIVERSE),
     "nrdm-pd": (programs.nrdm, PATCHWISE_DIVERSE),
     "fda-pd": (programs.fda, PATCHWISE_DIVERSE),
@@ -44,9 +54,66 @@ VARIANTS = {
     ),
     "mim, decay": ("mim", {"decay": 0.5, "steps": 4, "step": 1.6}, {"momentum": 0.5, "steps": 4}),
     "pim, large": ("pim", {"amplify": 10.0, "spill": 1.0, "side": 5}, {"amplification": 10.0, "gamma": 1.0, "side": 5}),
+    "m-di2-fgsm, decay": ("m-di2-fgsm", {"decay": 0.5, "probability": 1.0}, {"decay": 0.5, "probability": 1.0}),
+    "igsm in l2": ("igsm", {"norm": "l2", "steps": 30}, {"norm": "l2", "steps": 30}),
+    "nr-igsm in l2": (
+        "nr-igsm",
+        {"norm": "l2", "copies": 4, "deviation": 30.0},
+        {"norm": "l2", "copies": 4, "sigma": 30.0},
+    ),
+    "tap, the released program's weights": (
+        "tap",
+        {"distance": 0.005, "smoothness": 0.01, "power": 0.7, "side": 5},
+        {"lam": 0.005, "eta": 0.01, "alpha": 0.7, "side": 5},
+    ),
+    "ila, other steps": ("ila", {"steps": 4, "guide_steps": 3}, {"steps": 4, "guide_steps": 3}),
+    "fcr, Eq. 12 as printed": ("fcr", {"printed": True}, {"printed": True}),
+    "fcr, CIFAR-10": (
+        "fcr",
+        {"temperature": 0.03, "learning_rate": 10.0, "threshold": 0.4, "beta": 0.5, "deviation": 8.0, "steps": 30},
+        {"T": 0.03, "LR": 10.0, "t": 0.4, "beta": 0.5, "deviation": 8.0, "N": 30},
+    ),
+    "fcr-fgsm, two sizes": (
+        "fcr-fgsm",
+        {"inside_epsilon": 12.75, "outside_epsilon": 7.65, "threshold": 0.5},
+        {"inside": 0.05, "outside": 0.03, "t": 0.5},
+    ),
+    "fcr-fgsm, outside": (
+        "fcr-fgsm",
+        {"inside_epsilon": 0.0, "outside_epsilon": 7.65},
+        {"inside": 0.0, "outside": 0.03},
+    ),
     "fda, coupled": ("fda", {"coupled": True}, {"coupled": True}),
     "fia, no masks": ("fia", {"copies": 0}, {"copies": 0}),
     "naa, the paper's path": ("naa", {"noise": 0.0, "steps": 2, "step": 1.6}, {"noise": 0.0, "steps": 2}),
+    "naa, gamma": ("naa", {"gamma": 0.25}, {"gamma": 0.25}),
+    "naa, Gauss-Legendre": ("naa", {"points": "gauss-legendre"}, {"points": "gauss-legendre"}),
+    "naa, exact": ("naa", {"exact": True, "copies": 4}, {"exact": True, "copies": 4}),
+    "naa, exact, Gauss-Legendre": (
+        "naa",
+        {"exact": True, "points": "gauss-legendre", "noise": 0.0},
+        {"exact": True, "points": "gauss-legendre", "noise": 0.0},
+    ),
+    "naa-pd, exact": ("naa-pd", {"exact": True}, {"exact": True}),
+    "naa-pd, weighted": (
+        "naa-pd",
+        {"gamma": 2.0, "positive": "logarithm", "negative": "square"},
+        {"gamma": 2.0, "positive": "logarithm", "negative": "square"},
+    ),
+    **{
+        f"naa, {positive} and {negative}": (
+            "naa",
+            {"positive": positive, "negative": negative, "gamma": 1.5},
+            {"positive": positive, "negative": negative, "gamma": 1.5},
+        )
+        for positive, negative in [
+            ("linear", "square_root"),
+            ("square_root", "linear"),
+            ("square", "exponential"),
+            ("logarithm", "logarithm"),
+            ("exponential", "square"),
+        ]
+    },
 }
 
 
@@ -91,7 +158,21 @@ def test_settings_are_the_published_ones(case, setting):
     assert differing(recipe(name, **ours).on(network)(images, untargeted(labels), seed=SEED), expected) == 0
 
 
-def test_targeted_descends_to_the_class(setting):
-    _, plain, images, labels = setting
-    expected = programs.mim(plain, images, (labels + 1) % 10, SEED, sign=-1)
-    assert differing(bound("mim")(images, targeted((labels + 1) % 10), seed=SEED), expected) == 0
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("mim", {}),
+        ("fia", {}),
+        ("naa", {}),
+        ("fia-pd", {}),
+        ("naa-pd", {}),
+        ("naa", {"positive": "square"}),
+        ("fcr-fgsm", {}),
+    ],
+)
+def test_targeted_goes_to_the_class(name, settings, setting):
+    network, plain, images, labels = setting
+    wanted, (twin, theirs) = (labels + 1) % 10, TWINS[name]
+    expected = twin(plain, images, wanted, SEED, sign=-1, **theirs | settings)
+    craft = recipe(name, **settings).on(network) if settings else bound(name)
+    assert differing(craft(images, targeted(wanted), seed=SEED), expected) == 0

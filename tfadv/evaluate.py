@@ -5,6 +5,8 @@ Over N pairs (clean twin, adversarial image), for each network, with the best cl
     changed         the best class of the clean twin is not the best (not among the best five) of the adversarial image
     wrong           the label is not the best class (not among the best five) of the adversarial image
     wrong of right  the same, over the images whose clean twin the network gets right by the same measure
+    reached         the class that the attack was to reach is the best class of (among the best five of) the adversarial
+                    image: the NRG paper's Eq. 12, for folders crafted with target classes
 
 The published tables of the NAA paper count "changed"; many others count "wrong". A network of another input size sees
 both images resized by one method, that of TF-slim's own evaluation: bilinear, without antialiasing, on floats
@@ -51,13 +53,16 @@ class Share:
         return self.count / self.of if self.of else None
 
 
-def judge(clean: np.ndarray, adversarial: np.ndarray, labels: np.ndarray, classes: int) -> dict[str, Share]:
+def judge(
+    clean: np.ndarray, adversarial: np.ndarray, labels: np.ndarray, classes: int, wanted: np.ndarray | None = None
+) -> dict[str, Share]:
     """The rates of one network, see the module's docstring.
 
     Args:
         clean, adversarial: the best classes of each image, best first, int [N, K] with K up to five.
         labels: int [N]; those outside 0..classes-1 are not known to this network and count only for "changed".
         classes: how many classes the network has.
+        wanted: int [N], the classes to reach, counted like labels; None where there are none, and no "reached" either.
     """
     known = (labels >= 0) & (labels < classes)
     shares: dict[str, Share] = {}
@@ -71,6 +76,10 @@ def judge(clean: np.ndarray, adversarial: np.ndarray, labels: np.ndarray, classe
             f"wrong{suffix}": Share(int(wrong.sum()), int(known.sum())),
             f"wrong_of_right{suffix}": Share(int((wrong & right).sum()), int(right.sum())),
         }
+        if wanted is not None:
+            reachable = (wanted >= 0) & (wanted < classes)
+            reached = reachable & np.any(adversarial[:, :count] == wanted[:, None], axis=1)
+            shares[f"reached{suffix}"] = Share(int(reached.sum()), int(reachable.sum()))
     return shares
 
 
@@ -109,16 +118,16 @@ class Judged:
     clean: np.ndarray
     adversarial: np.ndarray
 
-    def rates(self, labels: np.ndarray) -> dict[str, Share]:
+    def rates(self, labels: np.ndarray, wanted: np.ndarray | None = None) -> dict[str, Share]:
         """See `judge`."""
-        return judge(self.clean, self.adversarial, labels, self.classes)
+        return judge(self.clean, self.adversarial, labels, self.classes, wanted)
 
 
 @dataclasses.dataclass(frozen=True)
 class Report:
     """What `evaluate` found: N images by name, their labels int [N] (`UNKNOWN` where there is none), what each network
-    said, the distances of each image, the images that could not be read, with the reason, and what the labels have been
-    lowered by."""
+    said, the distances of each image, the images that could not be read, with the reason, what the labels have been
+    lowered by, and the classes to reach, counted from 0 (None where no image has one)."""
 
     names: list[str]
     labels: np.ndarray
@@ -126,10 +135,11 @@ class Report:
     distances: dict[str, np.ndarray]
     unreadable: dict[str, str]
     offset: int = 0
+    wanted: np.ndarray | None = None
 
     def rates(self) -> list[dict[str, Share]]:
         """The rates of each network, in the order of `targets`."""
-        return [target.rates(self.labels) for target in self.targets]
+        return [target.rates(self.labels, self.wanted) for target in self.targets]
 
     def averages(self) -> dict[str, dict[str, float | None]]:
         """mean, min and max of each distance, over the images where it is finite; None where it is so nowhere."""
@@ -167,7 +177,9 @@ class Report:
             for target in self.targets
         }
         measured = {name: _finite(values[place]) for name, values in self.distances.items()}
-        return {"name": self.names[place], "label": None if label == UNKNOWN else label, **measured, "top": said}
+        classes = {"label": label} if self.wanted is None else {"label": label, "target": int(self.wanted[place])}
+        known = {name: None if number == UNKNOWN else number for name, number in classes.items()}
+        return {"name": self.names[place], **known, **measured, "top": said}
 
 
 def _finite(value: float) -> float | None:
@@ -215,7 +227,7 @@ def evaluate(
             clean, adversarial, far = zip(*(images for _, images in read), strict=True)
             measured += far
             for kept, target in zip(tops, targets, strict=True):
-                kept.append(np.stack([_top(target, clean, size), _top(target, adversarial, size)]))
+                kept.append(np.stack([top(target, clean, size), top(target, adversarial, size)]))
         if progress is not None:
             progress(len(batch))
     if not done:
@@ -224,9 +236,14 @@ def evaluate(
         Judged(target.name, target.size, target.classes, *np.concatenate(kept, axis=1))
         for kept, target in zip(tops, targets, strict=True)
     ]
-    labels = np.array([UNKNOWN if pair.label is None else pair.label for pair in done])
+    labels, wanted = _classes([pair.label for pair in done]), _classes([pair.target for pair in done])
     columns = {name: np.concatenate([row[name] for row in measured]) for name in measured[0]}
-    return Report([pair.name for pair in done], labels, judged, columns, unreadable)
+    aims = wanted if np.any(wanted != UNKNOWN) else None
+    return Report([pair.name for pair in done], labels, judged, columns, unreadable, wanted=aims)
+
+
+def _classes(known: Sequence[int | None]) -> np.ndarray:
+    return np.array([UNKNOWN if one is None else one for one in known])
 
 
 #: A pair with its clean and its adversarial pixels, uint8 [H, W, 3] each, and their distances; or why it has none.
@@ -255,10 +272,14 @@ def _read(pair: Pair, filter: str) -> _Read:
     return pair, (clean.pixels, adversarial.pixels, distances(clean.pixels[None], adversarial.pixels[None]))
 
 
-def _top(target: Source, images: Sequence[np.ndarray], size: int) -> np.ndarray:
-    """The best classes int [N, K], from a batch padded to `size` with its last image."""
+def top(target: Source, images: Sequence[np.ndarray], size: int, count: int = TOP) -> np.ndarray:
+    """The network's best classes, best first, int [N, K] with K up to `count`: images are brought to its input size
+    (see `RESIZE`), and the batch is padded to `size` with its last image.
+
+    Raises ValueError if a network without a fixed size gets images of several sizes.
+    """
     seen = _resized(images, target)
-    return target.top(padded(seen, size), min(TOP, target.logits_count))[: len(seen)]
+    return target.top(padded(seen, size), min(count, target.logits_count))[: len(seen)]
 
 
 def _resized(images: Sequence[np.ndarray], target: Source) -> np.ndarray:

@@ -6,7 +6,9 @@ loop would hold more memory than one pass.
 """
 
 from collections.abc import Callable
+from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from tfadv.shapes import Look, Outputs, Tensor, View
@@ -28,6 +30,36 @@ def of_images(value: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
     return tape.gradient(total, images)
 
 
+def with_values(value: Callable[[Tensor], tuple[Tensor, Any]], images: Tensor) -> tuple[Tensor, Tensor, Any]:
+    """(gradient, numbers [N], more) where value(images) is (numbers, more): the gradient is that of `of_images`."""
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(images)
+        numbers, more = value(images)
+        total = tf.reduce_sum(numbers)
+    return tape.gradient(total, images), numbers, more
+
+
+def one_by_one(
+    values: Callable[[Tensor], Tensor], images: Tensor, visit: Callable[[Any, Tensor, Tensor], Any], state: Any
+) -> Any:
+    """The state after visit(state, value [N], gradient [N, H, W, 3]) of each of the values(images) [N, M] in turn.
+
+    The images pass forwards once and backwards M times, one after the other: the memory is that of one gradient.
+    """
+    with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
+        tape.watch(images)
+        rows = values(images)
+    count = rows.shape[1]
+
+    def step(number: Tensor, state: Any) -> tuple[Tensor, Any]:
+        chosen = tf.zeros_like(rows) + tf.one_hot(number, count, dtype=rows.dtype)
+        gradient = tape.gradient(rows, images, output_gradients=chosen)
+        return number + 1, visit(state, tf.gather(rows, number, axis=1), gradient)
+
+    _, state = tf.while_loop(lambda number, _: number < count, step, (tf.constant(0), state), parallel_iterations=1)
+    return state
+
+
 def of_features(value: Value, look: Look, images: Tensor, layers: tuple[str, ...]) -> tuple[Tensor, ...]:
     """d sum(value(look(images))) / d feature for each of the layers, each of its feature's shape [N, ...].
 
@@ -42,6 +74,29 @@ def of_features(value: Value, look: Look, images: Tensor, layers: tuple[str, ...
         if gradient is None:
             raise ValueError(f"{layer}: the score does not depend on this layer; choose one between images and logits.")
     return tuple(gradients)
+
+
+def rise_of_features(
+    look: Look, images: Tensor, tangent: Tensor, layers: tuple[str, ...], glasses: Glasses
+) -> tuple[Tensor, ...]:
+    """d feature(glasses(images + t tangent)) / dt at t = 0 for each of the layers: all neurons in one forward pass.
+
+    Forward mode takes the second derivative of every operation on the way. Where TensorFlow has none (for local
+    response normalisation), the central difference over t = +-sqrt(machine epsilon) stands in its place.
+    """
+
+    def features(images: Tensor) -> list[Tensor]:
+        found = look(glasses(images), layers, logits=False).features
+        return [found[layer] for layer in layers]
+
+    try:
+        with tf.autodiff.ForwardAccumulator(images, tangent) as moving:
+            found = features(images)
+            return tuple(moving.jvp(one, tf.UnconnectedGradients.ZERO) for one in found)
+    except LookupError:
+        step = float(np.sqrt(np.finfo(images.dtype.as_numpy_dtype).eps))
+        ends = zip(features(images + step * tangent), features(images - step * tangent), strict=True)
+        return tuple((after - before) / (2 * step) for after, before in ends)
 
 
 def mean_of_images(value: Callable[[Tensor, Glasses], Tensor], images: Tensor, view: View, seeds: Tensor) -> Tensor:
@@ -71,12 +126,22 @@ def mean_of_features(
         shown = view.apply(images, copy, seeds)
         return of_features(lambda outputs: score(outputs.logits, labels), look, shown, layers)
 
-    run: Callable[..., tuple[Tensor, ...]] = one
+    return mean_of_copies(one, look, ("features", score, layers), view, images, labels, seeds)
+
+
+def mean_of_copies(
+    one: Callable[..., tuple[Tensor, ...]], look: Look, key: tuple, view: View, *given: Tensor
+) -> tuple[Tensor, ...]:
+    """The mean of one(copy, *given) over the view's copies, weighted as the view says.
+
+    Called eagerly with a `Glance`, `one` is compiled once for this key and this view and called for each copy.
+    """
+    run = one
     if tf.executing_eagerly() and isinstance(look, Glance):
         # Views are told apart by identity: two of a user's own, with whatever they hold, may be equal as dataclasses.
         parts = tuple(map(id, getattr(view, "views", (view,))))
-        run = look.compiled(("features", score, layers, parts), one)
-    return _mean(lambda copy: run(copy, images, labels, seeds), view)
+        run = look.compiled((*key, parts), one)
+    return _mean(lambda copy: run(copy, *given), view)
 
 
 def _mean(one: Callable[[Tensor], tuple[Tensor, ...]], view: View) -> tuple[Tensor, ...]:

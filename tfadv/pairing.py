@@ -13,12 +13,14 @@ from tfadv import data, record
 
 
 class Pair(NamedTuple):
-    """One image to judge: its name, its two files, and the class it should have (None: not known)."""
+    """One image to judge: its name, its two files, the class it should have, and the one the attack was to reach
+    (None: not known)."""
 
     name: str
     clean: Path
     adversarial: Path
     label: int | None = None
+    target: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,7 +90,8 @@ def _by_record(
     for entry in done:
         twin = twins / entry["output"]
         clean = twin if twin.exists() else images / entry["file"]
-        pairs.append(Pair(entry["file"], clean, adversarial / entry["output"], entry["label"]))
+        result = adversarial / entry["output"]
+        pairs.append(Pair(entry["file"], clean, result, entry["label"], entry.get("target")))
     paired = {pair.name for pair in pairs}
     origin = {"prediction": "the source's own predictions", "file": "the attack's labels"}
     labels = origin.get(experiment.get("labels", {}).get("from"), record.RECORD)

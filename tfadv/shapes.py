@@ -138,6 +138,8 @@ class Objective(Part):
     #: Whether it compares with the clean images as the same glasses show them: then `prepare` is computed anew with
     #: each gradient, from the clean images seen through the very draw of the view that shows the adversarial ones.
     compares = False
+    #: Attacks that `prepare` runs on the same network first; they are bound to it when the attack is.
+    guides: tuple[Attack, ...] = ()
 
     def __post_init__(self) -> None:
         tuple(self.layers)  # layers that are none are refused where they are given

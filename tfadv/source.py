@@ -8,12 +8,13 @@ from __future__ import annotations
 import abc
 import functools
 from collections.abc import Callable, Hashable
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from tfadv.compiled import Compiled
-from tfadv.shapes import Goal, Outputs, Tensor
+from tfadv.shapes import Attack, Goal, Outputs, Tensor
 
 
 class Source(abc.ABC):
@@ -102,12 +103,20 @@ class Glance:
     def __init__(self, source: Source) -> None:
         self.source = source
         self._compiled: dict[Hashable, Compiled] = {}
+        self._bound: dict[int, tuple[Attack, Any]] = {}
 
     def compiled(self, key: Hashable, function: Callable) -> Compiled:
         """The function compiled, made once for each key."""
         if key not in self._compiled:
             self._compiled[key] = Compiled(function)
         return self._compiled[key]
+
+    def bound(self, attack: Attack) -> Any:
+        """The attack on this source, made once for each attack."""
+        # By identity: two with views of a user's own may be equal as dataclasses and differ in what those hold.
+        if id(attack) not in self._bound:
+            self._bound[id(attack)] = attack, attack.on(self.source)
+        return self._bound[id(attack)][1]
 
     def __call__(self, images: Tensor, layers: tuple[str, ...] = (), logits: bool = True) -> Outputs:
         """As `Network`."""

@@ -44,6 +44,12 @@ def path_noise(images, seed, copy, chained):
     return _each(images, seed, path, lambda own: tf.random.stateless_normal(images.shape[1:], own, dtype=tf.float64))
 
 
+def step_noise(images, seed, step, copy):
+    """Standard normal for copy number `copy` in one step of an ascent, as NRG adds it."""
+    path = [STEP, step, copy]
+    return _each(images, seed, path, lambda own: tf.random.stateless_normal(images.shape[1:], own, dtype=tf.float64))
+
+
 def diverse(images, seed, path, larger):
     """(inner side, top, left, chance) for every image."""
     side = images.shape[1]

@@ -127,43 +127,95 @@ def fda(net, images, labels, seed, *, coupled=False, **how):
     return ascend(net, images, seed, loss, **how)
 
 
-def _feature_gradient(net, x, score):
+def _unit(values):
+    return values / np.sqrt(np.sum(values**2, axis=(1, 2, 3), keepdims=True))
+
+
+def _feature_gradient(net, x, score, labels):
     feature = net.feature(tf.constant(x))
     with tf.GradientTape() as tape:
         tape.watch(feature)
-        value = tf.reduce_sum(score(net.logits(feature)))
+        logits = net.logits(feature)
+        value = tf.reduce_sum(score(logits) * np.eye(logits.shape[1])[labels])
     return tape.gradient(value, feature).numpy()
 
 
-def _toward_zero(net, images, labels, seed, points, score, diverse, **how):
-    """The loss F(adv) * W with W = -A/||A||_2, A the sum over the points of d score_y / dF."""
-    aggregate = 0.0
+def _shown(images, seed, copy, x, diverse):
+    """Point number `copy` as it is shown for the weights."""
+    if diverse is None:
+        return tf.constant(x)
     larger = LARGER[images.shape[1]]
-    for copy, x in enumerate(points):
-        if diverse is not None:
-            x = diversify(x, draws.diverse_in_weights(images, seed, copy, larger), diverse, larger)
-        aggregate = aggregate + _feature_gradient(
-            net, x, lambda logits: score(logits) * np.eye(logits.shape[1])[labels]
-        )
-    weights = -aggregate / np.sqrt(np.sum(aggregate**2, axis=(1, 2, 3), keepdims=True))
+    return diversify(tf.constant(x), draws.diverse_in_weights(images, seed, copy, larger), diverse, larger)
+
+
+def fia(net, images, labels, seed, *, copies=30, keep=0.7, diverse=None, sign=1, **how):
+    """F(adv) * W, W = -A/||A||_2, A from the logits of masked images, or of the clean ones if copies is 0."""
+    masks = [draws.masks(images, seed, copy, keep, diverse is not None) for copy in range(copies)] or [1.0]
+    points = [_shown(images, seed, copy, images * mask / 127.5 - 1, diverse) for copy, mask in enumerate(masks)]
+    weights = -_unit(sum(_feature_gradient(net, x, lambda logits: logits, labels) for x in points))
     return ascend(
-        net, images, seed, lambda shown, _: tf.reduce_sum(net.feature(shown) * weights), diverse=diverse, **how
+        net, images, seed, lambda shown, _: sign * tf.reduce_sum(net.feature(shown) * weights), diverse=diverse, **how
     )
 
 
-def fia(net, images, labels, seed, *, copies=30, keep=0.7, diverse=None, **how):
-    """A from the logits of masked images, or of the clean ones if copies is 0."""
-    chained = diverse is not None
-    masks = [draws.masks(images, seed, copy, keep, chained) for copy in range(copies)] or [1.0]
-    points = [images * mask / 127.5 - 1 for mask in masks]
-    return _toward_zero(net, images, labels, seed, points, lambda logits: logits, diverse, **how)
+def path(count, points="riemann"):
+    """(how far towards black, weight) of each point: l/n, or the roots r of P_n with 2 / ((1 - r^2) P_n'(r)^2)."""
+    if points == "riemann":
+        return [(number / count, 1 / count) for number in range(count)]
+    polynomial = np.polynomial.legendre.Legendre.basis(count)
+    roots = polynomial.roots()
+    weights = 2 / ((1 - roots**2) * polynomial.deriv()(roots) ** 2)
+    return [((root + 1) / 2, weight / 2) for root, weight in zip(roots, weights, strict=True)]
 
 
-def naa(net, images, labels, seed, *, copies=30, noise=25.5, diverse=None, **how):
-    """A from the softmax along (x + noise) (1 - l/n) + (l/n) x_b, x_b = -1 black."""
-    x, chained = images / 127.5 - 1, diverse is not None
-    points = []
-    for copy in range(copies):
-        shift = noise / 127.5 * draws.path_noise(images, seed, copy, chained)
-        points.append((x + shift) * (1 - copy / copies) + copy / copies * -1.0)
-    return _toward_zero(net, images, labels, seed, points, tf.nn.softmax, diverse, **how)
+def rise_of_every_neuron(net, images, seed, copy, x, toward, diverse):
+    """sum_i (x_i - x'_i) dy_j/dx_i at the point x, neuron by neuron from the matrix of all derivatives."""
+    with tf.GradientTape() as tape:
+        here = tf.constant(x)
+        tape.watch(here)
+        feature = net.feature(_shown(images, seed, copy, here, diverse))
+    slopes = tape.batch_jacobian(feature, here)  # [N, h, w, c, H, W, 3]
+    return np.einsum("nabcijk,nijk->nabc", slopes.numpy(), toward)
+
+
+def naa(
+    net, images, labels, seed, *, copies=30, noise=25.5, points="riemann", diverse=None, sign=1, exact=False, **how
+):
+    """W = -A/||A||_2, A from the softmax along (x + noise) (1 - l/n) + (l/n) x_b, x_b = -1 black."""
+    x, gradient, product, rise, travel = images / 127.5 - 1, 0, 0, 0, 0
+    for copy, (gone, share) in enumerate(path(copies, points)):
+        shift = noise / 127.5 * draws.path_noise(images, seed, copy, diverse is not None)
+        here = (x + shift) * (1 - gone) + gone * -1.0
+        slope = _feature_gradient(net, _shown(images, seed, copy, here, diverse), tf.nn.softmax, labels)
+        gradient = gradient + share * slope
+        if exact:
+            rises = rise_of_every_neuron(net, images, seed, copy, here, x + 1, diverse)
+            product, rise, travel = product + share * slope * rises, rise + share * rises, travel + share * abs(rises)
+    if exact:
+        one_way = 2 * np.abs(rise) > travel
+        gradient = np.where(one_way, product / np.where(one_way, rise, 1), gradient)
+    return _weighted(net, images, seed, _unit(gradient), sign, diverse=diverse, **how)
+
+
+FUNCTIONS = {
+    "linear": lambda a: a,
+    # The small number is there for the gradient at 0, which is taken as 0.
+    "square_root": lambda a: tf.where(a > 0, tf.sqrt(tf.maximum(a, 1e-300)), 0 * a),
+    "square": lambda a: a * a,
+    "logarithm": lambda a: tf.math.log(1 + a),
+    "exponential": lambda a: tf.exp(a) - 1,
+}
+
+
+def _weighted(net, images, seed, weights, sign, *, diverse, gamma=1.0, positive="linear", negative="linear", **how):
+    """-(sum f_p(A) over A >= 0 - gamma sum f_n(-A) over A < 0), A = (F(adv) - F(x_b)) weights."""
+    black = net.feature(-tf.ones_like(images[:1]))
+
+    def loss(shown, _):
+        attributions = (net.feature(shown) - black) * weights
+        up = tf.boolean_mask(attributions, attributions >= 0)
+        down = tf.boolean_mask(attributions, attributions < 0)
+        total = tf.reduce_sum(FUNCTIONS[positive](up)) - gamma * tf.reduce_sum(FUNCTIONS[negative](-down))
+        return -sign * total
+
+    return ascend(net, images, seed, loss, diverse=diverse, **how)

@@ -69,6 +69,8 @@ class Climb:
     def __init__(self, attack: Ascent, network: Source) -> None:
         self.attack, self.network, self.glance = attack, network, Glance(network)
         self.step = Compiled(self._step)
+        for guide in attack.objective.guides:
+            self.glance.bound(guide)
         # What the view shows differs from step to step, and with it what the clean image is compared by.
         self.anew = attack.objective.compares and not isinstance(attack.view, Plain)
 

@@ -75,13 +75,24 @@ class Bound:
         own = draws.of_images(images, seed)
         goal = Goal(tf.constant(indices.labels), tf.constant(indices.sign))
         given = tf.cast(images, self.network.dtype)
-        made = self._craft(given, goal, tf.constant(own))
-        made = made if isinstance(made, Crafted) else Crafted(made)
-        if made.found is not None:
-            made = made._replace(images=tf.where(tf.reshape(made.found, [-1, 1, 1, 1]), made.images, given))
+        made = self.search(given, goal, tf.constant(own))
         pixels = np.asarray(made.images, np.float64 if self.network.dtype == tf.float64 else np.float32)
         known = (None if part is None else np.asarray(part) for part in made[1:])
-        return Crafted(np.clip(pixels, BLACK, WHITE), *known)
+        return Crafted(pixels, *known)
+
+    def search(self, images: Tensor, goal: Goal, seeds: Tensor) -> Crafted:
+        """The same for what another part of an attack hands over, in tensors and unchecked.
+
+        Args:
+            images: [N, H, W, 3] in 0..255, of the network's type.
+            goal: its labels index the logits.
+            seeds: int32 [N, 2], each image's own.
+        """
+        made = self._craft(images, goal, seeds)
+        made = made if isinstance(made, Crafted) else Crafted(made)
+        if made.found is not None:
+            made = made._replace(images=tf.where(tf.reshape(made.found, [-1, 1, 1, 1]), made.images, images))
+        return made._replace(images=tf.clip_by_value(made.images, BLACK, WHITE))
 
     def _check(self, goal: Goal, count: int) -> Goal:
         name, labels = type(getattr(self.attack, "objective", self.attack)).__name__, np.asarray(goal.labels)

@@ -5,12 +5,17 @@
     Fda              log ||F(x')|_low|| - log ||F(x')|_high||  Ganeshan et al., ICCV 2019
     Fia              -sum F(x') * w,  w the aggregate gradient of the logit     Wang et al., ICCV 2021
     Naa              -sum (F(x') - F(black)) * w,  w the integrated attention   Zhang et al., CVPR 2022
+    Ila              <F(x'') - F(x), F(x') - F(x)>,  x' by another attack       Huang et al., ICCV 2019
+    Tap              J + lambda ||T(F(x')) - T(F(x))||^2 + eta |R(x' - x)|      Zhou et al., ECCV 2018
+    Fcr              -1 / (beta / ||x' - x|| + J),  J the softened cross entropy    FCR, submitted to ICLR 2021
 
 Features are read at one layer, or at several at once: pass a name or a tuple of names.
 """
 
 from tfadv.objectives.classes import CrossEntropy
+from tfadv.objectives.contributive import Fcr
 from tfadv.objectives.distortions import Fda, Nrdm
 from tfadv.objectives.importance import Fia, Naa
+from tfadv.objectives.intermediate import Ila, Tap
 
-__all__ = ["CrossEntropy", "Fda", "Fia", "Naa", "Nrdm"]
+__all__ = ["CrossEntropy", "Fcr", "Fda", "Fia", "Ila", "Naa", "Nrdm", "Tap"]

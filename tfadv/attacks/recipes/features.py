@@ -7,14 +7,18 @@ from tfadv.views import MaskedCopies, PathCopies, Plain
 
 
 def nrdm(
-    layer: str = "Mixed_5b", epsilon: float = 16.0, steps: int = 10, step: float | None = None, decay: float = 1.0
+    layer: str | tuple[str, ...] = "Mixed_5b",
+    epsilon: float = 16.0,
+    steps: int = 10,
+    step: float | None = None,
+    decay: float = 1.0,
 ) -> Ascent:
     """Neural representation distortion (Naseer et al., 2018), with momentum, from an image nudged by noise of 0.1."""
     return momentum(Nrdm(layer), epsilon, steps, step, decay, Plain())
 
 
 def fda(
-    layer: str = "Mixed_5b",
+    layer: str | tuple[str, ...] = "Mixed_5b",
     epsilon: float = 16.0,
     steps: int = 10,
     step: float | None = None,
@@ -29,7 +33,7 @@ def fda(
 
 
 def fia(
-    layer: str = "Mixed_5b",
+    layer: str | tuple[str, ...] = "Mixed_5b",
     epsilon: float = 16.0,
     steps: int = 10,
     step: float | None = None,
@@ -46,23 +50,31 @@ def fia(
 
 
 def naa(
-    layer: str = "Mixed_5b",
+    layer: str | tuple[str, ...] = "Mixed_5b",
     epsilon: float = 16.0,
     steps: int = 10,
     step: float | None = None,
     decay: float = 1.0,
     copies: int = 30,
     noise: float = 25.5,
+    points: str = "riemann",
+    gamma: float = 1.0,
+    positive: str = "linear",
+    negative: str = "linear",
+    exact: bool = False,
 ) -> Ascent:
     """Neuron attribution-based attack (Zhang et al., CVPR 2022).
 
-    The path has the noise of the authors' program; noise=0 is the paper's Algorithm 1.
+    The path has the noise of the authors' program; noise=0 is the paper's Algorithm 1. points: riemann or
+    gauss-legendre. Weighted attribution: gamma, and positive and negative out of linear, square_root, square,
+    logarithm, exponential. exact=True takes the weights from the exact neuron attribution.
     """
-    return momentum(Naa(layer, PathCopies(copies, noise)), epsilon, steps, step, decay, Plain())
+    objective = Naa(layer, PathCopies(copies, noise, points), gamma, positive, negative, exact)
+    return momentum(objective, epsilon, steps, step, decay, Plain())
 
 
 def nrdm_pd(
-    layer: str = "Mixed_5b",
+    layer: str | tuple[str, ...] = "Mixed_5b",
     epsilon: float = 16.0,
     steps: int = 10,
     step: float | None = None,
@@ -77,7 +89,7 @@ def nrdm_pd(
 
 
 def fda_pd(
-    layer: str = "Mixed_5b",
+    layer: str | tuple[str, ...] = "Mixed_5b",
     epsilon: float = 16.0,
     steps: int = 10,
     step: float | None = None,
@@ -93,7 +105,7 @@ def fda_pd(
 
 
 def fia_pd(
-    layer: str = "Mixed_5b",
+    layer: str | tuple[str, ...] = "Mixed_5b",
     epsilon: float = 16.0,
     steps: int = 10,
     step: float | None = None,
@@ -111,7 +123,7 @@ def fia_pd(
 
 
 def naa_pd(
-    layer: str = "Mixed_5b",
+    layer: str | tuple[str, ...] = "Mixed_5b",
     epsilon: float = 16.0,
     steps: int = 10,
     step: float | None = None,
@@ -122,7 +134,12 @@ def naa_pd(
     spill: float = 0.5,
     side: int = 3,
     probability: float = 0.7,
+    points: str = "riemann",
+    gamma: float = 1.0,
+    positive: str = "linear",
+    negative: str = "linear",
+    exact: bool = False,
 ) -> Ascent:
-    """NAA, patch-wise, with diverse inputs, also along the path."""
-    path = PathCopies(copies, noise)
-    return patchwise_diverse(Naa(layer, path), epsilon, steps, step, decay, amplify, spill, side, probability)
+    """NAA, patch-wise, with diverse inputs, also along the path. Settings as `naa`."""
+    objective = Naa(layer, PathCopies(copies, noise, points), gamma, positive, negative, exact)
+    return patchwise_diverse(objective, epsilon, steps, step, decay, amplify, spill, side, probability)

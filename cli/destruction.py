@@ -1,0 +1,136 @@
+"""`tfadv destruction`: how many adversarial images a rotation, noise, blur or JPEG makes right again."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tfadv.cli import judging, options
+
+if TYPE_CHECKING:
+    from tfadv.destruction import Rates
+    from tfadv.evaluate import Report
+
+
+def _grids(
+    context: click.Context, parameter: click.Parameter, words: tuple[str, ...]
+) -> dict[str, tuple[float, ...] | None]:
+    """{"jpeg": (75, 90)} of "jpeg=75,90", {"jpeg": None} of "jpeg"."""
+    grids: dict[str, tuple[float, ...] | None] = {}
+    for word in words:
+        name, equals, numbers = word.partition("=")
+        try:
+            grids[name] = tuple(float(number) for number in numbers.split(",")) if equals else None
+        except ValueError:
+            raise click.BadParameter(f"expected NAME or NAME=STRENGTH,STRENGTH,..., got {word!r}.") from None
+    return grids
+
+
+@click.command(epilog="Exit code: 0 all pairs judged, 3 some not, 1 an error, 2 wrong usage.")
+@judging.arguments
+@click.option(
+    "--transformation",
+    "grids",
+    multiple=True,
+    callback=_grids,
+    metavar="NAME[=S,S,...]",
+    help="rotation, noise, blur or jpeg, and in which strengths; repeat it. Default: all, in the paper's.",
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="The noise follows from it.")
+@click.option("--json", "json_path", metavar="PATH", help="Write everything as JSON; - is stdout.")
+@click.option("--csv", "csv_path", metavar="PATH", help="Write a line per network and strength; - is stdout.")
+@options.no_progress
+def command(
+    images: str,
+    adversarial: str,
+    grids: dict[str, tuple[float, ...] | None],
+    seed: int,
+    json_path: str | None,
+    csv_path: str | None,
+    **chosen: Any,
+) -> None:
+    """Say how many of the images in ADVERSARIAL that fool a --target no longer do once they are rotated, noisy, blurred
+    or compressed.
+
+    The destruction rate of section 6.2 of the noise-reduced gradient's paper: of the images that the network gets right
+    clean and wrong when adversarial, the share that it gets right again. IMAGES, ADVERSARIAL and NET are those of
+    `tfadv evaluate`. Images are transformed in the size they are stored in.
+
+    \b
+    rotation   degrees, 0 5 .. 30         blur   radius in pixels, 0 0.5 .. 2
+    noise      deviation, 0 5 .. 25       jpeg   quality, 60 70 .. 100
+
+    \b
+    tfadv destruction images/ adv/ --target resnet_v2_152
+    tfadv destruction images/ adv/ --target keras:MobileNetV2 --transformation jpeg=50,75 --transformation blur
+    """
+    from tfadv import destruction
+
+    judging.check_paths(json_path, csv_path)
+    grids = dict(destruction.checked(grids or dict.fromkeys(destruction.TRANSFORMATIONS)))
+    pairing, report, networks, method = judging.judged(images, adversarial, **chosen)
+    todo = int(destruction.counts(report).any(axis=0).sum())
+    bar = None if chosen["no_progress"] else options.progress_bar("destruction")
+    with bar(total=todo) if bar else contextlib.nullcontext() as shown:
+        update = shown.update if shown else None
+        size = chosen["batch_size"]
+        found = destruction.destruction_rates(
+            report, pairing.pairs, networks, grids, seed=seed, batch_size=size, progress=update
+        )
+    whole = {**pairing.facts(), **method, "seed": seed, **_facts(report, found)}
+    judging.write(json_path, json.dumps(whole, indent=1, allow_nan=False) + "\n")
+    judging.write(csv_path, _csv(report, found))
+    if "-" not in (json_path, csv_path):
+        judging.show_origin(pairing, report)
+        _show(report, found)
+    judging.complain(pairing, report)
+    if report.unreadable:
+        sys.exit(options.SOME_SKIPPED)
+
+
+def _show(report: Report, found: list[Rates]) -> None:
+    from tfadv.destruction import TRANSFORMATIONS, counts
+
+    counted = counts(report).sum(axis=1)
+    for name in found[0]:
+        head = (f"{name}, {TRANSFORMATIONS[name].unit}", "of", *(f"{strength:g}" for strength in found[0][name]))
+        rows = [
+            (target.name, str(of), *(judging.percent(rate, counts=False) for rate in rates[name].values()))
+            for target, of, rates in zip(report.targets, counted, found, strict=True)
+        ]
+        judging.table(head, rows)
+
+
+def _facts(report: Report, found: list[Rates]) -> dict[str, Any]:
+    """All of it as plain values."""
+    known = report.as_dict()
+    targets = [
+        {"name": target.name, "size": list(target.size), "classes": target.classes}
+        | {
+            name: [
+                {"strength": strength, "count": rate.count, "of": rate.of, "share": rate.share}
+                for strength, rate in rates.items()
+            ]
+            for name, rates in strengths.items()
+        }
+        for target, strengths in zip(report.targets, found, strict=True)
+    ]
+    return {key: known[key] for key in ("images", "labelled", "first_label", "unreadable")} | {"targets": targets}
+
+
+def _csv(report: Report, found: list[Rates]) -> str:
+    """One line per network, transformation and strength."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("target", "transformation", "strength", "count", "of", "share"))
+    for target, strengths in zip(report.targets, found, strict=True):
+        for name, rates in strengths.items():
+            for strength, rate in rates.items():
+                writer.writerow((target.name, name, strength, rate.count, rate.of, rate.share))
+    return text.getvalue()

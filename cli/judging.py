@@ -1,0 +1,167 @@
+"""What the commands that judge adversarial images have in common: arguments, networks, tables, complaints."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tfadv.cli import options
+
+if TYPE_CHECKING:
+    from tfadv.evaluate import Report, Share
+    from tfadv.pairing import Pairing
+    from tfadv.source import Source
+
+#: How many names a complaint lists.
+NAMED = 10
+
+
+def arguments(command: Callable) -> Callable:
+    """The arguments and options that say what is judged by which networks, and where it is written."""
+    for one in reversed(
+        (
+            click.argument("images", type=click.Path()),
+            click.argument("adversarial", type=click.Path()),
+            target,
+            click.option(
+                "--labels", type=click.Path(), help="CSV: filename,label. Default: the labels in attack.json."
+            ),
+            options.numbering,
+            options.input_range,
+            options.labels_offset,
+            options.filter_option("What clean images of another size than the adversarial ones are resized with."),
+            click.option(
+                "--batch-size", type=click.IntRange(1), default=16, show_default=True, help="Images seen together."
+            ),
+        )
+    ):
+        command = one(command)
+    return command
+
+
+target = click.option(
+    "--target", "targets", multiple=True, required=True, metavar="NET", help="A network to fool; repeat it."
+)
+
+
+def check_paths(json_path: str | None, csv_path: str | None = None) -> None:
+    """Say before the work, not after it, where results cannot be written."""
+    if json_path == csv_path == "-":
+        raise click.UsageError("--json - and --csv - would mix on stdout; give one of them a path.")
+    for path in (json_path, csv_path):
+        if path and not Path(path).absolute().parent.is_dir():
+            raise click.UsageError(f"{path}: no such folder to write to.")
+
+
+def judged(
+    images: str,
+    adversarial: str,
+    *,
+    targets: tuple[str, ...],
+    labels: str | None,
+    numbering: str,
+    input_range: tuple[float, float] | None,
+    labels_offset: str | None,
+    filter: str,
+    batch_size: int,
+    no_progress: bool,
+) -> tuple[Pairing, Report, list[Source], dict[str, Any]]:
+    """The pairs, what `tfadv.evaluate` finds, the networks, and how they were shown the images."""
+    from PIL import Image
+
+    from tfadv import evaluate
+    from tfadv.pairing import pair
+
+    warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # reported by name as not judged
+    pairing = pair(images, adversarial, labels)
+    networks = load(targets, input_range, labels_offset)
+    bar = None if no_progress else options.progress_bar("evaluate")
+    with bar(total=len(pairing.pairs)) if bar else contextlib.nullcontext() as shown:
+        update = shown.update if shown else None
+        report = evaluate.evaluate(pairing.pairs, networks, batch_size=batch_size, filter=filter, progress=update)
+    if labels is not None:
+        first = options.FIRST_LABEL[numbering]
+        report = report.numbered("auto" if first is None else first)
+    return pairing, report, networks, {"resize": evaluate.RESIZE, "filter": filter, "batch_size": batch_size}
+
+
+def load(targets: tuple[str, ...], input_range: tuple[float, float] | None, labels_offset: str | None) -> list[Source]:
+    """The networks, each once; range and offset go to those that do not know theirs."""
+    from tfadv.models import zoo
+
+    targets = tuple(dict.fromkeys(targets))
+    saved = [target for target in targets if zoo.kind(target) in ("file", "code")]
+    offset = None if labels_offset is None else int(labels_offset)
+    if not saved and (input_range, offset) != (None, None):
+        raise click.UsageError("--input-range and --labels-offset are for saved models and module:callable alone.")
+    return [
+        zoo.load(target, input_range=input_range, labels_offset=offset) if target in saved else zoo.load(target)
+        for target in targets
+    ]
+
+
+def show_origin(pairing: Pairing, report: Report) -> None:
+    """Say which attack, source and labels the images have."""
+    experiment = pairing.experiment
+    if experiment is not None:
+        click.echo(f"attack  {experiment['attack']}\nsource  {experiment['network']['name']}")
+    labelled = report.as_dict()["labelled"]
+    origin = (
+        f"labels: {pairing.labels}, {labelled} of them" if pairing.labels else "no labels: only what changed is known"
+    )
+    counted = f", counted from {report.offset}" if report.offset else ""
+    click.echo(f"images  {len(report.names)}, {origin}{counted}")
+
+
+def percent(rate: Share, counts: bool = True) -> str:
+    """A share as it is shown."""
+    if rate.share is None:
+        return "-"
+    return f"{100 * rate.share:.1f} %" + (f" ({rate.count}/{rate.of})" if counts else "")
+
+
+def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+    """A drawn table on a terminal, else plain columns."""
+    click.echo()
+    if sys.stdout.isatty():
+        from rich.console import Console
+        from rich.table import Table
+
+        drawn = Table()
+        for place, title in enumerate(head):
+            drawn.add_column(
+                title, justify="right" if 0 < place < len(head) - (head[-1] == "") else "left", overflow="fold"
+            )
+        for row in rows:
+            drawn.add_row(*row)
+        Console().print(drawn)
+        return
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    for row in (head, *rows):
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def write(path: str | None, text: str) -> None:
+    """Write the text to a file, or to stdout for "-"."""
+    if path == "-":
+        click.echo(text, nl=False)
+    elif path is not None:
+        Path(path).write_text(text, encoding="utf-8")
+
+
+def complain(pairing: Pairing, report: Report) -> None:
+    """Say on standard error what has not been judged."""
+    for what, names in (
+        ("images without an adversarial image", pairing.images_alone),
+        ("adversarial images without an image", pairing.adversarial_alone),
+        ("not judged", [f"{name} ({reason})" for name, reason in report.unreadable.items()]),
+    ):
+        if names:
+            more = "" if len(names) <= NAMED else f" and {len(names) - NAMED} more"
+            click.echo(f"{len(names)} {what}: {', '.join(names[:NAMED])}{more}", err=True)

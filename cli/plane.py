@@ -1,0 +1,111 @@
+"""`tfadv plane`: the classes around an image, along the noise-reduced gradient and along what it leaves out."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tfadv.cli import judging, options
+
+
+@click.command()
+@click.argument("image", type=click.Path(dir_okay=False))
+@click.option("--source", required=True, metavar="NET", help="The network whose gradients span the plane.")
+@click.option("--target", "targets", multiple=True, metavar="NET", help="Another network to draw; repeat it.")
+@click.option("--out", required=True, type=click.Path(dir_okay=False), help="The PNG; the numbers go beside, as .json.")
+@click.option("--label", type=int, help="The image's class, counted from 0. Default: what the source predicts.")
+@click.option("--reach", default=30.0, show_default=True, help="How far the plane goes, grey levels to each side.")
+@click.option("--step", default=2.0, show_default=True, help="From point to point, grey levels.")
+@click.option("--copies", type=click.IntRange(1), default=1000, show_default=True, help="Noisy images in the gradient.")
+@click.option("--deviation", default=15.0, show_default=True, help="Of their noise, grey levels.")
+@click.option("--seed", type=int, default=0, show_default=True, help="The noise follows from it.")
+@click.option("--batch-size", type=click.IntRange(1), default=16, show_default=True, help="Points seen together.")
+@options.filter_option("What an image of another size than the source's is resized with.")
+@options.input_range
+@options.labels_offset
+@options.no_progress
+def command(image: str, out: str, **chosen: Any) -> None:
+    """Draw which class networks see around IMAGE, one panel for each, the same colour for the same class.
+
+    The decision boundaries of section 6.3 of the noise-reduced gradient's paper. To the right IMAGE is moved along the
+    sign of SOURCE's noise-reduced gradient, upwards along the sign of what remains of its gradient.
+
+    \b
+    tfadv plane photograph.jpg --source inception_v1 --target resnet_v2_50 --target vgg_16 --out plane.png
+    """
+    path = Path(out)
+    if path.suffix.lower() != ".png":
+        raise click.UsageError(f"--out: expected a name that ends in .png, got {out}.")
+    judging.check_paths(out)
+    whole = _drawn(image, path, **chosen)
+    numbers = path.with_suffix(".json")
+    judging.write(str(numbers), json.dumps(whole, allow_nan=False) + "\n")
+    click.echo(f"class {whole['label']}, cosine of the gradient and the noise-reduced one {whole['cosine']:.3f}")
+    rows = [
+        (one["name"], str(one["clean"]), *(_level(one["nearest"][axis], chosen["reach"]) for axis in "uv"))
+        for one in whole["networks"]
+    ]
+    judging.table(("network", "class", "changes at u", "changes at v"), rows)
+    click.echo(f"\n{path}, {numbers}")
+
+
+def _level(level: float | None, reach: float) -> str:
+    return f"above {reach:g}" if level is None else f"{level:g}"
+
+
+def _drawn(
+    image: str,
+    path: Path,
+    *,
+    source: str,
+    targets: tuple[str, ...],
+    label: int | None,
+    reach: float,
+    step: float,
+    copies: int,
+    deviation: float,
+    seed: int,
+    batch_size: int,
+    filter: str,
+    input_range: tuple[float, float] | None,
+    labels_offset: str | None,
+    no_progress: bool,
+) -> dict[str, Any]:
+    """Write the picture; the numbers in it, as plain values."""
+    from tfadv import data, plane
+
+    levels = plane.axis(reach, step)
+    first, *others = judging.load((source, *targets), input_range, labels_offset)
+    size = None if None in first.size else first.size
+    picture = data.try_image(image, size, filter)  # type: ignore[arg-type]
+    if picture.pixels is None:
+        raise ValueError(f"{image}: {picture.reason}.")
+    pixels = picture.pixels.astype("float32")
+    label = int(first.predict(pixels[None])[0]) if label is None else label
+    axes = plane.directions(first, pixels, label, copies=copies, deviation=deviation, seed=seed)
+    networks = [first, *others]
+    bar = None if no_progress else options.progress_bar("plane")
+    with bar(total=len(networks) * len(levels) ** 2) if bar else contextlib.nullcontext() as shown:
+        panels = [
+            plane.panel(
+                network, pixels, axes, levels, levels, batch_size=batch_size, progress=shown.update if shown else None
+            )
+            for network in networks
+        ]
+    plane.draw(path, panels)
+    return {
+        "image": image,
+        "source": first.name,
+        "label": label,
+        "copies": copies,
+        "deviation": deviation,
+        "seed": seed,
+        "cosine": axes.cosine,
+        "u": levels.tolist(),
+        "v": levels.tolist(),
+        "networks": [panel.as_dict() for panel in panels],
+    }

@@ -1,0 +1,355 @@
+"""What `peers.py` compares: ours and the peers' attacks with the same settings, and how the peers are called."""
+
+import dataclasses
+import importlib
+import re
+from collections.abc import Callable
+
+import numpy as np
+
+PEERS = ("foolbox", "art", "cleverhans")
+#: How many images for attacks that take seconds, and for those that take minutes.
+MANY, FEW = 50, 20
+
+
+class Watched:
+    """The network as a peer calls it, on images of 0..255, or of 0..1; counts the images that it is shown."""
+
+    def __init__(self, network, white: float) -> None:
+        import tensorflow as tf
+
+        self.network, self.white = network, white
+        self.shown = tf.Variable(0, dtype=tf.int64, trainable=False)
+        self.logits = tf.function(self._logits, reduce_retracing=True)
+
+    def _logits(self, images):
+        import tensorflow as tf
+
+        self.shown.assign_add(tf.shape(images, out_type=tf.int64)[0])
+        return self.network(tf.cast(images, self.network.dtype) * (255 / self.white)).logits
+
+    def __call__(self, images, training=False):
+        return self.logits(images)
+
+
+@dataclasses.dataclass(frozen=True)
+class Subject:
+    """What is attacked: images [N, H, W, 3] in 0..255, labels as the user counts, and as indices of logits."""
+
+    network: object
+    images: np.ndarray
+    labels: np.ndarray
+    indices: np.ndarray
+    seed: int
+
+    def first(self, count: int) -> "Subject":
+        """The same with the first images only."""
+        return dataclasses.replace(
+            self, images=self.images[:count], labels=self.labels[:count], indices=self.indices[:count]
+        )
+
+    @property
+    def others(self) -> np.ndarray:
+        """For each image the class after its label, as an index of a logit: what a targeted attack is to reach."""
+        return (self.indices + 1) % self.network.logits_count
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """One comparison.
+
+    name, peer: the attack's and the package's. measure: linf, l2 or l0 (changed values).
+    theirs(subject, watched) -> images in the peer's range 0..white.
+    ours(queries) -> attack; queries: what the peer has shown for each image.
+    settings: both sides' in words. count: images. bound: the budget in grey levels, for attacks that have one.
+    """
+
+    name: str
+    peer: str
+    measure: str
+    theirs: Callable
+    ours: Callable
+    settings: str
+    count: int = MANY
+    white: float = 255.0
+    bound: float | None = None
+    targeted: bool = False
+
+    @property
+    def file(self) -> str:
+        return re.sub(r"\W+", "-", f"{self.name}-{self.peer}").strip("-").lower() + ".json"
+
+
+def judge(subject: Subject, images: np.ndarray, targeted: bool = False) -> np.ndarray:
+    """Whether our network takes the images, of 0..255, for what they were to become: bool [N]."""
+    import tensorflow as tf
+
+    shown = tf.constant(np.clip(images, 0, 255), subject.network.dtype)
+    best = np.argmax(subject.network.glance(shown).logits, axis=1)
+    return best == subject.others if targeted else best != subject.indices
+
+
+def foolbox_run(make: Callable, epsilons=None) -> Callable:
+    """A foolbox attack as `Case.theirs`, made from foolbox.attacks; with several epsilons the first that fools."""
+
+    def run(subject: Subject, watched: Watched) -> np.ndarray:
+        import foolbox
+        import tensorflow as tf
+
+        model = foolbox.TensorFlowModel(watched, bounds=(0, watched.white))
+        images, labels = tf.constant(_scaled(subject, watched)), tf.constant(subject.indices, tf.int64)
+        clipped = make(foolbox.attacks)(model, images, labels, epsilons=epsilons)[1]
+        if not isinstance(epsilons, list):
+            return np.asarray(clipped)
+        made = np.stack([np.asarray(images) for images in clipped])  # [epsilons, N, H, W, 3]
+        fooled = np.stack([judge(subject, images * (255 / watched.white)) for images in made])
+        return made[np.argmax(fooled, axis=0), np.arange(len(subject.labels))]
+
+    return run
+
+
+def art_run(make: Callable, targeted: bool = False) -> Callable:
+    """An ART attack as `Case.theirs`, made from (art.attacks.evasion, classifier)."""
+
+    def run(subject: Subject, watched: Watched) -> np.ndarray:
+        import tensorflow as tf
+
+        classifier = importlib.import_module("art.estimators.classification").TensorFlowV2Classifier(
+            model=watched,
+            nb_classes=subject.network.logits_count,
+            input_shape=subject.images.shape[1:],
+            loss_object=tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            clip_values=(0.0, watched.white),
+        )
+        wanted = subject.others if targeted else subject.indices
+        attack = make(importlib.import_module("art.attacks.evasion"), classifier)
+        return np.asarray(attack.generate(_scaled(subject, watched), y=wanted))
+
+    return run
+
+
+def cleverhans_run(name: str, *numbers, **settings) -> Callable:
+    """A cleverhans attack as `Case.theirs`: its function's name, its numbers and settings."""
+
+    def run(subject: Subject, watched: Watched) -> np.ndarray:
+        import tensorflow as tf
+
+        attack = getattr(importlib.import_module(f"cleverhans.tf2.attacks.{name}"), name)
+        images, labels = tf.constant(_scaled(subject, watched)), tf.constant(subject.indices, tf.int64)
+        return np.asarray(attack(watched, images, *numbers, clip_min=0.0, clip_max=255.0, y=labels, **settings))
+
+    return run
+
+
+def _scaled(subject: Subject, watched: Watched) -> np.ndarray:
+    return (subject.images * (watched.white / 255)).astype(subject.network.dtype.as_numpy_dtype)
+
+
+def one_step(size: float) -> list[Case]:
+    """FGSM within `size` grey levels."""
+    from tfadv import recipes
+
+    theirs = {
+        "foolbox": foolbox_run(lambda attacks: attacks.LinfFastGradientAttack(), size),
+        "art": art_run(lambda evasion, net: evasion.FastGradientMethod(net, eps=size, batch_size=MANY)),
+        "cleverhans": cleverhans_run("fast_gradient_method", size, np.inf),
+    }
+    words = f"epsilon {size:g}, no random start"
+    return [
+        Case(f"FGSM {size:g}", peer, "linf", run, lambda _: recipes.fgsm(size), words, bound=size)
+        for peer, run in theirs.items()
+    ]
+
+
+def many_steps(size: float, steps: int = 10) -> list[Case]:
+    """PGD within `size` grey levels."""
+    from tfadv import recipes
+
+    step = size / 4
+    theirs = {
+        "foolbox": foolbox_run(
+            lambda attacks: attacks.LinfProjectedGradientDescentAttack(abs_stepsize=step, steps=steps), size
+        ),
+        "art": art_run(
+            lambda evasion, net: evasion.ProjectedGradientDescentTensorFlowV2(
+                net, eps=size, eps_step=step, max_iter=steps, num_random_init=1, batch_size=MANY, verbose=False
+            )
+        ),
+        "cleverhans": cleverhans_run("projected_gradient_descent", size, step, steps, np.inf, rand_init=1.0),
+    }
+    words = f"epsilon {size:g}, {steps} steps of {step:g}, one random start"
+    return [
+        Case(f"PGD {size:g}", peer, "linf", run, lambda _: recipes.pgd(size, steps, step), words, bound=size)
+        for peer, run in theirs.items()
+    ]
+
+
+def deepfool() -> list[Case]:
+    """DeepFool, l2; ART multiplies its step by the range of the images, so it gets images of 0..1."""
+    from tfadv.attacks.deepfool import DeepFool
+
+    theirs = {
+        "foolbox": foolbox_run(lambda attacks: attacks.L2DeepFoolAttack(steps=50, candidates=10, overshoot=0.02)),
+        "art": art_run(
+            lambda evasion, net: evasion.DeepFool(
+                net, max_iter=50, epsilon=0.02, nb_grads=10, batch_size=MANY, verbose=False
+            )
+        ),
+    }
+    words = "50 steps, 10 classes, overshoot 0.02"
+    return [
+        Case("DeepFool", peer, "l2", run, lambda _: DeepFool(10, 0.02, 50), words, white=1.0)
+        for peer, run in theirs.items()
+    ]
+
+
+def carlini_wagner(steps: int, searches: int, line_steps: int) -> list[Case]:
+    """C&W, l2, on images of 0..1 as the weight c has them."""
+    from tfadv.attacks.carlini_wagner import CarliniWagner
+
+    return [
+        Case(
+            "C&W",
+            "foolbox",
+            "l2",
+            foolbox_run(
+                lambda attacks: attacks.L2CarliniWagnerAttack(
+                    binary_search_steps=searches, steps=steps, stepsize=0.01, initial_const=1e-3
+                )
+            ),
+            lambda _: CarliniWagner(steps, searches, 1e-3, 0.01),
+            f"{searches} c from 0.001, {steps} steps each, Adam's rate 0.01, stops early",
+            FEW,
+            white=1.0,
+        ),
+        Case(
+            "C&W, equal queries",
+            "art",
+            "l2",
+            art_run(
+                lambda evasion, net: evasion.CarliniL2Method(
+                    net,
+                    learning_rate=0.01,
+                    binary_search_steps=searches,
+                    max_iter=line_steps,
+                    initial_const=1e-3,
+                    batch_size=FEW,
+                    verbose=False,
+                )
+            ),
+            lambda queries: CarliniWagner(max(int(queries / searches), 1), searches, 1e-3, 0.01),
+            f"{searches} c from 0.001, rate 0.01; ART: {line_steps} steps with line search each; "
+            "ours: as many steps as give the queries ART spent",
+            FEW,
+            white=1.0,
+        ),
+    ]
+
+
+def boundary(steps: int, rounds: int) -> list[Case]:
+    """The boundary attack with the queries that the peer spent."""
+    from tfadv import recipes
+
+    def ours(queries: float):
+        return recipes.boundary(queries=round(queries))
+
+    def start(attacks):
+        return attacks.LinearSearchBlendedUniformNoiseAttack(steps=50, directions=100)
+
+    return [
+        Case(
+            "Boundary, equal queries",
+            "foolbox",
+            "l2",
+            foolbox_run(lambda attacks: attacks.BoundaryAttack(start(attacks), steps=steps)),
+            ours,
+            f"first sizes 0.01 and 0.01, adaptation 1.5; foolbox: {steps} steps, starts from uniform noise blended in "
+            "50 shares; ours: the same number of queries in all",
+            FEW,
+        ),
+        Case(
+            "Boundary, equal queries",
+            "art",
+            "l2",
+            art_run(
+                lambda evasion, net: evasion.BoundaryAttack(
+                    net, targeted=False, delta=0.01, epsilon=0.01, max_iter=rounds, verbose=False
+                )
+            ),
+            ours,
+            f"first sizes 0.01 and 0.01; ART: {rounds} rounds of 20 or more samples; ours: the same number of queries",
+            FEW,
+        ),
+    ]
+
+
+def noise() -> list[Case]:
+    """What starts from noise: pointwise, l0 and then l2, and additive uniform noise."""
+    from tfadv import recipes
+
+    def pointwise(halve: bool) -> Callable:
+        def make(attacks):
+            start = attacks.SaltAndPepperNoiseAttack(steps=1000)
+            return attacks.PointwiseAttack(start, l2_binary_search=halve)
+
+        return foolbox_run(make)
+
+    start = "starts from salt and pepper, 1000 draws at most"
+    levels = [2.55 * number for number in range(1, 101)]
+    uniform = foolbox_run(lambda attacks: attacks.LinfRepeatedAdditiveUniformNoiseAttack(repeats=10), levels)
+    words = "the smallest of 100 sizes up to 255, 10 draws of each"
+    return [
+        Case(
+            "Pointwise, set back",
+            "foolbox",
+            "l0",
+            pointwise(False),
+            lambda _: recipes.pwa(halvings=0),
+            f"{start}; ours: at most 25000 queries",
+            FEW,
+        ),
+        Case(
+            "Pointwise, then drawn nearer",
+            "foolbox",
+            "l2",
+            pointwise(True),
+            lambda _: recipes.pwa(halvings=10),
+            f"{start}; 10 halvings; ours: at most 25000 queries",
+            FEW // 2,
+        ),
+        Case("Additive uniform noise", "foolbox", "linf", uniform, lambda _: recipes.auna(), words),
+    ]
+
+
+def few_values(generations: int) -> list[Case]:
+    """JSMA and the one-pixel attack."""
+    from tfadv import recipes
+    from tfadv.attacks.jsma import Jsma
+
+    saliency = art_run(
+        lambda evasion, net: evasion.SaliencyMapMethod(net, theta=255.0, gamma=0.145, batch_size=FEW, verbose=False),
+        targeted=True,
+    )
+    pixel = art_run(lambda evasion, net: evasion.PixelAttack(net, th=1, es=1, max_iter=generations))
+    words = f"one pixel, 400 candidates, {generations} generations; ours rand1bin, ART best1bin"
+    return [
+        Case(
+            "JSMA, targeted",
+            "art",
+            "l0",
+            saliency,
+            lambda _: Jsma(255.0, 0.145),
+            "theta 255, gamma 0.145; to the class after the label",
+            FEW,
+            targeted=True,
+        ),
+        Case("One pixel", "art", "l2", pixel, lambda _: recipes.one_pixel(1, 400, generations), words, FEW),
+    ]
+
+
+def all_cases(photographs: bool) -> list[Case]:
+    """The comparisons, on digits or on photographs."""
+    budgeted = [case for size in (4.0, 8.0) for case in one_step(size) + many_steps(size)]
+    if photographs:
+        return budgeted + deepfool() + carlini_wagner(50, 5, 5)[:1]
+    return budgeted + deepfool() + carlini_wagner(100, 6, 5) + boundary(1000, 30) + noise() + few_values(10)

@@ -1,0 +1,58 @@
+"""Additive uniform noise: ever larger noise, until the network is fooled.
+
+x' = clip(x + u),  u uniform in [-s, s),  s = epsilon / sizes, 2 epsilon / sizes, ..., epsilon
+"""
+
+import dataclasses
+
+import numpy as np
+
+from tfadv import seeds as draws
+from tfadv.attacks.decisions import Decision, SmallestNoise, check_counts
+from tfadv.attacks.door import Bound
+from tfadv.budgets import Linf
+from tfadv.shapes import Attack, Tensor
+from tfadv.source import Source
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class AdditiveUniformNoise(Attack):
+    """The additive uniform noise attack (AUNA) of NIP's tables; it asks for decisions only.
+
+    The smallest of the sizes at which one of the draws is adversarial; at most sizes * tries + 1 queries. It has no
+    targeted form: noise leaves a class, and reaches none by intent.
+
+    Args:
+        epsilon: the largest noise, in grey levels.
+        sizes: how many sizes there are, evenly spaced up to epsilon.
+        tries: draws of each size.
+
+    Differs from the usual program, which tries a thousand sizes with one draw each: a hundred, with ten draws each.
+    NIP's text gives no numbers.
+    """
+
+    epsilon: float = 255.0
+    sizes: int = 100
+    tries: int = 10
+
+    def __post_init__(self) -> None:
+        if not self.epsilon > 0:
+            raise ValueError(f"AdditiveUniformNoise(epsilon): expected grey levels above 0, got {self.epsilon!r}.")
+        check_counts(self, "sizes", "tries")
+
+    @property
+    def budget(self) -> Linf:
+        """No value changes by more than epsilon."""
+        return Linf(self.epsilon)
+
+    def on(self, model) -> Bound:
+        return Bound(self, model, self._craft, has_target=False)
+
+    def _craft(self, network: Source) -> SmallestNoise:
+        sizes = self.epsilon * np.arange(1, self.sizes + 1) / self.sizes
+        return SmallestNoise(Decision(network), uniform_noise, sizes, self.tries, self.sizes * self.tries + 1)
+
+
+def uniform_noise(images: Tensor, seeds: Tensor, size: Tensor) -> Tensor:
+    """Noise of each value's own, uniform within `size` grey levels."""
+    return images + size * draws.uniform(seeds, tuple(images.shape[1:]), images.dtype, -1, 1)

@@ -1,0 +1,133 @@
+"""What attacks that see only decisions share: how they ask, noise to start from, and searches that ask side by side.
+
+All images of a batch ask together, one question each. An image that has stopped keeps its place in the batch: calls of
+one size are what gives an image the same bytes whenever its neighbours stop. What is shown in its place is not counted.
+"""
+
+from collections.abc import Callable, Generator
+
+import numpy as np
+import tensorflow as tf
+
+from tfadv import seeds as draws
+from tfadv.compiled import Compiled
+from tfadv.images import BLACK, WHITE
+from tfadv.scores import reached
+from tfadv.shapes import Attack, Crafted, Goal, Tensor
+from tfadv.source import Source
+
+#: (images [N, H, W, 3], seeds [N, 2], size) -> images with noise of that size.
+Noise = Callable[[Tensor, Tensor, Tensor], Tensor]
+#: Yields images [H, W, 3], is sent whether each is adversarial, and returns when it has nothing more to ask.
+Search = Generator[np.ndarray, bool, None]
+
+
+def check_counts(attack: Attack, *names: str) -> None:
+    """Raise ValueError unless these fields are whole numbers above 0."""
+    for name in names:
+        value = getattr(attack, name)
+        if not (isinstance(value, (int, np.integer)) and not isinstance(value, bool) and value > 0):
+            raise ValueError(f"{type(attack).__name__}({name}): expected a whole number above 0, got {value!r}.")
+
+
+class Decision:
+    """Whether images [N, H, W, 3] are what the goal asks for, bool [N]: all that a decision-based attack sees."""
+
+    def __init__(self, network: Source) -> None:
+        self.network = network
+        self._compiled = Compiled(self.inside)
+
+    def inside(self, images: Tensor, goal: Goal) -> Tensor:
+        """The same as a tensor, for use inside a compiled function."""
+        return reached(self.network(images).logits, goal)
+
+    def __call__(self, images: Tensor, goal: Goal) -> np.ndarray:
+        return np.array(self._compiled(images, goal))
+
+    @property
+    def traces(self) -> int:
+        """How often it was traced."""
+        return self._compiled.traces
+
+
+class SmallestNoise:
+    """The smallest noise that is adversarial: sizes from small to large, a few draws of each.
+
+    Args:
+        decision: the network's.
+        noise: how noise of a size is added; what leaves 0..255 is cut off here.
+        sizes: the sizes in rising order.
+        tries: draws of each size.
+        limit: the most images to show on behalf of one image.
+    """
+
+    def __init__(self, decision: Decision, noise: Noise, sizes: np.ndarray, tries: int, limit: int) -> None:
+        self.decision, self.noise, self.limit = decision, noise, limit
+        self.sizes, self.tries = sizes, tries
+        self._step = Compiled(self._try)
+
+    def __call__(self, images: Tensor, goal: Goal, seeds: Tensor) -> Crafted:
+        """The first adversarial image on the way; the image itself, after one query, if it is adversarial."""
+        found, place = self.decision(images, goal), images
+        queries = np.ones(len(found), np.int32)
+        for number, size in enumerate(np.repeat(self.sizes, self.tries)):
+            active = ~found & (queries < self.limit)
+            if not active.any():
+                break
+            size = tf.constant(size, images.dtype)
+            place, fooled = self._step(place, images, goal, tf.constant(active), seeds, tf.constant(number), size)
+            queries += active
+            found |= np.asarray(fooled)
+        return Crafted(place, found, queries)
+
+    def _try(self, place, images, goal: Goal, active, seeds, number, size) -> tuple[Tensor, Tensor]:
+        noisy = tf.clip_by_value(self.noise(images, draws.fold(seeds, number), size), BLACK, WHITE)
+        fooled = self.decision.inside(noisy, goal) & active
+        return where(fooled, noisy, place), fooled
+
+    @property
+    def traces(self) -> int:
+        """How often its step was traced."""
+        return self._step.traces
+
+
+def where(rows: Tensor, one: Tensor, other: Tensor) -> Tensor:
+    """Image by image: one where rows (bool [N]) says so, else the other."""
+    return tf.where(tf.reshape(rows, [-1, 1, 1, 1]), one, other)
+
+
+def side_by_side(
+    searches: dict[int, Search],
+    shown: np.ndarray,
+    ask: Callable[[np.ndarray], np.ndarray],
+    queries: np.ndarray,
+    limit: int,
+) -> None:
+    """Run the searches of a batch together, each until it returns or its image has had `limit` queries.
+
+    Args:
+        searches: row of the batch -> its search.
+        shown: images [N, H, W, 3] that fill the batch; overwritten.
+        ask: images [N, H, W, 3] -> bool [N].
+        queries: int [N], how many images have been shown on behalf of each; counted on.
+        limit: the most of them.
+    """
+    pending = {row: next(search, None) for row, search in searches.items()}
+    while True:
+        active = [row for row, image in pending.items() if image is not None and queries[row] < limit]
+        if not active:
+            return
+        for row in active:
+            shown[row] = pending[row]
+        answers = ask(shown)
+        for row in active:
+            queries[row] += 1
+            try:
+                pending[row] = searches[row].send(bool(answers[row]))
+            except StopIteration:
+                pending[row] = None
+
+
+def generator(seed: np.ndarray) -> np.random.Generator:
+    """numpy's generator from an image's seed int32 [2]."""
+    return np.random.default_rng(np.asarray(seed, np.int32).view(np.uint32))

@@ -1,0 +1,108 @@
+"""DeepFool: step to the nearest boundary of the network made linear, until it is crossed.
+
+f_k = L_k - L_y,  w_k = d f_k / d x             of each rival k, at x_t
+k*  = argmin |f_k| / ||w_k||_2                  the nearest boundary
+r_t = |f_k*| / ||w_k*||_2^2 * w_k*
+x_{t+1} = clip(x_t + (1 + overshoot) r_t)
+"""
+
+import dataclasses
+import math
+
+import tensorflow as tf
+
+from tfadv import gradients, vectors
+from tfadv.attacks.decisions import check_counts, where
+from tfadv.attacks.door import Bound
+from tfadv.compiled import Compiled
+from tfadv.images import BLACK, WHITE
+from tfadv.scores import logit, reached
+from tfadv.shapes import Attack, Crafted, Goal, Tensor
+from tfadv.source import Source
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class DeepFool(Attack):
+    """DeepFool in l2 (Moosavi-Dezfooli et al., CVPR 2016): the nearest image of another class, whichever it is.
+
+    It has no targeted form: the nearest boundary decides. At most 1 + steps * candidates queries: a step takes one
+    gradient for each rival, and one look at where it leads.
+
+    Args:
+        candidates: the most likely classes of the clean image that count, the label among them; None for all.
+        overshoot: how far beyond the boundary, as a share of the way.
+        steps: the most of them.
+
+    Raises ValueError for fewer than two candidates, an overshoot below zero, or no steps.
+
+    Differs from the authors' code: every step is kept within 0..255, and what is cut off counts as not gone; an image
+    that has another class than its label comes back as it is. As in their code, and not in the paper, the overshoot is
+    part of each step, and ten classes count.
+    """
+
+    candidates: int | None = 10
+    overshoot: float = 0.02
+    steps: int = 50
+
+    has_target = False
+
+    def __post_init__(self) -> None:
+        check_counts(self, "steps")
+        if self.candidates is not None and not (isinstance(self.candidates, int) and self.candidates > 1):
+            raise ValueError(f"DeepFool(candidates): expected at least 2 classes or None, got {self.candidates!r}.")
+        if not self.overshoot >= 0:
+            raise ValueError(f"DeepFool(overshoot): expected a share from 0 on, got {self.overshoot!r}.")
+
+    def on(self, model) -> Bound:
+        return Bound(self, model, self._craft, self.has_target)
+
+    def _craft(self, network: Source) -> "Walk":
+        return Walk(self, network)
+
+
+class Walk:
+    """DeepFool on a network: (images, goal, seeds) -> Crafted, by calling one compiled step again and again."""
+
+    def __init__(self, attack: DeepFool, network: Source) -> None:
+        self.attack, self.network = attack, network
+        self.candidates = min(attack.candidates or network.logits_count, network.logits_count)
+        self._compiled = Compiled(self._step)
+
+    def __call__(self, images: Tensor, goal: Goal, seeds: Tensor) -> Crafted:
+        logits = self.network.glance(images).logits
+        found, place = reached(logits, goal), images
+        queries = tf.ones_like(goal.labels)
+        rivals = tf.math.top_k(logits, self.candidates).indices[:, 1:]
+        for _ in range(self.attack.steps):
+            if tf.reduce_all(found):
+                break
+            queries += tf.where(found, 0, self.candidates)
+            place, found = self._compiled(place, found, rivals, goal)
+        return Crafted(place, found, queries)
+
+    def _step(self, place: Tensor, found: Tensor, rivals: Tensor, goal: Goal) -> tuple[Tensor, Tensor]:
+        """Where the images are one step on, and which of them have crossed a boundary; those that had stay."""
+
+        def leads(images: Tensor) -> Tensor:
+            logits = tf.cast(self.network(images).logits, images.dtype)
+            return tf.gather(logits, rivals, axis=1, batch_dims=1) - logit(logits, goal.labels)[:, None]
+
+        nearest = (tf.fill(tf.shape(found), tf.constant(math.inf, place.dtype)), tf.zeros_like(place))
+        _, move = gradients.one_by_one(leads, place, _nearer, nearest)
+        moved = tf.clip_by_value(place + (1 + self.attack.overshoot) * move, BLACK, WHITE)
+        place = where(found, place, moved)
+        return place, found | reached(self.network(place).logits, goal)
+
+    @property
+    def traces(self) -> int:
+        """How often the step was traced."""
+        return self._compiled.traces
+
+
+def _nearer(so_far: tuple[Tensor, Tensor], lead: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
+    """(distance to the boundary, way there), of this rival where it is nearer than so far."""
+    distance, move = so_far
+    length = vectors.norm(slope)
+    new = tf.where(length > 0, tf.math.divide_no_nan(tf.abs(lead), length), math.inf)
+    way = tf.reshape(tf.math.divide_no_nan(new, length), [-1, 1, 1, 1]) * slope
+    return tf.minimum(distance, new), where(new < distance, way, move)

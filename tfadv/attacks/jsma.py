@@ -1,0 +1,167 @@
+"""JSMA: raise the two values of the image whose saliency is largest, again and again.
+
+a_i = d Z_t / d x_i,  b_i = sum_{j != t} d Z_j / d x_i        Z the logits, t the class to reach
+(p, q) = argmax -(a_p + a_q)(b_p + b_q)   where a_p + a_q > 0 and b_p + b_q < 0
+x_p, x_q <- clip(x + theta)
+"""
+
+import dataclasses
+import math
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from tfadv import gradients
+from tfadv.attacks.decisions import where
+from tfadv.attacks.door import Bound
+from tfadv.compiled import Compiled
+from tfadv.images import BLACK, WHITE
+from tfadv.scores import logit, reached
+from tfadv.shapes import Attack, Crafted, Goal, Tensor
+from tfadv.source import Source
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Jsma(Attack):
+    """The Jacobian-based saliency map attack (Papernot et al., EuroS&P 2016, Algorithm 3), over pairs of values.
+
+    Targeted as in the paper. Untargeted, it goes towards the clean image's most likely class beside the label, and is
+    done as soon as the label is left. A value is one colour of one pixel. A pair that has both slopes is looked for
+    until none is left or floor(gamma * values / 2) pairs have been moved: at most 1 + 3 gamma * values / 2 queries, two
+    gradients and a look for each pair.
+
+    The pair is the best of all: no value of it is worse than two others in both slopes, so only those that are not are
+    paired. They are few; of more than `candidates` those with the largest slopes are taken.
+
+    Args:
+        theta: what is added to a value, in grey levels; 255 makes it white, below zero it darkens.
+        gamma: the share of the values that may change, the paper's Upsilon; it has 14.5 %.
+        candidates: the most values that are paired.
+
+    Raises ValueError for a theta of zero, a gamma outside 0..1, or fewer than two candidates.
+
+    Differs from the paper: values that are white from the start are left out, as they cannot be raised. The slopes are
+    those of the logits, as the paper advises, also where its formula has the softmax.
+    """
+
+    theta: float = 255.0
+    gamma: float = 0.145
+    candidates: int = 256
+
+    has_target = True
+
+    def __post_init__(self) -> None:
+        if not 0 < abs(self.theta) <= WHITE:
+            raise ValueError(f"Jsma(theta): expected grey levels, -255..255 without 0, got {self.theta!r}.")
+        if not 0 < self.gamma <= 1:
+            raise ValueError(f"Jsma(gamma): expected a share above 0 and up to 1, got {self.gamma!r}.")
+        if not (isinstance(self.candidates, int) and self.candidates > 1):
+            raise ValueError(f"Jsma(candidates): expected a whole number from 2 on, got {self.candidates!r}.")
+
+    def on(self, model) -> Bound:
+        return Bound(self, model, self._craft, self.has_target)
+
+    def _craft(self, network: Source) -> "Pairs":
+        return Pairs(self, network)
+
+
+class State(NamedTuple):
+    """What one step hands to the next: the images [N, H, W, 3], and of each whether it is done, and its queries."""
+
+    place: Tensor
+    found: Tensor
+    running: Tensor
+    queries: Tensor
+
+
+class Pairs:
+    """JSMA on a network: (images, goal, seeds) -> Crafted, by calling one compiled step again and again."""
+
+    def __init__(self, attack: Jsma, network: Source) -> None:
+        self.attack, self.network = attack, network
+        self._compiled = Compiled(self._step)
+
+    def __call__(self, images: Tensor, goal: Goal, seeds: Tensor) -> Crafted:
+        logits = self.network.glance(images).logits
+        found = reached(logits, goal)
+        others = tf.where(tf.one_hot(goal.labels, logits.shape[1], True, False), logits.dtype.min, logits)
+        rivals = tf.argmax(others, axis=1, output_type=goal.labels.dtype)
+        wanted = tf.where(goal.sign < 0, goal.labels, rivals)
+        state = State(images, found, ~found, tf.ones_like(goal.labels))
+        for _ in range(math.floor(self.attack.gamma * math.prod(images.shape[1:]) / 2)):
+            if not tf.reduce_any(state.running):
+                break
+            state = self._compiled(state, wanted, goal)
+        return Crafted(state.place, state.found, state.queries)
+
+    def _step(self, state: State, wanted: Tensor, goal: Goal) -> State:
+        """The images with one more pair moved; those that are done, or have no pair, stay."""
+
+        def chosen_and_others(images: Tensor) -> Tensor:
+            logits = self.network(images).logits
+            chosen = logit(logits, wanted)
+            return tf.stack([chosen, tf.reduce_sum(logits, axis=1) - chosen], axis=1)
+
+        place, towards = state.place, math.copysign(1.0, self.attack.theta)
+        slopes = gradients.one_by_one(
+            chosen_and_others,
+            place,
+            lambda known, _, slope: (known[1], towards * slope),
+            (tf.zeros_like(place), tf.zeros_like(place)),
+        )
+        free = place < WHITE if towards > 0 else place > BLACK
+        values = math.prod(place.shape[1:])
+        gain, loss, free = (tf.reshape(part, [-1, values]) for part in (slopes[0], -slopes[1], free))
+        pair, exists = best_pair(gain, loss, free, self.attack.candidates)
+        moving = state.running & exists
+        chosen = tf.reshape(tf.reduce_max(tf.one_hot(pair, values, dtype=place.dtype), axis=1), tf.shape(place))
+        moved = tf.clip_by_value(place + self.attack.theta * chosen, BLACK, WHITE)
+        place = where(moving, moved, place)
+        found = state.found | (moving & reached(self.network(place).logits, goal))
+        queries = state.queries + tf.where(state.running, 2, 0) + tf.where(moving, 1, 0)
+        return State(place, found, moving & ~found, queries)
+
+    @property
+    def traces(self) -> int:
+        """How often the step was traced."""
+        return self._compiled.traces
+
+
+def best_pair(gain: Tensor, loss: Tensor, free: Tensor, candidates: int) -> tuple[Tensor, Tensor]:
+    """The two free values with the largest (gain_p + gain_q)(loss_p + loss_q), both sums above zero.
+
+    Args:
+        gain, loss: of each value, [N, D]; free: which values count, bool [N, D].
+        candidates: the most values that are paired.
+
+    Returns: (their numbers int [N, 2], whether there are two such values bool [N]).
+    """
+    least = tf.constant(gain.dtype.min / 4, gain.dtype)
+    gain, loss = tf.where(free, gain, least), tf.where(free, loss, least)
+    count = min(candidates, gain.shape[1])
+    # By falling gain. A value belongs to a best pair only if no two others have both more gain and more loss: it is on
+    # the front of all values, or on the front of what is left without that.
+    gain, order = tf.math.top_k(gain, gain.shape[1])
+    loss = tf.gather(loss, order, axis=1, batch_dims=1)
+    first = _front(loss, least)
+    second = ~first & _front(tf.where(first, least, loss), least)
+    scale = [tf.reduce_max(tf.where(gain > least, tf.abs(part), 0), axis=1, keepdims=True) for part in (gain, loss)]
+    size = tf.maximum(tf.math.divide_no_nan(gain, scale[0]), tf.math.divide_no_nan(loss, scale[1]))
+    _, kept = tf.math.top_k(tf.where(first | second, size, least), count)
+    gain, loss, order = (tf.gather(part, kept, axis=1, batch_dims=1) for part in (gain, loss, order))
+    gains, losses = (part[:, :, None] + part[:, None, :] for part in (gain, loss))
+    fits = (gains > 0) & (losses > 0) & ~tf.eye(count, dtype=tf.bool)
+    saliency = tf.reshape(tf.where(fits, gains * losses, -1), [-1, count * count])
+    best = tf.argmax(saliency, axis=1, output_type=tf.int32)
+    pair = tf.stack([best // count, best % count], axis=1)
+    return tf.gather(order, pair, axis=1, batch_dims=1), tf.reduce_max(saliency, axis=1) > 0
+
+
+def _front(values: Tensor, least: Tensor) -> Tensor:
+    """Which values are larger than all before them in their row, bool [N, D]."""
+    largest, length, shift = values, values.shape[1], 1
+    while shift < length:
+        before = tf.pad(largest[:, :-shift], [[0, 0], [shift, 0]], constant_values=least)
+        largest, shift = tf.maximum(largest, before), 2 * shift
+    before = tf.pad(largest[:, :-1], [[0, 0], [1, 0]], constant_values=least)
+    return values > before

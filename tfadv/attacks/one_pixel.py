@@ -1,0 +1,170 @@
+"""One pixel: differential evolution over where a few pixels stand and what colour they get.
+
+candidate = (row, column, red, green, blue) of each pixel
+child     = c_1 + F (c_2 - c_3) of three drawn from the population, kept where it does better than its parent
+"""
+
+import dataclasses
+from collections.abc import Iterator
+
+import numpy as np
+import tensorflow as tf
+from scipy import optimize
+
+from tfadv.attacks.decisions import Decision, check_counts, generator
+from tfadv.attacks.door import Bound
+from tfadv.compiled import Compiled
+from tfadv.images import BLACK, WHITE, padded
+from tfadv.scores import cross_entropy, reached
+from tfadv.shapes import Attack, Crafted, Goal, Tensor
+from tfadv.source import Source
+
+#: Candidates shown at once: calls of one size.
+CHUNK = 100
+#: Row, column and three colours.
+NUMBERS = 5
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class OnePixel(Attack):
+    """The one-pixel attack (Su et al., IEEE TEVC 2019); it asks for the probability of one class only.
+
+    Leaves the label by making it less likely, reaches a class by making it more likely; an image stops as soon as a
+    candidate is adversarial, after at most population * (generations + 1) + 1 queries. Images go one after the other,
+    each with a population of its own.
+
+    Args:
+        pixels: how many pixels may change; the paper has 1, 3 and 5.
+        population: candidates in a generation; at least 5.
+        generations: how many follow the first.
+        mutation: F.
+
+    The search is scipy's `differential_evolution`: strategy rand1bin with recombination 1, so that a child takes all
+    of the mutant and nothing of its parent (the paper's "no crossover"), children compared with their parents after
+    the generation (deferred), no polishing, no stop by convergence.
+
+    Differs from the paper: a number outside its bounds is drawn anew, as scipy does; it stops when the class is left or
+    reached, not at a probability of 5 % or 90 %; candidates are compared by the logarithm of the probability, which
+    orders them alike and does not saturate; colours are whole grey levels; of the first generation, columns, rows and
+    colours are drawn as in the paper, uniform and N(128, 127), the latter cut to 0..255.
+    """
+
+    pixels: int = 1
+    population: int = 400
+    generations: int = 100
+    mutation: float = 0.5
+
+    def __post_init__(self) -> None:
+        check_counts(self, "pixels", "population", "generations")
+        if self.population < 5:
+            raise ValueError(f"OnePixel(population): expected at least 5 candidates, got {self.population!r}.")
+        if not 0 <= self.mutation < 2:
+            raise ValueError(f"OnePixel(mutation): expected a factor from 0 to below 2, got {self.mutation!r}.")
+
+    def on(self, model) -> Bound:
+        return Bound(self, model, self._craft)
+
+    def _craft(self, network: Source) -> "Evolution":
+        return Evolution(self, network)
+
+
+class _Found(Exception):
+    """A candidate is adversarial: the search is over."""
+
+    def __init__(self, image: np.ndarray) -> None:
+        super().__init__()
+        self.image = image
+
+
+class Evolution:
+    """The search on a network: (images, goal, seeds) -> Crafted."""
+
+    def __init__(self, attack: OnePixel, network: Source) -> None:
+        self.attack, self.network, self.decision = attack, network, Decision(network)
+        self.judge = Compiled(self._judge)
+
+    @property
+    def traces(self) -> int:
+        """How often its functions were traced."""
+        return self.decision.traces + self.judge.traces
+
+    def __call__(self, images: Tensor, goal: Goal, seeds: Tensor) -> Crafted:
+        found, places = self.decision(images, goal), np.array(images)
+        queries = np.ones(len(places), np.int32)
+        for row in np.flatnonzero(~found):
+            own = Goal(goal.labels[row : row + 1], goal.sign)
+            search = _OneImage(self, images[row : row + 1], own)
+            adversarial = search.run(generator(np.asarray(seeds[row])))
+            queries[row] += search.queries
+            if adversarial is not None:
+                places[row], found[row] = adversarial, True
+        return Crafted(tf.constant(places), found, queries)
+
+    def _judge(self, candidates: Tensor, image: Tensor, goal: Goal) -> tuple[Tensor, Tensor, Tensor]:
+        """(log probability [C] to lower, adversarial or not [C], images [C, H, W, 3]) of the candidates [C, P, 5]."""
+        count = tf.shape(candidates)[0]
+        images = tf.repeat(image, count, axis=0)
+        # One pixel after the other: where two are the same, the later one counts.
+        for number in range(self.attack.pixels):
+            spot = candidates[:, number]
+            where = tf.concat([tf.range(count)[:, None], tf.cast(spot[:, :2], tf.int32)], axis=1)
+            images = tf.tensor_scatter_nd_update(images, where, spot[:, 2:])
+        goal = Goal(tf.repeat(goal.labels, count), goal.sign)
+        logits = self.network(images).logits
+        return -tf.cast(goal.sign, logits.dtype) * cross_entropy(logits, goal.labels), reached(logits, goal), images
+
+
+class _OneImage:
+    """The search for one image [1, H, W, 3]; counts its queries."""
+
+    def __init__(self, evolution: Evolution, image: Tensor, goal: Goal) -> None:
+        self.attack, self.judge, self.image, self.goal = evolution.attack, evolution.judge, image, goal
+        self.height, self.width = image.shape[1:3]
+        self.queries = 0
+
+    def run(self, random: np.random.Generator) -> np.ndarray | None:
+        """The first adversarial image, [H, W, 3], or None."""
+        bounds = [(0, self.height), (0, self.width), *[(BLACK, WHITE)] * 3] * self.attack.pixels
+        try:
+            optimize.differential_evolution(
+                self.energies,
+                bounds,
+                strategy="rand1bin",
+                maxiter=self.attack.generations,
+                init=self._first(random),
+                mutation=self.attack.mutation,
+                recombination=1,
+                tol=0,
+                polish=False,
+                updating="deferred",
+                vectorized=True,
+                seed=random,
+            )
+        except _Found as found:
+            return found.image
+        return None
+
+    def _first(self, random: np.random.Generator) -> np.ndarray:
+        """The first generation, [population, numbers]."""
+        shape = (self.attack.population, self.attack.pixels)
+        places = random.uniform(0, (self.height, self.width), (*shape, 2))
+        colours = np.clip(random.normal(128, 127, (*shape, 3)), BLACK, WHITE)
+        return np.concatenate([places, colours], axis=2).reshape(len(places), -1)
+
+    def energies(self, numbers: np.ndarray) -> np.ndarray:
+        """What is to be lowered, [C], for candidates in scipy's order, [numbers, C]."""
+        candidates = numbers.T.reshape(-1, self.attack.pixels, NUMBERS)
+        candidates = np.concatenate([np.floor(candidates[..., :2]), np.rint(candidates[..., 2:])], axis=2)
+        candidates[..., :2] = np.minimum(candidates[..., :2], (self.height - 1, self.width - 1))
+        return np.concatenate(list(self._shown(candidates)))
+
+    def _shown(self, candidates: np.ndarray) -> Iterator[np.ndarray]:
+        for first in range(0, len(candidates), CHUNK):
+            chunk = candidates[first : first + CHUNK]
+            self.queries += len(chunk)
+            filled = tf.constant(padded(chunk, CHUNK), self.image.dtype)
+            energies, adversarial, images = self.judge(filled, self.image, self.goal)
+            energies, adversarial = np.asarray(energies)[: len(chunk)], np.asarray(adversarial)[: len(chunk)]
+            if adversarial.any():
+                raise _Found(np.asarray(images[int(np.argmin(np.where(adversarial, energies, np.inf)))]))
+            yield energies

@@ -1,0 +1,42 @@
+"""Recipes that raise objectives on features in the middle, beside or after another loss: TAP, ILA."""
+
+from tfadv.attacks.ascent import Ascent
+from tfadv.attacks.recipes.frame import size_of
+from tfadv.budgets import Linf
+from tfadv.objectives import CrossEntropy, Ila, Tap
+from tfadv.rules import Sign
+
+
+def tap(
+    layer: str | tuple[str, ...] = "Mixed_5b",
+    epsilon: float = 16.0,
+    steps: int = 10,
+    step: float | None = None,
+    distance: float = 0.05,
+    power: float = 0.5,
+    smoothness: float = 1000.0,
+    side: int = 3,
+) -> Ascent:
+    """Transferable adversarial perturbations (Zhou et al., ECCV 2018): I-FGSM, every step within 0..255.
+
+    The paper sums the features' distance over several layers: pass a tuple.
+    """
+    objective = Tap(layer, distance, power, smoothness, side)
+    return Ascent(objective, Sign(size_of(epsilon, steps, step)), Linf(epsilon), steps, in_range=True)
+
+
+def ila(
+    layer: str | tuple[str, ...] = "Mixed_5b",
+    epsilon: float = 16.0,
+    steps: int = 10,
+    step: float | None = None,
+    guide_steps: int = 10,
+) -> Ascent:
+    """Intermediate level attack (Huang et al., ICCV 2019): ten steps of I-FGSM, then ten towards what they found.
+
+    As in the authors' program the refinement sets out from the clean image again, the guide has the same epsilon, and
+    every step is within 0..255; `step` is the refinement's: epsilon / steps; theirs, on Inceptions, is 1.3 for an
+    epsilon of 7.7. Another guide: `Ascent(Ila(layer, guide), ...)`.
+    """
+    guide = Ascent(CrossEntropy(), Sign(epsilon / guide_steps), Linf(epsilon), guide_steps, in_range=True)
+    return Ascent(Ila(layer, guide), Sign(size_of(epsilon, steps, step)), Linf(epsilon), steps, in_range=True)

@@ -1,0 +1,201 @@
+"""Universal perturbation: one shift for all images, grown from the nearest way out of one image after the other.
+
+for each image x of the set that v does not fool yet:  r = DeepFool(x + v) - (x + v),  v <- project(v + r)
+in passes over the set, until v fools a share of 1 - delta of it
+"""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from tfadv import seeds as draws
+from tfadv.attacks.decisions import Decision, check_counts, where
+from tfadv.attacks.deepfool import DeepFool, Walk
+from tfadv.attacks.door import Bound
+from tfadv.budgets import Linf
+from tfadv.images import BLACK, WHITE
+from tfadv.shapes import Attack, Budget, Crafted, Goal, Tensor
+from tfadv.source import Source
+
+#: Images of the set that are looked at together.
+CHUNK = 32
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Universal(Attack):
+    """The universal adversarial perturbation (UAP; Moosavi-Dezfooli et al., CVPR 2017).
+
+        craft = Universal().on(network)
+        shift = craft.fit(some_images, untargeted(their_labels))     # [H, W, 3]
+        adversarial = craft(images, untargeted(labels))              # images + shift, cut to 0..255
+
+    While it is fitted an image counts as fooled where the class predicted of it changes, whatever its label. It has no
+    targeted form: DeepFool goes to the nearest class.
+
+    Args:
+        budget: how far the shift may go; the paper has Linf(10) and L2(2000).
+        delta: the share of the set that may be left unfooled.
+        passes: the most passes over the set.
+        images: how many images of a folder `tfadv attack` fits it on before it begins.
+        candidates, overshoot, steps: DeepFool's.
+
+    Differs from the authors' code: x + v is cut to 0..255 before it is shown; the passes are bounded; the order of a
+    pass is drawn from the images' seeds; an image that v does not fool comes back clean (`shift` is v itself).
+    """
+
+    budget: Budget = Linf(10)
+    delta: float = 0.2
+    passes: int = 10
+    images: int = 500
+    candidates: int | None = 10
+    overshoot: float = 0.02
+    steps: int = 10
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.budget, Budget):
+            raise ValueError(f"Universal(budget): expected a Budget, got {self.budget!r}.")
+        if not 0 <= self.delta < 1:
+            raise ValueError(f"Universal(delta): expected a share from 0 to below 1, got {self.delta!r}.")
+        check_counts(self, "passes", "images")
+        self.deepfool  # noqa: B018 - refuses what it cannot take
+
+    @property
+    def deepfool(self) -> DeepFool:
+        """The step out of one image."""
+        return DeepFool(self.candidates, self.overshoot, self.steps)
+
+    def on(self, model) -> "Shifting":
+        return Shifting(self, model, self._craft, has_target=False)
+
+    def _craft(self, network: Source) -> "Shift":
+        return Shift(self, network)
+
+
+class Shifting(Bound):
+    """A universal perturbation on a network: fitted once, then one shift for every image.
+
+    Called before `fit` or `load` it is fitted, for that call, on the very images it is given: then what becomes of an
+    image depends on its company.
+    """
+
+    _craft: "Shift"
+
+    def fit(self, images: np.ndarray, goal: Goal, *, seed: int = 0) -> np.ndarray:
+        """Fit the shift on images [N, H, W, 3] in 0..255; returns it, [H, W, 3]. `rate` is what it reaches.
+
+        The goal is checked as in a call; its labels play no part. Raises ValueError for a set without images.
+        """
+        if not len(images):
+            raise ValueError("images: expected at least one image to fit the shift on, got none.")
+        fitting = Fitting(self._craft)
+        Bound(self.attack, self.network, lambda _: fitting, has_target=False).crafted(images, goal, seed=seed)
+        self._craft.shift, self._craft.rate = fitting.shift, fitting.rate
+        return fitting.shift
+
+    @property
+    def shift(self) -> np.ndarray | None:
+        """The shift, [H, W, 3] in grey levels; None before it is fitted."""
+        return self._craft.shift
+
+    @property
+    def rate(self) -> float | None:
+        """The share of the set whose predicted class the shift changed; None where that is not known."""
+        return self._craft.rate
+
+    def save(self, path: str | Path) -> None:
+        """Write the shift to a .npy file. Raises ValueError if there is none yet."""
+        if self.shift is None:
+            raise ValueError("there is no shift to save yet: call fit(images, goal) first.")
+        with open(path, "wb") as file:
+            np.save(file, self.shift, allow_pickle=False)
+
+    def load(self, path: str | Path) -> np.ndarray:
+        """Take the shift from a .npy file, [H, W, 3]; returns it.
+
+        Raises ValueError if it has another shape, holds what is no number, or leaves the budget.
+        """
+        shift = np.load(path, allow_pickle=False)
+        size = tuple(size or given for size, given in zip((*self.network.size, 3), shift.shape, strict=False))
+        if shift.shape != size or shift.ndim != 3 or shift.dtype.kind != "f" or not np.isfinite(shift).all():
+            raise ValueError(
+                f"{path}: expected a shift {list(size)} of numbers, got {shift.dtype} {list(shift.shape)}."
+            )
+        if not np.allclose(self._craft.attack.budget.project(tf.constant(shift[None])), shift, rtol=1e-6, atol=1e-4):
+            raise ValueError(f"{path}: the shift leaves the budget {self._craft.attack.budget!r}.")
+        self._craft.shift, self._craft.rate = shift.astype(self.network.dtype.as_numpy_dtype), None
+        return self._craft.shift
+
+
+class Shift:
+    """The shift on a network: (images, goal, seeds) -> Crafted."""
+
+    shift: np.ndarray | None = None
+    rate: float | None = None
+
+    def __init__(self, attack: Universal, network: Source) -> None:
+        self.attack, self.network, self.decision = attack, network, Decision(network)
+        self.walk = Walk(attack.deepfool, network)
+
+    @property
+    def traces(self) -> int:
+        """How often its functions were traced."""
+        return self.decision.traces + self.walk.traces
+
+    def __call__(self, images: Tensor, goal: Goal, seeds: Tensor) -> Crafted:
+        shift, queries = self.shift, np.zeros(len(images), np.int32)
+        if shift is None:
+            fitting = Fitting(self)
+            queries += fitting(images, goal, seeds).queries
+            shift = fitting.shift
+        if shift.shape != tuple(images.shape[1:]):
+            height, width = shift.shape[:2]
+            raise ValueError(f"images: the shift is for {height} x {width} pixels, got {list(images.shape[1:3])}.")
+        shifted = tf.clip_by_value(images + shift, BLACK, WHITE)
+        already = self.decision(images, goal)
+        found = already | self.decision(shifted, goal)
+        return Crafted(where(already, images, shifted), found, queries + 2)
+
+
+class Fitting:
+    """How a shift is fitted: (images, goal, seeds) -> Crafted with the queries; then it has `shift` and `rate`."""
+
+    shift: np.ndarray
+    rate: float
+    traces = 0
+
+    def __init__(self, owner: Shift) -> None:
+        self.owner, self.attack = owner, owner.attack
+
+    def __call__(self, images: Tensor, goal: Goal, seeds: Tensor) -> Crafted:
+        classes, shift = self._predicted(images, 0), tf.zeros_like(images[:1])
+        queries = np.ones(len(classes), np.int32)
+        for number in range(self.attack.passes):
+            for row in _order(seeds, number):
+                own = Goal(tf.constant(classes[row : row + 1]), tf.constant(np.int32(1)))
+                place = tf.clip_by_value(images[row : row + 1] + shift, BLACK, WHITE)
+                out = self.owner.walk(place, own, seeds[row : row + 1])
+                queries[row] += int(out.queries[0])
+                if bool(out.found[0]):
+                    shift = self.attack.budget.project(shift + out.images - place)
+            self.rate = float(np.mean(self._predicted(images, shift) != classes))
+            queries += 1
+            if self.rate >= 1 - self.attack.delta:
+                break
+        self.shift = np.asarray(shift[0])
+        return Crafted(images, None, queries)
+
+    def _predicted(self, images: Tensor, shift: Tensor) -> np.ndarray:
+        """The logit with the highest value, int32 [N], of the shifted images."""
+        look, found = self.owner.network.glance, []
+        for first in range(0, len(images), CHUNK):
+            shown = tf.clip_by_value(images[first : first + CHUNK] + shift, BLACK, WHITE)
+            found.append(np.argmax(look(shown).logits, axis=1))
+        return np.concatenate(found).astype(np.int32)
+
+
+def _order(seeds: Tensor, number: int) -> np.ndarray:
+    """The rows in an order drawn from the images' seeds, for pass `number`."""
+    own = np.asarray(draws.fold(seeds, number))
+    return np.lexsort(own.T)
