@@ -42,7 +42,15 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.10",
-    packages=["tfadv", "tfadv.attacks", "tfadv.models", "tfadv.cli", "tfadv.checkpoints"],
+    packages=[
+        "tfadv",
+        "tfadv.attacks",
+        "tfadv.attacks.recipes",
+        "tfadv.objectives",
+        "tfadv.models",
+        "tfadv.cli",
+        "tfadv.checkpoints",
+    ],
     package_dir={"tfadv": "tfadv", "tfadv.cli": "cli", "tfadv.checkpoints": "checkpoints"},
     package_data={"tfadv.models": ["digits_weights/*"], "tfadv.checkpoints": ["*.json"]},
     install_requires=[

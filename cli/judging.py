@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tfadv.cli import options
+from tfadv.cli import networks, options
 
 if TYPE_CHECKING:
     from tfadv.evaluate import Report, Share
@@ -80,30 +80,15 @@ def judged(
 
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # reported by name as not judged
     pairing = pair(images, adversarial, labels)
-    networks = load(targets, input_range, labels_offset)
+    known = networks.load(tuple(dict.fromkeys(targets)), input_range, labels_offset)
     bar = None if no_progress else options.progress_bar("evaluate")
     with bar(total=len(pairing.pairs)) if bar else contextlib.nullcontext() as shown:
         update = shown.update if shown else None
-        report = evaluate.evaluate(pairing.pairs, networks, batch_size=batch_size, filter=filter, progress=update)
+        report = evaluate.evaluate(pairing.pairs, known, batch_size=batch_size, filter=filter, progress=update)
     if labels is not None:
         first = options.FIRST_LABEL[numbering]
         report = report.numbered("auto" if first is None else first)
-    return pairing, report, networks, {"resize": evaluate.RESIZE, "filter": filter, "batch_size": batch_size}
-
-
-def load(targets: tuple[str, ...], input_range: tuple[float, float] | None, labels_offset: str | None) -> list[Source]:
-    """The networks, each once; range and offset go to those that do not know theirs."""
-    from tfadv.models import zoo
-
-    targets = tuple(dict.fromkeys(targets))
-    saved = [target for target in targets if zoo.kind(target) in ("file", "code")]
-    offset = None if labels_offset is None else int(labels_offset)
-    if not saved and (input_range, offset) != (None, None):
-        raise click.UsageError("--input-range and --labels-offset are for saved models and module:callable alone.")
-    return [
-        zoo.load(target, input_range=input_range, labels_offset=offset) if target in saved else zoo.load(target)
-        for target in targets
-    ]
+    return pairing, report, known, {"resize": evaluate.RESIZE, "filter": filter, "batch_size": batch_size}
 
 
 def show_origin(pairing: Pairing, report: Report) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from tfadv.cli import judging, options
+from tfadv.cli import judging, networks, options
 
 
 @click.command()
@@ -79,7 +79,7 @@ def _drawn(
     from tfadv import data, plane
 
     levels = plane.axis(reach, step)
-    first, *others = judging.load((source, *targets), input_range, labels_offset)
+    first, *others = networks.load(tuple(dict.fromkeys((source, *targets))), input_range, labels_offset)
     size = None if None in first.size else first.size
     picture = data.try_image(image, size, filter)  # type: ignore[arg-type]
     if picture.pixels is None:
@@ -87,14 +87,14 @@ def _drawn(
     pixels = picture.pixels.astype("float32")
     label = int(first.predict(pixels[None])[0]) if label is None else label
     axes = plane.directions(first, pixels, label, copies=copies, deviation=deviation, seed=seed)
-    networks = [first, *others]
+    shown_by = [first, *others]
     bar = None if no_progress else options.progress_bar("plane")
-    with bar(total=len(networks) * len(levels) ** 2) if bar else contextlib.nullcontext() as shown:
+    with bar(total=len(shown_by) * len(levels) ** 2) if bar else contextlib.nullcontext() as shown:
         panels = [
             plane.panel(
                 network, pixels, axes, levels, levels, batch_size=batch_size, progress=shown.update if shown else None
             )
-            for network in networks
+            for network in shown_by
         ]
     plane.draw(path, panels)
     return {

@@ -124,7 +124,7 @@ class ScaledCopies(View):
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class NoisyCopies(View):
-    """Copies with Gaussian noise of `deviation` grey levels (NRG, Eq. 5; SmoothGrad)."""
+    """Copies with Gaussian noise of `deviation` grey levels (NRG, Eq. 8; SmoothGrad)."""
 
     copies: int = 20
     deviation: float = 15

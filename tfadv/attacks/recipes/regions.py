@@ -28,8 +28,9 @@ def fcr(
     Differs from the paper: each step is kept within 0..255, which its problem demands and its algorithm leaves out; the
     random start, of which it says nothing more, is Gaussian noise of `deviation` grey levels inside the region. Noise
     much shorter than the length r where learning_rate / (1 + J r)^2 = r (0.7 times 255 grey levels for ImageNet, 1 for
-    CIFAR-10) is thrown to the other side by the first step and ends longer; 4 is the least with which every photograph
-    tried was fooled on three networks. printed=True takes Eq. 12 as it is printed (see Fcr): the image is destroyed.
+    CIFAR-10) is thrown to the other side by the first step and ends longer; of 1, 2, 3 and 4 grey levels, 4 is the
+    least with which every photograph tried was fooled, on three networks. printed=True takes Eq. 12 as it is printed
+    (see Fcr), which destroys the image.
     """
     return Ascent(
         Fcr(temperature, beta, printed),
@@ -45,7 +46,7 @@ def fcr(
 def fcr_fgsm(
     cam_layer: str = "Mixed_7c", threshold: float = 0.2, inside_epsilon: float = 7.65, outside_epsilon: float = 0.0
 ) -> Ascent:
-    """FGSM with one size inside the feature contributive region and another outside (FCR, Algorithm 2; ICLR 2021).
+    """FGSM with one size inside the feature contributive region and another outside (FCR, Algorithm 2; submitted 2020).
 
     Defaults are the first row of the paper's Table 3, 0.03 and 0.00 of 0..1. True label, within 0..255.
 
