@@ -13,8 +13,8 @@ from tfadv.cli import options, quiet
 COMMANDS = {
     "attack": "Turn a folder of images into a folder of adversarial images.",
     "evaluate": "Say how often an adversarial folder fools other networks.",
-    "destruction": "Say how many adversarial images rotation, noise, blur and JPEG undo.",
-    "plane": "Draw the classes around an image, along the noise-reduced gradient.",
+    "destruction": "Say how many of them survive rotation, noise, blur and JPEG.",
+    "plane": "Draw the classes that networks see around an image.",
     "demo": "Run the main job on the embedded digits, and draw it.",
     "models": "List the networks that --source and --target accept.",
     "layers": "List the layers of a network that an attack can tap.",
