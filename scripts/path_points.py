@@ -1,7 +1,7 @@
 """How many points NAA's path needs, and how close NAA's approximation comes to the exact neuron attribution.
 
     python scripts/path_points.py OUT              16 photographs; resumes where it stopped
-    python scripts/path_points.py OUT --count 60
+    python scripts/path_points.py OUT8 --count 60 --epsilon 8
 
 Crafts on googlenet at inception_4a_output with NAA without noise, at riemann and Gauss-Legendre points, with the
 paper's weights and with exact ones, and prints the share that each of the five networks of scripts/photographs.py gets
@@ -39,13 +39,20 @@ def name_of(points: str, exact: bool, count: int) -> str:
     return f"{points}{'-exact' if exact else ''}-{count}"
 
 
-def success(row: tuple[str, bool, int], networks: dict, images: Path, labels: dict[str, int], out: Path) -> dict:
+def success(row: tuple, epsilon: float, networks: dict, images: Path, labels: dict[str, int], out: Path) -> dict:
     """Network -> share wrong, 0..1, of the images crafted with a row's settings."""
     from tfadv.evaluate import evaluate
     from tfadv.pairing import pair
 
     points, exact, count = row
-    settings = {"layer": LAYERS[SOURCE], "noise": 0.0, "copies": count, "points": points, "exact": exact}
+    settings = {
+        "layer": LAYERS[SOURCE],
+        "epsilon": epsilon,
+        "noise": 0.0,
+        "copies": count,
+        "points": points,
+        "exact": exact,
+    }
     made = out / name_of(*row)
     craft("naa", settings, networks[SOURCE], images, labels, made)
     report = evaluate(pair(images, made).pairs, list(networks.values()))
@@ -100,7 +107,8 @@ def _row(head: str, cells: list[str]) -> str:
 @click.command(help=__doc__)
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--count", default=16, show_default=True, help="How many photographs.")
-def main(out: Path, count: int) -> None:
+@click.option("--epsilon", default=16.0, show_default=True, help="Of a value, in grey levels.")
+def main(out: Path, count: int, epsilon: float) -> None:
     import numpy as np
     import tensorflow as tf
 
@@ -112,14 +120,17 @@ def main(out: Path, count: int) -> None:
     known = json.loads(kept.read_text()) if kept.exists() else {}
     networks = load()
     labels = choose(SHARED, networks, count, images)
-    table = known if known.get("count") == len(labels) else {"count": len(labels), "success": {}, "attributions": {}}
+    table = {"count": len(labels), "epsilon": epsilon, "success": {}, "attributions": {}}
+    table = known if known.items() >= {"count": len(labels), "epsilon": epsilon}.items() else table
 
-    click.echo(f"{len(labels)} photographs, source {SOURCE} at {LAYERS[SOURCE]}; share wrong in %\n")
+    click.echo(
+        f"{len(labels)} photographs, source {SOURCE} at {LAYERS[SOURCE]}, epsilon {epsilon:g}; share wrong in %\n"
+    )
     click.echo(_row("points", list(networks)) + "\n" + _row("---", ["---"] * len(networks)))
     for row in ROWS:
         name = name_of(*row)
         if name not in table["success"]:
-            table["success"][name] = success(row, networks, images, labels, out)
+            table["success"][name] = success(row, epsilon, networks, images, labels, out)
             kept.write_text(json.dumps(table, indent=1))
         click.echo(_row(name, [f"{100 * share:.0f}" for share in table["success"][name].values()]))
 

@@ -250,8 +250,8 @@ def carlini_wagner(steps: int, searches: int, line_steps: int) -> list[Case]:
     ]
 
 
-def boundary(steps: int, rounds: int) -> list[Case]:
-    """The boundary attack with the queries that the peer spent."""
+def boundary(steps: int, rounds: int, count: int) -> list[Case]:
+    """The boundary attack, ours with the queries that the peer spent."""
     from tfadv import recipes
 
     def ours(queries: float):
@@ -260,19 +260,20 @@ def boundary(steps: int, rounds: int) -> list[Case]:
     def start(attacks):
         return attacks.LinearSearchBlendedUniformNoiseAttack(steps=50, directions=100)
 
+    name = f"Boundary, about {steps} queries"
     return [
         Case(
-            "Boundary, equal queries",
+            name,
             "foolbox",
             "l2",
             foolbox_run(lambda attacks: attacks.BoundaryAttack(start(attacks), steps=steps)),
             ours,
             f"first sizes 0.01 and 0.01, adaptation 1.5; foolbox: {steps} steps, starts from uniform noise blended in "
             "50 shares; ours: the same number of queries in all",
-            FEW,
+            count,
         ),
         Case(
-            "Boundary, equal queries",
+            name,
             "art",
             "l2",
             art_run(
@@ -282,7 +283,7 @@ def boundary(steps: int, rounds: int) -> list[Case]:
             ),
             ours,
             f"first sizes 0.01 and 0.01; ART: {rounds} rounds of 20 or more samples; ours: the same number of queries",
-            FEW,
+            count,
         ),
     ]
 
@@ -356,4 +357,5 @@ def all_cases(photographs: bool) -> list[Case]:
     budgeted = [case for size in (4.0, 8.0) for case in one_step(size) + many_steps(size)]
     if photographs:
         return budgeted + deepfool() + carlini_wagner(50, 5, 5)[:1]
-    return budgeted + deepfool() + carlini_wagner(100, 6, 5) + boundary(1000, 30) + noise() + few_values(10)
+    walks = boundary(1000, 30, FEW) + boundary(5000, 150, 5)
+    return budgeted + deepfool() + carlini_wagner(100, 6, 5) + walks + noise() + few_values(10)

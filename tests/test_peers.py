@@ -52,15 +52,13 @@ def test_fgsm_is_theirs_pixel_for_pixel(peers, cases, subject, peer):
     assert result["ours"]["success"] == result["theirs"]["success"]
 
 
-@pytest.mark.parametrize("peer", ["foolbox", "art"])
-@pytest.mark.parametrize("method", ["deepfool", "carlini_wagner"])
+@pytest.mark.parametrize(("method", "peer"), [("deepfool", "foolbox"), ("deepfool", "art"), ("carlini", "foolbox")])
 def test_as_near_and_as_often(peers, cases, subject, method, peer):
-    """The mean l2 is theirs, or shorter, to 5 %, and no image is fooled by them alone."""
+    """The mean l2 is theirs, or shorter, to 5 %, and ours fools as many. (ART's C&W is another one: a line search.)"""
     installed(peer)
-    few = cases.carlini_wagner(40, 7, 6) if method == "carlini_wagner" else cases.deepfool()
-    case = next(case for case in few if case.peer == peer)
-    result = peers.compare(case, subject)
-    assert result["ours"]["success"] >= result["theirs"]["success"] > 0
+    made = cases.carlini_wagner(40, 7, 6) if method == "carlini" else cases.deepfool()
+    result = peers.compare(next(case for case in made if case.peer == peer), subject)
+    assert result["ours"]["success"] >= result["theirs"]["success"] > 0.5
     assert result["ours"]["mean"] <= 1.05 * result["theirs"]["mean"]
 
 

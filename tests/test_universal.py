@@ -45,22 +45,14 @@ def test_fools_its_set_or_has_gone_through_it_often_enough(budget, sets):
 
 
 def test_one_shift_for_every_image(fitted, sets):
-    """Also for images it has never seen; one that it does not fool comes back clean."""
+    """Also for images it has never seen, and for those that it does not fool."""
     for images in sets:
         made = fitted.crafted(images, untargeted(labels_of(images)), seed=7)
-        assert np.all(made.found == fooled(images, fitted.shift)) and made.found.any()
-        shifted = np.where(made.found[:, None, None, None], np.clip(images + fitted.shift, 0, 255), images)
-        np.testing.assert_allclose(made.images, shifted, atol=1e-9)
-        assert np.all(made.queries == 2)
+        assert made.found is None and fooled(images, fitted.shift).any()
+        np.testing.assert_allclose(made.images, np.clip(images + fitted.shift, 0, 255), atol=1e-9)
+        assert np.all(made.queries == 0)
         alone = fitted.crafted(images[3:4], untargeted(labels_of(images[3:4])))
         np.testing.assert_allclose(alone.images[0], made.images[3], atol=1e-9)
-
-
-def test_an_image_of_another_class_than_its_label_comes_back_as_it_is(fitted, sets):
-    images, labels = sets[1], labels_of(sets[1])
-    labels[0] = (labels[0] + 1) % 10
-    made = fitted.crafted(images, untargeted(labels))
-    assert made.found[0] and np.all(made.images[0] == images[0])
 
 
 def test_the_fit_is_the_seeds_and_not_the_order_of_the_set(fitted, sets):
@@ -77,7 +69,7 @@ def test_without_a_fit_the_images_are_the_set(sets):
     made = craft.crafted(images, untargeted(labels), seed=3)
     first.fit(images, untargeted(labels), seed=3)
     np.testing.assert_allclose(made.images, first(images, untargeted(labels)), atol=1e-6)
-    assert craft.shift is None and made.queries.min() > 2
+    assert craft.shift is None and made.queries.min() > 1
 
 
 def test_the_shift_survives_a_file(fitted, sets, tmp_path):
@@ -116,7 +108,7 @@ def test_wrong_calls_are_told(fitted, sets, tmp_path):
 
 
 def test_queries_of_an_unfitted_call_are_counted_to_the_image():
-    """One look at each image, DeepFool's, one look a pass, and two for what comes out."""
+    """One look at each image, DeepFool's, and one look a pass."""
     from tfadv import Network
 
     shown = []
@@ -134,5 +126,5 @@ def test_queries_of_an_unfitted_call_are_counted_to_the_image():
         made = attack.on(network).crafted(images, untargeted(labels))
     finally:
         tf.config.run_functions_eagerly(False)
-    assert made.queries.sum() >= 2 * 4 + 4 * 4
+    assert made.queries.sum() >= 4 + 2 * 4
     assert made.queries.sum() == sum(shown)

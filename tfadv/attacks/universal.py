@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfadv import seeds as draws
-from tfadv.attacks.decisions import Decision, check_counts, where
+from tfadv.attacks.decisions import check_counts
 from tfadv.attacks.deepfool import DeepFool, Walk
 from tfadv.attacks.door import Bound
 from tfadv.budgets import Linf
@@ -41,8 +41,11 @@ class Universal(Attack):
         images: how many images of a folder `tfadv attack` fits it on before it begins.
         candidates, overshoot, steps: DeepFool's.
 
+    The shift is one for all: every image comes back shifted, also one whose class does not change, and what becomes of
+    it is not searched for, so `found` is None; `queries` counts the fit of a call that was not fitted before.
+
     Differs from the authors' code: x + v is cut to 0..255 before it is shown; the passes are bounded; the order of a
-    pass is drawn from the images' seeds; an image that v does not fool comes back clean (`shift` is v itself).
+    pass is drawn from the images' seeds.
     """
 
     budget: Budget = Linf(10)
@@ -135,13 +138,12 @@ class Shift:
     rate: float | None = None
 
     def __init__(self, attack: Universal, network: Source) -> None:
-        self.attack, self.network, self.decision = attack, network, Decision(network)
-        self.walk = Walk(attack.deepfool, network)
+        self.attack, self.network, self.walk = attack, network, Walk(attack.deepfool, network)
 
     @property
     def traces(self) -> int:
         """How often its functions were traced."""
-        return self.decision.traces + self.walk.traces
+        return self.walk.traces
 
     def __call__(self, images: Tensor, goal: Goal, seeds: Tensor) -> Crafted:
         shift, queries = self.shift, np.zeros(len(images), np.int32)
@@ -152,10 +154,7 @@ class Shift:
         if shift.shape != tuple(images.shape[1:]):
             height, width = shift.shape[:2]
             raise ValueError(f"images: the shift is for {height} x {width} pixels, got {list(images.shape[1:3])}.")
-        shifted = tf.clip_by_value(images + shift, BLACK, WHITE)
-        already = self.decision(images, goal)
-        found = already | self.decision(shifted, goal)
-        return Crafted(where(already, images, shifted), found, queries + 2)
+        return Crafted(tf.clip_by_value(images + shift, BLACK, WHITE), None, queries)
 
 
 class Fitting:
