@@ -29,13 +29,24 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import click
 
 #: Source -> the layer that feature attacks tap: googlenet's that of the reference run, else the middle block.
-LAYERS = {"googlenet": "inception_4a_output", "mobilenet_v2": "block_8_add"}
+LAYERS: dict[str, str | tuple[str, ...]] = {"googlenet": "inception_4a_output", "mobilenet_v2": "block_8_add"}
+#: Both as one source, their probabilities averaged, and what is crafted on it by default.
+ENSEMBLE = "googlenet+mobilenet_v2"
+LAYERS[ENSEMBLE] = tuple(f"{name}:{layer}" for name, layer in LAYERS.items())
+ON_ENSEMBLE = ("fgsm", "mim", "nr-fgsm", "fia", "naa", "naa-pd")
 SOURCE = "googlenet"
 NETWORKS = (SOURCE, "edgetpu_100", "mobilenet_v1", "mobilenet_v2", "squeezenet_v11")
 #: Judged as a search too.
 BESIDE = ("fgsm", "pgd", "fcr")
 #: What the searches are given on CPU, where their own defaults would take hours; the table says so.
-CHEAPER: dict[str, dict] = {}
+CHEAPER: dict[str, dict] = {
+    "cw": {"steps": 100, "searches": 4, "c": 1.0, "rate": 0.002},
+    "jsma": {"gamma": 0.002},
+    "boundary": {"queries": 1000},
+    "pwa": {"queries": 1000},
+    "one-pixel": {"pixels": 5, "population": 50, "generations": 20},
+    "uap": {"images": 10, "passes": 2, "candidates": 4},
+}
 SHARED = Path(os.environ.get("TFADV_SHARED", Path(__file__).resolve().parent.parent.parent / "shared"))
 
 
@@ -97,18 +108,32 @@ def craft(name: str, settings: dict, network, images: Path, labels: dict[str, in
 
 
 def transfer(attacks, networks: dict, images: Path, labels: dict, out: Path, copies: int = 30, source=SOURCE) -> dict:
-    """Attack -> network -> share wrong, 0..1."""
+    """Attack -> network -> share wrong, 0..1; `copies` are those of FIA and NAA."""
     from tfadv.evaluate import evaluate
     from tfadv.pairing import pair
 
     table = {}
     for name in attacks:
-        craft(name, {"layer": LAYERS[source], "copies": copies}, networks[source], images, labels, out / name)
+        network = networks[source] if source in networks else _ensemble(networks)
+        own = {"copies": copies} if name.startswith(("fia", "naa")) else {}
+        craft(name, {"layer": LAYERS[source], **own}, network, images, labels, out / name)
         report = evaluate(pair(images, out / name).pairs, list(networks.values()))
         found = zip(networks, report.rates(), strict=True)
         table[name] = {target: rates["wrong"].share or 0.0 for target, rates in found}
         click.echo(_row(name, [f"{100 * share:.0f}" for share in table[name].values()]), err=True)
     return table
+
+
+def _ensemble(networks: dict):
+    import tfadv
+
+    members = [
+        tfadv.Network(
+            networks[name].model, name=name, preprocess=networks[name].preprocess, offset=networks[name].offset
+        )
+        for name in ENSEMBLE.split("+")
+    ]
+    return tfadv.Ensemble(members)
 
 
 def search(attacks, network, images: Path, labels: dict, out: Path) -> dict:
@@ -194,7 +219,8 @@ def main(out: Path, count: int, copies: int, which, sources, searched: str, atta
     labels = choose(SHARED, networks, count, images)
     tables: dict[str, dict] = {}
     for source in sources if "transfer" in which else ():
-        some = [name for name in ascents() if not attacks or name in attacks]
+        wanted = attacks or (ON_ENSEMBLE if source == ENSEMBLE else ascents())
+        some = [name for name in ascents() if name in wanted]
         found = transfer(some, networks, images, labels, out / source, copies, source)
         tables.setdefault("transfer", {})[source] = found
     if "searches" in which:
