@@ -59,8 +59,8 @@ def _settings(context: click.Context, parameter: click.Parameter, words: tuple[s
 @click.option("--target-labels", type=click.Path(), help="CSV of the classes to reach: makes the attack targeted.")
 @options.numbering
 @click.option("--force-labels", is_flag=True, help="Go on even if the source's clean predictions disagree with them.")
-@click.option("--epsilon", type=float, help="Largest change of a value, grey levels of 255. Default: the recipe's, 16.")
-@click.option("--steps", type=int, help="How many steps. Default: the recipe's, 10.")
+@click.option("--epsilon", type=float, help="Largest change of a value, grey levels of 255. Default: the recipe's own.")
+@click.option("--steps", type=int, help="How many steps. Default: the recipe's own.")
 @click.option(
     "--layer",
     "layers",
@@ -176,6 +176,13 @@ def _tell(report: "Report") -> None:
             f"{report.out}: {len(done)} images, changed on the source itself: {report.changed:.1%}; "
             f"largest change {largest:g} of 255"
         )
+    searched = [entry["found"] for entry in done if "found" in entry]
+    if searched:
+        queries = sum(entry["queries"] for entry in done) / len(done)
+        click.echo(f"found: {sum(searched)} of {len(searched)}, with {queries:.0f} queries each; the others are clean.")
+    aimed = [entry["after"] == entry["target"] for entry in done if "target" in entry]
+    if aimed:
+        click.echo(f"target class reached on the source itself: {sum(aimed)} of {len(aimed)}.")
     still = sum(entry["distances"]["l0"] == 0 for entry in done)
     if still:
         click.echo(f"{still} of {len(done)} images did not change at all.")

@@ -54,6 +54,7 @@ def _facts(name: str, recipe: Callable) -> dict:
         "settings": settings,
         "documentation": documentation,
         "parts": dict(_differences(recipe())),
+        "region": (inspect.getdoc(making.where) or "") if "region" in settings else "",
         "common": common.partition("\n")[2].strip(),
     }
 
@@ -81,6 +82,7 @@ def _page(fact: dict) -> str:
             f"The attack, with these settings:\n  {fact['attack']}",
             f"Settings:\n{settings}",
             *(f"{part}: {said}" for part, said in fact["parts"].items()),
+            *([f"Where it may change an image:\n{fact['region']}"] if fact["region"] else []),
             f"About all recipes:\n{fact['common']}",
         ]
     )

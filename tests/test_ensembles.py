@@ -40,7 +40,7 @@ def test_averaged_logits_are_the_weighted_sum(members, batch):
 
 
 def test_a_confident_member_keeps_its_gradient(members):
-    """The logarithm of the average is taken without underflow."""
+    """Where the average's own logarithm would underflow."""
     images = tf.constant(batch_of(1, dtype=np.float64)[0])
 
     class Sure(tfadv.Network):
@@ -49,8 +49,18 @@ def test_a_confident_member_keeps_its_gradient(members):
             return outputs._replace(logits=outputs.logits * 1e4)
 
     sure = Sure(members[0].model, name="sure", preprocess=members[0].preprocess)
-    logits = Ensemble([sure, members[1]])(images).logits
-    assert np.isfinite(logits).all()
+    unlikely = int(np.argmin(sure(images).logits))
+    slope = gradients.of_images(lambda x: Ensemble([sure, sure])(x).logits[:, unlikely], images)
+    alone = gradients.of_images(lambda x: sure(x).logits[:, unlikely], images)
+    assert np.any(alone != 0)
+    np.testing.assert_allclose(slope, alone, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("average", ["probabilities", "logits"])
+def test_an_ensemble_of_itself_is_itself(members, batch, average):
+    """In its logits, and so in all that is defined on them: FIA, Grad-CAM, saliency."""
+    ensemble = Ensemble([members[0]] * 2, weights=[2, 1], average=average)
+    np.testing.assert_allclose(ensemble(batch[0]).logits, members[0](batch[0]).logits, rtol=1e-9, atol=1e-9)
 
 
 def test_looks_like_one_network(members, batch):

@@ -68,6 +68,17 @@ def test_keeps_shape_range_and_budget(name, batch, results):
 
 
 @every_attack
+def test_what_it_says_it_found_fools_the_network_and_the_rest_is_clean(name, batch):
+    images, labels = batch
+    made = bound(name).crafted(images, untargeted(labels))
+    if made.found is None:
+        return
+    fooled = bound(name).network.predict(made.images) != labels
+    assert np.array_equal(made.found, fooled) and np.array_equal(made.images[~made.found], images[~made.found])
+    assert np.all(made.queries > 0)
+
+
+@every_attack
 def test_same_seed_same_bytes_and_another_seed_another_image(name, batch, results):
     images, labels = batch
     again = bound(name)(images, untargeted(labels), seed=0)

@@ -35,11 +35,20 @@ def test_a_change_that_rounding_undoes_is_stretched_until_the_bytes_fool():
     adversarial = clean + np.array([2.4, 3.0, 2.4]).reshape(-1, 1, 1, 1)  # the first and the last round to 100
     found = np.array([True, True, False])
     assert fools(adversarial).all() and not fools(saving.within(adversarial, clean, None)).all()
-    made = saving.fooling(adversarial, clean, None, found, fools)
+    made, fooled = saving.fooling(adversarial, clean, None, found, fools)
     assert made.dtype == np.uint8
-    np.testing.assert_array_equal(made[:, 0, 0, 0], [101, 101, 100])
-    held = saving.fooling(adversarial, clean, Linf(2), found, fools)
-    np.testing.assert_array_equal(held[:, 0, 0, 0], [100, 100, 100])
+    np.testing.assert_array_equal(made[:, 0, 0, 0], [101, 101, 98])  # what was not found is clean
+    assert fooled.tolist() == found.tolist() == fools(made).tolist()
+    held, fooled = saving.fooling(adversarial, clean, Linf(2), found, fools)  # 100 is as far as it may go
+    assert np.array_equal(held, clean) and not fooled.any()
+
+
+def test_a_change_too_small_for_bytes_is_found_again_or_said_to_be_lost():
+    clean = np.full((2, SIDE, SIDE, 3), 100, np.uint8)
+    adversarial = clean + np.array([0.05, 0.001]).reshape(-1, 1, 1, 1)
+    made, fooled = saving.fooling(adversarial, clean, None, np.array([True, True]), fools)
+    assert fooled.tolist() == [True, False] and np.array_equal(made[1], clean[1])
+    assert np.all(made[0] == 101)
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -96,6 +105,7 @@ def test_the_record_says_what_was_found_and_the_files_fool(folder, threshold, tm
 
 
 def test_what_is_fitted_is_fitted_on_the_first_images_and_again_after_an_interruption(folder, threshold, tmp_path):
+    (folder / "-broken.png").write_bytes(b"no picture")  # it comes first and does not count
     craft_folder(folder, tmp_path / "out", OneShift(), threshold, batch_size=1)
     pixels = [np.asarray(Image.open(tmp_path / "out" / f"{number}.png"))[0, 0, 0] for number in range(4)]
     np.testing.assert_array_equal(pixels, np.rint(np.array([98, 90, 97, 60]) + (98 + 90) / 20))

@@ -137,6 +137,8 @@ def craft_folder(
     settings = {"seed": seed, "batch_size": batch_size, "size": list(size), "filter": filter, "clean": twins}
     described = experiment.describe(attack, network, found, slots, settings, source)
     run = _Run(images, out, out / twins, attack, network, predict, seed, clean)
+    if found.targets is not None and not getattr(run.unfitted, "has_target", True):
+        raise ValueError(f"{attack!r} has no targeted form: leave the target labels out.")
     with _explained(out), record.Journal(out, described) as journal:
         entries = run.through(slots, record.claim(out, described), journal, progress)
         journal.fold(entries)
@@ -201,6 +203,7 @@ class _Run:
         self.attack, self.network, self.seed, self.batch_size = attack, network, seed, predict.batch_size
         self.budget: Budget | None = getattr(attack, "budget", None)
         self.slots: list[Slot] = []
+        self.unfitted: Any = attack.on(network)
 
     def through(
         self,
@@ -304,21 +307,28 @@ class _Run:
         if made.found is None:
             return saving.within(made.images, clean, self.budget), made
         fools = lambda images: (self.predict(images)[0] == wanted) == bool(targets)  # noqa: E731
-        return saving.fooling(made.images, clean, self.budget, made.found, fools), made
+        pixels, found = saving.fooling(made.images, clean, self.budget, made.found, fools)
+        return pixels, made._replace(found=found)
 
     @functools.cached_property
     def bound(self) -> Any:
-        """The attack on the network; one that is fitted is fitted on the first images of the folder."""
-        bound = self.attack.on(self.network)
-        if hasattr(bound, "fit"):
-            names = [slot.name for slot in self.slots[: self.attack.images]]  # type: ignore[attr-defined]
-            pixels = [picture.pixels for picture in self.clean(names) if picture.pixels is not None]
-            if pixels:
-                images = np.stack(pixels)
-                batches = [images[start : start + self.batch_size] for start in range(0, len(images), self.batch_size)]
-                seen = np.concatenate([self.predict(batch)[1] for batch in batches])
-                bound.fit(images.astype(np.float32), untargeted(seen), seed=self.seed)
+        """The attack on the network; one that is fitted is fitted on the first images of the folder that are whole."""
+        bound = self.unfitted
+        if hasattr(bound, "fit") and getattr(bound, "shift", None) is None:
+            images, seen = self._first(self.attack.images)  # type: ignore[attr-defined]
+            bound.fit(images.astype(np.float32), untargeted(seen), seed=self.seed)
         return bound
+
+    def _first(self, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """The first so many readable images, uint8, and the classes the network sees in them."""
+        pixels: list[np.ndarray] = []
+        for slot in self.slots:
+            pixels += [picture.pixels for picture in self.clean([slot.name]) if picture.pixels is not None]
+            if len(pixels) == count:
+                break
+        images = np.stack(pixels)
+        batches = [images[start : start + self.batch_size] for start in range(0, len(images), self.batch_size)]
+        return images, np.concatenate([self.predict(batch)[1] for batch in batches])
 
     def write(self, batch: Batch, journal: record.Journal) -> Batch:
         """Write the clean and the adversarial image of each slot, hold the promise on what is read back, note it."""

@@ -39,6 +39,7 @@ class Transformation:
         strengths: what is looked at unless other strengths are given.
         unit: of a strength, in words.
         weakest, strongest: between which a strength lies.
+        whole: whether a strength is a whole number.
     """
 
     apply: Callable[[np.ndarray, float, np.ndarray], np.ndarray]
@@ -46,6 +47,7 @@ class Transformation:
     unit: str
     weakest: float = -math.inf
     strongest: float = math.inf
+    whole: bool = False
 
     def __call__(self, picture: np.ndarray, strength: float, seed: np.ndarray) -> np.ndarray:
         """uint8 [H, W, 3] of a picture uint8 [H, W, 3]."""
@@ -77,7 +79,7 @@ TRANSFORMATIONS = {
     "rotation": Transformation(_rotated, (0, 5, 10, 15, 20, 25, 30), "degrees counterclockwise, black around"),
     "noise": Transformation(_noisy, (0, 5, 10, 15, 20, 25), "grey levels, standard deviation of Gaussian noise", 0),
     "blur": Transformation(_blurred, (0, 0.5, 1, 1.5, 2), "pixels, radius of a Gaussian", 0),
-    "jpeg": Transformation(_compressed, (60, 70, 80, 90, 100), "quality", 1, 100),
+    "jpeg": Transformation(_compressed, (60, 70, 80, 90, 100), "quality", 1, 100, whole=True),
 }
 
 
@@ -180,9 +182,13 @@ def checked(
             raise ValueError(f"transformation: expected one of {', '.join(known)}, got {name!r}.")
         one = known[name]
         found[name] = one.strengths if strengths is None else tuple(strengths)
-        wrong = [strength for strength in found[name] if not one.weakest <= strength <= one.strongest]
+        wrong = [
+            strength
+            for strength in found[name]
+            if not one.weakest <= strength <= one.strongest or (one.whole and strength != int(strength))
+        ]
         if wrong or not found[name]:
-            between = f"from {one.weakest:g} to {one.strongest:g}"
+            between = f"from {one.weakest:g} to {one.strongest:g}{', whole numbers' if one.whole else ''}"
             raise ValueError(f"{name}: expected strengths {between} ({one.unit}), got {wrong or 'none'}.")
     return found
 

@@ -19,12 +19,13 @@ class Ensemble(Source):
 
     Of K members with weights w that sum to 1,
 
-        probabilities    logits = log sum_k w_k softmax(L_k)    so that softmax(logits) is the averaged prediction
+        probabilities    logits = log sum_k w_k softmax(L_k) + sum_k w_k log Z_k,  Z_k = sum of exp(L_k): their softmax
+                         is the averaged prediction, and their height that of the members' own logits
         logits           logits = sum_k w_k L_k                 (MI-FGSM's ensemble in logits; Dong et al., CVPR 2018)
 
     A layer is called by its member and its name, "inception_v3:Mixed_5b"; a feature attack taps one of each member by
     naming several. With averaged probabilities NAA's weights at a member's layer are those of that member alone, with
-    averaged logits FIA's are.
+    averaged logits FIA's are. Of a network with itself both are the network. Auxiliary heads have no average.
 
     Images have the size of the first member that has one; a member of another size sees them resized bilinearly without
     antialiasing. Where members differ in having a background class, those that have one are shown without it.
@@ -112,8 +113,10 @@ class Ensemble(Source):
         own = [tf.cast(logits, self.dtype) for logits in own]
         if self.average == "logits":
             return tf.add_n([weight * logits for weight, logits in zip(self.weights, own, strict=True)])
-        shares = [np.log(weight) + tf.nn.log_softmax(logits) for weight, logits in zip(self.weights, own, strict=True)]
-        return tf.reduce_logsumexp(tf.stack(shares), axis=0)
+        scales = [tf.reduce_logsumexp(logits, axis=1, keepdims=True) for logits in own]
+        parts = list(zip(self.weights, own, scales, strict=True))
+        shares = tf.stack([np.log(weight) + logits - scale for weight, logits, scale in parts])
+        return tf.reduce_logsumexp(shares, axis=0) + tf.add_n([weight * scale for weight, _, scale in parts])
 
 
 def _fit(images: Tensor, size: tuple[int | None, int | None]) -> Tensor:

@@ -32,7 +32,7 @@ def where(region: str = "everywhere", cam_layer: str | None = None, threshold: f
 
 def settings(recipe: Callable) -> dict[str, inspect.Parameter]:
     """The settings a recipe can be given, by name: its own and, if it ascends everywhere, those of the region."""
-    own = dict(inspect.signature(recipe).parameters)
+    own = dict(_own(recipe))
     ascends = typing.get_type_hints(recipe).get("return") is Ascent and "cam_layer" not in own
     return own | (dict(inspect.signature(where).parameters) if ascends else {})
 
@@ -56,7 +56,15 @@ def check(recipes: Mapping[str, Callable], name: str, chosen: dict[str, Any]) ->
             raise ValueError(f"{name}: expected {key} to be {expected}, got {value!r}.")
     if chosen.get("region", REGIONS[0]) not in REGIONS:
         raise ValueError(f"{name}: expected region to be {' or '.join(REGIONS)}, got {chosen['region']!r}.")
+    default = {key: parameter.default for key, parameter in inspect.signature(where).parameters.items()}
+    idle = sorted(set(chosen) & (set(default) - {"region", *_own(recipes[name])}))
+    if chosen.get("region", REGIONS[0]) == REGIONS[0] and any(chosen[key] != default[key] for key in idle):
+        raise ValueError(f"{name}: {' and '.join(idle)} are for region=contributive, which was not asked for.")
     return chosen
+
+
+def _own(recipe: Callable) -> Mapping[str, inspect.Parameter]:
+    return inspect.signature(recipe).parameters
 
 
 def _kinds(annotation: Any) -> tuple[type, ...]:
@@ -76,7 +84,7 @@ def make(recipes: Mapping[str, Callable], name: str, source: Source, chosen: dic
     Raises ValueError as `check`, and where the source names no layer.
     """
     chosen = check(recipes, name, dict(chosen or {}))
-    own = inspect.signature(recipes[name]).parameters
+    own = _own(recipes[name])
     if "layer" in own and "layer" not in chosen:
         chosen["layer"] = _layer(name, source, own["layer"].default)
     if ("cam_layer" in own or "region" in chosen) and chosen.get("cam_layer") is None:

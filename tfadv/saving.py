@@ -10,7 +10,7 @@ from tfadv.images import rounded
 from tfadv.shapes import Budget
 
 #: How far a change is stretched, in turn, until its whole grey levels fool the network.
-STRETCHES = (1.02, 1.05, 1.1, 1.2, 1.5, 2.0)
+STRETCHES = (1.02, 1.05, 1.1, 1.2, 1.35, 1.5, 2, 3, 4, 6, 8, 12, 16, 24, 32)
 
 
 def fooling(
@@ -19,27 +19,27 @@ def fooling(
     budget: Budget | None,
     found: np.ndarray,
     fools: Callable[[np.ndarray], np.ndarray],
-) -> np.ndarray:
-    """uint8 images near the adversarial ones [N, H, W, 3], see `within`, that fool the network as those do.
+) -> tuple[np.ndarray, np.ndarray]:
+    """(uint8 images near the adversarial ones [N, H, W, 3], which of them fool bool [N]); the others are clean.
 
-    The nearest adversarial image lies on the edge of a class, and rounding may take it back over that edge: there its
-    change is stretched by `STRETCHES`, in turn, until the bytes fool.
+    The nearest adversarial image lies on the edge of a class, and rounding may take it back over that edge, or leave
+    nothing of a change of less than half a grey level: then its change is stretched by `STRETCHES`, in turn, until the
+    bytes fool. The images stay within the budget, see `within`.
 
     Args:
         found: bool [N], which of the images are adversarial before they are rounded.
         fools: uint8 images [N, H, W, 3] -> bool [N].
     """
-    nearest = within(adversarial, clean, budget)
-    lost = found & ~fools(nearest) if found.any() else found
+    made, waiting = clean.copy(), found.copy()
     change = adversarial.astype(np.float64) - clean
-    for stretch in STRETCHES:
-        if not lost.any():
+    for stretch in (1.0, *STRETCHES):
+        if not waiting.any():
             break
-        further = within(clean + stretch * change, clean, budget)
-        mended = lost & fools(further)
-        nearest = np.where(mended[:, None, None, None], further, nearest)
-        lost = lost & ~mended
-    return nearest
+        stretched = within(clean + stretch * change, clean, budget)
+        fooled = waiting & fools(stretched)
+        made = np.where(fooled[:, None, None, None], stretched, made)
+        waiting &= ~fooled
+    return made, found & ~waiting
 
 
 def within(adversarial: np.ndarray, clean: np.ndarray, budget: Budget | None) -> np.ndarray:

@@ -100,6 +100,14 @@ def _default(field: dataclasses.Field) -> Any:
     return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
 
 
+def check_counts(part: Part, *names: str) -> None:
+    """Raise ValueError unless these fields are whole numbers above 0."""
+    for name in names:
+        value = getattr(part, name)
+        if not (isinstance(value, (int, np.integer)) and not isinstance(value, bool) and value > 0):
+            raise ValueError(f"{type(part).__name__}({name}): expected a whole number above 0, got {value!r}.")
+
+
 class View(Part):
     """Glasses: how the images are shown to the network; gradients are averaged over its copies.
 

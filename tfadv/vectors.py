@@ -26,3 +26,8 @@ def norm(vectors: Tensor) -> Tensor:
 def dot(one: Tensor, other: Tensor) -> Tensor:
     """The sum of the products of each image, [N]."""
     return tf.reduce_sum(one * other, axis=list(range(1, len(one.shape))))
+
+
+def where(rows: Tensor, one: Tensor, other: Tensor) -> Tensor:
+    """Image by image: one where rows (bool [N]) says so, else the other."""
+    return tf.where(tf.reshape(rows, [-1, 1, 1, 1]), one, other)

@@ -18,7 +18,7 @@ import tensorflow as tf
 
 from tfadv import seeds as draws
 from tfadv.images import BLACK, GREY
-from tfadv.shapes import Tensor, View
+from tfadv.shapes import Tensor, View, check_counts
 
 RIEMANN, GAUSS_LEGENDRE = POINTS = ("riemann", "gauss-legendre")
 
@@ -117,6 +117,9 @@ class ScaledCopies(View):
     copies: int = 5
     toward: float = GREY
 
+    def __post_init__(self) -> None:
+        check_counts(self, "copies")
+
     def apply(self, images: Tensor, copy: Tensor, seeds: Tensor) -> Tensor:
         scale = tf.pow(tf.cast(0.5, images.dtype), tf.cast(copy, images.dtype))
         return self.toward + (images - self.toward) * scale
@@ -128,6 +131,9 @@ class NoisyCopies(View):
 
     copies: int = 20
     deviation: float = 15
+
+    def __post_init__(self) -> None:
+        check_counts(self, "copies")
 
     def apply(self, images: Tensor, copy: Tensor, seeds: Tensor) -> Tensor:
         noise = draws.normal(draws.fold(seeds, copy), tuple(images.shape[1:]), images.dtype)
@@ -142,6 +148,7 @@ class MaskedCopies(View):
     keep: float = 0.7
 
     def __post_init__(self) -> None:
+        check_counts(self, "copies")
         if not 0 < self.keep <= 1:
             raise ValueError(f"MaskedCopies(keep): expected above 0 and at most 1, got {self.keep}.")
 
@@ -176,8 +183,7 @@ class PathCopies(View):
     points: str = RIEMANN
 
     def __post_init__(self) -> None:
-        if not (isinstance(self.copies, int | np.integer) and self.copies > 0):
-            raise ValueError(f"PathCopies(copies): expected a whole number above 0, got {self.copies!r}.")
+        check_counts(self, "copies")
         if self.points not in POINTS:
             raise ValueError(f"PathCopies(points): expected one of {', '.join(POINTS)}, got {self.points!r}.")
 

@@ -8,10 +8,10 @@ import dataclasses
 import numpy as np
 
 from tfadv import seeds as draws
-from tfadv.attacks.decisions import Decision, SmallestNoise, check_counts
+from tfadv.attacks.decisions import Decision, SmallestNoise
 from tfadv.attacks.door import Bound
 from tfadv.budgets import Linf
-from tfadv.shapes import Attack, Tensor
+from tfadv.shapes import Attack, Tensor, check_counts
 from tfadv.source import Source
 
 

@@ -14,14 +14,16 @@ import numpy as np
 import tensorflow as tf
 
 from tfadv import gradients, vectors
-from tfadv.attacks.decisions import check_counts, where
 from tfadv.attacks.door import Bound
 from tfadv.compiled import Compiled
 from tfadv.images import GREY, WHITE
 from tfadv.scores import margin, reached
-from tfadv.shapes import Attack, Crafted, Goal, Tensor
+from tfadv.shapes import Attack, Crafted, Goal, Tensor, check_counts
 from tfadv.source import Source
+from tfadv.vectors import where
 
+#: The largest c, the authors': beyond it the distance is lost in the rounding.
+LARGEST = 1e10
 #: How near to black and white an image starts, in -1..1: tanh reaches neither.
 INSIDE = 1 - 1e-6
 #: Adam's decays and what keeps it from dividing by zero.
@@ -183,4 +185,4 @@ class Weights:
         """Take note of whether the present c was enough, bool [N], and go on to the next."""
         self.high = np.where(won, np.minimum(self.high, self.now), self.high)
         self.low = np.where(won, self.low, np.maximum(self.low, self.now))
-        self.now = np.where(np.isfinite(self.high), (self.low + self.high) / 2, 10 * self.now)
+        self.now = np.where(np.isfinite(self.high), (self.low + self.high) / 2, np.minimum(10 * self.now, LARGEST))

@@ -13,21 +13,14 @@ from tfadv import seeds as draws
 from tfadv.compiled import Compiled
 from tfadv.images import BLACK, WHITE
 from tfadv.scores import reached
-from tfadv.shapes import Attack, Crafted, Goal, Tensor
+from tfadv.shapes import Crafted, Goal, Tensor
 from tfadv.source import Source
+from tfadv.vectors import where
 
 #: (images [N, H, W, 3], seeds [N, 2], size) -> images with noise of that size.
 Noise = Callable[[Tensor, Tensor, Tensor], Tensor]
 #: Yields images [H, W, 3], is sent whether each is adversarial, and returns when it has nothing more to ask.
 Search = Generator[np.ndarray, bool, None]
-
-
-def check_counts(attack: Attack, *names: str) -> None:
-    """Raise ValueError unless these fields are whole numbers above 0."""
-    for name in names:
-        value = getattr(attack, name)
-        if not (isinstance(value, (int, np.integer)) and not isinstance(value, bool) and value > 0):
-            raise ValueError(f"{type(attack).__name__}({name}): expected a whole number above 0, got {value!r}.")
 
 
 class Decision:
@@ -89,11 +82,6 @@ class SmallestNoise:
     def traces(self) -> int:
         """How often its step was traced."""
         return self._step.traces
-
-
-def where(rows: Tensor, one: Tensor, other: Tensor) -> Tensor:
-    """Image by image: one where rows (bool [N]) says so, else the other."""
-    return tf.where(tf.reshape(rows, [-1, 1, 1, 1]), one, other)
 
 
 def side_by_side(

@@ -12,13 +12,13 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from tfadv import gradients
-from tfadv.attacks.decisions import where
 from tfadv.attacks.door import Bound
 from tfadv.compiled import Compiled
 from tfadv.images import BLACK, WHITE
 from tfadv.scores import logit, reached
 from tfadv.shapes import Attack, Crafted, Goal, Tensor
 from tfadv.source import Source
+from tfadv.vectors import where
 
 
 @dataclasses.dataclass(frozen=True, repr=False)

@@ -11,12 +11,12 @@ import numpy as np
 import tensorflow as tf
 from scipy import optimize
 
-from tfadv.attacks.decisions import Decision, check_counts, generator
+from tfadv.attacks.decisions import Decision, generator
 from tfadv.attacks.door import Bound
 from tfadv.compiled import Compiled
 from tfadv.images import BLACK, WHITE, padded
 from tfadv.scores import cross_entropy, reached
-from tfadv.shapes import Attack, Crafted, Goal, Tensor
+from tfadv.shapes import Attack, Crafted, Goal, Tensor, check_counts
 from tfadv.source import Source
 
 #: Candidates shown at once: calls of one size.

@@ -11,10 +11,10 @@ import numpy as np
 import tensorflow as tf
 
 from tfadv import seeds as draws
-from tfadv.attacks.decisions import Decision, Search, SmallestNoise, check_counts, generator, side_by_side
+from tfadv.attacks.decisions import Decision, Search, SmallestNoise, generator, side_by_side
 from tfadv.attacks.door import Bound
 from tfadv.images import BLACK, WHITE
-from tfadv.shapes import Attack, Crafted, Goal, Tensor
+from tfadv.shapes import Attack, Crafted, Goal, Tensor, check_counts
 from tfadv.source import Source
 
 # What an image's seed is folded with.

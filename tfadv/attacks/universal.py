@@ -11,12 +11,11 @@ import numpy as np
 import tensorflow as tf
 
 from tfadv import seeds as draws
-from tfadv.attacks.decisions import check_counts
 from tfadv.attacks.deepfool import DeepFool, Walk
 from tfadv.attacks.door import Bound
 from tfadv.budgets import Linf
 from tfadv.images import BLACK, WHITE
-from tfadv.shapes import Attack, Budget, Crafted, Goal, Tensor
+from tfadv.shapes import Attack, Budget, Crafted, Goal, Tensor, check_counts
 from tfadv.source import Source
 
 #: Images of the set that are looked at together.

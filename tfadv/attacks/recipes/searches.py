@@ -17,8 +17,8 @@ def auna(epsilon: float = 255.0, sizes: int = 100, tries: int = 10) -> AdditiveU
 def boundary(
     queries: int = 25000,
     tries: int = 100,
-    orthogonal: float = 0.01,
-    inward: float = 0.01,
+    orthogonal: float = 0.05,
+    inward: float = 0.05,
     adaptation: float = 1.5,
     least: float = 1e-7,
 ) -> Boundary:
