@@ -203,17 +203,17 @@ def test_sizes_of_steps_follow_the_rates():
     every = np.array([True, True])
 
     def after(on_sphere, hit, times):
-        sizes = boundary.Sizes(Boundary(adaptation=2.0), 2)
+        sizes = boundary.Sizes(Boundary(orthogonal=0.01, inward=0.01, adaptation=2.0), 2)
         for number in range(times):
-            outcome = np.array([number % 10 < on_sphere, True])
-            sizes.learn(every, outcome, outcome & (number % 10 < hit))
+            outcome = np.array([number % 5 < on_sphere, True])
+            sizes.learn(every, outcome, outcome & (number % 5 < hit))
         return sizes.orthogonal[0] / 0.01, sizes.inward[0] / 0.01
 
-    assert after(10, 2, 29) == (1, 1)  # nothing is known yet of the sphere; two in ten steps are well
-    assert after(10, 2, 30) == (2, 2)
-    assert after(3, 0, 30) == (1, 1)  # nothing is known yet of the steps: nine
-    assert after(3, 0, 40) == (1, 0.5)
-    assert after(1, 1, 30) == (0.5, 0.5)
+    assert after(5, 1, 4) == (1, 1)  # nothing is known yet of the sphere; one in four steps is well
+    assert after(5, 1, 5) == (2, 1)  # all five are on the sphere; none of the last four steps
+    assert after(1, 1, 5) == after(2, 0, 5) == (1, 1)  # one in five is well; of the steps there are two
+    assert after(2, 0, 10) == (1, 0.5)
+    assert after(0, 0, 5) == (0.5, 0.5)
 
 
 # Pointwise

@@ -26,10 +26,10 @@ def test_every_setting_can_be_given_and_a_misspelt_one_is_refused(name):
 
 @every_attack
 def test_words_among_the_settings_are_one_of_a_list(name):
-    """A setting that is a word (but for the names of layers) refuses another word, with the valid ones."""
+    """A setting that is a word (but for the names of layers and files) refuses another word, with the valid ones."""
     network = convolutional("float64")
     for key, parameter in making.settings(ATTACKS[name]).items():
-        if isinstance(parameter.default, str) and not key.endswith("layer"):
+        if isinstance(parameter.default, str) and parameter.default and not key.endswith("layer"):
             with pytest.raises(ValueError, match=f"{parameter.default}.*got 'nonsense'"):
                 making.make(ATTACKS, name, network, {key: "nonsense"})
 

@@ -66,6 +66,10 @@ class Edge(Attack):
         return Bound()
 
 
+#: How many images each fit had.
+fits = []
+
+
 @dataclasses.dataclass(frozen=True, repr=False)
 class OneShift(Attack):
     """Adds the mean of the images it was fitted on, as a grey level."""
@@ -74,8 +78,17 @@ class OneShift(Attack):
 
     def on(self, source):
         class Bound:
+            shift = None
+
             def fit(self, images, goal, *, seed=0):
-                self.shift, self.seen = images.mean() / 10, len(images)
+                fits.append(len(images))
+                self.shift = images.mean() / 10
+
+            def save(self, path):
+                path.write_text(str(self.shift))
+
+            def load(self, path):
+                self.shift = float(path.read_text())
 
             def __call__(self, images, goal, *, seed=0):
                 return np.clip(images + self.shift, 0, 255)
@@ -104,7 +117,7 @@ def test_the_record_says_what_was_found_and_the_files_fool(folder, threshold, tm
     assert json.loads((tmp_path / "out" / "attack.json").read_bytes())["images"] == report.images
 
 
-def test_what_is_fitted_is_fitted_on_the_first_images_and_again_after_an_interruption(folder, threshold, tmp_path):
+def test_what_is_fitted_is_fitted_once_on_the_first_images(folder, threshold, tmp_path):
     (folder / "-broken.png").write_bytes(b"no picture")  # it comes first and does not count
     craft_folder(folder, tmp_path / "out", OneShift(), threshold, batch_size=1)
     pixels = [np.asarray(Image.open(tmp_path / "out" / f"{number}.png"))[0, 0, 0] for number in range(4)]
@@ -112,3 +125,4 @@ def test_what_is_fitted_is_fitted_on_the_first_images_and_again_after_an_interru
     (tmp_path / "out" / "3.png").unlink()
     craft_folder(folder, tmp_path / "out", OneShift(), threshold, batch_size=1)
     assert np.asarray(Image.open(tmp_path / "out" / "3.png"))[0, 0, 0] == pixels[3]
+    assert fits == [2]

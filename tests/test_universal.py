@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from networks import batch_of, convolutional, linear
+from PIL import Image
 
-from tfadv import L2, Linf, Universal, targeted, untargeted
+from tfadv import L2, Linf, Universal, recipes, targeted, untargeted
+from tfadv.crafting import craft_folder
 
 ATTACK = Universal(Linf(60))
 
@@ -128,3 +130,25 @@ def test_queries_of_an_unfitted_call_are_counted_to_the_image():
         tf.config.run_functions_eagerly(False)
     assert made.queries.sum() >= 4 + 2 * 4
     assert made.queries.sum() == sum(shown)
+
+
+def test_a_folder_is_fitted_on_and_its_shift_serves_another(tmp_path):
+    """Also after an interruption; the shift of another network's size is refused."""
+    network = convolutional()
+    for place, images in (("one", batch_of(4)[0]), ("other", 255 - batch_of(2)[0])):
+        (tmp_path / place).mkdir()
+        for number, image in enumerate(images):
+            Image.fromarray(image.astype(np.uint8)).save(tmp_path / place / f"{number}.png")
+    attack = recipes.uap(epsilon=20, images=3, passes=1)
+    craft_folder(tmp_path / "one", tmp_path / "out", attack, network, batch_size=2)
+    shift = np.load(tmp_path / "out" / "shift.npy")
+    assert shift.shape == (24, 24, 3) and 0 < np.abs(shift).max() <= 20
+    fixed = recipes.uap(epsilon=20, shift=str(tmp_path / "out" / "shift.npy"))
+    craft_folder(tmp_path / "other", tmp_path / "again", fixed, network, batch_size=2)
+    for number, image in enumerate(255 - batch_of(2)[0]):
+        made = np.asarray(Image.open(tmp_path / "again" / f"{number}.png"))
+        np.testing.assert_allclose(made, np.clip(image + shift, 0, 255), atol=0.5)
+    with pytest.raises(ValueError, match="the shift leaves the budget"):
+        recipes.uap(epsilon=1, shift=fixed.shift).on(network)
+    with pytest.raises(ValueError, match="expected linf or l2, got 'l1'"):
+        recipes.uap(norm="l1")

@@ -34,6 +34,8 @@ from tfadv.record import DONE, UNREADABLE
 from tfadv.shapes import Attack, Budget, Crafted, Goal, targeted, untargeted
 from tfadv.source import Source
 
+#: Where the shift of an attack that is fitted is kept, beside attack.json.
+SHIFT = "shift.npy"
 #: What attack.json says of the way from the clean image to the adversarial one.
 DISTANCES = ("linf", "l2", "l0")
 #: How many batches wait between two stages.
@@ -312,9 +314,16 @@ class _Run:
 
     @functools.cached_property
     def bound(self) -> Any:
-        """The attack on the network; one that is fitted is fitted on the first images of the folder that are whole."""
+        """The attack on the network; one that is fitted is fitted on the first images of the folder that are whole.
+
+        What was fitted before an interruption lies in the folder.
+        """
         bound = self.unfitted
-        if hasattr(bound, "fit") and getattr(bound, "shift", None) is None:
+        if not hasattr(bound, "fit") or bound.shift is not None:
+            return bound
+        if (self.out / SHIFT).is_file():
+            bound.load(self.out / SHIFT)
+        else:
             images, seen = self._first(self.attack.images)  # type: ignore[attr-defined]
             bound.fit(images.astype(np.float32), untargeted(seen), seed=self.seed)
         return bound
@@ -335,6 +344,8 @@ class _Run:
         if batch.finished:
             return batch
         journal.open()
+        if hasattr(self.unfitted, "save") and self.unfitted.shift is not None:
+            self.unfitted.save(self.out / SHIFT)
         rows = iter(() if batch.adversarial is None else batch.adversarial)
         for entry, picture in zip(batch.entries, batch.pictures, strict=True):
             if picture.pixels is not None:

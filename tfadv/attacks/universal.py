@@ -39,6 +39,7 @@ class Universal(Attack):
         passes: the most passes over the set.
         images: how many images of a folder `tfadv attack` fits it on before it begins.
         candidates, overshoot, steps: DeepFool's.
+        shift: a .npy file with a shift that was fitted before; "" for none. It is read when the attack is bound.
 
     The shift is one for all: every image comes back shifted, also one whose class does not change, and what becomes of
     it is not searched for, so `found` is None; `queries` counts the fit of a call that was not fitted before.
@@ -54,6 +55,7 @@ class Universal(Attack):
     candidates: int | None = 10
     overshoot: float = 0.02
     steps: int = 10
+    shift: str = ""
 
     def __post_init__(self) -> None:
         if not isinstance(self.budget, Budget):
@@ -69,7 +71,10 @@ class Universal(Attack):
         return DeepFool(self.candidates, self.overshoot, self.steps)
 
     def on(self, model) -> "Shifting":
-        return Shifting(self, model, self._craft, has_target=False)
+        bound = Shifting(self, model, self._craft, has_target=False)
+        if self.shift:
+            bound.load(self.shift)
+        return bound
 
     def _craft(self, network: Source) -> "Shift":
         return Shift(self, network)

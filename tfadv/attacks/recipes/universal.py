@@ -1,17 +1,32 @@
 """The recipe of the universal perturbation."""
 
 from tfadv.attacks.universal import Universal
-from tfadv.budgets import Linf
+from tfadv.budgets import L2, Linf
+from tfadv.shapes import Budget
+
+#: Name of a norm -> its budget.
+NORMS: dict[str, type] = {"linf": Linf, "l2": L2}
 
 
 def uap(
     epsilon: float = 10.0,
+    norm: str = "linf",
     delta: float = 0.2,
     passes: int = 10,
     images: int = 500,
     candidates: int = 10,
     overshoot: float = 0.02,
     steps: int = 10,
+    shift: str = "",
 ) -> Universal:
-    """Universal adversarial perturbation (Moosavi-Dezfooli et al., CVPR 2017): fit on a set, then a fixed shift."""
-    return Universal(Linf(epsilon), delta, passes, images, candidates, overshoot, steps)
+    """Universal adversarial perturbation (Moosavi-Dezfooli et al., CVPR 2017): fit on a set, then a fixed shift.
+
+    The paper's budgets are Linf(10) and, with norm=l2, L2(2000). `tfadv attack` fits it on the first `images` of the
+    folder and writes OUT/shift.npy; with shift=FILE it takes that one, so that other images get the same.
+
+    Raises ValueError for another norm.
+    """
+    if norm not in NORMS:
+        raise ValueError(f"uap(norm): expected {' or '.join(NORMS)}, got {norm!r}.")
+    budget: Budget = NORMS[norm](epsilon)
+    return Universal(budget, delta, passes, images, candidates, overshoot, steps, shift)
