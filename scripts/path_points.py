@@ -15,6 +15,7 @@ to OUT/points.json.
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -30,7 +31,7 @@ ROWS = [
     *(("riemann", True, n) for n in (5, 10)),
 ]
 #: Where the attributions themselves are measured: layers that all of the score passes through.
-LAYERS = TAPPED | {"squeezenet_v11": "fire5_concat"}
+LAYERS = {name: layer for name, layer in TAPPED.items() if isinstance(layer, str)} | {"squeezenet_v11": "fire5_concat"}
 MEASURED, COUNTS, FINEST = 8, (5, 10, 30), 30
 
 
@@ -120,7 +121,7 @@ def main(out: Path, count: int, epsilon: float) -> None:
     known = json.loads(kept.read_text()) if kept.exists() else {}
     networks = load()
     labels = choose(SHARED, networks, count, images)
-    table = {"count": len(labels), "epsilon": epsilon, "success": {}, "attributions": {}}
+    table: dict[str, Any] = {"count": len(labels), "epsilon": epsilon, "success": {}, "attributions": {}}
     table = known if known.items() >= {"count": len(labels), "epsilon": epsilon}.items() else table
 
     click.echo(

@@ -4,8 +4,12 @@ import dataclasses
 import importlib
 import re
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from tfadv.source import Source
 
 PEERS = ("foolbox", "art", "cleverhans")
 #: How many images for attacks that take seconds, and for those that take minutes.
@@ -36,7 +40,7 @@ class Watched:
 class Subject:
     """What is attacked: images [N, H, W, 3] in 0..255, labels as the user counts, and as indices of logits."""
 
-    network: object
+    network: "Source"
     images: np.ndarray
     labels: np.ndarray
     indices: np.ndarray
@@ -268,8 +272,8 @@ def boundary(steps: int, rounds: int, count: int) -> list[Case]:
             "l2",
             foolbox_run(lambda attacks: attacks.BoundaryAttack(start(attacks), steps=steps)),
             ours,
-            f"first sizes 0.01 and 0.01, adaptation 1.5; foolbox: {steps} steps, starts from uniform noise blended in "
-            "50 shares; ours: the same number of queries in all",
+            f"first sizes 0.05 and 0.05, foolbox's 0.01 and 0.01; adaptation 1.5; foolbox: {steps} steps, starts from "
+            "uniform noise blended in 50 shares; ours: the same number of queries in all",
             count,
         ),
         Case(
@@ -282,7 +286,8 @@ def boundary(steps: int, rounds: int, count: int) -> list[Case]:
                 )
             ),
             ours,
-            f"first sizes 0.01 and 0.01; ART: {rounds} rounds of 20 or more samples; ours: the same number of queries",
+            f"first sizes 0.05 and 0.05, ART's 0.01 and 0.01; ART: {rounds} rounds of 20 or more samples; ours: the "
+            "same number of queries",
             count,
         ),
     ]

@@ -19,6 +19,7 @@ import platform
 import random
 import time
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -39,7 +40,7 @@ def distances(subject: Subject, images: np.ndarray, measure: str) -> np.ndarray:
     return change.max(axis=1) if measure == "linf" else np.sqrt(np.sum(change**2, axis=1))
 
 
-def run_both(case: Case, subject: Subject) -> tuple[str, dict[str, np.ndarray], dict[str, dict]]:
+def run_both(case: Case, subject: Subject) -> tuple[str, dict[str, np.ndarray], dict[str, dict[str, Any]]]:
     """Our attack's repr, the images that each side makes, in 0..255, and what they cost."""
     import tensorflow as tf
 
@@ -58,7 +59,7 @@ def run_both(case: Case, subject: Subject) -> tuple[str, dict[str, np.ndarray], 
     goal = targeted(subject.others - offset) if case.targeted else untargeted(subject.labels)
     crafted = attack.on(subject.network).crafted(subject.images, goal, seed=subject.seed)
     asked = None if crafted.queries is None else float(np.mean(crafted.queries))
-    costs = {
+    costs: dict[str, dict[str, Any]] = {
         "ours": {"queries": asked, "seconds": time.process_time() - middle},
         "theirs": {"queries": shown, "seconds": middle - began},
     }
@@ -73,7 +74,7 @@ def compare(case: Case, subject: Subject) -> dict:
     if case.bound is not None:
         hit = {side: hit[side] & (away[side] <= case.bound + SLACK) for side in made}
     both = hit["ours"] & hit["theirs"]
-    result = {"name": case.name, "peer": case.peer, "measure": case.measure, "settings": case.settings}
+    result: dict[str, Any] = {"name": case.name, "peer": case.peer, "measure": case.measure, "settings": case.settings}
     result |= {"attack": attack, "images": len(both), "both": int(both.sum())}
     result["nearer"] = _mean(away["ours"][both] < away["theirs"][both])
     result["equal_values"] = _mean(np.abs(made["ours"] - made["theirs"]) <= SLACK)
