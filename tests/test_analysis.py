@@ -117,7 +117,8 @@ def test_the_papers_strengths():
     ("grids", "message"),
     [
         ({"shear": None}, "expected one of rotation, noise, blur, jpeg, got 'shear'"),
-        ({"jpeg": [0, 75]}, r"jpeg: expected strengths from 1 to 100 \(quality\), got \[0\]"),
+        ({"jpeg": [0, 75]}, r"jpeg: expected strengths from 1 to 100, whole numbers \(quality\), got \[0\]"),
+        ({"jpeg": [75.5]}, r"whole numbers \(quality\), got \[75.5\]"),
         ({"noise": []}, "got none"),
     ],
 )
