@@ -42,9 +42,9 @@ BESIDE = ("fgsm", "pgd", "fcr")
 CHEAPER: dict[str, dict] = {
     "cw": {"steps": 100, "searches": 4, "c": 1.0, "rate": 0.002},
     "jsma": {"gamma": 0.002},
-    "boundary": {"queries": 1000},
-    "pwa": {"queries": 1000},
-    "one-pixel": {"pixels": 5, "population": 50, "generations": 20},
+    "boundary": {"queries": 500},
+    "pwa": {"queries": 500},
+    "one-pixel": {"pixels": 5, "population": 50, "generations": 9},
     "uap": {"images": 10, "passes": 2, "candidates": 4},
 }
 SHARED = Path(os.environ.get("TFADV_SHARED", Path(__file__).resolve().parent.parent.parent / "shared"))

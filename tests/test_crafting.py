@@ -1,4 +1,4 @@
-"""Folder in, folder out: the budget on the bytes read back, labels held to predictions, runs that end the same."""
+"""Folder in, folder out: the budget on the bytes read back, runs that end the same."""
 
 import errno
 import json
@@ -11,9 +11,10 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from folders import SIZE, pictures, small, truth
 from PIL import Image
 
-from tfadv import crafting, data, labelling, pairing, record
+from tfadv import crafting, data, pairing, record
 from tfadv.attacks import recipes
 from tfadv.attacks.ascent import Ascent
 from tfadv.budgets import L2, Linf
@@ -21,19 +22,6 @@ from tfadv.crafting import craft_folder
 from tfadv.objectives import CrossEntropy
 from tfadv.peek import Network
 from tfadv.rules import Sign
-
-SIZE, CLASSES = 16, 6
-
-
-def small(seed: int = 0, **settings) -> Network:
-    """A small convolutional network that tells colours apart."""
-    images = keras.Input((SIZE, SIZE, 3))
-    scaled = keras.layers.Rescaling(1 / 127.5, -1)(images)
-    features = keras.layers.Conv2D(8, 3, 2, "same", activation="tanh", name="Mixed")(scaled)
-    logits = keras.layers.Dense(CLASSES)(keras.layers.GlobalAveragePooling2D()(features))
-    model, random = keras.Model(images, logits), np.random.default_rng(seed)
-    model.set_weights([random.normal(size=weight.shape) for weight in model.get_weights()])
-    return Network(model, **{"name": "small", "layer": "Mixed"} | settings)
 
 
 @pytest.fixture(scope="module")
@@ -43,26 +31,7 @@ def network() -> Network:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
-    """Twenty-one images in two folders, of two sizes, and among them one broken and one empty."""
-    root = tmp_path_factory.mktemp("images")
-    random = np.random.default_rng(0)
-    for number in range(21):
-        colour = random.integers(0, 256, 3)
-        pixels = np.clip(random.normal(colour, 20, (SIZE if number % 2 else 23, SIZE, 3)), 0, 255).astype(np.uint8)
-        path = root / ("ü b" if number % 3 else "") / f"{number:02}.{'png' if number % 4 else 'jpg'}"
-        path.parent.mkdir(exist_ok=True)
-        Image.fromarray(pixels).save(path)
-    (root / "07 broken.png").write_bytes((root / "ü b" / "01.png").read_bytes()[:200])
-    (root / "08 empty.jpg").write_bytes(b"")
-    return root
-
-
-def truth(folder: Path, network: Network) -> dict[str, int]:
-    """What the network predicts, as labels."""
-    pictures = {name: data.try_image(folder / name, (SIZE, SIZE)).pixels for name in data.find_images(folder)}
-    readable = {name: pixels for name, pixels in pictures.items() if pixels is not None}
-    best = network.predict(np.stack(list(readable.values())).astype(np.float32))
-    return dict.fromkeys(pictures, 0) | dict(zip(readable, best.tolist(), strict=True))
+    return pictures(tmp_path_factory.mktemp("images"))
 
 
 def tree(root: Path) -> dict[str, bytes]:
@@ -286,78 +255,6 @@ def test_inputs_and_outputs_are_kept_apart(folder, network, tmp_path):
     assert report.experiment["clean"] == "clean-twins-2"
     for pair in pairing.pair(tmp_path / "in", tmp_path / "out").pairs:
         assert pair.clean == tmp_path / "out" / "clean-twins-2" / pair.name and pair.clean.is_file()
-
-
-def test_the_numbering_of_labels_is_found(folder, network, tmp_path):
-    labels = truth(folder, network)
-    report = craft_folder(folder, tmp_path / "zero", BIM, network, labels=labels)
-    assert report.labels == "labels: counted from 0; small agrees with 21 of 21 clean images"
-    path = tmp_path / "labels.csv"
-    path.write_text("filename,label\n" + "".join(f"{name},{label + 1}\n" for name, label in labels.items()))
-    again = craft_folder(folder, tmp_path / "one", BIM, network, labels=path)
-    assert again.labels == "labels: counted from 1; small agrees with 21 of 21 clean images"
-    assert [entry["label"] for entry in again.done] == [labels[entry["file"]] for entry in again.done]
-    assert report.images == again.images
-
-
-def test_wrong_labels_stop_the_run_unless_forced(folder, network, tmp_path):
-    wrong = {name: (label + 3) % CLASSES for name, label in truth(folder, network).items()}
-    with pytest.raises(ValueError, match="small agrees with 0 of 21 clean images .*--force-labels"):
-        craft_folder(folder, tmp_path / "out", BIM, network, labels=wrong, first_label=0)
-    assert not (tmp_path / "out").exists()
-    report = craft_folder(folder, tmp_path / "out", BIM, network, labels=wrong, first_label=0, force_labels=True)
-    assert len(report.done) == 21
-
-
-def test_labels_that_fit_nothing_are_refused(folder, network, tmp_path):
-    labels, out = truth(folder, network), tmp_path / "out"
-    with pytest.raises(ValueError, match="small has the classes 0..5 or 1..6, got 9 for 03.png"):
-        craft_folder(folder, out, BIM, network, labels=labels | {"03.png": 9})
-    with pytest.raises(ValueError, match="expected names of the images, such as 00.jpg, got other.png"):
-        craft_folder(folder, out, BIM, network, labels={"other.png": 1})
-    with pytest.raises(ValueError, match="first_label: expected 0, 1 or nothing"):
-        craft_folder(folder, out, BIM, network, labels=labels, first_label=2)
-
-
-def test_images_without_a_label_are_named_and_skipped(folder, network, tmp_path):
-    labels = truth(folder, network)
-    del labels["03.png"]
-    report = craft_folder(folder, tmp_path / "out", BIM, network, labels=labels)
-    entry = next(entry for entry in report.skipped if entry["file"] == "03.png")
-    assert (entry["status"], entry["reason"]) == ("no label", "not in the file of labels")
-    assert len(report.done) == 20 and not (tmp_path / "out" / "03.png").exists()
-
-
-@pytest.mark.parametrize(
-    ("right", "of", "accuracy", "wrong"),
-    [(96, 100, 0.96, False), (60, 100, 0.69, False), (55, 100, 0.96, True), (0, 1, 0.69, False), (0, 1, 0.99, True),
-     (0, 2, None, True), (45, 100, None, True), (50, 100, None, False), (0, 0, 0.9, False)],
-)  # fmt: skip
-def test_labels_are_wrong_when_agreement_is_low_and_no_chance(right, of, accuracy, wrong):
-    assert labelling.too_few(right, of, accuracy) is wrong
-
-
-def test_targets_are_reached(folder, network, tmp_path):
-    names = data.find_images(folder)
-    goal = {name: (label + 1) % CLASSES for name, label in truth(folder, network).items()}
-    strong = recipes.bim(epsilon=120, steps=20)
-    report = craft_folder(folder, tmp_path / "out", strong, network, targets=goal, first_label=0)
-    reached = [entry["after"] == entry["target"] == goal[entry["file"]] for entry in report.done]
-    assert np.mean(reached) > 0.5 and len(report.images) == len(names)
-    with pytest.raises(ValueError, match="whether the first class is 0 or 1"):
-        craft_folder(folder, tmp_path / "new", BIM, network, targets=dict.fromkeys(names, 3))
-    with pytest.raises(ValueError, match="no targeted form"):
-        craft_folder(folder, tmp_path / "fda", recipes.fda(layer="Mixed"), network, targets=goal, first_label=0)
-
-
-def test_background_is_never_a_label(folder, tmp_path):
-    """With background first, an image that shows nothing is attacked as the class that comes second."""
-    background = small(offset=1)
-    *others, bias = background.model.get_weights()
-    background.model.set_weights([*others, bias + np.eye(CLASSES)[0] * 1000])
-    report = craft_folder(folder, tmp_path / "out", BIM, background)
-    assert all(entry["before"] == -1 for entry in report.done)
-    assert all(entry["label"] >= 0 for entry in report.done)
 
 
 def test_a_network_of_any_size_needs_to_be_told_one(folder, tmp_path):

@@ -1,0 +1,45 @@
+"""A folder of small pictures, good and bad, and a network that tells their colours apart."""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+from PIL import Image
+
+from tfadv import data
+from tfadv.peek import Network
+
+SIZE, CLASSES = 16, 6
+
+
+def small(seed: int = 0, **settings) -> Network:
+    """A small convolutional network that tells colours apart."""
+    images = keras.Input((SIZE, SIZE, 3))
+    scaled = keras.layers.Rescaling(1 / 127.5, -1)(images)
+    features = keras.layers.Conv2D(8, 3, 2, "same", activation="tanh", name="Mixed")(scaled)
+    logits = keras.layers.Dense(CLASSES)(keras.layers.GlobalAveragePooling2D()(features))
+    model, random = keras.Model(images, logits), np.random.default_rng(seed)
+    model.set_weights([random.normal(size=weight.shape) for weight in model.get_weights()])
+    return Network(model, **{"name": "small", "layer": "Mixed"} | settings)
+
+
+def pictures(root: Path) -> Path:
+    """Fill root with twenty-one images in two folders, of two sizes, and among them one broken and one empty."""
+    random = np.random.default_rng(0)
+    for number in range(21):
+        colour = random.integers(0, 256, 3)
+        pixels = np.clip(random.normal(colour, 20, (SIZE if number % 2 else 23, SIZE, 3)), 0, 255).astype(np.uint8)
+        path = root / ("ü b" if number % 3 else "") / f"{number:02}.{'png' if number % 4 else 'jpg'}"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(pixels).save(path)
+    (root / "07 broken.png").write_bytes((root / "ü b" / "01.png").read_bytes()[:200])
+    (root / "08 empty.jpg").write_bytes(b"")
+    return root
+
+
+def truth(folder: Path, network: Network) -> dict[str, int]:
+    """What the network predicts, as labels."""
+    pictures = {name: data.try_image(folder / name, (SIZE, SIZE)).pixels for name in data.find_images(folder)}
+    readable = {name: pixels for name, pixels in pictures.items() if pixels is not None}
+    best = network.predict(np.stack(list(readable.values())).astype(np.float32))
+    return dict.fromkeys(pictures, 0) | dict(zip(readable, best.tolist(), strict=True))
