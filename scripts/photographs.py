@@ -45,7 +45,7 @@ CHEAPER: dict[str, dict] = {
     "boundary": {"queries": 500},
     "pwa": {"queries": 500},
     "one-pixel": {"pixels": 5, "population": 50, "generations": 9},
-    "uap": {"images": 10, "passes": 2, "candidates": 4},
+    "uap": {"images": 20, "candidates": 4},
 }
 SHARED = Path(os.environ.get("TFADV_SHARED", Path(__file__).resolve().parent.parent.parent / "shared"))
 
