@@ -11,7 +11,8 @@ were measured.
 transfer    every attack that ascends, crafted on each source at its own middle layer, judged by all five networks: the
             share that each gets wrong
 searches    every attack that searches for a near adversarial image, and for comparison FGSM, PGD and FCR, on one
-            network (the images of 224 pixels are resized to its own size): success of the files, mean l2 in grey levels
+            network (the images of 224 pixels are resized to its own size): success of the files
+            over the images that it gets right clean, mean l2 in grey levels
             and PSNR of those that succeed, queries and seconds for an image
 
 Prints Markdown tables, each after a line that says how it was made, and writes OUT/tables.md and OUT/tables.json.
@@ -112,9 +113,8 @@ def transfer(attacks, networks: dict, images: Path, labels: dict, out: Path, cop
     from tfadv.evaluate import evaluate
     from tfadv.pairing import pair
 
-    table = {}
+    table, network = {}, networks[source] if source in networks else _ensemble(networks)
     for name in attacks:
-        network = networks[source] if source in networks else _ensemble(networks)
         own = {"copies": copies} if name.startswith(("fia", "naa")) else {}
         craft(name, {"layer": LAYERS[source], **own}, network, images, labels, out / name)
         report = evaluate(pair(images, out / name).pairs, list(networks.values()))
@@ -148,18 +148,17 @@ def search(attacks, network, images: Path, labels: dict, out: Path) -> dict:
         told = out / f"{name}.seconds"  # a folder that was there already takes no time
         seconds = float(told.read_text()) if told.exists() else seconds
         told.write_text(str(seconds))
-        fooled = [entry for entry in report.done if entry["after"] != entry["label"]]
+        right = [entry for entry in report.done if entry["before"] == entry["label"]]  # at the network's own size
+        fooled = [entry for entry in right if entry["after"] != entry["label"]]
         values = network.size[0] * network.size[1] * 3
         l2 = [entry["distances"]["l2"] for entry in fooled]
         table[name] = {
             "attack": report.experiment["attack"],
-            "success": len(fooled) / len(report.done),
+            "success": len(fooled) / len(right),
             "l2": float(np.mean(l2)) if l2 else None,
-            "psnr": float(np.mean([20 * np.log10(255 * np.sqrt(values) / one) for one in l2 if one])) if l2 else None,
+            "psnr": float(np.mean([20 * np.log10(255 * np.sqrt(values) / one) for one in l2])) if l2 else None,
             "values": float(np.mean([entry["distances"]["l0"] for entry in fooled])) if l2 else None,
-            "queries": float(np.mean([entry["queries"] for entry in report.done]))
-            if "queries" in report.done[0]
-            else None,
+            "queries": float(np.mean([entry["queries"] for entry in right])) if "queries" in right[0] else None,
             "seconds": seconds,
         }
         click.echo(_row(name, _cells(table[name])), err=True)

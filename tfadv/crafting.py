@@ -344,8 +344,10 @@ class _Run:
         if batch.finished:
             return batch
         journal.open()
-        if hasattr(self.unfitted, "save") and self.unfitted.shift is not None:
-            self.unfitted.save(self.out / SHIFT)
+        fitted = getattr(self.unfitted, "shift", None) is not None
+        if fitted and not (self.out / SHIFT).exists():  # once, and never half a file
+            self.unfitted.save(journal.temporary)
+            os.replace(journal.temporary, self.out / SHIFT)
         rows = iter(() if batch.adversarial is None else batch.adversarial)
         for entry, picture in zip(batch.entries, batch.pictures, strict=True):
             if picture.pixels is not None:

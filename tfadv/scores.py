@@ -22,8 +22,12 @@ def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
 
 def margin(logits: Tensor, labels: Tensor) -> Tensor:
     """L_y - max of the other logits: below zero where another class wins."""
-    rivals = tf.where(tf.one_hot(labels, tf.shape(logits)[1], True, False), logits.dtype.min, logits)
-    return logit(logits, labels) - tf.reduce_max(rivals, axis=1)
+    return logit(logits, labels) - tf.reduce_max(rivals(logits, labels), axis=1)
+
+
+def rivals(logits: Tensor, labels: Tensor) -> Tensor:
+    """The logits [N, K] with the least there is in place of the label's."""
+    return tf.where(tf.one_hot(labels, tf.shape(logits)[1], True, False), logits.dtype.min, logits)
 
 
 def reached(logits: Tensor, goal: Goal) -> Tensor:

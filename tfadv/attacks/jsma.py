@@ -15,7 +15,7 @@ from tfadv import gradients
 from tfadv.attacks.door import Bound
 from tfadv.compiled import Compiled
 from tfadv.images import BLACK, WHITE
-from tfadv.scores import logit, reached
+from tfadv.scores import logit, reached, rivals
 from tfadv.shapes import Attack, Crafted, Goal, Tensor
 from tfadv.source import Source
 from tfadv.vectors import where
@@ -84,9 +84,8 @@ class Pairs:
     def __call__(self, images: Tensor, goal: Goal, seeds: Tensor) -> Crafted:
         logits = self.network.glance(images).logits
         found = reached(logits, goal)
-        others = tf.where(tf.one_hot(goal.labels, logits.shape[1], True, False), logits.dtype.min, logits)
-        rivals = tf.argmax(others, axis=1, output_type=goal.labels.dtype)
-        wanted = tf.where(goal.sign < 0, goal.labels, rivals)
+        second = tf.argmax(rivals(logits, goal.labels), axis=1, output_type=goal.labels.dtype)
+        wanted = tf.where(goal.sign < 0, goal.labels, second)
         state = State(images, found, ~found, tf.ones_like(goal.labels))
         for _ in range(math.floor(self.attack.gamma * math.prod(images.shape[1:]) / 2)):
             if not tf.reduce_any(state.running):
