@@ -47,6 +47,7 @@ setup(
         "tfadv.attacks",
         "tfadv.attacks.recipes",
         "tfadv.objectives",
+        "tfadv.defences",
         "tfadv.models",
         "tfadv.cli",
         "tfadv.checkpoints",

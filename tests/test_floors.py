@@ -26,13 +26,14 @@ FLOORS = (
     "tfadv.drawing "
     "tfadv.models.inception_v1 tfadv.models.inception_v3 tfadv.models.inception_v4 tfadv.models.inception_resnet_v2 "
     "tfadv.models.resnet_v1 tfadv.models.resnet_v2 tfadv.models.vgg tfadv.models.digits tfadv.models.slim "
-    "tfadv.checkpoints.store tfadv.cli.options",
+    "tfadv.checkpoints.store tfadv.cli.options tfadv.defences.transforms tfadv.training",
     # 2: the sources
     "tfadv.peek tfadv.ensembles",
     # 3: the small parts; the stores
     "tfadv.gradients tfadv.views tfadv.budgets tfadv.rules tfadv.attacks.starts tfadv.attacks.door "
     "tfadv.attacks.decisions "
-    "tfadv.labelling tfadv.pairing tfadv.checkpoints tfadv.cli",
+    "tfadv.labelling tfadv.pairing tfadv.checkpoints tfadv.cli "
+    "tfadv.defences.purified",
     # 4: what is built of them
     "tfadv.attribution tfadv.objectives.common tfadv.models.digits_training tfadv.models.zoo "
     "tfadv.evaluate tfadv.experiment tfadv.saving "
@@ -52,7 +53,7 @@ FLOORS = (
     # 9
     "tfadv.attacks.recipes",
     # 10
-    "tfadv.catalogue tfadv.making tfadv.cli.networks",
+    "tfadv.defences tfadv.catalogue tfadv.making tfadv.cli.networks",
     # 11: networks meet attacks, only here and above
     "tfadv.demo tfadv.cli.judging",
     # 12
@@ -60,8 +61,8 @@ FLOORS = (
     "tfadv.cli.checkpoints tfadv.cli.train_digits tfadv.cli.destruction tfadv.cli.plane",
 )
 FLOOR = {module: number for number, modules in enumerate(FLOORS) for module in modules.split()}
-#: `a >> b` is a method of the parts on floor 0, and makes a part of floor 3.
-UPWARD = {("tfadv.shapes", "tfadv.views"), ("tfadv.shapes", "tfadv.rules")}
+#: `a >> b` and `purifier.on(network)` are methods of the parts on floor 0, and make what lies on floor 3.
+UPWARD = {("tfadv.shapes", "tfadv.views"), ("tfadv.shapes", "tfadv.rules"), ("tfadv.shapes", "tfadv.defences.purified")}
 
 
 def sources() -> dict[str, Path]:

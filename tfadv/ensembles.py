@@ -5,9 +5,9 @@ import functools
 import hashlib
 from collections.abc import Sequence
 
-import numpy as np
 import tensorflow as tf
 
+from tfadv import scores
 from tfadv.shapes import Outputs, Tensor
 from tfadv.source import Source
 
@@ -113,10 +113,7 @@ class Ensemble(Source):
         own = [tf.cast(logits, self.dtype) for logits in own]
         if self.average == "logits":
             return tf.add_n([weight * logits for weight, logits in zip(self.weights, own, strict=True)])
-        scales = [tf.reduce_logsumexp(logits, axis=1, keepdims=True) for logits in own]
-        parts = list(zip(self.weights, own, scales, strict=True))
-        shares = tf.stack([np.log(weight) + logits - scale for weight, logits, scale in parts])
-        return tf.reduce_logsumexp(shares, axis=0) + tf.add_n([weight * scale for weight, _, scale in parts])
+        return scores.mixture(own, self.weights)
 
 
 def _fit(images: Tensor, size: tuple[int | None, int | None]) -> Tensor:

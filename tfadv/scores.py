@@ -1,5 +1,8 @@
 """Scores of one class against the logits: (logits [N, K], labels int [N]) -> [N], larger means more like the label."""
 
+import math
+from collections.abc import Sequence
+
 import tensorflow as tf
 
 from tfadv.shapes import Goal, Tensor
@@ -34,3 +37,15 @@ def reached(logits: Tensor, goal: Goal) -> Tensor:
     """Whether the best class is what the goal asks for, bool [N]: not the label, or the target class."""
     hit = tf.argmax(logits, axis=1, output_type=goal.labels.dtype) == goal.labels
     return tf.equal(hit, goal.sign < 0)
+
+
+def mixture(answers: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
+    """Logits [N, K] whose softmax is the weighted mean of that of the answers, [N, K] each; weights sum to 1.
+
+    log sum_k w_k softmax(L_k) + sum_k w_k log Z_k,  Z_k = sum of exp(L_k): as high as the answers are themselves, so
+    that the mixture of one is that one.
+    """
+    scales = [tf.reduce_logsumexp(logits, axis=1, keepdims=True) for logits in answers]
+    parts = list(zip(weights, answers, scales, strict=True))
+    shares = tf.stack([math.log(weight) + logits - scale for weight, logits, scale in parts])
+    return tf.reduce_logsumexp(shares, axis=0) + tf.add_n([weight * scale for weight, _, scale in parts])

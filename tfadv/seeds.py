@@ -22,6 +22,19 @@ def of_images(images: np.ndarray, seed: int) -> np.ndarray:
     return np.frombuffer(b"".join(digests), "<i4").astype(np.int32).reshape(-1, 2)
 
 
+def of_pixels(images: Tensor, seed: Tensor) -> Tensor:
+    """int32 [N, 2]: one seed per image [N, H, W, C] of the run's seed and its pixels, where no digest can be computed:
+    in a compiled function, by a defended network that is only shown images.
+
+    The sum over the pixels of their bits times a number that is drawn for each from the run's seed, modulo 2^32.
+    """
+    bits = tf.bitcast(tf.cast(images, tf.float32), tf.int32)
+    bits = tf.bitwise.bitwise_xor(bits, tf.bitwise.right_shift(bits, 15))  # whole grey levels have no low bits
+    flat = tf.reshape(bits, [tf.shape(bits)[0], -1])
+    factors = tf.random.stateless_uniform([2, tf.shape(flat)[1]], [seed, 0], None, None, tf.int32)
+    return tf.stack([tf.reduce_sum(flat * factors[place], axis=1) for place in range(2)], axis=1)
+
+
 def fold(seeds: Tensor, number: Tensor) -> Tensor:
     """Seeds int32 [N, 2] for the draw called `number` (a step, a copy, a place in a chain)."""
 

@@ -9,8 +9,9 @@ rule, budget, region and start is an attack, e.g.
 
     Ascent(Naa("Mixed_5b"), Momentum() >> Patchwise(1.6), Linf(16), view=DiverseInputs())
 
-A method named after a paper is one such line (`tfadv.attacks.recipes`). The classes here are the only base classes of
-the package: a part has one parent and overrides nothing that has a body.
+A method named after a paper is one such line (`tfadv.attacks.recipes`). A defence is a part too: a `Purifier` stands in
+front of a network, another `Defence` surrounds one. The classes here are the only base classes of the package: a part
+has one parent and overrides nothing that has a body.
 
 Shapes: N images, H x W pixels, 3 colours, K logits. Images are float, RGB, 0..255; sizes are grey levels.
 """
@@ -77,12 +78,15 @@ Look = Callable[..., Outputs]
 class Part(abc.ABC):  # noqa: B024 - its kinds below have the abstract methods
     """A value of plain numbers whose `repr` is the line that makes it.
 
-    Settings without a default stand in their place, the others have their name, or are left out at their default.
+    Settings without a default stand in their place, the others have their name, or are left out at their default. A
+    field with repr=False is no setting: what was found when a part was fitted.
     """
 
     def __repr__(self) -> str:
         words = []
         for field in dataclasses.fields(self):
+            if not field.repr:
+                continue
             value, default = getattr(self, field.name), _default(field)
             if default is dataclasses.MISSING:
                 words.append(_typed(value))
@@ -233,3 +237,56 @@ class Attack(Part):
     @abc.abstractmethod
     def on(self, model: Any) -> Craft:
         """Bind to a `tfadv.Network` or a Keras model that takes images of 0..255 and returns logits."""
+
+
+class Defence(Part):
+    """What protects a network: `on(network)` is the defended network, a source like any other.
+
+    So all that judges or attacks a network judges and attacks a defended one.
+    """
+
+    @abc.abstractmethod
+    def on(self, network: Any) -> Any:
+        """The defended `tfadv.source.Source` of a `tfadv.Network` or a Keras model."""
+
+
+class Purifier(Defence):
+    """A defence in front of a network: images in, images of the same shape and range out, each by itself.
+
+    purifier(images, seed=0)    the purified images
+    purifier.on(network)        the network behind it, a `tfadv.defences.Purified`, which has `purified(images)` too
+    a >> b                      through a, then through b
+    """
+
+    #: Whether it looks at the network that it defends: then only `on(network).purified(images)` purifies.
+    looks = False
+    #: Whether a gradient passes through it. The gradient of a network behind one that has none takes it for the
+    #: identity (Athalye et al., ICML 2018).
+    has_gradient = True
+    #: The fingerprint of the one network that it was fitted to; None where it stands before any.
+    fitted_to: str | None = None
+    #: What it holds beside its plain numbers, numpy arrays: a part of what its answers depend on.
+    arrays: tuple = ()
+
+    @abc.abstractmethod
+    def purify(self, look: Look, images: Tensor, seeds: Tensor) -> Tensor:
+        """The purified images, [N, H, W, 3] in 0..255 and of the images' own type.
+
+        Called eagerly or in a `tf.function`, where the first dimension may be open. look is the network's; seeds int32
+        [N, 2], one per image: draws come from `tfadv.seeds`, and an image's result does not depend on the others.
+        """
+
+    def on(self, network: Any) -> Any:
+        from tfadv.defences.purified import Purified  # on a floor above, as the chain
+
+        return Purified(network, self)
+
+    def __call__(self, images: np.ndarray, *, seed: int = 0) -> np.ndarray:
+        from tfadv.defences.purified import purified
+
+        return purified(self, images, seed)
+
+    def __rshift__(self, other: Purifier) -> Purifier:
+        from tfadv.defences.purified import chain
+
+        return chain(self, other)

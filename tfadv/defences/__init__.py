@@ -1,0 +1,13 @@
+"""Defences: what stands in front of a network or around it, by the names of their papers.
+
+    Median(3).on(network)                       the network behind a filter: a source like any other
+    (Jpeg(75) >> BitDepth(4))(images)           the images as the network would see them
+    Averaged(ResizePad(), 10).on(network)       the mean answer to ten random copies
+
+A defence that only changes images is a `tfadv.shapes.Purifier`.
+"""
+
+from tfadv.defences.purified import Averaged, Purified
+from tfadv.defences.transforms import BitDepth, Jpeg, Median
+
+__all__ = ["Averaged", "BitDepth", "Jpeg", "Median", "Purified"]

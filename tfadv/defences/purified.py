@@ -1,0 +1,213 @@
+"""Networks behind purifiers: what an image becomes in front of a network, and what the network then shows of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfadv import scores
+from tfadv import seeds as draws
+from tfadv.compiled import Compiled
+from tfadv.images import BLACK, WHITE, check
+from tfadv.peek import network as as_source
+from tfadv.shapes import Defence, Look, Outputs, Purifier, Tensor
+from tfadv.source import Source
+
+#: Images that are purified together.
+CHUNK = 32
+
+
+class Purified(Source):
+    """A network behind a purifier: it shows what the network makes of the purified images.
+
+        Purified(network, Jpeg(75) >> Median(3))
+
+    It is attacked like any other network: the gradient goes through the purifier where it can and takes it for the
+    identity elsewhere. A purifier's draws depend on the image alone, so that the same image is always answered alike.
+
+    Args:
+        network: a `tfadv.Network` or a Keras model of images of 0..255 and logits.
+        purifier: what stands in front of it.
+        draws: how many purified copies of each image are shown, each of its own draw: the answer is the mean of their
+            probabilities, as high as their logits are, and the mean of their features.
+        seed: the purifier's draws follow from it and the image's pixels.
+        identity: whether the gradient takes the purifier for the identity though it could pass (Athalye et al., ICML
+            2018, BPDA).
+
+    Raises ValueError for a purifier that was fitted to another network.
+    """
+
+    def __init__(
+        self,
+        network: keras.Model | Source,
+        purifier: Purifier,
+        *,
+        draws: int = 1,
+        seed: int = 0,
+        identity: bool = False,
+    ) -> None:
+        if draws < 1:
+            raise ValueError(f"Purified(draws): expected a whole number above 0, got {draws!r}.")
+        self.network, self.purifier, self.draws, self.seed = as_source(network), purifier, draws, seed
+        self.identity = identity or not purifier.has_gradient
+        if purifier.fitted_to not in (None, self.network.fingerprint):
+            raise ValueError(
+                f"{purifier!r} was fitted to another network than {self.network.name}: fit it to this one first."
+            )
+        inner = self.network
+        self.name = f"{inner.name} behind {purifier!r}" + (f" x {draws}" if draws > 1 else "")
+        self.size, self.dtype, self.offset = inner.size, inner.dtype, inner.offset
+        self.logits_count, self.layer, self.accuracy = inner.logits_count, inner.layer, None
+
+    @property
+    def layers(self) -> dict[str, tuple]:
+        """The network's own: they show the purified images."""
+        return self.network.layers
+
+    @property
+    def last_map(self) -> str | None:
+        """The network's own."""
+        return self.network.last_map
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """sha256 of the network's, the purifier and what it holds, the draws and the seed."""
+        digest = hashlib.sha256()
+        for fact in (self.network.fingerprint, repr(self.purifier), self.draws, self.seed):
+            digest.update(f"{fact}\n".encode())
+        for array in self.purifier.arrays:
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
+
+    def check_layers(self, layers: tuple[str, ...], who: str = "") -> None:
+        """Raise a ValueError that names the nearest layers if one of these does not exist."""
+        self.network.check_layers(layers, who)
+
+    def __call__(self, images: Tensor, layers: tuple[str, ...] = (), logits: bool = True) -> Outputs:
+        """What the network shows of the purified images; images [N, H, W, 3] in 0..255."""
+        images = tf.cast(images, self.dtype)
+        keys = draws.of_pixels(images, self.seed)
+        shown = [
+            self.network(self._behind(images, self._keys(keys, draw)), layers, logits) for draw in range(self.draws)
+        ]
+        if self.draws == 1:
+            return Outputs(shown[0].logits, shown[0].features, images)
+        answer = scores.mixture([one.logits for one in shown], [1 / self.draws] * self.draws) if logits else None
+        return Outputs(
+            answer, {layer: tf.add_n([o.features[layer] for o in shown]) / self.draws for layer in layers}, images
+        )
+
+    def _keys(self, keys: Tensor, draw: int) -> Tensor:
+        return draws.fold(keys, draw) if self.draws > 1 else keys
+
+    def _behind(self, images: Tensor, keys: Tensor) -> Tensor:
+        """The purified images, with the gradient that the purifier is to have."""
+        if not self.identity:
+            return self._purify(images, keys)
+        return images + tf.stop_gradient(self._purify(tf.stop_gradient(images), keys) - images)
+
+    def _purify(self, images: Tensor, keys: Tensor) -> Tensor:
+        return tf.ensure_shape(self.purifier.purify(self.network, images, keys), images.shape)
+
+    @functools.cached_property
+    def _compiled(self) -> Compiled:
+        return Compiled(lambda images: self._purify(images, draws.of_pixels(images, self.seed)))
+
+    def purified(self, images: np.ndarray) -> np.ndarray:
+        """What the network sees of images [N, H, W, 3] in 0..255: the same shape, float, its first draw.
+
+        Raises ValueError for images of another shape or range.
+        """
+        return _in_chunks(self._compiled, check(images), self.dtype.as_numpy_dtype)
+
+
+def purified(purifier: Purifier, images: np.ndarray, seed: int = 0) -> np.ndarray:
+    """Images [N, H, W, 3] in 0..255, purified, float32: see `Purifier`.
+
+    Raises ValueError for one that looks at its network, or images of another shape or range.
+    """
+    if purifier.looks:
+        raise ValueError(f"{purifier!r} looks at the network that it defends: call on(network).purified(images).")
+
+    def purify(images: Tensor) -> Tensor:
+        return purifier.purify(_blind, images, draws.of_pixels(images, seed))
+
+    return _in_chunks(Compiled(purify), check(images), np.float32)
+
+
+def _blind(*_: Any, **__: Any) -> Outputs:
+    raise ValueError("this purifier looks at the network that it defends: call on(network).purified(images).")
+
+
+def _in_chunks(run: Compiled, images: np.ndarray, dtype: Any) -> np.ndarray:
+    parts = (images[start : start + CHUNK] for start in range(0, len(images), CHUNK))
+    done = [np.asarray(run(part.astype(dtype))) for part in parts]
+    return np.clip(np.concatenate(done), BLACK, WHITE) if done else images.astype(dtype)
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Chained(Purifier):
+    """Purifiers one after the other: what `a >> b` makes."""
+
+    purifiers: tuple[Purifier, ...]
+
+    @property
+    def looks(self) -> bool:  # type: ignore[override]
+        return any(one.looks for one in self.purifiers)
+
+    @property
+    def has_gradient(self) -> bool:  # type: ignore[override]
+        return all(one.has_gradient for one in self.purifiers)
+
+    @property
+    def fitted_to(self) -> str | None:  # type: ignore[override]
+        return next((one.fitted_to for one in self.purifiers if one.fitted_to is not None), None)
+
+    @property
+    def arrays(self) -> tuple:  # type: ignore[override]
+        return tuple(array for one in self.purifiers for array in one.arrays)
+
+    def purify(self, look: Look, images: Tensor, seeds: Tensor) -> Tensor:
+        for place, one in enumerate(self.purifiers):
+            images = one.purify(look, images, draws.fold(seeds, place))
+        return images
+
+    def __repr__(self) -> str:
+        return " >> ".join(map(repr, self.purifiers))
+
+
+def chain(first: Purifier, second: Purifier) -> Purifier:
+    """first >> second."""
+    for one in (first, second):
+        if not isinstance(one, Purifier):
+            raise ValueError(f"a >> b: expected purifiers, got {one!r}.")
+    parts = [one.purifiers if isinstance(one, Chained) else (one,) for one in (first, second)]
+    return Chained(parts[0] + parts[1])
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Averaged(Defence):
+    """The mean answer to several purified copies of an image, e.g. `Averaged(ResizePad(), 10)`.
+
+    Args:
+        purifier: one that draws.
+        draws: how many copies; see `Purified`.
+    """
+
+    purifier: Purifier
+    draws: int = 10
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.purifier, Purifier):
+            raise ValueError(f"Averaged(purifier): expected a purifier, got {self.purifier!r}.")
+        if not (isinstance(self.draws, int) and self.draws > 0):
+            raise ValueError(f"Averaged(draws): expected a whole number above 0, got {self.draws!r}.")
+
+    def on(self, network: Any) -> Purified:
+        return Purified(network, self.purifier, draws=self.draws)

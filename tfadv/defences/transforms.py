@@ -1,0 +1,77 @@
+"""Input transformations that are one operation: spatial smoothing, colour bit depth and JPEG."""
+
+import dataclasses
+
+import tensorflow as tf
+
+from tfadv.images import BLACK, WHITE
+from tfadv.shapes import Look, Purifier, Tensor
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class BitDepth(Purifier):
+    """Colour bit depth reduction (Xu et al., NDSS 2018): each value becomes the nearest of 2^bits even steps.
+
+    Args:
+        bits: of each colour, 1 to 8.
+
+    It has no gradient that is not zero.
+    """
+
+    bits: int = 4
+    has_gradient = False
+
+    def __post_init__(self) -> None:
+        if not (isinstance(self.bits, int) and 1 <= self.bits <= 8):
+            raise ValueError(f"BitDepth(bits): expected a whole number from 1 to 8, got {self.bits!r}.")
+
+    def purify(self, look: Look, images: Tensor, seeds: Tensor) -> Tensor:
+        step = WHITE / (2**self.bits - 1)
+        return tf.round(images / step) * step
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Median(Purifier):
+    """Spatial smoothing (Xu et al., NDSS 2018): each value becomes the median of the square around it.
+
+    Args:
+        side: of the square, in pixels. The paper's windows are 2 and 3; an even one reaches further up and left.
+
+    The image is continued by reflection. Of an even number of values the median is the larger of the middle two.
+    """
+
+    side: int = 2
+
+    def __post_init__(self) -> None:
+        if not (isinstance(self.side, int) and self.side > 0):
+            raise ValueError(f"Median(side): expected a whole number above 0, got {self.side!r}.")
+
+    def purify(self, look: Look, images: Tensor, seeds: Tensor) -> Tensor:
+        before, after = self.side // 2, (self.side - 1) // 2
+        height, width = images.shape[1], images.shape[2]
+        wide = tf.pad(images, [[0, 0], [before, after], [before, after], [0, 0]], "SYMMETRIC")
+        near = [wide[:, i : i + height, j : j + width] for i in range(self.side) for j in range(self.side)]
+        return tf.math.top_k(tf.stack(near, axis=-1), (len(near) + 1) // 2).values[..., -1]
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Jpeg(Purifier):
+    """JPEG compression (Dziugaite et al., 2016; Das et al., 2017): the image as a JPEG file would hold it.
+
+    Args:
+        quality: 1 to 100, of TensorFlow's encoder: libjpeg with halved chroma.
+    """
+
+    quality: int = 75
+    has_gradient = False
+
+    def __post_init__(self) -> None:
+        if not (isinstance(self.quality, int) and 1 <= self.quality <= 100):
+            raise ValueError(f"Jpeg(quality): expected a whole number from 1 to 100, got {self.quality!r}.")
+
+    def purify(self, look: Look, images: Tensor, seeds: Tensor) -> Tensor:
+        def compressed(image: Tensor) -> Tensor:
+            return tf.io.decode_jpeg(tf.io.encode_jpeg(image, quality=self.quality), channels=3)
+
+        pictures = tf.cast(tf.clip_by_value(tf.round(images), BLACK, WHITE), tf.uint8)
+        return tf.cast(tf.map_fn(compressed, pictures), images.dtype)

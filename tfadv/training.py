@@ -1,0 +1,139 @@
+"""The one loop that trains: Adam along a cosine, batch by batch; it can be interrupted after any epoch and resumed."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfadv.shapes import Tensor
+
+#: (rows of the batch, seed int32 [2]) -> the number to lower.
+Loss = Callable[[tuple[Tensor, ...], Tensor], Tensor]
+
+
+@dataclasses.dataclass(frozen=True)
+class Schedule:
+    """epochs over the rows in batches; Adam's rate falls from learning_rate to 0 along a cosine. Everything that is
+    drawn follows from the seed."""
+
+    epochs: int
+    batch: int = 64
+    learning_rate: float = 1e-3
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if min(self.epochs, self.batch) < 1 or not self.learning_rate > 0:
+            raise ValueError(f"expected epochs, batch and learning rate above 0, got {self!r}.")
+
+
+def train(
+    model: keras.Model,
+    loss: Loss,
+    rows: Sequence[np.ndarray],
+    schedule: Schedule,
+    *,
+    checkpoint: str | os.PathLike | None = None,
+    about: dict[str, Any] | None = None,
+    report: Callable[[int, float], None] = lambda epoch, loss: None,
+    progress: Callable[[int], None] | None = None,
+) -> list[float]:
+    """Train the model in place; returns the mean loss of each epoch.
+
+    Args:
+        model: its trainable variables are what is moved; loss calls it, with training=True.
+        loss: (rows of the batch, seed) -> scalar; traced once, in a `tf.function`.
+        rows: arrays of one length; each epoch takes them in an order of its own, but for what fills no batch.
+        schedule: how long and how fast.
+        checkpoint: an .npz file that holds the whole state after each epoch. Where it exists training goes on from it,
+            with the numbers that an uninterrupted run has on the same machine; when all epochs are done it remains.
+        about: what else a checkpoint has to agree with to be gone on from: plain numbers and words.
+        report: called with the number of epochs done and the last one's mean loss.
+        progress: called after each batch with the number of batches newly done, once before for those done earlier.
+
+    Raises ValueError for fewer rows than a batch and a checkpoint of another training.
+    """
+    count, steps = len(rows[0]), len(rows[0]) // schedule.batch
+    if not steps:
+        raise ValueError(f"training: expected at least one batch of {schedule.batch} rows, got {count}.")
+    optimizer = keras.optimizers.Adam(
+        keras.optimizers.schedules.CosineDecay(schedule.learning_rate, steps * schedule.epochs)
+    )
+    optimizer.build(model.trainable_variables)
+    facts = json.dumps({"schedule": dataclasses.asdict(schedule), "rows": count, "about": about or {}}, sort_keys=True)
+    state = _State(model, optimizer, Path(checkpoint) if checkpoint else None, facts)
+    losses = state.restored()
+    step = _compiled(model, optimizer, loss)
+    order = np.random.default_rng(schedule.seed)
+    for epoch in range(schedule.epochs):
+        chosen = order.permutation(count)[: steps * schedule.batch].reshape(steps, schedule.batch)
+        if epoch < len(losses):
+            if progress is not None:
+                progress(steps)
+            continue  # only its order is drawn, so that the next is the next
+        total = 0.0
+        for number, some in enumerate(chosen):
+            batch = tuple(tf.constant(each[some]) for each in rows)
+            total += float(step(batch, tf.constant([schedule.seed, epoch]), tf.constant(number)))
+            if progress is not None:
+                progress(1)
+        losses.append(total / steps)
+        state.keep(losses)
+        report(len(losses), losses[-1])
+    return losses
+
+
+def _compiled(model: keras.Model, optimizer: keras.optimizers.Optimizer, loss: Loss) -> Callable:
+    @tf.function
+    def step(batch: tuple[Tensor, ...], key: Tensor, number: Tensor) -> Tensor:
+        seed = tf.random.experimental.stateless_fold_in(key, number)
+        with tf.GradientTape() as tape:
+            value = loss(batch, seed)
+        variables = model.trainable_variables
+        optimizer.apply_gradients(zip(tape.gradient(value, variables), variables, strict=True))
+        return value
+
+    return step
+
+
+@dataclasses.dataclass
+class _State:
+    """What a training is after an epoch, in a file that is there whole or not at all."""
+
+    model: keras.Model
+    optimizer: keras.optimizers.Optimizer
+    path: Path | None
+    facts: str
+
+    def _variables(self) -> list:
+        return [*self.model.variables, *self.optimizer.variables]
+
+    def restored(self) -> list[float]:
+        """The losses so far, and the variables as they were then."""
+        if self.path is None or not self.path.is_file():
+            return []
+        with np.load(self.path, allow_pickle=False) as kept:
+            if str(kept["facts"]) != self.facts:
+                raise ValueError(
+                    f"{self.path}: holds another training, {kept['facts']}, not {self.facts}. Remove it, or choose "
+                    "another file."
+                )
+            for number, variable in enumerate(self._variables()):
+                variable.assign(kept[f"v{number}"])
+            return kept["losses"].tolist()
+
+    def keep(self, losses: list[float]) -> None:
+        if self.path is None:
+            return
+        arrays = {f"v{number}": np.asarray(variable) for number, variable in enumerate(self._variables())}
+        partial = self.path.with_name(self.path.name + ".part")
+        with open(partial, "wb") as file:
+            np.savez(file, facts=np.array(self.facts), losses=np.array(losses), **arrays)
+        os.replace(partial, self.path)
