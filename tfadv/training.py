@@ -135,5 +135,5 @@ class _State:
         arrays = {f"v{number}": np.asarray(variable) for number, variable in enumerate(self._variables())}
         partial = self.path.with_name(self.path.name + ".part")
         with open(partial, "wb") as file:
-            np.savez(file, facts=np.array(self.facts), losses=np.array(losses), **arrays)
+            np.savez(file, facts=np.array(self.facts), losses=np.array(losses), **arrays)  # type: ignore[arg-type]
         os.replace(partial, self.path)
