@@ -14,16 +14,20 @@ COMMANDS = {
     "attack": "Turn a folder of images into a folder of adversarial images.",
     "evaluate": "Say how often an adversarial folder fools other networks.",
     "destruction": "Say how many of them survive rotation, noise, blur and JPEG.",
+    "certify": "Say within which radius the vote of noisy copies of an image cannot change.",
     "plane": "Draw the classes that networks see around an image.",
     "demo": "Run the main job on the embedded digits, and draw it.",
+    "defend": "Purify a folder of images, or fit NIP to a network.",
     "models": "List the networks that --source and --target accept.",
     "layers": "List the layers of a network that an attack can tap.",
     "recipes": "List the attacks, with their settings and papers.",
+    "defences": "List the defences, with their settings and papers.",
     "checkpoints": "Fetch, import, list and verify the official checkpoints.",
+    "train": "Train a small network on your images, plainly or to withstand.",
     "train-digits": "Train the nine embedded digit networks again.",
 }
 #: The commands that compute; those without a --device of their own receive it here.
-COMPUTING = ("attack", "evaluate", "destruction", "plane", "demo", "train-digits")
+COMPUTING = ("attack", "evaluate", "defend", "destruction", "certify", "plane", "demo", "train", "train-digits")
 #: The commands that need no TensorFlow.
 LIGHT = ("checkpoints",)
 

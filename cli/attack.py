@@ -1,6 +1,5 @@
 """`tfadv attack`: a folder of images in, a folder of adversarial images out."""
 
-import ast
 import sys
 import warnings
 from typing import TYPE_CHECKING, Any
@@ -22,21 +21,6 @@ def _size(context: click.Context, parameter: click.Parameter, text: str | None) 
     if len(sides) > 2 or not all(side.isdigit() and int(side) for side in sides):
         raise click.BadParameter(f"expected a side or HEIGHTxWIDTH in pixels, got {text!r}.")
     return int(sides[0]), int(sides[-1])
-
-
-def _settings(context: click.Context, parameter: click.Parameter, words: tuple[str, ...]) -> dict[str, Any]:
-    """{"key": value} of "key=value" words; values are Python's literals, anything else is a word."""
-    settings = {}
-    for word in words:
-        key, equals, text = word.partition("=")
-        if not (key and equals):
-            raise click.BadParameter(f"expected key=value, got {word!r}.")
-        try:
-            value = ast.literal_eval(text.capitalize() if text in ("true", "false", "none") else text)
-        except (ValueError, SyntaxError):
-            value = text
-        settings[key.replace("-", "_")] = value
-    return settings
 
 
 @click.command(
@@ -68,7 +52,9 @@ def _settings(context: click.Context, parameter: click.Parameter, words: tuple[s
     help="The layer to attack, or several; see `tfadv layers NET`. Of an ensemble NET:LAYER. Default: the papers' for "
     "each source.",
 )
-@click.option("--set", "settings", multiple=True, callback=_settings, metavar="KEY=VALUE", help="Another setting.")
+@click.option(
+    "--set", "settings", multiple=True, callback=options.settings, metavar="KEY=VALUE", help="Another setting."
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="All randomness follows from it.")
 @click.option("--batch-size", type=click.IntRange(1), default=8, show_default=True, help="Images computed together.")
 @click.option("--size", callback=_size, metavar="SIDE|HxW", help="For a source that takes images of any size.")

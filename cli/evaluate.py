@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 COLUMNS = {"clean right": "clean_right", "changed": "changed", "wrong": "wrong", "wrong of right": "wrong_of_right"}
 #: One more for a folder with target classes.
 REACHED = {"reached": "reached"}
+#: Of a defended network beside its bare one: heading and key of `tfadv.evaluate.defended`.
+DEFENDED = {"defence success": "defence_success", "benign right": "benign_right"}
 TABLES = {"network, best class": "", "network, best five": "_top5"}
 #: Distances on screen: how a number is written, and its unit.
 DISTANCES = {
@@ -34,6 +36,8 @@ DISTANCES = {
 
 @click.command(epilog="Exit code: 0 all pairs judged, 3 some not, 1 an error, 2 wrong usage.")
 @judging.arguments
+@judging.defence
+@judging.together
 @click.option("--json", "json_path", metavar="PATH", help="Write everything, also per image, as JSON; - is stdout.")
 @click.option("--csv", "csv_path", metavar="PATH", help="Write one line per network as CSV; - is stdout.")
 @options.no_progress
@@ -49,9 +53,12 @@ def command(images: str, adversarial: str, json_path: str | None, csv_path: str 
     wrong            ... differs from the label
     wrong of right   ... differs from the label, of the images that it gets right clean
     reached          ... is the target class, where ADVERSARIAL was crafted with --target-labels
+    defence success  behind a --defence right again, of the images that the target gets right clean and then wrong
+    benign right     behind a --defence still right on the clean twin, of those that the target gets right
 
     \b
     tfadv evaluate images/ adv/ --target inception_v4 --target resnet_v2_152
+    tfadv evaluate images/ adv/ --target inception_v4 --defence jpeg --defence median:side=3
     tfadv evaluate images/ adv/ --target model.keras --input-range -1 1 --labels labels.csv --json result.json
     """
     judging.check_paths(json_path, csv_path)
@@ -75,6 +82,13 @@ def _show(pairing: Pairing, report: Report) -> None:
             for target, rates in zip(report.targets, report.rates(), strict=True)
         ]
         judging.table((heading, *columns), rows)
+    times = {target.name: f"{1000 * target.seconds:.1f}" for target in report.targets}
+    compared = [
+        (name, *(judging.percent(rates[key]) for key in DEFENDED.values()), times[name])
+        for name, rates in report.defences().items()
+    ]
+    if compared:
+        judging.table(("defended network", *DEFENDED, "ms per image"), compared)
     averages = report.averages()
     rows = [
         (name, *(_number(form, averages[name][key]) for key in ("mean", "min", "max")), unit)

@@ -45,6 +45,14 @@ def arguments(command: Callable) -> Callable:
     return command
 
 
+defence = click.option(
+    "--defence",
+    "defences",
+    multiple=True,
+    metavar="NAME",
+    help="Judge each target defended as well, as in jpeg:quality=75 or median+jpeg; see `tfadv defences`. Repeat it.",
+)
+together = click.option("--together", is_flag=True, help="Take the targets for one, the mean of their probabilities.")
 target = click.option(
     "--target", "targets", multiple=True, required=True, metavar="NET", help="A network to fool; repeat it."
 )
@@ -71,16 +79,23 @@ def judged(
     filter: str,
     batch_size: int,
     no_progress: bool,
+    defences: tuple[str, ...] = (),
+    together: bool = False,
 ) -> tuple[Pairing, Report, list[Source], dict[str, Any]]:
     """The pairs, what `tfadv.evaluate` finds, the networks, and how they were shown the images."""
     from PIL import Image
 
-    from tfadv import evaluate
+    from tfadv import evaluate, making
+    from tfadv.catalogue import DEFENCES
+    from tfadv.ensembles import Ensemble
     from tfadv.pairing import pair
 
+    protect = [making.defence(DEFENCES, text) for text in dict.fromkeys(defences)]
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # reported by name as not judged
     pairing = pair(images, adversarial, labels)
     known = networks.load(tuple(dict.fromkeys(targets)), input_range, labels_offset)
+    known = [Ensemble(known)] if together else known
+    known += [defence.on(bare) for bare in known for defence in protect]
     bar = None if no_progress else options.progress_bar("evaluate")
     with bar(total=len(pairing.pairs)) if bar else contextlib.nullcontext() as shown:
         update = shown.update if shown else None

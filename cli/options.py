@@ -13,6 +13,8 @@ from typing import Any, TypeVar
 
 import click
 
+from tfadv import words
+
 #: Exit codes beyond 0 (all images done), 1 (an error) and 2 (wrong usage).
 SOME_SKIPPED, INTERRUPTED = 3, 130
 #: --numbering -> the number that a CSV gives the first class; None: whichever fits.
@@ -42,6 +44,14 @@ def filter_option(help: str) -> Callable[[Callable], Callable]:
     from tfadv.data import FILTERS  # for the commands that ask for it: help needs no Pillow
 
     return click.option("--filter", type=click.Choice(list(FILTERS)), default="bilinear", show_default=True, help=help)
+
+
+def settings(context: click.Context, parameter: click.Parameter, written: tuple[str, ...]) -> dict[str, Any]:
+    """{"key": value} of "key=value" words; values are Python's literals, anything else is a word."""
+    try:
+        return dict(words.pair_of(one) for one in written)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
 
 
 no_progress = click.option(

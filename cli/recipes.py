@@ -2,11 +2,12 @@
 
 import dataclasses
 import inspect
-import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import click
+
+from tfadv.cli import listing
 
 
 @click.command()
@@ -27,13 +28,7 @@ def command(name: str | None, as_json: bool) -> None:
     if name is not None and name not in ATTACKS:
         raise ValueError(f"{name!r}: no such recipe. There are {', '.join(ATTACKS)}.")
     facts = [_facts(one, ATTACKS[one]) for one in ([name] if name else ATTACKS)]
-    if as_json:
-        click.echo(json.dumps(facts[0] if name else facts, indent=2))
-    elif name:
-        click.echo(_page(facts[0]))
-    else:
-        click.echo("\n\n".join(f"{fact['name']}: {fact['summary']}\n    {fact['attack']}" for fact in facts))
-        click.echo("\n`tfadv recipes NAME` shows the settings of one, and how it differs from its authors' code.")
+    listing.tell(facts, name, as_json, "attack", "recipes", _page)
 
 
 def _facts(name: str, recipe: Callable) -> dict:
@@ -41,20 +36,11 @@ def _facts(name: str, recipe: Callable) -> dict:
     from tfadv import making
     from tfadv.attacks import recipes
 
-    documentation = inspect.getdoc(recipe) or ""
-    settings = {
-        key: None if parameter.default is parameter.empty else parameter.default
-        for key, parameter in making.settings(recipe).items()
-    }
+    known = making.settings(recipe)
     common = inspect.getdoc(recipes) or ""
-    return {
-        "name": name,
-        "summary": documentation.partition("\n")[0],
-        "attack": repr(recipe()),
-        "settings": settings,
-        "documentation": documentation,
+    return listing.facts(name, "attack", repr(recipe()), recipe, known) | {
         "parts": dict(_differences(recipe())),
-        "region": (inspect.getdoc(making.where) or "") if "region" in settings else "",
+        "region": (inspect.getdoc(making.where) or "") if "region" in known else "",
         "common": common.partition("\n")[2].strip(),
     }
 
@@ -74,15 +60,10 @@ def _differences(part: Any) -> Iterator[tuple[str, str]]:
 
 
 def _page(fact: dict) -> str:
-    width = max(map(len, fact["settings"]))
-    settings = "\n".join(f"  {key.ljust(width)}  {value!r}" for key, value in fact["settings"].items())
-    return "\n\n".join(
-        [
-            f"{fact['name']}: {fact['documentation']}",
-            f"The attack, with these settings:\n  {fact['attack']}",
-            f"Settings:\n{settings}",
-            *(f"{part}: {said}" for part, said in fact["parts"].items()),
-            *([f"Where it may change an image:\n{fact['region']}"] if fact["region"] else []),
-            f"About all recipes:\n{fact['common']}",
-        ]
+    return listing.page(
+        fact,
+        "attack",
+        *(f"{part}: {said}" for part, said in fact["parts"].items()),
+        *([f"Where it may change an image:\n{fact['region']}"] if fact["region"] else []),
+        f"About all recipes:\n{fact['common']}",
     )

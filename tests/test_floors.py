@@ -18,7 +18,7 @@ PACKAGES = {"tfadv": "tfadv", "tfadv.cli": "cli", "tfadv.checkpoints": "checkpoi
 
 FLOORS = (
     # 0: conventions and the outside world
-    "tfadv tfadv.shapes tfadv.compiled tfadv.images tfadv.data tfadv.metrics tfadv.devices "
+    "tfadv tfadv.shapes tfadv.words tfadv.compiled tfadv.images tfadv.data tfadv.metrics tfadv.devices "
     "tfadv.models tfadv.models.layers "
     "tfadv.attacks tfadv.checkpoints.download tfadv.checkpoints.files tfadv.checkpoints.manifest tfadv.cli.quiet",
     # 1: what one look, one gradient, one draw is; the architectures
@@ -26,39 +26,41 @@ FLOORS = (
     "tfadv.drawing "
     "tfadv.models.inception_v1 tfadv.models.inception_v3 tfadv.models.inception_v4 tfadv.models.inception_resnet_v2 "
     "tfadv.models.resnet_v1 tfadv.models.resnet_v2 tfadv.models.vgg tfadv.models.digits tfadv.models.slim "
-    "tfadv.checkpoints.store tfadv.cli.options tfadv.defences.transforms tfadv.training",
+    "tfadv.models.small tfadv.models.small_data "
+    "tfadv.checkpoints.store tfadv.cli.options tfadv.cli.listing tfadv.defences.transforms tfadv.training",
     # 2: the sources
     "tfadv.peek tfadv.ensembles",
     # 3: the small parts; the stores
     "tfadv.gradients tfadv.views tfadv.budgets tfadv.rules tfadv.attacks.starts tfadv.attacks.door "
     "tfadv.attacks.decisions "
     "tfadv.labelling tfadv.pairing tfadv.checkpoints tfadv.cli "
-    "tfadv.defences.purified",
+    "tfadv.defences.purified tfadv.defences.smoothing",
     # 4: what is built of them
-    "tfadv.attribution tfadv.objectives.common tfadv.models.digits_training tfadv.models.zoo "
+    "tfadv.attribution tfadv.objectives.common tfadv.models.digits_training "
     "tfadv.evaluate tfadv.experiment tfadv.saving "
     "tfadv.attacks.carlini_wagner tfadv.attacks.deepfool tfadv.attacks.jsma "
     "tfadv.attacks.additive_noise tfadv.attacks.boundary tfadv.attacks.one_pixel tfadv.attacks.pointwise",
     # 5
-    "tfadv.regions tfadv.objectives.contributive "
+    "tfadv.models.trained tfadv.regions tfadv.objectives.contributive "
     "tfadv.objectives.classes tfadv.objectives.distortions tfadv.objectives.importance "
-    "tfadv.objectives.intermediate tfadv.crafting tfadv.destruction tfadv.plane",
+    "tfadv.defences.between tfadv.objectives.intermediate tfadv.crafting tfadv.destruction tfadv.plane",
     # 6
-    "tfadv.objectives tfadv.attacks.ascent tfadv.attacks.universal",
+    "tfadv.models.zoo tfadv.objectives tfadv.attacks.ascent tfadv.attacks.universal tfadv.defences.nip tfadv.defences.consistency",
     # 7
     "tfadv.attacks.recipes.frame",
     # 8: the papers' methods, a line each
     "tfadv.attacks.recipes.inputs tfadv.attacks.recipes.features tfadv.attacks.recipes.regions "
     "tfadv.attacks.recipes.searches tfadv.attacks.recipes.intermediate tfadv.attacks.recipes.universal",
     # 9
-    "tfadv.attacks.recipes",
+    "tfadv.attacks.recipes tfadv.defences",
     # 10
-    "tfadv.defences tfadv.catalogue tfadv.making tfadv.cli.networks",
+    "tfadv.catalogue tfadv.making tfadv.cli.networks",
     # 11: networks meet attacks, only here and above
-    "tfadv.demo tfadv.cli.judging",
+    "tfadv.defending tfadv.demo tfadv.cli.judging",
     # 12
     "tfadv.cli.attack tfadv.cli.evaluate tfadv.cli.demo tfadv.cli.models tfadv.cli.layers tfadv.cli.recipes "
-    "tfadv.cli.checkpoints tfadv.cli.train_digits tfadv.cli.destruction tfadv.cli.plane",
+    "tfadv.cli.checkpoints tfadv.cli.train tfadv.cli.train_digits tfadv.cli.destruction tfadv.cli.certify tfadv.cli.plane "
+    "tfadv.cli.defend tfadv.cli.defences",
 )
 FLOOR = {module: number for number, modules in enumerate(FLOORS) for module in modules.split()}
 #: `a >> b` and `purifier.on(network)` are methods of the parts on floor 0, and make what lies on floor 3.
@@ -177,7 +179,14 @@ def test_no_path_of_one_machine():
 
 def test_every_command_has_its_module():
     """`COMMANDS` and the files of cli/ name the same commands."""
-    helpers = {"tfadv.cli", "tfadv.cli.options", "tfadv.cli.quiet", "tfadv.cli.networks", "tfadv.cli.judging"}
+    helpers = {
+        "tfadv.cli",
+        "tfadv.cli.options",
+        "tfadv.cli.listing",
+        "tfadv.cli.quiet",
+        "tfadv.cli.networks",
+        "tfadv.cli.judging",
+    }
     files = {module for module in SOURCES if module.startswith("tfadv.cli")} - helpers
     named = {f"tfadv.cli.{name.replace('-', '_')}" for name in COMMANDS}
     assert files == named, f"in COMMANDS or in cli/, and not in both: {', '.join(sorted(files ^ named))}."

@@ -4,6 +4,7 @@ aggregate gradient    FIA, Eq. 4    d logit_y / d F        over masked copies
 integrated attention  NAA, Eq. 2    d softmax_y / d F      over the path to black
 neuron attribution    NAA           (F - F') * integrated attention, F' the features of black
 the exact one         NAA, Eq. 2    the mean over the path of d softmax_y / d F * dF/dt
+neuron influence      NIP, Eq. 1    F * d softmax_y / d F
 Grad-CAM              FCR, Eq. 3-4  relu(sum_k mean_places(d logit_y / d A^k) A^k)
 """
 
@@ -21,6 +22,8 @@ from tfadv.views import GAUSS_LEGENDRE, PathCopies, Plain
 PLAIN_PATH = PathCopies(noise=0)
 #: The same path at the points that integrate it best.
 GAUSS_PATH = PathCopies(noise=0, points=GAUSS_LEGENDRE)
+#: The least y (1 - y) of a confidence y that neurons are told apart by.
+SURE = 1e-30
 
 
 def aggregate_gradient(
@@ -132,6 +135,38 @@ def black_features(look: Look, images: Tensor, layers: tuple[str, ...]) -> tuple
     """The features of one black image of the images' shape, one [1, ...] for each layer."""
     outputs = look(tf.fill(tf.shape(images[:1]), tf.cast(BLACK, images.dtype)), layers, logits=False)
     return tuple(outputs.features[layer] for layer in layers)
+
+
+def neuron_influence(look: Look, images: Tensor, labels: Tensor | None, layer: str) -> Tensor:
+    """How much each neuron of the layer has to say in the class's confidence, [N, ...] (NIP, Eq. 1).
+
+    sigma = d y_c / d F * F,  y = softmax(logits)
+
+    The neurons keep their order and proportion however sure the network is: y_c (1 - y_c), which all have in common,
+    counts as 1e-30 at least.
+
+    labels int [N] index the logits; None stands for the class that is predicted of each image, as in the paper. Called
+    eagerly with a `Glance`, the pass is compiled once. Raises ValueError for a layer that the logits do not depend on.
+    """
+
+    def one(images: Tensor, *labels: Tensor) -> Tensor:
+        shown: list[Tensor] = []
+
+        def confidence(outputs: Outputs) -> Tensor:
+            shown.append(outputs.features[layer])
+            logits = outputs.logits
+            classes = labels[0] if labels else tf.argmax(logits, axis=1, output_type=tf.int32)
+            odds = scores.logit(logits, classes) - tf.reduce_logsumexp(scores.rivals(logits, classes), axis=1)
+            # d y_c = y_c (1 - y_c) d log(y_c / (1 - y_c)): it lasts where float32 rounds 1 - y_c to 0
+            return tf.stop_gradient(tf.maximum(tf.sigmoid(odds) * tf.sigmoid(-odds), SURE)) * odds
+
+        (gradient,) = gradients.of_features(confidence, look, images, (layer,))
+        return gradient * shown[0]
+
+    given = (images,) if labels is None else (images, labels)
+    if tf.executing_eagerly() and isinstance(look, Glance):
+        return look.compiled(("neuron_influence", layer, len(given)), one)(*given)
+    return one(*given)
 
 
 def grad_cam(look: Look, images: Tensor, labels: Tensor, layer: str) -> Tensor:

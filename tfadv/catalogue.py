@@ -1,9 +1,10 @@
-"""What there is, by name: a plain dict from a name to the function that makes it."""
+"""What there is, by name: plain dicts from a name to what makes it."""
 
 from collections.abc import Callable
 
+from tfadv import defences
 from tfadv.attacks import recipes
-from tfadv.shapes import Attack
+from tfadv.shapes import Attack, Defence
 
 #: Name on the command line -> recipe. Every setting of a recipe is a keyword with a default.
 ATTACKS: dict[str, Callable[..., Attack]] = {
@@ -43,4 +44,14 @@ ATTACKS: dict[str, Callable[..., Attack]] = {
     "pwa": recipes.pwa,
     "one-pixel": recipes.one_pixel,
     "uap": recipes.uap,
+}
+
+#: Name on the command line -> defence. A setting without a default is a file that `tfadv` made before.
+DEFENCES: dict[str, Callable[..., Defence]] = {
+    "median": defences.Median,
+    "bit-depth": defences.BitDepth,
+    "jpeg": defences.Jpeg,
+    "noise": defences.GaussianNoise,
+    "smoothing": defences.Smoothing,
+    "nip": defences.load_nip,
 }

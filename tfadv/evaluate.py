@@ -8,6 +8,12 @@ Over N pairs (clean twin, adversarial image), for each network, with the best cl
     reached         the class that the attack was to reach is the best class of (among the best five of) the adversarial
                     image: the NRG paper's Eq. 12, for folders crafted with target classes
 
+Where a network is there bare and defended, the NIP paper's two rates compare what they say, of the best class alone:
+
+    defence success  the defended one is right on the adversarial image, of the images that the bare one gets right
+                     clean and wrong when adversarial
+    benign right     the defended one is right on the clean twin, of the images that the bare one gets right clean
+
 The published tables of the NAA paper count "changed"; many others count "wrong". A network of another input size sees
 both images resized by one method, that of TF-slim's own evaluation: bilinear, without antialiasing, on floats
 (`tf.image.resize`). Images go through in batches of one size, the last one padded; what is kept of an image is ten
@@ -20,6 +26,7 @@ import collections
 import dataclasses
 import itertools
 import math
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
@@ -83,6 +90,16 @@ def judge(
     return shares
 
 
+def defended(bare: Judged, behind: Judged, labels: np.ndarray) -> dict[str, Share]:
+    """The rates of a defence, see the module's docstring: what the bare network said, what the defended one did."""
+    right = bare.clean[:, 0] == labels
+    fooled = right & (bare.adversarial[:, 0] != labels)
+    return {
+        "defence_success": Share(int(np.sum(fooled & (behind.adversarial[:, 0] == labels))), int(fooled.sum())),
+        "benign_right": Share(int(np.sum(right & (behind.clean[:, 0] == labels))), int(right.sum())),
+    }
+
+
 def numbering(labels: np.ndarray, clean: Sequence[np.ndarray], classes: Sequence[int]) -> int:
     """0 or 1: what the labels of a file have to be lowered by to be classes 0..classes-1.
 
@@ -110,13 +127,18 @@ def numbering(labels: np.ndarray, clean: Sequence[np.ndarray], classes: Sequence
 
 @dataclasses.dataclass(frozen=True)
 class Judged:
-    """What one network said: the best classes of each clean and each adversarial image, int [N, K], best first."""
+    """What one network said: the best classes of each clean and each adversarial image, int [N, K], best first.
+
+    bare: the name of the network within a defended one. seconds: what an image took, the median over the batches.
+    """
 
     name: str
     size: tuple[int | None, int | None]
     classes: int
     clean: np.ndarray
     adversarial: np.ndarray
+    bare: str | None = None
+    seconds: float = math.nan
 
     def rates(self, labels: np.ndarray, wanted: np.ndarray | None = None) -> dict[str, Share]:
         """See `judge`."""
@@ -140,6 +162,15 @@ class Report:
     def rates(self) -> list[dict[str, Share]]:
         """The rates of each network, in the order of `targets`."""
         return [target.rates(self.labels, self.wanted) for target in self.targets]
+
+    def defences(self) -> dict[str, dict[str, Share]]:
+        """The rates of each defended network whose bare one was judged too, by name; see `defended`."""
+        bare = {target.name: target for target in self.targets}
+        return {
+            target.name: defended(bare[target.bare], target, self.labels)
+            for target in self.targets
+            if target.bare in bare
+        }
 
     def averages(self) -> dict[str, dict[str, float | None]]:
         """mean, min and max of each distance, over the images where it is finite; None where it is so nowhere."""
@@ -165,6 +196,10 @@ class Report:
                 | {key: {"count": rate.count, "of": rate.of, "share": rate.share} for key, rate in rates.items()}
                 for target, rates in zip(self.targets, self.rates(), strict=True)
             ],
+            "defences": {
+                name: {key: {"count": rate.count, "of": rate.of, "share": rate.share} for key, rate in rates.items()}
+                for name, rates in self.defences().items()
+            },
             "distances": self.averages(),
             "unreadable": self.unreadable,
             "per_image": [self._image(place) for place in range(len(self.names))],
@@ -219,6 +254,7 @@ def evaluate(
     unreadable: dict[str, str] = {}
     measured: list[dict[str, np.ndarray]] = []
     tops: list[list[np.ndarray]] = [[] for _ in targets]
+    times: list[list[float]] = [[] for _ in targets]
     for batch in _batches(pairs, size, filter):
         read = [(pair, images) for pair, images in batch if not isinstance(images, str)]
         unreadable |= {pair.name: reason for pair, reason in batch if isinstance(reason, str)}
@@ -226,15 +262,24 @@ def evaluate(
             done += [pair for pair, _ in read]
             clean, adversarial, far = zip(*(images for _, images in read), strict=True)
             measured += far
-            for kept, target in zip(tops, targets, strict=True):
+            for kept, spent, target in zip(tops, times, targets, strict=True):
+                begun = time.perf_counter()
                 kept.append(np.stack([top(target, clean, size), top(target, adversarial, size)]))
+                spent.append((time.perf_counter() - begun) / (2 * size))
         if progress is not None:
             progress(len(batch))
     if not done:
         raise ValueError(f"none of {len(pairs)} pairs of images can be read, {next(iter(unreadable.items()), '')}.")
     judged = [
-        Judged(target.name, target.size, target.classes, *np.concatenate(kept, axis=1))
-        for kept, target in zip(tops, targets, strict=True)
+        Judged(
+            target.name,
+            target.size,
+            target.classes,
+            *np.concatenate(kept, axis=1),
+            None if target.bare is None else target.bare.name,
+            float(np.median(spent)),
+        )
+        for kept, spent, target in zip(tops, times, targets, strict=True)
     ]
     labels, wanted = _classes([pair.label for pair in done]), _classes([pair.target for pair in done])
     columns = {name: np.concatenate([row[name] for row in measured]) for name in measured[0]}

@@ -1,4 +1,8 @@
-"""A recipe's name, settings and a source made an attack: what is wrong is said, what was left open is the source's."""
+"""Names and settings made an attack or a defence: what is wrong is said, what was left open is the source's.
+
+A defence is written in one word, "jpeg:quality=75+median:side=3": names from the catalogue, each with its settings, an
+image going through them from left to right.
+"""
 
 import dataclasses
 import difflib
@@ -8,9 +12,10 @@ import typing
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from tfadv import words
 from tfadv.attacks.ascent import Ascent
 from tfadv.regions import ContributiveRegion, Everywhere
-from tfadv.shapes import Attack, Region
+from tfadv.shapes import Attack, Defence, Purifier, Region
 from tfadv.source import Source
 
 #: Where an ascent may change an image, by name, as the setting `region` has it.
@@ -37,15 +42,15 @@ def settings(recipe: Callable) -> dict[str, inspect.Parameter]:
     return own | (dict(inspect.signature(where).parameters) if ascends else {})
 
 
-def check(recipes: Mapping[str, Callable], name: str, chosen: dict[str, Any]) -> dict[str, Any]:
+def check(recipes: Mapping[str, Callable], name: str, chosen: dict[str, Any], kind: str = "recipe") -> dict[str, Any]:
     """The settings, if there is such a recipe that has all of them and their kind is that of its defaults.
 
-    Raises ValueError that names the recipes, the settings or the kinds there are.
+    Raises ValueError that names the recipes, the settings or the kinds there are; `tfadv <kind>s` is said to list them.
     """
     if name not in recipes:
         near = difflib.get_close_matches(name, recipes, 3, 0.4)
         hint = f"Nearest: {', '.join(near)}. " if near else ""
-        raise ValueError(f"{name!r}: no such recipe. {hint}`tfadv recipes` lists all: {', '.join(recipes)}.")
+        raise ValueError(f"{name!r}: no such {kind}. {hint}`tfadv {kind}s` lists all: {', '.join(recipes)}.")
     known = settings(recipes[name])
     for key, value in chosen.items():
         if key not in known:
@@ -92,6 +97,31 @@ def make(recipes: Mapping[str, Callable], name: str, source: Source, chosen: dic
     attack = recipes[name](**{key: value for key, value in chosen.items() if key in own})
     common = {key: value for key, value in chosen.items() if key not in own}
     return dataclasses.replace(attack, region=where(**common)) if common else attack  # type: ignore[type-var]
+
+
+def defence(recipes: Mapping[str, Callable], text: str, more: Mapping[str, Any] | None = None) -> Defence:
+    """The defence that a word stands for, see the module's docstring; more: settings of the only one in it.
+
+    Raises ValueError as `check`, for what cannot be read, and for a defence in a row that is no purifier.
+    """
+    row = words.row_of(text)
+    if more and len(row) > 1:
+        raise ValueError(f"{text!r}: which of them has {', '.join(more)}? Write NAME:key=value for each.")
+    found = [_one(recipes, name, chosen | dict(more or {})) for name, chosen in row]
+    made, *rest = found
+    for one in rest:
+        if not (isinstance(made, Purifier) and isinstance(one, Purifier)):
+            raise ValueError(f"{text!r}: expected purifiers in a row, got {made!r} and {one!r}.")
+        made = made >> one
+    return made
+
+
+def _one(recipes: Mapping[str, Callable], name: str, chosen: dict[str, Any]) -> Defence:
+    chosen = check(recipes, name, chosen, "defence")
+    for key, parameter in _own(recipes[name]).items():
+        if parameter.default is parameter.empty and key not in chosen:
+            raise ValueError(f"{name} needs {key}, as in {name}:{key}=...; `tfadv defences {name}` says what it is.")
+    return recipes[name](**chosen)
 
 
 def _layer(name: str, source: Source, default: Any) -> str | tuple[str, ...]:

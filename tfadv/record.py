@@ -1,8 +1,9 @@
 """The record of an output folder: attack.json, and while a run lasts the journal attack.jsonl, from which it resumes.
 
-attack.json holds the experiment - attack, seed, network, inputs, labels, versions - and one entry per image. The
-journal's first line is the experiment, each further line one entry, written after the image's files are on the disk.
-At the end it is folded into attack.json. Neither depends on when, how fast or in how many runs the folder was made.
+attack.json holds the experiment - attack, seed, network, inputs, labels, versions - and one entry per image; in a
+folder of purified images defence.json does. The journal's first line is the experiment, each further line one entry,
+written after the image's files are on the disk. At the end it is folded into the record. Neither depends on when, how
+fast or in how many runs the folder was made.
 """
 
 import contextlib
@@ -10,7 +11,7 @@ import json
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 from tfadv.data import write_safely
 
@@ -19,7 +20,18 @@ try:
 except ImportError:  # Windows has no such locks; there two runs at once are not noticed
     fcntl = None  # type: ignore[assignment]
 
-RECORD, JOURNAL, TEMPORARY = "attack.json", "attack.jsonl", "attack.part"
+
+class Files(NamedTuple):
+    """What the files of a record are called."""
+
+    record: str
+    journal: str
+    temporary: str
+
+
+ATTACK = Files("attack.json", "attack.jsonl", "attack.part")
+DEFENCE = Files("defence.json", "defence.jsonl", "defence.part")
+RECORD = ATTACK.record
 #: The folder below the output in which the clean twins lie, unless there is one of this name among the images.
 CLEAN = "clean"
 #: What an image's status can be; all but the first were skipped.
@@ -28,36 +40,36 @@ DONE, UNREADABLE, NO_LABEL, NO_TARGET = "done", "unreadable", "no label", "no ta
 Entry = dict[str, Any]
 
 
-def read(folder: str | os.PathLike) -> tuple[Entry | None, dict[str, Entry]]:
+def read(folder: str | os.PathLike, files: Files = ATTACK) -> tuple[Entry | None, dict[str, Entry]]:
     """The experiment of an output folder and its entries by file, the journal's included; (None, {}) without a record.
 
     Raises ValueError for a record that is none of ours.
     """
     experiment, entries = None, dict[str, Entry]()
     with contextlib.suppress(FileNotFoundError):
-        whole = _parse(Path(folder, RECORD).read_bytes(), Path(folder, RECORD))
+        whole = _parse(Path(folder, files.record).read_bytes(), Path(folder, files.record))
         entries = {entry["file"]: entry for entry in whole.pop("images")}
         experiment = whole
     with contextlib.suppress(FileNotFoundError):
-        lines = _whole_lines(Path(folder, JOURNAL).read_bytes())
-        experiment = _parse(lines[0], Path(folder, JOURNAL)) if lines else experiment
+        lines = _whole_lines(Path(folder, files.journal).read_bytes())
+        experiment = _parse(lines[0], Path(folder, files.journal)) if lines else experiment
         for line in lines[1:]:
             with contextlib.suppress(ValueError):  # half a line, from a full disk: its images are made again
-                entry = _parse(line, Path(folder, JOURNAL))
+                entry = _parse(line, Path(folder, files.journal))
                 entries[entry["file"]] = entry
     return experiment, entries
 
 
-def claim(folder: str | os.PathLike, experiment: Entry) -> dict[str, Entry]:
+def claim(folder: str | os.PathLike, experiment: Entry, files: Files = ATTACK) -> dict[str, Entry]:
     """The entries of this experiment that the folder holds already; an empty or missing folder holds none.
 
     Raises ValueError, naming what differs, if the folder holds another experiment or files of unknown origin.
     """
     folder = Path(folder)
     if folder.exists() and not folder.is_dir():
-        raise NotADirectoryError(f"{folder}: expected a folder for the adversarial images, got a file.")
-    there, entries = read(folder)
-    own = {JOURNAL, TEMPORARY}
+        raise NotADirectoryError(f"{folder}: expected a folder to write to, got a file.")
+    there, entries = read(folder, files)
+    own = {files.journal, files.temporary}
     others = (
         [name for name in sorted(os.listdir(folder)) if name[0] != "." and name not in own] if folder.exists() else []
     )
@@ -66,7 +78,7 @@ def claim(folder: str | os.PathLike, experiment: Entry) -> dict[str, Entry]:
     if there is None:
         raise ValueError(
             f"{folder}: expected an empty folder or one begun by this command, got {', '.join(others[:3])} and no "
-            f"{RECORD}. Choose another folder."
+            f"{files.record}. Choose another folder."
         )
     differing = differences(there, _parse(_dump(experiment), folder))
     if differing:
@@ -99,14 +111,14 @@ class Journal:
     Raises BlockingIOError if another run is writing to the folder, ValueError if it holds another experiment by now.
     """
 
-    def __init__(self, folder: str | os.PathLike, experiment: Entry) -> None:
-        self.folder, self.experiment = Path(folder), experiment
+    def __init__(self, folder: str | os.PathLike, experiment: Entry, files: Files = ATTACK) -> None:
+        self.folder, self.experiment, self.files = Path(folder), experiment, files
         self._file: BinaryIO | None = None
 
     @property
     def temporary(self) -> Path:
         """Where a file is written before it gets its name."""
-        return self.folder / TEMPORARY
+        return self.folder / self.files.temporary
 
     def add(self, entries: Iterable[Entry]) -> None:
         """Append entries, down to the disk."""
@@ -122,17 +134,17 @@ class Journal:
         self.folder.mkdir(parents=True, exist_ok=True)
         file = self._locked()
         try:
-            claim(self.folder, self.experiment)  # again: until now another run could take the folder
+            claim(self.folder, self.experiment, self.files)  # again: until now another run could take the folder
             file.seek(0)
             kept = _whole_lines(file.read())
-            fresh = not any(name[0] != "." and name not in (JOURNAL, TEMPORARY) for name in os.listdir(self.folder))
+            fresh = not any(name[0] != "." and name not in self.files[1:] for name in os.listdir(self.folder))
             file.truncate(0 if fresh else sum(len(line) + 1 for line in kept))
             if fresh or not kept:
                 file.write(_dump(self.experiment) + b"\n")
             file.flush()
         except BaseException:
             if os.fstat(file.fileno()).st_size == 0:
-                (self.folder / JOURNAL).unlink(missing_ok=True)
+                (self.folder / self.files.journal).unlink(missing_ok=True)
             file.close()
             raise
         self._file = file
@@ -140,7 +152,7 @@ class Journal:
 
     def _locked(self) -> BinaryIO:
         """The journal's file, locked; opened anew where the run that had the lock has just removed the file."""
-        path = self.folder / JOURNAL
+        path = self.folder / self.files.journal
         while True:
             file = open(path, "a+b")
             try:
@@ -161,15 +173,15 @@ class Journal:
                 raise
 
     def fold(self, entries: Iterable[Entry]) -> None:
-        """Write attack.json with these entries and remove the journal."""
+        """Write the record with these entries and remove the journal."""
         self.folder.mkdir(parents=True, exist_ok=True)
         whole = {**self.experiment, "images": list(entries)}
         content = json.dumps(whole, indent=1, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
-        target = self.folder / RECORD
+        target = self.folder / self.files.record
         if not target.exists() or target.read_bytes() != content:
             self.open()
             write_safely(target, content, self.temporary)
-        (self.folder / JOURNAL).unlink(missing_ok=True)
+        (self.folder / self.files.journal).unlink(missing_ok=True)
         self.temporary.unlink(missing_ok=True)
 
     def close(self) -> None:

@@ -24,7 +24,8 @@ class Source(abc.ABC):
 
     name: how it is called in records and errors. size: (H, W) in pixels, None where it takes any. dtype: of the images.
     offset: the logit of class 0. logits_count, classes: with background and without. layer: what attacks tap when none
-    is named, a name or several, or None. accuracy: the share of clean images it is known to get right, or None.
+    is named, a name or several, or None. accuracy: the share of clean images it is known to get right, or None. bare:
+    the network within a defended one; None for one without a defence.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Source(abc.ABC):
     logits_count: int
     layer: str | tuple[str, ...] | None
     accuracy: float | None
+    bare: Source | None = None
 
     @property
     @abc.abstractmethod

@@ -7,7 +7,22 @@
 A defence that only changes images is a `tfadv.shapes.Purifier`.
 """
 
+from tfadv.defences.consistency import top_k_consistency
+from tfadv.defences.nip import FittedNip, Nip, load_nip
 from tfadv.defences.purified import Averaged, Purified
+from tfadv.defences.smoothing import GaussianNoise, Smoothing
 from tfadv.defences.transforms import BitDepth, Jpeg, Median
 
-__all__ = ["Averaged", "BitDepth", "Jpeg", "Median", "Purified"]
+__all__ = [
+    "Averaged",
+    "BitDepth",
+    "FittedNip",
+    "GaussianNoise",
+    "Jpeg",
+    "Median",
+    "Nip",
+    "Purified",
+    "Smoothing",
+    "load_nip",
+    "top_k_consistency",
+]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -43,6 +44,8 @@ class Purified(Source):
     Raises ValueError for a purifier that was fitted to another network.
     """
 
+    bare: Source
+
     def __init__(
         self,
         network: keras.Model | Source,
@@ -54,32 +57,32 @@ class Purified(Source):
     ) -> None:
         if draws < 1:
             raise ValueError(f"Purified(draws): expected a whole number above 0, got {draws!r}.")
-        self.network, self.purifier, self.draws, self.seed = as_source(network), purifier, draws, seed
+        self.bare, self.purifier, self.draws, self.seed = as_source(network), purifier, draws, seed
         self.identity = identity or not purifier.has_gradient
-        if purifier.fitted_to not in (None, self.network.fingerprint):
+        if purifier.fitted_to not in (None, self.bare.fingerprint):
             raise ValueError(
-                f"{purifier!r} was fitted to another network than {self.network.name}: fit it to this one first."
+                f"{purifier!r} was fitted to another network than {self.bare.name}: fit it to this one first."
             )
-        inner = self.network
-        self.name = f"{inner.name} behind {purifier!r}" + (f" x {draws}" if draws > 1 else "")
-        self.size, self.dtype, self.offset = inner.size, inner.dtype, inner.offset
-        self.logits_count, self.layer, self.accuracy = inner.logits_count, inner.layer, None
+        bare = self.bare
+        self.name = f"{bare.name} behind {purifier!r}" + (f" x {draws}" if draws > 1 else "")
+        self.size, self.dtype, self.offset = bare.size, bare.dtype, bare.offset
+        self.logits_count, self.layer, self.accuracy = bare.logits_count, bare.layer, None
 
     @property
     def layers(self) -> dict[str, tuple]:
         """The network's own: they show the purified images."""
-        return self.network.layers
+        return self.bare.layers
 
     @property
     def last_map(self) -> str | None:
         """The network's own."""
-        return self.network.last_map
+        return self.bare.last_map
 
     @functools.cached_property
     def fingerprint(self) -> str:
         """sha256 of the network's, the purifier and what it holds, the draws and the seed."""
         digest = hashlib.sha256()
-        for fact in (self.network.fingerprint, repr(self.purifier), self.draws, self.seed):
+        for fact in (self.bare.fingerprint, repr(self.purifier), self.draws, self.seed):
             digest.update(f"{fact}\n".encode())
         for array in self.purifier.arrays:
             digest.update(np.ascontiguousarray(array).tobytes())
@@ -87,15 +90,13 @@ class Purified(Source):
 
     def check_layers(self, layers: tuple[str, ...], who: str = "") -> None:
         """Raise a ValueError that names the nearest layers if one of these does not exist."""
-        self.network.check_layers(layers, who)
+        self.bare.check_layers(layers, who)
 
     def __call__(self, images: Tensor, layers: tuple[str, ...] = (), logits: bool = True) -> Outputs:
         """What the network shows of the purified images; images [N, H, W, 3] in 0..255."""
         images = tf.cast(images, self.dtype)
         keys = draws.of_pixels(images, self.seed)
-        shown = [
-            self.network(self._behind(images, self._keys(keys, draw)), layers, logits) for draw in range(self.draws)
-        ]
+        shown = [self.bare(self._behind(images, self._keys(keys, draw)), layers, logits) for draw in range(self.draws)]
         if self.draws == 1:
             return Outputs(shown[0].logits, shown[0].features, images)
         answer = scores.mixture([one.logits for one in shown], [1 / self.draws] * self.draws) if logits else None
@@ -113,7 +114,7 @@ class Purified(Source):
         return images + tf.stop_gradient(self._purify(tf.stop_gradient(images), keys) - images)
 
     def _purify(self, images: Tensor, keys: Tensor) -> Tensor:
-        return tf.ensure_shape(self.purifier.purify(self.network, images, keys), images.shape)
+        return tf.ensure_shape(self.purifier.purify(self.bare, images, keys), images.shape)
 
     @functools.cached_property
     def _compiled(self) -> Compiled:
@@ -132,13 +133,15 @@ def purified(purifier: Purifier, images: np.ndarray, seed: int = 0) -> np.ndarra
 
     Raises ValueError for one that looks at its network, or images of another shape or range.
     """
+    return alone(purifier, seed)(images)
+
+
+def alone(purifier: Purifier, seed: int = 0) -> Callable[[np.ndarray], np.ndarray]:
+    """The purifier without a network, compiled once for many calls of `purified`."""
     if purifier.looks:
         raise ValueError(f"{purifier!r} looks at the network that it defends: call on(network).purified(images).")
-
-    def purify(images: Tensor) -> Tensor:
-        return purifier.purify(_blind, images, draws.of_pixels(images, seed))
-
-    return _in_chunks(Compiled(purify), check(images), np.float32)
+    run = Compiled(lambda images: purifier.purify(_blind, images, draws.of_pixels(images, seed)))
+    return lambda images: _in_chunks(run, check(images), np.float32)
 
 
 def _blind(*_: Any, **__: Any) -> Outputs:
@@ -175,7 +178,7 @@ class Chained(Purifier):
 
     def purify(self, look: Look, images: Tensor, seeds: Tensor) -> Tensor:
         for place, one in enumerate(self.purifiers):
-            images = one.purify(look, images, draws.fold(seeds, place))
+            images = tf.ensure_shape(one.purify(look, images, draws.fold(seeds, place)), images.shape)
         return images
 
     def __repr__(self) -> str:

@@ -13,7 +13,7 @@ class BitDepth(Purifier):
     """Colour bit depth reduction (Xu et al., NDSS 2018): each value becomes the nearest of 2^bits even steps.
 
     Args:
-        bits: of each colour, 1 to 8.
+        bits: of each colour, 1 to 8; the paper takes 4 and 5 for photographs. The NIP paper does not say.
 
     It has no gradient that is not zero.
     """
@@ -35,9 +35,11 @@ class Median(Purifier):
     """Spatial smoothing (Xu et al., NDSS 2018): each value becomes the median of the square around it.
 
     Args:
-        side: of the square, in pixels. The paper's windows are 2 and 3; an even one reaches further up and left.
+        side: of the square, in pixels. The paper's windows are 2 and 3, the NIP paper's is 2; an even one reaches
+            further up and left.
 
-    The image is continued by reflection. Of an even number of values the median is the larger of the middle two.
+    The image is continued by reflection. Of an even number of values the median is the larger of the middle two. Both
+    as in the authors' program: scipy.ndimage.median_filter(mode="reflect").
     """
 
     side: int = 2
@@ -59,7 +61,10 @@ class Jpeg(Purifier):
     """JPEG compression (Dziugaite et al., 2016; Das et al., 2017): the image as a JPEG file would hold it.
 
     Args:
-        quality: 1 to 100, of TensorFlow's encoder: libjpeg with halved chroma.
+        quality: 1 to 100, of libjpeg with halved chroma, so what Pillow writes and reads. 75 is libjpeg's own and that
+            of Dziugaite et al. and Guo et al.; the NIP paper has 80.
+
+    Values that are no whole grey levels are rounded first.
     """
 
     quality: int = 75
@@ -71,7 +76,9 @@ class Jpeg(Purifier):
 
     def purify(self, look: Look, images: Tensor, seeds: Tensor) -> Tensor:
         def compressed(image: Tensor) -> Tensor:
-            return tf.io.decode_jpeg(tf.io.encode_jpeg(image, quality=self.quality), channels=3)
+            # Without the accurate transform TensorFlow's decoder is up to 50 levels off at quality 100.
+            file = tf.io.encode_jpeg(image, quality=self.quality)
+            return tf.io.decode_jpeg(file, channels=3, dct_method="INTEGER_ACCURATE")
 
         pictures = tf.cast(tf.clip_by_value(tf.round(images), BLACK, WHITE), tf.uint8)
         return tf.cast(tf.map_fn(compressed, pictures), images.dtype)

@@ -5,6 +5,7 @@
 | `inception_v3`, `ens3_adv_inception_v3`, ... | an official TF-slim checkpoint, once it is in the store |
 | `digits/inception_v3`, ... | one of the embedded miniatures |
 | `keras:MobileNetV2`, ... | a network of keras.applications with its own weights and preprocessing |
+| `network.npz` | a network that `tfadv train` wrote |
 | `model.keras`, `model.h5` | a saved Keras model, with its input range and its labels' offset |
 | `module:callable`, `file.py:callable` | what the callable returns: a Keras model or a `tfadv.Network` |
 | `module:callable:word` | the same, called with "word": `nets:load:googlenet` is load("googlenet") of nets.py |
@@ -27,7 +28,7 @@ import tensorflow as tf
 
 from tfadv import checkpoints
 from tfadv.checkpoints import Store
-from tfadv.models import ARCHITECTURES, digits, slim
+from tfadv.models import ARCHITECTURES, digits, slim, trained
 from tfadv.models.layers import layer_name
 from tfadv.peek import Network, ends, is_softmax, makers, network, outputs_by_layer
 from tfadv.shapes import Tensor
@@ -52,11 +53,13 @@ class Listed(NamedTuple):
 
 
 def kind(spec: str) -> str:
-    """What a name stands for: "official", "digits", "keras", "file" or "code"."""
+    """What a name stands for: "official", "digits", "keras", "trained", "file" or "code"."""
     if spec.startswith("keras:"):
         return "keras"
     if spec.startswith("digits/"):
         return "digits"
+    if spec.lower().endswith(trained.SUFFIX) and (":" not in spec or Path(spec).is_file()):
+        return "trained"  # but module:load:weights.npz is code
     if spec.lower().endswith(SAVED):
         return "file"
     return "code" if ":" in spec else "official"
@@ -97,13 +100,15 @@ def load(
             f"{spec}: expected no input range and no labels' offset, because this network knows both. "
             "They are for saved models and `module:callable`."
         )
+    if what == "trained":
+        return trained.load(spec)
     if what == "keras":
         return _application(spec, "imagenet" if weights else None)
     if spec not in names():
         near = difflib.get_close_matches(spec, names(), 3, 0.4) or names()[:3]
         raise ValueError(
-            f"{spec!r}: no such network. Nearest: {', '.join(near)}. `tfadv models` lists all; keras:NAME, a .keras or "
-            ".h5 file and module:callable are taken as well."
+            f"{spec!r}: no such network. Nearest: {', '.join(near)}. `tfadv models` lists all; keras:NAME, an .npz "
+            "file of `tfadv train`, a .keras or .h5 file and module:callable are taken as well."
         )
     return _digits(spec, weights) if what == "digits" else _official(spec, weights, store)
 

@@ -1,0 +1,189 @@
+"""`tfadv certify`: the class that a network gives to most noisy copies of an image, and how far it cannot change."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tfadv.cli import judging, networks, options
+
+if TYPE_CHECKING:
+    from tfadv.defences.smoothing import Certified
+    from tfadv.source import Source
+
+#: Radii of the table, as multiples of the noise's deviation.
+RADII = (0.0, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0)
+
+
+@click.command(epilog="Exit code: 0 all images judged, 3 some not, 1 an error, 2 wrong usage.")
+@click.argument("images", type=click.Path())
+@click.option("--target", required=True, metavar="NET", help="The network, best one trained with such noise.")
+@click.option("--labels", type=click.Path(), help="CSV: filename,label. Without it only certainty is counted.")
+@options.numbering
+@click.option("--std", default=0.25 * 255, show_default=True, help="Deviation of the noise, grey levels.")
+@click.option("--selection", default=100, show_default=True, help="Noisy copies that choose the class.")
+@click.option("--samples", default=1000, show_default=True, help="Others that bound the radius; the paper's: 100000.")
+@click.option("--alpha", default=0.001, show_default=True, help="The chance that a class or radius is wrong.")
+@click.option("--seed", type=int, default=0, show_default=True, help="The noise follows from it.")
+@options.input_range
+@options.labels_offset
+@options.filter_option("What images of another size than the network's are resized with.")
+@click.option("--json", "json_path", metavar="PATH", help="Write everything as JSON; - is stdout.")
+@click.option("--csv", "csv_path", metavar="PATH", help="Write one line per image as CSV; - is stdout.")
+@options.no_progress
+def command(images: str, target: str, json_path: str | None, csv_path: str | None, **chosen: Any) -> None:
+    """Say which class most gaussian copies of each image in IMAGES have, and within which l2 radius no image has
+    another: randomised smoothing (Cohen et al., 2019).
+
+    A radius is in grey levels of the network's own input size, and of the smoothed network: NET by vote. An image with
+    no class for more than half of its copies is abstained on.
+
+    \b
+    tfadv certify images/ --target model.keras --std 32 --labels labels.csv --samples 10000
+    """
+    judging.check_paths(json_path, csv_path)
+    whole, unreadable = _certified(images, target, **chosen)
+    judging.write(json_path, json.dumps(whole, indent=1, allow_nan=False) + "\n")
+    judging.write(csv_path, _csv(whole["per_image"]))
+    if "-" not in (json_path, csv_path):
+        _show(whole)
+    if unreadable:
+        told = ", ".join(f"{name} ({reason})" for name, reason in list(unreadable.items())[: judging.NAMED])
+        click.echo(f"{len(unreadable)} not judged: {told}", err=True)
+        sys.exit(options.SOME_SKIPPED)
+
+
+def _certified(
+    images: str,
+    target: str,
+    *,
+    labels: str | None,
+    numbering: str,
+    std: float,
+    selection: int,
+    samples: int,
+    alpha: float,
+    seed: int,
+    input_range: tuple[float, float] | None,
+    labels_offset: str | None,
+    filter: str,
+    no_progress: bool,
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """All of it as plain values, and the images that could not be read, with the reason."""
+    import numpy as np
+
+    from tfadv.defences.smoothing import Smoothing
+
+    smoothing = Smoothing(std, alpha=alpha, seed=seed)
+    (network,) = networks.load((target,), input_range, labels_offset)
+    pixels, unreadable = _read(images, network, filter)
+    batch = np.stack(list(pixels.values())).astype(np.float32)
+    known = _labels(list(pixels), labels, numbering, network, batch)
+    bar = None if no_progress else options.progress_bar("certify")
+    with bar(total=len(batch)) if bar else contextlib.nullcontext() as shown:
+        found = smoothing.on(network).certify(
+            batch, selection=selection, samples=samples, seed=seed, progress=shown.update if shown else None
+        )
+    facts = {"target": network.name, "std": std, "selection": selection, "samples": samples, "alpha": alpha}
+    return facts | {"seed": seed, "filter": filter} | _facts(list(pixels), known, found, std), unreadable
+
+
+def _read(images: str, network: Source, filter: str) -> tuple[dict[str, Any], dict[str, str]]:
+    """The images of the network's size by name, and the reasons of those that cannot be read."""
+    from pathlib import Path
+
+    from tfadv import data
+
+    size = None if None in network.size else network.size
+    read = {name: data.try_image(Path(images) / name, size, filter) for name in data.find_images(images)}  # type: ignore[arg-type]
+    pixels = {name: picture.pixels for name, picture in read.items() if picture.pixels is not None}
+    if not pixels:
+        raise ValueError(f"{images}: none of {len(read)} images can be read.")
+    shapes = {one.shape for one in pixels.values()}
+    if len(shapes) > 1:
+        raise ValueError(f"{network.name}: has no fixed input size; expected images of one, got {sorted(shapes)[:3]}.")
+    return pixels, {name: str(picture.reason) for name, picture in read.items() if picture.pixels is None}
+
+
+def _labels(names: list[str], path: str | None, numbering: str, network: Source, batch: Any) -> list[int | None] | None:
+    """The class of each image, counted from 0; None where there is none."""
+    import numpy as np
+
+    from tfadv import data
+    from tfadv.evaluate import numbering as found_out
+
+    if path is None:
+        return None
+    known = data.match_labels(names, data.read_labels(path))
+    first = options.FIRST_LABEL[numbering]
+    if first is None:
+        rows = [row for row, name in enumerate(names) if name in known]
+        given = np.array([known[names[row]] for row in rows], int)
+        best = network.predict(batch[rows]) if rows else given
+        first = found_out(given, [best], [network.classes])
+    return [known[name] - first if name in known else None for name in names]
+
+
+def _facts(names: list[str], labels: list[int | None] | None, found: Certified, std: float) -> dict[str, Any]:
+    """Per image its class and radius, and the share that is certain, and right where labels are given, by radius."""
+    from tfadv.defences.smoothing import ABSTAINED
+
+    rows: list[dict[str, Any]] = []
+    for place, name in enumerate(names):
+        said, label = int(found.classes[place]), None if labels is None else labels[place]
+        rows.append(
+            {
+                "name": name,
+                "label": label,
+                "class": None if said == ABSTAINED else said,
+                "radius": float(found.radii[place]),
+                "share": float(found.bounds[place]),
+            }
+        )
+    counted = rows if labels is None else [row for row in rows if row["label"] is not None]
+    sure = [row for row in counted if row["class"] is not None and (labels is None or row["class"] == row["label"])]
+    shares = []
+    for radius in (std * factor for factor in RADII):
+        count = sum(row["radius"] >= radius for row in sure)
+        shares.append({"radius": radius, "count": count, "of": len(counted)})
+    abstained = sum(row["class"] is None for row in rows)
+    return {"labelled": labels is not None, "abstained": abstained, "certified": shares, "per_image": rows}
+
+
+def _show(whole: dict[str, Any]) -> None:
+    from tfadv.evaluate import Share
+
+    rows = whole["per_image"]
+    judging.table(
+        ("image", "label", "class", "radius"),
+        [
+            (
+                row["name"],
+                "-" if row["label"] is None else str(row["label"]),
+                "abstained" if row["class"] is None else str(row["class"]),
+                f"{row['radius']:.1f}",
+            )
+            for row in rows
+        ],
+    )
+    what = "certified and right" if whole["labelled"] else "certified"
+    judging.table(
+        ("l2 radius, grey levels", what),
+        [(f"{one['radius']:.1f}", judging.percent(Share(one["count"], one["of"]))) for one in whole["certified"]],
+    )
+    click.echo(f"\n{whole['target']}: {len(rows)} images, {whole['abstained']} abstained on")
+
+
+def _csv(rows: list[dict[str, Any]]) -> str:
+    """One line per image; what is not known is empty."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()

@@ -1,0 +1,129 @@
+"""`tfadv defend`: a folder of images in, a folder of purified images out; and NIP fitted to a network."""
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tfadv.cli import networks, options
+
+if TYPE_CHECKING:
+    from tfadv.defences import FittedNip
+    from tfadv.defending import Report
+    from tfadv.source import Source
+
+USAGE = "expected DEFENCE IMAGES OUT, nip fit IMAGES STATE or nip apply IMAGES OUT"
+
+
+@click.command(epilog="Exit code: 0 all images done, 3 some skipped, 1 an error, 2 wrong usage, 130 interrupted.")
+@click.argument("words", nargs=-1, required=True, metavar="DEFENCE [fit|apply] IMAGES OUT")
+@click.option("--source", metavar="NET", help="The network behind the defence: for one that looks at it, such as nip.")
+@click.option("--set", "settings", multiple=True, callback=options.settings, metavar="KEY=VALUE", help="A setting.")
+@click.option("--labels", type=click.Path(), help="For nip fit: CSV filename,label of the training images.")
+@options.numbering
+@click.option("--limit", type=click.IntRange(1), help="For nip fit: only the first so many images by name.")
+@click.option("--seed", type=int, default=0, show_default=True, help="All randomness follows from it.")
+@click.option("--batch-size", type=click.IntRange(1), default=8, show_default=True, help="Images computed together.")
+@options.filter_option("What images of another size than the source's are resized with.")
+@options.input_range
+@options.labels_offset
+@options.no_progress
+def command(words: tuple[str, ...], **chosen: Any) -> None:
+    """Purify a folder of images, or fit NIP to a network.
+
+    DEFENCE is a purifier that `tfadv defences` lists, or several joined with "+". Each image in IMAGES is written to
+    OUT with its own name as a PNG, as a network behind the defence would see it; OUT/defence.json says how far it was
+    moved. Of a folder that `tfadv attack` made the adversarial images are taken. The same command again continues an
+    interrupted run.
+
+    `nip fit` fits NIP on clean training images, a folder with --labels or an .npz file as `tfadv train` takes it, and
+    writes what it found to STATE, an .npz file; images that the network gets wrong are left out.
+
+    \b
+    tfadv defend jpeg:quality=75+median adv/ purified/
+    tfadv defend nip fit train/ nip.npz --source model.keras --labels labels.csv
+    tfadv defend nip apply adv/ purified/ --source model.keras --set state=nip.npz
+    tfadv evaluate images/ adv/ --target model.keras --defence nip:state=nip.npz
+    """
+    name, *rest = words
+    step = rest.pop(0) if len(rest) == 3 else None
+    if len(rest) != 2 or (step is not None and (name != "nip" or step not in ("fit", "apply"))):
+        raise click.UsageError(f"{USAGE}, got {' '.join(words)}.")
+    if step == "fit":
+        fitted = options.interruptible(lambda: _fit(*rest, **chosen), "Interrupted: nothing was written.")
+        click.echo(f"{rest[1]}: {fitted!r} of {len(fitted.similarities)} images")
+        return
+    report = options.interruptible(
+        lambda: _purify(name, *rest, **chosen), "Interrupted. The same command again continues where this one stopped."
+    )
+    click.echo(f"{report.out}: {len(report.images) - len(report.skipped)} images")
+    for entry in report.skipped:
+        click.echo(f"skipped {entry['file']}: {entry['reason']}", err=True)
+    if report.skipped:
+        sys.exit(options.SOME_SKIPPED)
+
+
+def _purify(
+    name: str,
+    images: str,
+    out: str,
+    *,
+    source: str | None,
+    settings: dict[str, Any],
+    input_range: tuple[float, float] | None,
+    labels_offset: str | None,
+    labels: str | None,
+    numbering: str,
+    limit: int | None,
+    no_progress: bool,
+    **rest: Any,
+) -> "Report":
+    from tfadv import making
+    from tfadv.catalogue import DEFENCES
+    from tfadv.defending import purify_folder
+    from tfadv.shapes import Purifier
+
+    if labels is not None or limit is not None:
+        raise click.UsageError("--labels and --limit are for nip fit.")
+    defence = making.defence(DEFENCES, name, settings)
+    if not isinstance(defence, Purifier):
+        raise click.UsageError(f"{name} surrounds a network and purifies no image: see tfadv evaluate --defence.")
+    network = None if source is None else _network(source, input_range, labels_offset)
+    bar = None if no_progress else options.progress_bar(name)
+    return purify_folder(images, out, defence, network, progress=bar, **rest)
+
+
+def _network(source: str, input_range: tuple[float, float] | None, labels_offset: str | None) -> "Source":
+    return networks.load((source,), input_range, labels_offset)[0]
+
+
+def _fit(
+    images: str,
+    state: str,
+    *,
+    source: str | None,
+    settings: dict[str, Any],
+    labels: str | None,
+    numbering: str,
+    limit: int | None,
+    batch_size: int,
+    filter: str,
+    input_range: tuple[float, float] | None,
+    labels_offset: str | None,
+    no_progress: bool,
+    seed: int,
+) -> "FittedNip":
+    from tfadv import making
+    from tfadv.defences import Nip
+    from tfadv.defending import training_images
+
+    if source is None:
+        raise click.UsageError("nip fit needs the network that it is for: --source NET.")
+    nip = Nip(**making.check({"nip": Nip}, "nip", settings, "defence"))
+    network = _network(source, input_range, labels_offset)
+    pictures, classes = training_images(
+        images, network, labels=labels, first_label=options.FIRST_LABEL[numbering], limit=limit, filter=filter
+    )
+    fitted = nip.fit(network, pictures, classes, batch_size=batch_size)
+    fitted.save(state)
+    return fitted

@@ -1,0 +1,49 @@
+"""What the commands that list attacks and defences have in common: a line for each, a page for one, JSON for all."""
+
+import inspect
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import click
+
+
+def facts(name: str, kind: str, made: str, maker: Callable, known: Mapping[str, inspect.Parameter]) -> dict[str, Any]:
+    """What there is to say of one: its name, the first line of its documentation, the line of parts it is (kind:
+    "attack" or "defence"), its settings."""
+    documentation = inspect.getdoc(maker) or ""
+    settings = {key: None if one.default is one.empty else one.default for key, one in known.items()}
+    return {
+        "name": name,
+        "summary": documentation.partition("\n")[0],
+        kind: made,
+        "settings": settings,
+        "documentation": documentation,
+    }
+
+
+def page(fact: dict[str, Any], kind: str, *more: str) -> str:
+    """One of them in full; more: paragraphs at the end."""
+    width = max(map(len, fact["settings"]), default=0)
+    settings = "\n".join(f"  {key.ljust(width)}  {value!r}" for key, value in fact["settings"].items())
+    return "\n\n".join(
+        [
+            f"{fact['name']}: {fact['documentation']}",
+            f"The {kind}, with these settings:\n  {fact[kind]}",
+            f"Settings:\n{settings or '  none'}",
+            *more,
+        ]
+    )
+
+
+def tell(
+    found: list[dict[str, Any]], one: str | None, as_json: bool, kind: str, command: str, page: Callable[[dict], str]
+) -> None:
+    """Write them: JSON if asked for, the page of one, or a list of all."""
+    if as_json:
+        click.echo(json.dumps(found[0] if one else found, indent=2))
+    elif one:
+        click.echo(page(found[0]))
+    else:
+        click.echo("\n\n".join(f"{fact['name']}: {fact['summary']}\n    {fact[kind]}" for fact in found))
+        click.echo(f"\n`tfadv {command} NAME` shows the settings of one, and how it differs from its authors' code.")

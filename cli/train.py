@@ -1,0 +1,100 @@
+"""`tfadv train`: a small network of the user's own, plainly or so that it withstands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tfadv.cli import networks, options
+
+if TYPE_CHECKING:
+    from tfadv.peek import Network
+
+
+@click.command()
+@click.argument("architecture")
+@click.argument("data", type=click.Path(path_type=Path))
+@click.argument("out", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--method", default="plain", show_default=True, help="How it is trained; an unknown name lists all.")
+@click.option("--set", "settings", multiple=True, callback=options.settings, metavar="KEY=VALUE", help="Of the method.")
+@click.option("--source", "sources", multiple=True, metavar="NET", help="A trained network to learn from; repeatable.")
+@click.option("--epochs", type=click.IntRange(1), default=20, show_default=True, help="Times through the images.")
+@click.option("--batch", type=click.IntRange(2), default=128, show_default=True, help="Images in one step.")
+@click.option("--learning-rate", type=float, default=3e-3, show_default=True, help="At first; it falls to 0.")
+@click.option("--seed", type=int, default=0, show_default=True, help="All randomness follows from it.")
+@click.option("--size", type=click.IntRange(8), help="Side of the images of a folder, in pixels. [32]")
+@click.option("--shift", type=click.IntRange(0), default=4, show_default=True, help="Images are shifted: pixels.")
+@click.option("--no-flip", is_flag=True, help="Do not mirror images: for signs, digits and letters.")
+@options.no_progress
+def command(architecture: str, data: Path, out: Path, **chosen: Any) -> None:
+    """Train a network on small pictures; OUT, an .npz file, is then taken wherever a network is.
+
+    ARCHITECTURE: vgg19, alexnet, lenet5, resnet20 or mobilenet_v1, with few channels, so that two cores can train it.
+    DATA: an .npz file with x_train, y_train, x_test and y_test (uint8, N x S x S x 3), or a folder of images with a
+    labels.csv (filename,label) or a sub-folder for each class, of which a fifth is held out for the test.
+    The same command again continues an interrupted run, after the last whole epoch.
+
+    \b
+    tfadv train vgg19 cifar10.npz vgg.npz
+    tfadv train lenet5 signs/ signs.npz --size 48 --no-flip
+    tfadv train vgg19 cifar10.npz robust.npz --method pgd --set epsilon=4
+    tfadv attack pgd images/ adv/ --source vgg.npz --epsilon 8
+    """
+    trained = options.interruptible(
+        lambda: _train(architecture, data, out, **chosen),
+        "Interrupted. The same command again continues after the last whole epoch.",
+    )
+    click.echo(f"{out}: {trained.accuracy:.2%} of the test images right")
+
+
+def _train(
+    architecture: str,
+    data: Path,
+    out: Path,
+    *,
+    sources: tuple[str, ...],
+    epochs: int,
+    batch: int,
+    learning_rate: float,
+    seed: int,
+    size: int | None,
+    no_flip: bool,
+    no_progress: bool,
+    **rest: Any,
+) -> Network:
+    from tfadv.models import small_data, trained
+    from tfadv.training import Schedule
+
+    held = small_data.load(data, size)
+    click.echo(
+        f"{data}: {len(held.x_train)} images of {held.size} x {held.size} pixels and {held.classes} classes to train "
+        f"on, {len(held.x_test)} to test with"
+    )
+    make = None if no_progress else options.progress_bar(f"{architecture} on {held.name}")
+    bar = make(total=epochs * (len(held.x_train) // batch) * batch) if make else None
+    try:
+        return trained.train(
+            architecture,
+            held,
+            out,
+            Schedule(epochs, batch, learning_rate, seed),
+            sources=networks.load(sources, None, None),
+            flip=not no_flip,
+            report=lambda epoch, loss: _say(bar, f"epoch {epoch} of {epochs}: mean loss {loss:.4f}"),
+            progress=None if bar is None else lambda batches: bar.update(batches * batch),
+            **rest,
+        )
+    finally:
+        if bar is not None:
+            bar.close()
+
+
+def _say(bar: Any, line: str) -> None:
+    """A line on standard output, above the bar if there is one."""
+    if bar is not None:
+        bar.clear()
+    click.echo(line)
+    if bar is not None:
+        bar.refresh()

@@ -1,0 +1,113 @@
+"""ComDefend: an image becomes a binary code of 12 bits a pixel, and is made again from that code."""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tfadv.defences import learned
+from tfadv.shapes import Look, Purifier, Tensor
+
+#: Bits of the code at each pixel, and the filters of the paper's layers (Table 1).
+BITS = 12
+COMPRESSION = (16, 32, 64, 128, 256, 128, 64, 32)
+RECONSTRUCTION = (32, 64, 128, 256, 128, 64, 32, 16)
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """widest: the most filters a layer has, 256 in the paper. noise: deviation of the noise on the code before the
+    sigmoid, in training. penalty: weight of the code's mean square in the loss."""
+
+    widest: int = 32
+    noise: float = 20.0
+    penalty: float = 1e-4
+
+    def __post_init__(self) -> None:
+        learned.check_positive(self, "widest", "noise", zero=("penalty",))
+
+
+@keras.saving.register_keras_serializable("tfadv")
+class Binary(keras.layers.Layer):
+    """Code -> 1 where it is above 0, else 0. Its gradient is that of the mean over the noise of the training, which is
+    of deviation 1 here: of the normal distribution function."""
+
+    def call(self, code: Tensor) -> Tensor:
+        mean = 0.5 * tf.math.erfc(-code / 2**0.5)
+        return tf.cast(code > 0, code.dtype) + (mean - tf.stop_gradient(mean))
+
+
+def build(settings: Settings) -> keras.Model:
+    """ComCNN, `Binary`, RecCNN: images [N, H, W, 3] in 0..1 -> the same."""
+    images = keras.layers.Input((None, None, 3))
+    x = keras.layers.Rescaling(1.0, -0.5, name="centred")(images)
+    for number, filters in enumerate((*COMPRESSION, BITS), 1):
+        last = number > len(COMPRESSION)
+        x = _convolution(f"ComCNN.{number}", filters if last else min(filters, settings.widest), last, None)(x)
+    x = Binary(name="code")(x)
+    for number, filters in enumerate((*RECONSTRUCTION, 3), 1):
+        last = number > len(RECONSTRUCTION)
+        x = _convolution(f"RecCNN.{number}", filters if last else min(filters, settings.widest), last, "sigmoid")(x)
+    return keras.Model(images, x, name="comdefend")
+
+
+def _convolution(name: str, filters: int, last: bool, end: str | None) -> keras.layers.Layer:
+    activation = end if last else "elu"
+    return keras.layers.Conv2D(
+        filters, 3, padding="same", activation=activation, kernel_initializer="he_normal", name=name
+    )
+
+
+def loss(model: keras.Model, settings: Settings) -> Callable[[Tensor, Tensor], Tensor]:
+    """mean |RecCNN(b) - image|^2 + penalty mean b^2 with b = sigmoid(noise (ComCNN(image) - normal draw)), Eq. 1-4."""
+    layers = [layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)]
+    place = next(place for place, layer in enumerate(layers) if isinstance(layer, Binary))
+
+    def value(images: Tensor, seed: Tensor) -> Tensor:
+        code = _through(layers[:place], images)
+        draw = tf.random.stateless_normal(tf.shape(code), seed)
+        binary = tf.sigmoid(settings.noise * (code - draw))
+        made = _through(layers[place + 1 :], binary)
+        return tf.reduce_mean((made - images) ** 2) + settings.penalty * tf.reduce_mean(binary**2)
+
+    return value
+
+
+def _through(layers: list[keras.layers.Layer], images: Tensor) -> Tensor:
+    return functools.reduce(lambda x, layer: layer(x), layers, images)
+
+
+KIND = learned.Kind("comdefend", Settings, build, loss)
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class ComDefend(Purifier):
+    """ComDefend (Jia et al., CVPR 2019): a compression network's binary code, and a reconstruction network's image.
+
+    Args:
+        weights: an .npz that `tfadv train-purifier comdefend` has written, or of that form: "ComCNN.1:kernel" to
+            "ComCNN.9:bias" and "RecCNN.1:kernel" to "RecCNN.9:bias", kernels [3, 3, in, out].
+
+    The gradient passes the code straight through as that of the code's mean under the noise of the training.
+
+    Differs from the authors' code: the noise on the code has deviation 1 and the sigmoid's argument is multiplied by
+    20, where theirs has deviation 20: ComCNN's last layer holds theirs divided by 20, which changes no code. The layers
+    are by default at most 32 wide, not 256.
+    """
+
+    weights: str
+    model: Any = dataclasses.field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "model", learned.load(self.weights, KIND)[0])
+
+    @property
+    def arrays(self) -> tuple:
+        """The weights, in the model's order."""
+        return tuple(self.model.get_weights())
+
+    def purify(self, look: Look, images: Tensor, seeds: Tensor) -> Tensor:
+        return learned.purified(lambda shown: self.model(shown, training=False), images)

@@ -1,0 +1,107 @@
+"""Feature distillation: JPEG's quantisation of cosines with steps made for networks instead of eyes.
+
+    q(x) = T^-1 round(T x / s) s        T: the orthonormal cosine transform of each 8 x 8 block, s its 8 x 8 steps
+
+An eye misses the high frequencies, so JPEG's steps grow towards them; a network uses them, and a perturbation lies in all
+of them. The steps are therefore large everywhere and smaller in the band of low frequencies that holds most of an image
+(Liu et al., CVPR 2019).
+"""
+
+import dataclasses
+import math
+
+import numpy as np
+import tensorflow as tf
+
+from tfadv.images import BLACK, WHITE
+from tfadv.shapes import Look, Purifier, Tensor
+
+BLOCK = 8
+#: Frequencies (down, across) of the band of low ones: 4 x 4, or the first 15 of JPEG's zigzag.
+_DOWN, _ACROSS = np.mgrid[:BLOCK, :BLOCK]
+BANDS = {"square": (_DOWN < 4) & (_ACROSS < 4), "triangle": _DOWN + _ACROSS < 5}
+#: The colours in which an image is quantised: rows of weights of red, green and blue.
+COLOURS = {
+    "rgb": np.eye(3),
+    "ycbcr": np.array([[0.299, 0.587, 0.114], [-0.299, -0.587, 0.886], [0.701, -0.587, -0.114]])
+    / [[1], [1.772], [1.402]],
+}
+#: What a quotient halfway between two whole numbers is above its rounding errors: it is rounded up on every machine.
+HALF = 0.5 + 1e-9
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class FeatureDistillation(Purifier):
+    """Feature distillation (Liu et al., CVPR 2019): cosines of 8 x 8 blocks rounded to steps made for networks.
+
+    Args:
+        low: step of the low frequencies, grey levels times 8 for the mean of a block (its cosines are orthonormal).
+        high: step of the others.
+        band: which are low: "square", the 4 x 4 lowest, or "triangle", the first 15 of the zigzag.
+        colours: "rgb" or "ycbcr", JPEG's, not subsampled.
+
+    The defaults are those of the authors' program. `qs = 50`, which the NIP paper names, is a setting of another public
+    program that has 15 fine frequencies in YCbCr: FeatureDistillation(1.5, 51.5, "triangle", "ycbcr").
+
+    The paper's two passes are this purifier twice: over the images before they are attacked, and before the network. A
+    second one in a row changes nothing but what was cut to 0..255. Rounding has no gradient that is not zero.
+
+    Differs from the authors' program, which leaves the first image of a batch black and takes only sides that are
+    multiples of 8: others are continued by their last row and column, and cut again.
+    """
+
+    low: float = 25.0
+    high: float = 30.0
+    band: str = "square"
+    colours: str = "rgb"
+    has_gradient = False
+
+    def __post_init__(self) -> None:
+        for name in ("low", "high"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ValueError(f"FeatureDistillation({name}): expected a step above 0, got {getattr(self, name)!r}.")
+        for name, known in (("band", BANDS), ("colours", COLOURS)):
+            if getattr(self, name) not in known:
+                raise ValueError(
+                    f"FeatureDistillation({name}): expected one of {', '.join(known)}, got {getattr(self, name)!r}."
+                )
+
+    def purify(self, look: Look, images: Tensor, seeds: Tensor) -> Tensor:
+        height, width = images.shape[1], images.shape[2]
+        colours = tf.constant(COLOURS[self.colours], tf.float64)
+        values = tf.linalg.matmul(_whole_blocks(tf.cast(images, tf.float64)), colours, transpose_b=True)
+        steps = tf.constant(np.where(BANDS[self.band], self.low, self.high)[:, None, :, None], tf.float64)
+        levels = tf.floor(transformed(_blocks(values), cosines()) / steps + HALF)
+        values = tf.reshape(transformed(levels * steps, cosines().T), tf.shape(values))
+        values = tf.linalg.matmul(values, tf.linalg.inv(colours), transpose_b=True)
+        values = tf.ensure_shape(values[:, :height, :width], images.shape)
+        return tf.cast(tf.clip_by_value(values, BLACK, WHITE), images.dtype)
+
+
+def cosines() -> np.ndarray:
+    """The orthonormal cosine transform, [frequency, place]: c_k cos(pi (2 n + 1) k / 16)."""
+    frequency, place = np.mgrid[:BLOCK, :BLOCK]
+    table = np.cos(np.pi * (2 * place + 1) * frequency / (2 * BLOCK)) * math.sqrt(2 / BLOCK)
+    table[0] /= math.sqrt(2)
+    return table
+
+
+def transformed(blocks: Tensor, table: np.ndarray) -> Tensor:
+    """Each block of [N, rows, 8, columns, 8, C] multiplied by the table [8, 8] along both of its sides."""
+    matrix = tf.constant(table, blocks.dtype)
+    down = tf.einsum("ki,nrijlc->nrkjlc", matrix, blocks)
+    return tf.einsum("ml,nrkjlc->nrkjmc", matrix, down)
+
+
+def _whole_blocks(images: Tensor) -> Tensor:
+    """The images continued by their last row and column to sides that are multiples of 8."""
+    for axis in (1, 2):
+        side = images.shape[axis]
+        if side % BLOCK:
+            images = tf.gather(images, np.minimum(np.arange(-(-side // BLOCK) * BLOCK), side - 1), axis=axis)
+    return images
+
+
+def _blocks(images: Tensor) -> Tensor:
+    height, width, channels = images.shape[1:]
+    return tf.reshape(images, [-1, height // BLOCK, BLOCK, width // BLOCK, BLOCK, channels])

@@ -1,0 +1,166 @@
+"""What the learned purifiers share: their files of weights, and how one is trained on patches of clean images."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import io
+import json
+import os
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfadv.data import write_safely
+from tfadv.images import WHITE
+from tfadv.models.digits import put_weights, weights_of
+from tfadv.shapes import Tensor
+from tfadv.training import Loss, Schedule, train
+
+#: What a file of weights holds beside the arrays.
+KIND, SETTINGS = "purifier", "settings"
+
+Settings = TypeVar("Settings")
+
+
+@dataclasses.dataclass(frozen=True)
+class Kind:
+    """A purifier that is learned.
+
+    name: in files and on the command line. settings: a frozen dataclass of numbers, all with defaults: the network's
+    size and how it is trained. build(settings): a Keras model of images [N, H, W, 3] in 0..1. loss(model, settings):
+    (patches float32 [N, P, P, 3] in 0..1, seed) -> the number to lower.
+    """
+
+    name: str
+    settings: type
+    build: Callable[[Any], keras.Model]
+    loss: Callable[[keras.Model, Any], Callable[[Tensor, Tensor], Tensor]]
+
+    def chosen(self, values: Mapping[str, Any]) -> Any:
+        """The settings with these values.
+
+        Raises ValueError for a setting that it does not have, or a value of another kind or out of range.
+        """
+        known = {field.name: field.default for field in dataclasses.fields(self.settings)}
+        for key, value in values.items():
+            if key not in known:
+                raise ValueError(f"{self.name} has no setting {key!r}. It has {', '.join(known)}.")
+            kinds = (int,) if isinstance(known[key], int) else (int, float)
+            if isinstance(value, bool) or not isinstance(value, kinds):
+                expected = "a whole number" if len(kinds) == 1 else "a number"
+                raise ValueError(f"{self.name}: expected {key} to be {expected}, got {value!r}.")
+        return self.settings(**values)
+
+
+def check_positive(settings: Any, *names: str, zero: Sequence[str] = ()) -> None:
+    """Raise ValueError unless these settings are above 0, and those called `zero` at least 0."""
+    for name in (*names, *zero):
+        value = getattr(settings, name)
+        if not (value > 0 or (name in zero and value == 0)):
+            least = "at least 0" if name in zero else "above 0"
+            raise ValueError(f"{type(settings).__name__}({name}): expected a number {least}, got {value!r}.")
+
+
+def save(path: str | os.PathLike, kind: Kind, settings: Any, model: keras.Model) -> None:
+    """Write a file of weights, whole or not at all.
+
+    An .npz with `purifier` (the kind's name), `settings` (JSON of numbers; what is absent has its default) and one
+    float array for each "layer:attribute", e.g. "ComCNN.1:kernel" [3, 3, 3, 16], in the order of the layers.
+    """
+    held = {KIND: np.array(kind.name), SETTINGS: np.array(json.dumps(dataclasses.asdict(settings), sort_keys=True))}
+    content = io.BytesIO()
+    np.savez(content, **held, **weights_of(model))  # type: ignore[arg-type]
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_safely(path, content.getvalue(), path.with_name(path.name + ".part"))
+
+
+def load(path: str | os.PathLike, kind: Kind, **changed: Any) -> tuple[keras.Model, Any]:
+    """(the trained model, its settings) of a file of weights; `changed` settings take the place of the file's.
+
+    Raises FileNotFoundError where there is none, ValueError for one of another kind or whose arrays do not fit.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file of weights. `tfadv train-purifier {kind.name}` makes one.")
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            held = dict(file)
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path}: expected an .npz of numbers, as `tfadv train-purifier` writes it.") from error
+    name = str(held.pop(KIND, "no purifier"))
+    if name != kind.name:
+        raise ValueError(f"{path}: expected the weights of {kind.name}, got those of {name}.")
+    settings = kind.chosen(json.loads(str(held.pop(SETTINGS, "{}"))) | changed)
+    model = kind.build(settings)
+    try:
+        put_weights(model, held)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    return model, settings
+
+
+def arrays(model: keras.Model, settings: Any) -> tuple[np.ndarray, ...]:
+    """All that a learned purifier's answers depend on: the weights in the model's order, then the settings."""
+    return (*model.get_weights(), np.array(dataclasses.astuple(settings), np.float64))
+
+
+def purified(function: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+    """function(images in 0..1), float32, for images of 0..255 of any float type: cut to 0..255, of the same type."""
+    shown = function(tf.cast(images, tf.float32) / WHITE)
+    return tf.cast(tf.clip_by_value(shown, 0.0, 1.0) * WHITE, images.dtype)
+
+
+def patches(images: Sequence[np.ndarray], side: int, seed: int) -> np.ndarray:
+    """Random squares uint8 [M, side, side, 3] of images uint8 [H, W, 3]: of each as many as would tile it, at least one.
+
+    Raises ValueError for an image that is smaller than the square.
+    """
+    random, found = np.random.default_rng(seed), []
+    for image in images:
+        height, width = image.shape[:2]
+        if min(height, width) < side:
+            raise ValueError(f"patch: expected images of at least {side} x {side} pixels, got {height} x {width}.")
+        for _ in range((height // side) * (width // side)):
+            top, left = random.integers(height - side + 1), random.integers(width - side + 1)
+            found.append(image[top : top + side, left : left + side])
+    return np.stack(found)
+
+
+def trained(
+    kind: Kind,
+    settings: Any,
+    rows: np.ndarray,
+    schedule: Schedule,
+    *,
+    checkpoint: str | os.PathLike | None = None,
+    report: Callable[[int, float], None] = lambda epoch, loss: None,
+    progress: Callable[[int], None] | None = None,
+) -> keras.Model:
+    """A model of this kind, trained on patches uint8 [M, P, P, 3], each of which is mirrored by chance.
+
+    checkpoint, report, progress: see `tfadv.training.train`. Sets Keras's random seed.
+    """
+    keras.utils.set_random_seed(schedule.seed)
+    model = kind.build(settings)
+    inner = kind.loss(model, settings)
+
+    def loss(batch: tuple[Tensor, ...], seed: Tensor) -> Tensor:
+        mirror, draw = tf.unstack(tf.random.experimental.stateless_split(seed, 2))
+        seen = tf.image.stateless_random_flip_left_right(batch[0], mirror)
+        return inner(tf.cast(seen, tf.float32) / WHITE, draw)
+
+    typed: Loss = loss
+    about = {
+        KIND: kind.name,
+        SETTINGS: dataclasses.asdict(settings),
+        "images": hashlib.sha256(np.ascontiguousarray(rows).tobytes()).hexdigest(),
+    }
+    train(model, typed, (rows,), schedule, checkpoint=checkpoint, about=about, report=report, progress=progress)
+    return model

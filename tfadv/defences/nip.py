@@ -1,0 +1,384 @@
+"""NIP, neuron-level inverse perturbation: the step that strengthens a like image's front neurons, added to an image.
+
+    fitted = Nip("flatten").fit(network, images, labels)     on clean training images
+    fitted.on(network)                                       the defended network, a source like any other
+    fitted.save("nip.npz"); Nip.load("nip.npz")
+
+Chen, Jin, Chen, Zheng, Yu and Ji: NIP: Neuron-level Inverse Perturbation Against Adversarial Attacks, 2021.
+"""
+
+import dataclasses
+import functools
+import json
+import math
+import os
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfadv import attribution, gradients
+from tfadv.compiled import Compiled
+from tfadv.defences.between import default_layer
+from tfadv.images import BLACK, WHITE, check
+from tfadv.peek import network as as_source
+from tfadv.shapes import Look, Part, Purifier, Tensor, untargeted
+from tfadv.source import Source
+
+#: What a middle neuron contributes to the vector of Eq. 3.
+VECTORS = ("influence", "activation", "indicator")
+#: How the template is made of the vectors.
+TEMPLATES = ("mean", "intersection")
+#: What a file of a fit says that it is.
+KIND = "tfadv nip 1"
+
+
+class Neurons(NamedTuple):
+    """The layer's n neurons in their order: `influence` [N, n] (Eq. 1), and `order` int [N, n], their numbers from the
+    greatest influence to the least; of equal ones the first of the layer comes first."""
+
+    influence: Tensor
+    order: Tensor
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Nip(Part):
+    """Neuron-level inverse perturbation (Chen et al., 2021, section III); `fit` makes a purifier of it.
+
+        sigma = d y_c / d phi * phi                                     Eq. 1, of every neuron, c the predicted class
+        front, middle, tail = the first 10, the next 30, the last 60 %  of the neurons by descending sigma
+        delta_x = cos(middle neurons of x, template T)                  Eq. 2-3
+        rho_x = d (sum of front phi - sum of tail phi) / d x            Eq. 4-5
+        x* + Mean(x*) rho / (Max(rho) - Min(rho))                       Eq. 7, rho of the fitted image of nearest delta
+
+    Args:
+        layer: the one between convolutions and classifier; None finds it, see `default_layer`.
+        front, tail: k1 and k2, how many of the front and of the tail neurons Eq. 4 adds up. Algorithm 2 takes k of
+            them; Eq. 4 as printed counts from 0 to k, which is front=6, tail=6 in place of 5.
+        front_share, middle_share: of the layer's neurons, each rounded to whole ones; what is left is the tail.
+        vector: what stands at a middle neuron's place in the vector of Eq. 3, where every other neuron has 0: its
+            "influence", its "activation" phi, or 1 ("indicator").
+        template: T is the "mean" of the images' vectors, each of length 1 so that an image of which the network is
+            less sure, with its greater influences, counts no more than others; or that mean at the neurons that are middle ones of every
+            image and 0 elsewhere: the "intersection" of Eq. 2.
+        weakest: whether the tail neurons of Eq. 4 are the last of all (Algorithm 2: "tail-k2"), or the first of the
+            tail part (Eq. 4 as printed: the j-th neuron of the tail).
+        strength: what the added term of Eq. 7 is multiplied by; -1 turns its sign.
+
+    What the text leaves open. Eq. 3 multiplies vectors and Eq. 2 intersects sets: as 0/1 vectors ("indicator",
+    "intersection") T lies within the middle neurons of every fitted image, so that all candidates have one and the same
+    delta; and the intersection of many images is empty or made of dead neurons. So the vector holds influences and the
+    template is their mean; docs/nip_choices.md measures the others. Equal influences (a rectified layer has many zeros)
+    keep the layer's order. Of equally near candidates the first is taken. A rho without range adds nothing. Mean, Max
+    and Min are over all values of one image; the sum of Eq. 7 is cut to 0..255. Images are grey levels of 0..255, and
+    so is Mean(x*): Eq. 7 has no unit of its own.
+    """
+
+    layer: str | None = None
+    front: int = 5
+    tail: int = 5
+    front_share: float = 0.1
+    middle_share: float = 0.3
+    vector: str = "influence"
+    template: str = "mean"
+    weakest: bool = True
+    strength: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name in ("front", "tail"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+                raise ValueError(f"Nip({name}): expected a whole number of 0 or more, got {value!r}.")
+        if not self.front + self.tail:
+            raise ValueError("Nip(front, tail): expected at least one neuron, got 0 and 0.")
+        if not (self.front_share > 0 and self.middle_share > 0 and self.front_share + self.middle_share < 1):
+            raise ValueError(
+                "Nip(front_share, middle_share): expected shares above 0 with a sum below 1, got "
+                f"{self.front_share!r} and {self.middle_share!r}."
+            )
+        for name, known in (("vector", VECTORS), ("template", TEMPLATES)):
+            if getattr(self, name) not in known:
+                raise ValueError(f"Nip({name}): expected one of {', '.join(known)}, got {getattr(self, name)!r}.")
+        if not math.isfinite(self.strength):
+            raise ValueError(f"Nip(strength): expected a number, got {self.strength!r}.")
+
+    def parts(self, count: int) -> tuple[int, int]:
+        """Where the middle part of so many neurons begins and ends in their order."""
+        begin = round(self.front_share * count)
+        return begin, begin + round(self.middle_share * count)
+
+    def neurons(self, look: Look, images: Tensor) -> Neurons:
+        """The neurons of images [N, H, W, 3], sorted (Algorithm 1)."""
+        influence = _flat(attribution.neuron_influence(look, images, None, self.layer))
+        return Neurons(influence, tf.argsort(influence, direction="DESCENDING", stable=True))
+
+    def middle(self, look: Look, images: Tensor, neurons: Neurons) -> Tensor:
+        """The vectors of Eq. 3, [N, n], of length 1: each image's middle neurons at their places, 0 elsewhere."""
+        vectors = tf.where(self.is_middle(neurons), self._values(look, images, neurons), 0)
+        # first by the largest, whose square may be too small for float32
+        vectors = tf.math.divide_no_nan(vectors, tf.reduce_max(tf.abs(vectors), axis=1, keepdims=True))
+        return tf.math.divide_no_nan(vectors, tf.norm(vectors, axis=1, keepdims=True))
+
+    def is_middle(self, neurons: Neurons) -> Tensor:
+        """Which neurons are middle ones, bool [N, n]."""
+        begin, end = self.parts(neurons.order.shape[1])
+        ranks = tf.argsort(neurons.order)
+        return (ranks >= begin) & (ranks < end)
+
+    def _values(self, look: Look, images: Tensor, neurons: Neurons) -> Tensor:
+        if self.vector == "activation":
+            return _flat(look(images, (self.layer,), logits=False).features[self.layer])
+        return neurons.influence if self.vector == "influence" else tf.ones_like(neurons.influence)
+
+    def inverse(self, look: Look, images: Tensor, neurons: Neurons) -> Tensor:
+        """rho / (Max(rho) - Min(rho)) of each image, [N, H, W, 3] (Eq. 4, 5 and 7); 0 where rho has no range."""
+        first = neurons.order.shape[1] - self.tail if self.weakest else self.parts(neurons.order.shape[1])[1]
+        front, tail = neurons.order[:, : self.front], neurons.order[:, first : first + self.tail]
+
+        def strengthened(shown: Tensor) -> Tensor:
+            features = _flat(look(shown, (self.layer,), logits=False).features[self.layer])
+            ahead, behind = (tf.gather(features, chosen, axis=1, batch_dims=1) for chosen in (front, tail))
+            return tf.reduce_sum(ahead, axis=1) - tf.reduce_sum(behind, axis=1)
+
+        rho = gradients.of_images(strengthened, images)
+        spread = [reduce(rho, axis=[1, 2, 3], keepdims=True) for reduce in (tf.reduce_max, tf.reduce_min)]
+        return tf.math.divide_no_nan(rho, spread[0] - spread[1])
+
+    def fit(
+        self,
+        network: keras.Model | Source,
+        images: np.ndarray,
+        labels: np.ndarray,
+        *,
+        batch_size: int = 64,
+        progress: Callable[[int], None] = lambda done: None,
+    ) -> "FittedNip":
+        """The candidates (Algorithm 2) of the images that the network gets right; the others play no part.
+
+        Args:
+            network: a `tfadv.Network` or a Keras model of images of 0..255 and logits.
+            images: clean training images [N, H, W, 3] in 0..255.
+            labels: their classes, int [N].
+            batch_size: images that are computed together; what is found hardly depends on it.
+            progress: called with how many images are newly done; each counts three times: classified, in the template,
+                as a candidate. One that the network gets wrong counts for all three at once.
+
+        A fit holds a perturbation for each image, in float16: 6 kB at 32 x 32 pixels, 0.3 MB at 224 x 224; rounding
+        moves no pixel by more than 0.07 grey levels. Two passes over the images keep all else small.
+
+        Raises ValueError if no image is right, if the layer has too few neurons or the classes do not depend on it,
+        and for an empty intersection.
+        """
+        source = as_source(network)
+        layer = default_layer(source) if self.layer is None else self.layer
+        source.check_layers((layer,), "Nip")
+        fitting = _Fitting(dataclasses.replace(self, layer=layer), source, batch_size, progress)
+        return fitting.run(*_checked(source, images, labels))
+
+    @staticmethod
+    def load(path: str | os.PathLike) -> "FittedNip":
+        """What `FittedNip.save` wrote.
+
+        Raises FileNotFoundError, or ValueError for a file that holds anything else.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as kept:
+                found = {name: kept[name] for name in ("kind", "settings", "fitted_to", *_ARRAYS)}
+            if str(found["kind"]) != KIND:
+                raise ValueError(f"a {found['kind']}")
+            settings = Nip(**json.loads(str(found["settings"])))
+            return FittedNip(settings, str(found["fitted_to"]), *(found[name] for name in _ARRAYS))
+        except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+            raise ValueError(
+                f"{path}: expected the file of a fitted NIP ({KIND}), as FittedNip.save writes it; got {error}."
+            ) from error
+
+
+_ARRAYS = ("template", "similarities", "perturbations")
+
+
+@dataclasses.dataclass(frozen=True, repr=False, eq=False)
+class FittedNip(Purifier):
+    """NIP with its candidates, in front of the network that it was fitted to: what `Nip.fit` and `Nip.load` make.
+
+        x* + strength Mean(x*) rho_i,  i the candidate of the delta nearest to that of x*     (Eq. 7)
+
+    It knows of an image only what the image and the network show. The gradient goes through x* and Mean(x*); which
+    candidate is taken is a step function, of gradient 0.
+
+    Args:
+        nip: the settings, the layer named.
+        fitted_to: the network's fingerprint.
+        template: T, [n].
+        similarities: delta of each of the t candidates, [t].
+        perturbations: rho / (Max(rho) - Min(rho)) of each, float16 [t, H, W, 3].
+    """
+
+    nip: Nip
+    fitted_to: str = dataclasses.field(repr=False)
+    template: np.ndarray = dataclasses.field(repr=False)
+    similarities: np.ndarray = dataclasses.field(repr=False)
+    perturbations: np.ndarray = dataclasses.field(repr=False)
+    looks = True
+
+    def __post_init__(self) -> None:
+        shapes = [each.shape for each in self.arrays]
+        if [len(shape) for shape in shapes] != [1, 1, 4] or not shapes[1][0] == shapes[2][0] > 0:
+            raise ValueError(
+                "FittedNip: expected a template [n], similarities [t] and perturbations [t, H, W, 3] of at least one "
+                f"candidate, got {', '.join(map(str, shapes))}."
+            )
+
+    @property
+    def arrays(self) -> tuple[np.ndarray, ...]:  # type: ignore[override]
+        return self.template, self.similarities, self.perturbations
+
+    @functools.cached_property
+    def _held(self) -> list[Tensor]:
+        with tf.init_scope():  # outside of any graph: a graph would hold them as constants
+            return [tf.constant(array) for array in self.arrays]
+
+    def purify(self, look: Look, images: Tensor, seeds: Tensor) -> Tensor:
+        if tuple(images.shape[1:]) != self.perturbations.shape[1:]:
+            raise ValueError(
+                f"{self!r}: expected images of {list(self.perturbations.shape[1:])}, as it was fitted on, "
+                f"got {list(images.shape[1:])}."
+            )
+        _, similarities, perturbations = self._held
+        delta = self.similarity(look, tf.stop_gradient(images))
+        nearest = tf.argmin(tf.abs(delta[:, None] - tf.cast(similarities, delta.dtype)), axis=1)
+        rho = tf.cast(tf.gather(perturbations, nearest), images.dtype)
+        mean = tf.reduce_mean(images, axis=[1, 2, 3], keepdims=True)
+        return tf.clip_by_value(images + self.nip.strength * mean * rho, BLACK, WHITE)
+
+    def similarity(self, look: Look, images: Tensor) -> Tensor:
+        """delta of images [N, H, W, 3], [N] (Eq. 3)."""
+        vectors = self.nip.middle(look, images, self.nip.neurons(look, images))
+        return _cosine(vectors, tf.cast(self._held[0], vectors.dtype))
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write the fit to this .npz file: whole, or not at all."""
+        path = Path(path)
+        facts: dict[str, Any] = {
+            "kind": KIND,
+            "settings": json.dumps(dataclasses.asdict(self.nip)),
+            "fitted_to": self.fitted_to,
+        }
+        partial = path.with_name(path.name + ".part")
+        with open(partial, "wb") as file:
+            np.savez(file, **facts, **dict(zip(_ARRAYS, self.arrays, strict=True)))
+        os.replace(partial, path)
+
+
+def load_nip(state: str) -> Purifier:
+    """NIP, neuron-level inverse perturbation (Chen et al., 2021), fitted to one network.
+
+    Args:
+        state: the file of a fit, as `FittedNip.save` writes it.
+    """
+    return Nip.load(state)
+
+
+class _Fitting:
+    """One fit: classified, template, candidates."""
+
+    def __init__(self, nip: Nip, source: Source, batch_size: int, progress: Callable[[int], None]) -> None:
+        if batch_size < 1:
+            raise ValueError(f"Nip.fit(batch_size): expected a whole number above 0, got {batch_size!r}.")
+        self.nip, self.source, self.batch_size, self.progress = nip, source, batch_size, progress
+
+    def run(self, images: np.ndarray, labels: np.ndarray) -> FittedNip:
+        right = self._right(images, labels)
+        if not right.any():
+            raise ValueError(
+                f"Nip.fit: expected at least one image that {self.source.name} gets right, got {len(images)}, all "
+                "wrong. Are the labels counted from 0, and the images of 0..255?"
+            )
+        chosen = images[right]
+        template = self._template(chosen)
+        similarities, perturbations = self._candidates(chosen, template)
+        return FittedNip(self.nip, self.source.fingerprint, template, similarities, perturbations)
+
+    def _batches(self, images: np.ndarray) -> Iterator[Tensor]:
+        for start in range(0, len(images), self.batch_size):
+            yield tf.constant(images[start : start + self.batch_size], self.source.dtype)
+
+    def _right(self, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        found = []
+        for batch in self._batches(images):
+            found.append(self.source.predict(batch) == labels[len(found) * self.batch_size :][: len(batch)])
+            self.progress(len(batch) + 2 * int(np.sum(~found[-1])))
+        return np.concatenate(found) if found else np.zeros(0, bool)
+
+    def _template(self, images: np.ndarray) -> np.ndarray:
+        """T of Eq. 2, [n]."""
+
+        def one(batch: Tensor) -> tuple[Tensor, Tensor]:
+            neurons = self._neurons(batch)
+            inside = tf.cast(self.nip.is_middle(neurons), neurons.influence.dtype)
+            vectors = self.nip.middle(self.source, batch, neurons)
+            return tf.reduce_sum(vectors, axis=0), tf.reduce_sum(inside, axis=0)
+
+        run, total, times = Compiled(one), np.float64(0), np.float64(0)
+        for batch in self._batches(images):
+            vectors, inside = run(batch)
+            total, times = total + np.asarray(vectors), times + np.asarray(inside)
+            self.progress(len(batch))
+        mean = (total / len(images)).astype(self.source.dtype.as_numpy_dtype)
+        if self.nip.template == "mean":
+            return mean
+        shared = times == len(images)
+        if not shared.any():
+            raise ValueError(
+                f"Nip(template='intersection'): no neuron of {self.nip.layer} is a middle one of all {len(images)} "
+                "images. Fit on fewer, or choose template='mean'."
+            )
+        return np.where(shared, mean, 0).astype(mean.dtype)
+
+    def _candidates(self, images: np.ndarray, template: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(delta [t], rho / range float16 [t, H, W, 3]) of Eq. 3 and 5."""
+
+        def one(batch: Tensor) -> tuple[Tensor, Tensor]:
+            neurons = self._neurons(batch)
+            delta = _cosine(self.nip.middle(self.source, batch, neurons), held)
+            return delta, tf.cast(self.nip.inverse(self.source, batch, neurons), tf.float16)
+
+        held, run, found = tf.constant(template), Compiled(one), []
+        for batch in self._batches(images):
+            found.append([np.asarray(each) for each in run(batch)])
+            self.progress(len(batch))
+        similarities, perturbations = (np.concatenate(each) for each in zip(*found, strict=True))
+        return similarities, perturbations
+
+    def _neurons(self, batch: Tensor) -> Neurons:
+        neurons = self.nip.neurons(self.source, batch)
+        count = neurons.order.shape[1]
+        begin, end = self.nip.parts(count)
+        if self.nip.front > begin or self.nip.tail > count - end or begin == end:
+            raise ValueError(
+                f"{self.nip!r}: {self.nip.layer} has {count} neurons, of which {begin} are front, {end - begin} middle "
+                f"and {count - end} tail ones. Choose a wider layer or smaller front and tail."
+            )
+        return neurons
+
+
+def _checked(source: Source, images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    images, goal = check(images), untargeted(labels)
+    source.indices(goal)  # refuses classes that there are not
+    if len(goal.labels) != len(images):
+        raise ValueError(f"labels: expected one for each of the {len(images)} images, got {len(goal.labels)}.")
+    return images, np.asarray(goal.labels)
+
+
+def _flat(features: Tensor) -> Tensor:
+    """[N, ...] as [N, n]."""
+    return tf.reshape(features, [-1, math.prod(features.shape[1:])])
+
+
+def _cosine(vectors: Tensor, template: Tensor) -> Tensor:
+    """v . T / (|v| |T|) of rows of length 1 (or 0), [N] (Eq. 3)."""
+    return tf.math.divide_no_nan(tf.linalg.matvec(vectors, template), tf.norm(template))

@@ -1,0 +1,272 @@
+"""Random geometry in front of a network: random resizing and padding (R&P), and the transformations of NIPS-r3.
+
+    r_and_p(30)                 the mean answer to thirty random sizes and places
+    NipsR3()                    one network or an ensemble behind the branches of the third place of NIPS 2017
+
+An image that is turned or resized is the same image to a network, a perturbation made for every pixel is not. Each image
+draws for itself; the same image is always drawn alike.
+"""
+
+import dataclasses
+import math
+from typing import Any
+
+import tensorflow as tf
+
+from tfadv import seeds as draws
+from tfadv.defences.purified import Averaged, Purified
+from tfadv.defences.transforms import Jpeg
+from tfadv.ensembles import Ensemble
+from tfadv.images import BLACK, GREY, WHITE
+from tfadv.peek import network as as_source
+from tfadv.shapes import Defence, Look, Purifier, Tensor
+from tfadv.views import draw_map
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class ResizePad(Purifier):
+    """Random resizing and padding (R&P; Xie et al., ICLR 2018), nearest neighbour.
+
+    An image of height S is shrunk to a random height in [low S, S) and laid at a random place of a canvas of its own
+    size; the width follows the height. The gradient passes.
+
+    Args:
+        low: smallest share of the side. The paper's is 299/331; its released program has 310/331.
+        flip: probability that it is mirrored, which only the released program does, with 0.5.
+        pad: grey level of the canvas; 127.5 is the program's zero of -1..1.
+
+    Differs from the authors' code: there the network is enlarged to 331 and the image of 299 grows; here the network
+    keeps its size and the image shrinks, so that it fills the same share of the canvas with fewer pixels. Each image
+    has its own draw, not each batch.
+    """
+
+    low: float = 299 / 331
+    flip: float = 0.0
+    pad: float = GREY
+
+    def __post_init__(self) -> None:
+        if not 0 < self.low <= 1:
+            raise ValueError(f"ResizePad(low): expected above 0 and at most 1, got {self.low!r}.")
+        if not 0 <= self.flip <= 1:
+            raise ValueError(f"ResizePad(flip): expected a probability, 0..1, got {self.flip!r}.")
+        if not BLACK <= self.pad <= WHITE:
+            raise ValueError(f"ResizePad(pad): expected a grey level, 0..255, got {self.pad!r}.")
+
+    def purify(self, look: Look, images: Tensor, seeds: Tensor) -> Tensor:
+        height, width = images.shape[1], images.shape[2]
+        chance = draws.uniform(seeds, (4,), tf.float64)
+        least = max(1, round(self.low * height))
+        inner = least + _whole(chance[:, 0], max(1, height - least))
+        rows = _nearest(height, inner, chance[:, 1])
+        columns = _nearest(width, tf.maximum(inner * width // height, 1), chance[:, 2])
+        mirrored = tf.where(columns >= 0, width - 1 - columns, columns)
+        return draw_map(images, rows, tf.where(chance[:, 3, None] < self.flip, mirrored, columns), self.pad)
+
+
+def r_and_p(draws: int = 30, low: float = 299 / 331, flip: float = 0.0) -> Averaged:
+    """R&P as its authors' program answers: the mean over thirty draws; see `ResizePad`.
+
+    The program's own settings are low = 310/331 and flip = 0.5, and it adds 0.4 of an auxiliary head's probabilities.
+    """
+    return Averaged(ResizePad(low, flip), draws)
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class RandomAffine(Purifier):
+    """NIPS-r3's first transformation: sheared, shifted, enlarged and turned, each by nearly the same amount.
+
+    Each of shear, shift down, shift across, zoom down, zoom across and turn is drawn from eleven even values within
+    `spread` of its own; then pixel p of each of the four images in a row is the pixel of the one before that is nearest
+    to M p + o, or grey outside. The gradient passes.
+
+    Args:
+        shear, turn: degrees. The program's are pi / 128; it turns clockwise.
+        shift: share of the side, cut to whole pixels.
+        zoom: side of what is seen, as a share of the image's.
+        spread: largest relative deviation of each.
+        pad: grey level of the outside; 127.5 is the program's zero of -1..1.
+    """
+
+    shear: float = 180 / 128
+    turn: float = 180 / 128
+    shift: float = 0.02
+    zoom: float = 0.95
+    spread: float = 0.05
+    pad: float = GREY
+
+    def __post_init__(self) -> None:
+        if not all(math.isfinite(value) for value in (self.shear, self.turn, self.shift)):
+            raise ValueError(f"{self!r}: expected finite degrees and shares.")
+        if not (0 < self.zoom < math.inf and 0 <= self.spread < 1):
+            raise ValueError(f"{self!r}: expected a zoom above 0 and a spread from 0 to below 1.")
+        if not BLACK <= self.pad <= WHITE:
+            raise ValueError(f"RandomAffine(pad): expected a grey level, 0..255, got {self.pad!r}.")
+
+    def purify(self, look: Look, images: Tensor, seeds: Tensor) -> Tensor:
+        places, inside = _grid(images), True
+        for matrix, offset in reversed(self.maps(images, seeds)):
+            places = [offset[axis] + matrix[axis][0] * places[0] + matrix[axis][1] * places[1] for axis in (0, 1)]
+            for axis in (0, 1):
+                inside &= (places[axis] >= 0) & (places[axis] <= images.shape[1 + axis] - 1)
+            places = [tf.floor(place + 0.5) for place in places]
+        return tf.where(inside[..., None], _taken(images, *places), tf.cast(self.pad, images.dtype))
+
+    def maps(self, images: Tensor, seeds: Tensor) -> list[tuple[list[list[Tensor]], list[Tensor]]]:
+        """(M, o) of shear, shift, zoom and turn, in rows and columns; each number is float64 [N, 1, 1]."""
+        chance = draws.uniform(seeds, (6,), tf.float64)[:, :, None, None]
+        shear, down, across, tall, wide, turn = (
+            1 + self.spread * (tf.cast(_whole(chance[:, place], 11), tf.float64) - 5) / 5 for place in range(6)
+        )
+        shear, turn = shear * math.radians(self.shear), -turn * math.radians(self.turn)
+        one, none = tf.ones_like(turn), tf.zeros_like(turn)
+        # The program's centre is half a pixel further down and right than that of half the side.
+        centre = [(side + 1) / 2 for side in images.shape[1:3]]
+        offset = [
+            tf.floor(share * self.shift * side) for share, side in zip((down, across), images.shape[1:3], strict=True)
+        ]
+        about = [
+            [[one, -tf.sin(shear)], [none, tf.cos(shear)]],
+            [[self.zoom * tall, none], [none, self.zoom * wide]],
+            [[tf.cos(turn), -tf.sin(turn)], [tf.sin(turn), tf.cos(turn)]],
+        ]
+        found = [(m, [centre[i] - m[i][0] * centre[0] - m[i][1] * centre[1] for i in (0, 1)]) for m in about]
+        return [found[0], ([[one, none], [none, one]], offset), *found[1:]]
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class TurnedZoom(Purifier):
+    """NIPS-r3's second transformation: a little noise, a turn to a random side, enlarged and cut to its middle.
+
+    Args:
+        noise: standard deviation, grey levels; the program's is 4/255 of images of -1..1.
+        least, most: whole degrees of the turn, to the left or right.
+        near, far: the enlargement, drawn for height and width each from near to far.
+        pad: grey level of the outside; 127.5 is the program's zero of -1..1.
+
+    Differs from the program: turn and enlargement are one step of cubic convolution (Keys, 1981) about the image's
+    middle; there they are two of cubic splines, whose middles are whole pixels. The gradient passes.
+    """
+
+    noise: float = 2.0
+    least: int = 2
+    most: int = 3
+    near: float = 1.05
+    far: float = 1.1
+    pad: float = GREY
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.noise < math.inf:
+            raise ValueError(f"TurnedZoom(noise): expected grey levels from 0, got {self.noise!r}.")
+        if not (isinstance(self.least, int) and isinstance(self.most, int) and 0 <= self.least <= self.most):
+            raise ValueError(f"{self!r}: expected whole degrees, 0 <= least <= most.")
+        if not 0 < self.near <= self.far < math.inf:
+            raise ValueError(f"{self!r}: expected enlargements, 0 < near <= far.")
+        if not BLACK <= self.pad <= WHITE:
+            raise ValueError(f"TurnedZoom(pad): expected a grey level, 0..255, got {self.pad!r}.")
+
+    def purify(self, look: Look, images: Tensor, seeds: Tensor) -> Tensor:
+        if self.noise:
+            noise = draws.normal(draws.fold(seeds, 1), tuple(images.shape[1:]), images.dtype)
+            images = tf.clip_by_value(images + self.noise * noise, BLACK, WHITE)
+        chance = draws.uniform(seeds, (4,), tf.float64)[:, :, None, None]
+        degrees = self.least + tf.cast(_whole(chance[:, 0], self.most - self.least + 1), tf.float64)
+        turn = tf.where(chance[:, 1] < 0.5, degrees, -degrees) * (math.pi / 180)
+        middle = [(side - 1) / 2 for side in images.shape[1:3]]
+        down, across = (
+            (place - middle[axis]) / (self.near + chance[:, 2 + axis] * (self.far - self.near))
+            for axis, place in enumerate(_grid(images))
+        )
+        rows = tf.cos(turn) * down - tf.sin(turn) * across + middle[0]
+        columns = tf.sin(turn) * down + tf.cos(turn) * across + middle[1]
+        return tf.clip_by_value(_cubic(images, rows, columns, self.pad), BLACK, WHITE)
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class NipsR3(Defence):
+    """NIPS-r3: the third place of the defences of NIPS 2017 (Thomas and Elibol), logits summed over four branches.
+
+        0.7 behind RandomAffine, 0.1 behind Jpeg(50)            the first network (theirs: ens_adv_inception_resnet_v2)
+        0.2 behind TurnedZoom, 0.1 behind Jpeg(50)              the second (adv_inception_v3)
+        0.1, 0.05 behind Jpeg(50) and TurnedZoom                the third and the fourth (vgg_16, resnet_v2_152)
+
+    `on(network)` takes a `tfadv.Ensemble` of two to four members in this order, whose own weights do not count, or one
+    network, which is then the first and the second. Each answers to one draw, as in the program.
+
+    Known of the released program (anlthms/nips-2017, mmd): the branches, their ranges and weights. A reading: the third
+    and fourth see the middle 224 of an image enlarged to 0.75 .. 0.8 of 299, which is 1.001 .. 1.068 of their own size.
+
+    Differs from the program: it adds 0.8 of the auxiliary heads' logits, which the networks here do not all have.
+    """
+
+    def on(self, network: Any) -> Ensemble:
+        source = as_source(network)
+        members = list(source.members.values()) if isinstance(source, Ensemble) else [source, source]
+        if len(members) > 4:
+            raise ValueError(f"NipsR3: expected one network or an ensemble of at most four, got {source.name}.")
+        smaller = Jpeg(50) >> TurnedZoom(noise=0.0, near=0.75 * 299 / 224, far=0.8 * 299 / 224)
+        branches = [
+            (0, RandomAffine(), 0.7),
+            (0, Jpeg(50), 0.1),
+            (1, TurnedZoom(), 0.2),
+            (1, Jpeg(50), 0.1),
+            (2, smaller, 0.1),
+            (3, smaller, 0.05),
+        ]
+        known = [(members[place], *branch) for place, *branch in branches if place < len(members)]
+        return Ensemble(
+            [Purified(member, purifier) for member, purifier, _ in known], [weight for *_, weight in known], "logits"
+        )
+
+
+def _whole(chance: Tensor, below: Tensor) -> Tensor:
+    """Whole numbers 0 .. below - 1 from chances in [0, 1)."""
+    return tf.cast(chance * tf.cast(below, chance.dtype), tf.int32)
+
+
+def _nearest(side: int, inner: Tensor, chance: Tensor) -> Tensor:
+    """Which row of an image of `side` rows each row of the canvas shows, int [N, side]; -1 is the canvas.
+
+    The image has `inner` rows there, floor(j * side / inner) being the j-th (as TensorFlow 1 resized), at a random place.
+    """
+    inside = tf.range(side)[None] - _whole(chance, side - inner + 1)[:, None]
+    return tf.where((inside >= 0) & (inside < inner[:, None]), inside * side // inner[:, None], -1)
+
+
+def _grid(images: Tensor) -> list[Tensor]:
+    """The row and the column of each pixel, float64 [1, H, 1] and [1, 1, W]."""
+    height, width = images.shape[1], images.shape[2]
+    return [tf.range(height, dtype=tf.float64)[None, :, None], tf.range(width, dtype=tf.float64)[None, None, :]]
+
+
+def _taken(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """The pixels at (rows, columns), whole numbers [N, H, W], of images [N, h, w, C]; beyond the rim those of the rim."""
+    height, width, channels = images.shape[1:]
+    rows, columns = (
+        tf.clip_by_value(tf.cast(place, tf.int32), 0, side - 1) for place, side in ((rows, height), (columns, width))
+    )
+    return tf.gather(tf.reshape(images, [-1, height * width, channels]), rows * width + columns, axis=1, batch_dims=1)
+
+
+def _cubic(images: Tensor, rows: Tensor, columns: Tensor, pad: float) -> Tensor:
+    """The images at (rows, columns), float [N, H, W], by Keys' cubic convolution of 4 x 4 pixels; `pad` outside."""
+    wide = tf.pad(images, [[0, 0], [1, 1], [1, 1], [0, 0]], constant_values=pad)
+    whole = [tf.floor(place) for place in (rows, columns)]
+    shares = [_keys(tf.cast(place - floor, images.dtype)) for place, floor in zip((rows, columns), whole, strict=True)]
+    return tf.add_n(
+        [
+            (shares[0][down] * shares[1][across])[..., None] * _taken(wide, whole[0] + down, whole[1] + across)
+            for down in range(4)
+            for across in range(4)
+        ]
+    )
+
+
+def _keys(share: Tensor) -> list[Tensor]:
+    """Weights of the four pixels around a place that is `share` of a pixel beyond the second (a = -1/2)."""
+    square, cube = share**2, share**3
+    return [
+        (-cube + 2 * square - share) / 2,
+        (3 * cube - 5 * square + 2) / 2,
+        (-3 * cube + 4 * square + share) / 2,
+        (cube - square) / 2,
+    ]

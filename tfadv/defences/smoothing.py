@@ -1,0 +1,270 @@
+"""Randomised smoothing: the class that a network gives to most gaussian copies of an image, and how far it is certain.
+
+    g(x) = the c with the largest P(f(x + noise) = c),  noise ~ N(0, std^2 I)
+
+Where P(f(x + noise) = c) is at least p > 1/2, g(x + d) = c for every d with |d|_2 < std Phi^-1(p). (Cohen, Rosenfeld
+and Kolter, "Certified Adversarial Robustness via Randomized Smoothing", ICML 2019: PREDICT and CERTIFY of section 3.2.)
+
+    Smoothing(64).on(network)                       a source that answers by vote; it may abstain
+    Smoothing(64).on(network).certify(images)       classes and radii
+    Averaged(GaussianNoise(64), 10).on(network)     the mean softmax under noise (Salman et al., NeurIPS 2019), which
+                                                    has a gradient: what an attack on the vote ascends
+"""
+
+import dataclasses
+import functools
+import hashlib
+from collections.abc import Callable
+from typing import Any, NamedTuple, NoReturn
+
+import numpy as np
+import tensorflow as tf
+from scipy import stats
+
+from tfadv import seeds as keys
+from tfadv.compiled import Compiled
+from tfadv.images import BLACK, WHITE, check
+from tfadv.peek import network as as_source
+from tfadv.shapes import Defence, Look, Outputs, Purifier, Tensor, check_counts
+from tfadv.source import Source
+
+#: Images whose votes are counted together.
+CHUNK = 32
+#: The class of an image on which the vote abstains.
+ABSTAINED = -1
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class GaussianNoise(Purifier):
+    """Gaussian noise, cut to 0..255: one noisy copy of the image.
+
+    Args:
+        std: its deviation, grey levels.
+    """
+
+    std: float = 0.25 * WHITE
+
+    def __post_init__(self) -> None:
+        _check_deviation(self)
+
+    def purify(self, look: Look, images: Tensor, seeds: Tensor) -> Tensor:
+        noise = keys.normal(seeds, tuple(images.shape[1:]), images.dtype)
+        return tf.clip_by_value(images + self.std * noise, BLACK, WHITE)
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Smoothing(Defence):
+    """Randomised smoothing (Cohen, Rosenfeld and Kolter, ICML 2019): the vote of gaussian copies; see `Smoothed`.
+
+    Args:
+        std: deviation of the noise, grey levels. The paper's are 0.12, 0.25, 0.5 and 1 times 255.
+        samples: how many copies vote.
+        alpha: how likely the vote may be for another class than the smoothed network's without abstaining.
+        seed: the noise follows from it and the image's pixels.
+
+    It needs a network that was trained with such noise: others are right about few noisy images.
+
+    Differs from the paper in that the noise is a function of the image's pixels, so that an image is always answered
+    alike: alpha holds for an image, not for the best of many images that somebody tries against one seed.
+    """
+
+    std: float = 0.25 * WHITE
+    samples: int = 100
+    alpha: float = 0.001
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _check_deviation(self)
+        check_counts(self, "samples")
+        _check_chance("Smoothing(alpha)", self.alpha)
+
+    def on(self, network: Any) -> "Smoothed":
+        return Smoothed(network, self)
+
+
+def _check_deviation(part: "GaussianNoise | Smoothing") -> None:
+    if not 0 < part.std < float("inf"):
+        raise ValueError(f"{type(part).__name__}(std): expected grey levels above 0, got {part.std!r}.")
+
+
+def _check_chance(what: str, alpha: float) -> None:
+    if not 0 < alpha < 1:
+        raise ValueError(f"{what}: expected a probability between 0 and 1, got {alpha!r}.")
+
+
+class Certified(NamedTuple):
+    """What CERTIFY found: `classes` int [N], `ABSTAINED` where it is not certain; `radii` float [N] in grey levels
+    (l2), within which no image has another class, 0 where it abstains; `bounds` float [N], below which the share of
+    noisy copies of the class does not lie."""
+
+    classes: np.ndarray
+    radii: np.ndarray
+    bounds: np.ndarray
+
+
+class Smoothed(Source):
+    """A network that answers by the vote of gaussian copies of an image, or abstains.
+
+    The first logit is that of no class (-1): it is the largest where the vote abstains, that is where the two-sided
+    binomial test of whether the two most frequent classes are equally likely does not fall to alpha. The others are
+    the logarithms of the shares of the votes, with half a vote added to each. Votes for a background class are votes
+    for no class. The noisy copies are not cut to 0..255, as in the paper. One copy of a batch is shown at a time.
+
+    A vote has no gradient: an attack ascends the mean softmax instead, see the module's docstring. It has no layers.
+
+    Args:
+        network: a `tfadv.Network` or a Keras model of images of 0..255 and logits.
+        smoothing: noise, number of copies, certainty.
+    """
+
+    def __init__(self, network: Any, smoothing: Smoothing) -> None:
+        self.network, self.smoothing = as_source(network), smoothing
+        inner = self.network
+        self.name = f"{inner.name} by {smoothing!r}"
+        self.size, self.dtype, self.offset = inner.size, inner.dtype, 1
+        self.logits_count, self.layer, self.accuracy = inner.classes + 1, None, None
+
+    @property
+    def layers(self) -> dict[str, tuple]:
+        """None: many copies are shown, and only their votes are kept."""
+        return {}
+
+    @property
+    def last_map(self) -> str | None:
+        """None."""
+        return None
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """sha256 of the network's and the smoothing."""
+        return hashlib.sha256(f"{self.network.fingerprint}\n{self.smoothing!r}".encode()).hexdigest()
+
+    def check_layers(self, layers: tuple[str, ...], who: str = "") -> None:
+        """Raise a ValueError if a layer is named."""
+        if layers:
+            raise ValueError(
+                f"{who + ': ' if who else ''}{self.name} has no layers, got {layers[0]!r}. Tap "
+                "Averaged(GaussianNoise(std), draws).on(network), or the network itself."
+            )
+
+    def __call__(self, images: Tensor, layers: tuple[str, ...] = (), logits: bool = True) -> Outputs:
+        """The vote on images [N, H, W, 3] in 0..255."""
+        self.check_layers(tuple(layers))
+        images = tf.cast(images, self.dtype)
+        return Outputs(self._answer(images) if logits else None, {}, images)
+
+    def _answer(self, images: Tensor) -> Tensor:
+        @tf.custom_gradient
+        def answer(images: Tensor) -> tuple[Tensor, Callable[..., NoReturn]]:
+            seeds = keys.of_pixels(images, self.smoothing.seed)
+            votes = self._votes(images, seeds, tf.constant(self.smoothing.samples))
+            return self._logits(votes), self._refuse
+
+        return answer(images)
+
+    def _refuse(self, *_: Any, **__: Any) -> NoReturn:
+        raise ValueError(
+            f"{self.name}: a vote has no gradient. Attack Averaged(GaussianNoise({self.smoothing.std}), draws)"
+            ".on(network) and judge the images here, or take an attack that needs only decisions."
+        )
+
+    def _votes(self, images: Tensor, seeds: Tensor, samples: Tensor) -> Tensor:
+        """How many of `samples` noisy copies have each class of the network, int32 [N, K]."""
+        shape, count = tuple(images.shape[1:]), self.network.logits_count
+
+        def one(copy: Tensor, votes: Tensor) -> tuple[Tensor, Tensor]:
+            noise = keys.normal(keys.fold(seeds, copy), shape, images.dtype)
+            shown = self.network(images + self.smoothing.std * noise).logits
+            return copy + 1, votes + tf.one_hot(tf.argmax(shown, axis=1), count, dtype=tf.int32)
+
+        none = tf.zeros([tf.shape(images)[0], count], tf.int32)
+        start = (tf.constant(0), none)
+        return tf.while_loop(lambda copy, _: copy < samples, one, start, parallel_iterations=1)[1]
+
+    def _logits(self, votes: Tensor) -> Tensor:
+        """[N, 1 + classes] of the votes [N, K]: PREDICT."""
+        if not self.network.offset:
+            votes = tf.pad(votes, [[0, 0], [1, 0]])
+        elif self.network.offset > 1:
+            none = tf.reduce_sum(votes[:, : self.network.offset], axis=1, keepdims=True)
+            votes = tf.concat([none, votes[:, self.network.offset :]], axis=1)
+        first, second = tf.unstack(tf.math.top_k(votes, 2).values, axis=1)
+        needed = tf.constant(significant(self.smoothing.samples, self.smoothing.alpha), tf.int32)
+        certain = first >= tf.gather(needed, first + second)
+        whole = self.smoothing.samples + 0.5 * self.logits_count
+        shares = tf.math.log((tf.cast(votes, self.dtype) + 0.5) / whole)
+        none = tf.where(certain, shares[:, 0], tf.zeros_like(shares[:, 0]))  # 0 is above every share's logarithm
+        return tf.concat([none[:, None], shares[:, 1:]], axis=1)
+
+    @functools.cached_property
+    def _counted(self) -> Compiled:
+        return Compiled(self._votes)
+
+    def certify(
+        self,
+        images: np.ndarray,
+        *,
+        selection: int = 100,
+        samples: int = 1000,
+        alpha: float | None = None,
+        seed: int = 0,
+        progress: Callable[[int], None] | None = None,
+    ) -> Certified:
+        """The class of each image and within which radius it cannot change: CERTIFY.
+
+        Of `selection` noisy copies the most frequent class is c; of `samples` others k have it. With p the
+        Clopper-Pearson bound of k / samples at 1 - alpha the radius is std Phi^-1(p); up to 1/2 it abstains. It is at
+        most std Phi^-1(alpha^(1 / samples)). What is certified is the vote of infinitely many copies.
+
+        Args:
+            images: [N, H, W, 3] in 0..255.
+            selection, samples: numbers of noisy copies. The paper's are 100 and 100,000.
+            alpha: the chance that a class or radius is wrong; the smoothing's own by default.
+            seed: the noise follows from it and the image.
+            progress: called with how many images are newly done.
+
+        Raises ValueError for images of another size or range, counts below 1 and an alpha outside 0..1.
+        """
+        images, alpha = self._fitting(images), self.smoothing.alpha if alpha is None else alpha
+        _check_chance("certify(alpha)", alpha)
+        for name, count in (("selection", selection), ("samples", samples)):
+            if not (isinstance(count, (int, np.integer)) and count > 0):
+                raise ValueError(f"certify({name}): expected a whole number above 0, got {count!r}.")
+        votes = np.zeros((2, len(images), self.network.logits_count), np.int64)
+        for start in range(0, len(images), CHUNK):
+            some = images[start : start + CHUNK].astype(self.dtype.as_numpy_dtype)
+            own = tf.constant(keys.of_images(some, seed))
+            for stage, count in enumerate((selection, samples)):
+                drawn = self._counted(some, keys.fold(own, stage), tf.constant(count, tf.int32))
+                votes[stage, start : start + CHUNK] = drawn.numpy()
+            if progress is not None:
+                progress(len(some))
+        best = votes[0].argmax(axis=1)
+        bounds = lower_bound(votes[1][np.arange(len(images)), best], samples, alpha)
+        certain = (bounds > 0.5) & (best >= self.network.offset)
+        radii = np.where(certain, self.smoothing.std * stats.norm.ppf(bounds), 0.0)
+        return Certified(np.where(certain, best - self.network.offset, ABSTAINED), radii, bounds)
+
+    def _fitting(self, images: np.ndarray) -> np.ndarray:
+        images = check(images)
+        if any(own not in (None, given) for own, given in zip(self.size, images.shape[1:3], strict=True)):
+            raise ValueError(
+                f"images: {self.name} takes {self.size} pixels, got {images.shape[1:3]}. Resize them first."
+            )
+        return images
+
+
+def significant(samples: int, alpha: float) -> np.ndarray:
+    """For n = 0..samples votes for one of two classes, the fewest for the first, int [samples + 1], that make a
+    two-sided binomial test of 1/2 fall to alpha; n + 1 where none does."""
+    votes = np.arange(samples + 1)
+    # P(X >= k) = sf(k - 1) <= alpha / 2
+    needed = stats.binom.isf(alpha / 2, votes, 0.5).astype(int) + 1
+    return np.where(stats.binom.sf(votes - 1, votes, 0.5) <= alpha / 2, np.minimum(needed, votes + 1), votes + 1)
+
+
+def lower_bound(hits: np.ndarray, samples: int, alpha: float) -> np.ndarray:
+    """The Clopper-Pearson bound: the share, float [N], below which so many hits (int [N]) of the samples have a chance
+    of at most alpha."""
+    hits = np.asarray(hits)
+    return np.where(hits > 0, stats.beta.ppf(alpha, np.maximum(hits, 1), samples - hits + 1), 0.0)

@@ -1,0 +1,210 @@
+"""A folder of images in, a folder of purified images out: joins a purifier and a folder; can be resumed.
+
+    out/<name>.png       the image as a network behind the purifier sees it, rounded to bytes
+    out/defence.json     the purifier, and for each image its status and how far it was moved
+
+A folder that `tfadv attack` made is taken for its adversarial images: their clean twins stay out.
+"""
+
+import dataclasses
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tfadv import data, experiment, labelling, record
+from tfadv.defences.purified import Purified, alone
+from tfadv.images import rounded
+from tfadv.metrics import distances
+from tfadv.models import small_data
+from tfadv.record import DEFENCE, DONE, UNREADABLE
+from tfadv.shapes import Purifier
+from tfadv.source import Source
+
+#: What defence.json says of the way from the image to the purified one.
+DISTANCES = ("linf", "l2", "psnr")
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """What became of a folder: defence.json's entries in the order of their names."""
+
+    out: Path
+    images: list[record.Entry]
+
+    @property
+    def skipped(self) -> list[record.Entry]:
+        """The images that have no purified twin; "reason" says why."""
+        return [entry for entry in self.images if entry["status"] != DONE]
+
+
+def purify_folder(
+    images: str | os.PathLike,
+    out: str | os.PathLike,
+    purifier: Purifier,
+    network: Source | None = None,
+    *,
+    seed: int = 0,
+    batch_size: int = 8,
+    size: tuple[int, int] | None = None,
+    filter: str = "bilinear",
+    progress: Callable[..., Any] | None = None,
+) -> Report:
+    """Purify every image of a folder; called again after an interruption, it continues.
+
+    Args:
+        images, out: the folders; `out` is made, and has to be empty or of this very purifier and images.
+        purifier: what they pass through.
+        network: the network behind it: for one that looks at it; images are then brought to its input size.
+        seed: the purifier's draws follow from it and the image's own pixels.
+        batch_size: images of one size that are computed together.
+        size: (H, W) that images are brought to; by default each keeps its own where there is no network.
+        filter: what images of another size are resized with, see `tfadv.data.FILTERS`.
+        progress: like `tqdm.tqdm`.
+
+    Raises ValueError for a purifier that needs a network and has none, a folder of another purifier, folders that would
+    meet; OSError where reading or writing fails.
+    """
+    images, out = Path(images), Path(out)
+    if purifier.looks and network is None:
+        raise ValueError(f"{purifier!r} looks at the network that it defends: name it (--source).")
+    names = _names(images)
+    experiment.keep_apart(images, out)
+    size = experiment.input_size(network, size) if network is not None else size
+    run = alone(purifier, seed) if network is None else Purified(network, purifier, seed=seed).purified
+    described = {
+        "defence": repr(purifier),
+        "network": None if network is None else network.fingerprint,
+        "seed": seed,
+        "size": None if size is None else list(size),
+        "filter": filter,
+    }
+    outputs = data.output_names(names)
+    bar = progress(total=len(names)) if progress else None
+    with record.Journal(out, described, DEFENCE) as journal:
+        known = record.claim(out, described, DEFENCE)
+        done = {name: entry for name, entry in known.items() if _holds(entry, images, out)}
+        if bar is not None:
+            bar.update(len(done))
+        for some in _alike([name for name in names if name not in done], images, size, filter, batch_size):
+            journal.open()
+            written = list(_written(some, outputs, out, journal, run))
+            journal.add(written)
+            done |= {entry["file"]: entry for entry in written}
+            if bar is not None:
+                bar.update(len(some))
+        entries = [done[name] for name in names]
+        journal.fold(entries)
+    if bar is not None:
+        bar.close()
+    return Report(out, entries)
+
+
+def _names(folder: Path) -> list[str]:
+    """The images of a folder; of one that an attack made, the adversarial ones."""
+    made, entries = record.read(folder)
+    if made is None:
+        return data.find_images(folder)
+    return sorted(entry["output"] for entry in entries.values() if entry["status"] == DONE)
+
+
+def _holds(entry: record.Entry, images: Path, out: Path) -> bool:
+    """Whether an earlier run's work on this image stands; raises ValueError where the image is another by now."""
+    if entry["status"] != DONE or not (out / entry["output"]).is_file():
+        return False
+    if entry["sha256"] != data.file_hash(images / entry["file"]):
+        raise ValueError(f"{entry['file']} has changed since {out} was begun. Choose another folder, or remove it.")
+    return True
+
+
+def _alike(
+    names: list[str], folder: Path, size: tuple[int, int] | None, filter: str, count: int
+) -> Iterator[list[tuple[str, data.Picture]]]:
+    """The pictures in order, up to `count` neighbours of one size together; one that cannot be read stands alone."""
+    waiting: list[tuple[str, data.Picture]] = []
+    for name in names:
+        picture = data.try_image(folder / name, size, filter)
+        shapes = {None if one.pixels is None else one.pixels.shape for one in (picture, *(p for _, p in waiting))}
+        if waiting and (len(shapes) > 1 or picture.pixels is None or len(waiting) == count):
+            yield waiting
+            waiting = []
+        waiting.append((name, picture))
+    if waiting:
+        yield waiting
+
+
+def _written(
+    some: list[tuple[str, data.Picture]],
+    outputs: dict[str, str],
+    out: Path,
+    journal: record.Journal,
+    run: Callable[[np.ndarray], np.ndarray],
+) -> Iterator[record.Entry]:
+    pixels = [picture.pixels for _, picture in some if picture.pixels is not None]
+    if not pixels:
+        for name, picture in some:
+            yield {"file": name, "status": UNREADABLE, "sha256": picture.sha256, "reason": picture.reason}
+        return
+    given = np.stack(pixels)
+    purified = rounded(run(given.astype(np.float32)), given)
+    far = distances(given, purified, DISTANCES)
+    for place, (name, picture) in enumerate(some):
+        data.write_png(out / outputs[name], purified[place], journal.temporary)
+        measured = {key: round(float(value[place]), 6) for key, value in far.items() if np.isfinite(value[place])}
+        yield {
+            "file": name,
+            "status": DONE,
+            "sha256": picture.sha256,
+            "output": outputs[name],
+            "distances": measured,
+        }
+
+
+def training_images(
+    images: str | os.PathLike,
+    network: Source,
+    *,
+    labels: labelling.Classes | None = None,
+    first_label: int | None = None,
+    limit: int | None = None,
+    filter: str = "bilinear",
+) -> tuple[np.ndarray, np.ndarray]:
+    """What a defence is fitted on: uint8 [N, H, W, 3] of the network's size and classes int [N].
+
+    Args:
+        images: a folder of images, or an .npz file as `tfadv train` takes it, of which the training part is used.
+        network: the network that the defence is for.
+        labels: for a folder: classes by file name, or a CSV with the columns filename,label.
+        first_label: 0 if the first class is 0 in labels, 1 if it is 1; by default found out.
+        limit: only the first so many images.
+        filter: what images of another size are resized with.
+
+    Raises ValueError for labels that are missing or do not fit, for images that cannot be read or of another size.
+    """
+    if Path(images).is_file():
+        if labels is not None:
+            raise ValueError(f"{images}: expected no labels beside an .npz file, which has its own.")
+        found = small_data.load(images)
+        if None not in network.size and found.x_train.shape[1:3] != network.size:
+            raise ValueError(f"{images}: {network.name} takes {network.size}, got {found.x_train.shape[1:3]}.")
+        return found.x_train[:limit], found.y_train[:limit]
+    if labels is None:
+        raise ValueError(f"{images}: expected the classes of the images: give labels (--labels), a CSV filename,label.")
+    names, size = data.find_images(images), experiment.input_size(network, None)
+
+    def pictures(some: list[str]) -> np.ndarray:
+        read = {name: data.try_image(Path(images, name), size, filter) for name in some}
+        broken = [f"{name} ({one.reason})" for name, one in read.items() if one.pixels is None]
+        if broken:
+            raise ValueError(f"{images}: {len(broken)} images cannot be read: {', '.join(broken[:3])}.")
+        return np.stack([one.pixels for one in read.values()])  # type: ignore[misc]  # none of them is None
+
+    def predict(some: list[str]) -> list[int | None]:
+        return [int(network.predict(pictures([name]).astype(np.float32))[0]) for name in some]
+
+    settled = labelling.settle(names, labels, None, network, predict, first_label, False, limit)
+    known = settled.labels or {}
+    chosen = [name for name in names if name in known][:limit]
+    return pictures(chosen), np.array([known[name] for name in chosen])

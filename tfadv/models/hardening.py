@@ -1,0 +1,335 @@
+"""How a network is trained to withstand: a method is a value that says what its loss is, and what blocks it needs.
+
+| name | method | what the network learns from |
+|---|---|---|
+| plain | `PlainTraining` | the images |
+| fgsm | `FgsmTraining` | one signed step on itself (Goodfellow et al., ICLR 2015), "fast" (Wong et al., ICLR 2020) |
+| pgd | `PgdTraining` | steps on itself from a random start (Madry et al., ICLR 2018) |
+| ensemble | `EnsembleTraining` | a step on itself or on a trained network, by chance (Tramer et al., ICLR 2018) |
+| cas | `SuppressedTraining` | as pgd, with channel-wise suppression (Bai et al., ICLR 2021) |
+| denoise | `DenoisedTraining` | as pgd, with feature denoising (Xie et al., CVPR 2019) |
+
+    method = METHODS["cas"](beta=1.0)
+    model = build(..., block=method.block(classes))
+    train(model, method.loss(model, Network(model), sources), (images, labels), schedule)
+
+A loss takes rows (images float32 [N, H, W, 3] in 0..255, labels int32 [N]) and one seed. Sizes are grey levels.
+Adversarial examples are those of the network as it answers its users (training=False), and no gradient of the loss
+passes through their making.
+"""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+import keras
+import tensorflow as tf
+
+from tfadv import gradients, scores
+from tfadv.images import BLACK, WHITE
+from tfadv.models.blocks import FILTERS, Block, ChannelSuppression, denoising, suppressing, told
+from tfadv.shapes import Part, Tensor, check_counts
+from tfadv.source import Source
+from tfadv.training import Loss
+
+#: (images, labels, seed) -> adversarial images of the same shape.
+Craft = Callable[[Tensor, Tensor, Tensor], Tensor]
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class PlainTraining(Part):
+    """Cross entropy on the images."""
+
+    #: Whether other, trained networks are attacked as well.
+    needs_sources = False
+
+    def block(self, classes: int) -> Block | None:
+        """What is inserted behind the network's stages: nothing."""
+        return None
+
+    def loss(self, model: keras.Model, network: Source, sources: Sequence[Source] = ()) -> Loss:
+        """The mean cross entropy."""
+        _refuse(self, sources)
+        return lambda rows, seed: _cross_entropy(model, *rows)
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class FgsmTraining(Part):
+    """Adversarial training with one signed step on the network itself.
+
+    Args:
+        epsilon: no value changes by more than so many grey levels.
+        step: in epsilons.
+        random_start: from a uniform draw in the ball, then cut back to it: "fast" (Wong et al., ICLR 2020). False: from
+            the image (Goodfellow et al., ICLR 2015), for which step=1 is enough.
+        clean: the share of each batch that stays clean, from 0 to below 1; half with Kurakin et al. (ICLR 2017).
+    """
+
+    epsilon: float = 8.0
+    step: float = 1.25
+    random_start: bool = True
+    clean: float = 0.0
+    needs_sources = False
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+    def block(self, classes: int) -> Block | None:
+        """What is inserted behind the network's stages: nothing."""
+        return None
+
+    def loss(self, model: keras.Model, network: Source, sources: Sequence[Source] = ()) -> Loss:
+        """The mean cross entropy on the adversarial and, by their share, the clean images."""
+        _refuse(self, sources)
+        craft = signed_steps(_loss_of(network), self.epsilon, self.step * self.epsilon, 1, self.random_start)
+        return lambda rows, seed: _cross_entropy(model, *_mixed(rows, seed, craft, self.clean))
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class PgdTraining(Part):
+    """Adversarial training with signed steps on the network itself from a random start (Madry et al., ICLR 2018).
+
+    Args:
+        epsilon: no value changes by more than so many grey levels.
+        step: in epsilons; the paper's 2 of 8 grey levels.
+        steps: how many; the paper's 7 for training.
+    """
+
+    epsilon: float = 8.0
+    step: float = 0.25
+    steps: int = 7
+    needs_sources = False
+
+    def __post_init__(self) -> None:
+        _check(self)
+        check_counts(self, "steps")
+
+    def block(self, classes: int) -> Block | None:
+        """What is inserted behind the network's stages: nothing."""
+        return None
+
+    def loss(self, model: keras.Model, network: Source, sources: Sequence[Source] = ()) -> Loss:
+        """The mean cross entropy on adversarial images."""
+        _refuse(self, sources)
+        craft = signed_steps(_loss_of(network), self.epsilon, self.step * self.epsilon, self.steps)
+        return lambda rows, seed: _cross_entropy(model, *_mixed(rows, seed, craft))
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class EnsembleTraining(Part):
+    """Ensemble adversarial training (Tramer et al., ICLR 2018): each batch's step is taken on a network drawn by
+    chance, the one in training or one of the trained sources; see `towards_least_likely`.
+
+    Args:
+        epsilon: the largest step, grey levels.
+        clean: the share of each batch that stays clean, from 0 to below 1.
+    """
+
+    epsilon: float = 16.0
+    clean: float = 0.5
+    needs_sources = True
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+    def block(self, classes: int) -> Block | None:
+        """What is inserted behind the network's stages: nothing."""
+        return None
+
+    def loss(self, model: keras.Model, network: Source, sources: Sequence[Source] = ()) -> Loss:
+        """The mean cross entropy on the clean images and the adversarial ones; ValueError without a source."""
+        if not sources:
+            raise ValueError("EnsembleTraining: expected one or more trained source networks, got none.")
+        return ensemble_loss(model, [network, *sources], self.epsilon, self.clean)
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class SuppressedTraining(Part):
+    """Channel-wise activation suppressing (Bai et al., ICLR 2021): blocks of `blocks.ChannelSuppression`.
+
+    Lowers, on adversarial images, CE + beta * the mean CE of the blocks' own classifiers (Eq. 4 of the paper); the
+    adversarial images raise that sum. In training the blocks are told the true labels, in the making of adversarial
+    images and in use they take what their classifiers predict.
+
+    Differs from the paper: 3 larger steps in place of 10 of a quarter epsilon, for the time they take.
+
+    Args:
+        beta: weight of the blocks' classifiers.
+        epsilon: no value changes by more than so many grey levels.
+        step: in epsilons.
+        steps: how many; 0 for training on the images themselves.
+    """
+
+    beta: float = 2.0
+    epsilon: float = 8.0
+    step: float = 0.5
+    steps: int = 3
+    needs_sources = False
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+    def block(self, classes: int) -> Block | None:
+        """What is inserted behind the network's stages: suppression of their channels."""
+        return suppressing(classes)
+
+    def loss(self, model: keras.Model, network: Source, sources: Sequence[Source] = ()) -> Loss:
+        """The mean of the sum above; ValueError for a model without the blocks."""
+        _refuse(self, sources)
+        layers = [layer for layer in model.layers if isinstance(layer, ChannelSuppression)]
+        if not layers:
+            raise ValueError(f"SuppressedTraining: expected a model built with its block, got {model.name} without.")
+        whole = keras.Model(model.inputs, [model.outputs[0], *(layer.input for layer in layers)])
+
+        def total(images: Tensor, labels: Tensor, training: bool = False) -> Tensor:
+            logits, *features = whole(images, training=training)
+            own = [scores.cross_entropy(layer.scores(x), labels) for layer, x in zip(layers, features, strict=True)]
+            return scores.cross_entropy(logits, labels) + self.beta * tf.add_n(own) / len(own)
+
+        craft = signed_steps(total, self.epsilon, self.step * self.epsilon, self.steps)
+
+        def loss(rows: tuple[Tensor, ...], seed: Tensor) -> Tensor:
+            images, labels = _mixed(rows, seed, craft) if self.steps else rows
+            with told(layers, labels):
+                return tf.reduce_mean(total(images, labels, training=True))
+
+        return loss
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class DenoisedTraining(Part):
+    """Feature denoising (Xie et al., CVPR 2019): blocks of `blocks.denoising`, trained on adversarial images.
+
+    Differs from the paper: 3 larger steps in place of 30, for the time they take.
+
+    Args:
+        filter: one of `blocks.FILTERS`: "median" or "mean" of 3 x 3, and the non-local means "dot", "gaussian",
+            "embedded" (the paper's own choice).
+        epsilon: no value changes by more than so many grey levels.
+        step: in epsilons.
+        steps: how many; 0 for training on the images themselves.
+    """
+
+    filter: str = "median"
+    epsilon: float = 8.0
+    step: float = 0.5
+    steps: int = 3
+    needs_sources = False
+
+    def __post_init__(self) -> None:
+        _check(self)
+        if self.filter not in FILTERS:
+            raise ValueError(f"DenoisedTraining(filter): expected one of {', '.join(FILTERS)}, got {self.filter!r}.")
+
+    def block(self, classes: int) -> Block | None:
+        """What is inserted behind the network's stages: a denoising block."""
+        return denoising(self.filter)
+
+    def loss(self, model: keras.Model, network: Source, sources: Sequence[Source] = ()) -> Loss:
+        """The mean cross entropy on adversarial images."""
+        _refuse(self, sources)
+        if not self.steps:
+            return PlainTraining().loss(model, network)
+        return PgdTraining(self.epsilon, self.step, self.steps).loss(model, network)
+
+
+METHODS: dict[str, type] = {
+    "plain": PlainTraining,
+    "fgsm": FgsmTraining,
+    "pgd": PgdTraining,
+    "ensemble": EnsembleTraining,
+    "cas": SuppressedTraining,
+    "denoise": DenoisedTraining,
+}
+
+
+def ensemble_loss(model: keras.Model, attacked: Sequence[Source], epsilon: float, clean: float) -> Loss:
+    """The mean cross entropy where all but the clean share are taken `towards_least_likely` of the attacked ones."""
+
+    def craft(images: Tensor, labels: Tensor, seed: Tensor) -> Tensor:
+        return towards_least_likely(attacked, images, seed, epsilon)
+
+    return lambda rows, seed: _cross_entropy(model, *_mixed(rows, seed, craft, clean))
+
+
+def towards_least_likely(networks: Sequence[Source], images: Tensor, seed: Tensor, epsilon: float) -> Tensor:
+    """One signed step on images [N, H, W, 3] towards the class that one network, drawn by chance, finds least likely.
+
+    So the true label cannot leak through it. As in Kurakin et al. (ICLR 2017) the size of the step differs from image
+    to image: a normal draw cut to 0..epsilon grey levels.
+    """
+    choice = tf.random.stateless_uniform([], _draw(seed, 0), 0, len(networks), tf.int32)
+    signs = tf.switch_case(choice, [lambda network=network: _signs(network, images) for network in networks])
+    # The draw is cut at two deviations of epsilon / 2.
+    size = tf.abs(tf.random.stateless_truncated_normal([tf.shape(images)[0], 1, 1, 1], _draw(seed, 1))) * epsilon / 2
+    return tf.clip_by_value(images + size * signs, BLACK, WHITE)
+
+
+def _signs(network: Source, images: Tensor) -> Tensor:
+    least = tf.argmin(network(images).logits, axis=1)
+    return -tf.sign(gradients.of_images(lambda shown: scores.cross_entropy(network(shown).logits, least), images))
+
+
+def signed_steps(
+    loss: Callable[[Tensor, Tensor], Tensor], epsilon: float, step: float, steps: int, random_start: bool = True
+) -> Craft:
+    """The adversarial images of loss(images, labels) -> [N]; epsilon and step in grey levels.
+
+    x_{t+1} = clip(x_t + step sign(d loss(x_t) / d x_t)), clip: to the ball around the image, then to 0..255
+    """
+
+    def craft(images: Tensor, labels: Tensor, seed: Tensor) -> Tensor:
+        def clip(place: Tensor) -> Tensor:
+            return tf.clip_by_value(images + tf.clip_by_value(place - images, -epsilon, epsilon), BLACK, WHITE)
+
+        def moved(count: Tensor, place: Tensor) -> tuple[Tensor, Tensor]:
+            rise = gradients.of_images(lambda shown: loss(shown, labels), place)
+            return count + 1, clip(place + step * tf.sign(rise))
+
+        place = images
+        if random_start:
+            place += tf.random.stateless_uniform(tf.shape(images), seed, -epsilon, epsilon, images.dtype)
+        return tf.while_loop(lambda count, _: count < steps, moved, (tf.constant(0), clip(place)))[1]
+
+    return craft
+
+
+def _loss_of(network: Source) -> Callable[[Tensor, Tensor], Tensor]:
+    return lambda images, labels: scores.cross_entropy(network(images).logits, labels)
+
+
+def _cross_entropy(model: keras.Model, images: Tensor, labels: Tensor) -> Tensor:
+    logits = tf.nest.flatten(model(images, training=True))[0]
+    return tf.reduce_mean(scores.cross_entropy(logits, labels))
+
+
+def _mixed(rows: tuple[Tensor, ...], seed: Tensor, craft: Craft, clean: float = 0.0) -> tuple[Tensor, Tensor]:
+    """The rows with all images but the first, a share, made adversarial."""
+    images, labels = rows
+    count = tf.cast(tf.round(clean * tf.cast(tf.shape(images)[0], tf.float32)), tf.int32) if clean else 0
+    changed = craft(images[count:], labels[count:], seed)
+    return tf.concat([images[:count], tf.stop_gradient(changed)], axis=0), labels
+
+
+def _draw(seed: Tensor, number: int) -> Tensor:
+    return tf.random.experimental.stateless_fold_in(seed, number)
+
+
+def _refuse(method: Part, sources: Sequence[Source]) -> None:
+    if sources:
+        raise ValueError(f"{type(method).__name__} takes no source networks, got {len(sources)}: leave them out.")
+
+
+def _check(method: Part) -> None:
+    """Raise ValueError for numbers that no training has."""
+    name = type(method).__name__
+    for field in ("epsilon", "step"):
+        value = getattr(method, field, 1.0)
+        if not value > 0:
+            raise ValueError(f"{name}({field}): expected a number above 0, got {value!r}.")
+    for field in ("beta", "steps"):
+        value = getattr(method, field, 0)
+        if not value >= 0 or (field == "steps" and int(value) != value):
+            raise ValueError(f"{name}({field}): expected a number from 0 on, got {value!r}.")
+    clean = getattr(method, "clean", 0.0)
+    if not 0 <= clean < 1:
+        raise ValueError(f"{name}(clean): expected a share from 0 to below 1, got {clean!r}.")

@@ -1,0 +1,268 @@
+"""Networks that users train: one file for each, with its weights and what it is; `tfadv train` writes it.
+
+    train("vgg19", small_data.load("cifar10.npz"), "vgg.npz", Schedule(20), method="pgd")
+    load("vgg.npz")                     a tfadv.Network; also tfadv.models.zoo.load("vgg.npz")
+
+The file is an .npz without pickle: an array for each weight, named layer:number, and a JSON text.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import os
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfadv import data as files
+from tfadv import training
+from tfadv.models import hardening, small, small_data
+from tfadv.peek import Network
+from tfadv.shapes import Tensor
+from tfadv.source import Source
+from tfadv.training import Schedule
+
+SUFFIX = ".npz"
+#: What an interrupted training leaves beside its file.
+CHECKPOINT = ".checkpoint.npz"
+#: Images that are tested together.
+CHUNK = 250
+
+_ABOUT = "about"
+
+
+@dataclasses.dataclass(frozen=True)
+class About:
+    """What a trained network is and where it comes from.
+
+    architecture, size, classes: what `small.build` is given. method, settings: of `hardening.METHODS`. data: its name,
+    data_sha256 of its training images and labels, images how many they are. schedule: of `tfadv.training`. shift, flip:
+    of `small_data.augmented`. sources: name and fingerprint of each network that helped. accuracy: the share of the
+    `tested` test images that it gets right, 0..1. tensorflow: its version.
+    """
+
+    architecture: str
+    size: int
+    classes: int
+    method: str = "plain"
+    settings: dict[str, Any] = dataclasses.field(default_factory=dict)
+    data: str = ""
+    data_sha256: str = ""
+    images: int = 0
+    class_names: tuple[str, ...] = ()
+    schedule: dict[str, Any] = dataclasses.field(default_factory=dict)
+    shift: int = 0
+    flip: bool = False
+    sources: tuple[tuple[str, str], ...] = ()
+    accuracy: float | None = None
+    tested: int = 0
+    tensorflow: str = tf.__version__
+
+    def build(self) -> keras.Model:
+        """The network without its training. Raises ValueError for an architecture or method that there is not."""
+        block = method(self.method, self.settings).block(self.classes)
+        return small.build(self.architecture, size=self.size, classes=self.classes, block=block)
+
+
+def method(name: str, settings: Mapping[str, Any] | None = None) -> Any:
+    """The method of `hardening.METHODS` with these settings.
+
+    Raises ValueError for an unknown name or setting, or a value of another kind than the setting's.
+    """
+    if name not in hardening.METHODS:
+        raise ValueError(f"method: expected one of {', '.join(hardening.METHODS)}, got {name!r}.")
+    fields = {field.name: field for field in dataclasses.fields(hardening.METHODS[name])}
+    for key, value in (settings or {}).items():
+        if key not in fields:
+            raise ValueError(f"method {name} has no setting {key!r}. It has {', '.join(fields) or 'none'}.")
+        kind = type(fields[key].default)
+        wanted = (int, float) if kind is float else kind
+        if not isinstance(value, wanted) or (isinstance(value, bool) and kind is not bool):
+            raise ValueError(f"method {name}: expected {key} to be {kind.__name__}, got {value!r}.")
+    return hardening.METHODS[name](**(settings or {}))
+
+
+def train(
+    architecture: str,
+    data: small_data.Data,
+    out: str | os.PathLike,
+    schedule: Schedule,
+    *,
+    method: str = "plain",
+    settings: Mapping[str, Any] | None = None,
+    sources: Sequence[Source] = (),
+    shift: int = 4,
+    flip: bool = True,
+    report: Callable[[int, float], None] = lambda epoch, loss: None,
+    progress: Callable[[int], None] | None = None,
+) -> Network:
+    """Train a network of `small.NETWORKS` on the training images, test it on the others, write it to out.
+
+    After each epoch the whole state lies in out + ".checkpoint.npz", from which the same call goes on; it is removed
+    at the end. Sets Keras's random seed.
+
+    Args:
+        method, settings: of `hardening.METHODS`.
+        sources: trained networks that a method learns from.
+        shift, flip: how the images are varied, see `small_data.augmented`.
+        report, progress: see `tfadv.training.train`.
+
+    Raises ValueError for an unknown architecture, method or setting, sources that the method has no use for or lacks,
+    sources for images of another size, fewer images than a batch, and the checkpoint of another training;
+    FileExistsError where out exists.
+    """
+    out = _free(out)
+    about = About(
+        architecture,
+        data.size,
+        data.classes,
+        method,
+        dict(settings or {}),
+        data.name,
+        data.sha256,
+        len(data.x_train),
+        data.class_names,
+        dataclasses.asdict(schedule),
+        shift,
+        flip,
+        tuple((source.name, source.fingerprint) for source in sources),
+    )
+    way = _checked_method(about, sources)
+    keras.utils.set_random_seed(schedule.seed)
+    model = about.build()
+    checkpoint = out.with_name(out.name + CHECKPOINT)
+    training.train(
+        model,
+        _augmented(way.loss(model, Network(model), sources), shift, flip),
+        (data.x_train, data.y_train),
+        schedule,
+        checkpoint=checkpoint,
+        about=json.loads(_text(dataclasses.replace(about, schedule={}))),
+        report=report,
+        progress=progress,
+    )
+    about = dataclasses.replace(about, accuracy=_accuracy(Network(model), data), tested=len(data.x_test))
+    save(model, out, about)
+    checkpoint.unlink()
+    return _network(model, out, about)
+
+
+def _free(out: str | os.PathLike) -> Path:
+    out = Path(out)
+    if out.suffix.lower() != SUFFIX:
+        raise ValueError(f"{out}: expected a file that ends in {SUFFIX}.")
+    if out.exists():
+        raise FileExistsError(f"{out}: exists already; remove it, or choose another file.")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    return out
+
+
+def _checked_method(about: About, sources: Sequence[Source]) -> Any:
+    way = method(about.method, about.settings)
+    if bool(sources) != way.needs_sources:
+        asked = "trained networks as sources" if way.needs_sources else "no sources"
+        raise ValueError(f"method {about.method}: expected {asked}, got {len(sources)}.")
+    for source in sources:
+        if source.size != (about.size, about.size) or source.classes != about.classes:
+            raise ValueError(
+                f"{source.name}: expected a source of {about.classes} classes for images of {about.size} x "
+                f"{about.size} pixels, got {source!r}."
+            )
+    return way
+
+
+def _augmented(loss: training.Loss, shift: int, flip: bool) -> training.Loss:
+    """The loss on images that are varied anew in each epoch: uint8 rows become float32."""
+
+    def varied(rows: tuple[Tensor, ...], seed: Tensor) -> Tensor:
+        images, labels = rows
+        keys = [tf.random.experimental.stateless_fold_in(seed, number) for number in range(2)]
+        return loss((small_data.augmented(tf.cast(images, tf.float32), keys[0], shift, flip), labels), keys[1])
+
+    return varied
+
+
+def _accuracy(network: Network, data: small_data.Data) -> float:
+    parts = range(0, len(data.x_test), CHUNK)
+    right = [network.predict(data.x_test[at : at + CHUNK]) == data.y_test[at : at + CHUNK] for at in parts]
+    return float(np.mean(np.concatenate(right)))
+
+
+def save(model: keras.Model, path: str | os.PathLike, about: About) -> None:
+    """Write the network, whole or not at all."""
+    path, content = Path(path), io.BytesIO()
+    np.savez(content, **{_ABOUT: np.array(_text(about))}, **_weights(model))  # type: ignore[arg-type]
+    files.write_safely(path, content.getvalue(), path.with_name(path.name + ".part"))
+
+
+def _text(about: About) -> str:
+    return json.dumps(dataclasses.asdict(about), sort_keys=True)
+
+
+def _weights(model: keras.Model) -> dict[str, np.ndarray]:
+    return {
+        f"{layer.name}:{number}": array for layer in model.layers for number, array in enumerate(layer.get_weights())
+    }
+
+
+def about(path: str | os.PathLike) -> About:
+    """What the file says of its network. Raises as `load`."""
+    return _read(Path(path))[0]
+
+
+def load(path: str | os.PathLike) -> Network:
+    """The network of a file, by the file's name without its suffix.
+
+    Raises FileNotFoundError, or ValueError for a file that holds no such network, an architecture or method that there
+    is not, and weights that do not fit.
+    """
+    known, arrays = _read(Path(path))
+    try:
+        model = known.build()
+    except ValueError as error:
+        raise ValueError(f"{path}: {error} Was it written by a newer tfadv?") from error
+    expected = {key: array.shape for key, array in _weights(model).items()}
+    held = {key: array.shape for key, array in arrays.items()}
+    wrong = sorted(key for key in expected.keys() | held.keys() if expected.get(key) != held.get(key))
+    if wrong:
+        key = wrong[0]
+        raise ValueError(
+            f"{path}: {len(wrong)} of the weights do not fit {known.architecture}: expected {expected.get(key)} as "
+            f"{key}, got {held.get(key)}."
+        )
+    for layer in model.layers:
+        layer.set_weights([arrays[f"{layer.name}:{number}"] for number in range(len(layer.weights))])
+    return _network(model, Path(path), known)
+
+
+def _network(model: keras.Model, path: Path, about: About) -> Network:
+    return Network(model, name=path.stem, layer=small.NETWORKS[about.architecture].layer, accuracy=about.accuracy)
+
+
+def _read(path: Path) -> tuple[About, dict[str, np.ndarray]]:
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file; `tfadv train` writes it.")
+    try:
+        with np.load(path, allow_pickle=False) as held:
+            arrays = {key: held[key] for key in held.files}
+    except (OSError, ValueError, EOFError, AttributeError, TypeError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path}: expected a network that `tfadv train` wrote, which this is not.") from error
+    if _ABOUT not in arrays:
+        raise ValueError(
+            f"{path}: expected a network that `tfadv train` wrote, got {', '.join(list(arrays)[:4])}. Data is given to "
+            "`tfadv train`, and the file that it writes is the network."
+        )
+    try:
+        said = json.loads(str(arrays.pop(_ABOUT)))
+        for key in ("class_names", "sources"):
+            said[key] = tuple(tuple(one) if isinstance(one, list) else one for one in said[key])
+        return About(**said), arrays
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(f"{path}: cannot understand what it says of its network ({error}).") from error
