@@ -24,10 +24,22 @@ COMMANDS = {
     "defences": "List the defences, with their settings and papers.",
     "checkpoints": "Fetch, import, list and verify the official checkpoints.",
     "train": "Train a small network on your images, plainly or to withstand.",
+    "train-purifier": "Train the network of a learned purifier on clean images.",
     "train-digits": "Train the nine embedded digit networks again.",
 }
 #: The commands that compute; those without a --device of their own receive it here.
-COMPUTING = ("attack", "evaluate", "defend", "destruction", "certify", "plane", "demo", "train", "train-digits")
+COMPUTING = (
+    "attack",
+    "evaluate",
+    "defend",
+    "destruction",
+    "certify",
+    "plane",
+    "demo",
+    "train",
+    "train-purifier",
+    "train-digits",
+)
 #: The commands that need no TensorFlow.
 LIGHT = ("checkpoints",)
 

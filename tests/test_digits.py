@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from tfadv.models import digits, digits_training
+from tfadv.models import digits, digits_training, hardening
 from tfadv.peek import Network
 
 
@@ -110,7 +110,7 @@ def test_adversarial_images_stay_within_epsilon_and_lean_to_the_least_likely(net
 
     source = networks["resnet_v2"]
     images = tf.constant(digits.images("training")[0][:32], tf.float32)
-    changed = digits_training.adversarial([source], images, tf.constant([0, 1]), 8.0)
+    changed = hardening.towards_least_likely([source], images, tf.constant([0, 1]), 8.0)
     assert 0 < np.max(np.abs(changed - images)) <= 8 and np.min(changed) >= 0 and np.max(changed) <= 255
     least = np.argmin(source(images).logits, axis=1)
     gain = np.take_along_axis(np.asarray(source(changed).logits - source(images).logits), least[:, None], axis=1)

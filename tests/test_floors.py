@@ -26,22 +26,23 @@ FLOORS = (
     "tfadv.drawing "
     "tfadv.models.inception_v1 tfadv.models.inception_v3 tfadv.models.inception_v4 tfadv.models.inception_resnet_v2 "
     "tfadv.models.resnet_v1 tfadv.models.resnet_v2 tfadv.models.vgg tfadv.models.digits tfadv.models.slim "
-    "tfadv.models.small tfadv.models.small_data "
+    "tfadv.models.blocks tfadv.models.small tfadv.models.small_data "
     "tfadv.checkpoints.store tfadv.cli.options tfadv.cli.listing tfadv.defences.transforms tfadv.training",
     # 2: the sources
-    "tfadv.peek tfadv.ensembles",
+    "tfadv.peek tfadv.ensembles tfadv.defences.learned",
     # 3: the small parts; the stores
     "tfadv.gradients tfadv.views tfadv.budgets tfadv.rules tfadv.attacks.starts tfadv.attacks.door "
     "tfadv.attacks.decisions "
     "tfadv.labelling tfadv.pairing tfadv.checkpoints tfadv.cli "
+    "tfadv.defences.comdefend tfadv.defences.super_resolution tfadv.defences.sparse "
     "tfadv.defences.purified tfadv.defences.smoothing",
     # 4: what is built of them
-    "tfadv.attribution tfadv.objectives.common tfadv.models.digits_training "
+    "tfadv.attribution tfadv.objectives.common tfadv.models.hardening "
     "tfadv.evaluate tfadv.experiment tfadv.saving "
     "tfadv.attacks.carlini_wagner tfadv.attacks.deepfool tfadv.attacks.jsma "
     "tfadv.attacks.additive_noise tfadv.attacks.boundary tfadv.attacks.one_pixel tfadv.attacks.pointwise",
     # 5
-    "tfadv.models.trained tfadv.regions tfadv.objectives.contributive "
+    "tfadv.models.digits_training tfadv.models.trained tfadv.regions tfadv.objectives.contributive "
     "tfadv.objectives.classes tfadv.objectives.distortions tfadv.objectives.importance "
     "tfadv.defences.between tfadv.objectives.intermediate tfadv.crafting tfadv.destruction tfadv.plane",
     # 6
@@ -59,7 +60,8 @@ FLOORS = (
     "tfadv.defending tfadv.demo tfadv.cli.judging",
     # 12
     "tfadv.cli.attack tfadv.cli.evaluate tfadv.cli.demo tfadv.cli.models tfadv.cli.layers tfadv.cli.recipes "
-    "tfadv.cli.checkpoints tfadv.cli.train tfadv.cli.train_digits tfadv.cli.destruction tfadv.cli.certify tfadv.cli.plane "
+    "tfadv.cli.checkpoints tfadv.cli.train tfadv.cli.train_digits "
+    "tfadv.cli.train_purifier tfadv.cli.destruction tfadv.cli.certify tfadv.cli.plane "
     "tfadv.cli.defend tfadv.cli.defences",
 )
 FLOOR = {module: number for number, modules in enumerate(FLOORS) for module in modules.split()}

@@ -153,6 +153,9 @@ def test_what_is_no_data_is_told(tmp_path):
     (tmp_path / "text.npz").write_text("filename,label")
     with pytest.raises(ValueError, match="text.npz: expected an .npz file"):
         small_data.load(tmp_path / "text.npz")
+    np.savez(tmp_path / "mine.npz", **arrays(x_train=np.array([{}])))
+    with pytest.raises(ValueError, match="mine.npz: expected an .npz file"):
+        small_data.load(tmp_path / "mine.npz")
     np.savez(tmp_path / "mine.npz", **arrays())
     with pytest.raises(ValueError, match="expected no size"):
         small_data.load(tmp_path / "mine.npz", 48)

@@ -6,9 +6,11 @@ every part of the catalogue.
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from networks import batch_of, bound, convolutional, recipe
 
 from tfadv import compiled, untargeted
+from tfadv.defences import Jpeg
 
 
 def with_xla(name, monkeypatch, **settings):
@@ -52,3 +54,10 @@ def test_xla_draws_for_each_image_from_its_seed(name, monkeypatch):
     alone = craft(images[1:][::-1], untargeted(labels[1:][::-1]), seed=3)[::-1]
     assert np.all(np.abs(alone - result[1:]) < 1e-3)
     assert np.any(craft(images, untargeted(labels), seed=4) != result)
+
+
+def test_what_xla_has_no_operation_for_runs_without_it(monkeypatch):
+    monkeypatch.setattr(compiled, "on_gpu", lambda: True)
+    images = batch_of(2)[0]
+    small = compiled.Compiled(lambda shown: Jpeg(75).purify(None, shown, None))
+    np.testing.assert_array_equal(small(images), Jpeg(75).purify(None, tf.constant(images), None))

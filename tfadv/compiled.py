@@ -1,4 +1,4 @@
-"""Functions compiled once, for batches of any size, with XLA on a GPU."""
+"""Functions compiled once, for batches of any size, with XLA on a GPU where it knows every operation."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,7 +16,11 @@ class Compiled:
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:
-        self._function = tf.function(function, autograph=False, jit_compile=on_gpu() or None)
+        self._plain, self._with_xla = function, on_gpu()
+        self._begin()
+
+    def _begin(self) -> None:
+        self._function = tf.function(self._plain, autograph=False, jit_compile=self._with_xla or None)
         self._concrete: dict[tuple, Callable[..., Any]] = {}
 
     def __call__(self, *arguments: Any) -> Any:
@@ -27,7 +31,14 @@ class Compiled:
         if shapes not in self._concrete:
             specs = tf.nest.map_structure(_any_batch, arguments)
             self._concrete[shapes] = self._function.get_concrete_function(*specs)
-        return self._concrete[shapes](*arguments)
+        try:
+            return self._concrete[shapes](*arguments)
+        except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError) as error:
+            if not self._with_xla or "unsupported operations" not in str(error):
+                raise
+            self._with_xla = False  # a JPEG encoder, or what runs in numpy
+            self._begin()
+            return self(*arguments)
 
     @property
     def traces(self) -> int:

@@ -7,15 +7,19 @@
 A defence that only changes images is a `tfadv.shapes.Purifier`.
 """
 
+from tfadv.defences.comdefend import ComDefend
 from tfadv.defences.consistency import top_k_consistency
 from tfadv.defences.nip import FittedNip, Nip, load_nip
 from tfadv.defences.purified import Averaged, Purified
 from tfadv.defences.smoothing import GaussianNoise, Smoothing
+from tfadv.defences.sparse import SparseTransformation
+from tfadv.defences.super_resolution import SuperResolution
 from tfadv.defences.transforms import BitDepth, Jpeg, Median
 
 __all__ = [
     "Averaged",
     "BitDepth",
+    "ComDefend",
     "FittedNip",
     "GaussianNoise",
     "Jpeg",
@@ -23,6 +27,8 @@ __all__ = [
     "Nip",
     "Purified",
     "Smoothing",
+    "SparseTransformation",
+    "SuperResolution",
     "load_nip",
     "top_k_consistency",
 ]

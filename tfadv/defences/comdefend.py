@@ -89,7 +89,8 @@ class ComDefend(Purifier):
 
     Args:
         weights: an .npz that `tfadv train-purifier comdefend` has written, or of that form: "ComCNN.1:kernel" to
-            "ComCNN.9:bias" and "RecCNN.1:kernel" to "RecCNN.9:bias", kernels [3, 3, in, out].
+            "ComCNN.9:bias" and "RecCNN.1:kernel" to "RecCNN.9:bias", kernels [3, 3, in, out], and `settings` as JSON:
+            {"widest": 32}.
 
     The gradient passes the code straight through as that of the code's mean under the noise of the training.
 
@@ -100,14 +101,12 @@ class ComDefend(Purifier):
 
     weights: str
     model: Any = dataclasses.field(init=False, repr=False, compare=False)
+    arrays: tuple = dataclasses.field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "model", learned.load(self.weights, KIND)[0])
-
-    @property
-    def arrays(self) -> tuple:
-        """The weights, in the model's order."""
-        return tuple(self.model.get_weights())
+        model, settings = learned.load(self.weights, KIND)
+        object.__setattr__(self, "model", model)
+        object.__setattr__(self, "arrays", learned.arrays(model, settings))
 
     def purify(self, look: Look, images: Tensor, seeds: Tensor) -> Tensor:
         return learned.purified(lambda shown: self.model(shown, training=False), images)

@@ -2,9 +2,8 @@
 
     q(x) = T^-1 round(T x / s) s        T: the orthonormal cosine transform of each 8 x 8 block, s its 8 x 8 steps
 
-An eye misses the high frequencies, so JPEG's steps grow towards them; a network uses them, and a perturbation lies in all
-of them. The steps are therefore large everywhere and smaller in the band of low frequencies that holds most of an image
-(Liu et al., CVPR 2019).
+An eye misses high frequencies, so JPEG's steps grow towards them; a network sees them all, and a perturbation lies in
+all of them. So the steps are large everywhere, and smaller in the band of low frequencies that holds most of an image.
 """
 
 import dataclasses

@@ -18,12 +18,16 @@ import tensorflow as tf
 
 from tfadv.data import write_safely
 from tfadv.images import WHITE
+from tfadv.metrics import distances
+from tfadv.metrics import distances
 from tfadv.models.digits import put_weights, weights_of
-from tfadv.shapes import Tensor
+from tfadv.shapes import Purifier, Tensor
 from tfadv.training import Loss, Schedule, train
 
 #: What a file of weights holds beside the arrays.
 KIND, SETTINGS = "purifier", "settings"
+#: Ends the name of the file that a training goes on from.
+CHECKPOINT = ".checkpoint.npz"
 
 Settings = TypeVar("Settings")
 
@@ -107,7 +111,7 @@ def load(path: str | os.PathLike, kind: Kind, **changed: Any) -> tuple[keras.Mod
 
 
 def arrays(model: keras.Model, settings: Any) -> tuple[np.ndarray, ...]:
-    """All that a learned purifier's answers depend on: the weights in the model's order, then the settings."""
+    """All that a learned purifier holds: the weights in the model's order, then the settings as one row of numbers."""
     return (*model.get_weights(), np.array(dataclasses.astuple(settings), np.float64))
 
 
@@ -118,7 +122,7 @@ def purified(function: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
 
 
 def patches(images: Sequence[np.ndarray], side: int, seed: int) -> np.ndarray:
-    """Random squares uint8 [M, side, side, 3] of images uint8 [H, W, 3]: of each as many as would tile it, at least one.
+    """Random squares uint8 [M, side, side, 3] of images uint8 [H, W, 3], of each as many as would tile it.
 
     Raises ValueError for an image that is smaller than the square.
     """
@@ -131,6 +135,13 @@ def patches(images: Sequence[np.ndarray], side: int, seed: int) -> np.ndarray:
             top, left = random.integers(height - side + 1), random.integers(width - side + 1)
             found.append(image[top : top + side, left : left + side])
     return np.stack(found)
+
+
+def some(rows: np.ndarray, count: int | None, seed: int) -> np.ndarray:
+    """So many of the rows, chosen by chance, in their order; all where there are no more, or count is None."""
+    if count is None or count >= len(rows):
+        return rows
+    return rows[np.sort(np.random.default_rng(seed).choice(len(rows), count, replace=False))]
 
 
 def trained(
@@ -164,3 +175,15 @@ def trained(
     }
     train(model, typed, (rows,), schedule, checkpoint=checkpoint, about=about, report=report, progress=progress)
     return model
+
+
+def psnr(purifier: Purifier, images: np.ndarray) -> float:
+    """The mean PSNR in decibels of images [N, H, W, 3] in 0..255 behind a purifier; one that it keeps counts as 100."""
+    shown = purifier(images.astype(np.float32))
+    return float(np.minimum(distances(images, shown, ["psnr"])["psnr"], 100.0).mean())
+
+
+def psnr(purifier: Purifier, images: np.ndarray) -> float:
+    """The mean PSNR in decibels of images [N, H, W, 3] in 0..255 behind a purifier; one that it keeps counts as 100."""
+    shown = purifier(images.astype(np.float32))
+    return float(np.minimum(distances(images, shown, ["psnr"])["psnr"], 100.0).mean())

@@ -63,8 +63,8 @@ class Nip(Part):
         vector: what stands at a middle neuron's place in the vector of Eq. 3, where every other neuron has 0: its
             "influence", its "activation" phi, or 1 ("indicator").
         template: T is the "mean" of the images' vectors, each of length 1 so that an image of which the network is
-            less sure, with its greater influences, counts no more than others; or that mean at the neurons that are middle ones of every
-            image and 0 elsewhere: the "intersection" of Eq. 2.
+            less sure, with its greater influences, counts no more than others; or that mean at the neurons that are
+            middle ones of every image and 0 elsewhere: the "intersection" of Eq. 2.
         weakest: whether the tail neurons of Eq. 4 are the last of all (Algorithm 2: "tail-k2"), or the first of the
             tail part (Eq. 4 as printed: the j-th neuron of the tail).
         strength: what the added term of Eq. 7 is multiplied by; -1 turns its sign.
@@ -113,7 +113,7 @@ class Nip(Part):
 
     def neurons(self, look: Look, images: Tensor) -> Neurons:
         """The neurons of images [N, H, W, 3], sorted (Algorithm 1)."""
-        influence = _flat(attribution.neuron_influence(look, images, None, self.layer))
+        influence = _flat(attribution.neuron_influence(look, images, None, self._tap))
         return Neurons(influence, tf.argsort(influence, direction="DESCENDING", stable=True))
 
     def middle(self, look: Look, images: Tensor, neurons: Neurons) -> Tensor:
@@ -131,8 +131,17 @@ class Nip(Part):
 
     def _values(self, look: Look, images: Tensor, neurons: Neurons) -> Tensor:
         if self.vector == "activation":
-            return _flat(look(images, (self.layer,), logits=False).features[self.layer])
+            return self._features(look, images)
         return neurons.influence if self.vector == "influence" else tf.ones_like(neurons.influence)
+
+    def _features(self, look: Look, images: Tensor) -> Tensor:
+        return _flat(look(images, (self._tap,), logits=False).features[self._tap])
+
+    @property
+    def _tap(self) -> str:
+        if self.layer is None:
+            raise ValueError("Nip(layer): expected a layer's name; only `fit` finds one.")
+        return self.layer
 
     def inverse(self, look: Look, images: Tensor, neurons: Neurons) -> Tensor:
         """rho / (Max(rho) - Min(rho)) of each image, [N, H, W, 3] (Eq. 4, 5 and 7); 0 where rho has no range."""
@@ -140,7 +149,7 @@ class Nip(Part):
         front, tail = neurons.order[:, : self.front], neurons.order[:, first : first + self.tail]
 
         def strengthened(shown: Tensor) -> Tensor:
-            features = _flat(look(shown, (self.layer,), logits=False).features[self.layer])
+            features = self._features(look, shown)
             ahead, behind = (tf.gather(features, chosen, axis=1, batch_dims=1) for chosen in (front, tail))
             return tf.reduce_sum(ahead, axis=1) - tf.reduce_sum(behind, axis=1)
 
@@ -263,14 +272,12 @@ class FittedNip(Purifier):
     def save(self, path: str | os.PathLike) -> None:
         """Write the fit to this .npz file: whole, or not at all."""
         path = Path(path)
-        facts: dict[str, Any] = {
-            "kind": KIND,
-            "settings": json.dumps(dataclasses.asdict(self.nip)),
-            "fitted_to": self.fitted_to,
-        }
+        facts: dict[str, Any] = {"kind": KIND, "fitted_to": self.fitted_to}
+        facts["settings"] = json.dumps(dataclasses.asdict(self.nip))
+        facts |= zip(_ARRAYS, self.arrays, strict=True)
         partial = path.with_name(path.name + ".part")
         with open(partial, "wb") as file:
-            np.savez(file, **facts, **dict(zip(_ARRAYS, self.arrays, strict=True)))
+            np.savez(file, **facts)
         os.replace(partial, path)
 
 
@@ -308,7 +315,7 @@ class _Fitting:
             yield tf.constant(images[start : start + self.batch_size], self.source.dtype)
 
     def _right(self, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        found = []
+        found: list[np.ndarray] = []
         for batch in self._batches(images):
             found.append(self.source.predict(batch) == labels[len(found) * self.batch_size :][: len(batch)])
             self.progress(len(batch) + 2 * int(np.sum(~found[-1])))
@@ -347,7 +354,8 @@ class _Fitting:
             delta = _cosine(self.nip.middle(self.source, batch, neurons), held)
             return delta, tf.cast(self.nip.inverse(self.source, batch, neurons), tf.float16)
 
-        held, run, found = tf.constant(template), Compiled(one), []
+        held, run = tf.constant(template), Compiled(one)
+        found: list[list[np.ndarray]] = []
         for batch in self._batches(images):
             found.append([np.asarray(each) for each in run(batch)])
             self.progress(len(batch))

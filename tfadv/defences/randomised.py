@@ -3,8 +3,8 @@
     r_and_p(30)                 the mean answer to thirty random sizes and places
     NipsR3()                    one network or an ensemble behind the branches of the third place of NIPS 2017
 
-An image that is turned or resized is the same image to a network, a perturbation made for every pixel is not. Each image
-draws for itself; the same image is always drawn alike.
+An image that is turned or resized is the same image to a network; a perturbation made for its pixels is not the same.
+Each image draws for itself, and a defended network always draws alike for the same image.
 """
 
 import dataclasses
@@ -103,7 +103,7 @@ class RandomAffine(Purifier):
             raise ValueError(f"RandomAffine(pad): expected a grey level, 0..255, got {self.pad!r}.")
 
     def purify(self, look: Look, images: Tensor, seeds: Tensor) -> Tensor:
-        places, inside = _grid(images), True
+        places, inside = _grid(images), tf.constant(True)
         for matrix, offset in reversed(self.maps(images, seeds)):
             places = [offset[axis] + matrix[axis][0] * places[0] + matrix[axis][1] * places[1] for axis in (0, 1)]
             for axis in (0, 1):
@@ -204,7 +204,7 @@ class NipsR3(Defence):
         if len(members) > 4:
             raise ValueError(f"NipsR3: expected one network or an ensemble of at most four, got {source.name}.")
         smaller = Jpeg(50) >> TurnedZoom(noise=0.0, near=0.75 * 299 / 224, far=0.8 * 299 / 224)
-        branches = [
+        branches: list[tuple[int, Purifier, float]] = [
             (0, RandomAffine(), 0.7),
             (0, Jpeg(50), 0.1),
             (1, TurnedZoom(), 0.2),
@@ -212,10 +212,9 @@ class NipsR3(Defence):
             (2, smaller, 0.1),
             (3, smaller, 0.05),
         ]
-        known = [(members[place], *branch) for place, *branch in branches if place < len(members)]
-        return Ensemble(
-            [Purified(member, purifier) for member, purifier, _ in known], [weight for *_, weight in known], "logits"
-        )
+        branches = [branch for branch in branches if branch[0] < len(members)]
+        behind = [Purified(members[place], purifier) for place, purifier, _ in branches]
+        return Ensemble(behind, [weight for *_, weight in branches], "logits")
 
 
 def _whole(chance: Tensor, below: Tensor) -> Tensor:
@@ -226,7 +225,7 @@ def _whole(chance: Tensor, below: Tensor) -> Tensor:
 def _nearest(side: int, inner: Tensor, chance: Tensor) -> Tensor:
     """Which row of an image of `side` rows each row of the canvas shows, int [N, side]; -1 is the canvas.
 
-    The image has `inner` rows there, floor(j * side / inner) being the j-th (as TensorFlow 1 resized), at a random place.
+    The image has `inner` rows there at a random place, floor(j * side / inner) being the j-th, as TensorFlow 1 resized.
     """
     inside = tf.range(side)[None] - _whole(chance, side - inner + 1)[:, None]
     return tf.where((inside >= 0) & (inside < inner[:, None]), inside * side // inner[:, None], -1)
@@ -239,7 +238,7 @@ def _grid(images: Tensor) -> list[Tensor]:
 
 
 def _taken(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """The pixels at (rows, columns), whole numbers [N, H, W], of images [N, h, w, C]; beyond the rim those of the rim."""
+    """The pixels at (rows, columns), whole numbers [N, H, W], of images [N, h, w, C]; the rim's beyond the rim."""
     height, width, channels = images.shape[1:]
     rows, columns = (
         tf.clip_by_value(tf.cast(place, tf.int32), 0, side - 1) for place, side in ((rows, height), (columns, width))

@@ -2,8 +2,8 @@
 
     z* = argmin_z |m (z - x)|_2 + w TV(z),    TV(z) = sum_i |z[i+1, :] - z[i, :]|_2 + sum_j |z[:, j+1] - z[:, j]|_2
 
-for each colour by itself; m is 1 where a value was kept and 0 elsewhere (Guo et al., ICLR 2018, section 4.2 with p = 2).
-No term is squared, so z* scales with x and w has no unit: grey levels or 0..1 make no difference.
+for each colour by itself; m is 1 where a value was kept and 0 elsewhere (Guo et al., ICLR 2018, TV_p with p = 2). No
+term is squared, so z* scales with x and w has no unit: grey levels or 0..1 make no difference.
 
 A sum of norms |K_k z - b_k| with the weights w_k is the largest value of sum_k <y_k, K_k z - b_k> over |y_k| <= w_k: a
 saddle that the primal-dual steps of Chambolle and Pock (2011) reach, all images and colours at once.
@@ -34,8 +34,8 @@ class TotalVariation(Purifier):
 
     No gradient passes: what each value depends on is known only through all the steps.
 
-    Differs from the authors' program, which squares the first term: this is the formula of the paper and of the toolbox.
-    The toolbox stops L-BFGS after ten iterations, so its image is rougher than the minimum, the more so the larger it is.
+    Differs from the authors' program, which squares the first term: this is the formula of the paper and the toolbox.
+    The toolbox stops L-BFGS after ten iterations: its images are rougher than the minimum, large ones by much.
     """
 
     keep: float = 0.5
@@ -58,27 +58,28 @@ class TotalVariation(Purifier):
 
 def minimised(images: Tensor, kept: Tensor, weight: float, iterations: int) -> Tensor:
     """z* of images [N, H, W, C], near the values where `kept`, of the same shape and type, is 1."""
-    steps = _steps(images)
+    planes, kept = (tf.transpose(each, [0, 3, 1, 2]) for each in (images, kept))
+    far, turn = _steps(planes)
 
-    def step(images_now: Tensor, ahead: Tensor, near: Tensor, down: Tensor, across: Tensor) -> tuple[Tensor, ...]:
+    def step(now: Tensor, ahead: Tensor, near: Tensor, down: Tensor, across: Tensor) -> tuple[Tensor, ...]:
         # y_k <- the nearest point of the ball |y_k| <= w_k to y_k + s (K_k ahead - b_k)
-        near = _within(near + steps[1] * kept * (ahead - images), (1, 2), 1.0)
-        down = _within(down + steps[1] * (ahead[:, 1:] - ahead[:, :-1]), (2,), weight)
-        across = _within(across + steps[1] * (ahead[:, :, 1:] - ahead[:, :, :-1]), (1,), weight)
+        near = _within(near + turn * kept * (ahead - planes), (2, 3), 1.0)
+        down = _within(down + turn * (ahead[:, :, 1:] - ahead[:, :, :-1]), (3,), weight)
+        across = _within(across + turn * (ahead[..., 1:] - ahead[..., :-1]), (2,), weight)
         # z <- z - t sum_k K_k^T y_k; ahead = 2 z - z before
-        slope = kept * near + _transposed(down, 1) + _transposed(across, 2)
-        following = images_now - steps[0] * slope
-        return following, 2 * following - images_now, near, down, across
+        following = now - far * (kept * near + _transposed(down, 2) + _transposed(across, 3))
+        return following, 2 * following - now, near, down, across
 
-    zeros = tf.zeros_like(images)
-    start = (images, images, zeros, zeros[:, 1:], zeros[:, :, 1:])
-    return tf.while_loop(lambda *_: True, step, start, maximum_iterations=iterations)[0]
+    zeros = tf.zeros_like(planes)
+    start = (planes, planes, zeros, zeros[:, :, 1:], zeros[..., 1:])
+    found = tf.while_loop(lambda *_: True, step, start, maximum_iterations=iterations)[0]
+    return tf.transpose(found, [0, 2, 3, 1])
 
 
-def _steps(images: Tensor) -> tuple[Tensor, Tensor]:
+def _steps(planes: Tensor) -> tuple[Tensor, Tensor]:
     """(t, s) with t s |K|^2 = 1. Their ratio is that of how far z and y move: contrasts to 1 / sqrt(side), measured."""
-    deviation = tf.math.reduce_std(images, axis=(1, 2), keepdims=True)
-    scale = 2 * tf.maximum(deviation, 1) * (images.shape[1] * images.shape[2]) ** 0.25
+    deviation = tf.math.reduce_std(planes, axis=(2, 3), keepdims=True)
+    scale = 2 * tf.maximum(deviation, 1) * (planes.shape[2] * planes.shape[3]) ** 0.25
     return scale / math.sqrt(LARGEST), 1 / (scale * math.sqrt(LARGEST))
 
 
@@ -88,6 +89,6 @@ def _within(dual: Tensor, axes: tuple[int, ...], radius: float) -> Tensor:
 
 
 def _transposed(dual: Tensor, axis: int) -> Tensor:
-    """What the differences along an axis are transposed: each is added to its later value and taken from its earlier."""
+    """The differences along an axis, transposed: each is added to its later value and taken from its earlier one."""
     before = [[int(place == axis), 0] for place in range(4)]
     return tf.pad(dual, before) - tf.pad(dual, [pair[::-1] for pair in before])

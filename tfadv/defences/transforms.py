@@ -53,7 +53,27 @@ class Median(Purifier):
         height, width = images.shape[1], images.shape[2]
         wide = tf.pad(images, [[0, 0], [before, after], [before, after], [0, 0]], "SYMMETRIC")
         near = [wide[:, i : i + height, j : j + width] for i in range(self.side) for j in range(self.side)]
-        return tf.math.top_k(tf.stack(near, axis=-1), (len(near) + 1) // 2).values[..., -1]
+        return _ranked(near, len(near) // 2)
+
+
+def _ranked(tensors: list[Tensor], rank: int) -> Tensor:
+    """The values that `rank` of the tensors are below or equal to, place by place: far faster than sorting.
+
+    Of some of them the largest is dropped when more than `rank` are below it, the smallest when too many are above.
+    """
+    waiting, some = list(tensors), []
+    left = len(tensors)
+    while left > 1:
+        smallest, largest = len(some) > left - rank, len(some) > rank + 1
+        if not (smallest or largest):
+            some.append(waiting.pop())
+            continue
+        first, then = (tf.minimum, tf.maximum) if smallest else (tf.maximum, tf.minimum)
+        extreme = some.pop()
+        for place, other in enumerate(some):
+            extreme, some[place] = first(extreme, other), then(extreme, other)
+        left, rank = left - 1, rank - smallest
+    return (some + waiting)[0]
 
 
 @dataclasses.dataclass(frozen=True, repr=False)

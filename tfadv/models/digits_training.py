@@ -26,9 +26,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfadv import gradients, scores
-from tfadv.images import BLACK, WHITE
-from tfadv.models import digits
+from tfadv import training
+from tfadv.images import BLACK
+from tfadv.models import digits, hardening
 from tfadv.peek import Network
 from tfadv.shapes import Tensor
 
@@ -78,42 +78,21 @@ def train(
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.momentum = settings.momentum
     images, labels = digits.images("training")
-    steps = len(images) // settings.batch
-    schedule = keras.optimizers.schedules.CosineDecay(settings.learning_rate, steps * settings.epochs)
-    optimizer = keras.optimizers.Adam(schedule)
-    optimizer.build(model.trainable_variables)
-    attacked = [Network(model), *map(Network, sources)] if name in SOURCES else []
-    step = _compiled_step(model, optimizer, attacked, settings)
-    order = np.random.default_rng(seed)
-    losses = []
-    for epoch in range(settings.epochs):
-        chosen = order.permutation(len(images))[: steps * settings.batch].reshape(steps, settings.batch)
-        key = [seed, epoch]
-        total = sum(
-            float(step(tf.constant(images[rows]), tf.constant(labels[rows]), tf.constant(key), tf.constant(number)))
-            for number, rows in enumerate(chosen)
-        )
-        losses.append(total / steps)
-    return model, losses
+    loss = _loss(model, [Network(model), *map(Network, sources)] if name in SOURCES else [], settings.epsilon)
+    schedule = training.Schedule(settings.epochs, settings.batch, settings.learning_rate, seed)
+    return model, training.train(model, loss, (images, labels), schedule)
 
 
-def _compiled_step(
-    model: keras.Model, optimizer: keras.optimizers.Optimizer, attacked: list[Network], settings: Settings
-) -> Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]:
-    @tf.function
-    def step(images: Tensor, labels: Tensor, key: Tensor, number: Tensor) -> Tensor:
-        seed = tf.random.experimental.stateless_fold_in(key, number)
-        images = augmented(tf.cast(images, tf.float32), _draw(seed, 0))
-        if attacked:
-            clean, chosen = tf.split(images, 2)
-            images = tf.concat([clean, adversarial(attacked, chosen, _draw(seed, 1), settings.epsilon)], axis=0)
-        with tf.GradientTape() as tape:
-            loss = tf.reduce_mean(scores.cross_entropy(model(images, training=True), labels))
-        variables = model.trainable_variables
-        optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
-        return loss
+def _loss(model: keras.Model, attacked: list[Network], epsilon: float) -> training.Loss:
+    lowered = hardening.ensemble_loss(model, attacked, epsilon, clean=0.5)
+    if not attacked:
+        lowered = hardening.PlainTraining().loss(model, Network(model))
 
-    return step
+    def loss(rows: tuple[Tensor, ...], seed: Tensor) -> Tensor:
+        images = augmented(tf.cast(rows[0], tf.float32), _draw(seed, 0))
+        return lowered((images, rows[1]), _draw(seed, 1))
+
+    return loss
 
 
 def augmented(images: Tensor, seed: Tensor) -> Tensor:
@@ -132,22 +111,6 @@ def augmented(images: Tensor, seed: Tensor) -> Tensor:
         fill_value=BLACK,
         interpolation="BILINEAR",
     )
-
-
-def adversarial(networks: list[Network], images: Tensor, seed: Tensor, epsilon: float) -> Tensor:
-    """One signed step on images [N, 32, 32, 3] towards the least likely class of one network, drawn by chance."""
-    choice = tf.random.stateless_uniform([], _draw(seed, 0), 0, len(networks), tf.int32)
-    signs = tf.switch_case(
-        choice, [lambda network=network: _towards_least_likely(network, images) for network in networks]
-    )
-    # The draw is cut at two deviations of epsilon / 2.
-    size = tf.abs(tf.random.stateless_truncated_normal([tf.shape(images)[0], 1, 1, 1], _draw(seed, 1))) * epsilon / 2
-    return tf.stop_gradient(tf.clip_by_value(images + size * signs, BLACK, WHITE))
-
-
-def _towards_least_likely(network: Network, images: Tensor) -> Tensor:
-    least = tf.argmin(network(images).logits, axis=1)
-    return -tf.sign(gradients.of_images(lambda shown: scores.cross_entropy(network(shown).logits, least), images))
 
 
 def _draw(seed: Tensor, number: int) -> Tensor:

@@ -75,15 +75,25 @@ def load(path: str | os.PathLike, size: int | None = None) -> Data:
     return _checked(_arrays(path), path)
 
 
-def _arrays(path: Path) -> Data:
+def read_arrays(path: Path, what: str) -> dict[str, np.ndarray]:
+    """Every array of an .npz file, by name; no pickle.
+
+    Raises ValueError that says `what` was expected, for a file that is none.
+    """
     try:
+        if not zipfile.is_zipfile(path):
+            raise zipfile.BadZipFile
         with np.load(path, allow_pickle=False) as held:
-            missing = [key for key in ARRAYS if key not in held.files]
-            if missing:
-                raise ValueError(f"{path}: expected the arrays {', '.join(ARRAYS)}, got {', '.join(held.files[:6])}.")
-            x_train, y_train, x_test, y_test = (held[key] for key in ARRAYS)
-    except (zipfile.BadZipFile, EOFError, AttributeError, TypeError) as error:
-        raise ValueError(f"{path}: expected an .npz file, which this is not.") from error
+            return {key: held[key] for key in held.files}
+    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:  # as the bytes happen to be
+        raise ValueError(f"{path}: expected {what}, which this is not.") from error
+
+
+def _arrays(path: Path) -> Data:
+    held = read_arrays(path, f"an .npz file with the arrays {', '.join(ARRAYS)}")
+    if not set(ARRAYS) <= set(held):
+        raise ValueError(f"{path}: expected the arrays {', '.join(ARRAYS)}, got {', '.join(list(held)[:6])}.")
+    x_train, y_train, x_test, y_test = (held[key] for key in ARRAYS)
     return Data(_rgb(x_train), _flat(y_train), _rgb(x_test), _flat(y_test), path.stem)
 
 

@@ -12,7 +12,6 @@ import dataclasses
 import io
 import json
 import os
-import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -249,11 +248,7 @@ def _network(model: keras.Model, path: Path, about: About) -> Network:
 def _read(path: Path) -> tuple[About, dict[str, np.ndarray]]:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file; `tfadv train` writes it.")
-    try:
-        with np.load(path, allow_pickle=False) as held:
-            arrays = {key: held[key] for key in held.files}
-    except (OSError, ValueError, EOFError, AttributeError, TypeError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path}: expected a network that `tfadv train` wrote, which this is not.") from error
+    arrays = small_data.read_arrays(path, "a network that `tfadv train` wrote")
     if _ABOUT not in arrays:
         raise ValueError(
             f"{path}: expected a network that `tfadv train` wrote, got {', '.join(list(arrays)[:4])}. Data is given to "

@@ -1,0 +1,130 @@
+"""`tfadv train-purifier`: the network of a learned purifier, from clean images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tfadv.cli import options
+
+if TYPE_CHECKING:
+    import numpy as np
+
+#: Purifier -> its module in tfadv.defences and its class there.
+PURIFIERS = {
+    "comdefend": ("comdefend", "ComDefend"),
+    "super_resolution": ("super_resolution", "SuperResolution"),
+    "sparse": ("sparse", "SparseTransformation"),
+}
+#: Every so many images of a folder are held out; so many patches of the held-out ones are shown at the end.
+HELD_OUT, SHOWN = 10, 200
+
+
+@click.command("train-purifier")
+@click.argument("name", type=click.Choice(list(PURIFIERS)))
+@click.argument("images", type=click.Path(path_type=Path))
+@click.argument("out", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--epochs", type=click.IntRange(1), default=10, show_default=True, help="Times through the patches.")
+@click.option("--batch", type=click.IntRange(1), default=32, show_default=True, help="Patches in one step.")
+@click.option("--patch", type=click.IntRange(8), default=32, show_default=True, help="Side of a patch, in pixels.")
+@click.option("--patches", type=click.IntRange(1), help="At most so many, chosen by chance. Default: all.")
+@click.option("--learning-rate", type=float, default=1e-3, show_default=True, help="At first; it falls to 0.")
+@click.option("--seed", type=int, default=0, show_default=True, help="All randomness follows from it.")
+@click.option("--set", "settings", multiple=True, callback=options.settings, metavar="KEY=VALUE", help="Its network's.")
+@options.no_progress
+def command(name: str, images: Path, out: Path, **chosen: Any) -> None:
+    """Train a learned purifier on patches of clean images; OUT, an .npz file, holds its weights.
+
+    IMAGES: a folder of PNG and JPEG files, of which every tenth is held out, or an .npz file with x_train, y_train,
+    x_test and y_test (uint8, N x S x S x 3). A patch is cut at random for each patch's area that an image has, and
+    mirrored by chance. At the end the PSNR of held-out images behind the purifier is written.
+    The same command again continues an interrupted run, after the last whole epoch.
+
+    \b
+    Settings, with --set:
+      comdefend         widest=32 noise=20.0 penalty=0.0001
+      super_resolution  blocks=4 features=32 scale=1.0
+      sparse            atoms=64 side=8 penalty=0.05 steps=20 smoothing=5.0
+
+    \b
+    tfadv train-purifier comdefend photographs/ comdefend.npz
+    tfadv train-purifier sparse cifar10.npz sparse.npz --epochs 2 --set atoms=32
+    tfadv defend comdefend:weights=comdefend.npz adv/ purified/
+    """
+    line = options.interruptible(
+        lambda: _train(name, images, out, **chosen),
+        "Interrupted. The same command again continues after the last whole epoch.",
+    )
+    click.echo(line)
+
+
+def _train(
+    name: str,
+    images: Path,
+    out: Path,
+    *,
+    patch: int,
+    patches: int | None,
+    epochs: int,
+    batch: int,
+    learning_rate: float,
+    seed: int,
+    settings: dict[str, Any],
+    no_progress: bool,
+) -> str:
+    import importlib
+
+    from tfadv.defences import learned
+    from tfadv.training import Schedule
+
+    module = importlib.import_module(f"tfadv.defences.{PURIFIERS[name][0]}")
+    values = module.KIND.chosen(settings)
+    training, held_out = (learned.patches(some, patch, seed) for some in _read(images))
+    training = learned.some(training, patches, seed)
+    click.echo(f"{images}: {len(training)} patches of {patch} x {patch} pixels to train on, {len(held_out)} held out")
+    make = None if no_progress else options.progress_bar(name)
+    bar = make(total=epochs * (len(training) // batch) * batch) if make else None
+    checkpoint = out.with_name(out.name + learned.CHECKPOINT)
+    try:
+        model = learned.trained(
+            module.KIND,
+            values,
+            training,
+            Schedule(epochs, batch, learning_rate, seed),
+            checkpoint=checkpoint,
+            report=lambda epoch, loss: _say(bar, f"epoch {epoch} of {epochs}: mean loss {loss:.6f}"),
+            progress=None if bar is None else lambda batches: bar.update(batches * batch),
+        )
+    finally:
+        if bar is not None:
+            bar.close()
+    learned.save(out, module.KIND, values, model)
+    checkpoint.unlink()
+    purifier = getattr(module, PURIFIERS[name][1])(str(out))
+    return f"{out}: held-out images at {learned.psnr(purifier, held_out[:SHOWN]):.2f} dB behind {name}"
+
+
+def _read(path: Path) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Images uint8 [H, W, 3] to train on and held out."""
+    from tfadv import data
+    from tfadv.models import small_data
+
+    if not path.is_dir():
+        held = small_data.load(path)
+        return list(held.x_train), list(held.x_test)
+    names = data.find_images(path)
+    if len(names) < HELD_OUT:
+        raise ValueError(f"{path}: expected at least {HELD_OUT} images, so that one is held out, got {len(names)}.")
+    pictures = [data.read_image(path / name) for name in names]
+    return [one for place, one in enumerate(pictures, 1) if place % HELD_OUT], pictures[HELD_OUT - 1 :: HELD_OUT]
+
+
+def _say(bar: Any, line: str) -> None:
+    """A line on standard output, above the bar if there is one."""
+    if bar is not None:
+        bar.clear()
+    click.echo(line)
+    if bar is not None:
+        bar.refresh()

@@ -1,0 +1,432 @@
+"""The experiments of the NIP paper, and the shape of NAA's Table 3, on real data: attacks against defences, as tables.
+
+    python scripts/defences.py OUT small --nets NETS                 four networks, eleven attacks, every defence
+    python scripts/defences.py OUT size --nets NETS                  defences against PGD's size
+    python scripts/defences.py OUT adaptive --nets NETS              PGD that knows the defence
+    python scripts/defences.py OUT photographs --nets NETS           ImageNet networks: transfer attacks, and NIP
+    python scripts/defences.py OUT small --nets NETS --network gtsrb-lenet5 --attack PGD --images 20
+
+NETS holds what was trained: NAME.npz for each network of `defence_cases.NETWORKS`, NAME-cas.npz and NAME-denoise.npz,
+and DATA-sparse.npz, DATA-super_resolution.npz and DATA-comdefend.npz; what is not there is left out, and the table says
+so. Reads the reference data at $TFADV_SHARED, or `shared` beside the repository.
+
+The images are the first test images, in an order drawn once, that the network gets right; NIP is fitted on training
+images that it gets right. Adversarial images are judged as bytes. Everything is kept in OUT and computed only once; each
+part writes OUT/<part>.md and prints it.
+"""
+
+import dataclasses
+import hashlib
+import inspect
+import json
+import os
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import click
+import defence_cases as cases
+import numpy as np
+import photographs as pictures
+
+SHARED = Path(os.environ.get("TFADV_SHARED", Path(__file__).resolve().parent.parent.parent / "shared"))
+CHUNK = 50
+
+
+@dataclasses.dataclass
+class Subject:
+    """A network with N images that it gets right, uint8, their labels, those that NIP and the universal perturbation
+    are fitted on, and the folder where all that is found of them is kept."""
+
+    name: str
+    data: str
+    network: Any
+    images: np.ndarray
+    labels: np.ndarray
+    fitting: tuple[np.ndarray, np.ndarray]
+    folder: Path
+    nets: Path
+
+    def defence(self, line: str) -> Any:
+        """The defended network of a line, a source. Raises `cases.Absent`."""
+        nip = self.nip() if "{nip}" in line else None
+        made = cases.made(line, nip, nets=str(self.nets), data=self.data, name=self.name)
+        return made.on(self.network) if hasattr(made, "on") else made
+
+    def nip(self) -> Any:
+        """NIP, fitted once."""
+        from tfadv.defences import Nip
+
+        facts = f"{self.network.fingerprint} {digest(*self.fitting)} {Nip()!r}"
+        path = self.folder / f"nip-{hashlib.sha256(facts.encode()).hexdigest()[:12]}.npz"
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Nip().fit(self.network, *self.fitting).save(path)
+        return Nip.load(path)
+
+
+def digest(*arrays: np.ndarray) -> str:
+    """sha256 of the arrays' bytes."""
+    found = hashlib.sha256()
+    for array in arrays:
+        found.update(np.ascontiguousarray(array).tobytes())
+    return found.hexdigest()[:16]
+
+
+def kept(path: Path, facts: Any, make: Callable[[], dict]) -> dict:
+    """What make() gives, from the file where it was made before of the same facts."""
+    facts = json.loads(json.dumps(facts))
+    if path.exists():
+        held = json.loads(path.read_text())
+        if held["facts"] == facts:
+            return held["found"]
+    found = make()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".part")
+    partial.write_text(json.dumps({"facts": facts, "found": found}, indent=1))
+    os.replace(partial, path)
+    return found
+
+
+def crafted(subject: Subject, name: str, attack: Any, network: Any = None) -> np.ndarray:
+    """uint8 adversarial images of the subject's, made on the network (the subject's own by default) and kept."""
+    network = network or subject.network
+    facts = f"{attack!r} {network.fingerprint} {digest(subject.images, subject.labels)}"
+    path = subject.folder / "crafted" / f"{name}-{hashlib.sha256(facts.encode()).hexdigest()[:12]}.npz"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        begun = time.monotonic()
+        images = attacked(subject, attack, network)
+        seconds = (time.monotonic() - begun) / len(images)
+        with open(path.with_suffix(".part"), "wb") as file:
+            np.savez_compressed(file, images=images, facts=np.array(facts), seconds=np.array(seconds))
+        os.replace(path.with_suffix(".part"), path)
+        click.echo(f"{subject.name} {name}: {seconds:.2f} s an image", err=True)
+    with np.load(path, allow_pickle=False) as file:
+        return file["images"]
+
+
+def attacked(subject: Subject, attack: Any, network: Any) -> np.ndarray:
+    """The images as bytes within the attack's budget; those of a search are stretched until the bytes fool."""
+    from tfadv import saving, untargeted
+    from tfadv.shapes import Crafted
+
+    bound, budget, done = attack.on(network), getattr(attack, "budget", None), []
+    if hasattr(bound, "fit"):
+        some = subject.fitting[0][: attack.images].astype(np.float32)
+        bound.fit(some, untargeted(network.predict(some)))
+    for start in range(0, len(subject.images), CHUNK):
+        clean, labels = (each[start : start + CHUNK] for each in (subject.images, subject.labels))
+        made = bound.crafted(clean.astype(np.float32), untargeted(labels))
+        made = made if isinstance(made, Crafted) else Crafted(made)
+        if made.found is None:
+            done.append(saving.within(made.images, clean, budget))
+        else:
+            fools = lambda images, labels=labels: answers(network, images) != labels  # noqa: E731
+            done.append(saving.fooling(made.images, clean, budget, made.found, fools)[0])
+    return np.concatenate(done)
+
+
+def answers(network: Any, images: np.ndarray) -> np.ndarray:
+    """The best class of each image, int [N]."""
+    from tfadv.evaluate import top
+
+    parts = (images[start : start + CHUNK] for start in range(0, len(images), CHUNK))
+    return np.concatenate([top(network, part, CHUNK, 1)[:, 0] for part in parts])
+
+
+def seen(network: Any, images: np.ndarray) -> tuple[np.ndarray, np.ndarray | None, float]:
+    """(best classes, the purified images where they are what is answered to, seconds an image takes).
+
+    The seconds are those of purifying alone, or of the whole answer of any other defended network.
+    """
+    begun = time.monotonic()
+    if hasattr(network, "purified") and network.draws == 1:
+        purified = network.purified(images)
+        seconds = time.monotonic() - begun
+        return answers(network.network, purified), purified, seconds / len(images)
+    best = answers(network, images)
+    return best, None, (time.monotonic() - begun) / len(images)
+
+
+def row(subject: Subject, name: str, line: str, shown: dict[str, np.ndarray]) -> dict:
+    """What a defence does to each attack's images: how many of those that fool are right behind it; benign accuracy,
+    consistency and PSNR against the clean images, milliseconds an image."""
+    from tfadv.defences import top_k_consistency
+    from tfadv.metrics import distances
+
+    defended = subject.defence(line)
+    facts = {"defence": defended.fingerprint, "images": digest(subject.images), "attacks": _facts(shown)}
+
+    def make() -> dict:
+        seen(defended, subject.images[:CHUNK])  # compiles
+        best, _, seconds = seen(defended, subject.images)
+        found: dict[str, Any] = {"benign": int(np.sum(best == subject.labels)), "ms": 1000 * seconds, "rescued": {}}
+        for attack, images in shown.items():
+            best, purified, _ = seen(defended, images)
+            fooled = answers(subject.network, images) != subject.labels
+            found["rescued"][attack] = [int(np.sum(fooled & (best == subject.labels))), int(fooled.sum())]
+            if attack in cases.CONSISTENT and purified is not None:
+                like = top_k_consistency(subject.network, subject.images.astype(np.float32), purified)
+                apart = distances(subject.images, purified, ("psnr",))["psnr"]
+                finite = apart[np.isfinite(apart)]
+                psnr = float(finite.mean()) if len(finite) else None
+                found |= {f"TKNC {attack}": float(like.mean()), f"PSNR {attack}": psnr}
+        return found
+
+    found = kept(subject.folder / "rows" / f"{_plain(name)}-{len(shown)}.json", facts, make)
+    click.echo(f"{subject.name} {name}: " + " ".join(_share(*cell) for cell in found["rescued"].values()), err=True)
+    return found
+
+
+def _facts(shown: dict[str, np.ndarray]) -> dict[str, str]:
+    return {attack: digest(images) for attack, images in shown.items()}
+
+
+def _plain(name: str) -> str:
+    return "".join(letter if letter.isalnum() else "-" for letter in name)
+
+
+def _share(count: int, of: int) -> str:
+    return f"{100 * count / of:.0f}" if of else "-"
+
+
+def rows(subject: Subject, lines: dict[str, str], shown: dict[str, np.ndarray]) -> tuple[dict[str, dict], list[str]]:
+    """The row of each defence that can be made here, and why the others cannot."""
+    found, absent = {}, []
+    for name, line in lines.items():
+        try:
+            found[name] = row(subject, name, line, shown)
+        except cases.Absent as reason:
+            absent.append(f"{name} is left out: {reason}.")
+    return found, absent
+
+
+def table(title: str, heads: Iterable[str], body: dict[str, list[str]], notes: Iterable[str] = ()) -> str:
+    """Markdown."""
+    lines = [title, "", f"|  | {' | '.join(heads)} |", "| --- |" + " --- |" * len(list(heads))]
+    lines += [f"| {name} | {' | '.join(cells)} |" for name, cells in body.items()]
+    return "\n".join([*lines, *(f"\n{note}" for note in notes)]) + "\n"
+
+
+def compared(subject: Subject, attacks: dict[str, tuple[str, dict]], lines: dict[str, str]) -> str:
+    """The tables of one network: the attacks, and what the defences make of them."""
+    made = {name: cases.attack(case) for name, case in attacks.items()}
+    shown = {name: crafted(subject, name, attack) for name, attack in made.items()}
+    found, absent = rows(subject, lines, shown)
+    undefended = bare(subject, shown)
+    body = {name: [*undefended[name], f"`{made[name]!r}`"] for name in shown}
+    count = len(subject.images)
+    first = table(
+        f"### {subject.name}\n\n{count} images that it gets right; NIP fitted on {len(subject.fitting[0])} others.",
+        ["fool %", "l2 (0..1)", "linf (0..255)", "pixels", "TKNC", "PSNR dB", "attack"],
+        body,
+    )
+    consistent = [name for name in cases.CONSISTENT if name in shown]
+    heads = [*shown, "benign", *(f"TKNC {name}" for name in consistent), *(f"PSNR {name}" for name in consistent), "ms"]
+
+    def cells(facts: dict) -> list[str]:
+        listed = [_share(*facts["rescued"][name]) for name in shown] + [f"{100 * facts['benign'] / count:.1f}"]
+        for key, form in (("TKNC", ".2f"), ("PSNR", ".1f")):
+            numbers = [facts.get(f"{key} {name}") for name in consistent]
+            listed += ["-" if number is None else format(number, form) for number in numbers]
+        return [*listed, f"{facts['ms']:.1f}"]
+
+    title = (
+        "Of the images that fool, the share in % that is right behind the defence; benign: share of the clean right."
+    )
+    return first + "\n" + table(title, heads, {name: cells(facts) for name, facts in found.items()}, absent)
+
+
+def bare(subject: Subject, shown: dict[str, np.ndarray]) -> dict[str, list[str]]:
+    """Of each attack: share that fools, mean l2, linf and pixels of those, consistency and PSNR of all."""
+    from tfadv.defences import top_k_consistency
+    from tfadv.metrics import distances
+
+    found = {}
+    for name, images in shown.items():
+        fooled = answers(subject.network, images) != subject.labels
+        far = distances(subject.images, images, ("l2", "linf", "l0", "psnr"))
+        mean = {key: float(values[fooled].mean()) if fooled.any() else float("nan") for key, values in far.items()}
+        like = top_k_consistency(subject.network, subject.images.astype(np.float32), images.astype(np.float32))
+        numbers = f"{mean['l2'] / 255:.2f} {mean['linf']:.0f} {mean['l0']:.0f} {like.mean():.2f} {mean['psnr']:.1f}"
+        found[name] = [_share(int(fooled.sum()), len(fooled)), *numbers.split()]
+    return found
+
+
+def small(subject: Subject, attacks: tuple[str, ...]) -> str:
+    """Every attack against every defence (Fig. 7 and 9, Tables II to IV)."""
+    wanted = {name: case for name, case in cases.attacks(subject.data).items() if not attacks or name in attacks}
+    return compared(subject, wanted, cases.DEFENCES)
+
+
+def size(subject: Subject, attacks: tuple[str, ...]) -> str:
+    """Defences against PGD's size (Fig. 8)."""
+    values = subject.images[0].size
+    shown = {}
+    for l2 in cases.SIZES[subject.data]:
+        epsilon = max(1.0, round(255 * l2 / values**0.5))
+        shown[f"{epsilon:g}"] = crafted(subject, f"PGD-{epsilon:g}", cases.attack(("pgd", {"epsilon": epsilon})))
+    found, absent = rows(subject, {name: cases.DEFENCES[name] for name in cases.SIZED}, shown)
+    undefended = bare(subject, shown)
+    body = {"fool %": [undefended[name][0] for name in shown], "l2 (0..1)": [undefended[name][1] for name in shown]}
+    body |= {name: [_share(*cell) for cell in facts["rescued"].values()] for name, facts in found.items()}
+    title = f"### {subject.name}: PGD of epsilon ...\n\n{len(subject.images)} images; share in % rescued of those that fool."
+    return table(title, shown, body, absent)
+
+
+def adaptive(subject: Subject, attacks: tuple[str, ...]) -> str:
+    """PGD that knows the defence: through its gradient, and taking it for the identity."""
+    from tfadv.defences import Purified
+
+    attack = cases.attack(("pgd", {"epsilon": cases.EPSILON[subject.data], "steps": 20}))
+    strong = cases.attack(("pgd", {"epsilon": 2 * cases.EPSILON[subject.data], "steps": 20}))
+    body: dict[str, list[str]] = {}
+    absent: list[str] = []
+    for name, line in {"none": "BitDepth(8)", **{name: cases.DEFENCES[name] for name in cases.ADAPTED}}.items():
+        try:
+            purifier = subject.defence(line).purifier
+        except cases.Absent as reason:
+            absent.append(f"{name} is left out: {reason}.")
+            continue
+        judged = Purified(subject.network, purifier) if name != "none" else subject.network
+        draws = cases.DRAWS if name in ("R&P",) else 1
+        ways: dict[str, Any] = {"bare": subject.network}
+        if name != "none":
+            if purifier.has_gradient:
+                ways["gradient"] = Purified(subject.network, purifier, draws=draws, seed=1)
+            ways["identity"] = Purified(subject.network, purifier, draws=draws, seed=1, identity=True)
+        cells = [subject.images]
+        for one in (attack, strong):
+            for way in ("bare", "gradient", "identity"):
+                made = crafted(subject, f"{_plain(name)}-{way}", one, ways[way]) if way in ways else None
+                cells.append(made)
+        right = [None if one is None else int(np.sum(answers(judged, one) == subject.labels)) for one in cells]
+        body[name] = ["-" if count is None else _share(count, len(subject.labels)) for count in right]
+        click.echo(f"{subject.name} {name}: {' '.join(body[name])}", err=True)
+    heads = ["clean"]
+    for one in (attack, strong):
+        heads += [f"{way}, {one.budget.size:g}" for way in ("knows nothing", "through its gradient", "as the identity")]
+    title = (
+        f"### {subject.name}\n\n{len(subject.images)} images; share right in % behind the defence, under PGD of 20 steps "
+        f"and the epsilon named; against R&P its gradient is that of {cases.DRAWS} other draws."
+    )
+    return table(title, heads, body, absent)
+
+
+def subjects(names: Iterable[str], nets: Path, data: Path, count: int, fitted: int, out: Path) -> Iterable[Subject]:
+    """The small networks that are there."""
+    import tfadv
+
+    for name in names:
+        if not (nets / f"{name}.npz").exists():
+            click.echo(f"{name} is left out: {nets / name}.npz is not there.", err=True)
+            continue
+        network = tfadv.load(str(nets / f"{name}.npz"))
+        kind, file = cases.NETWORKS[name]
+        with np.load(data / file, allow_pickle=False) as held:
+            x, y, train, classes = (held[key] for key in ("x_test", "y_test", "x_train", "y_train"))
+        order = np.random.default_rng(0).permutation(len(x))[: 2 * count]
+        right = answers(network, x[order]) == y[order]
+        order = order[right][:count]
+        some = np.random.default_rng(1).permutation(len(train))[:fitted]
+        fitting = (train[some], classes[some].astype(np.int32))
+        yield Subject(name, kind, network, x[order], y[order].astype(np.int32), fitting, out / name, nets)
+
+
+def photographed(out: Path, nets: Path, count: int) -> tuple[Subject, dict]:
+    """The defended ImageNet network with photographs that all five networks get right, and the five; NIP is fitted on
+    the other photographs."""
+    import tensorflow as tf
+
+    from tfadv import data
+
+    networks = pictures.load(SHARED)
+    folder = out / "photographs"
+    folder.mkdir(parents=True, exist_ok=True)
+    labels = pictures.choose(SHARED, networks, count, folder)
+    images = np.stack([data.read_image(folder / name) for name in labels])
+    known = {name: label - 1 for name, label in data.read_labels(SHARED / "imagenet" / "labels.csv").items()}
+    others = sorted(set(known) - set(labels))
+    target = networks[cases.TARGET]
+    resized = [tf.image.resize(data.read_image(SHARED / "imagenet" / "images" / name), target.size) for name in others]
+    fitting = (np.rint(np.stack(resized)).astype(np.uint8), np.array([known[name] for name in others], np.int32))
+    classes = np.array(list(labels.values()), np.int32)
+    return Subject(cases.TARGET, "imagenet", target, images, classes, fitting, out / cases.TARGET, nets), networks
+
+
+def photographs(subject: Subject, networks: dict, wanted: tuple[str, ...]) -> str:
+    """NAA's Table 3 with the networks at hand, and the NIP paper's tables with the cheap attacks."""
+    import tfadv
+
+    source = networks[cases.SOURCE]
+    chosen = {name: recipe for name, recipe in cases.TRANSFER.items() if not wanted or name in wanted}
+    shown = {}
+    for name, recipe in chosen.items():
+        layered = "layer" in inspect.signature(getattr(tfadv.recipes, recipe)).parameters
+        attack = cases.attack((recipe, {"layer": cases.LAYER} if layered else {}))
+        shown[name] = crafted(subject, name, attack, source)
+    members = tfadv.Ensemble([networks[name] for name in cases.MEMBERS])
+    columns, absent = {}, []
+    for name, line in cases.ADVANCED.items():
+        base = dataclasses.replace(subject, network=members) if name == "NIPS-r3" else subject
+        try:
+            defended = subject.network if line is None else base.defence(line)
+        except cases.Absent as reason:
+            absent.append(f"{name} is left out: {reason}.")
+            continue
+        facts = {"defence": defended.fingerprint, "images": _facts({"clean": subject.images, **shown})}
+        columns[name] = kept(
+            subject.folder / "advanced" / f"{_plain(name)}.json", facts, lambda d=defended: wrong(d, subject, shown)
+        )
+        click.echo(f"{name}: {columns[name]}", err=True)
+    body = {"clean, right": [_share(*column["clean"]) for column in columns.values()]}
+    body |= {name: [_share(*column[name]) for column in columns.values()] for name in shown}
+    title = (
+        f"### Transfer attacks on {cases.SOURCE} against defences of {cases.TARGET}\n\n{len(subject.images)} photographs; "
+        f"share in % that is wrong (for RS: or abstained on) of those that are right clean behind the defence. NIPS-r3: "
+        f"{', '.join(cases.MEMBERS)}."
+    )
+    cheap = {name: case for name, case in cases.attacks("imagenet").items() if name in cases.CHEAP}
+    cheap = {name: case for name, case in cheap.items() if not wanted or name in wanted}
+    return table(title, columns, body, absent) + "\n" + compared(subject, cheap, cases.DEFENCES)
+
+
+def wrong(defended: Any, subject: Subject, shown: dict[str, np.ndarray]) -> dict[str, list[int]]:
+    """How many clean images are right, of all; of those, how many of each attack are wrong."""
+    right = answers(defended, subject.images) == subject.labels
+    found = {"clean": [int(right.sum()), len(right)]}
+    for name, images in shown.items():
+        found[name] = [int(np.sum(right & (answers(defended, images) != subject.labels))), int(right.sum())]
+    return found
+
+
+PARTS = {"small": small, "size": size, "adaptive": adaptive}
+
+
+@click.command(help=__doc__)
+@click.argument("out", type=click.Path(path_type=Path))
+@click.argument("part", type=click.Choice([*PARTS, "photographs"]))
+@click.option("--nets", required=True, type=click.Path(path_type=Path), help="The folder of trained files.")
+@click.option("--data", default=SHARED / "data", type=click.Path(path_type=Path), help="The folder of the image files.")
+@click.option("--images", "count", default=200, show_default=True, help="How many images of each network.")
+@click.option("--fitted", default=1000, show_default=True, help="How many training images NIP is given.")
+@click.option("--network", "networks", multiple=True, type=click.Choice(list(cases.NETWORKS)), help="Default: all.")
+@click.option("--attack", "attacks", multiple=True, help="Default: all.")
+def main(out: Path, part: str, nets: Path, data: Path, count: int, fitted: int, networks, attacks) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    if part == "photographs":
+        told = [photographs(*photographed(out, nets, count), attacks)]
+    else:
+        chosen = subjects(networks or cases.NETWORKS, nets, data, count, fitted, out)
+        told = [PARTS[part](subject, attacks) for subject in chosen]
+    text = f"## {part}\n\n" + "\n".join(told)
+    (out / f"{part}.md").write_text(text)
+    click.echo(text)
+
+
+if __name__ == "__main__":
+    main()

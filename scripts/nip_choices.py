@@ -1,0 +1,190 @@
+"""What NIP's choices bring: the readings that the paper's text leaves open, and controls.
+
+    python scripts/nip_choices.py NETWORK DATA.npz                        NETWORK as `tfadv.load` takes it
+    python scripts/nip_choices.py NETWORK DATA.npz --fit 2000 --count 300 --epsilon 1 --epsilon 2
+
+DATA.npz holds x_train, y_train, x_test and y_test, uint8 images [N, H, W, 3] and classes [N]. NIP is fitted on the
+first training images and judged on the first test images that the network gets right, clean and attacked with PGD
+(10 steps, epsilon in grey levels) and DeepFool.
+
+benign    share of the clean images that are still right behind the defence, in %
+DSR       defence success rate: of the images that an attack makes wrong, the share that are right behind it, in %
+l2        of what the defence adds to a clean image, as the paper counts it: of values of 0..1
+
+The controls have everything but one thing: another candidate than the nearest ("any candidate"), the perturbation's
+values at places drawn at random ("scattered"), normal noise of the same range ("noise"), or the sign turned ("turned").
+Two rows know what no defence knows: "twins" has the clean twins of the attacked images for candidates, "own twin" adds
+to each attacked image its own twin's perturbation. Prints Markdown.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import click
+import numpy as np
+
+#: What a row does to images [N, H, W, 3].
+Purify = Callable[[np.ndarray], np.ndarray]
+#: Row -> the settings that differ from Nip's own.
+READINGS: dict[str, dict] = {
+    "NIP as it is set by default": {},
+    "vector: activation": {"vector": "activation"},
+    "vector: indicator": {"vector": "indicator"},
+    "template: intersection": {"template": "intersection"},
+    "k + 1 neurons, as Eq. 4 is printed": {"front": 6, "tail": 6},
+    "front neurons only": {"tail": 0},
+    "tail neurons only": {"front": 0},
+    "tail: the first of the tail part": {"weakest": False},
+}
+
+
+def controls(fitted, seed: int = 0) -> Iterator[tuple[str, np.ndarray]]:
+    """(name, perturbations) with all of a fit but one thing."""
+    random, rho = np.random.default_rng(seed), fitted.perturbations
+    yield "any candidate", rho[random.permutation(len(rho))]
+    flat = rho.reshape(len(rho), -1)
+    yield "scattered", random.permuted(flat, axis=1).reshape(rho.shape)
+    noise = random.standard_normal(flat.shape, dtype=np.float32)
+    noise /= np.ptp(noise, axis=1, keepdims=True)
+    yield "noise", noise.reshape(rho.shape).astype(rho.dtype)
+
+
+def defended(fitted, network) -> Purify:
+    """Images as the network sees them behind a fit."""
+    behind = fitted.on(network)
+    return lambda images: behind.purified(images)
+
+
+def rows(network, train, twins, strengths: list[float]) -> Iterator[tuple[str, Purify | str, bool]]:
+    """(name, what it does or why it cannot, whether it knows the twins) of every row of the table."""
+    from dataclasses import replace
+
+    from tfadv.defences import Nip
+
+    plain = Nip().fit(network, *train)
+    for name, settings in READINGS.items():
+        try:
+            fitted = plain if not settings else Nip(**settings).fit(network, *train)
+            yield name, defended(fitted, network), False
+        except ValueError as error:
+            yield name, str(error), False
+    for strength in strengths:
+        weaker = replace(plain, nip=replace(plain.nip, strength=strength))
+        if strength != 1:
+            yield f"strength {strength:g}", defended(weaker, network), False
+        for name, rho in controls(weaker):
+            yield f"strength {strength:g}, {name}", defended(replace(weaker, perturbations=rho), network), False
+        turned = replace(plain, nip=replace(plain.nip, strength=-strength))
+        yield f"strength {strength:g}, turned", defended(turned, network), False
+        known = Nip(strength=strength).fit(network, *twins)
+        yield f"strength {strength:g}, twins", defended(known, network), True
+        yield f"strength {strength:g}, own twin", _own_twin(known.perturbations, strength), True
+
+
+def _own_twin(rho: np.ndarray, strength: float) -> Purify:
+    def purify(images: np.ndarray) -> np.ndarray:
+        mean = images.mean(axis=(1, 2, 3), keepdims=True)
+        return np.clip(images + strength * mean * rho.astype(np.float32), 0, 255)
+
+    return purify
+
+
+def attacked(network, images: np.ndarray, labels: np.ndarray, epsilons: list[float]) -> dict[str, np.ndarray]:
+    """Attack -> adversarial images."""
+    import tfadv
+
+    attacks = {f"PGD {epsilon:g}": tfadv.recipes.pgd(epsilon=epsilon) for epsilon in epsilons}
+    attacks["DeepFool"] = tfadv.DeepFool()
+    return {name: attack.on(network)(images, tfadv.untargeted(labels)) for name, attack in attacks.items()}
+
+
+def length(change: np.ndarray) -> float:
+    """The mean l2 norm of changes [N, H, W, 3] of values of 0..1."""
+    return float(np.mean(np.linalg.norm((change / 255.0).reshape(len(change), -1), axis=1)))
+
+
+def facts(network, fitted, clean: np.ndarray, adversarial: dict[str, np.ndarray]) -> Iterator[str]:
+    """What is seen of the steps themselves."""
+    import tensorflow as tf
+
+    from tfadv.defences import Nip, top_k_consistency
+
+    def deltas(images: np.ndarray) -> np.ndarray:
+        parts = [images[start : start + 64] for start in range(0, len(images), 64)]
+        look = network.glance.compiled("delta", lambda shown: fitted.similarity(network, shown))
+        return np.concatenate([look(tf.constant(part, network.dtype)).numpy() for part in parts])
+
+    nip: Nip = fitted.nip
+    neurons = nip.neurons(network, tf.constant(clean[:64], network.dtype))
+    middle = nip.is_middle(neurons).numpy()
+    sizes = [int(middle[:count].all(axis=0).sum()) for count in (2, 8, 64)]
+    none = np.mean(neurons.influence.numpy()[middle] == 0)
+    yield f"layer {nip.layer} of {middle.shape[1]} neurons, {len(fitted.similarities)} candidates."
+    yield f"Middle neurons of no influence at all: {none:.0%}."
+    yield "Neurons that are middle ones of all of 2, 8, 64 images: " + ", ".join(map(str, sizes)) + "."
+    own = deltas(clean)
+    apart = np.abs(own[:, None] - own[None])[np.triu_indices(len(own), 1)].mean()
+    yield f"delta of the clean images: {own.mean():.3f} +- {own.std():.3f}, two of them apart by {apart:.3f}."
+    for name, images in adversarial.items():
+        other = deltas(images)
+        nearest = np.argmin(np.abs(other[:, None] - own[None]), axis=1)
+        yield (
+            f"{name}: delta moves by {np.abs(other - own).mean():.3f}; of the clean images its own twin has the "
+            f"nearest delta for {np.mean(nearest == np.arange(len(own))):.1%}; TKNC with the clean ones "
+            f"{top_k_consistency(network, clean, images, nip.layer).mean():.2f}, after NIP "
+            f"{top_k_consistency(network, clean, fitted.on(network).purified(images), nip.layer).mean():.2f}."
+        )
+
+
+def _line(head: str, cells: list[str]) -> str:
+    return f"| {head} | " + " | ".join(cells) + " |"
+
+
+@click.command(help=__doc__)
+@click.argument("spec", metavar="NETWORK")
+@click.argument("data", type=click.Path(exists=True, dir_okay=False))
+@click.option("--fit", default=2000, show_default=True, help="How many training images.")
+@click.option("--count", default=300, show_default=True, help="How many test images that are right clean.")
+@click.option("--epsilon", "epsilons", multiple=True, default=(1.0, 2.0, 4.0), show_default=True, help="PGD's.")
+@click.option("--strength", "strengths", multiple=True, default=(1.0, 0.3, 0.1), show_default=True, help="NIP's.")
+def main(spec: str, data: str, fit: int, count: int, epsilons: tuple, strengths: tuple) -> None:
+    import tfadv
+    from tfadv.defences import Nip
+
+    network = tfadv.load(spec)
+    with np.load(data, allow_pickle=False) as kept:
+        train = kept["x_train"][:fit], kept["y_train"][:fit]
+        pictures, classes = kept["x_test"][: 4 * count], kept["y_test"][: 4 * count]
+    found = np.concatenate([network.predict(pictures[i : i + 64]) for i in range(0, len(pictures), 64)])
+    right = np.flatnonzero(found == classes)[:count]
+    clean, labels = pictures[right].astype(np.float32), classes[right]
+    adversarial = attacked(network, clean, labels, list(epsilons))
+
+    def is_right(images: np.ndarray) -> np.ndarray:
+        shown = [network.predict(images[start : start + 64]) for start in range(0, len(images), 64)]
+        return np.concatenate(shown) == labels
+
+    fooled = {name: ~is_right(images) for name, images in adversarial.items()}
+    click.echo(f"{network.name}: {np.mean(found == classes):.1%} of {len(classes)} test images right.\n")
+    for fact in facts(network, Nip().fit(network, *train), clean, adversarial):
+        click.echo(f"- {fact}")
+    heads = [f"{name}, DSR" for name in adversarial]
+    click.echo("\n" + _line("", ["benign", *heads, "l2"]) + "\n" + _line("---", ["---:"] * (len(heads) + 2)))
+    sizes = [f"{length(images - clean):.2f}" for images in adversarial.values()]
+    click.echo(_line("l2 of the attack", ["", *sizes, ""]))
+    click.echo(_line(f"wrong, of {len(labels)}", ["", *(str(each.sum()) for each in fooled.values()), ""]))
+    click.echo(_line("no defence", ["100", *("0" for _ in fooled), "0"]))
+    for name, purify, knows in rows(network, train, (clean, labels), list(strengths)):
+        if isinstance(purify, str):
+            click.echo(_line(name, [purify] + [""] * (len(heads) + 1)))
+            continue
+        shown = purify(clean)
+        rates = [is_right(purify(adversarial[each]))[fooled[each]].mean() for each in adversarial]
+        cells = [f"{100 * rate:.0f}" for rate in (is_right(shown).mean(), *rates)]
+        click.echo(_line(f"*{name}*" if knows else name, [*cells, f"{length(shown - clean):.2f}"]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,178 @@
+"""`tfadv defend`, `tfadv defences` and `tfadv evaluate --defence` as a user meets them: output, files, exit codes."""
+
+import inspect
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from folders import SIZE, pictures, small, truth
+from PIL import Image
+
+from tfadv import data, defending
+from tfadv.catalogue import DEFENCES
+from tfadv.cli import main
+from tfadv.defences import BitDepth, Jpeg, Median, Nip
+
+NET = "import sys; sys.path.append({tests!r})\nfrom folders import small as build\n"
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch, request):
+    """images/ with good and bad pictures, nets.py with a network, labels.csv with what that sees in them."""
+    (tmp_path / "images").mkdir()
+    pictures(tmp_path / "images")
+    (tmp_path / "nets.py").write_text(NET.format(tests=str(request.path.parent)))
+    labels = truth(tmp_path / "images", small())
+    rows = [f'"{name}",{label}' for name, label in labels.items()]
+    (tmp_path / "labels.csv").write_text("\n".join(["filename,label", *rows]) + "\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(*words, code=0):
+    done = CliRunner().invoke(main, list(map(str, words)))
+    assert done.exit_code == code, done.output
+    return done
+
+
+def readable(folder):
+    return [name for name in data.find_images(folder) if data.try_image(folder / name).pixels is not None]
+
+
+def test_a_folder_is_purified_each_image_at_its_own_size(folder):
+    done = run("defend", "jpeg:quality=40+median:side=3", "images", "out", code=3)
+    assert "07 broken.png" in done.stderr and "2 of" not in done.stdout
+    names, purifier = readable(folder / "images"), Jpeg(40) >> Median(3)
+    outputs = data.output_names(data.find_images(folder / "images"))
+    for name in names:
+        given = data.read_image(folder / "images" / name)
+        found = data.read_image(folder / "out" / outputs[name])
+        np.testing.assert_array_equal(found, np.rint(purifier(given[None].astype(np.float32)))[0])
+    kept = json.loads((folder / "out" / "defence.json").read_text(encoding="utf-8"))
+    assert kept["defence"] == repr(purifier)
+    entry = next(one for one in kept["images"] if one["file"] == names[0])
+    assert entry["distances"]["l2"] > 0 and entry["status"] == "done"
+
+
+def test_it_goes_on_where_it_stopped_and_refuses_another_defence(folder, monkeypatch):
+    run("defend", "median", "images", "whole", code=3)
+    write, written = data.write_png, []
+
+    def failing(path, *rest):
+        written.append(path.name)
+        if len(written) == 6:
+            raise OSError("no more")
+        return write(path, *rest)
+
+    monkeypatch.setattr(defending.data, "write_png", failing)
+    assert "no more" in run("defend", "median", "images", "out", "--batch-size", "2", code=1).stderr
+    run("defend", "median", "images", "out", "--batch-size", "2", code=3)
+    assert len(written) < 6 + 21
+    for path in (folder / "whole").rglob("*.png"):
+        assert path.read_bytes() == (folder / "out" / path.relative_to(folder / "whole")).read_bytes()
+    assert (folder / "whole" / "defence.json").read_bytes() == (folder / "out" / "defence.json").read_bytes()
+    assert "defence is Median() there" in run("defend", "jpeg", "images", "out", code=1).stderr
+
+
+def test_of_an_attacks_folder_the_adversarial_images_are_taken(folder):
+    run("attack", "fgsm", "images", "adv", "--source", "nets.py:build", code=3)
+    run("defend", "bit-depth", "adv", "purified")
+    adversarial = sorted(name for name in data.find_images(folder / "adv") if not name.startswith("clean/"))
+    assert data.find_images(folder / "purified") == adversarial
+    one = data.read_image(folder / "adv" / adversarial[0])
+    expected = np.rint(BitDepth()(one[None].astype(np.float32)))[0]
+    np.testing.assert_array_equal(data.read_image(folder / "purified" / adversarial[0]), expected)
+    run("evaluate", "images", "purified", "--target", "nets.py:build")
+
+
+def test_nip_is_fitted_and_applied(folder):
+    good = folder / "good"
+    good.mkdir()
+    for name in readable(folder / "images"):
+        pixels = data.read_image(folder / "images" / name, (SIZE, SIZE))
+        Image.fromarray(pixels).save(good / f"{name.replace('/', '-')[:-4]}.png")
+    labels = truth(good, small())
+    (folder / "good.csv").write_text("filename,label\n" + "".join(f'"{k}",{v}\n' for k, v in labels.items()), "utf-8")
+    net = ("--source", "nets.py:build", "--set", "front=1", "--set", "tail=1", "--set", "layer=Mixed")
+    done = run("defend", "nip", "fit", "good", "nip.npz", *net, "--labels", "good.csv")
+    fitted = Nip.load("nip.npz")
+    assert f"{len(fitted.similarities)} images" in done.output and fitted.fitted_to == small().fingerprint
+    run("defend", "nip", "apply", "good", "out", "--source", "nets.py:build", "--set", "state=nip.npz")
+    one = data.read_image(good / sorted(labels)[0])
+    expected = np.rint(fitted.on(small()).purified(one[None].astype(np.float32)))[0]
+    np.testing.assert_array_equal(data.read_image(folder / "out" / sorted(labels)[0]), expected)
+    assert "name it (--source)" in run("defend", "nip:state=nip.npz", "good", "no", code=1).stderr
+    assert "--source NET" in run("defend", "nip", "fit", "good", "no.npz", "--labels", "good.csv", code=2).stderr
+    wanted = run("defend", "nip", "fit", "good", "no.npz", *net, code=1).stderr
+    assert "--labels" in wanted
+
+
+def test_defences_are_judged_beside_the_bare_network(folder):
+    run("attack", "pgd", "images", "adv", "--source", "nets.py:build", "--labels", "labels.csv", code=3)
+    whole = run(
+        *("evaluate", "images", "adv", "--target", "nets.py:build", "--json", "-"),
+        *("--defence", "median:side=3", "--defence", "bit-depth:bits=1+jpeg"),
+    )
+    report = json.loads(whole.stdout)
+    names = [target["name"] for target in report["targets"]]
+    assert names == ["small", "small behind Median(side=3)", "small behind BitDepth(bits=1) >> Jpeg()"]
+    assert list(report["defences"]) == names[1:]
+    images = report["per_image"]
+    fooled = [one for one in images if one["top"]["small"]["adversarial"][0] != one["label"]]
+    back = sum(one["top"][names[1]]["adversarial"][0] == one["label"] for one in fooled)
+    assert report["defences"][names[1]]["defence_success"] == {
+        "count": back,
+        "of": len(fooled),
+        "share": back / len(fooled),
+    }
+    benign = sum(one["top"][names[1]]["clean"][0] == one["label"] for one in images)
+    assert report["defences"][names[1]]["benign_right"]["count"] == benign
+    shown = run("evaluate", "images", "adv", "--target", "nets.py:build", "--defence", "median:side=3").output
+    assert "defence success" in shown and "ms per image" in shown
+
+
+def test_targets_can_be_taken_for_one(folder):
+    run("attack", "fgsm", "images", "adv", "--source", "nets.py:build", code=3)
+    (folder / "other.py").write_text((folder / "nets.py").read_text() + "\n\ndef other():\n    return build(1)\n")
+    both = ("--target", "nets.py:build", "--target", "other.py:other", "--together")
+    report = json.loads(run("evaluate", "images", "adv", *both, "--json", "-").stdout)
+    assert [target["name"] for target in report["targets"]] == ["small+small#2"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("jpg", "a", "b"), "Nearest: jpeg"),
+        (("jpeg:quality", "a", "b"), "NAME:key=value"),
+        (("jpeg:qualty=3", "a", "b"), "no setting 'qualty'"),
+        (("jpeg:quality=high", "a", "b"), "expected quality to be int"),
+        (("jpeg:quality=0", "a", "b"), "from 1 to 100"),
+        (("nip", "a", "b"), "nip needs state"),
+        (("median+jpeg", "a", "b", "--set", "side=3"), "which of them"),
+        (("jpeg+smoothing", "a", "b"), "expected purifiers in a row"),
+        (("jpeg", "a", "b"), "no such folder"),
+    ],
+)
+def test_what_is_wrong_is_said(folder, words, said):
+    assert said in run("defend", *words, code=1).stderr
+
+
+def test_wrong_usage_is_said(folder):
+    assert "expected DEFENCE IMAGES OUT" in run("defend", "jpeg", "images", code=2).stderr
+    assert "expected DEFENCE IMAGES OUT" in run("defend", "jpeg", "fit", "images", "x", code=2).stderr
+    assert "tfadv evaluate --defence" in run("defend", "smoothing", "images", "x", code=2).stderr
+    assert "nip fit" in run("defend", "jpeg", "images", "x", "--limit", "3", code=2).stderr
+    assert "outside" in run("defend", "jpeg", "images", "images/x", code=1).stderr
+
+
+@pytest.mark.parametrize("name", DEFENCES)
+def test_a_defence_shows_its_settings(name):
+    page, fact = run("defences", name).output, json.loads(run("defences", name, "--json").output)
+    assert set(fact["settings"]) == set(inspect.signature(DEFENCES[name]).parameters)
+    assert fact["defence"] in page and fact["summary"] in page
+    assert f"{name}: {fact['summary']}" in run("defences").output
+
+
+def test_an_unknown_defence_is_told_the_others():
+    assert "median" in run("defences", "medium", code=1).stderr
