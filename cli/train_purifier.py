@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 #: Purifier -> its module in tfadv.defences and its class there.
 PURIFIERS = {
     "comdefend": ("comdefend", "ComDefend"),
-    "super_resolution": ("super_resolution", "SuperResolution"),
+    "super-resolution": ("super_resolution", "SuperResolution"),
     "sparse": ("sparse", "SparseTransformation"),
 }
 #: Every so many images of a folder are held out; so many patches of the held-out ones are shown at the end.
@@ -45,7 +45,7 @@ def command(name: str, images: Path, out: Path, **chosen: Any) -> None:
     \b
     Settings, with --set:
       comdefend         widest=32 noise=20.0 penalty=0.0001
-      super_resolution  blocks=4 features=32 scale=1.0
+      super-resolution  blocks=4 features=32 scale=1.0
       sparse            atoms=64 side=8 penalty=0.05 steps=20 smoothing=5.0
 
     \b

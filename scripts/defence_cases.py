@@ -1,8 +1,8 @@
 """What `scripts/defences.py` measures: networks, attacks and defences as data, and NIP's two controls.
 
 An attack is (recipe, settings). A defence is the line that makes it, of the names in `tfadv.defences`, or the file of
-another network. In such a line {nets} is the folder of trained files, {data} the data set; {nip} is the fitted NIP. What
-needs a file or a name that is not there is left out, and the table says so.
+another network. In such a line {nets} is the folder of trained files, {data} the data set, {name} the network and {nip}
+the fitted NIP. What needs a file or a name that is not there is left out, and the table says so.
 """
 
 import dataclasses

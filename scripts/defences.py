@@ -11,17 +11,15 @@ and DATA-sparse.npz, DATA-super_resolution.npz and DATA-comdefend.npz; what is n
 so. Reads the reference data at $TFADV_SHARED, or `shared` beside the repository.
 
 The images are the first test images, in an order drawn once, that the network gets right; NIP is fitted on training
-images that it gets right. Adversarial images are judged as bytes. Everything is kept in OUT and computed only once; each
-part writes OUT/<part>.md and prints it.
+images that it gets right. Adversarial images are judged as bytes. Everything is kept in OUT and computed only once;
+each part writes OUT/<part>.md and prints it.
 """
 
 import dataclasses
-import hashlib
+import functools
 import inspect
-import json
 import os
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -31,125 +29,9 @@ import click
 import defence_cases as cases
 import numpy as np
 import photographs as pictures
+from defence_bench import CHUNK, Subject, answers, crafted, digest, kept, plain, seen
 
 SHARED = Path(os.environ.get("TFADV_SHARED", Path(__file__).resolve().parent.parent.parent / "shared"))
-CHUNK = 50
-
-
-@dataclasses.dataclass
-class Subject:
-    """A network with N images that it gets right, uint8, their labels, those that NIP and the universal perturbation
-    are fitted on, and the folder where all that is found of them is kept."""
-
-    name: str
-    data: str
-    network: Any
-    images: np.ndarray
-    labels: np.ndarray
-    fitting: tuple[np.ndarray, np.ndarray]
-    folder: Path
-    nets: Path
-
-    def defence(self, line: str) -> Any:
-        """The defended network of a line, a source. Raises `cases.Absent`."""
-        nip = self.nip() if "{nip}" in line else None
-        made = cases.made(line, nip, nets=str(self.nets), data=self.data, name=self.name)
-        return made.on(self.network) if hasattr(made, "on") else made
-
-    def nip(self) -> Any:
-        """NIP, fitted once."""
-        from tfadv.defences import Nip
-
-        facts = f"{self.network.fingerprint} {digest(*self.fitting)} {Nip()!r}"
-        path = self.folder / f"nip-{hashlib.sha256(facts.encode()).hexdigest()[:12]}.npz"
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            Nip().fit(self.network, *self.fitting).save(path)
-        return Nip.load(path)
-
-
-def digest(*arrays: np.ndarray) -> str:
-    """sha256 of the arrays' bytes."""
-    found = hashlib.sha256()
-    for array in arrays:
-        found.update(np.ascontiguousarray(array).tobytes())
-    return found.hexdigest()[:16]
-
-
-def kept(path: Path, facts: Any, make: Callable[[], dict]) -> dict:
-    """What make() gives, from the file where it was made before of the same facts."""
-    facts = json.loads(json.dumps(facts))
-    if path.exists():
-        held = json.loads(path.read_text())
-        if held["facts"] == facts:
-            return held["found"]
-    found = make()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".part")
-    partial.write_text(json.dumps({"facts": facts, "found": found}, indent=1))
-    os.replace(partial, path)
-    return found
-
-
-def crafted(subject: Subject, name: str, attack: Any, network: Any = None) -> np.ndarray:
-    """uint8 adversarial images of the subject's, made on the network (the subject's own by default) and kept."""
-    network = network or subject.network
-    facts = f"{attack!r} {network.fingerprint} {digest(subject.images, subject.labels)}"
-    path = subject.folder / "crafted" / f"{name}-{hashlib.sha256(facts.encode()).hexdigest()[:12]}.npz"
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        begun = time.monotonic()
-        images = attacked(subject, attack, network)
-        seconds = (time.monotonic() - begun) / len(images)
-        with open(path.with_suffix(".part"), "wb") as file:
-            np.savez_compressed(file, images=images, facts=np.array(facts), seconds=np.array(seconds))
-        os.replace(path.with_suffix(".part"), path)
-        click.echo(f"{subject.name} {name}: {seconds:.2f} s an image", err=True)
-    with np.load(path, allow_pickle=False) as file:
-        return file["images"]
-
-
-def attacked(subject: Subject, attack: Any, network: Any) -> np.ndarray:
-    """The images as bytes within the attack's budget; those of a search are stretched until the bytes fool."""
-    from tfadv import saving, untargeted
-    from tfadv.shapes import Crafted
-
-    bound, budget, done = attack.on(network), getattr(attack, "budget", None), []
-    if hasattr(bound, "fit"):
-        some = subject.fitting[0][: attack.images].astype(np.float32)
-        bound.fit(some, untargeted(network.predict(some)))
-    for start in range(0, len(subject.images), CHUNK):
-        clean, labels = (each[start : start + CHUNK] for each in (subject.images, subject.labels))
-        made = bound.crafted(clean.astype(np.float32), untargeted(labels))
-        made = made if isinstance(made, Crafted) else Crafted(made)
-        if made.found is None:
-            done.append(saving.within(made.images, clean, budget))
-        else:
-            fools = lambda images, labels=labels: answers(network, images) != labels  # noqa: E731
-            done.append(saving.fooling(made.images, clean, budget, made.found, fools)[0])
-    return np.concatenate(done)
-
-
-def answers(network: Any, images: np.ndarray) -> np.ndarray:
-    """The best class of each image, int [N]."""
-    from tfadv.evaluate import top
-
-    parts = (images[start : start + CHUNK] for start in range(0, len(images), CHUNK))
-    return np.concatenate([top(network, part, CHUNK, 1)[:, 0] for part in parts])
-
-
-def seen(network: Any, images: np.ndarray) -> tuple[np.ndarray, np.ndarray | None, float]:
-    """(best classes, the purified images where they are what is answered to, seconds an image takes).
-
-    The seconds are those of purifying alone, or of the whole answer of any other defended network.
-    """
-    begun = time.monotonic()
-    if hasattr(network, "purified") and network.draws == 1:
-        purified = network.purified(images)
-        seconds = time.monotonic() - begun
-        return answers(network.network, purified), purified, seconds / len(images)
-    best = answers(network, images)
-    return best, None, (time.monotonic() - begun) / len(images)
 
 
 def row(subject: Subject, name: str, line: str, shown: dict[str, np.ndarray]) -> dict:
@@ -177,17 +59,13 @@ def row(subject: Subject, name: str, line: str, shown: dict[str, np.ndarray]) ->
                 found |= {f"TKNC {attack}": float(like.mean()), f"PSNR {attack}": psnr}
         return found
 
-    found = kept(subject.folder / "rows" / f"{_plain(name)}-{len(shown)}.json", facts, make)
+    found = kept(subject.folder / "rows", name, facts, make)
     click.echo(f"{subject.name} {name}: " + " ".join(_share(*cell) for cell in found["rescued"].values()), err=True)
     return found
 
 
 def _facts(shown: dict[str, np.ndarray]) -> dict[str, str]:
     return {attack: digest(images) for attack, images in shown.items()}
-
-
-def _plain(name: str) -> str:
-    return "".join(letter if letter.isalnum() else "-" for letter in name)
 
 
 def _share(count: int, of: int) -> str:
@@ -274,7 +152,8 @@ def size(subject: Subject, attacks: tuple[str, ...]) -> str:
     undefended = bare(subject, shown)
     body = {"fool %": [undefended[name][0] for name in shown], "l2 (0..1)": [undefended[name][1] for name in shown]}
     body |= {name: [_share(*cell) for cell in facts["rescued"].values()] for name, facts in found.items()}
-    title = f"### {subject.name}: PGD of epsilon ...\n\n{len(subject.images)} images; share in % rescued of those that fool."
+    count = len(subject.images)
+    title = f"### {subject.name}: PGD of epsilon ...\n\n{count} images; of those that fool, the share in % rescued."
     return table(title, shown, body, absent)
 
 
@@ -282,37 +161,34 @@ def adaptive(subject: Subject, attacks: tuple[str, ...]) -> str:
     """PGD that knows the defence: through its gradient, and taking it for the identity."""
     from tfadv.defences import Purified
 
-    attack = cases.attack(("pgd", {"epsilon": cases.EPSILON[subject.data], "steps": 20}))
-    strong = cases.attack(("pgd", {"epsilon": 2 * cases.EPSILON[subject.data], "steps": 20}))
     body: dict[str, list[str]] = {}
     absent: list[str] = []
-    for name, line in {"none": "BitDepth(8)", **{name: cases.DEFENCES[name] for name in cases.ADAPTED}}.items():
+    sizes = [times * cases.EPSILON[subject.data] for times in (1, 2)]
+    for name in ("none", *cases.ADAPTED):
         try:
-            purifier = subject.defence(line).purifier
+            purifier = None if name == "none" else subject.defence(cases.DEFENCES[name]).purifier
         except cases.Absent as reason:
             absent.append(f"{name} is left out: {reason}.")
             continue
-        judged = Purified(subject.network, purifier) if name != "none" else subject.network
-        draws = cases.DRAWS if name in ("R&P",) else 1
-        ways: dict[str, Any] = {"bare": subject.network}
-        if name != "none":
-            if purifier.has_gradient:
-                ways["gradient"] = Purified(subject.network, purifier, draws=draws, seed=1)
-            ways["identity"] = Purified(subject.network, purifier, draws=draws, seed=1, identity=True)
-        cells = [subject.images]
-        for one in (attack, strong):
-            for way in ("bare", "gradient", "identity"):
-                made = crafted(subject, f"{_plain(name)}-{way}", one, ways[way]) if way in ways else None
-                cells.append(made)
-        right = [None if one is None else int(np.sum(answers(judged, one) == subject.labels)) for one in cells]
+        draws = cases.DRAWS if name == "R&P" else 1
+        ways: list[tuple[str, Any]] = [("bare", subject.network), ("", None), ("", None)]
+        if purifier is not None and purifier.has_gradient:
+            ways[1] = (f"{name}-gradient", Purified(subject.network, purifier, draws=draws, seed=1))
+        if purifier is not None:
+            ways[2] = (f"{name}-identity", Purified(subject.network, purifier, draws=draws, seed=1, identity=True))
+        judged = subject.network if purifier is None else Purified(subject.network, purifier)
+        shown: list[np.ndarray | None] = [subject.images]
+        for epsilon in sizes:
+            attack = cases.attack(("pgd", {"epsilon": epsilon, "steps": 20}))
+            shown += [crafted(subject, plain(way), attack, network) if network else None for way, network in ways]
+        right = [None if one is None else int(np.sum(answers(judged, one) == subject.labels)) for one in shown]
         body[name] = ["-" if count is None else _share(count, len(subject.labels)) for count in right]
         click.echo(f"{subject.name} {name}: {' '.join(body[name])}", err=True)
-    heads = ["clean"]
-    for one in (attack, strong):
-        heads += [f"{way}, {one.budget.size:g}" for way in ("knows nothing", "through its gradient", "as the identity")]
+    words = ("knows nothing", "through its gradient", "as the identity")
+    heads = ["clean", *(f"{way}, {epsilon:g}" for epsilon in sizes for way in words)]
     title = (
-        f"### {subject.name}\n\n{len(subject.images)} images; share right in % behind the defence, under PGD of 20 steps "
-        f"and the epsilon named; against R&P its gradient is that of {cases.DRAWS} other draws."
+        f"### {subject.name}\n\n{len(subject.images)} images; share right in % behind the defence, under PGD of 20 "
+        f"steps and the epsilon named; against R&P its gradient is that of {cases.DRAWS} other draws."
     )
     return table(title, heads, body, absent)
 
@@ -329,7 +205,7 @@ def subjects(names: Iterable[str], nets: Path, data: Path, count: int, fitted: i
         kind, file = cases.NETWORKS[name]
         with np.load(data / file, allow_pickle=False) as held:
             x, y, train, classes = (held[key] for key in ("x_test", "y_test", "x_train", "y_train"))
-        order = np.random.default_rng(0).permutation(len(x))[: 2 * count]
+        order = np.random.default_rng(0).permutation(len(x))[: 4 * count]
         right = answers(network, x[order]) == y[order]
         order = order[right][:count]
         some = np.random.default_rng(1).permutation(len(train))[:fitted]
@@ -379,16 +255,15 @@ def photographs(subject: Subject, networks: dict, wanted: tuple[str, ...]) -> st
             absent.append(f"{name} is left out: {reason}.")
             continue
         facts = {"defence": defended.fingerprint, "images": _facts({"clean": subject.images, **shown})}
-        columns[name] = kept(
-            subject.folder / "advanced" / f"{_plain(name)}.json", facts, lambda d=defended: wrong(d, subject, shown)
-        )
+        judge = functools.partial(wrong, defended, subject, shown)
+        columns[name] = kept(subject.folder / "advanced", name, facts, judge)
         click.echo(f"{name}: {columns[name]}", err=True)
     body = {"clean, right": [_share(*column["clean"]) for column in columns.values()]}
     body |= {name: [_share(*column[name]) for column in columns.values()] for name in shown}
     title = (
-        f"### Transfer attacks on {cases.SOURCE} against defences of {cases.TARGET}\n\n{len(subject.images)} photographs; "
-        f"share in % that is wrong (for RS: or abstained on) of those that are right clean behind the defence. NIPS-r3: "
-        f"{', '.join(cases.MEMBERS)}."
+        f"### Transfer attacks on {cases.SOURCE} against defences of {cases.TARGET}\n\n"
+        f"{len(subject.images)} photographs; share in % that is wrong (RS: or abstained on) of those that are right "
+        f"clean behind the defence. NIPS-r3: {', '.join(cases.MEMBERS)}."
     )
     cheap = {name: case for name, case in cases.attacks("imagenet").items() if name in cases.CHEAP}
     cheap = {name: case for name, case in cheap.items() if not wanted or name in wanted}

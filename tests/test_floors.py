@@ -26,10 +26,11 @@ FLOORS = (
     "tfadv.drawing "
     "tfadv.models.inception_v1 tfadv.models.inception_v3 tfadv.models.inception_v4 tfadv.models.inception_resnet_v2 "
     "tfadv.models.resnet_v1 tfadv.models.resnet_v2 tfadv.models.vgg tfadv.models.digits tfadv.models.slim "
-    "tfadv.models.blocks tfadv.models.small tfadv.models.small_data "
-    "tfadv.checkpoints.store tfadv.cli.options tfadv.cli.listing tfadv.defences.transforms tfadv.training",
+    "tfadv.models.blocks tfadv.models.small_data "
+    "tfadv.checkpoints.store tfadv.cli.options tfadv.cli.listing tfadv.defences.transforms tfadv.training "
+    "tfadv.defences.distillation",
     # 2: the sources
-    "tfadv.peek tfadv.ensembles tfadv.defences.learned",
+    "tfadv.models.small tfadv.peek tfadv.ensembles tfadv.defences.total_variation tfadv.defences.learned",
     # 3: the small parts; the stores
     "tfadv.gradients tfadv.views tfadv.budgets tfadv.rules tfadv.attacks.starts tfadv.attacks.door "
     "tfadv.attacks.decisions "
@@ -38,7 +39,7 @@ FLOORS = (
     "tfadv.defences.purified tfadv.defences.smoothing",
     # 4: what is built of them
     "tfadv.attribution tfadv.objectives.common tfadv.models.hardening "
-    "tfadv.evaluate tfadv.experiment tfadv.saving "
+    "tfadv.evaluate tfadv.experiment tfadv.saving tfadv.defences.randomised "
     "tfadv.attacks.carlini_wagner tfadv.attacks.deepfool tfadv.attacks.jsma "
     "tfadv.attacks.additive_noise tfadv.attacks.boundary tfadv.attacks.one_pixel tfadv.attacks.pointwise",
     # 5

@@ -116,7 +116,9 @@ def test_arrays_are_taken_as_they_are(tmp_path):
     assert data.y_train.dtype == np.int32
     for got, key in zip(data[:4], small_data.ARRAYS, strict=True):
         np.testing.assert_array_equal(got, held[key])
-    assert data.sha256 == small_data.load(tmp_path / "mine.npz").sha256 != data._replace(y_train=data.y_train + 1).sha256
+    assert (
+        data.sha256 == small_data.load(tmp_path / "mine.npz").sha256 != data._replace(y_train=data.y_train + 1).sha256
+    )
 
 
 def test_grey_images_and_columns_of_labels_are_taken(tmp_path):

@@ -9,26 +9,36 @@ A defence that only changes images is a `tfadv.shapes.Purifier`.
 
 from tfadv.defences.comdefend import ComDefend
 from tfadv.defences.consistency import top_k_consistency
+from tfadv.defences.distillation import FeatureDistillation
 from tfadv.defences.nip import FittedNip, Nip, load_nip
 from tfadv.defences.purified import Averaged, Purified
+from tfadv.defences.randomised import NipsR3, RandomAffine, ResizePad, TurnedZoom, r_and_p
 from tfadv.defences.smoothing import GaussianNoise, Smoothing
 from tfadv.defences.sparse import SparseTransformation
 from tfadv.defences.super_resolution import SuperResolution
+from tfadv.defences.total_variation import TotalVariation
 from tfadv.defences.transforms import BitDepth, Jpeg, Median
 
 __all__ = [
     "Averaged",
     "BitDepth",
     "ComDefend",
+    "FeatureDistillation",
     "FittedNip",
     "GaussianNoise",
     "Jpeg",
     "Median",
     "Nip",
+    "NipsR3",
     "Purified",
+    "RandomAffine",
+    "ResizePad",
     "Smoothing",
     "SparseTransformation",
     "SuperResolution",
+    "TotalVariation",
+    "TurnedZoom",
     "load_nip",
+    "r_and_p",
     "top_k_consistency",
 ]

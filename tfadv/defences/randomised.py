@@ -214,7 +214,9 @@ class NipsR3(Defence):
         ]
         branches = [branch for branch in branches if branch[0] < len(members)]
         behind = [Purified(members[place], purifier) for place, purifier, _ in branches]
-        return Ensemble(behind, [weight for *_, weight in branches], "logits")
+        made = Ensemble(behind, [weight for *_, weight in branches], "logits")
+        made.name, made.bare = f"{source.name} behind {self!r}", source
+        return made
 
 
 def _whole(chance: Tensor, below: Tensor) -> Tensor:

@@ -117,12 +117,14 @@ class Smoothed(Source):
         smoothing: noise, number of copies, certainty.
     """
 
+    bare: Source
+
     def __init__(self, network: Any, smoothing: Smoothing) -> None:
-        self.network, self.smoothing = as_source(network), smoothing
-        inner = self.network
-        self.name = f"{inner.name} by {smoothing!r}"
-        self.size, self.dtype, self.offset = inner.size, inner.dtype, 1
-        self.logits_count, self.layer, self.accuracy = inner.classes + 1, None, None
+        self.bare, self.smoothing = as_source(network), smoothing
+        bare = self.bare
+        self.name = f"{bare.name} by {smoothing!r}"
+        self.size, self.dtype, self.offset = bare.size, bare.dtype, 1
+        self.logits_count, self.layer, self.accuracy = bare.classes + 1, None, None
 
     @property
     def layers(self) -> dict[str, tuple]:
@@ -137,7 +139,7 @@ class Smoothed(Source):
     @functools.cached_property
     def fingerprint(self) -> str:
         """sha256 of the network's and the smoothing."""
-        return hashlib.sha256(f"{self.network.fingerprint}\n{self.smoothing!r}".encode()).hexdigest()
+        return hashlib.sha256(f"{self.bare.fingerprint}\n{self.smoothing!r}".encode()).hexdigest()
 
     def check_layers(self, layers: tuple[str, ...], who: str = "") -> None:
         """Raise a ValueError if a layer is named."""
@@ -170,11 +172,11 @@ class Smoothed(Source):
 
     def _votes(self, images: Tensor, seeds: Tensor, samples: Tensor) -> Tensor:
         """How many of `samples` noisy copies have each class of the network, int32 [N, K]."""
-        shape, count = tuple(images.shape[1:]), self.network.logits_count
+        shape, count = tuple(images.shape[1:]), self.bare.logits_count
 
         def one(copy: Tensor, votes: Tensor) -> tuple[Tensor, Tensor]:
             noise = keys.normal(keys.fold(seeds, copy), shape, images.dtype)
-            shown = self.network(images + self.smoothing.std * noise).logits
+            shown = self.bare(images + self.smoothing.std * noise).logits
             return copy + 1, votes + tf.one_hot(tf.argmax(shown, axis=1), count, dtype=tf.int32)
 
         none = tf.zeros([tf.shape(images)[0], count], tf.int32)
@@ -183,11 +185,11 @@ class Smoothed(Source):
 
     def _logits(self, votes: Tensor) -> Tensor:
         """[N, 1 + classes] of the votes [N, K]: PREDICT."""
-        if not self.network.offset:
+        if not self.bare.offset:
             votes = tf.pad(votes, [[0, 0], [1, 0]])
-        elif self.network.offset > 1:
-            none = tf.reduce_sum(votes[:, : self.network.offset], axis=1, keepdims=True)
-            votes = tf.concat([none, votes[:, self.network.offset :]], axis=1)
+        elif self.bare.offset > 1:
+            none = tf.reduce_sum(votes[:, : self.bare.offset], axis=1, keepdims=True)
+            votes = tf.concat([none, votes[:, self.bare.offset :]], axis=1)
         first, second = tf.unstack(tf.math.top_k(votes, 2).values, axis=1)
         needed = tf.constant(significant(self.smoothing.samples, self.smoothing.alpha), tf.int32)
         certain = first >= tf.gather(needed, first + second)
@@ -230,7 +232,7 @@ class Smoothed(Source):
         for name, count in (("selection", selection), ("samples", samples)):
             if not (isinstance(count, (int, np.integer)) and count > 0):
                 raise ValueError(f"certify({name}): expected a whole number above 0, got {count!r}.")
-        votes = np.zeros((2, len(images), self.network.logits_count), np.int64)
+        votes = np.zeros((2, len(images), self.bare.logits_count), np.int64)
         for start in range(0, len(images), CHUNK):
             some = images[start : start + CHUNK].astype(self.dtype.as_numpy_dtype)
             own = tf.constant(keys.of_images(some, seed))
@@ -241,9 +243,9 @@ class Smoothed(Source):
                 progress(len(some))
         best = votes[0].argmax(axis=1)
         bounds = lower_bound(votes[1][np.arange(len(images)), best], samples, alpha)
-        certain = (bounds > 0.5) & (best >= self.network.offset)
+        certain = (bounds > 0.5) & (best >= self.bare.offset)
         radii = np.where(certain, self.smoothing.std * stats.norm.ppf(bounds), 0.0)
-        return Certified(np.where(certain, best - self.network.offset, ABSTAINED), radii, bounds)
+        return Certified(np.where(certain, best - self.bare.offset, ABSTAINED), radii, bounds)
 
     def _fitting(self, images: np.ndarray) -> np.ndarray:
         images = check(images)

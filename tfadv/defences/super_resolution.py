@@ -141,7 +141,7 @@ def _soft(band: Tensor, noise: Tensor) -> Tensor:
     return tf.sign(band) * tf.nn.relu(tf.abs(band) - threshold)
 
 
-KIND = learned.Kind("super_resolution", Settings, build, loss)
+KIND = learned.Kind("super-resolution", Settings, build, loss)
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -149,7 +149,7 @@ class SuperResolution(Purifier):
     """Super-resolution as a defence (Mustafa et al., IEEE TIP 2019): wavelet denoising, then EDSR to twice the size.
 
     Args:
-        weights: an .npz that `tfadv train-purifier super_resolution` has written, or of that form: "head",
+        weights: an .npz that `tfadv train-purifier super-resolution` has written, or of that form: "head",
             "block1.conv1", "block1.conv2", ..., "body", "upsampler", "tail", each with ":kernel" [3, 3, in, out] and
             ":bias", and `settings` as JSON: {"blocks": 4, "features": 32, "scale": 1.0}.
         sigma: deviation of the noise that the wavelets are to remove, 0..1 being black and white; 0 for none.

@@ -34,6 +34,7 @@ class ChannelSuppression(keras.layers.Layer):
     def build(self, shape: tuple) -> None:
         self.kernel = self.add_weight(name="kernel", shape=(shape[-1], self.classes), initializer="glorot_uniform")
         self.bias = self.add_weight(name="bias", shape=(self.classes,), initializer="zeros")
+        super().build(shape)
 
     def scores(self, features: Tensor) -> Tensor:
         """The classifier's logits [N, classes] of features [N, H, W, C]."""
@@ -110,10 +111,10 @@ def _in_order(a: Tensor, b: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 @keras.saving.register_keras_serializable("tfadv")
 class NonLocalMean(keras.layers.Layer):
-    """[x, q, k] -> y_i = sum_j f(q_i, k_j) x_j / C over all places j (Xie et al., CVPR 2019, Eq. 1).
+    """[x, q, k] -> y_i = 1 / C sum_j f(q_i, k_j) x_j over all places j (Xie et al., CVPR 2019, Eq. 1).
 
-    x [N, H, W, C], q and k [N, H, W, D]. kind "softmax": f = exp(q_i k_j / sqrt(D)), C their sum over j. kind "dot": f =
-    q_i k_j, C the number of places.
+    x [N, H, W, C], q and k [N, H, W, D]. kind "softmax": f = exp(q_i k_j / sqrt(D)) and C their sum over j. kind "dot":
+    f = q_i k_j and C the number of places.
     """
 
     def __init__(self, kind: str, **settings: Any) -> None:

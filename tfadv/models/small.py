@@ -14,10 +14,8 @@ from typing import NamedTuple
 
 import keras
 
+from tfadv.models.blocks import Block
 from tfadv.models.layers import Tensor, images_input
-
-#: (what a stage gives [N, H, W, C], the stage's name) -> the same shape: what is inserted behind a stage.
-Block = Callable[[Tensor, str], Tensor]
 
 #: Moving averages of the batch norms: short, because the training is.
 MOMENTUM = 0.9
