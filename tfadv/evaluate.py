@@ -270,21 +270,17 @@ def evaluate(
             progress(len(batch))
     if not done:
         raise ValueError(f"none of {len(pairs)} pairs of images can be read, {next(iter(unreadable.items()), '')}.")
-    judged = [
-        Judged(
-            target.name,
-            target.size,
-            target.classes,
-            *np.concatenate(kept, axis=1),
-            None if target.bare is None else target.bare.name,
-            float(np.median(spent)),
-        )
-        for kept, spent, target in zip(tops, times, targets, strict=True)
-    ]
+    judged = [_judged(*row) for row in zip(targets, tops, times, strict=True)]
     labels, wanted = _classes([pair.label for pair in done]), _classes([pair.target for pair in done])
     columns = {name: np.concatenate([row[name] for row in measured]) for name in measured[0]}
     aims = wanted if np.any(wanted != UNKNOWN) else None
     return Report([pair.name for pair in done], labels, judged, columns, unreadable, wanted=aims)
+
+
+def _judged(target: Source, tops: list[np.ndarray], times: list[float]) -> Judged:
+    clean, adversarial = np.concatenate(tops, axis=1)
+    bare = None if target.bare is None else target.bare.name
+    return Judged(target.name, target.size, target.classes, clean, adversarial, bare, float(np.median(times)))
 
 
 def _classes(known: Sequence[int | None]) -> np.ndarray:
