@@ -23,7 +23,7 @@ COMMANDS = {
     "recipes": "List the attacks, with their settings and papers.",
     "defences": "List the defences, with their settings and papers.",
     "checkpoints": "Fetch, import, list and verify the official checkpoints.",
-    "train": "Train a small network on your images, plainly or to withstand.",
+    "train": "Train a small network on your images, plain or hardened.",
     "train-purifier": "Train the network of a learned purifier on clean images.",
     "train-digits": "Train the nine embedded digit networks again.",
 }

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 @click.option("--learning-rate", type=float, default=3e-3, show_default=True, help="At first; it falls to 0.")
 @click.option("--seed", type=int, default=0, show_default=True, help="All randomness follows from it.")
 @click.option("--size", type=click.IntRange(8), help="Side of the images of a folder, in pixels. [32]")
+@click.option("--fill", is_flag=True, help="Cut off black below and to the right of each image, and enlarge it.")
 @click.option("--shift", type=click.IntRange(0), default=4, show_default=True, help="Images are shifted: pixels.")
 @click.option("--no-flip", is_flag=True, help="Do not mirror images: for signs, digits and letters.")
 @options.no_progress
@@ -60,6 +61,7 @@ def _train(
     learning_rate: float,
     seed: int,
     size: int | None,
+    fill: bool,
     no_flip: bool,
     no_progress: bool,
     **rest: Any,
@@ -67,7 +69,7 @@ def _train(
     from tfadv.models import small_data, trained
     from tfadv.training import Schedule
 
-    held = small_data.load(data, size)
+    held = small_data.load(data, size, fill)
     click.echo(
         f"{data}: {len(held.x_train)} images of {held.size} x {held.size} pixels and {held.classes} classes to train "
         f"on, {len(held.x_test)} to test with"

@@ -46,7 +46,7 @@ def command(name: str, images: Path, out: Path, **chosen: Any) -> None:
     Settings, with --set:
       comdefend         widest=32 noise=20.0 penalty=0.0001
       super-resolution  blocks=4 features=32 scale=1.0
-      sparse            atoms=64 side=8 penalty=0.05 steps=20 smoothing=5.0
+      sparse            atoms=64 side=8 penalty=0.1 steps=20 smoothing=5.0
 
     \b
     tfadv train-purifier comdefend photographs/ comdefend.npz
@@ -87,6 +87,7 @@ def _train(
     make = None if no_progress else options.progress_bar(name)
     bar = make(total=epochs * (len(training) // batch) * batch) if make else None
     checkpoint = out.with_name(out.name + learned.CHECKPOINT)
+    out.parent.mkdir(parents=True, exist_ok=True)
     try:
         model = learned.trained(
             module.KIND,
@@ -117,8 +118,12 @@ def _read(path: Path) -> tuple[list[np.ndarray], list[np.ndarray]]:
     names = data.find_images(path)
     if len(names) < HELD_OUT:
         raise ValueError(f"{path}: expected at least {HELD_OUT} images, so that one is held out, got {len(names)}.")
-    pictures = [data.read_image(path / name) for name in names]
-    return [one for place, one in enumerate(pictures, 1) if place % HELD_OUT], pictures[HELD_OUT - 1 :: HELD_OUT]
+    pictures = {name: data.try_image(path / name) for name in names}
+    broken = [f"{name} ({one.reason})" for name, one in pictures.items() if one.pixels is None]
+    if broken:
+        raise ValueError(f"{path}: {len(broken)} of {len(names)} images cannot be read: {', '.join(broken[:3])}.")
+    found = [one.pixels for one in pictures.values() if one.pixels is not None]
+    return [one for place, one in enumerate(found, 1) if place % HELD_OUT], found[HELD_OUT - 1 :: HELD_OUT]
 
 
 def _say(bar: Any, line: str) -> None:

@@ -33,7 +33,7 @@ class Subject:
     def defence(self, line: str) -> Any:
         """The defended network of a line, a source. Raises `cases.Absent`."""
         nip = self.nip() if "{nip}" in line else None
-        made = cases.made(line, nip, nets=str(self.nets), data=self.data, name=self.name)
+        made = cases.made(line, nip, nets=str(self.nets), data=cases.LEARNED[self.data], name=self.name)
         return made.on(self.network) if hasattr(made, "on") else made
 
     def nip(self) -> Any:

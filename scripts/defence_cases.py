@@ -1,8 +1,9 @@
 """What `scripts/defences.py` measures: networks, attacks and defences as data, and NIP's two controls.
 
 An attack is (recipe, settings). A defence is the line that makes it, of the names in `tfadv.defences`, or the file of
-another network. In such a line {nets} is the folder of trained files, {data} the data set, {name} the network and {nip}
-the fitted NIP. What needs a file or a name that is not there is left out, and the table says so.
+another network. In such a line {nets} is the folder of trained files, {name} the network, {data} what the learned
+purifiers were trained on and {nip} the fitted NIP. What needs a file or a name that is not there is left out, and the
+table says so.
 """
 
 import dataclasses
@@ -15,12 +16,16 @@ from tfadv import defences, recipes, seeds
 from tfadv.images import BLACK, WHITE
 from tfadv.shapes import Attack, Look, Purifier, Tensor
 
-#: Network -> (data set, file of its images).
+#: Data set -> the file of its images in the folder of reference data.
+DATA = {"cifar10": "cifar10_part.npz", "gtsrb": "gtsrb48_part.npz"}
+#: Data set -> the one that learned purifiers are trained on.
+LEARNED = {"cifar10": "cifar10", "gtsrb": "gtsrb", "imagenet": "cifar10"}
+#: Network -> its data set.
 NETWORKS = {
-    "cifar10-vgg19": ("cifar10", "cifar10_part.npz"),
-    "cifar10-alexnet": ("cifar10", "cifar10_part.npz"),
-    "gtsrb-lenet5": ("gtsrb", "gtsrb48_part.npz"),
-    "gtsrb-resnet20": ("gtsrb", "gtsrb48_part.npz"),
+    "cifar10-vgg19": "cifar10",
+    "cifar10-alexnet": "cifar10",
+    "gtsrb-lenet5": "gtsrb",
+    "gtsrb-resnet20": "gtsrb",
 }
 #: Data set -> epsilon of the gradient attacks, grey levels: its l2 is that of FGSM in the NIP paper's Table II (0.4 of
 #: 32 x 32, 1.9 of 48 x 48 and 1.3 of 224 x 224 pixels, on the scale of 0..1).
@@ -109,7 +114,7 @@ ADVANCED = {
     "R&P": "r_and_p(10)",
     "NIPS-r3": "NipsR3()",
     "FD": "FeatureDistillation()",
-    "ComDefend": "ComDefend('{nets}/imagenet-comdefend.npz')",
+    "ComDefend": "ComDefend('{nets}/{data}-comdefend.npz')",
     "RS": "Smoothing(16.0, samples=50, alpha=0.05)",
     "JPEG": "Jpeg(75)",
     "median": "Median(3)",

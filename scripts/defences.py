@@ -193,7 +193,9 @@ def adaptive(subject: Subject, attacks: tuple[str, ...]) -> str:
     return table(title, heads, body, absent)
 
 
-def subjects(names: Iterable[str], nets: Path, data: Path, count: int, fitted: int, out: Path) -> Iterable[Subject]:
+def subjects(
+    names: Iterable[str], nets: Path, data: dict[str, str], count: int, fitted: int, out: Path
+) -> Iterable[Subject]:
     """The small networks that are there."""
     import tfadv
 
@@ -201,16 +203,27 @@ def subjects(names: Iterable[str], nets: Path, data: Path, count: int, fitted: i
         if not (nets / f"{name}.npz").exists():
             click.echo(f"{name} is left out: {nets / name}.npz is not there.", err=True)
             continue
-        network = tfadv.load(str(nets / f"{name}.npz"))
-        kind, file = cases.NETWORKS[name]
-        with np.load(data / file, allow_pickle=False) as held:
-            x, y, train, classes = (held[key] for key in ("x_test", "y_test", "x_train", "y_train"))
+        network, kind = tfadv.load(str(nets / f"{name}.npz")), cases.NETWORKS[name]
+        found = trained_on(SHARED / "data" / data[kind], nets / f"{name}.npz")
+        x, y, train, classes = found.x_test, found.y_test, found.x_train, found.y_train
         order = np.random.default_rng(0).permutation(len(x))[: 4 * count]
         right = answers(network, x[order]) == y[order]
         order = order[right][:count]
         some = np.random.default_rng(1).permutation(len(train))[:fitted]
         fitting = (train[some], classes[some].astype(np.int32))
         yield Subject(name, kind, network, x[order], y[order].astype(np.int32), fitting, out / name, nets)
+
+
+def trained_on(file: Path, network: Path) -> Any:
+    """The data of the file as the network was trained on it: as it is, or with its images filled."""
+    from tfadv.models import small_data, trained
+
+    wanted = trained.about(network).data_sha256
+    for fill in (False, True):
+        found = small_data.load(file, fill=fill)
+        if found.sha256 == wanted:
+            return found
+    raise click.ClickException(f"{network} was trained on other images than {file}: name those, --data DATA=FILE.")
 
 
 def photographed(out: Path, nets: Path, count: int) -> tuple[Subject, dict]:
@@ -286,13 +299,14 @@ PARTS = {"small": small, "size": size, "adaptive": adaptive}
 @click.argument("out", type=click.Path(path_type=Path))
 @click.argument("part", type=click.Choice([*PARTS, "photographs"]))
 @click.option("--nets", required=True, type=click.Path(path_type=Path), help="The folder of trained files.")
-@click.option("--data", default=SHARED / "data", type=click.Path(path_type=Path), help="The folder of the image files.")
+@click.option("--data", "files", multiple=True, metavar="DATA=FILE", help="Images, e.g. gtsrb=FILE.npz.")
 @click.option("--images", "count", default=200, show_default=True, help="How many images of each network.")
 @click.option("--fitted", default=1000, show_default=True, help="How many training images NIP is given.")
 @click.option("--network", "networks", multiple=True, type=click.Choice(list(cases.NETWORKS)), help="Default: all.")
 @click.option("--attack", "attacks", multiple=True, help="Default: all.")
-def main(out: Path, part: str, nets: Path, data: Path, count: int, fitted: int, networks, attacks) -> None:
+def main(out: Path, part: str, nets: Path, files, count: int, fitted: int, networks, attacks) -> None:
     out.mkdir(parents=True, exist_ok=True)
+    data = cases.DATA | dict(word.split("=", 1) for word in files)
     if part == "photographs":
         told = [photographs(*photographed(out, nets, count), attacks)]
     else:

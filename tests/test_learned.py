@@ -20,6 +20,12 @@ SMALL = {
     "super-resolution": (doubling, SuperResolution, {"blocks": 1, "features": 4}),
     "sparse": (sparse, SparseTransformation, {"atoms": 5, "side": 3, "steps": 4}),
 }
+#: What one pixel becomes of the weights of `files`.
+KNOWN = {
+    "comdefend": (172.99617, 134.2405, 143.04895),
+    "super-resolution": (213.42166, 255.0, 80.87763),
+    "sparse": (225.19336, 130.11015, 65.27871),
+}
 every_purifier = pytest.mark.parametrize("name", SMALL)
 
 
@@ -30,7 +36,7 @@ def files(tmp_path_factory):
     for name, (module, _, small) in SMALL.items():
         settings = module.KIND.chosen(small)
         model, random = module.build(settings), np.random.RandomState(3)
-        model.set_weights([random.standard_normal(one.shape) / 4 for one in model.get_weights()])
+        model.set_weights([random.standard_normal(one.shape) / one.size**0.5 for one in model.get_weights()])
         learned.save(folder / f"{name}.npz", module.KIND, settings, model)
         made[name] = str(folder / f"{name}.npz"), model
     return made
@@ -79,6 +85,12 @@ def test_each_image_by_itself_eagerly_and_compiled(name, files):
         return purifier.purify(None, images, None)
 
     np.testing.assert_allclose(tf.gather(compiled(images), [2, 0, 1]), alone, atol=1e-3)
+
+
+@every_purifier
+def test_the_same_weights_give_the_same_images_on_every_stack(name, files):
+    shown = SMALL[name][1](files[name][0])((255 * picture(12, 9)).astype(np.float32))
+    np.testing.assert_allclose(shown[0, 4, 5], KNOWN[name], atol=1e-2)
 
 
 @every_purifier
@@ -359,6 +371,8 @@ def test_a_folder_of_images_of_any_size_is_taken(tmp_path):
     done = run("sparse", folder, tmp_path / "out.npz")
     assert done.exit_code == 0, done.output
     assert "4 held out" in done.output  # the tenth is 18 x 20: 2 x 2 patches
+    (folder / "0.png").write_text("no image")
+    assert "1 of 10 images cannot be read: 0.png" in run("sparse", folder, tmp_path / "out.npz").output
     (folder / "0.png").unlink()
     assert "at least 10 images" in run("sparse", folder, tmp_path / "out.npz").output
 

@@ -210,6 +210,21 @@ def test_the_side_of_an_image_does_not_depend_on_the_others(tmp_path):
     assert np.mean(held) == pytest.approx(small_data.HELD_OUT, abs=0.01)
 
 
+def test_filled_images_lose_the_black_that_pads_them(tmp_path):
+    images = np.zeros((3, 24, 24, 3), np.uint8)
+    images[0, :6, :12] = (10, 200, 30)
+    images[1, 12:, 12:] = 255
+    shown = small_data.filled(images)
+    assert np.all(shown[0] == (10, 200, 30))
+    np.testing.assert_array_equal(shown[1:], images[1:])  # nothing to cut off; black all over
+    held = arrays()
+    held["x_test"][:, 20:] = 0
+    np.savez(tmp_path / "mine.npz", **held)
+    data = small_data.load(tmp_path / "mine.npz", fill=True)
+    np.testing.assert_array_equal(data.x_train, held["x_train"])
+    assert data.name == "mine, filled" and data.x_test[:, 20:].any(axis=(1, 2, 3)).all()
+
+
 @pytest.mark.parametrize("flip", [True, False])
 def test_a_varied_image_is_a_window_of_the_mirrored_one(flip):
     images, shift, size = pictures(12, 8).astype(np.float32), 2, 8

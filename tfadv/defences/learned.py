@@ -19,7 +19,6 @@ import tensorflow as tf
 from tfadv.data import write_safely
 from tfadv.images import WHITE
 from tfadv.metrics import distances
-from tfadv.metrics import distances
 from tfadv.models.digits import put_weights, weights_of
 from tfadv.shapes import Purifier, Tensor
 from tfadv.training import Loss, Schedule, train
@@ -175,12 +174,6 @@ def trained(
     }
     train(model, typed, (rows,), schedule, checkpoint=checkpoint, about=about, report=report, progress=progress)
     return model
-
-
-def psnr(purifier: Purifier, images: np.ndarray) -> float:
-    """The mean PSNR in decibels of images [N, H, W, 3] in 0..255 behind a purifier; one that it keeps counts as 100."""
-    shown = purifier(images.astype(np.float32))
-    return float(np.minimum(distances(images, shown, ["psnr"])["psnr"], 100.0).mean())
 
 
 def psnr(purifier: Purifier, images: np.ndarray) -> float:

@@ -80,7 +80,7 @@ class RandomAffine(Purifier):
     to M p + o, or grey outside. The gradient passes.
 
     Args:
-        shear, turn: degrees. The program's are pi / 128; it turns clockwise.
+        shear, turn: degrees. The program's are pi / 128; it turns counterclockwise as one looks at the picture.
         shift: share of the side, cut to whole pixels.
         zoom: side of what is seen, as a share of the image's.
         spread: largest relative deviation of each.

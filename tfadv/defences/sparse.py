@@ -22,7 +22,7 @@ class Settings:
 
     atoms: int = 64
     side: int = 8
-    penalty: float = 0.05
+    penalty: float = 0.1
     steps: int = 20
     smoothing: float = 5.0
 
@@ -180,7 +180,7 @@ class SparseTransformation(Purifier):
     Args:
         weights: an .npz that `tfadv train-purifier sparse` has written, or of that form: "dictionary:kernel"
             [side, side, atoms, 3], where kernel[::-1, ::-1, k] is what atom k looks like, and `settings` as JSON:
-            {"atoms": 64, "side": 8, "penalty": 0.05, "steps": 20, "smoothing": 5.0}.
+            {"atoms": 64, "side": 8, "penalty": 0.1, "steps": 20, "smoothing": 5.0}.
         penalty: of the codes' absolute values, images being in 0..1; None for that of the training.
         steps: of the search for the codes (FISTA); None for that of the training.
 
@@ -189,7 +189,7 @@ class SparseTransformation(Purifier):
     Differs from the paper: one dictionary serves all images, as in the authors' way "without clustering"; theirs is
     stratified by a denoising autoencoder's clusters of images with a dictionary each. As in their code an image is
     smoothed first, only the rest is coded, and the atoms are 64 of 8 x 8 pixels; here an atom has all three colours,
-    the search has few steps of FISTA in place of 200 of ADMM, and the penalty is smaller than their 0.1 to 0.3, because
+    the search has few steps of FISTA in place of 200 of ADMM, and the penalty is the least of their 0.1 to 0.3, because
     the network behind is not trained again on such images.
     """
 

@@ -61,8 +61,8 @@ def _ranked(tensors: list[Tensor], rank: int) -> Tensor:
 
     Of some of them the largest is dropped when more than `rank` are below it, the smallest when too many are above.
     """
-    waiting, some = list(tensors), []
-    left = len(tensors)
+    waiting, left = list(tensors), len(tensors)
+    some: list[Tensor] = []
     while left > 1:
         smallest, largest = len(some) > left - rank, len(some) > rank + 1
         if not (smallest or largest):

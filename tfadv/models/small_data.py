@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
+from PIL import Image
 
 from tfadv import data
 from tfadv.shapes import Tensor
@@ -53,7 +54,7 @@ class Data(NamedTuple):
         return digest.hexdigest()
 
 
-def load(path: str | os.PathLike, size: int | None = None) -> Data:
+def load(path: str | os.PathLike, size: int | None = None, fill: bool = False) -> Data:
     """The data of an .npz file or a folder, under the file's or folder's name.
 
     Args:
@@ -61,6 +62,7 @@ def load(path: str | os.PathLike, size: int | None = None) -> Data:
             whole numbers [N]; or a folder of PNG and JPEG files, with a `labels.csv` (filename,label) or with a
             sub-folder for each class. Of a folder every image whose name's hash says so, a fifth, is for testing.
         size: side in pixels that a folder's images are brought to, 32 by default; an .npz file has its own.
+        fill: whether each image is `filled`; the name says so.
 
     Raises FileNotFoundError, or ValueError for arrays that are missing or misshapen, images that cannot be read,
     labels that are missing, and a split that leaves nothing.
@@ -69,10 +71,28 @@ def load(path: str | os.PathLike, size: int | None = None) -> Data:
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such data; expected an .npz file or a folder of images.")
     if path.is_dir():
-        return _checked(_folder(path, 32 if size is None else size), path)
-    if size is not None:
+        made = _checked(_folder(path, 32 if size is None else size), path)
+    elif size is None:
+        made = _checked(_arrays(path), path)
+    else:
         raise ValueError(f"{path}: expected no size, because the arrays of an .npz file have their own.")
-    return _checked(_arrays(path), path)
+    if fill:
+        made = made._replace(x_train=filled(made.x_train), x_test=filled(made.x_test), name=f"{made.name}, filled")
+    return made
+
+
+def filled(images: np.ndarray) -> np.ndarray:
+    """Images uint8 [N, S, S, 3] without the black rows below and the black columns to the right that pad them, enlarged
+    to their side again by Pillow's bilinear filter; one that is black all over stays."""
+    return np.stack([_filled(image) for image in images])
+
+
+def _filled(image: np.ndarray) -> np.ndarray:
+    height, width = (int(np.max(np.flatnonzero(image.any(axis=axes)), initial=-1)) + 1 for axes in ((1, 2), (0, 2)))
+    if not height or (height, width) == image.shape[:2]:
+        return image
+    inner = Image.fromarray(image[:height, :width])
+    return np.asarray(inner.resize((image.shape[1], image.shape[0]), Image.Resampling.BILINEAR))
 
 
 def read_arrays(path: Path, what: str) -> dict[str, np.ndarray]:
