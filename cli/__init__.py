@@ -14,7 +14,7 @@ COMMANDS = {
     "attack": "Turn a folder of images into a folder of adversarial images.",
     "evaluate": "Say how often an adversarial folder fools other networks.",
     "destruction": "Say how many of them survive rotation, noise, blur and JPEG.",
-    "certify": "Say within which radius the vote of noisy copies of an image cannot change.",
+    "certify": "Say within which radius a vote of noisy copies is certain.",
     "plane": "Draw the classes that networks see around an image.",
     "demo": "Run the main job on the embedded digits, and draw it.",
     "defend": "Purify a folder of images, or fit NIP to a network.",

@@ -39,7 +39,7 @@ def command(name: str, images: Path, out: Path, **chosen: Any) -> None:
 
     IMAGES: a folder of PNG and JPEG files, of which every tenth is held out, or an .npz file with x_train, y_train,
     x_test and y_test (uint8, N x S x S x 3). A patch is cut at random for each patch's area that an image has, and
-    mirrored by chance. At the end the PSNR of held-out images behind the purifier is written.
+    mirrored by chance. At the end the PSNR of held-out patches behind the purifier is written.
     The same command again continues an interrupted run, after the last whole epoch.
 
     \b
@@ -104,7 +104,8 @@ def _train(
     learned.save(out, module.KIND, values, model)
     checkpoint.unlink()
     purifier = getattr(module, PURIFIERS[name][1])(str(out))
-    return f"{out}: held-out images at {learned.psnr(purifier, held_out[:SHOWN]):.2f} dB behind {name}"
+    shown = learned.some(held_out, SHOWN, seed)
+    return f"{out}: held-out patches at {learned.psnr(purifier, shown):.2f} dB behind {name}"
 
 
 def _read(path: Path) -> tuple[list[np.ndarray], list[np.ndarray]]:

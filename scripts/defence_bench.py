@@ -118,8 +118,9 @@ def answers(network: Any, images: np.ndarray) -> np.ndarray:
     """The best class of each image, int [N]."""
     from tfadv.evaluate import top
 
-    parts = (images[start : start + CHUNK] for start in range(0, len(images), CHUNK))
-    return np.concatenate([top(network, list(part), CHUNK, 1)[:, 0] for part in parts])
+    size = min(CHUNK, len(images))
+    parts = (images[start : start + size] for start in range(0, len(images), size))
+    return np.concatenate([top(network, list(part), size, 1)[:, 0] for part in parts])
 
 
 def seen(network: Any, images: np.ndarray) -> tuple[np.ndarray, np.ndarray | None, float]:

@@ -135,7 +135,7 @@ def made(line: str, nip: Any = None, **words: str) -> Any:
     try:
         return eval(spoken, names)
     except (NameError, OSError) as error:
-        raise Absent(f"{spoken}: {error}") from error
+        raise Absent(f"{spoken}: {str(error).rstrip('.')}") from error
 
 
 def _present(load: Any) -> Any:

@@ -138,7 +138,8 @@ def _shrunk(images: Tensor, noise: Tensor, levels: int) -> Tensor:
 def _soft(band: Tensor, noise: Tensor) -> Tensor:
     spare = tf.reduce_mean(band**2, axis=[1, 2], keepdims=True) - noise
     threshold = noise / tf.sqrt(tf.maximum(spare, np.finfo(band.dtype.as_numpy_dtype).eps))
-    return tf.sign(band) * tf.nn.relu(tf.abs(band) - threshold)
+    kept = tf.sign(band) * tf.nn.relu(tf.abs(band) - threshold)
+    return tf.where(spare > 0, kept, tf.zeros_like(kept))
 
 
 KIND = learned.Kind("super-resolution", Settings, build, loss)

@@ -134,6 +134,7 @@ def train(
         tuple((source.name, source.fingerprint) for source in sources),
     )
     way = _checked_method(about, sources)
+    about = dataclasses.replace(about, settings=dataclasses.asdict(way))  # also what was left open: defaults may change
     keras.utils.set_random_seed(schedule.seed)
     model = about.build()
     checkpoint = out.with_name(out.name + CHECKPOINT)
