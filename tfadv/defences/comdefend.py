@@ -11,7 +11,7 @@ import tensorflow as tf
 from tfadv.defences import learned
 from tfadv.shapes import Look, Purifier, Tensor
 
-#: Bits of the code at each pixel, and the filters of the paper's layers (Table 1).
+#: Bits of the code at each pixel, and the filters of the layers, as in the authors' code.
 BITS = 12
 COMPRESSION = (16, 32, 64, 128, 256, 128, 64, 32)
 RECONSTRUCTION = (32, 64, 128, 256, 128, 64, 32, 16)
@@ -19,8 +19,8 @@ RECONSTRUCTION = (32, 64, 128, 256, 128, 64, 32, 16)
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """widest: the most filters a layer has, 256 in the paper. noise: deviation of the noise on the code before the
-    sigmoid, in training. penalty: weight of the code's mean square in the loss."""
+    """widest: the most filters a layer has, 256 in the authors' code. noise: deviation of the noise on the code before
+    the sigmoid, in training. penalty: weight of the code's mean square in the loss."""
 
     widest: int = 32
     noise: float = 20.0
@@ -62,7 +62,7 @@ def _convolution(name: str, filters: int, last: bool, end: str | None) -> keras.
 
 
 def loss(model: keras.Model, settings: Settings) -> Callable[[Tensor, Tensor], Tensor]:
-    """mean |RecCNN(b) - image|^2 + penalty mean b^2 with b = sigmoid(noise (ComCNN(image) - normal draw)), Eq. 1-4."""
+    """mean |RecCNN(b) - image|^2 + penalty mean b^2 with b = sigmoid(noise (ComCNN(image) - normal draw))."""
     layers = [layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)]
     place = next(place for place, layer in enumerate(layers) if isinstance(layer, Binary))
 
