@@ -26,13 +26,14 @@ FLOORS = (
     "tfadv.drawing "
     "tfadv.models.inception_v1 tfadv.models.inception_v3 tfadv.models.inception_v4 tfadv.models.inception_resnet_v2 "
     "tfadv.models.resnet_v1 tfadv.models.resnet_v2 tfadv.models.vgg tfadv.models.digits tfadv.models.slim "
-    "tfadv.models.blocks tfadv.models.small_data "
-    "tfadv.checkpoints.store tfadv.cli.options tfadv.cli.listing tfadv.defences.transforms tfadv.training "
+    "tfadv.models.small_data "
+    "tfadv.checkpoints.store tfadv.cli.options tfadv.cli.listing tfadv.training "
     "tfadv.defences.distillation",
     # 2: the sources
-    "tfadv.models.small tfadv.peek tfadv.ensembles tfadv.defences.total_variation tfadv.defences.learned",
+    "tfadv.models.blocks tfadv.peek tfadv.ensembles tfadv.defences.transforms tfadv.defences.total_variation "
+    "tfadv.defences.learned",
     # 3: the small parts; the stores
-    "tfadv.gradients tfadv.views tfadv.budgets tfadv.rules tfadv.attacks.starts tfadv.attacks.door "
+    "tfadv.models.small tfadv.gradients tfadv.views tfadv.budgets tfadv.rules tfadv.attacks.starts tfadv.attacks.door "
     "tfadv.attacks.decisions "
     "tfadv.labelling tfadv.pairing tfadv.checkpoints tfadv.cli "
     "tfadv.defences.comdefend tfadv.defences.super_resolution tfadv.defences.sparse "
@@ -47,7 +48,8 @@ FLOORS = (
     "tfadv.objectives.classes tfadv.objectives.distortions tfadv.objectives.importance "
     "tfadv.defences.between tfadv.objectives.intermediate tfadv.crafting tfadv.destruction tfadv.plane",
     # 6
-    "tfadv.models.zoo tfadv.objectives tfadv.attacks.ascent tfadv.attacks.universal tfadv.defences.nip tfadv.defences.consistency",
+    "tfadv.models.zoo tfadv.objectives tfadv.attacks.ascent tfadv.attacks.universal tfadv.defences.nip "
+    "tfadv.defences.consistency",
     # 7
     "tfadv.attacks.recipes.frame",
     # 8: the papers' methods, a line each

@@ -82,7 +82,7 @@ def test_each_method_learns(method):
     assert np.mean(Network(model).predict(images) == labels) > 0.7
 
 
-@pytest.mark.parametrize("name", ["plain", "fgsm", "pgd", "cas", "denoise"])
+@pytest.mark.parametrize("name", ["plain", "noise", "fgsm", "pgd", "cas", "denoise"])
 def test_only_the_ensemble_takes_sources(name):
     method, model, _ = made(name)
     with pytest.raises(ValueError, match="leave them out"):
@@ -104,6 +104,7 @@ def test_suppression_asks_for_its_block():
 @pytest.mark.parametrize(
     "name, settings, field",
     [
+        ("noise", {"std": 0}, "std"),
         ("fgsm", {"epsilon": 0}, "epsilon"),
         ("fgsm", {"clean": 1.0}, "clean"),
         ("pgd", {"steps": 0}, "steps"),
@@ -141,6 +142,12 @@ def test_more_steps_hurt_more(monkeypatch):
     model = small()
     one, many = (loss_on(model, seen("pgd", monkeypatch, model, steps=steps)).mean() for steps in (1, 7))
     assert many > one
+
+
+def test_noise_has_its_deviation_and_is_not_cut(monkeypatch):
+    noise = seen("noise", monkeypatch, std=40.0) - batch()[0].numpy()
+    assert abs(noise.std() - 40) < 3 and abs(noise.mean()) < 3
+    assert seen("noise", monkeypatch, std=200.0).min() < 0
 
 
 def test_the_clean_share_stays_clean(monkeypatch):

@@ -1,6 +1,6 @@
 """Image filters and rotation: tensorflow-addons' where it is installed, Keras 3's image operations elsewhere.
 
-All take and give float images [N, H, W, C]; outside an image is black (zero).
+All take and give float images [N, H, W, C]; outside an image is black (zero), for the median its mirror image.
 """
 
 import functools
@@ -69,3 +69,33 @@ def ring(images: Tensor, side: int) -> Tensor:
     kernel[side // 2, side // 2] = 0
     kernel = tf.tile(tf.cast(kernel, images.dtype), [1, 1, images.shape[-1], 1])
     return tf.nn.depthwise_conv2d(images, kernel, [1, 1, 1, 1], "SAME")
+
+
+def median(images: Tensor, side: int) -> Tensor:
+    """The median of a square of `side` pixels around each, an even one reaching further up and left; of an even number
+    of values the larger of the middle two: scipy.ndimage.median_filter(mode="reflect")."""
+    before, after = side // 2, (side - 1) // 2
+    wide = tf.pad(images, [[0, 0], [before, after], [before, after], [0, 0]], "SYMMETRIC")
+    height, width = tf.shape(images)[1], tf.shape(images)[2]
+    near = [wide[:, i : i + height, j : j + width] for i in range(side) for j in range(side)]
+    return tf.ensure_shape(_ranked(near, len(near) // 2), images.shape)
+
+
+def _ranked(tensors: list[Tensor], rank: int) -> Tensor:
+    """The values that `rank` of the tensors are below or equal to, place by place: far faster than sorting.
+
+    Of some of them the largest is dropped when more than `rank` are below it, the smallest when too many are above.
+    """
+    waiting, left = list(tensors), len(tensors)
+    some: list[Tensor] = []
+    while left > 1:
+        smallest, largest = len(some) > left - rank, len(some) > rank + 1
+        if not (smallest or largest):
+            some.append(waiting.pop())
+            continue
+        first, then = (tf.minimum, tf.maximum) if smallest else (tf.maximum, tf.minimum)
+        extreme = some.pop()
+        for place, other in enumerate(some):
+            extreme, some[place] = first(extreme, other), then(extreme, other)
+        left, rank = left - 1, rank - smallest
+    return (some + waiting)[0]

@@ -62,7 +62,8 @@ class Smoothing(Defence):
         alpha: how likely the vote may be for another class than the smoothed network's without abstaining.
         seed: the noise follows from it and the image's pixels.
 
-    It needs a network that was trained with such noise: others are right about few noisy images.
+    It needs a network that was trained with such noise, as by `tfadv train --method noise`: others are right about few
+    noisy images.
 
     Differs from the paper in that the noise is a function of the image's pixels, so that an image is always answered
     alike: alpha holds for an image, not for the best of many images that somebody tries against one seed.

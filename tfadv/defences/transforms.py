@@ -4,6 +4,7 @@ import dataclasses
 
 import tensorflow as tf
 
+from tfadv import filters
 from tfadv.images import BLACK, WHITE
 from tfadv.shapes import Look, Purifier, Tensor
 
@@ -49,31 +50,7 @@ class Median(Purifier):
             raise ValueError(f"Median(side): expected a whole number above 0, got {self.side!r}.")
 
     def purify(self, look: Look, images: Tensor, seeds: Tensor) -> Tensor:
-        before, after = self.side // 2, (self.side - 1) // 2
-        height, width = images.shape[1], images.shape[2]
-        wide = tf.pad(images, [[0, 0], [before, after], [before, after], [0, 0]], "SYMMETRIC")
-        near = [wide[:, i : i + height, j : j + width] for i in range(self.side) for j in range(self.side)]
-        return _ranked(near, len(near) // 2)
-
-
-def _ranked(tensors: list[Tensor], rank: int) -> Tensor:
-    """The values that `rank` of the tensors are below or equal to, place by place: far faster than sorting.
-
-    Of some of them the largest is dropped when more than `rank` are below it, the smallest when too many are above.
-    """
-    waiting, left = list(tensors), len(tensors)
-    some: list[Tensor] = []
-    while left > 1:
-        smallest, largest = len(some) > left - rank, len(some) > rank + 1
-        if not (smallest or largest):
-            some.append(waiting.pop())
-            continue
-        first, then = (tf.minimum, tf.maximum) if smallest else (tf.maximum, tf.minimum)
-        extreme = some.pop()
-        for place, other in enumerate(some):
-            extreme, some[place] = first(extreme, other), then(extreme, other)
-        left, rank = left - 1, rank - smallest
-    return (some + waiting)[0]
+        return filters.median(images, self.side)
 
 
 @dataclasses.dataclass(frozen=True, repr=False)

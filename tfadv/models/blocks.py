@@ -12,6 +12,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tfadv import filters
 from tfadv.shapes import Tensor
 
 #: (features [N, H, W, C], name of the stage) -> features of the same shape.
@@ -76,37 +77,13 @@ class Neighbourhood(keras.layers.Layer):
         self.kind = kind
 
     def call(self, features: Tensor) -> Tensor:
+        if self.kind == "median":
+            return filters.median(features, 3)
         wide = tf.pad(features, [[0, 0], [1, 1], [1, 1], [0, 0]], "SYMMETRIC")
-        column = wide[:, :-2], wide[:, 1:-1], wide[:, 2:]
-        if self.kind == "mean":
-            return sum(_across(sum(column))) / 9
-        # Of nine values in sorted columns: the median of the greatest least, the median middle, the least greatest.
-        low, middle, high = _in_order(*column)
-        return _middle(_greatest(*_across(low)), _middle(*_across(middle)), _least(*_across(high)))
+        return tf.nn.avg_pool2d(wide, 3, 1, "VALID")
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "kind": self.kind}
-
-
-def _across(wide: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """What stands to the left, here and to the right; wide has one column more on each side."""
-    return wide[:, :, :-2], wide[:, :, 1:-1], wide[:, :, 2:]
-
-
-def _least(a: Tensor, b: Tensor, c: Tensor) -> Tensor:
-    return tf.minimum(tf.minimum(a, b), c)
-
-
-def _greatest(a: Tensor, b: Tensor, c: Tensor) -> Tensor:
-    return tf.maximum(tf.maximum(a, b), c)
-
-
-def _middle(a: Tensor, b: Tensor, c: Tensor) -> Tensor:
-    return tf.maximum(tf.minimum(a, b), tf.minimum(tf.maximum(a, b), c))
-
-
-def _in_order(a: Tensor, b: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    return _least(a, b, c), _middle(a, b, c), _greatest(a, b, c)
 
 
 @keras.saving.register_keras_serializable("tfadv")
