@@ -13,16 +13,6 @@ if TYPE_CHECKING:
     from tfadv.source import Source
 
 
-def _size(context: click.Context, parameter: click.Parameter, text: str | None) -> tuple[int, int] | None:
-    """(H, W) of "224" or "224x192"."""
-    if text is None:
-        return None
-    sides = text.lower().split("x")
-    if len(sides) > 2 or not all(side.isdigit() and int(side) for side in sides):
-        raise click.BadParameter(f"expected a side or HEIGHTxWIDTH in pixels, got {text!r}.")
-    return int(sides[0]), int(sides[-1])
-
-
 @click.command(
     epilog="Exit code: 0 all images done, 3 some skipped, 1 an error, 2 wrong usage, 130 interrupted.",
 )
@@ -42,7 +32,7 @@ def _size(context: click.Context, parameter: click.Parameter, text: str | None) 
 @click.option("--labels", type=click.Path(), help="CSV: filename,label. Default: what the source predicts.")
 @click.option("--target-labels", type=click.Path(), help="CSV of the classes to reach: makes the attack targeted.")
 @options.numbering
-@click.option("--force-labels", is_flag=True, help="Go on even if the source's clean predictions disagree with them.")
+@options.force_labels
 @click.option("--epsilon", type=float, help="Largest change of a value, grey levels of 255. Default: the recipe's own.")
 @click.option("--steps", type=int, help="How many steps. Default: the recipe's own.")
 @click.option(
@@ -57,7 +47,7 @@ def _size(context: click.Context, parameter: click.Parameter, text: str | None) 
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="All randomness follows from it.")
 @click.option("--batch-size", type=click.IntRange(1), default=8, show_default=True, help="Images computed together.")
-@click.option("--size", callback=_size, metavar="SIDE|HxW", help="For a source that takes images of any size.")
+@options.size
 @options.filter_option("What images of another size are resized with.")
 @click.option("--limit", type=click.IntRange(1), help="Only the first so many images by name.")
 @options.input_range

@@ -1,11 +1,13 @@
 """`tfadv defend`: a folder of images in, a folder of purified images out; and NIP fitted to a network."""
 
+import contextlib
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from tfadv.cli import networks, options
+from tfadv.cli import judging, networks, options
 
 if TYPE_CHECKING:
     from tfadv.defences import FittedNip
@@ -21,9 +23,11 @@ USAGE = "expected DEFENCE IMAGES OUT, nip fit IMAGES STATE or nip apply IMAGES O
 @click.option("--set", "settings", multiple=True, callback=options.settings, metavar="KEY=VALUE", help="A setting.")
 @click.option("--labels", type=click.Path(), help="For nip fit: CSV filename,label of the training images.")
 @options.numbering
+@options.force_labels
 @click.option("--limit", type=click.IntRange(1), help="For nip fit: only the first so many images by name.")
 @click.option("--seed", type=int, default=0, show_default=True, help="All randomness follows from it.")
 @click.option("--batch-size", type=click.IntRange(1), default=8, show_default=True, help="Images computed together.")
+@options.size
 @options.filter_option("What images of another size than the source's are resized with.")
 @options.input_range
 @options.labels_offset
@@ -74,6 +78,7 @@ def _purify(
     labels_offset: str | None,
     labels: str | None,
     numbering: str,
+    force_labels: bool,
     limit: int | None,
     no_progress: bool,
     **rest: Any,
@@ -83,8 +88,8 @@ def _purify(
     from tfadv.defending import purify_folder
     from tfadv.shapes import Purifier
 
-    if labels is not None or limit is not None:
-        raise click.UsageError("--labels and --limit are for nip fit.")
+    if labels is not None or limit is not None or force_labels:
+        raise click.UsageError("--labels, --force-labels and --limit are for nip fit.")
     defence = making.defence(DEFENCES, name, settings)
     if not isinstance(defence, Purifier):
         raise click.UsageError(f"{name} surrounds a network and purifies no image: see tfadv evaluate --defence.")
@@ -105,25 +110,42 @@ def _fit(
     settings: dict[str, Any],
     labels: str | None,
     numbering: str,
+    force_labels: bool,
     limit: int | None,
     batch_size: int,
+    size: tuple[int, int] | None,
     filter: str,
     input_range: tuple[float, float] | None,
     labels_offset: str | None,
     no_progress: bool,
     seed: int,
 ) -> "FittedNip":
+    """Fit and save; nothing in a fit is drawn, so that the seed plays no part."""
     from tfadv import making
     from tfadv.defences import Nip
     from tfadv.defending import training_images
 
     if source is None:
         raise click.UsageError("nip fit needs the network that it is for: --source NET.")
+    if Path(state).is_dir():
+        raise click.UsageError(f"{state}: expected a file to write to, got a folder.")
+    judging.check_paths(state)
     nip = Nip(**making.check({"nip": Nip}, "nip", settings, "defence"))
     network = _network(source, input_range, labels_offset)
+    first = options.FIRST_LABEL[numbering]
     pictures, classes = training_images(
-        images, network, labels=labels, first_label=options.FIRST_LABEL[numbering], limit=limit, filter=filter
+        images,
+        network,
+        labels=labels,
+        first_label=first,
+        force_labels=force_labels,
+        limit=limit,
+        size=size,
+        filter=filter,
     )
-    fitted = nip.fit(network, pictures, classes, batch_size=batch_size)
+    bar = None if no_progress else options.progress_bar("nip fit")
+    with bar(total=3 * len(pictures)) if bar else contextlib.nullcontext() as shown:
+        progress = {"progress": shown.update} if shown else {}
+        fitted = nip.fit(network, pictures, classes, batch_size=batch_size, **progress)
     fitted.save(state)
     return fitted

@@ -102,14 +102,21 @@ def _number(form: str, value: float | None) -> str:
 
 
 def _csv(report: Report) -> str:
-    """One line per network: counts, what they are out of, and shares; the mean distances at the end of each."""
+    """One line per network: counts, what they are out of, and shares; the mean distances at the end of each.
+
+    Where there are defended networks their two rates come before the distances; a bare network has none.
+    """
     means = {f"mean_{name}": summary["mean"] for name, summary in report.averages().items()}
     text = io.StringIO()
-    writer = None
+    writer, compared = None, report.defences()
     for target, rates in zip(report.targets, report.rates(), strict=True):
         row: dict[str, Any] = {"target": target.name, "images": len(report.names)}
         for key, rate in rates.items():
             row |= {f"{key}_count": rate.count, f"{key}_of": rate.of, key: rate.share}
+        for key in DEFENDED.values() if compared else ():
+            own = compared[target.name][key] if target.name in compared else None
+            row |= {f"{key}_{what}": getattr(own, what, None) for what in ("count", "of")}
+            row[key] = getattr(own, "share", None)
         writer = writer or csv.DictWriter(text, [*row, *means], lineterminator="\n")
         if not text.tell():
             writer.writeheader()

@@ -87,13 +87,15 @@ def judged(
 
     from tfadv import evaluate, making
     from tfadv.catalogue import DEFENCES
-    from tfadv.ensembles import Ensemble
+    from tfadv.ensembles import Ensemble, named
     from tfadv.pairing import pair
 
     protect = [making.defence(DEFENCES, text) for text in dict.fromkeys(defences)]
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # reported by name as not judged
     pairing = pair(images, adversarial, labels)
     known = networks.load(tuple(dict.fromkeys(targets)), input_range, labels_offset)
+    for name, source in named(known).items():
+        source.name = name  # two files of one name in two folders: what is said of one is not said of the other
     known = [Ensemble(known)] if together else known
     known += [defence.on(bare) for bare in known for defence in protect]
     bar = None if no_progress else options.progress_bar("evaluate")

@@ -54,6 +54,20 @@ def settings(context: click.Context, parameter: click.Parameter, written: tuple[
         raise click.BadParameter(str(error)) from error
 
 
+def _size(context: click.Context, parameter: click.Parameter, text: str | None) -> tuple[int, int] | None:
+    """(H, W) of "224" or "224x192"."""
+    if text is None:
+        return None
+    sides = text.lower().split("x")
+    if len(sides) > 2 or not all(side.isdigit() and int(side) for side in sides):
+        raise click.BadParameter(f"expected a side or HEIGHTxWIDTH in pixels, got {text!r}.")
+    return int(sides[0]), int(sides[-1])
+
+
+size = click.option("--size", callback=_size, metavar="SIDE|HxW", help="For a source that takes images of any size.")
+force_labels = click.option(
+    "--force-labels", is_flag=True, help="Go on even if the source's clean predictions disagree with them."
+)
 no_progress = click.option(
     "--no-progress", is_flag=True, help="No progress bar; there is none either where stderr is no terminal."
 )

@@ -1,6 +1,8 @@
 """`tfadv defend`, `tfadv defences` and `tfadv evaluate --defence` as a user meets them: output, files, exit codes."""
 
+import csv
 import inspect
+import io
 import json
 
 import numpy as np
@@ -108,6 +110,74 @@ def test_nip_is_fitted_and_applied(folder):
     assert "--labels" in wanted
 
 
+def test_labels_that_disagree_can_be_insisted_on(folder):
+    (folder / "good").mkdir()
+    for name in readable(folder / "images")[:12]:
+        pixels = data.read_image(folder / "images" / name, (SIZE, SIZE))
+        Image.fromarray(pixels).save(folder / "good" / f"{name.replace('/', '-')[:-4]}.png")
+    labels = truth(folder / "good", small())
+    wrong = {name: label if place == 0 else (label + 1) % 6 for place, (name, label) in enumerate(labels.items())}
+    (folder / "wrong.csv").write_text("filename,label\n" + "".join(f'"{k}",{v}\n' for k, v in wrong.items()), "utf-8")
+    net = ("--source", "nets.py:build", "--set", "front=1", "--set", "tail=1", "--set", "layer=Mixed")
+    words = ("defend", "nip", "fit", "good", "nip.npz", *net, "--labels", "wrong.csv", "--numbering", "1000")
+    assert "--force-labels" in run(*words, code=1).stderr
+    assert "of 1 images" in run(*words, "--force-labels").output
+    assert "for nip fit" in run("defend", "jpeg", "good", "x", "--force-labels", code=2).stderr
+
+
+def test_another_fit_with_the_same_settings_is_another_defence(folder):
+    network, images = small(), np.random.default_rng(0).integers(0, 256, (9, SIZE, SIZE, 3)).astype(np.float32)
+    (folder / "one").mkdir()
+    Image.fromarray(images[0].astype(np.uint8)).save(folder / "one" / "a.png")
+    nip = Nip("Mixed", front=1, tail=1)
+    first, second = (nip.fit(network, some, network.predict(some)) for some in (images[:5], images[5:]))
+    assert repr(first) == repr(second)
+    defending.purify_folder("one", "out", first, network)
+    defending.purify_folder("one", "out", first, network)
+    with pytest.raises(ValueError, match="holds is .* there"):
+        defending.purify_folder("one", "out", second, network)
+
+
+def test_an_image_that_takes_anothers_name_later_loses_neither(folder):
+    (folder / "some").mkdir()
+    random = np.random.default_rng(0).integers(0, 256, (2, SIZE, SIZE, 3)).astype(np.uint8)
+    Image.fromarray(random[0]).save(folder / "some" / "a.jpg")
+    run("defend", "median", "some", "out")
+    Image.fromarray(random[1]).save(folder / "some" / "a.png")
+    run("defend", "median", "some", "out")
+    kept = json.loads((folder / "out" / "defence.json").read_text(encoding="utf-8"))
+    for entry in kept["images"]:
+        given = data.read_image(folder / "some" / entry["file"])
+        expected = np.rint(Median()(given[None].astype(np.float32)))[0]
+        np.testing.assert_array_equal(data.read_image(folder / "out" / entry["output"]), expected)
+    assert [entry["output"] for entry in kept["images"]] == ["a.jpg.png", "a.png"]
+
+
+def test_images_are_brought_to_a_size(folder):
+    run("defend", "median", "images", "out", "--size", "20x24", code=3)
+    found = data.read_image(folder / "out" / data.find_images(folder / "out")[0])
+    assert found.shape == (20, 24, 3)
+    assert "SIDE|HxW" in run("defend", "--help").output
+
+
+def test_where_a_fit_cannot_be_written_is_said_before_it_is_made(folder):
+    net = ("--source", "nets.py:build", "--labels", "labels.csv")
+    assert "no such folder to write to" in run("defend", "nip", "fit", "images", "no/nip.npz", *net, code=2).stderr
+    assert "got a folder" in run("defend", "nip", "fit", "images", "images", *net, code=2).stderr
+
+
+def test_two_targets_of_one_name_are_kept_apart(folder):
+    run("attack", "fgsm", "images", "adv", "--source", "nets.py:build", "--labels", "labels.csv", code=3)
+    (folder / "other.py").write_text((folder / "nets.py").read_text() + "\n\ndef other():\n    return build(1)\n")
+    both = ("--target", "nets.py:build", "--target", "other.py:other", "--defence", "median")
+    report = json.loads(run("evaluate", "images", "adv", *both, "--json", "-").stdout)
+    names = [target["name"] for target in report["targets"]]
+    assert names == ["small", "small#2", "small behind Median()", "small#2 behind Median()"]
+    for target in report["targets"][:2]:
+        benign = report["defences"][f"{target['name']} behind Median()"]["benign_right"]
+        assert benign["of"] == target["clean_right"]["count"]
+
+
 def test_defences_are_judged_beside_the_bare_network(folder):
     run("attack", "pgd", "images", "adv", "--source", "nets.py:build", "--labels", "labels.csv", code=3)
     whole = run(
@@ -130,6 +200,11 @@ def test_defences_are_judged_beside_the_bare_network(folder):
     assert report["defences"][names[1]]["benign_right"]["count"] == benign
     shown = run("evaluate", "images", "adv", "--target", "nets.py:build", "--defence", "median:side=3").output
     assert "defence success" in shown and "ms per image" in shown
+    rows = ("evaluate", "images", "adv", "--target", "nets.py:build", "--defence", "median:side=3", "--csv", "-")
+    bare, behind = csv.DictReader(io.StringIO(run(*rows).stdout))
+    assert bare["defence_success"] == bare["defence_success_of"] == ""
+    assert (int(behind["defence_success_count"]), int(behind["defence_success_of"])) == (back, len(fooled))
+    assert float(behind["benign_right"]) == report["defences"][names[1]]["benign_right"]["share"]
 
 
 def test_targets_can_be_taken_for_one(folder):
@@ -149,6 +224,7 @@ def test_targets_can_be_taken_for_one(folder):
         (("jpeg:quality=high", "a", "b"), "expected quality to be int"),
         (("jpeg:quality=0", "a", "b"), "from 1 to 100"),
         (("nip", "a", "b"), "nip needs state"),
+        (("nip:state=none.npz", "a", "b"), "`tfadv defend nip fit` makes one"),
         (("median+jpeg", "a", "b", "--set", "side=3"), "which of them"),
         (("jpeg+smoothing", "a", "b"), "expected purifiers in a row"),
         (("jpeg", "a", "b"), "no such folder"),

@@ -35,6 +35,16 @@ class Grain(Purifier):
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
+class Fitted(Purifier):
+    """The identity, fitted to a network."""
+
+    fitted_to: str
+
+    def purify(self, look, images, seeds):
+        return images
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
 class Blind(Purifier):
     """Looks at the network."""
 
@@ -98,8 +108,13 @@ def test_draws_are_the_images_own():
     whole = behind.purified(images)
     np.testing.assert_array_equal(behind.purified(images[2:]), whole[2:])
     assert np.any(Purified(network, Grain(), seed=1).purified(images) != whole)
-    two = Grain() >> Grain()
-    assert np.any(two.on(network).purified(images) != Grain(16.0).on(network).purified(images))
+    keys = draws.of_pixels(images, 0)
+    first = Grain().purify(network, tf.constant(images), draws.fold(keys, 0))
+    second = Grain().purify(network, first, draws.fold(keys, 1))
+    np.testing.assert_array_equal((Grain() >> Grain()).on(network).purified(images), second)
+    grey = tf.fill(images.shape, tf.constant(100.0, tf.float64))
+    one, other = (np.ravel(Grain().purify(network, grey, draws.fold(keys, place))) for place in (0, 1))
+    assert abs(np.corrcoef(one, other)[0, 1]) < 0.1  # each place draws for itself
     twice = np.concatenate([images[:1], np.abs(images[:1] - 1e-3)])
     noise = behind.purified(twice) - twice
     assert np.any(np.abs(noise[0] - noise[1]) > 1)  # the nearest image draws anew
@@ -114,6 +129,8 @@ def test_the_mean_answer_of_draws_is_the_mean_of_probabilities():
         for d in range(3)
     ]
     np.testing.assert_allclose(tf.nn.softmax(averaged(images).logits), np.mean(answers, axis=0), rtol=1e-10)
+    first = Grain().purify(network, tf.constant(images), draws.fold(keys, 0))
+    np.testing.assert_array_equal(averaged.purified(images), first)
     one = Averaged(Dim(1.0), 2).on(network)
     np.testing.assert_allclose(one(images).logits, network(images).logits, rtol=1e-10)
 
@@ -139,11 +156,23 @@ def test_the_fingerprint_knows_network_purifier_draws_and_seed():
     assert Purified(network, Jpeg()).fingerprint == made[3].fingerprint
 
 
+def test_a_row_is_fitted_to_one_network():
+    network = convolutional()
+    row = Fitted(network.fingerprint) >> Median(3) >> Fitted(network.fingerprint)
+    assert row.fitted_to == network.fingerprint and row.on(network).bare is network
+    with pytest.raises(ValueError, match="fitted to different networks"):
+        row >> Fitted("another")
+
+
 def test_wrong_images_and_settings_are_refused():
     with pytest.raises(ValueError, match="Undo the preprocessing"):
         Median(3)(batch_of(1)[0] - 300)
     with pytest.raises(ValueError, match="draws"):
         Purified(convolutional(), Median(3), draws=0)
+    with pytest.raises(ValueError, match="draws"):
+        Purified(convolutional(), Median(3), draws=2.5)
+    with pytest.raises(ValueError, match=r"Purified\(purifier\)"):
+        Purified(convolutional(), Averaged(Median(3)))
     with pytest.raises(ValueError, match="expected a purifier"):
         Averaged(3)
     assert Median(3)(np.zeros((0, 8, 8, 3), np.float32)).shape == (0, 8, 8, 3)

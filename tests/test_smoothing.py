@@ -120,6 +120,10 @@ def test_certifying_again_says_the_same():
     again = smoothed.certify(images[1:], samples=50)
     np.testing.assert_array_equal(first.bounds[1:], again.bounds)
     assert sum(done) == 3
+    own = Smoothing(STD, seed=5).on(convolutional())  # without another its seed is the smoothing's
+    np.testing.assert_array_equal(
+        own.certify(images, samples=50).bounds, smoothed.certify(images, samples=50, seed=5).bounds
+    )
 
 
 def test_noise_is_a_purifier_with_a_gradient_and_what_an_attack_on_the_vote_ascends():

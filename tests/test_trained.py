@@ -97,6 +97,16 @@ def test_the_checkpoint_of_another_training_is_refused(tmp_path):
         trained.train("lenet5", data(seed=1), tmp_path / "a.npz", SCHEDULE)
 
 
+def test_what_is_no_checkpoint_is_told(tmp_path):
+    for content in (b"no zip", b""):
+        (tmp_path / "a.npz.checkpoint.npz").write_bytes(content)
+        with pytest.raises(ValueError, match="expected the checkpoint of a training. Remove it"):
+            trained.train("lenet5", data(), tmp_path / "a.npz", SCHEDULE)
+    np.savez(tmp_path / "a.npz.checkpoint.npz", weights=np.zeros(3))
+    with pytest.raises(ValueError, match="expected the checkpoint of a training. Remove it"):
+        trained.train("lenet5", data(), tmp_path / "a.npz", SCHEDULE)
+
+
 @pytest.mark.parametrize("name", hardening.METHODS)
 def test_every_method_is_written_and_read(name, tmp_path):
     about = trained.About("lenet5", SIDE, 3, name)

@@ -386,6 +386,7 @@ def test_r_and_p_is_a_mean_over_draws():
     [
         (lambda: BitDepth(0), r"BitDepth\(bits\): expected a whole number from 1 to 8"),
         (lambda: Median(0), r"Median\(side\)"),
+        (lambda: Median(9)(np.zeros((1, 3, 8, 3))), "at least 4 x 4 pixels, got 3 x 8"),
         (lambda: Jpeg(101), r"Jpeg\(quality\)"),
         (lambda: TotalVariation(0), r"TotalVariation\(keep\): expected above 0"),
         (lambda: TotalVariation(weight=0), r"TotalVariation\(weight\)"),

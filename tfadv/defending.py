@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from tfadv import data, experiment, labelling, record
-from tfadv.defences.purified import Purified, alone
+from tfadv.defences.purified import Purified, alone, digest
 from tfadv.images import rounded
 from tfadv.metrics import distances
 from tfadv.models import small_data
@@ -76,6 +76,7 @@ def purify_folder(
     run = alone(purifier, seed) if network is None else Purified(network, purifier, seed=seed).purified
     described = {
         "defence": repr(purifier),
+        "holds": digest(purifier) if purifier.arrays else None,
         "network": None if network is None else network.fingerprint,
         "seed": seed,
         "size": None if size is None else list(size),
@@ -85,7 +86,7 @@ def purify_folder(
     bar = progress(total=len(names)) if progress else None
     with record.Journal(out, described, DEFENCE) as journal:
         known = record.claim(out, described, DEFENCE)
-        done = {name: entry for name, entry in known.items() if _holds(entry, images, out)}
+        done = {name: known[name] for name in names if name in known and _holds(known[name], images, out, outputs)}
         if bar is not None:
             bar.update(len(done))
         for some in _alike([name for name in names if name not in done], images, size, filter, batch_size):
@@ -107,12 +108,17 @@ def _names(folder: Path) -> list[str]:
     made, entries = record.read(folder)
     if made is None:
         return data.find_images(folder)
-    return sorted(entry["output"] for entry in entries.values() if entry["status"] == DONE)
+    names = sorted(entry["output"] for entry in entries.values() if entry["status"] == DONE)
+    if not names:
+        raise ValueError(f"{folder}: expected adversarial images, got the folder of an attack that has made none.")
+    return names
 
 
-def _holds(entry: record.Entry, images: Path, out: Path) -> bool:
+def _holds(entry: record.Entry, images: Path, out: Path, outputs: dict[str, str]) -> bool:
     """Whether an earlier run's work on this image stands; raises ValueError where the image is another by now."""
     if entry["status"] != DONE or not (out / entry["output"]).is_file():
+        return False
+    if entry["output"] != outputs[entry["file"]]:  # since then another image has taken its name
         return False
     if entry["sha256"] != data.file_hash(images / entry["file"]):
         raise ValueError(f"{entry['file']} has changed since {out} was begun. Choose another folder, or remove it.")
@@ -168,7 +174,9 @@ def training_images(
     *,
     labels: labelling.Classes | None = None,
     first_label: int | None = None,
+    force_labels: bool = False,
     limit: int | None = None,
+    size: tuple[int, int] | None = None,
     filter: str = "bilinear",
 ) -> tuple[np.ndarray, np.ndarray]:
     """What a defence is fitted on: uint8 [N, H, W, 3] of the network's size and classes int [N].
@@ -178,7 +186,9 @@ def training_images(
         network: the network that the defence is for.
         labels: for a folder: classes by file name, or a CSV with the columns filename,label.
         first_label: 0 if the first class is 0 in labels, 1 if it is 1; by default found out.
+        force_labels: go on even if the network's predictions disagree with the labels.
         limit: only the first so many images.
+        size: (H, W) that a folder's images are brought to, for a network that takes any.
         filter: what images of another size are resized with.
 
     Raises ValueError for labels that are missing or do not fit, for images that cannot be read or of another size.
@@ -192,7 +202,7 @@ def training_images(
         return found.x_train[:limit], found.y_train[:limit]
     if labels is None:
         raise ValueError(f"{images}: expected the classes of the images: give labels (--labels), a CSV filename,label.")
-    names, size = data.find_images(images), experiment.input_size(network, None)
+    names, size = data.find_images(images), experiment.input_size(network, size)
 
     def pictures(some: list[str]) -> np.ndarray:
         read = {name: data.try_image(Path(images, name), size, filter) for name in some}
@@ -204,7 +214,7 @@ def training_images(
     def predict(some: list[str]) -> list[int | None]:
         return [int(network.predict(pictures([name]).astype(np.float32))[0]) for name in some]
 
-    settled = labelling.settle(names, labels, None, network, predict, first_label, False, limit)
+    settled = labelling.settle(names, labels, None, network, predict, first_label, force_labels, limit)
     known = settled.labels or {}
     chosen = [name for name in names if name in known][:limit]
     return pictures(chosen), np.array([known[name] for name in chosen])

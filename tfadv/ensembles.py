@@ -43,7 +43,7 @@ class Ensemble(Source):
     ) -> None:
         given = [float(weight) for weight in (weights if weights is not None else [1.0] * len(members))]
         _check(members, given, average)
-        self.members = _named(members)
+        self.members = named(members)
         self.weights, self.average = [weight / sum(given) for weight in given], average
         self.name = "+".join(self.members)
         self.size = next((member.size for member in members if member.size[0]), members[0].size)
@@ -122,8 +122,8 @@ def _fit(images: Tensor, size: tuple[int | None, int | None]) -> Tensor:
     return tf.cast(tf.image.resize(images, size), images.dtype)
 
 
-def _named(members: Sequence[Source]) -> dict[str, Source]:
-    """The members by name; a name that comes again gets a number."""
+def named(members: Sequence[Source]) -> dict[str, Source]:
+    """The networks by name; a name that comes again gets a number."""
     named: dict[str, Source] = {}
     for member in members:
         count = sum(name == member.name or name.startswith(f"{member.name}#") for name in named)

@@ -129,7 +129,8 @@ def numbering(labels: np.ndarray, clean: Sequence[np.ndarray], classes: Sequence
 class Judged:
     """What one network said: the best classes of each clean and each adversarial image, int [N, K], best first.
 
-    bare: the name of the network within a defended one. seconds: what an image took, the median over the batches.
+    bare: the name of the network within a defended one. seconds: what an image took, the median over the batches
+    but the first, which compiles; of that one where there is no other.
     """
 
     name: str
@@ -280,7 +281,8 @@ def evaluate(
 def _judged(target: Source, tops: list[np.ndarray], times: list[float]) -> Judged:
     clean, adversarial = np.concatenate(tops, axis=1)
     bare = None if target.bare is None else target.bare.name
-    return Judged(target.name, target.size, target.classes, clean, adversarial, bare, float(np.median(times)))
+    seconds = float(np.median(times[1:] or times))
+    return Judged(target.name, target.size, target.classes, clean, adversarial, bare, seconds)
 
 
 def _classes(known: Sequence[int | None]) -> np.ndarray:

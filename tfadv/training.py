@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import os
+import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfadv.data import write_safely
 from tfadv.shapes import Tensor
 
 #: (rows of the batch, seed int32 [2]) -> the number to lower.
@@ -119,21 +122,24 @@ class _State:
         """The losses so far, and the variables as they were then."""
         if self.path is None or not self.path.is_file():
             return []
-        with np.load(self.path, allow_pickle=False) as kept:
-            if str(kept["facts"]) != self.facts:
-                raise ValueError(
-                    f"{self.path}: holds another training, {kept['facts']}, not {self.facts}. Remove it, or choose "
-                    "another file."
-                )
-            for number, variable in enumerate(self._variables()):
-                variable.assign(kept[f"v{number}"])
-            return kept["losses"].tolist()
+        try:
+            with np.load(self.path, allow_pickle=False) as held:
+                kept = dict(held)
+            there, losses = str(kept["facts"]), kept["losses"].tolist()
+        except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+            raise ValueError(f"{self.path}: expected the checkpoint of a training. Remove it to begin anew.") from error
+        if there != self.facts:
+            raise ValueError(
+                f"{self.path}: holds another training, {there}, not {self.facts}. Remove it, or choose another file."
+            )
+        for number, variable in enumerate(self._variables()):
+            variable.assign(kept[f"v{number}"])
+        return losses
 
     def keep(self, losses: list[float]) -> None:
         if self.path is None:
             return
         arrays = {f"v{number}": np.asarray(variable) for number, variable in enumerate(self._variables())}
-        partial = self.path.with_name(self.path.name + ".part")
-        with open(partial, "wb") as file:
-            np.savez(file, facts=np.array(self.facts), losses=np.array(losses), **arrays)  # type: ignore[arg-type]
-        os.replace(partial, self.path)
+        content = io.BytesIO()
+        np.savez(content, facts=np.array(self.facts), losses=np.array(losses), **arrays)  # type: ignore[arg-type]
+        write_safely(self.path, content.getvalue(), self.path.with_name(self.path.name + ".part"))

@@ -8,7 +8,7 @@ def value_of(text: str) -> Any:
     """What a setting written as text is: a literal of Python, or else the word itself."""
     try:
         return ast.literal_eval(text.capitalize() if text in ("true", "false", "none") else text)
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, TypeError):
         return text
 
 

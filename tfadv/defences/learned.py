@@ -7,7 +7,6 @@ import hashlib
 import io
 import json
 import os
-import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,6 +19,7 @@ from tfadv.data import write_safely
 from tfadv.images import WHITE
 from tfadv.metrics import distances
 from tfadv.models.digits import put_weights, weights_of
+from tfadv.models.small_data import read_arrays
 from tfadv.shapes import Purifier, Tensor
 from tfadv.training import Loss, Schedule, train
 
@@ -92,11 +92,7 @@ def load(path: str | os.PathLike, kind: Kind, **changed: Any) -> tuple[keras.Mod
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file of weights. `tfadv train-purifier {kind.name}` makes one.")
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            held = dict(file)
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path}: expected an .npz of numbers, as `tfadv train-purifier` writes it.") from error
+    held = read_arrays(path, "an .npz of numbers, as `tfadv train-purifier` writes it")
     name = str(held.pop(KIND, "no purifier"))
     if name != kind.name:
         raise ValueError(f"{path}: expected the weights of {kind.name}, got those of {name}.")

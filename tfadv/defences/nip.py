@@ -194,6 +194,8 @@ class Nip(Part):
 
         Raises FileNotFoundError, or ValueError for a file that holds anything else.
         """
+        if not Path(path).is_file():
+            raise FileNotFoundError(f"{path}: no such file of a fitted NIP; `tfadv defend nip fit` makes one.")
         try:
             with np.load(path, allow_pickle=False) as kept:
                 found = {name: kept[name] for name in ("kind", "settings", "fitted_to", *_ARRAYS)}

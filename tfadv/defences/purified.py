@@ -55,7 +55,9 @@ class Purified(Source):
         seed: int = 0,
         identity: bool = False,
     ) -> None:
-        if draws < 1:
+        if not isinstance(purifier, Purifier):
+            raise ValueError(f"Purified(purifier): expected a purifier, got {purifier!r}.")
+        if not (isinstance(draws, int) and draws > 0):
             raise ValueError(f"Purified(draws): expected a whole number above 0, got {draws!r}.")
         self.bare, self.purifier, self.draws, self.seed = as_source(network), purifier, draws, seed
         self.identity = identity or not purifier.has_gradient
@@ -81,12 +83,8 @@ class Purified(Source):
     @functools.cached_property
     def fingerprint(self) -> str:
         """sha256 of the network's, the purifier and what it holds, the draws and the seed."""
-        digest = hashlib.sha256()
-        for fact in (self.bare.fingerprint, repr(self.purifier), self.draws, self.seed):
-            digest.update(f"{fact}\n".encode())
-        for array in self.purifier.arrays:
-            digest.update(np.ascontiguousarray(array).tobytes())
-        return digest.hexdigest()
+        facts = (self.bare.fingerprint, repr(self.purifier), self.draws, self.seed)
+        return digest(self.purifier, "".join(f"{fact}\n" for fact in facts))
 
     def check_layers(self, layers: tuple[str, ...], who: str = "") -> None:
         """Raise a ValueError that names the nearest layers if one of these does not exist."""
@@ -118,7 +116,7 @@ class Purified(Source):
 
     @functools.cached_property
     def _compiled(self) -> Compiled:
-        return Compiled(lambda images: self._purify(images, draws.of_pixels(images, self.seed)))
+        return Compiled(lambda images: self._purify(images, self._keys(draws.of_pixels(images, self.seed), 0)))
 
     def purified(self, images: np.ndarray) -> np.ndarray:
         """What the network sees of images [N, H, W, 3] in 0..255: the same shape, float, its first draw.
@@ -126,6 +124,14 @@ class Purified(Source):
         Raises ValueError for images of another shape or range.
         """
         return _in_chunks(self._compiled, check(images), self.dtype.as_numpy_dtype)
+
+
+def digest(purifier: Purifier, facts: str = "") -> str:
+    """sha256 of the facts and of what the purifier holds."""
+    found = hashlib.sha256(facts.encode())
+    for array in purifier.arrays:
+        found.update(np.ascontiguousarray(array).tobytes())
+    return found.hexdigest()
 
 
 def purified(purifier: Purifier, images: np.ndarray, seed: int = 0) -> np.ndarray:
@@ -186,10 +192,12 @@ class Chained(Purifier):
 
 
 def chain(first: Purifier, second: Purifier) -> Purifier:
-    """first >> second."""
+    """first >> second. Raises ValueError for two that were fitted to different networks."""
     for one in (first, second):
         if not isinstance(one, Purifier):
             raise ValueError(f"a >> b: expected purifiers, got {one!r}.")
+    if len({first.fitted_to, second.fitted_to} - {None}) > 1:
+        raise ValueError(f"{first!r} >> {second!r}: they were fitted to different networks; fit both to one.")
     parts = [one.purifiers if isinstance(one, Chained) else (one,) for one in (first, second)]
     return Chained(parts[0] + parts[1])
 

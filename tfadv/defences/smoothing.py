@@ -210,7 +210,7 @@ class Smoothed(Source):
         selection: int = 100,
         samples: int = 1000,
         alpha: float | None = None,
-        seed: int = 0,
+        seed: int | None = None,
         progress: Callable[[int], None] | None = None,
     ) -> Certified:
         """The class of each image and within which radius it cannot change: CERTIFY.
@@ -223,12 +223,13 @@ class Smoothed(Source):
             images: [N, H, W, 3] in 0..255.
             selection, samples: numbers of noisy copies. The paper's are 100 and 100,000.
             alpha: the chance that a class or radius is wrong; the smoothing's own by default.
-            seed: the noise follows from it and the image.
+            seed: the noise follows from it and the image; the smoothing's own by default.
             progress: called with how many images are newly done.
 
         Raises ValueError for images of another size or range, counts below 1 and an alpha outside 0..1.
         """
         images, alpha = self._fitting(images), self.smoothing.alpha if alpha is None else alpha
+        seed = self.smoothing.seed if seed is None else seed
         _check_chance("certify(alpha)", alpha)
         for name, count in (("selection", selection), ("samples", samples)):
             if not (isinstance(count, (int, np.integer)) and count > 0):

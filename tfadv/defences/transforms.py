@@ -50,6 +50,11 @@ class Median(Purifier):
             raise ValueError(f"Median(side): expected a whole number above 0, got {self.side!r}.")
 
     def purify(self, look: Look, images: Tensor, seeds: Tensor) -> Tensor:
+        if self.side // 2 > min(images.shape[1:3]):  # there is nothing further out to reflect
+            raise ValueError(
+                f"{self!r}: expected images of at least {self.side // 2} x {self.side // 2} pixels, got "
+                f"{images.shape[1]} x {images.shape[2]}. Choose a smaller side."
+            )
         return filters.median(images, self.side)
 
 
