@@ -15,7 +15,8 @@ def command(name: str | None, as_json: bool) -> None:
     """List the defences, or show the settings of NAME and how it differs from its authors' code.
 
     A defence is written NAME or NAME:key=value,key=value; purifiers are joined with "+", an image going through them
-    from left to right. A setting that is a file, such as weights or state, has no default.
+    from left to right. A setting that is a file, such as weights or state, has no default; its name has no "+" and
+    no ",".
 
     \b
     tfadv defences

@@ -40,8 +40,9 @@ def command(words: tuple[str, ...], **chosen: Any) -> None:
     moved. Of a folder that `tfadv attack` made the adversarial images are taken. The same command again continues an
     interrupted run.
 
-    `nip fit` fits NIP on clean training images, a folder with --labels or an .npz file as `tfadv train` takes it, and
-    writes what it found to STATE, an .npz file; images that the network gets wrong are left out.
+    `nip fit` fits NIP on clean training images, a folder with --labels or what `tfadv train` takes, of which the part
+    for tests is left out; it writes what it found to STATE, an .npz file. Images that the network gets wrong play no
+    part.
 
     \b
     tfadv defend jpeg:quality=75+median adv/ purified/

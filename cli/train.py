@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @click.option("--epochs", type=click.IntRange(1), default=20, show_default=True, help="Times through the images.")
 @click.option("--batch", type=click.IntRange(2), default=128, show_default=True, help="Images in one step.")
 @click.option("--learning-rate", type=float, default=3e-3, show_default=True, help="At first; it falls to 0.")
-@click.option("--seed", type=int, default=0, show_default=True, help="All randomness follows from it.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="All randomness follows from it.")
 @click.option("--size", type=click.IntRange(8), help="Side of the images of a folder, in pixels. [32]")
 @click.option("--fill", is_flag=True, help="Cut off black below and to the right of each image, and enlarge it.")
 @click.option("--shift", type=click.IntRange(0), default=4, show_default=True, help="Images are shifted: pixels.")

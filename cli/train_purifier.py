@@ -77,8 +77,9 @@ def _train(
     import importlib
 
     from tfadv.defences import learned
-    from tfadv.training import Schedule
+    from tfadv.training import Schedule, places
 
+    out, checkpoint = places(out)
     module = importlib.import_module(f"tfadv.defences.{PURIFIERS[name][0]}")
     values = module.KIND.chosen(settings)
     training, held_out = (learned.patches(some, patch, seed) for some in _read(images))
@@ -86,8 +87,6 @@ def _train(
     click.echo(f"{images}: {len(training)} patches of {patch} x {patch} pixels to train on, {len(held_out)} held out")
     make = None if no_progress else options.progress_bar(name)
     bar = make(total=epochs * (len(training) // batch) * batch) if make else None
-    checkpoint = out.with_name(out.name + learned.CHECKPOINT)
-    out.parent.mkdir(parents=True, exist_ok=True)
     try:
         model = learned.trained(
             module.KIND,

@@ -372,7 +372,8 @@ def test_a_folder_of_images_of_any_size_is_taken(tmp_path):
     assert done.exit_code == 0, done.output
     assert "4 held out" in done.output  # the tenth is 18 x 20: 2 x 2 patches
     (folder / "0.png").write_text("no image")
-    assert "1 of 10 images cannot be read: 0.png" in run("sparse", folder, tmp_path / "out.npz").output
+    assert "1 of 10 images cannot be read: 0.png" in run("sparse", folder, tmp_path / "other.npz").output
+    assert "exists already" in run("sparse", folder, tmp_path / "out.npz").output
     (folder / "0.png").unlink()
     assert "at least 10 images" in run("sparse", folder, tmp_path / "out.npz").output
 

@@ -182,9 +182,10 @@ def training_images(
     """What a defence is fitted on: uint8 [N, H, W, 3] of the network's size and classes int [N].
 
     Args:
-        images: a folder of images, or an .npz file as `tfadv train` takes it, of which the training part is used.
+        images: a folder of images; without labels as `tfadv train` takes it, an .npz file or a folder with a labels.csv
+            or a sub-folder for each class, of which the part that is not held out for tests is used.
         network: the network that the defence is for.
-        labels: for a folder: classes by file name, or a CSV with the columns filename,label.
+        labels: classes by file name, or a CSV with the columns filename,label: all of these images are used.
         first_label: 0 if the first class is 0 in labels, 1 if it is 1; by default found out.
         force_labels: go on even if the network's predictions disagree with the labels.
         limit: only the first so many images.
@@ -193,15 +194,16 @@ def training_images(
 
     Raises ValueError for labels that are missing or do not fit, for images that cannot be read or of another size.
     """
-    if Path(images).is_file():
-        if labels is not None:
-            raise ValueError(f"{images}: expected no labels beside an .npz file, which has its own.")
-        found = small_data.load(images)
+    if Path(images).is_file() and labels is not None:
+        raise ValueError(f"{images}: expected no labels beside an .npz file, which has its own.")
+    if labels is None:
+        height, width = (None, None) if Path(images).is_file() else experiment.input_size(network, size)
+        if height != width:
+            raise ValueError(f"{images}: expected labels (--labels) where images are not as high as wide.")
+        found = small_data.load(images, height)
         if None not in network.size and found.x_train.shape[1:3] != network.size:
             raise ValueError(f"{images}: {network.name} takes {network.size}, got {found.x_train.shape[1:3]}.")
         return found.x_train[:limit], found.y_train[:limit]
-    if labels is None:
-        raise ValueError(f"{images}: expected the classes of the images: give labels (--labels), a CSV filename,label.")
     names, size = data.find_images(images), experiment.input_size(network, size)
 
     def pictures(some: list[str]) -> np.ndarray:

@@ -188,6 +188,7 @@ class Report:
 
     def as_dict(self) -> dict[str, Any]:
         """All of it as plain numbers, lists and dicts; what is infinite or not a number is None."""
+        seconds = {target.name: target.seconds for target in self.targets}
         return {
             "images": len(self.names),
             "labelled": int(np.sum(self.labels != UNKNOWN)),
@@ -198,7 +199,8 @@ class Report:
                 for target, rates in zip(self.targets, self.rates(), strict=True)
             ],
             "defences": {
-                name: {key: {"count": rate.count, "of": rate.of, "share": rate.share} for key, rate in rates.items()}
+                name: {"seconds_per_image": seconds[name]}
+                | {key: {"count": rate.count, "of": rate.of, "share": rate.share} for key, rate in rates.items()}
                 for name, rates in self.defences().items()
             },
             "distances": self.averages(),

@@ -18,6 +18,8 @@ import tensorflow as tf
 from tfadv.data import write_safely
 from tfadv.shapes import Tensor
 
+#: What a training writes, and what it leaves beside that while it is not finished.
+SUFFIX, CHECKPOINT = ".npz", ".checkpoint.npz"
 #: (rows of the batch, seed int32 [2]) -> the number to lower.
 Loss = Callable[[tuple[Tensor, ...], Tensor], Tensor]
 
@@ -35,6 +37,23 @@ class Schedule:
     def __post_init__(self) -> None:
         if min(self.epochs, self.batch) < 1 or not self.learning_rate > 0:
             raise ValueError(f"expected epochs, batch and learning rate above 0, got {self!r}.")
+
+
+def places(out: str | os.PathLike) -> tuple[Path, Path]:
+    """(the file to write, its checkpoint beside it); their folder is made.
+
+    Raises ValueError for a name that does not end in .npz, FileExistsError where the file is there already: then it is
+    whole, and a checkpoint is removed that a kill has left behind it.
+    """
+    out = Path(out)
+    checkpoint = out.with_name(out.name + CHECKPOINT)
+    if out.suffix.lower() != SUFFIX:
+        raise ValueError(f"{out}: expected a file that ends in {SUFFIX}.")
+    if out.exists():
+        checkpoint.unlink(missing_ok=True)
+        raise FileExistsError(f"{out}: exists already; remove it, or choose another file.")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    return out, checkpoint
 
 
 def train(

@@ -24,9 +24,14 @@ def row_of(text: str) -> list[tuple[str, dict[str, Any]]]:
     """(name, settings) of each of "jpeg:quality=75,more=1+median:side=3". Raises ValueError for anything else."""
     found = []
     for word in text.split("+"):
-        name, colon, said = word.partition(":")
+        name, colon, said = word.strip().partition(":")
         try:
-            found.append((name, dict(pair_of(pair) for pair in said.split(",")) if colon else {}))
+            pairs = [pair_of(pair.strip()) for pair in said.split(",")] if colon else []
         except ValueError as error:
-            raise ValueError(f"{word!r}: expected NAME or NAME:key=value,key=value; {error}") from error
+            raise ValueError(
+                f"{word!r}: expected NAME or NAME:key=value,key=value, the values without '+' and ','; {error}"
+            ) from error
+        if len(dict(pairs)) < len(pairs):
+            raise ValueError(f"{word!r}: expected each setting once.")
+        found.append((name, dict(pairs)))
     return found

@@ -25,8 +25,6 @@ from tfadv.training import Loss, Schedule, train
 
 #: What a file of weights holds beside the arrays.
 KIND, SETTINGS = "purifier", "settings"
-#: Ends the name of the file that a training goes on from.
-CHECKPOINT = ".checkpoint.npz"
 
 Settings = TypeVar("Settings")
 

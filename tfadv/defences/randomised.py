@@ -213,7 +213,10 @@ class NipsR3(Defence):
             (3, smaller, 0.05),
         ]
         branches = [branch for branch in branches if branch[0] < len(members)]
-        behind = [Purified(members[place], purifier) for place, purifier, _ in branches]
+        behind = [
+            Purified(members[place], purifier, seed=number)  # each branch has draws of its own
+            for number, (place, purifier, _) in enumerate(branches)
+        ]
         made = Ensemble(behind, [weight for *_, weight in branches], "logits")
         made.name, made.bare = f"{source.name} behind {self!r}", source
         return made

@@ -46,8 +46,8 @@ class Median(Purifier):
     side: int = 2
 
     def __post_init__(self) -> None:
-        if not (isinstance(self.side, int) and self.side > 0):
-            raise ValueError(f"Median(side): expected a whole number above 0, got {self.side!r}.")
+        if not (isinstance(self.side, int) and 0 < self.side <= 15):  # each value of the square is an operation
+            raise ValueError(f"Median(side): expected a whole number from 1 to 15, got {self.side!r}.")
 
     def purify(self, look: Look, images: Tensor, seeds: Tensor) -> Tensor:
         if self.side // 2 > min(images.shape[1:3]):  # there is nothing further out to reflect

@@ -28,9 +28,6 @@ from tfadv.shapes import Tensor
 from tfadv.source import Source
 from tfadv.training import Schedule
 
-SUFFIX = ".npz"
-#: What an interrupted training leaves beside its file.
-CHECKPOINT = ".checkpoint.npz"
 #: Images that are tested together.
 CHUNK = 250
 
@@ -117,7 +114,7 @@ def train(
     sources for images of another size, fewer images than a batch, and the checkpoint of another training;
     FileExistsError where out exists.
     """
-    out = _free(out)
+    out, checkpoint = training.places(out)
     about = About(
         architecture,
         data.size,
@@ -137,7 +134,6 @@ def train(
     about = dataclasses.replace(about, settings=dataclasses.asdict(way))  # also what was left open: defaults may change
     keras.utils.set_random_seed(schedule.seed)
     model = about.build()
-    checkpoint = out.with_name(out.name + CHECKPOINT)
     training.train(
         model,
         _augmented(way.loss(model, Network(model), sources), shift, flip),
@@ -152,16 +148,6 @@ def train(
     save(model, out, about)
     checkpoint.unlink()
     return _network(model, out, about)
-
-
-def _free(out: str | os.PathLike) -> Path:
-    out = Path(out)
-    if out.suffix.lower() != SUFFIX:
-        raise ValueError(f"{out}: expected a file that ends in {SUFFIX}.")
-    if out.exists():
-        raise FileExistsError(f"{out}: exists already; remove it, or choose another file.")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    return out
 
 
 def _checked_method(about: About, sources: Sequence[Source]) -> Any:

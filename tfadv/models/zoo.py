@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 import keras
 import tensorflow as tf
 
-from tfadv import checkpoints
+from tfadv import checkpoints, training
 from tfadv.checkpoints import Store
 from tfadv.models import ARCHITECTURES, digits, slim, trained
 from tfadv.models.layers import layer_name
@@ -58,7 +58,7 @@ def kind(spec: str) -> str:
         return "keras"
     if spec.startswith("digits/"):
         return "digits"
-    if spec.lower().endswith(trained.SUFFIX) and (":" not in spec or Path(spec).is_file()):
+    if spec.lower().endswith(training.SUFFIX) and (":" not in spec or Path(spec).is_file()):
         return "trained"  # but module:load:weights.npz is code
     if spec.lower().endswith(SAVED):
         return "file"
