@@ -1,5 +1,6 @@
 """`tfadv defences`: the defences by name, as the line of parts that each of them is, with settings and papers."""
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -14,9 +15,11 @@ from tfadv.cli import listing
 def command(name: str | None, as_json: bool) -> None:
     """List the defences, or show the settings of NAME and how it differs from its authors' code.
 
-    A defence is written NAME or NAME:key=value,key=value; purifiers are joined with "+", an image going through them
-    from left to right. A setting that is a file, such as weights or state, has no default; its name has no "+" and
-    no ",".
+    What stands in front of a network or around it comes first, then how one is trained to withstand: that is for
+    `tfadv train --method NAME`.
+
+    A defence is written NAME or NAME:key=value,key=value; purifiers are joined with "+", an image going through them from
+    left to right. A setting that is a file, such as weights or state, has no default; its name has no "+" and no ",".
 
     \b
     tfadv defences
@@ -24,10 +27,15 @@ def command(name: str | None, as_json: bool) -> None:
     tfadv evaluate images/ adv/ --target inception_v4 --defence jpeg:quality=75+median:side=3
     """
     from tfadv.catalogue import DEFENCES
+    from tfadv.models.hardening import METHODS
 
-    if name is not None and name not in DEFENCES:
-        raise ValueError(f"{name!r}: no such defence. There are {', '.join(DEFENCES)}.")
-    found = [_facts(one, DEFENCES[one]) for one in ([name] if name else DEFENCES)]
+    trained = {key: method for key, method in METHODS.items() if key != "plain"}
+    trained = {f"{key}-training" if key in DEFENCES else key: method for key, method in trained.items()}
+    if name is not None and name not in (known := DEFENCES | trained):
+        raise ValueError(f"{name!r}: no such defence. There are {', '.join(known)}.")
+    found = [_facts(one, maker) for one, maker in DEFENCES.items()]
+    found += [_method(one, maker) for one, maker in trained.items()]
+    found = [fact for fact in found if name in (None, fact["name"])]
     listing.tell(found, name, as_json, "defence", "defences", lambda fact: listing.page(fact, "defence"))
 
 
@@ -38,3 +46,8 @@ def _facts(name: str, maker: Callable) -> dict[str, Any]:
     files = [key for key, one in known.items() if one.default is one.empty]
     made = f"{name}:{','.join(f'{key}=FILE' for key in files)}" if files else repr(maker())
     return listing.facts(name, "defence", made, maker, known)
+
+
+def _method(name: str, maker: Callable) -> dict[str, Any]:
+    made = f"tfadv train ARCHITECTURE DATA OUT.npz --method {name.removesuffix('-training')}"
+    return listing.facts(name, "defence", made, maker, inspect.signature(maker).parameters)

@@ -15,6 +15,7 @@ from tfadv import data, defending
 from tfadv.catalogue import DEFENCES
 from tfadv.cli import main
 from tfadv.defences import BitDepth, Jpeg, Median, Nip
+from tfadv.models import hardening
 
 NET = "import sys; sys.path.append({tests!r})\nfrom folders import small as build\n"
 
@@ -250,6 +251,14 @@ def test_a_defence_shows_its_settings(name):
     assert set(fact["settings"]) == set(inspect.signature(DEFENCES[name]).parameters)
     assert fact["defence"] in page and fact["summary"] in page
     assert f"{name}: {fact['summary']}" in run("defences").output
+
+
+def test_what_a_network_is_trained_with_is_listed_too():
+    listed = run("defences").stdout
+    for name in hardening.METHODS:
+        assert (f"tfadv train ARCHITECTURE DATA OUT.npz --method {name}" in listed) == (name != "plain")
+    assert "\n  beta " in run("defences", "cas").stdout
+    assert "NoisyTraining" not in run("defences", "noise").stdout and "std" in run("defences", "noise-training").stdout
 
 
 def test_an_unknown_defence_is_told_the_others():

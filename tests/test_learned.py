@@ -375,7 +375,7 @@ def test_a_folder_of_images_of_any_size_is_taken(tmp_path):
     assert "1 of 10 images cannot be read: 0.png" in run("sparse", folder, tmp_path / "other.npz").output
     assert "exists already" in run("sparse", folder, tmp_path / "out.npz").output
     (folder / "0.png").unlink()
-    assert "at least 10 images" in run("sparse", folder, tmp_path / "out.npz").output
+    assert "at least 10 images" in run("sparse", folder, tmp_path / "other.npz").output
 
 
 def test_patches_come_from_the_images_and_follow_from_the_seed():

@@ -55,8 +55,9 @@ class PlainTraining(Part):
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class NoisyTraining(Part):
-    """Cross entropy on the images under Gaussian noise: what randomised smoothing with that noise asks of a network
-    (Cohen et al., ICML 2019). As there the noisy images are not cut to 0..255.
+    """Cross entropy on the images under Gaussian noise (Cohen et al., ICML 2019).
+
+    It is what randomised smoothing with that noise asks of a network. As there the noisy images are not cut to 0..255.
 
     Args:
         std: deviation of the noise, grey levels; the paper's are 0.12, 0.25, 0.5 and 1 times 255.
@@ -87,7 +88,7 @@ class NoisyTraining(Part):
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class FgsmTraining(Part):
-    """Adversarial training with one signed step on the network itself.
+    """Adversarial training with one signed step on the network itself (Goodfellow et al., ICLR 2015).
 
     Args:
         epsilon: no value changes by more than so many grey levels.
@@ -149,8 +150,10 @@ class PgdTraining(Part):
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class EnsembleTraining(Part):
-    """Ensemble adversarial training (Tramer et al., ICLR 2018): each batch's step is taken on a network drawn by
-    chance, the one in training or one of the trained sources; see `towards_least_likely`.
+    """Ensemble adversarial training (Tramer et al., ICLR 2018).
+
+    Each batch's step is taken on a network drawn by chance, the one in training or one of the trained sources; see
+    `towards_least_likely`.
 
     Args:
         epsilon: the largest step, grey levels.
