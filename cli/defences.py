@@ -18,8 +18,8 @@ def command(name: str | None, as_json: bool) -> None:
     What stands in front of a network or around it comes first, then how one is trained to withstand: that is for
     `tfadv train --method NAME`.
 
-    A defence is written NAME or NAME:key=value,key=value; purifiers are joined with "+", an image going through them from
-    left to right. A setting that is a file, such as weights or state, has no default; its name has no "+" and no ",".
+    A defence is written NAME or NAME:key=value,key=value; purifiers are joined with "+", an image going through them
+    from left to right. A setting that is a file, such as weights or state, has no default; its name has no "+" or ",".
 
     \b
     tfadv defences
