@@ -30,6 +30,7 @@ HELD_OUT, SHOWN = 10, 200
 @click.option("--batch", type=click.IntRange(1), default=32, show_default=True, help="Patches in one step.")
 @click.option("--patch", type=click.IntRange(8), default=32, show_default=True, help="Side of a patch, in pixels.")
 @click.option("--patches", type=click.IntRange(1), help="At most so many, chosen by chance. Default: all.")
+@click.option("--fill", is_flag=True, help="Of an .npz file's images: as `tfadv train --fill` does.")
 @click.option("--learning-rate", type=float, default=1e-3, show_default=True, help="At first; it falls to 0.")
 @click.option("--seed", type=int, default=0, show_default=True, help="All randomness follows from it.")
 @click.option("--set", "settings", multiple=True, callback=options.settings, metavar="KEY=VALUE", help="Its network's.")
@@ -67,6 +68,7 @@ def _train(
     *,
     patch: int,
     patches: int | None,
+    fill: bool,
     epochs: int,
     batch: int,
     learning_rate: float,
@@ -82,7 +84,7 @@ def _train(
     out, checkpoint = places(out)
     module = importlib.import_module(f"tfadv.defences.{PURIFIERS[name][0]}")
     values = module.KIND.chosen(settings)
-    training, held_out = (learned.patches(some, patch, seed) for some in _read(images))
+    training, held_out = (learned.patches(some, patch, seed) for some in _read(images, fill))
     training = learned.some(training, patches, seed)
     click.echo(f"{images}: {len(training)} patches of {patch} x {patch} pixels to train on, {len(held_out)} held out")
     make = None if no_progress else options.progress_bar(name)
@@ -107,14 +109,16 @@ def _train(
     return f"{out}: held-out patches at {learned.psnr(purifier, shown):.2f} dB behind {name}"
 
 
-def _read(path: Path) -> tuple[list[np.ndarray], list[np.ndarray]]:
+def _read(path: Path, fill: bool) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """Images uint8 [H, W, 3] to train on and held out."""
     from tfadv import data
     from tfadv.models import small_data
 
     if not path.is_dir():
-        held = small_data.load(path)
+        held = small_data.load(path, fill=fill)
         return list(held.x_train), list(held.x_test)
+    if fill:
+        raise ValueError(f"{path}: expected no --fill for a folder, whose images keep their sizes.")
     names = data.find_images(path)
     if len(names) < HELD_OUT:
         raise ValueError(f"{path}: expected at least {HELD_OUT} images, so that one is held out, got {len(names)}.")
