@@ -355,15 +355,11 @@ def test_turned_zoom_without_turn_or_zoom_is_the_image_and_its_noise():
 def test_nips_r3_sums_the_logits_of_its_branches():
     one, other = convolutional("float64"), convolutional("float64", activation="tanh")
     images = batch_of(2, dtype=np.float64)[0]
-    shares = {
-        0: [(RandomAffine(), 0.7), (Jpeg(50), 0.1)],
-        1: [(TurnedZoom(), 0.2), (Jpeg(50), 0.1)],
-    }
+    branches = [(0, RandomAffine(), 0.7), (0, Jpeg(50), 0.1), (1, TurnedZoom(), 0.2), (1, Jpeg(50), 0.1)]
     for given, members in ((one, (one, one)), (tfadv.Ensemble([one, other]), (one, other))):
-        expected = sum(
-            weight * part.on(members[place])(tf.constant(images)).logits
-            for place, parts in shares.items()
-            for part, weight in parts
+        expected = sum(  # each branch draws for itself
+            weight * defences.Purified(members[place], part, seed=number)(tf.constant(images)).logits
+            for number, (place, part, weight) in enumerate(branches)
         )
         answer = NipsR3().on(given)(tf.constant(images)).logits
         np.testing.assert_allclose(answer, expected / 1.1, rtol=1e-9)
