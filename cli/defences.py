@@ -33,9 +33,8 @@ def command(name: str | None, as_json: bool) -> None:
     trained = {f"{key}-training" if key in DEFENCES else key: method for key, method in trained.items()}
     if name is not None and name not in (known := DEFENCES | trained):
         raise ValueError(f"{name!r}: no such defence. There are {', '.join(known)}.")
-    found = [_facts(one, maker) for one, maker in DEFENCES.items()]
-    found += [_method(one, maker) for one, maker in trained.items()]
-    found = [fact for fact in found if name in (None, fact["name"])]
+    found = [_facts(one, maker) for one, maker in DEFENCES.items() if name in (None, one)]
+    found += [_method(one, maker) for one, maker in trained.items() if name in (None, one)]
     listing.tell(found, name, as_json, "defence", "defences", lambda fact: listing.page(fact, "defence"))
 
 

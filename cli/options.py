@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import shutil
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
@@ -82,6 +83,28 @@ def progress_bar(title: str) -> Callable[..., Any] | None:
     columns, rows = shutil.get_terminal_size()  # tqdm would draw nothing on a terminal that does not tell its size
     shape = "{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{rate_noinv_fmt}, {remaining} left]"
     return functools.partial(tqdm, desc=title, unit=" images", bar_format=shape, ncols=columns, nrows=rows)
+
+
+@contextlib.contextmanager
+def training_bar(title: str, rows: int, epochs: int, batch: int, no_progress: bool) -> Iterator[dict[str, Callable]]:
+    """The report and progress of `tfadv.training.train`: a line for each epoch, above the bar if there is one."""
+    make = None if no_progress else progress_bar(title)
+    bar = make(total=epochs * (rows // batch) * batch) if make else None
+
+    def report(epoch: int, loss: float) -> None:
+        if bar is not None:
+            bar.clear()
+        click.echo(f"epoch {epoch} of {epochs}: mean loss {loss:.6f}")
+        if bar is not None:
+            bar.refresh()
+
+    try:
+        yield (
+            {"report": report} if bar is None else {"report": report, "progress": lambda done: bar.update(done * batch)}
+        )
+    finally:
+        if bar is not None:
+            bar.close()
 
 
 def interruptible(work: Callable[[], Result], message: str) -> Result:

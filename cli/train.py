@@ -74,9 +74,8 @@ def _train(
         f"{data}: {len(held.x_train)} images of {held.size} x {held.size} pixels and {held.classes} classes to train "
         f"on, {len(held.x_test)} to test with"
     )
-    make = None if no_progress else options.progress_bar(f"{architecture} on {held.name}")
-    bar = make(total=epochs * (len(held.x_train) // batch) * batch) if make else None
-    try:
+    title = f"{architecture} on {held.name}"
+    with options.training_bar(title, len(held.x_train), epochs, batch, no_progress) as shown:
         return trained.train(
             architecture,
             held,
@@ -84,19 +83,6 @@ def _train(
             Schedule(epochs, batch, learning_rate, seed),
             sources=networks.load(sources, None, None),
             flip=not no_flip,
-            report=lambda epoch, loss: _say(bar, f"epoch {epoch} of {epochs}: mean loss {loss:.4f}"),
-            progress=None if bar is None else lambda batches: bar.update(batches * batch),
+            **shown,
             **rest,
         )
-    finally:
-        if bar is not None:
-            bar.close()
-
-
-def _say(bar: Any, line: str) -> None:
-    """A line on standard output, above the bar if there is one."""
-    if bar is not None:
-        bar.clear()
-    click.echo(line)
-    if bar is not None:
-        bar.refresh()

@@ -87,26 +87,14 @@ def _train(
     training, held_out = (learned.patches(some, patch, seed) for some in _read(images, fill))
     training = learned.some(training, patches, seed)
     click.echo(f"{images}: {len(training)} patches of {patch} x {patch} pixels to train on, {len(held_out)} held out")
-    make = None if no_progress else options.progress_bar(name)
-    bar = make(total=epochs * (len(training) // batch) * batch) if make else None
-    try:
-        model = learned.trained(
-            module.KIND,
-            values,
-            training,
-            Schedule(epochs, batch, learning_rate, seed),
-            checkpoint=checkpoint,
-            report=lambda epoch, loss: _say(bar, f"epoch {epoch} of {epochs}: mean loss {loss:.6f}"),
-            progress=None if bar is None else lambda batches: bar.update(batches * batch),
-        )
-    finally:
-        if bar is not None:
-            bar.close()
+    schedule = Schedule(epochs, batch, learning_rate, seed)
+    with options.training_bar(name, len(training), epochs, batch, no_progress) as shown:
+        model = learned.trained(module.KIND, values, training, schedule, checkpoint=checkpoint, **shown)
     learned.save(out, module.KIND, values, model)
     checkpoint.unlink()
     purifier = getattr(module, PURIFIERS[name][1])(str(out))
-    shown = learned.some(held_out, SHOWN, seed)
-    return f"{out}: held-out patches at {learned.psnr(purifier, shown):.2f} dB behind {name}"
+    judged = learned.some(held_out, SHOWN, seed)
+    return f"{out}: held-out patches at {learned.psnr(purifier, judged):.2f} dB behind {name}"
 
 
 def _read(path: Path, fill: bool) -> tuple[list[np.ndarray], list[np.ndarray]]:
@@ -128,12 +116,3 @@ def _read(path: Path, fill: bool) -> tuple[list[np.ndarray], list[np.ndarray]]:
         raise ValueError(f"{path}: {len(broken)} of {len(names)} images cannot be read: {', '.join(broken[:3])}.")
     found = [one.pixels for one in pictures.values() if one.pixels is not None]
     return [one for place, one in enumerate(found, 1) if place % HELD_OUT], found[HELD_OUT - 1 :: HELD_OUT]
-
-
-def _say(bar: Any, line: str) -> None:
-    """A line on standard output, above the bar if there is one."""
-    if bar is not None:
-        bar.clear()
-    click.echo(line)
-    if bar is not None:
-        bar.refresh()

@@ -26,21 +26,20 @@ FLOORS = (
     "tfadv.drawing "
     "tfadv.models.inception_v1 tfadv.models.inception_v3 tfadv.models.inception_v4 tfadv.models.inception_resnet_v2 "
     "tfadv.models.resnet_v1 tfadv.models.resnet_v2 tfadv.models.vgg tfadv.models.digits tfadv.models.slim "
-    "tfadv.models.small_data "
-    "tfadv.checkpoints.store tfadv.cli.options tfadv.cli.listing tfadv.training "
+    "tfadv.checkpoints.store tfadv.cli.options tfadv.cli.listing tfadv.archives "
     "tfadv.defences.distillation",
     # 2: the sources
-    "tfadv.models.blocks tfadv.peek tfadv.ensembles tfadv.defences.transforms tfadv.defences.total_variation "
-    "tfadv.defences.learned",
+    "tfadv.training tfadv.models.small_data tfadv.models.blocks "
+    "tfadv.peek tfadv.ensembles tfadv.defences.transforms tfadv.defences.total_variation",
     # 3: the small parts; the stores
     "tfadv.models.small tfadv.gradients tfadv.views tfadv.budgets tfadv.rules tfadv.attacks.starts tfadv.attacks.door "
     "tfadv.attacks.decisions "
     "tfadv.labelling tfadv.pairing tfadv.checkpoints tfadv.cli "
-    "tfadv.defences.comdefend tfadv.defences.super_resolution tfadv.defences.sparse "
-    "tfadv.defences.purified tfadv.defences.smoothing",
+    "tfadv.defences.learned tfadv.defences.purified tfadv.defences.smoothing",
     # 4: what is built of them
     "tfadv.attribution tfadv.objectives.common tfadv.models.hardening "
     "tfadv.evaluate tfadv.experiment tfadv.saving tfadv.defences.randomised "
+    "tfadv.defences.comdefend tfadv.defences.super_resolution tfadv.defences.sparse "
     "tfadv.attacks.carlini_wagner tfadv.attacks.deepfool tfadv.attacks.jsma "
     "tfadv.attacks.additive_noise tfadv.attacks.boundary tfadv.attacks.one_pixel tfadv.attacks.pointwise",
     # 5

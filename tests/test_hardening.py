@@ -49,7 +49,7 @@ def made(name: str, **settings):
     """(method, its model, a source) of the tiny network."""
     method = hardening.METHODS[name](**settings)
     sources = [Network(small(seed=1))] if method.needs_sources else []
-    return method, small(method.block(CLASSES)), sources
+    return method, small(method.block and method.block(CLASSES)), sources
 
 
 def seen(method: str, monkeypatch, model=None, sources=(), **settings) -> np.ndarray:

@@ -6,6 +6,7 @@
 A folder that `tfadv attack` made is taken for its adversarial images: their clean twins stay out.
 """
 
+import contextlib
 import dataclasses
 import os
 from collections.abc import Callable, Iterator
@@ -84,7 +85,10 @@ def purify_folder(
     }
     outputs = data.output_names(names)
     bar = progress(total=len(names)) if progress else None
-    with record.Journal(out, described, DEFENCE) as journal:
+    with (
+        record.Journal(out, described, DEFENCE) as journal,
+        contextlib.closing(bar) if bar else contextlib.nullcontext(),
+    ):
         known = record.claim(out, described, DEFENCE)
         done = {name: known[name] for name in names if name in known and _holds(known[name], images, out, outputs)}
         if bar is not None:
@@ -98,8 +102,6 @@ def purify_folder(
                 bar.update(len(some))
         entries = [done[name] for name in names]
         journal.fold(entries)
-    if bar is not None:
-        bar.close()
     return Report(out, entries)
 
 

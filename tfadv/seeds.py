@@ -37,11 +37,12 @@ def of_pixels(images: Tensor, seed: Tensor) -> Tensor:
 
 def fold(seeds: Tensor, number: Tensor) -> Tensor:
     """Seeds int32 [N, 2] for the draw called `number` (a step, a copy, a place in a chain)."""
+    return tf.map_fn(lambda seed: fold_one(seed, number), tf.convert_to_tensor(seeds, tf.int32))
 
-    def fold_one(seed: Tensor) -> Tensor:
-        return tf.random.experimental.stateless_fold_in(seed, tf.cast(number, tf.int32))
 
-    return tf.map_fn(fold_one, tf.convert_to_tensor(seeds, tf.int32))
+def fold_one(seed: Tensor, number: Tensor) -> Tensor:
+    """The seed int32 [2] for the draw called `number`, of one seed."""
+    return tf.random.experimental.stateless_fold_in(seed, tf.cast(number, tf.int32))
 
 
 def uniform(

@@ -10,8 +10,8 @@ rule, budget, region and start is an attack, e.g.
     Ascent(Naa("Mixed_5b"), Momentum() >> Patchwise(1.6), Linf(16), view=DiverseInputs())
 
 A method named after a paper is one such line (`tfadv.attacks.recipes`). A defence is a part too: a `Purifier` stands in
-front of a network, another `Defence` surrounds one. The classes here are the only base classes of the package: a part
-has one parent and overrides nothing that has a body.
+front of a network, another `Defence` surrounds one. The classes here are the base classes of parts (and `Training` in
+`tfadv.models.hardening`): a part has one parent and overrides nothing that has a body but its own checks.
 
 Shapes: N images, H x W pixels, 3 colours, K logits. Images are float, RGB, 0..255; sizes are grey levels.
 """

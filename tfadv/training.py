@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 import json
 import os
-import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfadv.data import write_safely
+from tfadv import archives
+from tfadv.seeds import fold_one
 from tfadv.shapes import Tensor
 
 #: What a training writes, and what it leaves beside that while it is not finished.
@@ -115,7 +114,7 @@ def train(
 def _compiled(model: keras.Model, optimizer: keras.optimizers.Optimizer, loss: Loss) -> Callable:
     @tf.function
     def step(batch: tuple[Tensor, ...], key: Tensor, number: Tensor) -> Tensor:
-        seed = tf.random.experimental.stateless_fold_in(key, number)
+        seed = fold_one(key, number)
         with tf.GradientTape() as tape:
             value = loss(batch, seed)
         variables = model.trainable_variables
@@ -142,10 +141,9 @@ class _State:
         if self.path is None or not self.path.is_file():
             return []
         try:
-            with np.load(self.path, allow_pickle=False) as held:
-                kept = dict(held)
+            kept = archives.read(self.path, "a checkpoint")
             there, losses = str(kept["facts"]), kept["losses"].tolist()
-        except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        except (ValueError, KeyError) as error:
             raise ValueError(f"{self.path}: expected the checkpoint of a training. Remove it to begin anew.") from error
         if there != self.facts:
             raise ValueError(
@@ -159,6 +157,4 @@ class _State:
         if self.path is None:
             return
         arrays = {f"v{number}": np.asarray(variable) for number, variable in enumerate(self._variables())}
-        content = io.BytesIO()
-        np.savez(content, facts=np.array(self.facts), losses=np.array(losses), **arrays)  # type: ignore[arg-type]
-        write_safely(self.path, content.getvalue(), self.path.with_name(self.path.name + ".part"))
+        archives.write(self.path, {"facts": self.facts, "losses": losses, **arrays})

@@ -65,8 +65,8 @@ class DiverseInputs(View):
         larger = self._canvas(side)
         # Four draws: whether, the side, and the place down and across.
         chance = draws.uniform(draws.fold(self._own(seeds), copy), (4,))
-        inner = side + _whole(chance[:, 1], tf.fill(tf.shape(chance)[:1], larger - side))
-        top, left = (_whole(chance[:, 2 + axis], larger - inner) for axis in (0, 1))
+        inner = side + whole(chance[:, 1], tf.fill(tf.shape(chance)[:1], larger - side))
+        top, left = (whole(chance[:, 2 + axis], larger - inner) for axis in (0, 1))
         rows, columns = _sources(side, larger, inner, top), _sources(side, larger, inner, left)
         changed = draw_map(images, rows, columns, self.pad)
         return tf.where(chance[:, 0, None, None, None] < self.probability, changed, images)
@@ -81,7 +81,7 @@ class DiverseInputs(View):
         return tf.tile(seeds[:1], [tf.shape(seeds)[0], 1]) if self.shared else seeds
 
 
-def _whole(chance: Tensor, below: Tensor) -> Tensor:
+def whole(chance: Tensor, below: Tensor) -> Tensor:
     """Whole numbers 0 .. below - 1 from chances in [0, 1)."""
     return tf.minimum(tf.cast(chance * tf.cast(below, chance.dtype), tf.int32), below - 1)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import io
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -15,11 +14,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfadv.data import write_safely
+from tfadv import archives
 from tfadv.images import WHITE
 from tfadv.metrics import distances
 from tfadv.models.digits import put_weights, weights_of
-from tfadv.models.small_data import read_arrays
 from tfadv.shapes import Purifier, Tensor
 from tfadv.training import Loss, Schedule, train
 
@@ -75,11 +73,7 @@ def save(path: str | os.PathLike, kind: Kind, settings: Any, model: keras.Model)
     float array for each "layer:attribute", e.g. "ComCNN.1:kernel" [3, 3, 3, 16], in the order of the layers.
     """
     held = {KIND: np.array(kind.name), SETTINGS: np.array(json.dumps(dataclasses.asdict(settings), sort_keys=True))}
-    content = io.BytesIO()
-    np.savez(content, **held, **weights_of(model))  # type: ignore[arg-type]
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_safely(path, content.getvalue(), path.with_name(path.name + ".part"))
+    archives.write(path, held | weights_of(model))
 
 
 def load(path: str | os.PathLike, kind: Kind, **changed: Any) -> tuple[keras.Model, Any]:
@@ -90,7 +84,7 @@ def load(path: str | os.PathLike, kind: Kind, **changed: Any) -> tuple[keras.Mod
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file of weights. `tfadv train-purifier {kind.name}` makes one.")
-    held = read_arrays(path, "an .npz of numbers, as `tfadv train-purifier` writes it")
+    held = archives.read(path, "an .npz of numbers, as `tfadv train-purifier` writes it")
     name = str(held.pop(KIND, "no purifier"))
     if name != kind.name:
         raise ValueError(f"{path}: expected the weights of {kind.name}, got those of {name}.")

@@ -12,16 +12,15 @@ import functools
 import json
 import math
 import os
-import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from tfadv import attribution, gradients
+from tfadv import archives, attribution, gradients
 from tfadv.compiled import Compiled
 from tfadv.defences.between import default_layer
 from tfadv.images import BLACK, WHITE, check
@@ -196,17 +195,15 @@ class Nip(Part):
         """
         if not Path(path).is_file():
             raise FileNotFoundError(f"{path}: no such file of a fitted NIP; `tfadv defend nip fit` makes one.")
+        what = f"the file of a fitted NIP ({KIND}), as FittedNip.save writes it"
+        found = archives.read(path, what)
         try:
-            with np.load(path, allow_pickle=False) as kept:
-                found = {name: kept[name] for name in ("kind", "settings", "fitted_to", *_ARRAYS)}
             if str(found["kind"]) != KIND:
                 raise ValueError(f"a {found['kind']}")
             settings = Nip(**json.loads(str(found["settings"])))
             return FittedNip(settings, str(found["fitted_to"]), *(found[name] for name in _ARRAYS))
-        except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-            raise ValueError(
-                f"{path}: expected the file of a fitted NIP ({KIND}), as FittedNip.save writes it; got {error}."
-            ) from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{path}: expected {what}; got {error}.") from error
 
 
 _ARRAYS = ("template", "similarities", "perturbations")
@@ -273,14 +270,8 @@ class FittedNip(Purifier):
 
     def save(self, path: str | os.PathLike) -> None:
         """Write the fit to this .npz file: whole, or not at all."""
-        path = Path(path)
-        facts: dict[str, Any] = {"kind": KIND, "fitted_to": self.fitted_to}
-        facts["settings"] = json.dumps(dataclasses.asdict(self.nip))
-        facts |= zip(_ARRAYS, self.arrays, strict=True)
-        partial = path.with_name(path.name + ".part")
-        with open(partial, "wb") as file:
-            np.savez(file, **facts)
-        os.replace(partial, path)
+        facts = {"kind": KIND, "fitted_to": self.fitted_to, "settings": json.dumps(dataclasses.asdict(self.nip))}
+        archives.write(path, facts | dict(zip(_ARRAYS, self.arrays, strict=True)))
 
 
 def load_nip(state: str) -> Purifier:

@@ -20,7 +20,7 @@ from tfadv.ensembles import Ensemble
 from tfadv.images import BLACK, GREY, WHITE
 from tfadv.peek import network as as_source
 from tfadv.shapes import Defence, Look, Purifier, Tensor
-from tfadv.views import draw_map
+from tfadv.views import draw_map, whole
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -56,7 +56,7 @@ class ResizePad(Purifier):
         height, width = images.shape[1], images.shape[2]
         chance = draws.uniform(seeds, (4,), tf.float64)
         least = max(1, round(self.low * height))
-        inner = least + _whole(chance[:, 0], max(1, height - least))
+        inner = least + whole(chance[:, 0], max(1, height - least))
         rows = _nearest(height, inner, chance[:, 1])
         columns = _nearest(width, tf.maximum(inner * width // height, 1), chance[:, 2])
         mirrored = tf.where(columns >= 0, width - 1 - columns, columns)
@@ -115,7 +115,7 @@ class RandomAffine(Purifier):
         """(M, o) of shear, shift, zoom and turn, in rows and columns; each number is float64 [N, 1, 1]."""
         chance = draws.uniform(seeds, (6,), tf.float64)[:, :, None, None]
         shear, down, across, tall, wide, turn = (
-            1 + self.spread * (tf.cast(_whole(chance[:, place], 11), tf.float64) - 5) / 5 for place in range(6)
+            1 + self.spread * (tf.cast(whole(chance[:, place], 11), tf.float64) - 5) / 5 for place in range(6)
         )
         shear, turn = shear * math.radians(self.shear), -turn * math.radians(self.turn)
         one, none = tf.ones_like(turn), tf.zeros_like(turn)
@@ -169,7 +169,7 @@ class TurnedZoom(Purifier):
             noise = draws.normal(draws.fold(seeds, 1), tuple(images.shape[1:]), images.dtype)
             images = tf.clip_by_value(images + self.noise * noise, BLACK, WHITE)
         chance = draws.uniform(seeds, (4,), tf.float64)[:, :, None, None]
-        degrees = self.least + tf.cast(_whole(chance[:, 0], self.most - self.least + 1), tf.float64)
+        degrees = self.least + tf.cast(whole(chance[:, 0], self.most - self.least + 1), tf.float64)
         turn = tf.where(chance[:, 1] < 0.5, degrees, -degrees) * (math.pi / 180)
         middle = [(side - 1) / 2 for side in images.shape[1:3]]
         down, across = (
@@ -222,17 +222,12 @@ class NipsR3(Defence):
         return made
 
 
-def _whole(chance: Tensor, below: Tensor) -> Tensor:
-    """Whole numbers 0 .. below - 1 from chances in [0, 1)."""
-    return tf.cast(chance * tf.cast(below, chance.dtype), tf.int32)
-
-
 def _nearest(side: int, inner: Tensor, chance: Tensor) -> Tensor:
     """Which row of an image of `side` rows each row of the canvas shows, int [N, side]; -1 is the canvas.
 
     The image has `inner` rows there at a random place, floor(j * side / inner) being the j-th, as TensorFlow 1 resized.
     """
-    inside = tf.range(side)[None] - _whole(chance, side - inner + 1)[:, None]
+    inside = tf.range(side)[None] - whole(chance, side - inner + 1)[:, None]
     return tf.where((inside >= 0) & (inside < inner[:, None]), inside * side // inner[:, None], -1)
 
 

@@ -30,6 +30,7 @@ from tfadv import training
 from tfadv.images import BLACK
 from tfadv.models import digits, hardening
 from tfadv.peek import Network
+from tfadv.seeds import fold_one
 from tfadv.shapes import Tensor
 
 #: Adversarially trained network -> the trained networks whose examples it sees besides its own.
@@ -89,8 +90,8 @@ def _loss(model: keras.Model, attacked: list[Network], epsilon: float) -> traini
         lowered = hardening.PlainTraining().loss(model, Network(model))
 
     def loss(rows: tuple[Tensor, ...], seed: Tensor) -> Tensor:
-        images = augmented(tf.cast(rows[0], tf.float32), _draw(seed, 0))
-        return lowered((images, rows[1]), _draw(seed, 1))
+        images = augmented(tf.cast(rows[0], tf.float32), fold_one(seed, 0))
+        return lowered((images, rows[1]), fold_one(seed, 1))
 
     return loss
 
@@ -111,10 +112,6 @@ def augmented(images: Tensor, seed: Tensor) -> Tensor:
         fill_value=BLACK,
         interpolation="BILINEAR",
     )
-
-
-def _draw(seed: Tensor, number: int) -> Tensor:
-    return tf.random.experimental.stateless_fold_in(seed, number)
 
 
 def train_all(

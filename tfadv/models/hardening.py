@@ -11,7 +11,7 @@
 | denoise | `DenoisedTraining` | as pgd, with feature denoising (Xie et al., CVPR 2019) |
 
     method = METHODS["cas"](beta=1.0)
-    model = build(..., block=method.block(classes))
+    model = build(..., block=method.block and method.block(classes))
     train(model, method.loss(model, Network(model), sources), (images, labels), schedule)
 
 A loss takes rows (images float32 [N, H, W, 3] in 0..255, labels int32 [N]) and one seed. Sizes are grey levels.
@@ -19,8 +19,10 @@ Adversarial examples are those of the network as it answers its users (training=
 passes through their making.
 """
 
+import abc
 import dataclasses
 from collections.abc import Callable, Sequence
+from typing import ClassVar
 
 import keras
 import tensorflow as tf
@@ -28,6 +30,7 @@ import tensorflow as tf
 from tfadv import gradients, scores
 from tfadv.images import BLACK, WHITE
 from tfadv.models.blocks import FILTERS, Block, ChannelSuppression, denoising, suppressing, told
+from tfadv.seeds import fold_one
 from tfadv.shapes import Part, Tensor, check_counts
 from tfadv.source import Source
 from tfadv.training import Loss
@@ -37,15 +40,25 @@ Craft = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class PlainTraining(Part):
-    """Cross entropy on the images."""
+class Training(Part):
+    """A way of training: what is inserted into the network, and the loss."""
 
     #: Whether other, trained networks are attacked as well.
     needs_sources = False
+    #: (classes) -> what is inserted behind the network's stages; None for nothing.
+    block: ClassVar[Callable[..., Block] | None] = None
 
-    def block(self, classes: int) -> Block | None:
-        """What is inserted behind the network's stages: nothing."""
-        return None
+    def __post_init__(self) -> None:
+        _check(self)
+
+    @abc.abstractmethod
+    def loss(self, model: keras.Model, network: Source, sources: Sequence[Source] = ()) -> Loss:
+        """The loss for `tfadv.training.train`; network is the model as it answers, sources are trained ones."""
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class PlainTraining(Training):
+    """Cross entropy on the images."""
 
     def loss(self, model: keras.Model, network: Source, sources: Sequence[Source] = ()) -> Loss:
         """The mean cross entropy."""
@@ -54,7 +67,7 @@ class PlainTraining(Part):
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class NoisyTraining(Part):
+class NoisyTraining(Training):
     """Cross entropy on the images under Gaussian noise (Cohen et al., ICML 2019).
 
     It is what randomised smoothing with that noise asks of a network. As there the noisy images are not cut to 0..255.
@@ -64,15 +77,6 @@ class NoisyTraining(Part):
     """
 
     std: float = 0.12 * WHITE
-    needs_sources = False
-
-    def __post_init__(self) -> None:
-        if not 0 < self.std < float("inf"):
-            raise ValueError(f"NoisyTraining(std): expected grey levels above 0, got {self.std!r}.")
-
-    def block(self, classes: int) -> Block | None:
-        """What is inserted behind the network's stages: nothing."""
-        return None
 
     def loss(self, model: keras.Model, network: Source, sources: Sequence[Source] = ()) -> Loss:
         """The mean cross entropy on noisy images."""
@@ -87,7 +91,7 @@ class NoisyTraining(Part):
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class FgsmTraining(Part):
+class FgsmTraining(Training):
     """Adversarial training with one signed step on the network itself (Goodfellow et al., ICLR 2015).
 
     Args:
@@ -102,14 +106,6 @@ class FgsmTraining(Part):
     step: float = 1.25
     random_start: bool = True
     clean: float = 0.0
-    needs_sources = False
-
-    def __post_init__(self) -> None:
-        _check(self)
-
-    def block(self, classes: int) -> Block | None:
-        """What is inserted behind the network's stages: nothing."""
-        return None
 
     def loss(self, model: keras.Model, network: Source, sources: Sequence[Source] = ()) -> Loss:
         """The mean cross entropy on the adversarial and, by their share, the clean images."""
@@ -119,7 +115,7 @@ class FgsmTraining(Part):
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class PgdTraining(Part):
+class PgdTraining(Training):
     """Adversarial training with signed steps on the network itself from a random start (Madry et al., ICLR 2018).
 
     Args:
@@ -131,15 +127,10 @@ class PgdTraining(Part):
     epsilon: float = 8.0
     step: float = 0.25
     steps: int = 7
-    needs_sources = False
 
     def __post_init__(self) -> None:
-        _check(self)
+        super().__post_init__()
         check_counts(self, "steps")
-
-    def block(self, classes: int) -> Block | None:
-        """What is inserted behind the network's stages: nothing."""
-        return None
 
     def loss(self, model: keras.Model, network: Source, sources: Sequence[Source] = ()) -> Loss:
         """The mean cross entropy on adversarial images."""
@@ -149,7 +140,7 @@ class PgdTraining(Part):
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class EnsembleTraining(Part):
+class EnsembleTraining(Training):
     """Ensemble adversarial training (Tramer et al., ICLR 2018).
 
     Each batch's step is taken on a network drawn by chance, the one in training or one of the trained sources; see
@@ -164,13 +155,6 @@ class EnsembleTraining(Part):
     clean: float = 0.5
     needs_sources = True
 
-    def __post_init__(self) -> None:
-        _check(self)
-
-    def block(self, classes: int) -> Block | None:
-        """What is inserted behind the network's stages: nothing."""
-        return None
-
     def loss(self, model: keras.Model, network: Source, sources: Sequence[Source] = ()) -> Loss:
         """The mean cross entropy on the clean images and the adversarial ones; ValueError without a source."""
         if not sources:
@@ -179,7 +163,7 @@ class EnsembleTraining(Part):
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class SuppressedTraining(Part):
+class SuppressedTraining(Training):
     """Channel-wise activation suppressing (Bai et al., ICLR 2021): blocks of `blocks.ChannelSuppression`.
 
     Lowers, on adversarial images, CE + beta * the mean CE of the blocks' own classifiers; the adversarial images raise
@@ -199,12 +183,8 @@ class SuppressedTraining(Part):
     epsilon: float = 8.0
     step: float = 0.75
     steps: int = 2
-    needs_sources = False
 
-    def __post_init__(self) -> None:
-        _check(self)
-
-    def block(self, classes: int) -> Block | None:
+    def block(self, classes: int) -> Block:  # type: ignore[override]
         """What is inserted behind the network's stages: suppression of their channels."""
         return suppressing(classes)
 
@@ -232,7 +212,7 @@ class SuppressedTraining(Part):
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class DenoisedTraining(Part):
+class DenoisedTraining(Training):
     """Feature denoising (Xie et al., CVPR 2019): blocks of `blocks.denoising`, trained on adversarial images.
 
     Differs from the paper: 2 larger steps in place of 30, for the time they take.
@@ -249,14 +229,13 @@ class DenoisedTraining(Part):
     epsilon: float = 8.0
     step: float = 0.75
     steps: int = 2
-    needs_sources = False
 
     def __post_init__(self) -> None:
-        _check(self)
+        super().__post_init__()
         if self.filter not in FILTERS:
             raise ValueError(f"DenoisedTraining(filter): expected one of {', '.join(FILTERS)}, got {self.filter!r}.")
 
-    def block(self, classes: int) -> Block | None:
+    def block(self, classes: int) -> Block:  # type: ignore[override]
         """What is inserted behind the network's stages: a denoising block."""
         return denoising(self.filter)
 
@@ -268,7 +247,7 @@ class DenoisedTraining(Part):
         return PgdTraining(self.epsilon, self.step, self.steps).loss(model, network)
 
 
-METHODS: dict[str, type] = {
+METHODS: dict[str, type[Training]] = {
     "plain": PlainTraining,
     "noise": NoisyTraining,
     "fgsm": FgsmTraining,
@@ -294,10 +273,10 @@ def towards_least_likely(networks: Sequence[Source], images: Tensor, seed: Tenso
     So the true label cannot leak through it. As in Kurakin et al. (ICLR 2017) the size of the step differs from image
     to image: a normal draw cut to 0..epsilon grey levels.
     """
-    choice = tf.random.stateless_uniform([], _draw(seed, 0), 0, len(networks), tf.int32)
+    choice = tf.random.stateless_uniform([], fold_one(seed, 0), 0, len(networks), tf.int32)
     signs = tf.switch_case(choice, [lambda network=network: _signs(network, images) for network in networks])
     # The draw is cut at two deviations of epsilon / 2.
-    size = tf.abs(tf.random.stateless_truncated_normal([tf.shape(images)[0], 1, 1, 1], _draw(seed, 1))) * epsilon / 2
+    size = tf.abs(tf.random.stateless_truncated_normal([tf.shape(images)[0], 1, 1, 1], fold_one(seed, 1))) * epsilon / 2
     return tf.clip_by_value(images + size * signs, BLACK, WHITE)
 
 
@@ -347,10 +326,6 @@ def _mixed(rows: tuple[Tensor, ...], seed: Tensor, craft: Craft, clean: float = 
     return tf.concat([images[:count], tf.stop_gradient(changed)], axis=0), labels
 
 
-def _draw(seed: Tensor, number: int) -> Tensor:
-    return tf.random.experimental.stateless_fold_in(seed, number)
-
-
 def _refuse(method: Part, sources: Sequence[Source]) -> None:
     if sources:
         raise ValueError(f"{type(method).__name__} takes no source networks, got {len(sources)}: leave them out.")
@@ -359,9 +334,9 @@ def _refuse(method: Part, sources: Sequence[Source]) -> None:
 def _check(method: Part) -> None:
     """Raise ValueError for numbers that no training has."""
     name = type(method).__name__
-    for field in ("epsilon", "step"):
+    for field in ("epsilon", "step", "std"):
         value = getattr(method, field, 1.0)
-        if not value > 0:
+        if not 0 < value < float("inf"):
             raise ValueError(f"{name}({field}): expected a number above 0, got {value!r}.")
     for field in ("beta", "steps"):
         value = getattr(method, field, 0)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,7 +11,8 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from tfadv import data
+from tfadv import archives, data
+from tfadv.seeds import fold_one
 from tfadv.shapes import Tensor
 
 #: The arrays of an .npz file.
@@ -95,22 +95,8 @@ def _filled(image: np.ndarray) -> np.ndarray:
     return np.asarray(inner.resize((image.shape[1], image.shape[0]), Image.Resampling.BILINEAR))
 
 
-def read_arrays(path: Path, what: str) -> dict[str, np.ndarray]:
-    """Every array of an .npz file, by name; no pickle.
-
-    Raises ValueError that says `what` was expected, for a file that is none.
-    """
-    try:
-        if not zipfile.is_zipfile(path):
-            raise zipfile.BadZipFile
-        with np.load(path, allow_pickle=False) as held:
-            return {key: held[key] for key in held.files}
-    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:  # as the bytes happen to be
-        raise ValueError(f"{path}: expected {what}, which this is not.") from error
-
-
 def _arrays(path: Path) -> Data:
-    held = read_arrays(path, f"an .npz file with the arrays {', '.join(ARRAYS)}")
+    held = archives.read(path, f"an .npz file with the arrays {', '.join(ARRAYS)}")
     if not set(ARRAYS) <= set(held):
         raise ValueError(f"{path}: expected the arrays {', '.join(ARRAYS)}, got {', '.join(list(held)[:6])}.")
     x_train, y_train, x_test, y_test = (held[key] for key in ARRAYS)
@@ -208,14 +194,10 @@ def augmented(images: Tensor, seed: Tensor, shift: int = 4, flip: bool = True) -
     count, height, width = tf.shape(images)[0], images.shape[1], images.shape[2]
     if shift:
         padded = tf.pad(images, [[0, 0], [shift, shift], [shift, shift], [0, 0]], "REFLECT")
-        down, right = tf.unstack(tf.random.stateless_uniform([2, count], _draw(seed, 0), 0, 2 * shift + 1, tf.int32))
+        down, right = tf.unstack(tf.random.stateless_uniform([2, count], fold_one(seed, 0), 0, 2 * shift + 1, tf.int32))
         images = tf.gather(padded, down[:, None] + tf.range(height), axis=1, batch_dims=1)
         images = tf.gather(images, right[:, None] + tf.range(width), axis=2, batch_dims=1)
     if flip:
-        mirrored = tf.random.stateless_uniform([count, 1, 1, 1], _draw(seed, 1)) < 0.5
+        mirrored = tf.random.stateless_uniform([count, 1, 1, 1], fold_one(seed, 1)) < 0.5
         images = tf.where(mirrored, tf.reverse(images, [2]), images)
     return images
-
-
-def _draw(seed: Tensor, number: int) -> Tensor:
-    return tf.random.experimental.stateless_fold_in(seed, number)

@@ -9,7 +9,6 @@ The file is an .npz without pickle: an array for each weight, named layer:number
 from __future__ import annotations
 
 import dataclasses
-import io
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -20,10 +19,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfadv import data as files
-from tfadv import training
+from tfadv import archives, training
 from tfadv.models import hardening, small, small_data
 from tfadv.peek import Network
+from tfadv.seeds import fold_one
 from tfadv.shapes import Tensor
 from tfadv.source import Source
 from tfadv.training import Schedule
@@ -63,7 +62,8 @@ class About:
 
     def build(self) -> keras.Model:
         """The network without its training. Raises ValueError for an architecture or method that there is not."""
-        block = method(self.method, self.settings).block(self.classes)
+        blocks = method(self.method, self.settings).block
+        block = None if blocks is None else blocks(self.classes)
         return small.build(self.architecture, size=self.size, classes=self.classes, block=block)
 
 
@@ -169,7 +169,7 @@ def _augmented(loss: training.Loss, shift: int, flip: bool) -> training.Loss:
 
     def varied(rows: tuple[Tensor, ...], seed: Tensor) -> Tensor:
         images, labels = rows
-        keys = [tf.random.experimental.stateless_fold_in(seed, number) for number in range(2)]
+        keys = [fold_one(seed, number) for number in range(2)]
         return loss((small_data.augmented(tf.cast(images, tf.float32), keys[0], shift, flip), labels), keys[1])
 
     return varied
@@ -183,9 +183,7 @@ def _accuracy(network: Network, data: small_data.Data) -> float:
 
 def save(model: keras.Model, path: str | os.PathLike, about: About) -> None:
     """Write the network, whole or not at all."""
-    path, content = Path(path), io.BytesIO()
-    np.savez(content, **{_ABOUT: np.array(_text(about))}, **_weights(model))  # type: ignore[arg-type]
-    files.write_safely(path, content.getvalue(), path.with_name(path.name + ".part"))
+    archives.write(path, {_ABOUT: _text(about)} | _weights(model))
 
 
 def _text(about: About) -> str:
@@ -235,7 +233,7 @@ def _network(model: keras.Model, path: Path, about: About) -> Network:
 def _read(path: Path) -> tuple[About, dict[str, np.ndarray]]:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file; `tfadv train` writes it.")
-    arrays = small_data.read_arrays(path, "a network that `tfadv train` wrote")
+    arrays = archives.read(path, "a network that `tfadv train` wrote")
     if _ABOUT not in arrays:
         raise ValueError(
             f"{path}: expected a network that `tfadv train` wrote, got {', '.join(list(arrays)[:4])}. Data is given to "
