@@ -64,7 +64,21 @@ FLOORS = (
     "tfadv.cli.attack tfadv.cli.evaluate tfadv.cli.demo tfadv.cli.models tfadv.cli.layers tfadv.cli.recipes "
     "tfadv.cli.checkpoints tfadv.cli.train tfadv.cli.train_digits "
     "tfadv.cli.train_purifier tfadv.cli.destruction tfadv.cli.certify tfadv.cli.plane "
-    "tfadv.cli.defend tfadv.cli.defences",
+    "tfadv.cli.defend tfadv.cli.defences "
+    # the papers' tables: what they are, at what scale, on which images
+    "tfadv.reproduce tfadv.reproduce.scales tfadv.reproduce.published tfadv.reproduce.plan",
+    # 13: how the order of two numbers is judged; images
+    "tfadv.reproduce.comparing tfadv.reproduce.choosing",
+    # 14: where they are played
+    "tfadv.reproduce.stage",
+    # 15: how a number is found, a picture drawn, all of it run
+    "tfadv.reproduce.measures tfadv.reproduce.measures.rates tfadv.reproduce.plates tfadv.reproduce.engine",
+    # 16: the papers, a file each
+    "tfadv.reproduce.experiments.naa",
+    # 17
+    "tfadv.reproduce.experiments",
+    # 18
+    "tfadv.cli.reproduce",
 )
 FLOOR = {module: number for number, modules in enumerate(FLOORS) for module in modules.split()}
 #: `a >> b` and `purifier.on(network)` are methods of the parts on floor 0, and make what lies on floor 3.

@@ -1,0 +1,148 @@
+"""One engine for every experiment: finds each cell, compares it with the paper's, writes one record of all of it."""
+
+from __future__ import annotations
+
+import functools
+import json
+import math
+import platform
+import shlex
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import tfadv
+from tfadv.data import write_safely
+from tfadv.reproduce import comparing, published
+from tfadv.reproduce.plan import Cell, Experiment, Missing, Part, Plate, Value
+from tfadv.reproduce.stage import Bench, Stage
+
+Record = dict[str, Any]
+
+
+def run(experiment: Experiment, bench: Bench, command: Sequence[str] = ()) -> Record:
+    """Make an experiment and return its record, plain values; written to out/<name>.json too.
+
+    A cell whose network, images or files are missing is None in it, and the record says why.
+    """
+    stage = Stage(bench, experiment.cast)
+    known = published.read(experiment.name)
+    missing: dict[str, int] = {}
+    begun = time.monotonic()
+    parts = [_part(part, stage, experiment, known, missing) for part in experiment.parts]
+    cells = sum(len(part["cells"]) for part in parts)
+    absent = sum(cell["value"] is None and bool(cell["missing"]) for part in parts for cell in part["cells"])
+    made: Record = {
+        "experiment": experiment.name,
+        "paper": experiment.paper,
+        "place": experiment.place,
+        "title": experiment.title,
+        "metric": experiment.metric,
+        "paper_images": experiment.count,
+        "notes": list(experiment.notes),
+        "scale": {"name": bench.scale.name, "says": bench.scale.says, "levels": bench.scale.levels},
+        "roles": _roles(stage),
+        "settings": {"count": bench.count, "seed": bench.seed, "batch_size": bench.batch_size},
+        "partial": bool(absent),
+        "cells": {"all": cells, "missing": absent},
+        "missing": [{"why": why, "cells": count} for why, count in missing.items()],
+        "parts": parts,
+        "command": shlex.join(command),
+        "seconds": round(time.monotonic() - begun, 1),
+        "versions": {
+            "tfadv": tfadv.__version__,
+            "tensorflow": tf.__version__,
+            "keras": keras.__version__,
+            "numpy": np.__version__,
+            "python": platform.python_version(),
+        },
+    }
+    path = bench.out / f"{experiment.name}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_safely(path, json.dumps(made, indent=1, allow_nan=False).encode(), path.with_suffix(".part"))
+    return made
+
+
+def _roles(stage: Stage) -> dict[str, str]:
+    return dict(stage.bench.scale.casts.get(stage.cast, {}).get("roles", {}))
+
+
+def _part(part: Part, stage: Stage, experiment: Experiment, known: dict, missing: dict[str, int]) -> Record:
+    cells, compared = [], []
+    for cell in part.cells:
+        value, why = _found(functools.partial(cell.measure.of, stage), missing)
+        facts = known.get((part.name, cell.row, _text(cell.column)))
+        cells.append(_cell(cell, value, why, facts, part, experiment))
+        if facts is not None and facts.paper is not None and value is not None and value.value is not None:
+            group = cell.row[:-1]
+            compared.append(comparing.Compared(group, _text(cell.column), cell.row[-1], value, facts.paper))
+    pairs = comparing.orders(compared) if part.higher is not None else []
+    return {
+        "name": part.name,
+        "title": part.title,
+        "heads": list(part.heads),
+        "unit": part.unit,
+        "drawn": {"kind": part.drawn.kind, "x": part.drawn.x, "y": part.drawn.y, "shown": part.drawn.shown},
+        "says": list(dict.fromkeys(cell.measure.says for cell in part.cells)),
+        "cells": cells,
+        "orders": [{**pair._asdict(), "examples": list(pair.examples)} for pair in pairs],
+        "pictures": [_drawing(plate, stage, missing) for plate in part.plates],
+    }
+
+
+def _found(find: Callable[[], Any], missing: dict[str, int]) -> tuple[Any, str | None]:
+    try:
+        return find(), None
+    except Missing as reason:
+        missing[str(reason)] = missing.get(str(reason), 0) + 1
+        return None, str(reason)
+
+
+def _text(column: str | float) -> str:
+    return column if isinstance(column, str) else f"{column:g}"
+
+
+def _cell(
+    cell: Cell, value: Value | None, why: str | None, facts: published.Known | None, part: Part, experiment: Experiment
+) -> Record:
+    scale = 100.0 if part.unit == "%" else 1.0
+    value = value or Value(None)
+    number = None if value.value is None or not math.isfinite(value.value) else scale * value.value
+    paper, rerun = facts or (None, None)
+    difference: tuple[float | None, float | None] = (None, None)
+    if number is not None and paper is not None:
+        difference = comparing.of_paper(value, paper, part.unit == "%", experiment.count)
+    return {
+        "row": list(cell.row),
+        "column": cell.column,
+        "value": number,
+        "error": _finite(value.error, scale),
+        "images": len(value.images) or None,
+        "paper": paper,
+        "rerun": rerun,
+        "difference": difference[0],
+        "difference_error": difference[1],
+        "missing": why,
+        "trace": list(value.trace),
+    }
+
+
+def _finite(number: float | None, scale: float) -> float | None:
+    return None if number is None or not math.isfinite(number) else scale * number
+
+
+def _drawing(plate: Plate, stage: Stage, missing: dict[str, int]) -> Record:
+    folder = stage.bench.out / "pictures"
+    folder.mkdir(parents=True, exist_ok=True)
+    drawing, why = _found(lambda: plate.draw(stage, folder), missing)
+    if drawing is None:
+        return {"title": "", "columns": [], "rows": [], "missing": why}
+    rows = [
+        [{"file": f"pictures/{one.file}", "caption": one.caption, "trace": list(one.trace)} for one in row]
+        for row in drawing.rows
+    ]
+    return {"title": drawing.title, "columns": list(drawing.columns), "rows": rows, "missing": None}

@@ -1,0 +1,109 @@
+"""Rates of an adversarial folder on a network, distances, accuracies."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from typing import ClassVar
+
+import numpy as np
+
+from tfadv.data import write_safely
+from tfadv.evaluate import top
+from tfadv.reproduce.choosing import SAMPLE, key
+from tfadv.reproduce.plan import Case, Measure, Value
+from tfadv.reproduce.stage import BATCH, Stage, Verdict
+
+
+@dataclasses.dataclass(frozen=True)
+class Rate(Measure):
+    """How often an attack on `source` does to `target` what `kind` says.
+
+    kind: "changed": another class than of the clean image; "wrong": not the label; "reached": the class drawn for it.
+    best: of a network's best `best` classes none is the label (wrong), or one is the class to reach (reached).
+    """
+
+    source: str
+    case: Case
+    target: str
+    kind: str = "changed"
+    best: int = 1
+
+    SAYS: ClassVar[Mapping[str, str]] = {
+        "changed": "share of images of which the predicted class changed",
+        "wrong": "share of images whose label is not predicted",
+        "reached": "share of images of which the class drawn for it is predicted",
+    }
+
+    @property
+    def says(self) -> str:  # type: ignore[override]
+        return self.SAYS[self.kind] + (f" among the best {self.best}" if self.best > 1 else "")
+
+    def of(self, stage: Stage) -> Value:
+        folder = stage.crafted(self.source, self.case)
+        verdict = stage.verdict(folder, self.target)
+        hit = self._hit(verdict)
+        images = dict(zip(verdict.names, hit.astype(float).tolist(), strict=True))
+        return Value.mean(images, (folder.command, verdict.command), share=True)
+
+    def _hit(self, said: Verdict) -> np.ndarray:
+        best = said.adversarial[:, : self.best]
+        if self.kind == "changed":
+            return said.adversarial[:, 0] != said.clean[:, 0]
+        if self.kind == "wrong":
+            return np.all(best != said.labels[:, None], axis=1)
+        return np.any(best == said.wanted[:, None], axis=1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Distance(Measure):
+    """The mean distance of an attack's images from their clean twins, over those that fool the source itself.
+
+    name: one of `tfadv.metrics.DISTANCES`; scale: what it is multiplied by, e.g. 1 / 255.
+    """
+
+    source: str
+    case: Case
+    name: str
+    scale: float = 1.0
+    all_images: bool = False
+
+    @property
+    def says(self) -> str:  # type: ignore[override]
+        return f"mean {self.name} of the images " + ("crafted" if self.all_images else "that fool the source")
+
+    def of(self, stage: Stage) -> Value:
+        folder = stage.crafted(self.source, self.case)
+        verdict = stage.verdict(folder, self.source)
+        counts = (verdict.adversarial[:, 0] != verdict.labels) | self.all_images
+        values = verdict.distances[self.name] * self.scale
+        images = {name: float(v) for name, v, good in zip(verdict.names, values, counts, strict=True) if good}
+        return Value.mean(images, (folder.command, verdict.command))
+
+
+@dataclasses.dataclass(frozen=True)
+class Accuracy(Measure):
+    """The share of a network's images, chosen or not, whose label it predicts: of the first `SAMPLE`."""
+
+    network: str
+    says = f"share of the images, chosen or not, whose label is predicted; at most {SAMPLE}"
+
+    def of(self, stage: Stage) -> Value:
+        player = stage.player(self.network)
+        everything = stage.bench.everything(player.data)
+        names = everything.names[:SAMPLE]
+        facts = [player.source.fingerprint, everything.digest, len(names)]
+        path = stage.bench.out / "judged" / f"accuracy-{key(facts)}.json"
+        if not path.is_file():
+            best = np.concatenate(
+                [
+                    top(player.source, [everything.read(name) for name in names[start : start + BATCH]], BATCH, 1)[:, 0]
+                    for start in range(0, len(names), BATCH)
+                ]
+            )
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_safely(path, json.dumps(best.tolist()).encode(), path.with_suffix(".part"))
+        best = json.loads(path.read_bytes())
+        right = {name: float(said == everything.labels[name]) for name, said in zip(names, best, strict=True)}
+        return Value.mean(right, (f"{player.spec} on the first {len(names)} images of {player.data}",), share=True)

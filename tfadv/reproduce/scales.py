@@ -1,0 +1,89 @@
+"""At what scale an experiment is played: which networks are in the paper's roles, on which images.
+
+A scale is a JSON file; `scales/` holds "official", "photographs" and "digits", and `--scale FILE` takes one of yours.
+
+    says       what it is, in a phrase
+    levels     what the paper's grey levels are multiplied by
+    small      whether attacks take their smaller settings, and `count` how many images there are by default
+    data       name -> images: {"folder", "labels", "first_label", "size"}, {"arrays", "fill"} or {"digits": true}
+    networks   name -> {"network": what `--source` takes, or a list of names: an ensemble; "data"; "layer"; "layers":
+               role -> layer; "get": how it is got}
+    casts      cast -> {"data": role -> name in data, "roles": role -> name in networks}
+    files      name -> file that a defence needs
+
+$NAME in a path is taken from the environment; a setting of the scale beats it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(__file__).parent / "scales"
+#: The scales that come with the package, the largest first.
+NAMES = ("official", "photographs", "digits")
+#: Where the reference data lies, for the scale "photographs"; the networks that `tfadv train` made, for its small data.
+REFERENCE, NETWORKS = "TFADV_SHARED", "TFADV_NETS"
+
+
+@dataclasses.dataclass(frozen=True)
+class Scale:
+    """A scale as its file says it; the module's docstring says what each word is."""
+
+    name: str
+    says: str
+    levels: float
+    small: bool
+    count: int
+    data: Mapping[str, Mapping[str, Any]]
+    networks: Mapping[str, Mapping[str, Any]]
+    casts: Mapping[str, Mapping[str, Mapping[str, str]]]
+    files: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    words: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    def expand(self, text: str) -> str:
+        """The text with its $NAMEs replaced. Raises ValueError that names one which is not set."""
+
+        def word(match: re.Match) -> str:
+            name = match.group(1)
+            found = self.words.get(name) or os.environ.get(name)
+            if not found:
+                raise ValueError(f"{text}: ${name} is not set; {HINTS.get(name, f'set {name} in the environment')}")
+            return found
+
+        return re.sub(r"\$(\w+)", word, text)
+
+
+HINTS = {
+    "IMAGES": "give the folder of images with --images",
+    "LABELS": "give their labels, filename,label, with --labels",
+    REFERENCE: f"set {REFERENCE} to the folder of reference data",
+    NETWORKS: f"set {NETWORKS} to the folder where `tfadv train` wrote its networks",
+}
+
+
+def read(name: str | os.PathLike, words: Mapping[str, str] | None = None) -> Scale:
+    """The scale of this name or file; `words` are its $NAMEs.
+
+    Raises ValueError for a file that is no scale, FileNotFoundError where there is none.
+    """
+    path = FOLDER / f"{name}.json" if str(name) in NAMES else Path(name)
+    if not path.is_file():
+        raise FileNotFoundError(f"{name}: expected a scale, {', '.join(NAMES)}, or the file of one.")
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        return Scale(name=path.stem, words=dict(words or {}), **facts)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{path}: expected a scale as tfadv.reproduce.scales describes it ({error}).") from error
+
+
+def at_hand(images: str | None) -> str:
+    """Which scale is meant where none is named: images are for the official networks, then what is there."""
+    if images is not None:
+        return "official"
+    return "photographs" if os.environ.get(REFERENCE) else "digits"
