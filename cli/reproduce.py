@@ -2,64 +2,107 @@
 
 from __future__ import annotations
 
+import difflib
+import shlex
 import sys
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
+
+from tfadv.cli import options
+
+if TYPE_CHECKING:
+    from tfadv.reproduce.plan import Experiment
+
+#: What stands for every experiment.
+ALL = "all"
 
 
 @click.command()
 @click.argument("names", nargs=-1, metavar="[EXPERIMENT]...")
-@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="The folder that all is kept in.")
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="The folder that everything is kept in.")
+@click.option("--images", type=click.Path(file_okay=False, exists=True), help="Images for the official networks.")
 @click.option(
-    "--images", type=click.Path(file_okay=False, exists=True), help="ImageNet images, for the official networks."
+    "--labels", type=click.Path(dir_okay=False, exists=True), help="Their CSV: filename,label (1001 classes)."
 )
-@click.option("--labels", type=click.Path(dir_okay=False, exists=True), help="Their CSV of filename,label.")
 @click.option(
     "--scale",
-    "scale_name",
+    "scale",
     metavar="NAME|FILE",
-    help="official, photographs, digits or a file. Default: what is at hand.",
+    help="official, photographs, digits, or the file of one. Default: official where there are --images, else "
+    "photographs where TFADV_SHARED is set, else digits.",
 )
 @click.option("--count", type=click.IntRange(1), help="How many images. Default: the scale's.")
 @click.option("--seed", default=0, show_default=True, help="All randomness follows from it.")
 @click.option("--batch-size", type=click.IntRange(1), default=8, show_default=True, help="Images crafted together.")
-def command(
-    names: tuple[str, ...],
-    out: Path | None,
-    images: str | None,
-    labels: str | None,
-    scale_name: str | None,
-    count: int | None,
-    seed: int,
-    batch_size: int,
-) -> None:
+def command(names: tuple[str, ...], out: Path | None, **chosen: Any) -> None:
     """Make tables and figures of the five papers, or list them.
 
-    Without an EXPERIMENT, list all; `all` makes all. OUT/<experiment>.html shows the paper's number, that of an
-    independent rerun where one is known, ours and the difference with its standard error; the same table lies beside
-    it as CSV, Markdown and JSON. What OUT already holds is used again, also by other experiments.
+    Without an EXPERIMENT all are listed; `all` makes all. OUT/<experiment>.html puts side by side the paper's number,
+    an independent rerun's where one is known, ours, and the difference with its standard error; the same lies beside
+    it as CSV, Markdown and JSON. What OUT holds already is used again, also by other experiments, and an interrupted
+    run goes on where it stopped. What is missing is said; what can be made without it is made.
 
     \b
     tfadv reproduce
     tfadv reproduce naa-table1 --images images/ --labels labels.csv --out results/
-    tfadv reproduce naa-table1 --scale digits --out results/
+    tfadv reproduce all --scale digits --count 20 --out results/
     """
-    from tfadv.reproduce import engine, scales
     from tfadv.reproduce.experiments import EXPERIMENTS
-    from tfadv.reproduce.stage import Bench
 
     if not names:
-        for one in EXPERIMENTS.values():
-            click.echo(f"{one.name:16} {one.place:12} {one.title}")
+        _list(EXPERIMENTS.values())
         return
+    unknown = [name for name in names if name not in EXPERIMENTS and name != ALL]
+    if unknown:
+        near = difflib.get_close_matches(unknown[0], EXPERIMENTS, 3, 0.4)
+        hint = f" Nearest: {', '.join(near)}." if near else ""
+        raise click.UsageError(f"{unknown[0]}: no such experiment.{hint} `tfadv reproduce` lists all.")
     if out is None:
         raise click.UsageError("--out: expected a folder for the results.")
-    words = {"IMAGES": images or "", "LABELS": labels or ""}
-    scale = scales.read(scale_name or scales.at_hand(images), words)
-    bench = Bench(
-        scale, out, count=count, seed=seed, batch_size=batch_size, say=lambda text: click.echo(text, err=True)
+    wanted = [one for name, one in EXPERIMENTS.items() if ALL in names or name in names]
+    options.interruptible(
+        lambda: _make(wanted, out, **chosen),
+        "Interrupted. The same command again continues where this one stopped.",
     )
-    for name in list(EXPERIMENTS) if names == ("all",) else names:
-        made = engine.run(EXPERIMENTS[name], bench, ["tfadv", *sys.argv[1:]])
-        click.echo(f"{name}: {made['cells']} {made['missing']}")
+
+
+def _list(experiments: Iterable[Experiment]) -> None:
+    paper = None
+    for one in experiments:
+        if one.paper != paper:
+            click.echo(f"{'' if paper is None else chr(10)}{one.paper.upper()}")
+        paper = one.paper
+        click.echo(f"  {one.name:14} {one.place:10} {one.title}")
+
+
+def _make(
+    experiments: list[Experiment],
+    out: Path,
+    images: str | None,
+    labels: str | None,
+    scale: str | None,
+    **settings: Any,
+) -> None:
+    from tfadv.reproduce import engine, scales
+    from tfadv.reproduce.stage import Bench
+
+    given = {name: value for name, value in (("IMAGES", images), ("LABELS", labels)) if value is not None}
+    found = scales.read(scale or scales.at_hand(images), given)
+    click.echo(f"scale {found.name}: {found.says}", err=True)
+    bench = Bench(found, out, say=lambda text: click.echo(text, err=True), **settings)
+    typed = shlex.join(["tfadv", *sys.argv[1:]])
+    for one in experiments:
+        made = engine.run(one, bench, typed)
+        _tell(made)
+
+
+def _tell(made: dict[str, Any]) -> None:
+    """What came of an experiment in a few lines."""
+    cells = made["cells"]
+    whole = f"partial: {cells['missing']} of {cells['all']} numbers are missing" if made["partial"] else "whole"
+    click.echo(f"{made['experiment']} ({made['place']}), {whole}, {made['seconds']:.0f} s")
+    for reason in made["missing"]:
+        click.echo(f"  {reason['why']} ({reason['cells']} numbers)", err=True)

@@ -1,14 +1,17 @@
-"""Networks for small pictures: variants of VGG19, AlexNet, LeNet-5, ResNet20 and MobileNetV1 that two cores can train.
+"""Networks for small pictures: variants of VGG19, AlexNet, LeNet-5, ResNet20 and MobileNetV1 that two cores can train,
+and fully connected ones.
 
     model = build("vgg19", size=32, classes=10)        images [N, 32, 32, 3] in 0..255 -> logits [N, 10]
 
 Each brings its images to -1..1 in its first layer and ends in logits. Between its convolutions and its classifier lies
 the layer `flatten` or `global_pool`: the neurons of Neuron-level Inverse Perturbation. How they differ from the
 originals stands with each of them; common to all: fewer channels, a batch norm behind every convolution, no dropout.
+dense1, dense3, dense5 and dense9 have no convolutions, hence no maps of features; their neurons are the last layer's.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -21,13 +24,14 @@ from tfadv.models.layers import Tensor, images_input
 MOMENTUM = 0.9
 #: Images larger than this many pixels are halved by the first convolution of ResNet20 and MobileNetV1.
 LARGE = 32
+#: The hidden layers of the fully connected networks, and how many units each of them has.
+DEPTHS, WIDTH = (1, 3, 5, 9), 500
 
 
 class Facts(NamedTuple):
     """What is known of a network.
 
-    layer: the layer that attacks on features tap when none is named. neurons: the one between the convolutions and the
-    classifier. stages: where a block is inserted, in order. smallest: side of the smallest images in pixels.
+    layer: the layer that attacks on features tap when none is named. neurons: the one before the classifier. stages: where a block is inserted, in order. smallest: side of the smallest images in pixels.
     """
 
     layer: str
@@ -42,6 +46,7 @@ NETWORKS: dict[str, Facts] = {
     "lenet5": Facts("conv2.relu", "flatten", ("conv1", "conv2"), 16),
     "resnet20": Facts("stage2.unit3", "global_pool", ("stage1", "stage2", "stage3"), 8),
     "mobilenet_v1": Facts("block5.relu", "global_pool", ("block5", "block11", "block13"), 16),
+    **{f"dense{depth}": Facts(f"dense{(depth + 1) // 2}", f"dense{depth}", (), 8) for depth in DEPTHS},
 }
 
 
@@ -55,12 +60,15 @@ def build(name: str, *, size: int, classes: int, block: Block | None = None) -> 
         block: called with what each of the network's `stages` gives and the stage's name; what it returns, of the same
             shape, goes on. Layers that it makes carry the stage's name in theirs.
 
-    Raises ValueError for an unknown name, too small images, fewer than 2 classes and a block that changes the shape.
+    Raises ValueError for an unknown name, too small images, fewer than 2 classes, a block that changes the shape, and
+    one for a network without stages.
     """
     if name not in NETWORKS:
         raise ValueError(f"architecture: expected one of {', '.join(NETWORKS)}, got {name!r}.")
     if classes < 2:
         raise ValueError(f"{name}: expected at least 2 classes, got {classes}.")
+    if block is not None and not NETWORKS[name].stages:
+        raise ValueError(f"{name}: expected no block, because it has no convolutions to insert one behind.")
 
     def stage(x: Tensor, place: str) -> Tensor:
         made = x if block is None else block(x, place)
@@ -146,12 +154,24 @@ def _mobilenet_v1(x: Tensor, stage: Block) -> Tensor:
     return keras.layers.GlobalAveragePooling2D(name="global_pool")(x)
 
 
+def _fully_connected(x: Tensor, stage: Block, depth: int) -> Tensor:
+    """NRG (ICLR 2018 submission), appendix B: `depth` hidden layers of 500 units, for pictures of digits.
+
+    It sees the mean of the three channels: grey pictures are given as colour ones, and so the network has the paper's
+    784 inputs for 28 x 28 pixels, and a gradient that is grey.
+    """
+    x = keras.layers.Reshape((x.shape[1] * x.shape[2], 3), name="pixels")(x)
+    x = keras.layers.GlobalAveragePooling1D("channels_first", name="flatten")(x)  # the mean over the last axis
+    return _dense(x, *[WIDTH] * depth)
+
+
 _BODIES: dict[str, Callable[[Tensor, Block], Tensor]] = {
     "vgg19": _vgg19,
     "alexnet": _alexnet,
     "lenet5": _lenet5,
     "resnet20": _resnet20,
     "mobilenet_v1": _mobilenet_v1,
+    **{f"dense{depth}": functools.partial(_fully_connected, depth=depth) for depth in DEPTHS},
 }
 
 

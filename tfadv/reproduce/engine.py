@@ -6,9 +6,8 @@ import functools
 import json
 import math
 import platform
-import shlex
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -24,10 +23,17 @@ from tfadv.reproduce.stage import Bench, Stage
 Record = dict[str, Any]
 
 
-def run(experiment: Experiment, bench: Bench, command: Sequence[str] = ()) -> Record:
+def run(experiment: Experiment, bench: Bench, command: str = "") -> Record:
     """Make an experiment and return its record, plain values; written to out/<name>.json too.
 
     A cell whose network, images or files are missing is None in it, and the record says why.
+
+    Args:
+        experiment: what is made.
+        bench: where; its networks and folders are shared by all experiments.
+        command: how it was asked for, for the record.
+
+    Raises ValueError that says what is missing where nothing can be made.
     """
     stage = Stage(bench, experiment.cast)
     known = published.read(experiment.name)
@@ -35,7 +41,12 @@ def run(experiment: Experiment, bench: Bench, command: Sequence[str] = ()) -> Re
     begun = time.monotonic()
     parts = [_part(part, stage, experiment, known, missing) for part in experiment.parts]
     cells = sum(len(part["cells"]) for part in parts)
-    absent = sum(cell["value"] is None and bool(cell["missing"]) for part in parts for cell in part["cells"])
+    absent = sum(cell["missing"] is not None for part in parts for cell in part["cells"])
+    if absent == cells:
+        raise ValueError(
+            f"{experiment.name}: nothing of it can be made at the scale {bench.scale.name}; --scale digits needs "
+            f"nothing that is not in the package. {' '.join(missing)}"
+        )
     made: Record = {
         "experiment": experiment.name,
         "paper": experiment.paper,
@@ -51,7 +62,7 @@ def run(experiment: Experiment, bench: Bench, command: Sequence[str] = ()) -> Re
         "cells": {"all": cells, "missing": absent},
         "missing": [{"why": why, "cells": count} for why, count in missing.items()],
         "parts": parts,
-        "command": shlex.join(command),
+        "command": command,
         "seconds": round(time.monotonic() - begun, 1),
         "versions": {
             "tfadv": tfadv.__version__,

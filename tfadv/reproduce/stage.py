@@ -139,8 +139,11 @@ class Bench:
         return found
 
     def _how(self, name: str, error: Exception) -> str:
+        """Why a network is missing, in a sentence: with what gets it where the scale knows."""
         get = self.scale.networks.get(name, {}).get("get")
-        return f"{name} is missing: {get}" if get else f"{name} is missing: {error}"
+        if get is None:
+            return str(error) if isinstance(error, Missing) else f"{name} is missing: {error}"
+        return f"{name} is missing: {get}{' gets it.' if get.endswith('`') else ''}"
 
     def _loaded(self, name: str) -> Player:
         facts = self.scale.networks.get(name)
@@ -287,7 +290,7 @@ class Bench:
         folders = (self.within(folder.images.folder), self.within(folder.path))
         command = typed(["tfadv", "evaluate", *folders, "--target", spec])
         if not path.is_file():
-            self.say(f"  judged by {target.name}")
+            self.say(f"  judged by {spec.rpartition('/')[-1]}")
             report = evaluate(pair(folder.images.folder, folder.path).pairs, [target], batch_size=BATCH)
             (judged,) = report.targets
             facts = {

@@ -23,7 +23,7 @@ def _transfer(attacks: tuple[Case, ...]) -> tuple[Cell, ...]:
 def _table(number: int, title: str, attacks: tuple[Case, ...]) -> Experiment:
     return Experiment(
         name=f"naa-table{number}",
-        paper="zhang2022naa",
+        paper="naa",
         place=f"Table {number}",
         title=title,
         cast="naa",

@@ -41,6 +41,7 @@ class Rate(Measure):
         return self.SAYS[self.kind] + (f" among the best {self.best}" if self.best > 1 else "")
 
     def of(self, stage: Stage) -> Value:
+        stage.player(self.target)  # nothing is crafted for a target that is not there
         folder = stage.crafted(self.source, self.case)
         verdict = stage.verdict(folder, self.target)
         hit = self._hit(verdict)

@@ -1,0 +1,300 @@
+"""The engine of the papers' tables: closed forms, folders made once, commands that make the same bytes again."""
+
+import json
+import math
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from tfadv import record
+from tfadv.cli import main
+from tfadv.reproduce import comparing, engine, published, scales, stage
+from tfadv.reproduce.comparing import Compared
+from tfadv.reproduce.measures.rates import Accuracy, Distance, Rate
+from tfadv.reproduce.plan import Case, Cell, Experiment, Layer, Levels, Measure, Missing, Part, Value
+from tfadv.reproduce.stage import Bench, Stage, Verdict
+
+MIM = Case("MIM", "mim", {"epsilon": Levels(16), "steps": 2})
+FIA = Case("FIA", "fia", {"epsilon": Levels(16), "steps": 2, "copies": 30}, {"copies": 2})
+
+
+def experiment(*cells: Cell, name: str = "own", count: int | None = None, heads: int = 2) -> Experiment:
+    part = Part("all", "a table", cells, ("source", "attack")[:heads])
+    return Experiment(name, "naa", "Table 0", "a table", "naa", (part,), "share changed", count)
+
+
+def transfer(*cases: Case, targets=("Inc-v3", "Inc-v4")) -> tuple[Cell, ...]:
+    return tuple(Cell(("Inc-v3", case.name), to, Rate("Inc-v3", case, to)) for case in cases for to in targets)
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("results")
+
+
+@pytest.fixture(scope="module")
+def bench(out) -> Bench:
+    return Bench(scales.read("digits"), out, count=5)
+
+
+@pytest.fixture(scope="module")
+def made(bench) -> dict:
+    """The record of a small table."""
+    return engine.run(experiment(*transfer(MIM, FIA)), bench, "tfadv reproduce own")
+
+
+def share(*outcomes: int) -> Value:
+    return Value.mean({str(place): float(one) for place, one in enumerate(outcomes)}, share=True)
+
+
+def test_a_share_has_its_mean_and_an_error_that_is_never_zero():
+    half = share(*[0, 1] * 50)
+    assert half.value == 0.5 and half.error == pytest.approx(0.05)
+    whole = share(*[1] * 8)
+    assert whole.value == 1 and whole.error == pytest.approx(math.sqrt(0.9 * 0.1 / 8))
+
+
+def test_a_mean_has_the_standard_error_of_its_images_and_leaves_out_what_is_no_number():
+    numbers = np.array([1.0, 4.0, 5.0, 2.0])
+    mean = Value.mean({**dict(zip("abcd", numbers, strict=True)), "e": math.nan, "f": math.inf})
+    assert mean.value == 3 and mean.error == pytest.approx(numbers.std(ddof=1) / 2)
+    assert Value.mean({}).value is None
+
+
+def test_a_difference_is_paired_over_the_images_that_both_have():
+    one, other = Value.mean({"a": 1.0, "b": 3.0, "c": 9.0}), Value.mean({"a": 0.0, "b": 1.0, "d": 7.0})
+    difference, error = comparing.paired(one, other)
+    assert difference == 1.5 and error == pytest.approx(np.std([1, 2], ddof=1) / math.sqrt(2))
+    assert math.isnan(comparing.paired(one, Value(0.5))[0])
+
+
+def test_the_error_of_paired_shares_counts_the_images_on_which_they_differ():
+    high, low = share(*[1] * 10, *[1] * 20, *[0] * 10), share(*[1] * 10, *[0] * 20, *[0] * 10)
+    difference, error = comparing.paired(high, low)
+    b, c, n = 20.5, 0.5, 42  # Agresti and Min: half an image more in each of the four kinds
+    assert difference == 0.5 and error == pytest.approx(math.sqrt(b + c - (b - c) ** 2 / n) / n)
+    assert comparing.paired(high, high)[1] > 0
+
+
+def test_the_difference_from_the_paper_has_both_errors():
+    ours = share(*[1] * 30, *[0] * 70)
+    difference, error = comparing.of_paper(ours, 40.0, True, 1000)
+    assert difference == pytest.approx(-10)
+    assert error == pytest.approx(100 * math.sqrt(ours.error**2 + 0.4 * 0.6 / 1000))
+    assert comparing.of_paper(ours, 40.0, True, None)[1] == pytest.approx(100 * ours.error)
+    assert comparing.of_paper(Value(7.0), 5.0, False, None) == (2.0, None)
+
+
+def test_orders_say_where_ours_is_the_reverse_of_the_papers():
+    rows = {"NAA": (80.0, 90.0), "FIA": (70.0, 85.0), "MIM": (40.0, 30.0)}
+    ours = {
+        "NAA": (share(*[1] * 2, *[0] * 38), share(*[1] * 20, *[0] * 20)),
+        "FIA": (share(*[1] * 30, *[0] * 10), share(*[1] * 20, *[0] * 20)),
+        "MIM": (share(*[0] * 40), share(*[1] * 10, *[0] * 30)),
+    }
+    cells = [
+        Compared(("Inc-v3",), f"target {place}", name, ours[name][place], paper)
+        for name, numbers in rows.items()
+        for place, paper in enumerate(numbers)
+    ]
+    first, *rest = comparing.orders(cells)
+    assert (first.higher, first.lower, first.cells) == ("NAA", "FIA", 2)
+    assert (first.same, first.equal, first.reversed, first.clearly) == (0, 1, 1, 1)
+    assert first.examples == ("Inc-v3 / target 0",)
+    assert {(one.higher, one.lower, one.reversed) for one in rest} == {("NAA", "MIM", 0), ("FIA", "MIM", 0)}
+
+
+def test_rows_are_compared_within_their_own_group_alone():
+    cells = [
+        Compared(("Inc-v3",), "t", "NAA", share(1, 1), 80.0),
+        Compared(("Inc-v4",), "t", "MIM", share(0, 0), 90.0),
+    ]
+    assert comparing.orders(cells) == []
+
+
+@pytest.mark.parametrize(
+    "kind, best, expected",
+    [("changed", 1, [1, 0, 1]), ("wrong", 1, [1, 1, 1]), ("wrong", 2, [0, 1, 1]), ("reached", 1, [1, 0, 0])],
+)
+def test_a_rate_counts_what_it_says(kind, best, expected):
+    verdict = Verdict(
+        names=("a", "b", "c"),
+        labels=np.array([1, 2, 3]),
+        wanted=np.array([5, 6, -1]),
+        clean=np.array([[1, 5], [4, 2], [3, 2]]),
+        adversarial=np.array([[5, 1], [4, 7], [7, 8]]),
+        distances={},
+        seconds=0.0,
+        command="",
+    )
+    assert Rate("s", MIM, "t", kind, best)._hit(verdict).tolist() == [bool(one) for one in expected]
+
+
+def test_a_scale_says_which_of_its_words_is_not_set(monkeypatch):
+    monkeypatch.delenv("TFADV_SHARED", raising=False)
+    scale = scales.read("photographs")
+    with pytest.raises(ValueError, match=r"\$TFADV_SHARED is not set; set TFADV_SHARED to the folder"):
+        scale.expand("$TFADV_SHARED/imagenet")
+    assert scales.read("photographs", {"TFADV_SHARED": "here"}).expand("$TFADV_SHARED/imagenet") == "here/imagenet"
+
+
+def test_a_file_that_is_no_scale_is_refused(tmp_path):
+    (tmp_path / "own.json").write_text('{"says": "nothing else"}')
+    with pytest.raises(ValueError, match="expected a scale as"):
+        scales.read(tmp_path / "own.json")
+    with pytest.raises(FileNotFoundError, match="official, photographs, digits"):
+        scales.read("smaller")
+
+
+def test_the_scale_follows_what_is_at_hand(monkeypatch):
+    monkeypatch.delenv("TFADV_SHARED", raising=False)
+    assert scales.at_hand(None) == "digits" and scales.at_hand("images") == "official"
+    monkeypatch.setenv("TFADV_SHARED", "somewhere")
+    assert scales.at_hand(None) == "photographs"
+
+
+@pytest.mark.parametrize("name", scales.NAMES)
+def test_the_scales_are_whole(name):
+    scale = scales.read(name)
+    for cast, facts in scale.casts.items():
+        for role, player in facts["roles"].items():
+            assert player in scale.networks, f"{name}, {cast}: {role} is played by {player}, which is no network."
+    for network, facts in scale.networks.items():
+        members = facts["network"] if isinstance(facts["network"], list) else []
+        assert all(member in scale.networks for member in members), network
+        assert facts.get("data", "digits") in scale.data, network
+
+
+def test_settings_of_a_case_are_those_of_the_scale(bench):
+    staged = Stage(bench, "naa")
+    player = staged.player("Inc-v3")
+    assert staged.settings(FIA, player) == {"epsilon": 64.0, "steps": 2, "copies": 2, "layer": "Mixed_5b"}
+    with pytest.raises(Missing, match="inception_v3 has no layer in the role of a nose"):
+        staged.settings(Case("x", "fia", {"layer": Layer("a nose")}), player)
+
+
+def test_the_record_holds_every_cell_with_its_commands(made, out):
+    assert made == json.loads((out / "own.json").read_text())
+    cells = made["parts"][0]["cells"]
+    assert [(cell["row"], cell["column"]) for cell in cells] == [
+        (["Inc-v3", name], target) for name in ("MIM", "FIA") for target in ("Inc-v3", "Inc-v4")
+    ]
+    assert all(0 <= cell["value"] <= 100 and cell["images"] == 5 for cell in cells) and not made["partial"]
+    assert all(cell["trace"][0].startswith("tfadv attack ") for cell in cells)
+
+
+def test_a_trace_makes_the_very_bytes(made, out, tmp_path, monkeypatch):
+    attack, evaluate = (shlex.split(command) for command in made["parts"][0]["cells"][3]["trace"])
+    place = attack.index("attack") + 3
+    original, attack[place] = out / attack[place], str(tmp_path / "again")
+    monkeypatch.chdir(out)
+    assert CliRunner().invoke(main, attack[1:]).exit_code == 0
+    for file in sorted(original.glob("*.png")):
+        assert file.read_bytes() == (tmp_path / "again" / file.name).read_bytes()
+    result = CliRunner().invoke(main, [*evaluate[1:], "--json", "-"])
+    told = json.loads(result.stdout[result.stdout.index("{") :])
+    assert 100 * told["targets"][0]["changed"]["share"] == pytest.approx(made["parts"][0]["cells"][3]["value"])
+
+
+def test_nothing_is_made_twice_also_for_another_experiment(made, bench, monkeypatch):
+    def never(*_, **__):
+        raise RuntimeError("it was made before")
+
+    monkeypatch.setattr(stage, "evaluate", never)
+    again = Bench(bench.scale, bench.out, count=5)
+    other = engine.run(experiment(*transfer(FIA), name="other"), again)
+    assert other["parts"][0]["cells"][0]["value"] == made["parts"][0]["cells"][2]["value"]
+
+
+def test_an_interrupted_run_is_continued(made, bench, tmp_path, monkeypatch):
+    add, written = record.Journal.add, []
+
+    def interrupted(self, entries):
+        if written:
+            raise KeyboardInterrupt
+        written.append(add(self, entries))
+
+    half = Bench(bench.scale, tmp_path, count=5, batch_size=2)
+    with monkeypatch.context() as patch:
+        patch.setattr(record.Journal, "add", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            engine.run(experiment(*transfer(MIM)), half)
+    kept = {file: file.stat().st_mtime_ns for file in tmp_path.glob("crafted/*/*/*/*.png")}
+    assert not (tmp_path / "own.json").exists() and len(kept) >= 2
+    whole = engine.run(experiment(*transfer(MIM)), Bench(bench.scale, tmp_path, count=5, batch_size=2))
+    values = [cell["value"] for cell in whole["parts"][0]["cells"]]
+    assert values == [cell["value"] for cell in made["parts"][0]["cells"][:2]]
+    assert len(list(tmp_path.glob("crafted/*/*/*/*.png"))) == 5
+
+
+def test_what_is_missing_is_said_and_the_rest_is_made(bench):
+    cells = (
+        *transfer(MIM, targets=("Inc-v3", "Inc-v9")),
+        Cell(("Inc-v9", "MIM"), "Inc-v3", Rate("Inc-v9", MIM, "Inc-v3")),
+    )
+    found = engine.run(experiment(*cells, name="partly"), bench)
+    assert found["partial"] and found["cells"] == {"all": 3, "missing": 2}
+    assert [cell["missing"] is None for cell in found["parts"][0]["cells"]] == [True, False, False]
+    assert found["missing"] == [{"why": "Inc-v9 is played by no network of the scale digits.", "cells": 2}]
+
+
+def test_an_experiment_without_any_number_is_refused_with_all_reasons(bench):
+    with pytest.raises(ValueError, match="nothing of it can be made at the scale digits.*Inc-v9 is played by no"):
+        engine.run(experiment(*transfer(MIM, targets=("Inc-v9",)), name="nothing"), bench)
+
+
+def test_published_numbers_stand_beside_ours(bench, monkeypatch):
+    known = {("all", ("Inc-v3", "MIM"), "Inc-v4"): published.Known(41.1, 42.2)}
+    monkeypatch.setattr(published, "read", lambda name: known)
+    found = engine.run(experiment(*transfer(MIM), name="beside", count=1000), bench)
+    first, second = found["parts"][0]["cells"]
+    assert first["paper"] is None and first["difference"] is None
+    assert (second["paper"], second["rerun"]) == (41.1, 42.2)
+    assert second["difference"] == pytest.approx(second["value"] - 41.1) and second["difference_error"] > 0
+
+
+def test_distances_are_those_of_the_images_that_fool_the_source(bench):
+    staged = Stage(bench, "naa")
+    folder = staged.crafted("Inc-v3", FIA)
+    entries = {entry["file"]: entry for entry in json.loads((folder.path / "attack.json").read_text())["images"]}
+    fooled = {name: e["distances"]["l2"] / 255 for name, e in entries.items() if e["after"] != e["label"]}
+    found = Distance("Inc-v3", FIA, "l2", 1 / 255).of(staged)
+    assert found.images == pytest.approx(fooled) and set(found.images) == set(fooled)
+
+
+def test_accuracy_is_of_images_that_were_not_chosen(bench):
+    found = Accuracy("Inc-v3").of(Stage(bench, "naa"))
+    assert len(found.images) > 100 and 0.95 < found.value < 1
+
+
+def test_images_are_those_that_every_network_gets_right(bench):
+    images = bench.images("digits")
+    assert len(images.labels) == 5
+    for name in bench.scale.networks:
+        facts = bench.scale.networks[name]
+        if isinstance(facts["network"], str) and facts["data"] == "digits":
+            pixels = np.stack([bench.everything("digits").read(file) for file in images.labels]).astype(np.float32)
+            assert bench.player(name).source.predict(pixels).tolist() == list(images.labels.values())
+
+
+def test_what_is_fitted_on_is_none_of_the_images(bench):
+    pixels, labels = bench.fitting("digits", 20)
+    assert pixels.shape == (20, 32, 32, 3) and pixels.dtype == np.uint8 and labels.shape == (20,)
+    chosen = [bench.everything("digits").read(name) for name in bench.images("digits").labels]
+    assert not any(np.array_equal(one, other) for one in pixels for other in chosen)
+
+
+class Never(Measure):
+    says = "nothing"
+
+    def of(self, stage):
+        raise Missing("the moon is missing: `fetch moon` gets it.")
+
+
+def test_a_missing_thing_is_counted_once_with_its_cells(bench):
+    cells = (*transfer(MIM), Cell(("a", "b"), "Inc-v3", Never()), Cell(("a", "c"), "Inc-v3", Never()))
+    found = engine.run(experiment(*cells, name="moon"), bench)
+    assert found["missing"] == [{"why": "the moon is missing: `fetch moon` gets it.", "cells": 2}]

@@ -1,0 +1,62 @@
+"""The five papers as REFERENCES.bib at the root of the repository has them: an installed package has no such file."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Citation(NamedTuple):
+    """A paper: its short name, title, authors, where and when it appeared, its address or nothing."""
+
+    short: str
+    title: str
+    authors: str
+    venue: str
+    year: int
+    address: str = ""
+
+
+CITATIONS = {
+    "naa": Citation(
+        "NAA",
+        "Improving Adversarial Transferability via Neuron Attribution-Based Attacks",
+        "Jianping Zhang, Weibin Wu, Jen-tse Huang, Yizhan Huang, Wenxuan Wang, Yuxin Su, Michael R. Lyu",
+        "CVPR",
+        2022,
+        "https://arxiv.org/abs/2204.00008",
+    ),
+    "fia": Citation(
+        "FIA",
+        "Feature Importance-aware Transferable Adversarial Attacks",
+        "Zhibo Wang, Hengchang Guo, Zhifei Zhang, Wenxin Liu, Zhan Qin, Kui Ren",
+        "ICCV",
+        2021,
+        "https://arxiv.org/abs/2107.14185",
+    ),
+    "fcr": Citation(
+        "FCR",
+        "An Adversarial Attack via Feature Contributive Regions",
+        "Anonymous",
+        "submitted to ICLR",
+        2021,
+    ),
+    "nrg": Citation(
+        "NRG",
+        "Enhancing the Transferability of Adversarial Examples with Noise Reduced Gradient",
+        "Anonymous",
+        "submitted to ICLR",
+        2018,
+    ),
+    "nip": Citation(
+        "NIP",
+        "NIP: Neuron-level Inverse Perturbation Against Adversarial Attacks",
+        "Ruoxi Chen, Haibo Jin, Jinyin Chen, Haibin Zheng, Yue Yu, Shouling Ji",
+        "preprint",
+        2021,
+    ),
+}
+
+
+def of(key: str) -> Citation:
+    """The paper of this key; one that is not known is called by its key."""
+    return CITATIONS.get(key, Citation(key, key, "", "", 0))

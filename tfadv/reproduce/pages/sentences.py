@@ -1,0 +1,117 @@
+"""What a record says in words: at what scale it was made, what is missing, how its order stands to the paper's."""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Sequence
+
+from tfadv.reproduce.pages.grid import Record, cells, reasons
+
+OFFICIAL = "official"
+STAND_INS = (
+    "Outside the official scale other networks, and often other images, stand in for the paper's: the differences "
+    "below measure how far these stand-ins are from the paper's networks, not whether an attack is rebuilt rightly."
+)
+
+
+def counted(count: int, word: str) -> str:
+    """ "1 cell", "2 cells"."""
+    return f"{count} {word}" if count == 1 else f"{count} {word}s"
+
+
+def scale(record: Record) -> str:
+    """At what scale: its name and what it is."""
+    facts = record["scale"]
+    levels = facts["levels"]
+    more = "" if levels == 1 else f"; the paper's grey levels are multiplied by {levels:g}"
+    return f"{facts['name']}: {facts['says']}{more}."
+
+
+def images(record: Record) -> str:
+    """How many images the numbers are of, here and in the paper."""
+    found = [cell["images"] for cell in cells(record) if cell["images"]]
+    here = f"{record['settings']['count']} asked for"
+    if found:
+        low, high = min(found), max(found)
+        here += f"; each number is of {counted(high, 'image')}" if low == high else f"; {low} to {high} for each number"
+    theirs = record["paper_images"]
+    return f"{here}. " + (f"The paper's are of {theirs}." if theirs else "The paper does not say of how many.")
+
+
+def stand_ins(record: Record) -> str | None:
+    """That the differences measure the stand-ins; None at the official scale."""
+    return None if record["scale"]["name"] == OFFICIAL else STAND_INS
+
+
+def completeness(record: Record) -> str:
+    """Whether it is whole, and what share of it is there."""
+    everything = list(cells(record))
+    absent = sum(cell["value"] is None for cell in everything)
+    drawings = sum(count for _, _, count in reasons(record).values())
+    if not absent and not drawings:
+        return f"Whole: all {counted(len(everything), 'number')} are here."
+    lost = [f"{absent} of {counted(len(everything), 'number')}"] * bool(absent)
+    lost += [counted(drawings, "drawing")] * bool(drawings)
+    return f"Partial: {' and '.join(lost)} {'is' if absent + drawings == 1 else 'are'} missing."
+
+
+def costs(number: int, drawings: int) -> str:
+    """What a missing thing costs."""
+    lost = [counted(number, "number")] * bool(number) + [counted(drawings, "drawing")] * bool(drawings)
+    return " and ".join(lost)
+
+
+def both_ways(orders: Sequence[Record]) -> dict[tuple[str, str], int]:
+    """(one, other) -> in how many cells the paper orders the two, either way."""
+    found: dict[tuple[str, str], int] = collections.Counter()
+    for pair in orders:
+        found[pair["higher"], pair["lower"]] += pair["cells"]
+        found[pair["lower"], pair["higher"]] += pair["cells"]
+    return found
+
+
+def reversal(pair: Record, places: int) -> str:
+    """One pair whose order is not the paper's; places: in how many cells the paper orders the two."""
+    clear, wrong = pair["clearly"], pair["reversed"]
+    how = "more" if clear else "less"
+    of_them = f"{clear} of them " if 0 < clear < wrong else "each " if wrong > 1 else ""
+    return (
+        f"The paper has {pair['higher']} above {pair['lower']} in {pair['cells']} of {counted(places, 'cell')}; of "
+        f"these, here it is above in {pair['same']}, level in {pair['equal']}, below in {wrong}, {of_them}by {how} "
+        "than two standard errors."
+    )
+
+
+def reversed_pairs(orders: Sequence[Record]) -> list[Record]:
+    """The pairs whose order is not the paper's in at least one cell."""
+    return [pair for pair in orders if pair["reversed"]]
+
+
+def agreement(orders: Sequence[Record]) -> str:
+    """That no order is reversed, and over how many pairs and cells."""
+    places = sum(pair["cells"] for pair in orders)
+    level = sum(pair["equal"] for pair in orders)
+    more = f"; in {level} of them the two are level here" if level else ""
+    return f"no order of the paper's is reversed here, in {counted(places, 'comparison')} of two rows{more}."
+
+
+def order(record: Record, most: int = 3) -> tuple[str, bool | None]:
+    """(how our order stands to the paper's, in a line; whether it agrees, None where nothing is compared).
+
+    Names the `most` pairs that are reversed most clearly.
+    """
+    pairs = [pair for part in record["parts"] for pair in part["orders"]]
+    if not any(pair["cells"] for pair in pairs):
+        if any(cell["paper"] is not None for cell in cells(record)):
+            return "No two numbers are compared in order with the paper's.", None
+        return "No number of the paper is known for it: there is nothing to compare.", None
+    wrong = sorted(reversed_pairs(pairs), key=lambda pair: (-pair["clearly"], -pair["reversed"]))
+    if not wrong:
+        return "Agrees with the paper in order: " + agreement(pairs), True
+    named = [
+        f"{pair['lower']} above {pair['higher']} in {pair['reversed']} of {pair['cells']}"
+        + (f" ({pair['clearly']} by more than two standard errors)" if pair["clearly"] else "")
+        for pair in wrong[:most]
+    ]
+    rest = f"; and {counted(len(wrong) - most, 'more pair')}" if len(wrong) > most else ""
+    return f"Disagrees with the paper in order: {'; '.join(named)}{rest}.", False
