@@ -1,0 +1,97 @@
+"""Every experiment of the papers, over the registry: whole as data, and played by somebody at the digits scale."""
+
+import dataclasses
+import re
+from collections import Counter
+
+import pytest
+from conftest import REPOSITORY
+
+from tfadv import making
+from tfadv.catalogue import ATTACKS
+from tfadv.reproduce import published, scales
+from tfadv.reproduce.experiments import EXPERIMENTS
+from tfadv.reproduce.plan import Case, Layer, Levels
+
+PAPERS = set(re.findall(r"@\w+\{(\S+),", (REPOSITORY / "REFERENCES.bib").read_text(encoding="utf-8")))
+
+
+def cases(value) -> list[Case]:
+    """Every attack that a measure or a plate holds, at any depth."""
+    if isinstance(value, Case):
+        return [value]
+    if dataclasses.is_dataclass(value):
+        return [case for field in dataclasses.fields(value) for case in cases(getattr(value, field.name))]
+    if isinstance(value, (tuple, list)):
+        return [case for one in value for case in cases(one)]
+    return []
+
+
+@pytest.mark.parametrize("one", EXPERIMENTS.values(), ids=EXPERIMENTS)
+def test_an_experiment_is_whole(one):
+    assert one.paper in PAPERS and one.name.startswith(f"{one.paper}-")
+    assert one.title and one.metric and one.place
+    assert one.parts and max(Counter(part.name for part in one.parts).values()) == 1
+    for part in one.parts:
+        places = Counter((cell.row, cell.column) for cell in part.cells)
+        assert part.cells or part.plates
+        assert not places or max(places.values()) == 1, f"{one.name} {part.name}: {places.most_common(1)}"
+        assert all(len(cell.row) == len(part.heads) for cell in part.cells)
+        assert all(cell.measure.says for cell in part.cells)
+
+
+@pytest.mark.parametrize("one", EXPERIMENTS.values(), ids=EXPERIMENTS)
+def test_its_attacks_have_their_settings(one):
+    for case in {id(case): case for case in cases(one.parts)}.values():
+        for chosen in (case.settings, {**case.settings, **case.small}):
+            known = {name: value.value if isinstance(value, Levels) else value for name, value in chosen.items()}
+            known = {name: value.role if isinstance(value, Layer) else value for name, value in known.items()}
+            making.check(ATTACKS, case.recipe, known)
+
+
+@pytest.mark.parametrize("one", EXPERIMENTS.values(), ids=EXPERIMENTS)
+def test_each_published_number_is_of_one_of_its_cells(one):
+    columns = {
+        (part.name, cell.row, cell.column if isinstance(cell.column, str) else f"{cell.column:g}")
+        for part in one.parts
+        for cell in part.cells
+    }
+    known = published.read(one.name)
+    assert not set(known) - columns, sorted(set(known) - columns)[:5]
+    assert all(facts.paper is not None or facts.rerun is not None for facts in known.values())
+
+
+def test_no_published_numbers_are_of_no_experiment():
+    assert {path.stem for path in published.FOLDER.glob("*.csv")} <= set(EXPERIMENTS)
+
+
+@pytest.mark.parametrize("name", scales.NAMES)
+@pytest.mark.parametrize("one", EXPERIMENTS.values(), ids=EXPERIMENTS)
+def test_one_network_plays_one_role_of_a_part(one, name):
+    roles = scales.read(name).casts.get(one.cast, {}).get("roles", {})
+    for part in one.parts:
+        used = {role for role in roles if any(role in _words(cell) for cell in part.cells)}
+        players = Counter(roles[role] for role in used)
+        assert not players or max(players.values()) == 1, f"{name}, {one.name} {part.name}: {players.most_common(1)}"
+
+
+def _words(cell) -> set[str]:
+    """Every word of a cell's measure that can be a role."""
+    found, waiting = set(), [cell.measure]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, str):
+            found.add(value)
+        elif isinstance(value, (tuple, list)):
+            waiting += value
+        elif dataclasses.is_dataclass(value) and not isinstance(value, Case):
+            waiting += [getattr(value, field.name) for field in dataclasses.fields(value)]
+    return found
+
+
+@pytest.mark.parametrize("one", EXPERIMENTS.values(), ids=EXPERIMENTS)
+def test_somebody_plays_it_at_the_digits_scale(one):
+    roles = set(scales.read("digits").casts.get(one.cast, {}).get("roles", {}))
+    assert any(_words(cell) & roles for part in one.parts for cell in part.cells) or any(
+        part.plates for part in one.parts
+    )
