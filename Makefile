@@ -12,7 +12,7 @@ PYTEST = -m pytest -n $(WORKERS) --dist loadfile
 BIN = .venv/bin
 PAPER = .venv-paper/bin
 
-.PHONY: help install install-paper demo test test-slow test-paper test-all lint format docs docs-check wheel-check bench clean
+.PHONY: help install install-paper demo reproduce test test-slow test-paper test-all lint format docs docs-check wheel-check bench clean
 
 help:
 	@echo "make demo        attack the embedded digits and draw it, in demo/"
@@ -23,6 +23,7 @@ help:
 	@echo "make lint        ruff and mypy;  make format: let ruff rewrite"
 	@echo "make docs        write the README's command line reference from --help;  make docs-check: compare"
 	@echo "make wheel-check build the wheel, install it elsewhere and run it"
+	@echo "make reproduce   every table and figure of the papers on the embedded digits, small, in reproduced/"
 	@echo "make bench       time and memory over what the method cannot do without"
 	@echo "make clean       remove what the others made"
 
@@ -43,6 +44,10 @@ install-paper: .venv-paper/installed
 
 demo: install
 	$(BIN)/tfadv demo demo/
+
+reproduce: install
+	$(BIN)/tfadv reproduce all --scale digits --count 6 --out reproduced/
+	$(BIN)/python scripts/page_check.py reproduced/
 
 test: install
 	$(BIN)/python $(PYTEST)
@@ -79,5 +84,5 @@ bench: install
 	$(BIN)/python scripts/bench.py
 
 clean:
-	rm -rf .venv .venv-paper build dist demo *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-paper build dist demo reproduced *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find tfadv cli checkpoints tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +

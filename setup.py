@@ -52,6 +52,7 @@ setup(
         "tfadv.reproduce",
         "tfadv.reproduce.experiments",
         "tfadv.reproduce.measures",
+        "tfadv.reproduce.pages",
         "tfadv.reproduce.plates",
         "tfadv.cli",
         "tfadv.checkpoints",
@@ -61,6 +62,7 @@ setup(
         "tfadv.models": ["digits_weights/*"],
         "tfadv.checkpoints": ["*.json"],
         "tfadv.reproduce": ["published/*.csv", "scales/*.json"],
+        "tfadv.reproduce.pages": ["*.css"],
     },
     install_requires=[
         "tensorflow>=2.15",

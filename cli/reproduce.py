@@ -86,7 +86,7 @@ def _make(
     scale: str | None,
     **settings: Any,
 ) -> None:
-    from tfadv.reproduce import engine, scales
+    from tfadv.reproduce import engine, pages, scales
     from tfadv.reproduce.stage import Bench
 
     given = {name: value for name, value in (("IMAGES", images), ("LABELS", labels)) if value is not None}
@@ -97,6 +97,9 @@ def _make(
     for one in experiments:
         made = engine.run(one, bench, typed)
         _tell(made)
+        page, *_ = pages.write(made, out)
+        pages.index(out)
+        click.echo(f"  {page}")
 
 
 def _tell(made: dict[str, Any]) -> None:

@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 def command(architecture: str, data: Path, out: Path, **chosen: Any) -> None:
     """Train a network on small pictures; OUT, an .npz file, is then taken wherever a network is.
 
-    ARCHITECTURE: vgg19, alexnet, lenet5, resnet20 or mobilenet_v1, with few channels, so that two cores can train it.
+    ARCHITECTURE: vgg19, alexnet, lenet5, resnet20 or mobilenet_v1, with few channels, so that two cores can train it;
+    or dense1, dense3, dense5 or dense9, fully connected, for grey pictures of digits.
     DATA: an .npz file with x_train, y_train, x_test and y_test (uint8, N x S x S x 3), or a folder of images with a
     labels.csv (filename,label) or a sub-folder for each class, of which a fifth is held out for the test.
     The same command again continues an interrupted run, after the last whole epoch.

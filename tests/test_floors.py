@@ -66,18 +66,35 @@ FLOORS = (
     "tfadv.cli.train_purifier tfadv.cli.destruction tfadv.cli.certify tfadv.cli.plane "
     "tfadv.cli.defend tfadv.cli.defences "
     # the papers' tables: what they are, at what scale, on which images
-    "tfadv.reproduce tfadv.reproduce.scales tfadv.reproduce.published tfadv.reproduce.plan",
+    "tfadv.reproduce.scales tfadv.reproduce.published tfadv.reproduce.plan",
     # 13: how the order of two numbers is judged; images
-    "tfadv.reproduce.comparing tfadv.reproduce.choosing",
-    # 14: where they are played
+    "tfadv.reproduce.comparing tfadv.reproduce.choosing "
+    # what a page says, in which words
+    "tfadv.reproduce.pages.citations tfadv.reproduce.pages.grid tfadv.reproduce.pages.markup",
+    # 14: where they are played; what pages are made of
+    "tfadv.reproduce.pages.sentences tfadv.reproduce.pages.plots tfadv.reproduce.pages.pictures "
+    "tfadv.reproduce.pages.longform "
     "tfadv.reproduce.stage",
     # 15: how a number is found, a picture drawn, all of it run
-    "tfadv.reproduce.measures tfadv.reproduce.measures.rates tfadv.reproduce.plates tfadv.reproduce.engine",
-    # 16: the papers, a file each
-    "tfadv.reproduce.experiments.naa",
-    # 17
-    "tfadv.reproduce.experiments",
-    # 18
+    "tfadv.reproduce.pages.tables tfadv.reproduce.pages.markdown "
+    "tfadv.reproduce.measures.regions "
+    "tfadv.reproduce.measures tfadv.reproduce.measures.rates tfadv.reproduce.plates tfadv.reproduce.engine "
+    "tfadv.reproduce.measures.combined tfadv.reproduce.measures.capacity tfadv.reproduce.measures.robustness "
+    "tfadv.reproduce.plates.planes tfadv.reproduce.plates.attention tfadv.reproduce.measures.defences",
+    # 16: neurons, where networks behind defences look, rates behind them
+    "tfadv.reproduce.measures.behind "
+    "tfadv.reproduce.plates.compared tfadv.reproduce.pages.page "
+    "tfadv.reproduce.measures.neurons tfadv.reproduce.plates.defended tfadv.reproduce.experiments.nip_cases",
+    # 17: the papers, a file each
+    "tfadv.reproduce.experiments.fcr tfadv.reproduce.pages.contents "
+    "tfadv.reproduce.experiments.nip tfadv.reproduce.experiments.naa tfadv.reproduce.experiments.nrg",
+    # 18: one that shares another's cases
+    "tfadv.reproduce.experiments.fia",
+    # 19
+    "tfadv.reproduce.experiments tfadv.reproduce.pages",
+    # 20
+    "tfadv.reproduce",
+    # 21
     "tfadv.cli.reproduce",
 )
 FLOOR = {module: number for number, modules in enumerate(FLOORS) for module in modules.split()}

@@ -12,6 +12,8 @@ from tfadv.peek import Network
 #: Convolutions and dense layers; shortcuts do not count, a depthwise convolution and its 1x1 are two.
 WEIGHTED = {"vgg19": 19, "alexnet": 8, "lenet5": 5, "resnet20": 20, "mobilenet_v1": 28}
 SIZES = (32, 48)
+CONVOLUTIONAL = tuple(name for name, facts in small.NETWORKS.items() if facts.stages)
+DENSE = {f"dense{depth}": depth for depth in (1, 3, 5, 9)}
 
 
 def filled(model: keras.Model) -> keras.Model:
@@ -30,7 +32,7 @@ def _drawn(random, shapes):
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("name", small.NETWORKS)
+@pytest.mark.parametrize("name", CONVOLUTIONAL)
 def test_every_network_takes_images_and_shows_its_neurons(name, size):
     facts = small.NETWORKS[name]
     network = Network(small.build(name, size=size, classes=7))
@@ -41,7 +43,7 @@ def test_every_network_takes_images_and_shows_its_neurons(name, size):
     assert facts.neurons in ("flatten", "global_pool") and network.last_map is not None
 
 
-@pytest.mark.parametrize("name", small.NETWORKS)
+@pytest.mark.parametrize("name", CONVOLUTIONAL)
 def test_every_network_has_the_layers_of_its_name(name):
     layers = small.build(name, size=32, classes=10).layers
     kinds = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.Dense)
@@ -52,7 +54,7 @@ def test_every_network_has_the_layers_of_its_name(name):
     assert not any(isinstance(each, keras.layers.Dropout) for each in layers)
 
 
-@pytest.mark.parametrize("name", small.NETWORKS)
+@pytest.mark.parametrize("name", CONVOLUTIONAL)
 def test_a_block_stands_behind_each_stage(name):
     places = []
 
@@ -77,6 +79,10 @@ KEPT = {
     "lenet5": [4.18627, 3.40079, -4.75027],
     "resnet20": [41.86115, -30.22954, 40.7959],
     "mobilenet_v1": [0.21205, -4.33773, -0.5703],
+    "dense1": [0.17427, 1.10101, -1.38389],
+    "dense3": [-0.67437, 6.7639, 1.20887],
+    "dense5": [3.55082, 2.8651, -0.72535],
+    "dense9": [5.65377, -4.07839, -0.33117],
 }
 
 
@@ -85,6 +91,24 @@ def test_the_same_weights_give_the_same_logits_on_every_stack(name):
     network = Network(filled(small.build(name, size=32, classes=3)))
     images = np.random.RandomState(1).randint(0, 256, (1, 32, 32, 3))
     np.testing.assert_allclose(network(images).logits[0], KEPT[name], rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("name, depth", DENSE.items())
+def test_a_fully_connected_network_has_layers_of_500_and_sees_grey(name, depth):
+    facts, model = small.NETWORKS[name], small.build(name, size=28, classes=10)
+    assert model.count_params() == (784 + 1) * 500 + (depth - 1) * 501 * 500 + 501 * 10
+    network, random = Network(model), np.random.RandomState(0)
+    images = random.randint(0, 86, (2, 28, 28, 3)).astype(np.float32)
+    turned = np.roll(images, 1, axis=-1)  # the same mean over the channels
+    shown, again = (network(each, (facts.layer, facts.neurons)) for each in (images, turned))
+    np.testing.assert_allclose(again.logits, shown.logits, atol=1e-4)
+    assert all(shown.features[layer].shape == (2, 500) for layer in (facts.layer, facts.neurons))
+
+
+@pytest.mark.parametrize("name", DENSE)
+def test_a_fully_connected_network_has_no_place_for_a_block(name):
+    with pytest.raises(ValueError, match=f"{name}: expected no block, because it has no convolutions"):
+        small.build(name, size=28, classes=10, block=lambda x, stage: x)
 
 
 def test_what_cannot_be_built_is_told():

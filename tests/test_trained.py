@@ -58,6 +58,7 @@ def test_a_file_holds_the_network_and_what_it_is(made):
 def test_the_zoo_takes_the_file(made):
     out, network, _ = made
     assert zoo.kind(str(out)) == "trained" and zoo.kind("nets.py:load:weights.npz") == "code"
+    assert zoo.kind("nets.py:load:model.keras") == "code" and zoo.kind("model.keras") == "file"
     assert zoo.load(str(out)).fingerprint == network.fingerprint
     with pytest.raises(ValueError, match="expected no input range"):
         zoo.load(str(out), input_range=(0, 1))

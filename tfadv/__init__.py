@@ -60,8 +60,11 @@ _HOME = {
     "Unit": "rules",
     "Universal": "attacks.universal",
     "Tap": "objectives",
+    "craft_folder": "crafting",
     "load": "models.zoo",
     "network": "peek",
+    "pair": "pairing",
+    "purify_folder": "defending",
     "targeted": "shapes",
     "untargeted": "shapes",
 }

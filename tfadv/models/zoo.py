@@ -58,10 +58,11 @@ def kind(spec: str) -> str:
         return "keras"
     if spec.startswith("digits/"):
         return "digits"
-    if spec.lower().endswith(training.SUFFIX) and (":" not in spec or Path(spec).is_file()):
-        return "trained"  # but module:load:weights.npz is code
-    if spec.lower().endswith(SAVED):
-        return "file"
+    if ":" not in spec or Path(spec).is_file():  # module:load:weights.npz is code
+        if spec.lower().endswith(training.SUFFIX):
+            return "trained"
+        if spec.lower().endswith(SAVED):
+            return "file"
     return "code" if ":" in spec else "official"
 
 

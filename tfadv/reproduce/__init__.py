@@ -1,1 +1,32 @@
-"""The papers' tables and figures: experiments as data, one engine, pages that put the paper's number beside ours."""
+"""The papers' tables and figures: experiments as data, one engine, pages that put the paper's number beside ours.
+
+    bench = Bench(scales.read("digits"), out, count=20)
+    record = run(EXPERIMENTS["naa-table1"], bench)
+    pages.write(record, out)
+
+`plan` says what an experiment is; one of your own is made of the same parts.
+"""
+
+from tfadv.reproduce import pages, scales
+from tfadv.reproduce.engine import run
+from tfadv.reproduce.experiments import EXPERIMENTS
+from tfadv.reproduce.measures.rates import Accuracy, Distance, Rate
+from tfadv.reproduce.plan import Case, Cell, Experiment, Layer, Levels, Part
+from tfadv.reproduce.stage import Bench
+
+__all__ = [
+    "Accuracy",
+    "Bench",
+    "Case",
+    "Cell",
+    "Distance",
+    "EXPERIMENTS",
+    "Experiment",
+    "Layer",
+    "Levels",
+    "Part",
+    "Rate",
+    "pages",
+    "run",
+    "scales",
+]

@@ -97,6 +97,7 @@ def _part(part: Part, stage: Stage, experiment: Experiment, known: dict, missing
         "title": part.title,
         "heads": list(part.heads),
         "unit": part.unit,
+        "higher": part.higher,
         "drawn": {"kind": part.drawn.kind, "x": part.drawn.x, "y": part.drawn.y, "shown": part.drawn.shown},
         "says": list(dict.fromkeys(cell.measure.says for cell in part.cells)),
         "cells": cells,

@@ -47,6 +47,7 @@ class Case:
         settings: the recipe's; `Levels` and `Layer` are looked up in the scale. A layer that is not named is the one
             that the scale attacks.
         small: what replaces them where the scale is for a machine that cannot pay the paper's.
+        tiny: what replaces these where all is to be made in minutes.
         targeted: whether each image is to become a class drawn for it among the wrong ones.
     """
 
@@ -54,6 +55,7 @@ class Case:
     recipe: str
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     small: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    tiny: Mapping[str, Any] = dataclasses.field(default_factory=dict, kw_only=True)
     targeted: bool = False
 
 

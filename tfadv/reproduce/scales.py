@@ -4,7 +4,8 @@ A scale is a JSON file; `scales/` holds "official", "photographs" and "digits", 
 
     says       what it is, in a phrase
     levels     what the paper's grey levels are multiplied by
-    small      whether attacks take their smaller settings, and `count` how many images there are by default
+    small      0: attacks take the paper's settings; 1: their smaller ones; 2: and their tiny ones
+    count      how many images there are by default
     data       name -> images: {"folder", "labels", "first_label", "size"}, {"arrays", "fill"} or {"digits": true}
     networks   name -> {"network": what `--source` takes, or a list of names: an ensemble; "data"; "layer"; "layers":
                role -> layer; "get": how it is got}
@@ -38,7 +39,7 @@ class Scale:
     name: str
     says: str
     levels: float
-    small: bool
+    small: int
     count: int
     data: Mapping[str, Mapping[str, Any]]
     networks: Mapping[str, Mapping[str, Any]]

@@ -355,7 +355,8 @@ class Stage:
 
     def settings(self, case: Case, player: Player) -> dict[str, Any]:
         """The settings of a case on a network, with grey levels and layers looked up."""
-        chosen = {**case.settings, **(case.small if self.bench.scale.small else {})}
+        smaller = [case.small, case.tiny][: int(self.bench.scale.small)]
+        chosen = {name: value for some in (case.settings, *smaller) for name, value in some.items()}
         found = {name: self._setting(value, player) for name, value in chosen.items()}
         if player.layer and "layer" in making.settings(ATTACKS[case.recipe]) and "layer" not in found:
             found["layer"] = player.layer

@@ -61,7 +61,7 @@ class Rate(Measure):
 class Distance(Measure):
     """The mean distance of an attack's images from their clean twins, over those that fool the source itself.
 
-    name: one of `tfadv.metrics.DISTANCES`; scale: what it is multiplied by, e.g. 1 / 255.
+    name: one of `tfadv.metrics.DISTANCES`; scale: what it is multiplied by, e.g. 1 / 255; shift: what is added then.
     """
 
     source: str
@@ -69,6 +69,7 @@ class Distance(Measure):
     name: str
     scale: float = 1.0
     all_images: bool = False
+    shift: float = 0.0
 
     @property
     def says(self) -> str:  # type: ignore[override]
@@ -78,7 +79,7 @@ class Distance(Measure):
         folder = stage.crafted(self.source, self.case)
         verdict = stage.verdict(folder, self.source)
         counts = (verdict.adversarial[:, 0] != verdict.labels) | self.all_images
-        values = verdict.distances[self.name] * self.scale
+        values = verdict.distances[self.name] * self.scale + self.shift
         images = {name: float(v) for name, v, good in zip(verdict.names, values, counts, strict=True) if good}
         return Value.mean(images, (folder.command, verdict.command))
 

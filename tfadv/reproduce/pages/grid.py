@@ -24,19 +24,24 @@ def number(value: float | None, unit: str, signed: bool = False) -> str:
     """A number to read: one decimal for percent, else three significant digits; a dash where there is none."""
     if value is None or not math.isfinite(value):
         return DASH
-    if unit == "%":
-        text = f"{value:.1f}"
-    elif value and not 1e-3 <= abs(value) < 1e6:
+    if unit != "%" and value and not 1e-3 <= abs(value) < 1e6:
         text = f"{value:.2e}"
     else:
-        text = f"{value:.{max(0, 2 - _exponent(value))}f}"
+        text = f"{value:.{_decimals(value, unit)}f}"
     zero = float(text) == 0
     sign = "" if zero else "−" if value < 0 else "+" if signed else ""
     return sign + text.lstrip("-")
 
 
-def _exponent(value: float) -> int:
-    return int(math.floor(math.log10(abs(value)))) if value else 0
+def spread(error: float, value: float, unit: str) -> str:
+    """A standard error to read, with the decimals of its number, or two digits where it is below them."""
+    text = f"{error:.{_decimals(value, unit)}f}"
+    return text if float(text) or not error else f"{error:.2g}"
+
+
+def _decimals(value: float, unit: str) -> int:
+    exponent = int(math.floor(math.log10(abs(value)))) if value else 0
+    return 1 if unit == "%" else max(0, 2 - exponent)
 
 
 def published(value: float | None, unit: str) -> str:

@@ -10,8 +10,13 @@ from tfadv.reproduce.pages.grid import Record, cells, reasons
 OFFICIAL = "official"
 STAND_INS = (
     "Outside the official scale other networks, and often other images, stand in for the paper's: the differences "
-    "below measure how far these stand-ins are from the paper's networks, not whether an attack is rebuilt rightly."
+    "measure how far these stand-ins are from the paper's networks."
 )
+
+
+def measured(part: Record) -> str:
+    """What the numbers of a part are, and in which unit."""
+    return "; ".join(part["says"]) + (f", in {part['unit']}" if part["unit"] else "")
 
 
 def counted(count: int, word: str) -> str:
@@ -106,6 +111,8 @@ def order(record: Record, most: int = 3) -> tuple[str, bool | None]:
             return "No two numbers are compared in order with the paper's.", None
         return "No number of the paper is known for it: there is nothing to compare.", None
     wrong = sorted(reversed_pairs(pairs), key=lambda pair: (-pair["clearly"], -pair["reversed"]))
+    if not any(pair["same"] or pair["reversed"] for pair in pairs):
+        return f"No order to compare: here all {sum(pair['cells'] for pair in pairs)} compared pairs are level.", None
     if not wrong:
         return "Agrees with the paper in order: " + agreement(pairs), True
     named = [
@@ -114,4 +121,5 @@ def order(record: Record, most: int = 3) -> tuple[str, bool | None]:
         for pair in wrong[:most]
     ]
     rest = f"; and {counted(len(wrong) - most, 'more pair')}" if len(wrong) > most else ""
-    return f"Disagrees with the paper in order: {'; '.join(named)}{rest}.", False
+    mild = "" if wrong[0]["clearly"] else ", but nowhere by more than two standard errors"
+    return f"Disagrees with the paper in order{mild}: {'; '.join(named)}{rest}.", False

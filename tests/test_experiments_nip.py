@@ -1,0 +1,222 @@
+"""The NIP paper's tables: what is published holds together, and what a defence brings back is counted rightly."""
+
+import dataclasses
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from tfadv.defences import Median, Nip, Purified
+from tfadv.evaluate import top
+from tfadv.models import digits
+from tfadv.peek import Network
+from tfadv.reproduce import engine, published, scales
+from tfadv.reproduce.experiments import nip
+from tfadv.reproduce.experiments.nip_cases import GUARDS, NETWORKS, NIP, attacks
+from tfadv.reproduce.measures import defences, neurons
+from tfadv.reproduce.measures.defences import Benign, Consistency, Guard, Place, Quality, Rescued, Seconds
+from tfadv.reproduce.plan import Case, Cell, Experiment, Layer, Levels, Missing, Part
+from tfadv.reproduce.plates.defended import Defended
+from tfadv.reproduce.stage import Bench, Stage
+
+ROLE = "CIFAR-10 VGG19"
+MEDIAN = Guard("SS", "median:side=2")
+FGSM = Case("FGSM", "fgsm", {"epsilon": Levels(4)})
+BY_NAME = {one.name: one for one in nip.EXPERIMENTS}
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory) -> Stage:
+    facts = json.loads((scales.FOLDER / "digits.json").read_text())
+    facts["networks"] = {name: facts["networks"][name] for name in ("inception_v3", "resnet_v2")}
+    facts["casts"] = {"nip": {"roles": {ROLE: "inception_v3", f"{ROLE} CAS": "resnet_v2"}}}
+    path = tmp_path_factory.mktemp("scale") / "two.json"
+    path.write_text(json.dumps(facts))
+    return Stage(Bench(scales.read(path), tmp_path_factory.mktemp("out"), count=12), "nip")
+
+
+def numbers(table: int) -> dict:
+    return published.read(f"nip-table{table}")
+
+
+@pytest.mark.parametrize("one", nip.EXPERIMENTS, ids=lambda one: one.name)
+def test_every_published_number_meets_one_cell(one):
+    cells = [(part.name, cell.row, engine._text(cell.column)) for part in one.parts for cell in part.cells]
+    assert len(set(cells)) == len(cells)
+    assert set(published.read(one.name)) <= set(cells)
+
+
+def test_the_tables_are_there_whole():
+    # Table II: eleven attacks on six networks, size and success, without the pixel attack on ImageNet
+    assert [len(numbers(table)) for table in (1, 2, 3, 4)] == [24, 2 * (6 * 11 - 2), 20, 48]
+    for table in (1, 2, 3, 4):
+        cells = sum(len(part.cells) for part in BY_NAME[f"nip-table{table}"].parts)
+        assert cells == len(numbers(table))
+
+
+def test_the_published_numbers_are_what_the_text_says_of_them():
+    success = [known.paper for (part, *_), known in numbers(2).items() if part == "success"]
+    assert 89 < min(success) and max(success) == 100
+    clean = {(row[0], column): known.paper for (_, row, column), known in numbers(3).items()}
+    assert clean["NIP", NETWORKS[0]] == 100 and clean["NIP", NETWORKS[5]] == 99.75  # "almost reach 100%"
+    seconds = {(row[0], column): known.paper for (_, row, column), known in numbers(4).items()}
+    for network in nip.CLOSE:  # "TVM and SR remove adversarial perturbations together with important pixels"
+        worst = sorted((one, guard) for (guard, column), one in clean.items() if column == network)
+        assert {guard for _, guard in worst[:2]} == {"TVM", "SR"}
+    for network in NETWORKS:
+        assert max(seconds[name, network] for name in ("SS", "CBDR", "JC")) < seconds["NIP", network]
+        assert seconds["NIP", network] < seconds["STL", network]  # "performs efficiently than STL"
+
+
+def lenet5() -> keras.Model:
+    """On 48 x 48 traffic signs, without activations of its own."""
+    images = keras.Input((48, 48, 3))
+    x = images
+    for channels in (6, 16):
+        x = keras.layers.MaxPooling2D()(keras.layers.Conv2D(channels, 5, activation="relu")(x))
+    x = keras.layers.Flatten()(x)
+    for units in (120, 84):
+        x = keras.layers.Dense(units, activation="relu")(x)
+    return keras.Model(images, keras.layers.Dense(43)(x))
+
+
+def vgg19() -> keras.Model:
+    """On 32 x 32 images, with batch normalisation behind every convolution and dense layer."""
+
+    def followed(x):
+        return keras.layers.Activation("linear")(keras.layers.BatchNormalization()(x))
+
+    images = keras.Input((32, 32, 3))
+    x = images
+    for channels, times in ((64, 2), (128, 2), (256, 4), (512, 4), (512, 4)):
+        for _ in range(times):
+            x = followed(keras.layers.Conv2D(channels, 3, padding="same")(x))
+        x = keras.layers.MaxPooling2D()(x)
+    x = keras.layers.Flatten()(x)
+    for _ in range(2):
+        x = keras.layers.Dropout(0.5)(followed(keras.layers.Dense(4096)(x)))
+    return keras.Model(images, followed(keras.layers.Dense(10)(x)))
+
+
+@pytest.mark.parametrize(("build", "name"), [(lenet5, "GTSRB LeNet-5"), (vgg19, "CIFAR-10 VGG19")])
+def test_parameters_layers_and_neurons_are_counted_as_the_paper_counts_them(build, name):
+    known = {column: known.paper for (_, row, column), known in numbers(1).items() if row == (name,)}
+    assert {f"#{word.title()}": count for word, count in neurons.size(Network(build())).items()} == {
+        column: count for column, count in known.items() if column != "acc"
+    }
+
+
+def test_rescued_and_benign_are_those_of_a_loop_over_the_images(stage):
+    network, place = stage.player(ROLE).source, Place.of(stage, ROLE, FGSM)
+    shown = place.read(network)
+    clean, attacked = (top(network, list(images), 16, 1)[:, 0] for images in (shown.clean, shown.images))
+    behind = Median(2).on(network)
+    rescued, kept = {}, {}
+    for name, label, before, after, here, there in zip(
+        shown.names,
+        shown.labels,
+        clean,
+        attacked,
+        top(behind, list(shown.images), 16, 1)[:, 0],
+        top(behind, list(shown.clean), 16, 1)[:, 0],
+        strict=True,
+    ):
+        if before == label != after:
+            rescued[name] = float(here == label)
+        if before == label:
+            kept[name] = float(there == label)
+    assert 0 < len(rescued) <= 12 and len(kept) == 12
+    assert Rescued(ROLE, FGSM, MEDIAN).of(stage).images == rescued
+    assert Benign(ROLE, MEDIAN).of(stage).images == kept
+
+
+def test_another_network_stands_for_a_defence_without_a_word(stage):
+    names = Rescued(ROLE, FGSM, MEDIAN).of(stage).images
+    other = stage.player(f"{ROLE} CAS").source
+    shown = Place.of(stage, ROLE, FGSM).read(other)
+    best = top(other, list(shown.images), 16, 1)[:, 0]
+    expected = {n: float(b == y) for n, b, y in zip(shown.names, best, shown.labels, strict=True) if n in names}
+    assert Rescued(ROLE, FGSM, Guard("CAS")).of(stage).images == expected
+    with pytest.raises(Missing, match="CAS purifies no images"):
+        Quality(ROLE, FGSM, Guard("CAS")).of(stage)
+    with pytest.raises(Missing, match="FDenoise is played by no network"):
+        Benign(ROLE, Guard("FDenoise")).of(stage)
+
+
+def test_nip_is_fitted_once_on_images_that_are_not_judged_and_kept(stage, monkeypatch):
+    monkeypatch.setattr(defences, "FITTED", 60)
+    guard = Guard("NIP", "nip:front=3")
+    first = Rescued(ROLE, FGSM, guard).of(stage)
+    (state,) = (stage.bench.out / "fitted").iterdir()
+    held, training = Nip.load(state), {one.tobytes() for one in digits.images("training")[0]}
+    assert held.nip.front == 3 and 0 < len(held.similarities) <= 60
+    assert all(one.tobytes() in training for one in stage.bench.fitting("digits", 60)[0])
+    monkeypatch.setattr(Nip, "fit", None)
+    assert Rescued(ROLE, FGSM, guard).of(stage) == first
+    network, *words = defences.behind(stage, ROLE, guard)
+    assert isinstance(network, Purified) and f"nip:state=fitted/{state.name}" in words[0]
+
+
+def test_what_a_defence_needs_and_is_not_there_is_said_with_the_command(stage):
+    with pytest.raises(Missing, match="digits-sparse; `tfadv train-purifier sparse IMAGES FILE.npz` makes it"):
+        Benign(ROLE, Guard("STL", "sparse:weights={sparse}")).of(stage)
+    scale = dataclasses.replace(stage.bench.scale, files={"digits-sparse": "$NETS/none.npz"}, words={"NETS": "/none"})
+    other = Stage(Bench(scale, stage.bench.out, count=12), "nip")
+    with pytest.raises(Missing, match=r"\$NETS/none.npz is missing; `tfadv train-purifier"):
+        Benign(ROLE, Guard("STL", "sparse:weights={sparse}")).of(other)
+    with pytest.raises(Missing, match="no layer in the role of nowhere"):
+        Benign(ROLE, Guard("NIP", "nip:layer={nowhere}")).of(stage)
+
+
+def test_quality_consistency_and_time_are_of_the_purified_images(stage):
+    shown = Place.of(stage, ROLE, FGSM).read(stage.player(ROLE).source)
+    purified = Median(2).on(stage.player(ROLE).source).purified(shown.images)
+    rmsd = np.sqrt(np.mean(np.square(purified - shown.clean.astype(float)), axis=(1, 2, 3)))
+    assert Quality(ROLE, FGSM, MEDIAN).of(stage).value == pytest.approx(np.mean(20 * np.log10(255 / rmsd)))
+    assert 0 <= Consistency(ROLE, FGSM, MEDIAN).of(stage).value <= 1
+    assert Seconds(ROLE, MEDIAN, FGSM).of(stage).value > 0
+
+
+def test_bands_keep_the_clean_order_and_divide_by_its_greatest():
+    clean, attacked = np.array([[1.0, 4, 2, 3]]), np.array([[8.0, 0, 4, 2]])
+    ours, theirs = neurons.bands(clean, attacked, 2)
+    np.testing.assert_allclose(ours, [[3.5 / 4, 1.5 / 4]])
+    np.testing.assert_allclose(theirs, [[1 / 4, 6 / 4]])
+
+
+def test_every_attack_and_every_defence_is_one_that_the_catalogue_has(stage):
+    player = stage.player(ROLE)
+    for network in NETWORKS:
+        for case in attacks(network).values():
+            assert stage.attack(case, player).on
+    for guard in GUARDS:
+        if guard.word and "{" not in guard.word and guard is not NIP:
+            assert defences.defended(stage, player, guard.word).words == (
+                "--target",
+                player.spec,
+                "--defence",
+                guard.word,
+            )
+
+
+def test_a_plate_shows_each_image_clean_attacked_and_purified(stage, tmp_path):
+    drawing = Defended(ROLE, (FGSM,), MEDIAN, count=2).draw(stage, tmp_path)
+    assert drawing.columns == ("clean", "FGSM", "FGSM, SS")
+    assert [len(row) for row in drawing.rows] == [3, 3]
+    assert all((tmp_path / shown.file).is_file() for row in drawing.rows for shown in row)
+
+
+def test_an_experiment_runs_and_its_commands_name_the_defence(stage):
+    part = Part("all", "a table", (Cell(("SS",), ROLE, Rescued(ROLE, FGSM, MEDIAN)),), ("defence",))
+    made = engine.run(Experiment("own", "nip", "Table 0", "a table", "nip", (part,), "DSR"), stage.bench)
+    ((cell,),) = (part["cells"] for part in made["parts"])
+    assert cell["trace"][0].startswith("tfadv attack fgsm") and "--defence median:side=2" in cell["trace"][1]
+
+
+@pytest.mark.parametrize("role", nip.CLOSE)
+def test_the_layers_of_figure_11_are_there(role):
+    scale = scales.read("digits")
+    player = Bench(scale, ".", count=1).player(scale.casts["nip"]["roles"][role])
+    for layer in nip.LAYERS[:-1]:
+        assert Layer(layer).role in player.layers and player.layers[layer] in player.source.layers

@@ -1,0 +1,207 @@
+"""NRG's tables and figures: published numbers against the paper's sentences, and the measures that only it has."""
+
+import itertools
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tfadv import data, destruction, plane
+from tfadv.models import digits, zoo
+from tfadv.pairing import pair
+from tfadv.reproduce import published, scales
+from tfadv.reproduce.experiments import nrg
+from tfadv.reproduce.measures.capacity import Parameters
+from tfadv.reproduce.measures.combined import Average, Percent, Unseen
+from tfadv.reproduce.measures.robustness import Destruction
+from tfadv.reproduce.plan import Case, Levels, Measure, Missing, Value
+from tfadv.reproduce.plates.planes import Grid, Nearest, Planes
+from tfadv.reproduce.stage import Bench, Stage
+
+EXPERIMENTS = {one.name: one for one in nrg.EXPERIMENTS}
+PAIRS = {"nrg-table1": ("FGSM", "nr-FGSM"), "nrg-table2": ("IGSM", "nr-IGSM"), "nrg-table5": ("FGM", "nr-FGM")}
+CASTS = {"nrg", "nrg-capacity", "nrg-ensembles", "nrg-noise", "nrg-dense"}
+
+
+def paper(name: str, part: str = "all") -> dict[tuple[str, ...], float]:
+    """(*row, column) -> the paper's number."""
+    return {(*row, column): known.paper for (own, row, column), known in published.read(name).items() if own == part}
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_published_number_meets_a_cell(name):
+    cells = {(part.name, cell.row, str(cell.column)) for part in EXPERIMENTS[name].parts for cell in part.cells}
+    known = set(published.read(name))
+    assert known <= cells
+    assert known == (cells if name.startswith("nrg-table") else set())
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_an_experiment_names_what_there_is(name):
+    one = EXPERIMENTS[name]
+    assert one.cast in CASTS and one.paper == "nrg" and one.name == "nrg-" + one.place.lower().replace(" ", "")
+    for part in one.parts:
+        assert all(len(cell.row) == len(part.heads) for cell in part.cells)
+        assert len({(cell.row, cell.column) for cell in part.cells}) == len(part.cells)
+
+
+@pytest.mark.parametrize("name, attacks", PAIRS.items())
+def test_noise_reduction_helps_every_pair_of_networks_but_those_from_alexnet(name, attacks):
+    known = paper(name)
+    plain, reduced = ({key[::2]: value for key, value in known.items() if key[1] == attack} for attack in attacks)
+    others = [key for key in plain if key[0] != key[1] and key[0] != "alexnet"]
+    assert len(others) == 25 and all(reduced[key] > plain[key] for key in others)
+    assert all(min(known[one, attack, one] for attack in attacks) > 80 for one in nrg.NETWORKS)
+
+
+def test_numbers_of_the_single_networks_that_the_text_repeats():
+    one, two = paper("nrg-table1"), paper("nrg-table2")
+    assert one["alexnet", "nr-FGSM", "resnet152"] == 19.3  # section 6.4
+    assert two["densenet121", "nr-IGSM", "vgg19_bn"] == 84.3
+    vggs = [two[a, attack, b] for attack in ("IGSM", "nr-IGSM") for a, b in (nrg.NETWORKS[-2:], nrg.NETWORKS[:-3:-1])]
+    assert min(vggs) > 90  # section 5.1: "such as the 90%+ transferability between vgg-style networks"
+    off = [(a, b) for a, b in itertools.permutations(nrg.NETWORKS, 2) if b == "alexnet"]
+    assert all(two[a, "IGSM", b] < one[a, "FGSM", b] for a, b in off)  # "except the attacks against alexnet"
+
+
+@pytest.mark.parametrize(
+    "name, part", [("3", "a"), ("3", "b"), ("6", "all"), ("7", "caption"), ("7", "table3a"), ("8", "all")]
+)
+def test_noise_reduction_helps_every_ensemble(name, part):
+    known = paper(f"nrg-table{name}", part)
+    plain = [key for key in known if not key[1].startswith("nr-")]
+    assert len(plain) == len(known) / 2
+    assert all(known[source, f"nr-{attack}", to] > known[source, attack, to] for source, attack, to in plain)
+
+
+def test_five_chances_to_reach_a_class_are_better_than_one_and_five_to_miss_it_worse():
+    best, five = paper("nrg-table8"), paper("nrg-table3", "b")
+    assert best.keys() == five.keys() and all(five[key] > best[key] for key in best)
+    best, five = paper("nrg-table7", "table3a"), paper("nrg-table3", "a")
+    assert best == paper("nrg-table7", "caption") and all(five[key] < best[key] for key in best)
+
+
+def test_the_fewer_layers_the_more_other_networks_are_fooled():
+    known = paper("nrg-table4")
+    for target in nrg.DEPTHS:
+        others = [known[source, target] for source in nrg.DEPTHS if source != target]
+        assert others == sorted(others, reverse=True)
+    assert all(known[one, one] > 39 for one in nrg.DEPTHS)
+
+
+def test_attacks_with_and_without_noise_reduction_cost_as_many_gradients():
+    plain, reduced = nrg.IGSM, nrg.NR_IGSM
+    for of in (lambda case: case.settings, lambda case: {**case.settings, **case.small}):
+        assert of(plain)["steps"] == of(reduced)["steps"] * of(reduced)["copies"]
+    for case in (nrg.IGSM, nrg.NR_IGSM, *nrg.LONG):  # the smaller settings go as far
+        whole, small = case.settings, {**case.settings, **case.small}
+        assert whole["steps"] * whole["step"].value == small["steps"] * small["step"].value
+
+
+@pytest.mark.parametrize("name", scales.NAMES)
+def test_a_cast_gives_each_network_one_role_and_no_target_to_its_own_ensemble(name):
+    scale = scales.read(name)
+    for cast in CASTS:
+        roles = scale.casts[cast]["roles"]
+        single = {role: one for role, one in roles.items() if isinstance(scale.networks[one]["network"], str)}
+        assert len(set(single.values())) == len(single)
+    roles, found = scale.casts["nrg-ensembles"]["roles"], {}
+    for ensemble, targets in [(e, nrg.TARGETS) for e in nrg.ENSEMBLES] + [
+        (e, nrg.TARGETED_TARGETS) for e in nrg.TARGETED_ENSEMBLES
+    ]:
+        if ensemble in roles:
+            members = scale.networks[roles[ensemble]]["network"]
+            found[ensemble] = [roles[one] for one in targets if one in roles and one not in ensemble.split("+")]
+            assert not set(members) & set(found[ensemble])
+    assert any(len(ones) >= 2 for ones in found.values())
+
+
+class Fixed(Measure):
+    """A value made by hand."""
+
+    says = "a share"
+
+    def __init__(self, **images: float) -> None:
+        self.images = images
+
+    def of(self, stage: Stage) -> Value:
+        if not self.images:
+            raise Missing("no network.")
+        return Value.mean(self.images, ("made",), share=True)
+
+
+def test_an_average_is_over_what_is_there_and_the_images_they_share():
+    found = Average((Fixed(a=1.0, b=0.0), Fixed(), Fixed(b=1.0, a=1.0, c=1.0))).of(None)
+    assert found.images == {"a": 1.0, "b": 0.5} and found.value == 0.75 and found.trace == ("made",)
+    with pytest.raises(Missing, match=r"no network\."):
+        Average((Fixed(), Fixed())).of(None)
+
+
+def test_percent_and_what_is_left_of_it():
+    share = Fixed(a=1.0, b=0.0, c=0.0, d=0.0)
+    found = Percent(share, complement=True).of(None)
+    assert found.value == 75 and found.images["a"] == 0 and found.error == 100 * share.of(None).error
+    assert Percent(share).of(None).value == 25
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory) -> Stage:
+    out = tmp_path_factory.mktemp("nrg")
+    facts = json.loads((scales.FOLDER / "digits.json").read_text())
+    used = ("inception_v3", "resnet_v2")
+    facts["networks"] = {name: facts["networks"][name] for name in used} | {"both": {"network": list(used)}}
+    facts["casts"] = {"own": {"roles": {"one": used[0], "other": used[1], "ensemble": "both"}}}
+    path = out / "own.json"
+    path.write_text(json.dumps(facts))
+    return Stage(Bench(scales.read(path), out, count=24), "own")
+
+
+STRONG = Case("FGSM", "fgsm", {"epsilon": Levels(25)})
+
+
+@pytest.mark.parametrize("transformation, strength", [("noise", 25.0), ("blur", 0.5), ("jpeg", 60.0)])
+def test_a_destruction_rate_is_that_of_tfadv_destruction(stage, transformation, strength):
+    found = Destruction("one", STRONG, "other", transformation, strength).of(stage)
+    folder, images = stage.crafted("one", STRONG), stage.images("one")
+    pairs = pair(images.folder, folder.path).pairs
+    clean, adversarial = (
+        np.stack([data.read_image(getattr(one, w)) for one in pairs]) for w in ("clean", "adversarial")
+    )
+    labels = np.array([images.labels[one.name] for one in pairs])
+    (share,) = destruction.destruction_rate(
+        zoo.load("digits/resnet_v2"), clean, adversarial, labels, transformation, [strength]
+    ).values()
+    assert share.of >= 5 and (sum(found.images.values()), len(found.images)) == (share.count, share.of)
+    assert Destruction("one", STRONG, "other", transformation, strength).of(stage) == found
+
+
+def test_parameters_are_counted_as_keras_counts_them(stage):
+    model = digits.load("inception_v3")
+    assert Parameters("one").of(stage).value == pytest.approx(model.count_params() / 1e6)
+    with pytest.raises(Missing, match="no single Keras model"):
+        Parameters("ensemble").of(stage)
+
+
+def test_a_member_of_an_ensemble_is_no_target_of_it(stage):
+    rate = Fixed(a=1.0)
+    with pytest.raises(Missing, match="other is played by resnet_v2, a member of the ensemble ensemble"):
+        Unseen("ensemble", "other", rate).of(stage)
+    assert Unseen("one", "one", rate).of(stage).value == 1
+
+
+def test_the_plane_and_its_nearest_classes_are_those_of_tfadv_plane(stage, tmp_path):
+    grid = Grid("one", reach=20, small_step=10, small_copies=3)
+    images = stage.images("one")
+    name, label = next(iter(images.labels.items()))
+    image = data.read_image(images.folder / name).astype(np.float32)
+    one, other = stage.player("one").source, stage.player("other").source
+    axes = plane.directions(one, image, label, copies=3, deviation=60.0)
+    levels = plane.axis(80, 40)
+    seen = plane.panel(other, image, axes, levels, levels)
+    np.testing.assert_array_equal(grid.panel(stage, "other").classes, seen.classes)
+    assert {axis: Nearest(grid, "other", axis).of(stage).value for axis in "uv"} == seen.nearest()
+    drawing = Planes(grid, ("other", "nobody")).draw(stage, tmp_path)
+    ((shown,),) = drawing.rows
+    assert Path(tmp_path / shown.file).read_bytes()[:4] == b"\x89PNG"
+    assert "--target digits/resnet_v2" in shown.trace[0] and "--reach 80 --step 40 --copies 3" in shown.trace[0]

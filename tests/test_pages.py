@@ -1,0 +1,333 @@
+"""Pages of a record: every number is on them, everything is escaped, nothing is fetched, the same bytes every time."""
+
+import csv
+import hashlib
+import html.parser
+import json
+import math
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tfadv.reproduce import comparing, pages
+from tfadv.reproduce.pages import citations, markdown, markup, sentences
+from tfadv.reproduce.pages.grid import Grid, cells, number, published
+from tfadv.reproduce.plan import Value
+
+ROOT = Path(__file__).resolve().parent.parent
+NASTY = "<b>&\"'|x"
+GET = "Res-v2 is missing: `tfadv checkpoints fetch resnet_v2_152`"
+VOID = {"img", "input", "meta", "path", "use", "br"}
+
+
+def cell(row, column, value, **facts):
+    """A cell of a record."""
+    given = {"error": None, "images": None, "paper": None, "rerun": None, "missing": None, "trace": []}
+    none = {"difference": None, "difference_error": None}
+    return {"row": list(row), "column": column, "value": value, **given, **none, **facts}
+
+
+def part(name, cells, heads, kind="table", orders=(), unit="%", pictures=(), **drawn):
+    """A part of a record."""
+    return {
+        "name": name,
+        "title": f"{name}, a part",
+        "heads": list(heads),
+        "unit": unit,
+        "drawn": {"kind": kind, "x": "", "y": "", "shown": "", **drawn},
+        "says": ["share of images whose class changed"],
+        "cells": cells,
+        "orders": list(orders),
+        "pictures": list(pictures),
+    }
+
+
+def compared(row, column, value, error, paper, rerun=None):
+    """A cell with a published number, and commands."""
+    far = {"difference": value - paper, "difference_error": 1.1 * error}
+    trace = [f"tfadv attack {row[-1].lower()} images {row[0]}", f"tfadv evaluate images {row[0]} --target {column}"]
+    return cell(row, column, value, error=error, images=40, paper=paper, rerun=rerun, trace=trace, **far)
+
+
+def table():
+    """Two sources, three attacks, three targets; one target has no player."""
+    found = []
+    for place, source in enumerate(("Inc-v3", "Inc-v4")):
+        for rank, attack in enumerate(("MIM", "FIA", "NAA")):
+            for along, target in enumerate(("Inc-v3", "Inc-v4", "Res-v2")):
+                if target == "Res-v2":
+                    found.append(cell((source, attack), target, None, missing=GET, paper=70.25))
+                    continue
+                value = 31.25 + 20 * rank - 7 * along + 3 * place
+                rerun = 40.5 if place == 0 else None
+                found.append(compared((source, attack), target, value, 5.375, value + 2.5 * rank * (1 + rank), rerun))
+    return found
+
+
+def orders(groups=6):
+    """Pairs as the engine finds them, of measured values: NAA above FIA in the paper and not here."""
+    found = []
+    for place in range(groups):
+        high = {f"{one}": float(one < 4) for one in range(40)}
+        low = {f"{one}": float(one < (30 if place < 2 else 5 if place < 4 else 1)) for one in range(40)}
+        for name, images, paper in (("NAA", high, 85.0), ("FIA", low, 83.2)):
+            value = Value.mean(images, share=True)
+            found.append(comparing.Compared(("Inc-v3",), f"target {place}", name, value, paper))
+    return [{**pair._asdict(), "examples": list(pair.examples)} for pair in comparing.orders(found)]
+
+
+def drawing():
+    """Two small pictures, one large, and one whose file is not there."""
+    names = ("small.png", "other.png", "large.png", "gone.png")
+    shown = [
+        {"file": f"pictures/{name}", "caption": f"{NASTY} {name}", "trace": ["tfadv attack naa"]} for name in names
+    ]
+    rows = [[shown[0], shown[1]], [shown[2], shown[3]]]
+    return {"title": f"Where it looks {NASTY}", "columns": ["clean", NASTY], "rows": rows, "missing": None}
+
+
+def record():
+    """A record with everything."""
+    curve = [
+        compared((name,), place, 20 + 3 * k * place, 2.0, 22 + 3 * k * place)
+        for k, name in enumerate(("FIA", NASTY), 1)
+        for place in (1, 5.0, 10, 0.5)
+    ]
+    heat = [
+        compared((f"{down:g}",), along, 10.0 * down + along, 1.5, 11.0) for down in (0, 2, 4) for along in (0, 1, 3)
+    ]
+    bars = [cell((f"layer {n}",), word, 0.0123 * n, error=0.001) for n in (1, 2, 3) for word in ("front", "middle")]
+    places = [
+        cell((group, name), column, value, error=0.1)
+        for group, name, numbers in (
+            ("VGG", "a", (1.5, 2.5, 3.5)),
+            ("VGG", "b", (2.0, 4.0, 6.0)),
+            ("Res", "c", (9, 8, 7)),
+        )
+        for column, value in zip(("size", "rate", "more"), numbers, strict=True)
+    ]
+    absent = {"title": "", "columns": [], "rows": [], "missing": "No layer is named."}
+    parts = [
+        part("table", table(), ("source", "attack"), orders=orders(), pictures=[drawing(), absent]),
+        part("curves", curve, ("attack",), "curves"),
+        part("heat", heat, ("f_p",), "heat map"),
+        part("bars", bars, ("layer",), "bars", unit="influence"),
+        part("scatter", places, ("network", "attack"), "scatter", unit="grey levels", x="size", y="rate", shown="more"),
+        part("empty", [cell(("a",), "b", None)], ("x",), "curves"),
+    ]
+    missing = {"why": GET, "cells": 6}
+    return {
+        "experiment": "naa-table9",
+        "paper": "naa",
+        "place": "Table 9",
+        "title": f"Sources and targets {NASTY}",
+        "metric": "share of images, in %, whose predicted class changed",
+        "paper_images": 1000,
+        "notes": [f"Steps are fewer than the paper's, {NASTY}."],
+        "scale": {"name": "digits", "says": "the embedded miniatures", "levels": 4.0},
+        "roles": {"Inc-v3": "inception_v3", "Inc-v4": NASTY},
+        "settings": {"count": 40, "seed": 7, "batch_size": 8},
+        "partial": True,
+        "cells": {"all": sum(len(one["cells"]) for one in parts), "missing": 7},
+        "missing": [missing],
+        "parts": parts,
+        "command": "tfadv reproduce naa-table9 --out out",
+        "seconds": 12.5,
+        "versions": {"tfadv": "0.1", "python": "3.11"},
+    }
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder with the record, its pictures and its pages."""
+    out = tmp_path_factory.mktemp("pages")
+    (out / "pictures").mkdir()
+    noise = np.random.default_rng(0)
+    for name, side in (("small", 32), ("other", 32), ("large", 224)):
+        Image.fromarray(noise.integers(0, 256, (side, side, 3), np.uint8)).save(out / "pictures" / f"{name}.png")
+    made = record()
+    (out / "naa-table9.json").write_text(json.dumps(made, indent=1, allow_nan=False))
+    (out / "other.json").write_text("[1]")
+    pages.write(made, out)
+    pages.index(out)
+    return out
+
+
+class Reader(html.parser.HTMLParser):
+    """Checks that elements close in the order they open; keeps addresses, ids and the text."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.addresses, self.ids, self.text = [], [], [], []
+
+    def handle_starttag(self, tag, attributes):
+        if tag not in VOID or tag == "path":
+            self.open.append(tag)
+        for name, value in attributes:
+            if name in ("src", "href", "xlink:href", "action", "srcset", "data"):
+                self.addresses.append(value)
+            if name == "id":
+                self.ids.append(value)
+
+    def handle_startendtag(self, tag, attributes):
+        self.handle_starttag(tag, attributes)
+        if tag not in VOID or tag == "path":
+            self.handle_endtag(tag)
+
+    def handle_endtag(self, tag):
+        if tag in VOID and tag != "path":
+            return
+        assert self.open and self.open.pop() == tag, f"</{tag}> closes what is not open"
+
+    def handle_data(self, data):
+        if self.open[-1:] != ["style"]:
+            self.text.append(data)
+
+
+def reading(path):
+    """The page, read."""
+    reader = Reader()
+    reader.feed(path.read_text(encoding="utf-8"))
+    reader.close()
+    assert not reader.open
+    return reader
+
+
+def test_the_page_is_balanced_and_its_anchors_meet(folder):
+    for name in ("naa-table9", "index"):
+        reader = reading(folder / f"{name}.html")
+        assert len(reader.ids) == len(set(reader.ids))
+        for address in reader.addresses:
+            if address.startswith("#"):
+                assert address[1:] in reader.ids, address
+
+
+def test_nothing_is_fetched(folder):
+    siblings = {"index.html", *(f"naa-table9.{end}" for end in ("html", "csv", "md", "json"))}
+    for name in ("naa-table9", "index"):
+        for address in reading(folder / f"{name}.html").addresses:
+            allowed = address.startswith(("data:image/png;base64,", "#"))
+            assert allowed or address in siblings | {citations.of("naa").address}, address
+        text = (folder / f"{name}.html").read_text(encoding="utf-8")
+        assert "url(h" not in text and "@import" not in text and "<script" not in text
+
+
+def test_every_number_and_reason_is_on_the_page(folder):
+    text = "".join(reading(folder / "naa-table9.html").text)
+    made = record()
+    for one in made["parts"]:
+        for found in one["cells"]:
+            for value in (number(found["value"], one["unit"]), published(found["paper"], one["unit"])):
+                assert value in text
+            for command in found["trace"]:
+                assert command in text
+    for why in (GET.replace("`", ""), "Costs 6 numbers.", "No layer is named.", "gone.png is not there"):
+        assert why in text
+    assert hashlib.sha256((folder / "naa-table9.json").read_bytes()).hexdigest() in text
+    for said in (sentences.STAND_INS, "The paper's are of 1000.", made["notes"][0], "tfadv reproduce naa-table9"):
+        assert said in text
+
+
+def test_names_are_escaped(folder):
+    for name in ("naa-table9", "index"):
+        page = (folder / f"{name}.html").read_text(encoding="utf-8")
+        assert "<b>&amp;" not in page and '<b>&"' not in page
+        assert NASTY in "".join(reading(folder / f"{name}.html").text)
+    assert markup.tag("p", NASTY, title=NASTY, hidden=True, class_=None) == (
+        '<p title="&lt;b&gt;&amp;&quot;&#x27;|x" hidden>&lt;b&gt;&amp;&quot;&#x27;|x</p>'
+    )
+
+
+def test_the_same_bytes_twice(folder, tmp_path):
+    shutil.copytree(folder / "pictures", tmp_path / "pictures")
+    for path in pages.write(record(), tmp_path):
+        assert path.read_bytes() == (folder / path.name).read_bytes()
+
+
+def test_the_order_is_said_where_it_is_reversed(folder):
+    text = "".join(reading(folder / "naa-table9.html").text)
+    assert (
+        "The paper has NAA above FIA in 6 of 6 cells; of these, here it is above in 2, level in 0, below in 4, "
+        "2 of them by more than two standard errors." in text
+    )
+    assert "Disagrees with the paper in order: FIA above NAA in 4 of 6 (2 by more than two standard errors)." in text
+    assert "Disagrees with the paper in order" in "".join(reading(folder / "index.html").text)
+
+
+def test_agreement_and_ignorance_are_said():
+    pair = {"higher": "a", "lower": "b", "cells": 3, "same": 2, "equal": 1, "reversed": 0, "clearly": 0, "examples": []}
+    made = {"parts": [part("one", [compared(("a",), "t", 5.0, 1.0, 4.0)], ("x",), orders=[pair])]}
+    said, agrees = sentences.order(made)
+    assert agrees and "3 comparisons" in said and "in 1 of them the two are level here" in said
+    level = {"parts": [part("one", [], ("x",), orders=[{**pair, "same": 0, "equal": 3}])]}
+    assert sentences.order(level) == ("No order to compare: here all 3 compared pairs are level.", None)
+    assert sentences.order({"parts": [part("one", [cell(("a",), "t", 5.0)], ("x",))]})[1] is None
+
+
+def test_csv_holds_the_numbers_in_full(folder):
+    with open(folder / "naa-table9.csv", newline="", encoding="utf-8") as file:
+        lines = list(csv.DictReader(file))
+    found = list(cells(record()))
+    assert len(lines) == len(found)
+    for line, one in zip(lines, found, strict=True):
+        for field in ("value", "error", "paper", "rerun", "difference", "difference_error"):
+            assert (float(line[field]) if line[field] else None) == one[field]
+        assert line["command"] == " && ".join(one["trace"])
+        assert bool(line["missing"]) == (one["value"] is None)
+    assert {line["attack"] for line in lines if line["part"] == "curves"} == {"FIA", NASTY}
+
+
+def test_markdown_has_a_line_for_each_row(folder):
+    text = (folder / "naa-table9.md").read_text(encoding="utf-8")
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    parts = record()["parts"]
+    assert len(rows) == sum(len(Grid(one).rows) + 2 for one in parts)
+    assert "| Inc-v3 | NAA | 71.2 ± 5.4 (86.25) |" in text and "— [1] (70.25)" in text
+    for one in rows:
+        assert len(re.findall(r"(?<!\\)\|", one)) > 2
+    assert "<b>" not in text.replace("\\<b\\>", "") and markdown.page(record()) == text
+
+
+def test_numbers_read_well():
+    assert [number(value, "%") for value in (0.04, -0.04, 99.96, -3.25)] == ["0.0", "0.0", "100.0", "−3.2"]
+    assert [number(value, "s") for value in (0.0, 0.01234, 12.34, 1234.6, 1e-5)] == [
+        "0.00",
+        "0.0123",
+        "12.3",
+        "1235",
+        "1.00e-05",
+    ]
+    assert number(2.0, "%", signed=True) == "+2.0" and number(None, "%") == number(math.nan, "%") == "—"
+    assert [published(value, "%") for value in (85.0, 85.32)] == ["85.0", "85.32"]
+
+
+@pytest.mark.parametrize("key", citations.CITATIONS)
+def test_the_citations_are_those_of_the_bibliography(key):
+    (entry,) = re.findall(rf"^@\w+{{{key}, (.*?)(?=^@|\Z)", (ROOT / "REFERENCES.bib").read_text(), re.M | re.S)
+    entry = re.sub(r"[{}]|\s+", " ", entry).replace("  ", " ")
+    paper = citations.of(key)
+    assert re.sub(r"\W", "", paper.title) in re.sub(r"\W", "", entry) and str(paper.year) in entry
+    for author in paper.authors.split(", "):
+        assert author.split()[-1] in entry
+    assert paper.address.rpartition("/")[2] in entry
+
+
+def test_pages_in_a_browser(folder, tmp_path):
+    if not (shutil.which("chromium") or shutil.which("chromium-browser")):
+        pytest.skip("chromium is not installed")
+    check = [sys.executable, ROOT / "scripts/page_check.py"]
+    done = subprocess.run([*check, folder], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    page = (folder / "index.html").read_text(encoding="utf-8")
+    page = page.replace("<main>", '<main><img src="gone.png"><p style="width:99rem">wide</p>')
+    (tmp_path / "bad.html").write_text(page, encoding="utf-8")
+    done = subprocess.run([*check, tmp_path, "--shots", tmp_path], capture_output=True, text=True)
+    assert done.returncode == 1 and len(list(tmp_path.glob("*.png"))) == 2
+    for said in ("bad.html at 360 x 800", "wider than the window", "broken image: gone.png", "fetches "):
+        assert said in done.stdout

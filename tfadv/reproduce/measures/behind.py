@@ -1,0 +1,71 @@
+"""Rates of an adversarial folder on a network behind a defence, and averages that want all of their parts."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from tfadv.reproduce.measures.combined import Average
+from tfadv.reproduce.measures.defences import Defended, defended
+from tfadv.reproduce.plan import Case, Measure, Missing, Value
+from tfadv.reproduce.stage import Player, Stage, typed
+
+
+@dataclasses.dataclass(frozen=True)
+class Behind(Measure):
+    """How often an attack on `source` changes the class that `target` gives an image behind a defence.
+
+    Clean and adversarial images both go through the defence. No class, where a vote abstains, counts as a class.
+
+    Args:
+        source, case: of the adversarial images; the attack does not know the defence.
+        target: the role of the defended network.
+        defence: its word, as a `Guard` of `tfadv.reproduce.measures.defences` has it.
+        small: the word that replaces it where the scale is for a machine that cannot pay the paper's.
+    """
+
+    source: str
+    case: Case
+    target: str
+    defence: str
+    small: str = ""
+    says = "share of images of which the class predicted behind the defence changed"
+
+    def of(self, stage: Stage) -> Value:
+        player = stage.player(self.target)
+        word = self.small if self.small and stage.bench.scale.small else self.defence
+        guarded = defended(stage, player, word)
+        folder = stage.crafted(self.source, self.case)
+        if player.data != folder.images.data:
+            raise Missing(f"{self.target} knows {player.data}, not {folder.images.data}.")
+        verdict = stage.bench.verdict(folder, guarded.source, f"{player.name} behind {word}")
+        changed = (verdict.adversarial[:, 0] != verdict.clean[:, 0]).astype(float).tolist()
+        within = stage.bench.within
+        command = typed(
+            ["tfadv", "evaluate", within(folder.images.folder), within(folder.path), *_words(player, guarded)]
+        )
+        images = dict(zip(verdict.names, changed, strict=True))
+        return Value.mean(images, (*guarded.before, folder.command, command), share=True)
+
+
+def _words(player: Player, guarded: Defended) -> list[str]:
+    """The target and its defence as `tfadv evaluate` takes them; an ensemble's members one by one."""
+    members = player.spec.split("+")
+    targets = [word for member in members for word in ("--target", member)]
+    return [*targets, *(["--together"] if len(members) > 1 else []), *guarded.words[2:]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Whole(Measure):
+    """The mean of the measures over the images that they have in common. Raises `Missing` where any is missing: the
+    mean of fewer is not the paper's."""
+
+    measures: tuple[Measure, ...]
+
+    @property
+    def says(self) -> str:  # type: ignore[override]
+        return f"{self.measures[0].says}, the mean over {len(self.measures)}"
+
+    def of(self, stage: Stage) -> Value:
+        for measure in self.measures:
+            measure.of(stage)
+        return Average(self.measures).of(stage)

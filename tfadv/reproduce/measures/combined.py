@@ -1,0 +1,83 @@
+"""Measures made of others: an average of several, a share in percent, a rate on a network that had no part in it."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from tfadv.reproduce.plan import Measure, Missing, Value
+from tfadv.reproduce.stage import Stage
+
+
+@dataclasses.dataclass(frozen=True)
+class Unseen(Measure):
+    """What is measured on a target: missing where the scale made it a member of the source, an ensemble."""
+
+    source: str
+    target: str
+    measure: Measure
+
+    @property
+    def says(self) -> str:  # type: ignore[override]
+        return self.measure.says
+
+    def of(self, stage: Stage) -> Value:
+        source, target = (stage.player(role).name for role in (self.source, self.target))
+        members = stage.bench.scale.networks[source]["network"]
+        if isinstance(members, list) and target in members:
+            raise Missing(f"{self.target} is played by {target}, a member of the ensemble {self.source}.")
+        return self.measure.of(stage)
+
+
+@dataclasses.dataclass(frozen=True)
+class Average(Measure):
+    """The mean of those of the measures that are not missing, over the images that they have in common.
+
+    Raises `Missing`, the first one's, where all are.
+    """
+
+    measures: tuple[Measure, ...]
+
+    @property
+    def says(self) -> str:  # type: ignore[override]
+        return f"{self.measures[0].says}, the mean over {len(self.measures)} or as many as there are"
+
+    def of(self, stage: Stage) -> Value:
+        values, reasons = [], []
+        for measure in self.measures:
+            try:
+                values.append(measure.of(stage))
+            except Missing as reason:
+                reasons.append(reason)
+        if not values:
+            raise reasons[0]
+        common = [name for name in values[0].images if all(name in value.images for value in values)]
+        images = {name: float(np.mean([value.images[name] for value in values])) for name in common}
+        return Value.mean(images, tuple(dict.fromkeys(word for value in values for word in value.trace)))
+
+
+@dataclasses.dataclass(frozen=True)
+class Percent(Measure):
+    """A share as a number of percent, for a part whose other columns are no shares.
+
+    complement: of what is left of the share, as an error is of an accuracy.
+    """
+
+    measure: Measure
+    complement: bool = False
+
+    @property
+    def says(self) -> str:  # type: ignore[override]
+        return f"{'100 % less the ' * self.complement}{self.measure.says}"
+
+    def of(self, stage: Stage) -> Value:
+        share = self.measure.of(stage)
+        if share.value is None:
+            return share
+        images = {name: self._percent(one) for name, one in share.images.items()}
+        error = None if share.error is None else 100 * share.error
+        return Value(self._percent(share.value), error, images, False, share.trace)
+
+    def _percent(self, share: float) -> float:
+        return 100 * (1 - share if self.complement else share)

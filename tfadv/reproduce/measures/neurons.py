@@ -1,0 +1,127 @@
+"""Networks by their neurons: how many there are, and how much each has to say before and after an attack."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfadv import attribution
+from tfadv.data import write_safely
+from tfadv.defences.between import default_layer
+from tfadv.peek import Network
+from tfadv.reproduce.choosing import key
+from tfadv.reproduce.measures.defences import Place
+from tfadv.reproduce.plan import Case, Measure, Missing, Value
+from tfadv.reproduce.stage import BATCH, Stage
+from tfadv.source import Source
+
+#: Into how many equal parts the sorted neurons of a layer are divided.
+BANDS = 20
+
+
+@dataclasses.dataclass(frozen=True)
+class Size(Measure):
+    """How large a network is.
+
+    counts: "parameters", "layers" (all but inputs and flattening ones), or "neurons": their channels, each map of
+    features for one, each layer's anew.
+    """
+
+    network: str
+    counts: str
+
+    SAYS: ClassVar[Mapping[str, str]] = {
+        "parameters": "values that a network holds, moving means among them",
+        "layers": "its layers but for inputs and flattening ones",
+        "neurons": "the channels of those layers, added up: of batch normalisation, activation and dropout too",
+    }
+
+    @property
+    def says(self) -> str:  # type: ignore[override]
+        return self.SAYS[self.counts]
+
+    def of(self, stage: Stage) -> Value:
+        player = stage.player(self.network)
+        if not isinstance(player.source, Network):
+            raise Missing(f"{player.name} is no Keras model, whose layers could be counted.")
+        return Value(float(size(player.source)[self.counts]), trace=(f"tfadv layers {player.spec}",))
+
+
+def size(network: Network) -> dict[str, int]:
+    """Parameters, layers and neurons of a network, as `Size` counts them."""
+    channels = [
+        shape[-1]
+        for name, shape in network.layers.items()
+        if not isinstance(network.model.get_layer(name), keras.layers.Flatten)
+    ]
+    return {"parameters": network.model.count_params(), "layers": len(channels), "neurons": sum(channels)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Influence(Measure):
+    """The mean influence (NIP, Eq. 1) of the neurons of one band, the layer between convolutions and classifier.
+
+    The neurons of an image are sorted by their influence on its clean form, and divided into `BANDS` equal bands; an
+    attacked image's neurons keep the clean one's places. All of a pair is divided by the clean form's greatest
+    influence: influences grow with 1 - y_c, by orders of magnitude between images.
+
+    Args:
+        network: the role.
+        case: the attack; the class is what each image is taken for.
+        band: 0, the front, to `BANDS` - 1.
+        attacked: of the attacked images or of their clean twins.
+    """
+
+    network: str
+    case: Case
+    band: int
+    attacked: bool
+    says = f"mean influence of one of {BANDS} bands of the neurons sorted on the clean image, whose greatest is 1"
+
+    def of(self, stage: Stage) -> Value:
+        facts = _influences(stage, self.network, self.case)
+        rows = np.array(facts["attacked" if self.attacked else "clean"])
+        images = zip(facts["names"], rows[:, self.band].tolist(), strict=True)
+        return Value.mean(dict(images), tuple(facts["commands"]))
+
+
+def _influences(stage: Stage, role: str, case: Case) -> dict[str, Any]:
+    """names, and for each image the bands' means: clean and attacked [N, BANDS]; kept."""
+    source, place = stage.player(role).source, Place.of(stage, role, case)
+    path = stage.bench.out / "judged" / f"influence-{key([place.key, source.fingerprint, BANDS])}.json"
+    if not path.is_file():
+        shown = place.read(source)
+        clean, attacked = bands(influence(source, shown.clean), influence(source, shown.images))
+        facts = {"names": shown.names, "clean": clean.tolist(), "attacked": attacked.tolist()}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_safely(path, json.dumps(facts).encode(), path.with_suffix(".part"))
+    return {**json.loads(path.read_bytes()), "commands": place.commands}
+
+
+def influence(network: Source, images: np.ndarray) -> np.ndarray:
+    """Of each neuron between convolutions and classifier, float64 [N, n]."""
+    layer = default_layer(network)
+    parts = [
+        attribution.neuron_influence(network.glance, tf.constant(some, network.dtype), None, layer)
+        for some in (images[start : start + BATCH] for start in range(0, len(images), BATCH))
+    ]
+    return np.concatenate([np.asarray(part, np.float64).reshape(len(part), -1) for part in parts])
+
+
+def bands(clean: np.ndarray, attacked: np.ndarray, count: int = BANDS) -> tuple[np.ndarray, np.ndarray]:
+    """The means [N, count] over bands of neurons [N, n] sorted by clean influence, the clean image's greatest 1."""
+    order = np.argsort(-clean, axis=1, kind="stable")
+    greatest = np.maximum(clean.max(axis=1, keepdims=True), np.finfo(float).tiny)
+    ends = [round(place * clean.shape[1] / count) for place in range(count + 1)]
+    sorted_ones = (np.take_along_axis(one / greatest, order, axis=1) for one in (clean, attacked))
+    made = [
+        np.stack([one[:, a:b].mean(axis=1) for a, b in zip(ends[:-1], ends[1:], strict=True)], axis=1)
+        for one in sorted_ones
+    ]
+    return made[0], made[1]

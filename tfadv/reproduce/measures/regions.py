@@ -1,0 +1,129 @@
+"""What a network makes of a part of an image, and what an attack does within a distance or to how many values."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import numpy as np
+import tensorflow as tf
+
+from tfadv.data import read_image, write_safely
+from tfadv.evaluate import top
+from tfadv.pairing import pair
+from tfadv.regions import ContributiveRegion
+from tfadv.reproduce.choosing import SAMPLE, key
+from tfadv.reproduce.plan import Case, Measure, Missing, Value
+from tfadv.reproduce.stage import BATCH, Stage
+from tfadv.shapes import targeted
+from tfadv.source import Source
+
+
+def mask(source: Source, images: list[np.ndarray], threshold: float) -> np.ndarray:
+    """Where the contributive region of the class is that the network sees, bool [N, H, W, 1]; images uint8 [H, W, 3].
+
+    The images are brought to the network's size. Raises `Missing` for a network without a map of features.
+    """
+    if source.last_map is None:
+        raise Missing(f"{source.name} has no layer with a map of features, so that it has no contributive region.")
+    region = ContributiveRegion(source.last_map, threshold)
+    size = images[0].shape[:2] if None in source.size else source.size
+    seen = tf.stack([tf.cast(tf.image.resize(image, size), source.dtype) for image in images])
+    # As if a class were to be reached: the region then is that of the class the network sees, whichever it is.
+    wanted = targeted(np.zeros(len(images), np.int32))
+    goal = wanted._replace(labels=tf.constant(wanted.labels), sign=tf.constant(wanted.sign))
+    return np.asarray(region.mask(source.glance, seen, goal, None)) > 0
+
+
+def shown(source: Source, images: list[np.ndarray], inside: bool, threshold: float) -> np.ndarray:
+    """The part of the images inside the contributive region, or outside, uint8 [N, H, W, 3]; the rest is black."""
+    within = mask(source, images, threshold) == inside
+    height, width = within.shape[1:3]
+    sized = [np.rint(tf.image.resize(image, (height, width))).astype(np.uint8) for image in images]
+    return np.where(within, np.stack(sized), np.uint8(0))
+
+
+@dataclasses.dataclass(frozen=True)
+class PartAccuracy(Measure):
+    """How often a network finds the label in one part of an image, the other part black.
+
+    The parts are the contributive region of the class that the network sees in the whole image, and the rest.
+
+    Args:
+        network: the role.
+        inside: the region itself, or the rest.
+        threshold: the paper's t, of the largest value of the image's Grad-CAM.
+    """
+
+    network: str
+    inside: bool
+    threshold: float = 0.2
+
+    @property
+    def says(self) -> str:  # type: ignore[override]
+        part = "inside" if self.inside else "outside"
+        return f"share of images, at most {SAMPLE}, whose label is predicted of the part {part} the region, on black"
+
+    def of(self, stage: Stage) -> Value:
+        player = stage.player(self.network)
+        everything = stage.bench.everything(player.data)
+        names = everything.names[:SAMPLE]
+        facts = [player.source.fingerprint, everything.digest, len(names), self.inside, self.threshold]
+        path = stage.bench.out / "judged" / f"part-{key(facts)}.json"
+        if not path.is_file():
+            stage.bench.say(f"{self.network} looks {'inside' if self.inside else 'outside'} its regions")
+            best = np.zeros(len(names), int)
+            for start in range(0, len(names), BATCH):
+                images = [everything.read(name) for name in names[start : start + BATCH]]
+                parts = list(shown(player.source, images, self.inside, self.threshold))
+                best[start : start + BATCH] = top(player.source, parts, BATCH, 1)[:, 0]
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_safely(path, json.dumps(best.tolist()).encode(), path.with_suffix(".part"))
+        best = json.loads(path.read_bytes())
+        right = {name: float(said == everything.labels[name]) for name, said in zip(names, best, strict=True)}
+        trace = (
+            f"{player.spec} on parts of the first {len(names)} images of {player.data}, threshold {self.threshold:g}"
+        )
+        return Value.mean(right, (trace,), share=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class WrongNear(Measure):
+    """How often an attack makes its own source wrong with an image that is near: a root mean square of at most `rmsd`,
+    as the paper's grey levels, of all images."""
+
+    source: str
+    case: Case
+    rmsd: float
+
+    @property
+    def says(self) -> str:  # type: ignore[override]
+        return f"share of images whose label is not predicted, changed by a root mean square of {self.rmsd:.3g} at most"
+
+    def of(self, stage: Stage) -> Value:
+        folder = stage.crafted(self.source, self.case)
+        verdict = stage.verdict(folder, self.source)
+        near = verdict.distances["rmsd"] <= self.rmsd * stage.bench.scale.levels
+        hit = near & (verdict.adversarial[:, 0] != verdict.labels)
+        images = dict(zip(verdict.names, hit.astype(float).tolist(), strict=True))
+        return Value.mean(images, (folder.command, verdict.command), share=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class ValuesChanged(Measure):
+    """The mean number of values, pixels times colours, that an attack changed in its files, over all images."""
+
+    source: str
+    case: Case
+    says = "mean number of values, pixels times colours, that differ in the files"
+
+    def of(self, stage: Stage) -> Value:
+        folder = stage.crafted(self.source, self.case)
+        pairs = pair(folder.images.folder, folder.path).pairs
+        path = stage.bench.out / "judged" / f"values-{folder.key}-{key(folder.images.labels)}.json"
+        if not path.is_file():
+            counts = {one.name: int(np.sum(read_image(one.clean) != read_image(one.adversarial))) for one in pairs}
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_safely(path, json.dumps(counts).encode(), path.with_suffix(".part"))
+        counts = json.loads(path.read_bytes())
+        return Value.mean({name: float(count) for name, count in counts.items()}, (folder.command,))

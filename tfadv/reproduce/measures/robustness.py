@@ -1,0 +1,70 @@
+"""Whether adversarial images outlive rotation, noise, blur and JPEG: destruction rates, with each image's outcome."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import numpy as np
+
+from tfadv import seeds
+from tfadv.data import file_hash, read_image, write_safely
+from tfadv.destruction import TRANSFORMATIONS
+from tfadv.evaluate import top
+from tfadv.pairing import pair
+from tfadv.record import RECORD
+from tfadv.reproduce.choosing import key
+from tfadv.reproduce.plan import Case, Measure, Value
+from tfadv.reproduce.stage import BATCH, Folder, Player, Stage, Verdict, typed
+
+
+@dataclasses.dataclass(frozen=True)
+class Destruction(Measure):
+    """The destruction rate of an attack on `source` under a transformation, as `target` sees it; `tfadv.destruction`.
+
+    Of the images that are right clean and wrong when adversarial it is the share that is right again; each image draws
+    its noise from the run's seed and its own pixels, the same in every strength.
+    """
+
+    source: str
+    case: Case
+    target: str
+    transformation: str
+    strength: float
+
+    @property
+    def says(self) -> str:  # type: ignore[override]
+        return f"share of the images fooling the target that {self.transformation} makes right again"
+
+    def of(self, stage: Stage) -> Value:
+        player = stage.player(self.target)
+        folder = stage.crafted(self.source, self.case)
+        verdict = stage.verdict(folder, self.target)
+        made = file_hash(folder.path / RECORD)
+        digest = key([made, player.source.fingerprint, self.transformation, self.strength, stage.bench.seed])
+        path = stage.bench.out / "judged" / f"{folder.key}-destroyed-{digest}.json"
+        if not path.is_file():
+            images = self._again(folder, verdict, player, stage.bench.seed)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_safely(path, json.dumps(images).encode(), path.with_suffix(".part"))
+        return Value.mean(json.loads(path.read_bytes()), (folder.command, self._command(stage, folder, player)), True)
+
+    def _again(self, folder: Folder, verdict: Verdict, player: Player, seed: int) -> dict[str, float]:
+        """Each image that counts -> whether it is right again."""
+        files = {one.name: one.adversarial for one in pair(folder.images.folder, folder.path).pairs}
+        fooled = (verdict.clean[:, 0] == verdict.labels) & (verdict.adversarial[:, 0] != verdict.labels)
+        places, found = np.flatnonzero(fooled), {}
+        change = TRANSFORMATIONS[self.transformation]
+        for start in range(0, len(places), BATCH):
+            some = places[start : start + BATCH]
+            pictures = [read_image(files[verdict.names[place]]) for place in some]
+            shown = [change(one, self.strength, seeds.of_images(one[None], seed)[0]) for one in pictures]
+            best = top(player.source, shown, BATCH, 1)[:, 0]
+            for place, said in zip(some, best, strict=True):
+                found[verdict.names[place]] = float(said == verdict.labels[place])
+        return found
+
+    def _command(self, stage: Stage, folder: Folder, player: Player) -> str:
+        folders = (stage.bench.within(folder.images.folder), stage.bench.within(folder.path))
+        words = ["tfadv", "destruction", *folders, "--target", player.spec, "--seed", str(stage.bench.seed)]
+        return typed([*words, "--transformation", f"{self.transformation}={self.strength:g}"])

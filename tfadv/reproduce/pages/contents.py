@@ -1,0 +1,67 @@
+"""The list of all records in a folder as one HTML page."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from tfadv.reproduce.pages import citations, sentences
+from tfadv.reproduce.pages.grid import Record
+from tfadv.reproduce.pages.markup import Markup, document, tag
+from tfadv.reproduce.pages.page import STYLE
+
+
+def records(folder: Path) -> list[Record]:
+    """The records in a folder, by paper and in natural order: table2 before table10."""
+    found = [_record(path) for path in folder.glob("*.json")]
+    order = list(citations.CITATIONS)
+    known = [record for record in found if record is not None]
+    return sorted(known, key=lambda one: (_place(order, one["paper"]), _natural(one["experiment"])))
+
+
+def _record(path: Path) -> Record | None:
+    """The record of a file; None for a file that is something else."""
+    try:
+        held = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+    return held if isinstance(held, dict) and {"experiment", "parts", "scale", "place"} <= held.keys() else None
+
+
+def _place(order: list[str], paper: str) -> tuple[int, str]:
+    return (order.index(paper) if paper in order else len(order), paper)
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    return [(int(word), "") if word.isdigit() else (-1, word) for word in re.split(r"(\d+)", name)]
+
+
+def page(folder: Path) -> Markup:
+    """The list: place, title, scale, whole or partial, how its order stands to the paper's."""
+    papers: dict[str, list[Record]] = {}
+    for record in records(folder):
+        papers.setdefault(record["paper"], []).append(record)
+    sections = [_paper(key, some) for key, some in papers.items()]
+    head = tag("header", tag("h1", "The papers' tables and figures, made again"))
+    return document("The papers' tables and figures, made again", STYLE, tag("main", head, *sections))
+
+
+def _paper(key: str, some: list[Record]) -> Markup:
+    paper = citations.of(key)
+    said = ", ".join(str(word) for word in (paper.authors, paper.venue, paper.year) if word)
+    title = tag("a", paper.title, href=paper.address) if paper.address else paper.title
+    lines = tag("ul", *(_line(record) for record in some), class_="contents")
+    return tag("section", tag("h2", title), tag("p", said, class_="cite"), lines)
+
+
+def _line(record: Record) -> Markup:
+    order, agrees = sentences.order(record, most=1)
+    kind = {None: "unknown", True: "agrees", False: "disagrees"}[agrees]
+    completeness = sentences.completeness(record)
+    return tag(
+        "li",
+        tag("a", tag("b", record["place"]), " ", record["title"], href=f"{record['experiment']}.html"),
+        tag("span", f"{record['scale']['name']} · {completeness}", class_="dim"),
+        tag("span", order, class_=f"verdict {kind}"),
+    )

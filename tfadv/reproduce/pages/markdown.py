@@ -1,0 +1,75 @@
+"""A record as Markdown: each part as rows and columns, ours and in brackets the paper's."""
+
+from __future__ import annotations
+
+import re
+
+from tfadv.reproduce.pages import citations, sentences
+from tfadv.reproduce.pages.grid import DASH, Grid, Record, Row, number, published, reason, reasons, spread
+
+
+def page(record: Record) -> str:
+    """The whole record, its blocks apart by an empty line."""
+    paper = citations.of(record["paper"])
+    said = ", ".join(str(word) for word in (paper.authors, paper.title, paper.venue, paper.year) if word)
+    roles = ", ".join(f"{role} by {player}" for role, player in record["roles"].items())
+    facts = [
+        f"Paper: {_plain(said)}.",
+        f"Metric: {_plain(record['metric'])}.",
+        f"Scale: {_plain(sentences.scale(record))} Images: {sentences.images(record)}",
+        f"Played: {_plain(roles)}. {sentences.stand_ins(record) or ''}".strip(),
+        f"Made by `{record['command']}` (tfadv {record['versions']['tfadv']}); `{record['experiment']}.csv` has every "
+        "number in full, with the commands behind it.",
+    ]
+    known = reasons(record)
+    blocks = [
+        f"# {_plain(paper.short)}, {_plain(record['place'])}: {_plain(record['title'])}",
+        f"**{sentences.completeness(record)}** **{_plain(sentences.order(record)[0])}**",
+        _list(facts),
+        *(_plain(note) for note in record["notes"]),
+        *(block for part in record["parts"] for block in _part(part, known)),
+    ]
+    if known:
+        lost = [f"{n}. {_plain(why)} Costs {sentences.costs(*cost)}." for why, (n, *cost) in known.items()]
+        blocks += ["## What is missing", "\n".join(lost)]
+    return "\n\n".join(blocks) + "\n"
+
+
+def _part(part: Record, known: dict[str, tuple[int, int, int]]) -> list[str]:
+    grid = Grid(part)
+    head = [*part["heads"], *grid.columns]
+    rows = [[*row, *(_cell(grid, row, column, known) for column in grid.columns)] for row in grid.rows]
+    lines = [head, *rows]
+    table = ["| " + " | ".join(_plain(word).replace("|", "\\|") for word in line) + " |" for line in lines]
+    table.insert(1, "|" + " --- |" * len(part["heads"]) + " ---: |" * len(grid.columns))
+    key = "ours ± standard error" + (" (the paper's)" if grid.any("paper") else "")
+    blocks = [f"## {_plain(part['title'])}", f"{_plain(sentences.measured(part))}: {key}.", "\n".join(table)]
+    wrong = sentences.reversed_pairs(part["orders"])
+    places = sentences.both_ways(part["orders"])
+    said = [_plain(sentences.reversal(pair, places[pair["higher"], pair["lower"]])) for pair in wrong]
+    return blocks + ([_list(said)] if said else [])
+
+
+def _cell(grid: Grid, row: Row, column: str, known: dict[str, tuple[int, int, int]]) -> str:
+    cell = grid.at(row, column)
+    if cell is None:
+        return ""
+    why = reason(cell)
+    text = number(cell["value"], grid.unit)
+    if cell["error"] is not None and why is None:
+        text += f" ± {spread(cell['error'], cell['value'], grid.unit)}"
+    if why is not None:
+        text = f"{DASH} [{known[why][0]}]"
+    return text + (f" ({published(cell['paper'], grid.unit)})" if cell["paper"] is not None else "")
+
+
+def _list(lines: list[str]) -> str:
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _plain(text: str) -> str:
+    """Text without what Markdown takes for markup, but for `code`."""
+    parts = re.split(r"(`[^`]*`)", text)
+    return "".join(
+        part if part.startswith("`") else re.sub(r"([*_<>&\\])", r"\\\1", part).replace("\n", " ") for part in parts
+    )

@@ -1,0 +1,58 @@
+"""The pictures of a part as a grid; a tap shows one in full size, without a script."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+
+from PIL import Image
+
+from tfadv.reproduce.pages.grid import Record
+from tfadv.reproduce.pages.markup import Markup, escaped, joined, prose, tag
+
+#: The side of a picture, in pixels, up to which its pixels are shown as squares.
+SMALL = 128
+
+
+def drawing(shown: Record, folder: Path, links: dict[str, int]) -> Markup:
+    """A drawing of a record; its files are relative to the folder, `links` are the numbers of commands."""
+    if shown["missing"]:
+        return tag("p", "Pictures are missing: ", prose(shown["missing"]), class_="absent")
+    head = tag("tr", *(tag("th", column, scope="col") for column in shown["columns"])) if shown["columns"] else None
+    rows = [tag("tr", *(_cell(one, folder, links) for one in row)) for row in shown["rows"]]
+    return tag(
+        "figure",
+        tag("figcaption", prose(shown["title"]), tag("small", " Tap a picture for its full size.")),
+        tag("div", tag("table", head, *rows, class_="plate"), class_="scroll", tabindex=0),
+    )
+
+
+def _cell(one: Record, folder: Path, links: dict[str, int]) -> Markup:
+    found = _source(folder / one["file"])
+    caption = escaped(one["caption"])
+    made = trace(one["trace"], links)
+    if found is None:
+        return tag("td", tag("p", f"{one['file']} is not there", class_="absent"), tag("small", caption), made)
+    source, width, height = found
+    small = "small" if max(width, height) <= SMALL else None
+    picture = tag("img", src=source, alt=one["caption"] or one["file"], width=width, height=height, class_=small)
+    opened = tag("input", type="checkbox", aria_label=f"full size: {one['caption'] or one['file']}")
+    return tag("td", tag("label", opened, picture, class_="picture"), tag("small", joined(caption, " ", made)))
+
+
+def _source(path: Path) -> tuple[str, int, int] | None:
+    """(data URI, width, height); None without the file."""
+    if not path.is_file():
+        return None
+    with Image.open(path) as image:
+        kind = Image.MIME[image.format or "PNG"]
+        width, height = image.size
+    return f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}", width, height
+
+
+def trace(commands: list[str], links: dict[str, int]) -> Markup | None:
+    """Small links to the commands behind a number or a picture."""
+    if not commands:
+        return None
+    numbers = sorted({links[command] for command in commands})
+    return tag("span", *(tag("a", number, href=f"#command-{number}") for number in numbers), class_="trace")

@@ -1,0 +1,213 @@
+"""A part drawn: curves, heat map, bars or points as SVG, a panel for each group of rows; the same bytes every time."""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from tfadv.reproduce.pages.grid import Grid, Record, Row, number, published
+from tfadv.reproduce.pages.markup import Markup
+
+#: Inches: a panel that fills a phone with letters that are legible there.
+WIDTH = 4.4
+#: Told apart by those who do not see red or green (Okabe and Ito), and by their marks.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#5B4FA2", "#8C6D00", "#2D9BD2", "#555555")
+MARKS = "osD^vPX*"
+STYLE: dict[Any, Any] = {
+    "svg.hashsalt": "tfadv",
+    "svg.fonttype": "none",
+    "text.parse_math": False,
+    "font.family": "sans-serif",
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#777",
+    "axes.titlesize": 10,
+}
+NOTHING = {"Date": None, "Creator": None, "Format": None, "Type": None}
+
+
+class Panel(NamedTuple):
+    """A drawing: what it shows, the SVG, and its width in CSS pixels at which its letters have their size."""
+
+    title: str
+    svg: Markup
+    width: float
+
+
+def panels(part: Record, name: str) -> list[Panel]:
+    """The drawings of a part, none for a table; name: a word of its own for their ids."""
+    kind = part["drawn"]["kind"]
+    if kind not in KINDS or all(cell["value"] is None and cell["paper"] is None for cell in part["cells"]):
+        return []
+    grid = Grid(part)
+    groups = {(): grid.rows} if kind == "scatter" else grid.groups
+    return [
+        _panel(grid, group, rows, KINDS[kind], f"{name}-{place}") for place, (group, rows) in enumerate(groups.items())
+    ]
+
+
+def _panel(grid: Grid, group: Row, rows: list[Row], draw: Callable, name: str) -> Panel:
+    import matplotlib
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, 3.1), layout="constrained")
+        FigureCanvasSVG(figure)
+        draw(figure, figure.add_subplot(), grid, group, rows)
+        written = io.StringIO()
+        figure.savefig(written, format="svg", metadata=NOTHING)
+    return Panel(" / ".join(group), _inline(written.getvalue(), name), figure.get_figwidth() * 72)
+
+
+def _inline(svg: str, name: str) -> Markup:
+    """The element alone, its ids its own, as wide as it is told to be."""
+    svg = svg[svg.index("<svg") :].strip()
+    svg = re.sub(r"<style.*?</style>|<metadata.*?</metadata>|<!--.*?-->", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'\bid="', f'id="{name}-', svg)
+    svg = re.sub(r'href="#', f'href="#{name}-', svg)
+    svg = re.sub(r"url\(#", f"url(#{name}-", svg)
+    svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", svg, count=1)
+    svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg, count=1)
+    return Markup(svg.replace("<svg", '<svg role="img"', 1))
+
+
+def _ours(grid: Grid, row: Row, columns: Sequence[str]) -> Iterator[tuple[float, float]]:
+    """(number, standard error or 0) along the columns; nan where there is none."""
+    for column in columns:
+        cell = grid.at(row, column) or {"value": None, "error": None}
+        yield _known(cell["value"]), cell["error"] or 0.0
+
+
+def _paper(grid: Grid, row: Row, columns: Sequence[str]) -> list[float]:
+    return [_known((grid.at(row, column) or {"paper": None})["paper"]) for column in columns]
+
+
+def _known(value: float | None) -> float:
+    return math.nan if value is None else value
+
+
+def _look(place: int) -> dict[str, Any]:
+    return {"color": COLOURS[place % len(COLOURS)], "marker": MARKS[place % len(MARKS)], "markersize": 4.5}
+
+
+def _legend(figure: Any, axes: Any, grid: Grid, paper: str) -> None:
+    """Below the drawing; what the paper's look like is said where it has numbers."""
+    from matplotlib.lines import Line2D
+
+    handles, labels = axes.get_legend_handles_labels()
+    if grid.any("paper"):
+        look: dict[str, Any] = {"linestyle": "--"} if paper == "dashed" else {"linestyle": "", "marker": "D"}
+        handles.append(Line2D([], [], color="#777", markerfacecolor="white", markersize=4, **look))
+        labels.append(f"the paper ({paper})")
+    longest = max(map(len, labels), default=0)
+    columns = max(1, min(4, int(46 // (longest + 5))))
+    lines = math.ceil(len(labels) / columns)
+    figure.set_figheight(figure.get_figheight() + 0.19 * lines)
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False, fontsize=8)
+
+
+def _curves(figure: Any, axes: Any, grid: Grid, group: Row, rows: list[Row]) -> None:
+    """A line for each row over the columns, with standard errors; the paper's dashed."""
+    places, columns = zip(*sorted(zip(grid.places, grid.columns, strict=True)), strict=True)
+    for place, row in enumerate(rows):
+        look = _look(place)
+        values, errors = zip(*_ours(grid, row, columns), strict=True)
+        axes.errorbar(places, values, errors, **look, linewidth=1.5, capsize=2, label=grid.name(group, row))
+        paper = _paper(grid, row, columns)
+        axes.plot(places, paper, color=look["color"], linestyle="--", linewidth=1.1, marker="_", markersize=5)
+    if not grid.numeric:
+        axes.set_xticks(grid.places, grid.columns, rotation=30, ha="right")
+    axes.set_ylabel(grid.unit)
+    axes.grid(axis="y", color="#ddd", linewidth=0.6)
+    _legend(figure, axes, grid, "dashed")
+
+
+def _bars(figure: Any, axes: Any, grid: Grid, group: Row, rows: list[Row]) -> None:
+    """Bars side by side in each column, with standard errors; a diamond is the paper's."""
+    thick = 0.82 / len(rows)
+    figure.set_figwidth(max(WIDTH, 0.5 + 0.13 * len(rows) * len(grid.columns)))
+    for place, row in enumerate(rows):
+        at = [column + (place - (len(rows) - 1) / 2) * thick for column in range(len(grid.columns))]
+        values, errors = zip(*_ours(grid, row, grid.columns), strict=True)
+        colour = COLOURS[place % len(COLOURS)]
+        axes.bar(
+            at,
+            values,
+            0.9 * thick,
+            yerr=errors,
+            color=colour,
+            hatch="" if place < len(COLOURS) else "///",
+            error_kw={"elinewidth": 0.8, "ecolor": "#333"},
+            label=grid.name(group, row),
+        )
+        paper = _paper(grid, row, grid.columns)
+        axes.plot(at, paper, linestyle="", marker="D", markersize=4, color="#222", markerfacecolor="white")
+    long = max(map(len, grid.columns)) * len(grid.columns) > 44
+    axes.set_xticks(
+        range(len(grid.columns)), grid.columns, rotation=30 if long else 0, ha="right" if long else "center"
+    )
+    axes.axhline(0, color="#777", linewidth=0.8)
+    axes.set_ylabel(grid.unit)
+    axes.grid(axis="y", color="#ddd", linewidth=0.6)
+    axes.set_axisbelow(True)
+    _legend(figure, axes, grid, "diamond")
+
+
+def _heat(figure: Any, axes: Any, grid: Grid, group: Row, rows: list[Row]) -> None:
+    """A square for each cell with its number, and below it, in brackets, the paper's."""
+    values = [[value for value, _ in _ours(grid, row, grid.columns)] for row in rows]
+    known = [value for line in values for value in line if not math.isnan(value)]
+    low, high = (min(known), max(known)) if known else (0.0, 1.0)
+    tall = 0.42 if grid.any("paper") else 0.3
+    figure.set_size_inches(max(WIDTH, 1.1 + 0.5 * len(grid.columns)), 0.7 + tall * len(rows))
+    axes.imshow(values, cmap="cividis", vmin=low, vmax=high if high > low else low + 1, aspect="auto")
+    for down, row in enumerate(rows):
+        for along, column in enumerate(grid.columns):
+            cell = grid.at(row, column)
+            if cell is None or (cell["value"] is None and cell["paper"] is None):
+                continue
+            value = values[down][along]
+            dark = not math.isnan(value) and value < low + 0.55 * (high - low)
+            paper = "" if cell["paper"] is None else f"\n({published(cell['paper'], grid.unit)})"
+            text = number(cell["value"], grid.unit) + paper
+            axes.text(along, down, text, ha="center", va="center", fontsize=7.5, color="white" if dark else "black")
+    axes.set_xticks(range(len(grid.columns)), grid.columns)
+    axes.set_yticks(range(len(rows)), [grid.name(group, row) for row in rows])
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+
+
+def _scatter(figure: Any, axes: Any, grid: Grid, group: Row, rows: list[Row]) -> None:
+    """A point for each row, a colour for each group; the paper's hollow. What is shown stands beside the point."""
+    drawn = grid.part["drawn"]
+    columns = [drawn["x"], drawn["y"]]
+    groups = list(grid.groups)
+    named: set[Row] = set()
+    for row in rows:
+        head = row[:-1] if row[:-1] in grid.groups else ()
+        look = _look(groups.index(head))
+        (x, x_error), (y, y_error) = _ours(grid, row, columns)
+        label = None if head in named or not head else " / ".join(head)
+        named.add(head)
+        axes.errorbar([x], [y], [y_error], [x_error], **look, linestyle="", elinewidth=0.8, label=label)
+        axes.plot(
+            *([one] for one in _paper(grid, row, columns)), **look, linestyle="", markerfacecolor="white", alpha=0.7
+        )
+        text = grid.name(head, row)
+        if drawn["shown"]:
+            text += f" ({number((grid.at(row, drawn['shown']) or {'value': None})['value'], grid.unit)})"
+        if not math.isnan(x) and not math.isnan(y):
+            axes.annotate(text, (x, y), xytext=(5, 3), textcoords="offset points", fontsize=7.5)
+    axes.margins(0.18)
+    axes.set_xlabel(drawn["x"])
+    axes.set_ylabel(drawn["y"])
+    axes.grid(color="#ddd", linewidth=0.6)
+    _legend(figure, axes, grid, "hollow")
+
+
+KINDS = {"curves": _curves, "bars": _bars, "heat map": _heat, "scatter": _scatter}
