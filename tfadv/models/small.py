@@ -31,7 +31,9 @@ DEPTHS, WIDTH = (1, 3, 5, 9), 500
 class Facts(NamedTuple):
     """What is known of a network.
 
-    layer: the layer that attacks on features tap when none is named. neurons: the one before the classifier. stages: where a block is inserted, in order. smallest: side of the smallest images in pixels.
+    layer: the layer that attacks on features tap when none is named. neurons: the one before the classifier.
+    stages: where a block is inserted, in order; none where there is no convolution. smallest: side of the smallest
+    images in pixels.
     """
 
     layer: str
