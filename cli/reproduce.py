@@ -5,19 +5,23 @@ from __future__ import annotations
 import difflib
 import shlex
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from tfadv.cli import options
 
 if TYPE_CHECKING:
     from tfadv.reproduce.plan import Experiment
+    from tfadv.reproduce.scales import Scale
 
 #: What stands for every experiment.
 ALL = "all"
+#: The options that a scale's $NAMEs are given with.
+GIVEN = {"IMAGES": "--images", "LABELS": "--labels"}
 
 
 @click.command()
@@ -25,7 +29,9 @@ ALL = "all"
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="The folder that everything is kept in.")
 @click.option("--images", type=click.Path(file_okay=False, exists=True), help="Images for the official networks.")
 @click.option(
-    "--labels", type=click.Path(dir_okay=False, exists=True), help="Their CSV: filename,label (1001 classes)."
+    "--labels",
+    type=click.Path(dir_okay=False, exists=True),
+    help="Their CSV: filename,label; the first class is 0 or 1, whichever fits.",
 )
 @click.option(
     "--scale",
@@ -37,6 +43,7 @@ ALL = "all"
 @click.option("--count", type=click.IntRange(1), help="How many images. Default: the scale's.")
 @click.option("--seed", default=0, show_default=True, help="All randomness follows from it.")
 @click.option("--batch-size", type=click.IntRange(1), default=8, show_default=True, help="Images crafted together.")
+@options.no_progress
 def command(names: tuple[str, ...], out: Path | None, **chosen: Any) -> None:
     """Make tables and figures of the five papers, or list them.
 
@@ -49,6 +56,8 @@ def command(names: tuple[str, ...], out: Path | None, **chosen: Any) -> None:
     tfadv reproduce
     tfadv reproduce naa-table1 --images images/ --labels labels.csv --out results/
     tfadv reproduce all --scale digits --count 20 --out results/
+
+    Exit code: 0 all made, whole or in part, 3 some not at all, 1 none or an error, 2 wrong usage, 130 interrupted.
     """
     from tfadv.reproduce.experiments import EXPERIMENTS
 
@@ -63,27 +72,30 @@ def command(names: tuple[str, ...], out: Path | None, **chosen: Any) -> None:
     if out is None:
         raise click.UsageError("--out: expected a folder for the results.")
     wanted = [one for name, one in EXPERIMENTS.items() if ALL in names or name in names]
+    typed = {one.name: _typed(one.name) for one in wanted}
     options.interruptible(
-        lambda: _make(wanted, out, **chosen),
+        lambda: _make(wanted, out, typed, **chosen),
         "Interrupted. The same command again continues where this one stopped.",
     )
 
 
 def _list(experiments: Iterable[Experiment]) -> None:
-    paper = None
-    for one in experiments:
-        if one.paper != paper:
-            click.echo(f"{'' if paper is None else chr(10)}{one.paper.upper()}")
-        paper = one.paper
-        click.echo(f"  {one.name:14} {one.place:10} {one.title}")
+    known = list(experiments)
+    wide = max(len(one.place) for one in known)
+    for place, one in enumerate(known):
+        if place == 0 or one.paper != known[place - 1].paper:
+            click.echo(f"{chr(10) if place else ''}{one.paper.upper()}")
+        click.echo(f"  {one.name:14} {one.place:{wide}}  {one.title}")
 
 
 def _make(
     experiments: list[Experiment],
     out: Path,
+    typed: dict[str, str],
     images: str | None,
     labels: str | None,
     scale: str | None,
+    no_progress: bool,
     **settings: Any,
 ) -> None:
     from tfadv.reproduce import engine, pages, scales
@@ -92,20 +104,81 @@ def _make(
     given = {name: value for name, value in (("IMAGES", images), ("LABELS", labels)) if value is not None}
     found = scales.read(scale or scales.at_hand(images), given)
     click.echo(f"scale {found.name}: {found.says}", err=True)
-    bench = Bench(found, out, say=lambda text: click.echo(text, err=True), **settings)
-    typed = shlex.join(["tfadv", *sys.argv[1:]])
+    _check(found, given)
+    out.mkdir(parents=True, exist_ok=True)
+    bar = None if no_progress else options.progress_bar("  crafted")
+    bench = Bench(found, out, say=lambda text: click.echo(text, err=True), progress=bar, **settings)
+    said: set[str] = set()
+    failed = 0
     for one in experiments:
-        made = engine.run(one, bench, typed)
-        _tell(made)
+        if len(experiments) > 1:
+            click.echo(f"\n{one.name} ({one.place}): {one.title}", err=True)
+        try:
+            made = engine.run(one, bench, typed[one.name])
+        except ValueError as error:
+            if len(experiments) == 1:
+                raise
+            failed += 1
+            first, *reasons = str(error).splitlines()
+            _say([first, *_new(reasons, said)])
+            continue
         page, *_ = pages.write(made, out)
         pages.index(out)
-        click.echo(f"  {page}")
+        _tell(made, page, said)
+    if failed:
+        click.echo(f"\n{failed} of {len(experiments)} experiments could not be made.", err=True)
+        sys.exit(1 if failed == len(experiments) else options.SOME_SKIPPED)
 
 
-def _tell(made: dict[str, Any]) -> None:
+def _check(scale: Scale, given: dict[str, str]) -> None:
+    """Refuse images that the scale would not look at, and images without labels or the reverse."""
+    for name in given:
+        if not scale.asks(name):
+            raise click.UsageError(
+                f"{GIVEN[name]}: the scale {scale.name} has its own images. Leave {GIVEN[name]} out, or take "
+                "--scale official."
+            )
+    asked = [name for name in GIVEN if scale.asks(name)]
+    lacking = [name for name in asked if name not in given]
+    if lacking and len(lacking) < len(asked):
+        what = "the classes of --images, a CSV with the columns filename,label"
+        raise click.UsageError(f"--labels: expected {what}." if "LABELS" in lacking else "--images: expected a folder.")
+    if lacking:
+        click.echo(f"without {' and '.join(GIVEN[name] for name in lacking)} what needs them will be missing", err=True)
+
+
+def _typed(name: str) -> str:
+    """The command that makes this experiment alone, with the options that were given."""
+    context = click.get_current_context()
+    words = ["tfadv", "reproduce", name]
+    for option in context.command.params:
+        known = option.name is not None and context.get_parameter_source(option.name) is ParameterSource.COMMANDLINE
+        if known and isinstance(option, click.Option) and option.name != "no_progress":
+            words += [option.opts[-1], str(context.params.get(option.name))]
+    return shlex.join(words)
+
+
+def _new(reasons: Iterable[str], said: set[str]) -> Iterator[str]:
+    """The reasons that were not said yet."""
+    for reason in reasons:
+        if reason not in said:
+            said.add(reason)
+            yield reason
+
+
+def _say(lines: Iterable[str]) -> None:
+    for line in lines:
+        click.echo(line, err=True)
+
+
+def _tell(made: dict[str, Any], page: Path, said: set[str]) -> None:
     """What came of an experiment in a few lines."""
+    from tfadv.reproduce.pages import sentences
+
     cells = made["cells"]
     whole = f"partial: {cells['missing']} of {cells['all']} numbers are missing" if made["partial"] else "whole"
     click.echo(f"{made['experiment']} ({made['place']}), {whole}, {made['seconds']:.0f} s")
-    for reason in made["missing"]:
-        click.echo(f"  {reason['why']} ({reason['cells']} numbers)", err=True)
+    click.echo(f"  {sentences.order(made)[0]}")
+    click.echo(f"  {page}")
+    costs = {f"  {one['why']}": one["cells"] for one in made["missing"]}
+    _say(f"{why} ({sentences.counted(costs[why], 'number')})" for why in _new(costs, said))

@@ -50,6 +50,15 @@ def test_its_attacks_have_their_settings(one):
 
 
 @pytest.mark.parametrize("one", EXPERIMENTS.values(), ids=EXPERIMENTS)
+def test_smaller_settings_are_said(one):
+    def shrinks(case: Case) -> bool:
+        return any(case.settings.get(name) != value for name, value in {**case.small, **case.tiny}.items())
+
+    if any(shrinks(case) for case in cases(one.parts)):
+        assert re.search("small(er)? machine|scales for small", " ".join(one.notes))
+
+
+@pytest.mark.parametrize("one", EXPERIMENTS.values(), ids=EXPERIMENTS)
 def test_each_published_number_is_of_one_of_its_cells(one):
     columns = {
         (part.name, cell.row, cell.column if isinstance(cell.column, str) else f"{cell.column:g}")
@@ -75,6 +84,31 @@ def test_one_network_plays_one_role_of_a_part(one, name):
         used = {role for role in own if any(role in _words(cell) for cell in part.cells)}
         players = Counter(roles[role] for role in used)
         assert not players or max(players.values()) == 1, f"{name}, {one.name} {part.name}: {players.most_common(1)}"
+
+
+@pytest.mark.parametrize("name", scales.NAMES)
+@pytest.mark.parametrize("one", EXPERIMENTS.values(), ids=EXPERIMENTS)
+def test_networks_that_meet_in_a_cell_know_the_same_images(one, name):
+    scale = scales.read(name)
+    roles = scale.casts.get(one.cast, {}).get("roles", {})
+
+    def known(network: str) -> set[str]:
+        facts = scale.networks[network]
+        members = facts["network"]
+        return {facts["data"]} if isinstance(members, str) else set().union(*(known(member) for member in members))
+
+    for cell in (cell for part in one.parts for cell in part.cells):
+        met = {role: known(roles[role]) for role in _words(cell) & set(roles)}
+        assert len(set().union(*met.values())) <= 1, f"{name}, {one.name} {cell.row} {cell.column}: {met}"
+
+
+@pytest.mark.parametrize("name", scales.NAMES)
+def test_images_are_left_to_fit_nip_on(name):
+    """A folder of images has no training part: it is left some where only those are attacked that all get right."""
+    scale = scales.read(name)
+    for network in scale.casts["nip"]["roles"].values():
+        facts = scale.data[scale.networks[network]["data"]]
+        assert "folder" not in facts or facts.get("right", True)
 
 
 def _words(cell) -> set[str]:

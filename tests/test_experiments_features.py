@@ -12,7 +12,8 @@ from tfadv.data import read_image
 from tfadv.models import zoo
 from tfadv.reproduce import published, scales
 from tfadv.reproduce.experiments import fia, naa
-from tfadv.reproduce.measures.behind import Behind, Whole
+from tfadv.reproduce.measures.behind import Behind
+from tfadv.reproduce.measures.combined import Average
 from tfadv.reproduce.measures.rates import Rate
 from tfadv.reproduce.plan import Case, Levels, Missing
 from tfadv.reproduce.plates.attention import Attention, overlaid, shrunk
@@ -141,11 +142,11 @@ def test_behind_a_defence_is_what_a_loop_counts(stage):
 
 def test_a_mean_of_several_wants_all_of_them(stage):
     rates = tuple(Rate("Inc-v3", MIM, target) for target in ("Inc-v3", "Inc-v4"))
-    mean = Whole(rates).of(stage)
+    mean = Average(rates, whole=True).of(stage)
     assert mean.value == pytest.approx(np.mean([rate.of(stage).value for rate in rates]))
     assert set(mean.images.values()) <= {0.0, 0.5, 1.0}
     with pytest.raises(Missing, match="PGD is played by no network"):
-        Whole((*rates, Rate("Inc-v3", MIM, "PGD"))).of(stage)
+        Average((*rates, Rate("Inc-v3", MIM, "PGD")), whole=True).of(stage)
 
 
 def test_a_learned_defence_that_is_not_there_is_said_with_its_command(tmp_path, monkeypatch):

@@ -107,6 +107,14 @@ def test_parameters_layers_and_neurons_are_counted_as_the_paper_counts_them(buil
     }
 
 
+def test_mobilenet_v1_lacks_what_follows_its_first_convolution_in_the_papers_count():
+    known = {column: known.paper for (_, row, column), known in numbers(1).items() if row == ("ImageNet MobileNetV1",)}
+    blocks = [32, 64, 128, 128, 256, 256, *[512] * 6, 1024, 1024]
+    # each block: a depthwise and a pointwise convolution, each with normalisation and activation; pooling, ten classes
+    assert 32 + 3 * (sum(blocks[:-1]) + sum(blocks[1:])) + 1024 + 10 == known["#Neurons"]
+    assert 1 + 6 * (len(blocks) - 1) + 2 == known["#Layers"]
+
+
 def test_rescued_and_benign_are_those_of_a_loop_over_the_images(stage):
     network, place = stage.player(ROLE).source, Place.of(stage, ROLE, FGSM)
     shown = place.read(network)

@@ -66,9 +66,9 @@ FLOORS = (
     "tfadv.cli.train_purifier tfadv.cli.destruction tfadv.cli.certify tfadv.cli.plane "
     "tfadv.cli.defend tfadv.cli.defences "
     # the papers' tables: what they are, at what scale, on which images
-    "tfadv.reproduce.scales tfadv.reproduce.published tfadv.reproduce.plan",
+    "tfadv.reproduce.scales tfadv.reproduce.published tfadv.reproduce.plan tfadv.reproduce.keeping",
     # 13: how the order of two numbers is judged; images
-    "tfadv.reproduce.comparing tfadv.reproduce.choosing "
+    "tfadv.reproduce.comparing tfadv.reproduce.choosing tfadv.reproduce.players "
     # what a page says, in which words
     "tfadv.reproduce.pages.citations tfadv.reproduce.pages.grid tfadv.reproduce.pages.markup",
     # 14: where they are played; what pages are made of
@@ -84,7 +84,8 @@ FLOORS = (
     # 16: neurons, where networks behind defences look, rates behind them
     "tfadv.reproduce.measures.behind "
     "tfadv.reproduce.plates.compared tfadv.reproduce.pages.page "
-    "tfadv.reproduce.measures.neurons tfadv.reproduce.plates.defended tfadv.reproduce.experiments.nip_cases",
+    "tfadv.reproduce.measures.neurons tfadv.reproduce.plates.defended tfadv.reproduce.experiments.nip_cases "
+    "tfadv.reproduce.experiments.nrg_cases",
     # 17: the papers, a file each
     "tfadv.reproduce.experiments.fcr tfadv.reproduce.pages.contents "
     "tfadv.reproduce.experiments.nip tfadv.reproduce.experiments.naa tfadv.reproduce.experiments.nrg",

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from tfadv.reproduce import comparing, pages
-from tfadv.reproduce.pages import citations, markdown, markup, sentences
+from tfadv.reproduce.pages import citations, markdown, markup, plots, sentences
 from tfadv.reproduce.pages.grid import Grid, cells, number, published
 from tfadv.reproduce.plan import Value
 
@@ -33,13 +33,14 @@ def cell(row, column, value, **facts):
     return {"row": list(row), "column": column, "value": value, **given, **none, **facts}
 
 
-def part(name, cells, heads, kind="table", orders=(), unit="%", pictures=(), **drawn):
+def part(name, cells, heads, kind="table", orders=(), unit="%", pictures=(), higher=True, **drawn):
     """A part of a record."""
     return {
         "name": name,
         "title": f"{name}, a part",
         "heads": list(heads),
         "unit": unit,
+        "higher": higher,
         "drawn": {"kind": kind, "x": "", "y": "", "shown": "", **drawn},
         "says": ["share of images whose class changed"],
         "cells": cells,
@@ -268,6 +269,28 @@ def test_agreement_and_ignorance_are_said():
     level = {"parts": [part("one", [], ("x",), orders=[{**pair, "same": 0, "equal": 3}])]}
     assert sentences.order(level) == ("No order to compare: here all 3 compared pairs are level.", None)
     assert sentences.order({"parts": [part("one", [cell(("a",), "t", 5.0)], ("x",))]})[1] is None
+    alone = part("one", [compared(("a",), "t", 5.0, 1.0, 4.0)], ("x",))
+    assert "no order to compare" in sentences.order({"parts": [alone]})[0]
+    assert "means nothing" in sentences.order({"parts": [{**alone, "higher": None}]})[0]
+
+
+def test_standard_errors_of_shares_end_where_shares_do():
+    share = Grid(part("one", [compared(("a",), "t", 98.0, 5.0, 90.0)], ("x",), "bars"))
+    assert plots._whiskers(share, [98.0, 1.0], [5.0, 5.0]) == [[5.0, 1.0], [2.0, 5.0]]
+    below = part("one", [compared(("a",), "t", -2.0, 5.0, 9.0)], ("x",), "bars")
+    assert plots._whiskers(Grid(below), [-2.0], [5.0]) == [[5.0], [5.0]]
+    seconds = part("one", [compared(("a",), "t", 98.0, 5.0, 90.0)], ("x",), "bars", unit="s")
+    assert plots._whiskers(Grid(seconds), [98.0], [5.0]) == [[5.0], [5.0]]
+
+
+def test_the_list_in_markdown_leaves_another_readme_alone(folder, tmp_path):
+    text = (folder / "README.md").read_text(encoding="utf-8")
+    (row,) = (line for line in text.splitlines() if line.startswith("| ["))
+    assert row.startswith("| [Table 9](naa-table9.md) | ") and len(re.findall(r"(?<!\\)\|", row)) == 5
+    assert "Disagrees with the paper in order" in row and text.count(record()["command"]) == 1
+    (tmp_path / "README.md").write_text("# Mine\n")
+    pages.index(tmp_path)
+    assert (tmp_path / "README.md").read_text() == "# Mine\n"
 
 
 def test_csv_holds_the_numbers_in_full(folder):

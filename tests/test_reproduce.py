@@ -64,6 +64,15 @@ def test_a_mean_has_the_standard_error_of_its_images_and_leaves_out_what_is_no_n
     assert Value.mean({}).value is None
 
 
+def test_a_mean_of_shares_is_as_uncertain_as_a_share():
+    half = Value.mean({str(place): 0.5 for place in range(8)}, share=True)
+    assert half.value == 0.5 and half.error == pytest.approx(math.sqrt(0.5 / 10 / 8))  # a 0 and a 1 beside them
+    other = Value.mean({str(place): 0.25 for place in range(8)}, share=True)
+    difference, error = comparing.paired(half, other)
+    assert difference == 0.25 and error == pytest.approx(math.sqrt(8 / 16 + 1 - 4 / 10) / 10)
+    assert comparing.paired(half, other)[1] > 0 and set(Value.mean({"a": 1.0, "b": math.inf}).images) == {"a"}
+
+
 def test_a_difference_is_paired_over_the_images_that_both_have():
     one, other = Value.mean({"a": 1.0, "b": 3.0, "c": 9.0}), Value.mean({"a": 0.0, "b": 1.0, "d": 7.0})
     difference, error = comparing.paired(one, other)
@@ -117,7 +126,7 @@ def test_rows_are_compared_within_their_own_group_alone():
 
 @pytest.mark.parametrize(
     "kind, best, expected",
-    [("changed", 1, [1, 0, 1]), ("wrong", 1, [1, 1, 1]), ("wrong", 2, [0, 1, 1]), ("reached", 1, [1, 0, 0])],
+    [("changed", 1, [1, 0, 1]), ("wrong", 1, [1, 1, 1]), ("wrong", 2, [0, 1, 1]), ("reached", 2, [1, 0, 0])],
 )
 def test_a_rate_counts_what_it_says(kind, best, expected):
     verdict = Verdict(
@@ -125,7 +134,7 @@ def test_a_rate_counts_what_it_says(kind, best, expected):
         labels=np.array([1, 2, 3]),
         wanted=np.array([5, 6, -1]),
         clean=np.array([[1, 5], [4, 2], [3, 2]]),
-        adversarial=np.array([[5, 1], [4, 7], [7, 8]]),
+        adversarial=np.array([[5, 1], [4, 7], [7, -1]]),  # -1 is background, and no class to reach
         distances={},
         seconds=0.0,
         command="",
@@ -136,7 +145,7 @@ def test_a_rate_counts_what_it_says(kind, best, expected):
 def test_a_scale_says_which_of_its_words_is_not_set(monkeypatch):
     monkeypatch.delenv("TFADV_SHARED", raising=False)
     scale = scales.read("photographs")
-    with pytest.raises(ValueError, match=r"\$TFADV_SHARED is not set; set TFADV_SHARED to the folder"):
+    with pytest.raises(ValueError, match=r"\$TFADV_SHARED is not set: set it to the folder of reference data"):
         scale.expand("$TFADV_SHARED/imagenet")
     assert scales.read("photographs", {"TFADV_SHARED": "here"}).expand("$TFADV_SHARED/imagenet") == "here/imagenet"
 
@@ -242,7 +251,7 @@ def test_what_is_missing_is_said_and_the_rest_is_made(bench):
 
 
 def test_an_experiment_without_any_number_is_refused_with_all_reasons(bench):
-    with pytest.raises(ValueError, match="nothing of it can be made at the scale digits.*Inc-v9 is played by no"):
+    with pytest.raises(ValueError, match=r"nothing of it can be made at the scale digits.*\n  Inc-v9 is played by no"):
         engine.run(experiment(*transfer(MIM, targets=("Inc-v9",)), name="nothing"), bench)
 
 

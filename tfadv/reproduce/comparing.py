@@ -48,20 +48,17 @@ def paired(one: Value, other: Value) -> tuple[float, float]:
     """(one - other, its standard error) over the images that count for both; nan without any.
 
     Of shares with b images for one alone and c for the other alone, (b - c) / n with the error of Agresti and Min,
-    2005: half an image is added to each of the four kinds.
+    2005: half an image is added to each of the four kinds, as it is to means of shares.
     """
     common = sorted(set(one.images) & set(other.images))
     if not common:
         return math.nan, math.nan
     differences = np.array([one.images[name] - other.images[name] for name in common], float)
-    differences = differences[np.isfinite(differences)]
-    count = len(differences)
-    if not count:
-        return math.nan, math.nan
-    mean = float(differences.mean())
+    mean, count = float(differences.mean()), len(differences)
     if one.share and other.share:
-        b, c, n = np.sum(differences > 0) + 0.5, np.sum(differences < 0) + 0.5, count + 2
-        return mean, float(np.sqrt(b + c - (b - c) ** 2 / n) / n)
+        # sqrt(b + c - (b - c)^2 / n) / n, where b + c is the sum of squares and b - c the sum
+        n = count + 2
+        return mean, float(np.sqrt(np.sum(differences**2) + 1 - np.sum(differences) ** 2 / n) / n)
     return mean, float(differences.std(ddof=1) / math.sqrt(count)) if count > 1 else math.nan
 
 

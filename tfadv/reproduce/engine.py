@@ -15,8 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 import tfadv
-from tfadv.data import write_safely
-from tfadv.reproduce import comparing, published
+from tfadv.reproduce import comparing, keeping, published
 from tfadv.reproduce.plan import Cell, Experiment, Missing, Part, Plate, Value
 from tfadv.reproduce.stage import Bench, Stage
 
@@ -45,7 +44,7 @@ def run(experiment: Experiment, bench: Bench, command: str = "") -> Record:
     if absent == cells:
         raise ValueError(
             f"{experiment.name}: nothing of it can be made at the scale {bench.scale.name}; --scale digits needs "
-            f"nothing that is not in the package. {' '.join(missing)}"
+            "nothing that is not in the package.\n" + "\n".join(f"  {reason}" for reason in missing)
         )
     made: Record = {
         "experiment": experiment.name,
@@ -64,18 +63,16 @@ def run(experiment: Experiment, bench: Bench, command: str = "") -> Record:
         "parts": parts,
         "command": command,
         "seconds": round(time.monotonic() - begun, 1),
-        "versions": {
-            "tfadv": tfadv.__version__,
-            "tensorflow": tf.__version__,
-            "keras": keras.__version__,
-            "numpy": np.__version__,
-            "python": platform.python_version(),
-        },
+        "versions": _versions(),
     }
     path = bench.out / f"{experiment.name}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_safely(path, json.dumps(made, indent=1, allow_nan=False).encode(), path.with_suffix(".part"))
+    keeping.write(path, json.dumps(made, indent=1, allow_nan=False).encode())
     return made
+
+
+def _versions() -> dict[str, str]:
+    modules = {"tfadv": tfadv, "tensorflow": tf, "keras": keras, "numpy": np}
+    return {**{name: module.__version__ for name, module in modules.items()}, "python": platform.python_version()}
 
 
 def _roles(stage: Stage) -> dict[str, str]:
@@ -85,7 +82,9 @@ def _roles(stage: Stage) -> dict[str, str]:
 def _part(part: Part, stage: Stage, experiment: Experiment, known: dict, missing: dict[str, int]) -> Record:
     cells, compared = [], []
     for cell in part.cells:
-        value, why = _found(functools.partial(cell.measure.of, stage), missing)
+        value, why = _found(functools.partial(cell.measure.of, stage))
+        if why is not None:
+            missing[why] = missing.get(why, 0) + 1
         facts = known.get((part.name, cell.row, _text(cell.column)))
         cells.append(_cell(cell, value, why, facts, part, experiment))
         if facts is not None and facts.paper is not None and value is not None and value.value is not None:
@@ -102,15 +101,15 @@ def _part(part: Part, stage: Stage, experiment: Experiment, known: dict, missing
         "says": list(dict.fromkeys(cell.measure.says for cell in part.cells)),
         "cells": cells,
         "orders": [{**pair._asdict(), "examples": list(pair.examples)} for pair in pairs],
-        "pictures": [_drawing(plate, stage, missing) for plate in part.plates],
+        "pictures": [_drawing(plate, stage) for plate in part.plates],
     }
 
 
-def _found(find: Callable[[], Any], missing: dict[str, int]) -> tuple[Any, str | None]:
+def _found(find: Callable[[], Any]) -> tuple[Any, str | None]:
+    """What is found, or why nothing is."""
     try:
         return find(), None
     except Missing as reason:
-        missing[str(reason)] = missing.get(str(reason), 0) + 1
         return None, str(reason)
 
 
@@ -147,10 +146,10 @@ def _finite(number: float | None, scale: float) -> float | None:
     return None if number is None or not math.isfinite(number) else scale * number
 
 
-def _drawing(plate: Plate, stage: Stage, missing: dict[str, int]) -> Record:
+def _drawing(plate: Plate, stage: Stage) -> Record:
     folder = stage.bench.out / "pictures"
     folder.mkdir(parents=True, exist_ok=True)
-    drawing, why = _found(lambda: plate.draw(stage, folder), missing)
+    drawing, why = _found(lambda: plate.draw(stage, folder))
     if drawing is None:
         return {"title": "", "columns": [], "rows": [], "missing": why}
     rows = [

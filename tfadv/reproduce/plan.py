@@ -67,7 +67,7 @@ class Value:
         value: the number; a share is in 0..1.
         error: its standard error; None where it has none.
         images: image -> what it adds to a mean; only those that count. Empty for a number that is no mean.
-        share: whether it is a share: each image 0 or 1.
+        share: whether it is a share, or a mean of shares: each image from 0 to 1.
         trace: the commands that made the images and the number.
     """
 
@@ -79,15 +79,17 @@ class Value:
 
     @staticmethod
     def mean(images: Mapping[str, float], trace: tuple[str, ...] = (), share: bool = False) -> Value:
-        """The mean over the images; None of none. A share of k in n has the error sqrt(p (1 - p) / n), where
-        p = (k + 1) / (n + 2), so that 0 and n of n are not taken for certain."""
-        numbers = np.array([number for number in images.values() if math.isfinite(number)], float)
-        count = len(numbers)
+        """The mean over the images that have a finite number; None of none.
+
+        A share has the spread of its images, a 0 and a 1, so that all and none are not taken for certain: of k in n
+        its error is sqrt(p (1 - p) / n), p = (k + 1) / (n + 2).
+        """
+        images = {name: number for name, number in images.items() if math.isfinite(number)}
+        numbers, count = np.array(list(images.values()), float), len(images)
         if not count:
             return Value(None, None, images, share, trace)
-        p = (numbers.sum() + 1) / (count + 2)
-        spread = math.sqrt(p * (1 - p)) if share else float(numbers.std(ddof=1)) if count > 1 else math.nan
-        return Value(float(numbers.mean()), spread / math.sqrt(count), images, share, trace)
+        spread = np.std([*numbers, 0.0, 1.0]) if share else numbers.std(ddof=1) if count > 1 else math.nan
+        return Value(float(numbers.mean()), float(spread) / math.sqrt(count), images, share, trace)
 
 
 class Measure(abc.ABC):

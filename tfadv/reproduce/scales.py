@@ -6,7 +6,9 @@ A scale is a JSON file; `scales/` holds "official", "photographs" and "digits", 
     levels     what the paper's grey levels are multiplied by
     small      0: attacks take the paper's settings; 1: their smaller ones; 2: and their tiny ones
     count      how many images there are by default
-    data       name -> images: {"folder", "labels", "first_label", "size"}, {"arrays", "fill"} or {"digits": true}
+    data       name -> images: {"folder", "labels", "first_label", "size"}, {"arrays", "fill"} or {"digits": true};
+               first_label: the number of the first class in the labels; without, it is found out; "right":
+               false takes images as they come, else those are taken that all networks of theirs get right
     networks   name -> {"network": what `--source` takes, or a list of names: an ensemble; "data"; "layer"; "layers":
                role -> layer; "get": how it is got}
     casts      cast -> {"data": role -> name in data, "roles": role -> name in networks}
@@ -32,6 +34,10 @@ NAMES = ("official", "photographs", "digits")
 REFERENCE, NETWORKS = "TFADV_SHARED", "TFADV_NETS"
 
 
+class Unset(ValueError):
+    """A $NAME without a value: one sentence with how it gets one."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Scale:
     """A scale as its file says it; the module's docstring says what each word is."""
@@ -48,23 +54,27 @@ class Scale:
     words: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def expand(self, text: str) -> str:
-        """The text with its $NAMEs replaced. Raises ValueError that names one which is not set."""
+        """The text with its $NAMEs replaced. Raises `Unset` that names one without a value."""
 
         def word(match: re.Match) -> str:
             name = match.group(1)
             found = self.words.get(name) or os.environ.get(name)
             if not found:
-                raise ValueError(f"{text}: ${name} is not set; {HINTS.get(name, f'set {name} in the environment')}")
+                raise Unset(f"${name} is not set: {HINTS.get(name, f'set {name} in the environment')}.")
             return found
 
         return re.sub(r"\$(\w+)", word, text)
+
+    def asks(self, name: str) -> bool:
+        """Whether its images are named with this $NAME."""
+        return any(f"${name}" in str(value) for facts in self.data.values() for value in facts.values())
 
 
 HINTS = {
     "IMAGES": "give the folder of images with --images",
     "LABELS": "give their labels, filename,label, with --labels",
-    REFERENCE: f"set {REFERENCE} to the folder of reference data",
-    NETWORKS: f"set {NETWORKS} to the folder where `tfadv train` wrote its networks",
+    REFERENCE: "set it to the folder of reference data",
+    NETWORKS: "set it to the folder of the networks that `tfadv train` makes",
 }
 
 

@@ -2,21 +2,18 @@
 
     out/images/<data>-<key>/         the images, out/images/<data>-<key>.csv their labels
     out/crafted/<data>-<key>/<source>/<attack>-<key>/       what `tfadv attack` writes
-    out/judged/<folder's key>-<network's key>.json          what one network says of one folder
+    out/judged/<what>-<key>.json     what one network says of one folder, and all else that is found once
     out/fitted/                      what a defence learned of a network
+    out/pictures/                    what stands on the pages
 
 A key is a hash of all that the content depends on, so that nothing is taken for another and every experiment with the
-same `out` shares what it can.
+same `out` shares what it can. The commands of a record are to be given in `out`.
 """
 
 from __future__ import annotations
 
-import csv
-import dataclasses
 import functools
-import hashlib
-import json
-import shlex
+import io
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,79 +21,24 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from tfadv import making, record
+from tfadv import data as folders
+from tfadv import making
 from tfadv.catalogue import ATTACKS
 from tfadv.crafting import craft_folder
-from tfadv.data import write_safely
 from tfadv.ensembles import Ensemble
 from tfadv.evaluate import evaluate, top
 from tfadv.models import zoo
 from tfadv.pairing import pair
-from tfadv.reproduce import choosing
+from tfadv.reproduce import choosing, keeping
 from tfadv.reproduce.choosing import Everything, key
 from tfadv.reproduce.plan import Case, Layer, Levels, Missing
-from tfadv.reproduce.scales import Scale
+from tfadv.reproduce.players import Folder, Images, Player, Verdict, typed, write_labels
+from tfadv.reproduce.scales import Scale, Unset
 from tfadv.shapes import Attack
 from tfadv.source import Source
 
 #: Images that a network looks at together.
 BATCH = 16
-
-
-@dataclasses.dataclass(frozen=True)
-class Images:
-    """Images with labels: the data's name, the folder, and the class 0.. of each file in order."""
-
-    data: str
-    folder: Path
-    labels: Mapping[str, int]
-
-    @property
-    def csv(self) -> Path:
-        """The labels as `tfadv attack --labels` takes them."""
-        return self.folder.with_suffix(".csv")
-
-
-@dataclasses.dataclass(frozen=True)
-class Player:
-    """A network in a role: the name the scale gives it, the source, its data, its layers by role."""
-
-    name: str
-    spec: str
-    source: Source
-    data: str
-    layer: Any
-    layers: Mapping[str, Any]
-
-
-@dataclasses.dataclass(frozen=True)
-class Folder:
-    """An adversarial folder: its path, its images, the attack, the command that makes it, and its key."""
-
-    path: Path
-    images: Images
-    attack: Attack
-    player: Player
-    command: str
-    key: str
-
-
-@dataclasses.dataclass(frozen=True)
-class Verdict:
-    """What a network said of a folder's pairs: names, labels, classes to reach, the best classes best first, distances.
-
-    labels, wanted int [N], -1 where there is none; clean, adversarial int [N, K]; distances [N] each; seconds for one
-    image.
-    """
-
-    names: tuple[str, ...]
-    labels: np.ndarray
-    wanted: np.ndarray
-    clean: np.ndarray
-    adversarial: np.ndarray
-    distances: Mapping[str, np.ndarray]
-    seconds: float
-    command: str
 
 
 class Bench:
@@ -109,6 +51,7 @@ class Bench:
         seed: of everything drawn.
         batch_size: images that are crafted together.
         say: told what is being made.
+        progress: of the images of a folder, see `tfadv.crafting.craft_folder`.
     """
 
     def __init__(
@@ -120,11 +63,12 @@ class Bench:
         seed: int = 0,
         batch_size: int = 8,
         say: Callable[[str], None] = lambda _: None,
+        progress: Callable[..., Any] | None = None,
     ) -> None:
         self.scale, self.out, self.seed, self.batch_size, self.say = scale, Path(out), seed, batch_size, say
-        self.count = count or scale.count
+        self.count, self.progress = count or scale.count, progress
         self._players: dict[str, Player | Missing] = {}
-        self._crafted: set[str] = set()
+        self._crafted: dict[Path, Missing | None] = {}
 
     def player(self, name: str) -> Player:
         """The network of this name in the scale, loaded once. Raises `Missing`."""
@@ -141,6 +85,8 @@ class Bench:
     def _how(self, name: str, error: Exception) -> str:
         """Why a network is missing, in a sentence: with what gets it where the scale knows."""
         get = self.scale.networks.get(name, {}).get("get")
+        if isinstance(error, Unset):
+            return str(error)
         if get is None:
             return str(error) if isinstance(error, Missing) else f"{name} is missing: {error}"
         return f"{name} is missing: {get}{' gets it.' if get.endswith('`') else ''}"
@@ -153,7 +99,8 @@ class Bench:
             members = [self.player(one) for one in facts["network"]]
             source: Source = Ensemble([member.source for member in members])
             layers = facts.get("layer") or tuple(f"{m.source.name}:{m.layer}" for m in members if m.layer)
-            return Player(name, "+".join(m.spec for m in members), source, members[0].data, layers, {})
+            specs = tuple(member.spec for member in members)
+            return Player(name, "+".join(specs), source, members[0].data, layers, {}, specs)
         spec = self.scale.expand(facts["network"])
         self.say(f"loading {name}")
         source = zoo.load(spec)
@@ -170,13 +117,12 @@ class Bench:
         everything = self.everything(data)
         chosen = self.scale.data[data].get("right", True)
         networks = [self.player(name).source for name in self._present(data)] if chosen else []
-        said = [data, self.count, everything.digest, *(network.fingerprint for network in networks)]
+        said = [data, self.count, everything.digest, *map(self.fingerprint, networks)]
         folder = self.out / "images" / f"{data}-{key(said)}"
         found = Images(data, folder, {})
         if not found.csv.is_file():
             self._choose(everything, networks, found)
-        with open(found.csv, newline="", encoding="utf-8") as file:
-            return Images(data, folder, {row["filename"]: int(row["label"]) for row in csv.DictReader(file)})
+        return Images(data, folder, folders.read_labels(found.csv))
 
     def _present(self, data: str) -> list[str]:
         """The networks of these images that are there; ensembles are made of them."""
@@ -192,86 +138,144 @@ class Bench:
 
     def _choose(self, everything: Everything, networks: list[Source], images: Images) -> None:
         """Write the first images, in their order, that all networks get right, and the labels last."""
-        self.say(f"choosing {self.count} images of {images.data} that {len(networks)} networks get right")
-        images.folder.mkdir(parents=True, exist_ok=True)
+        right_on = f" that {len(networks)} networks get right" if networks else ""
+        self.say(f"choosing {self.count} images of {images.data}{right_on}")
         labels: dict[str, int] = {}
-        for start in range(0, len(everything.names), BATCH):
-            names = everything.names[start : start + BATCH]
-            pixels = [everything.read(name) for name in names]
-            right = np.ones(len(names), bool)
+        for some in everything.batches(everything.names, BATCH):
+            right = np.ones(len(some), bool)
             for network in networks:
-                seen = top(network, pixels, BATCH, 1)[:, 0]
-                right &= seen == [everything.labels[name] for name in names]
-            for name, image, good in zip(names, pixels, right, strict=True):
+                seen = top(network, list(some.values()), BATCH, 1)[:, 0]
+                right &= seen == [everything.labels[name] for name in some]
+            for (name, image), good in zip(some.items(), right, strict=True):
                 if good and len(labels) < self.count:
-                    file = Path(name).with_suffix(".png").name
-                    Image.fromarray(image).save(images.folder / file)
+                    file, png = everything.files[name], io.BytesIO()
+                    Image.fromarray(image).save(png, "PNG")
+                    keeping.write(images.folder / file, png.getvalue())
                     labels[file] = everything.labels[name]
             if len(labels) == self.count:
                 break
         if not labels:
             raise Missing(f"{images.data}: no image is right on all of its {len(networks)} networks.")
-        rows = "".join(f"{name},{label}\n" for name, label in sorted(labels.items()))
-        write_safely(images.csv, f"filename,label\n{rows}".encode(), images.csv.with_suffix(".part"))
+        write_labels(images.csv, dict(sorted(labels.items())))
 
     @functools.cache  # noqa: B019
     def everything(self, data: str) -> Everything:
         """The images that `images` chooses from. Raises `Missing`."""
+        facts = self.scale.data.get(data, {})
         try:
-            return choosing.everything(self.scale, data)
+            found = choosing.everything(self.scale, data)
+            if "folder" not in facts or ("first_label" in facts and facts.get("right", True)):
+                return found
+            return self._counted(data, found, facts.get("first_label"))
+        except Unset as error:
+            raise Missing(str(error)) from error
         except (OSError, ValueError, KeyError) as error:
-            raise Missing(f"the images of {data} are missing: {error}") from error
+            raise Missing(f"the images of {data} cannot be taken: {error}") from error
+
+    def _counted(self, data: str, found: Everything, first_label: int | None) -> Everything:
+        """The same with labels from 0 that a network was asked about: a user's count from 0 or 1, or are of others."""
+        name = next(iter(self._present(data)), None)
+        if name is None:
+            return found
+        network = self.player(name).source
+
+        def predict(names: list[str]) -> list[int | None]:
+            return found.answers(names, lambda images: top(network, images, BATCH, 1)[:, 0], BATCH)
+
+        return choosing.counted(found, network, predict, first_label)
 
     @functools.cache  # noqa: B019
     def fitting(self, data: str, count: int) -> tuple[np.ndarray, np.ndarray]:
         """Images and labels to fit a defence or an attack on, none of them among `images`: uint8 [N, H, W, 3], int [N].
 
         The training part of data that has one, in an order drawn from the seed; else the images that were not chosen.
+        Raises `Missing` where all of them were.
         """
-        held = choosing.training(self.scale, data)
-        if held is None:
-            everything, chosen = self.everything(data), set(self.images(data).labels)
-            names = [name for name in everything.names if Path(name).with_suffix(".png").name not in chosen]
-            pixels = np.stack([everything.read(name) for name in names])
-            held = pixels, np.array([everything.labels[name] for name in names])
-        some = np.random.default_rng(self.seed).permutation(len(held[0]))[:count]
-        return held[0][some], held[1][some].astype(np.int32)
+        held, draw = choosing.training(self.scale, data), np.random.default_rng(self.seed)
+        if held is not None:
+            some = draw.permutation(len(held[0]))[:count]
+            return held[0][some], held[1][some].astype(np.int32)
+        everything, chosen = self.everything(data), set(self.images(data).labels)
+        names = [name for name in everything.names if everything.files[name] not in chosen]
+        names = [names[place] for place in draw.permutation(len(names))[:count]]
+        rest = {name: image for some in everything.batches(names, BATCH) for name, image in some.items()}
+        if not rest:
+            raise Missing(f"{data}: none of its images is left to fit on; --count takes fewer to judge.")
+        return np.stack(list(rest.values())), np.array([everything.labels[name] for name in rest], np.int32)
+
+    @functools.cache  # noqa: B019
+    def fingerprint(self, network: Source) -> str:
+        """The network's fingerprint, for which all of its weights are read once: here no network learns."""
+        return network.fingerprint
+
+    def kept(self, what: str, facts: Any, make: Callable[[], Any]) -> Any:
+        """What `make` returns, plain values, found once for the facts that it depends on and kept in out/judged."""
+        return keeping.kept(self.judged(what, facts), make)
+
+    def judged(self, what: str, facts: Any) -> Path:
+        """Where `kept` keeps it."""
+        return self.out / "judged" / f"{what}-{key(facts)}.json"
 
     def crafted(self, player: Player, case: Case, attack: Attack, settings: Mapping[str, Any]) -> Folder:
-        """The folder of an attack on a network, made once and continued where it was interrupted."""
+        """The folder of an attack on a network, made once and continued where it was interrupted.
+
+        Raises `Missing` where the attack cannot be made on this network.
+        """
         images = self.images(player.data)
-        targets = drawn_targets(images, player.source.classes, self.seed) if case.targeted else None
-        name = key([repr(attack), player.source.fingerprint, self.seed, self.batch_size, bool(targets)])
+        facts = [repr(attack), self.fingerprint(player.source), self.seed, self.batch_size, case.targeted]
+        name = key(facts)
         out = self.out / "crafted" / images.folder.name / player.name / f"{case.recipe}-{name}"
-        folder = Folder(out, images, attack, player, self._attack_command(player, case, settings, images, out), name)
-        if name not in self._crafted:
+        if out not in self._crafted:
             self.say(f"{case.name} on {player.name}")
+            self._crafted[out] = self._made(player, case, attack, images, out)
+        reason = self._crafted[out]
+        if reason is not None:
+            raise reason
+        return Folder(out, images, attack, player, self._attack_command(player, case, settings, images, out), name)
+
+    def _made(self, player: Player, case: Case, attack: Attack, images: Images, out: Path) -> Missing | None:
+        """Why the folder could not be made."""
+        try:
             craft_folder(
                 images.folder,
                 out,
                 attack,
                 player.source,
                 labels=images.labels,
-                targets=targets,
+                targets=self._targets(player, images)[0] if case.targeted else None,
                 first_label=0,
                 force_labels=True,  # they were chosen, or they are the user's own and the page says how many are right
                 seed=self.seed,
                 batch_size=self.batch_size,
+                size=_size(player, images),
                 source=player.spec,
+                progress=self.progress,
             )
-            self._crafted.add(name)
-        return folder
+        except ValueError as error:
+            return Missing(f"{case.name} cannot be made on {player.name}: {error}")
+        return None
+
+    def _targets(self, player: Player, images: Images) -> tuple[dict[str, int], Path]:
+        """For each image a class drawn among the wrong ones, and the file of them, as `--target-labels` takes it."""
+        classes, draw = player.source.classes, np.random.default_rng(self.seed)
+        aims = {name: int((label + draw.integers(1, classes)) % classes) for name, label in images.labels.items()}
+        path = images.csv.with_name(f"{images.folder.name}-targets-{self.seed}-of-{classes}.csv")
+        if not path.is_file():
+            write_labels(path, aims)
+        return aims, path
 
     def _attack_command(
         self, player: Player, case: Case, settings: Mapping[str, Any], images: Images, out: Path
     ) -> str:
         """What makes the folder, as one would type it."""
         words = ["tfadv", "attack", case.recipe, self.within(images.folder), self.within(out)]
-        words += [word for one in player.spec.split("+") for word in ("--source", one)]
-        words += ["--labels", self.within(images.csv), "--numbering", "1000", "--force-labels"]
-        words += ["--seed", str(self.seed), "--batch-size", str(self.batch_size)]
+        words += [*player.words("--source"), "--labels", self.within(images.csv), "--numbering", "1000"]
+        words += ["--force-labels", "--seed", str(self.seed), "--batch-size", str(self.batch_size)]
+        size = _size(player, images)
+        if size is not None:
+            words += ["--size", f"{size[0]}x{size[1]}"]
         if case.targeted:
-            words += ["--target-labels", self.within(targets_csv(images))]
+            words += ["--target-labels", self.within(self._targets(player, images)[1])]
         for name, value in settings.items():
             layers = value if name == "layer" and isinstance(value, tuple) else (value,)
             words += [
@@ -283,52 +287,38 @@ class Bench:
         """A path as seen from `out`, where the commands of a record are to be given."""
         return path.relative_to(self.out).as_posix()
 
-    def verdict(self, folder: Folder, target: Source, spec: str) -> Verdict:
-        """What a network says of a folder, asked once."""
-        made = hashlib.sha256((folder.path / record.RECORD).read_bytes()).hexdigest()
-        path = self.out / "judged" / f"{folder.key}-{key([made, target.fingerprint])}.json"
-        folders = (self.within(folder.images.folder), self.within(folder.path))
-        command = typed(["tfadv", "evaluate", *folders, "--target", spec])
-        if not path.is_file():
-            self.say(f"  judged by {spec.rpartition('/')[-1]}")
-            report = evaluate(pair(folder.images.folder, folder.path).pairs, [target], batch_size=BATCH)
-            (judged,) = report.targets
-            facts = {
-                "command": command,
-                "names": report.names,
-                "labels": report.labels.tolist(),
-                "wanted": (np.full(len(report.names), -1) if report.wanted is None else report.wanted).tolist(),
-                "clean": judged.clean.tolist(),
-                "adversarial": judged.adversarial.tolist(),
-                "distances": {name: values.tolist() for name, values in report.distances.items()},
-                "seconds": judged.seconds,
-            }
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_safely(path, json.dumps(facts).encode(), path.with_suffix(".part"))
-        facts = json.loads(path.read_bytes())
+    def verdict(self, folder: Folder, target: Source, words: Sequence[str]) -> Verdict:
+        """What a network says of a folder, asked once; words: those that name it in `tfadv evaluate`."""
+        facts = self.kept(
+            folder.key, [folder.made, self.fingerprint(target)], functools.partial(self._judged, folder, target)
+        )
         arrays = {name: np.array(facts[name], int) for name in ("labels", "wanted", "clean", "adversarial")}
         distances = {name: np.array(values, float) for name, values in facts["distances"].items()}
+        places = (self.within(folder.images.folder), self.within(folder.path))
+        command = typed(["tfadv", "evaluate", *places, *words])
         return Verdict(tuple(facts["names"]), **arrays, distances=distances, seconds=facts["seconds"], command=command)
 
+    def _judged(self, folder: Folder, target: Source) -> dict[str, Any]:
+        self.say(f"  judged by {target.name}")
+        report = evaluate(pair(folder.images.folder, folder.path).pairs, [target], batch_size=BATCH)
+        (judged,) = report.targets
+        return {
+            "names": report.names,
+            "labels": report.labels.tolist(),
+            "wanted": (np.full(len(report.names), -1) if report.wanted is None else report.wanted).tolist(),
+            "clean": judged.clean.tolist(),
+            "adversarial": judged.adversarial.tolist(),
+            "distances": {name: values.tolist() for name, values in report.distances.items()},
+            "seconds": judged.seconds,
+        }
 
-def targets_csv(images: Images) -> Path:
-    """Where the classes drawn for images are written."""
-    return images.folder.with_name(images.folder.name + "-targets.csv")
 
-
-def typed(words: Sequence[str]) -> str:
-    """A command as one would type it in the folder of results; $NAMEs stay to be replaced by the shell."""
-    return " ".join(f'"{word}"' if "$" in word else shlex.quote(word) for word in words)
-
-
-def drawn_targets(images: Images, classes: int, seed: int) -> dict[str, int]:
-    """For each image a class drawn among the wrong ones; written beside the labels, as `--target-labels` takes them."""
-    draw = np.random.default_rng(seed)
-    aims = {name: int((label + draw.integers(1, classes)) % classes) for name, label in images.labels.items()}
-    path = targets_csv(images)
-    rows = "".join(f"{name},{aim}\n" for name, aim in aims.items())
-    write_safely(path, f"filename,label\n{rows}".encode(), path.with_suffix(".part"))
-    return aims
+def _size(player: Player, images: Images) -> tuple[int, int] | None:
+    """What a network that takes images of any size is shown: the first one's height and width."""
+    if None not in player.source.size:
+        return None
+    height, width = folders.read_image(images.folder / next(iter(images.labels))).shape[:2]
+    return height, width
 
 
 class Stage:
@@ -350,8 +340,11 @@ class Stage:
         return self.bench.images(self.player(role).data)
 
     def attack(self, case: Case, player: Player) -> Attack:
-        """The attack of a case on a network. Raises `Missing` for a layer that no layer of it plays."""
-        return making.make(ATTACKS, case.recipe, player.source, self.settings(case, player))
+        """The attack of a case on a network. Raises `Missing` where it has no layer for it."""
+        try:
+            return making.make(ATTACKS, case.recipe, player.source, self.settings(case, player))
+        except ValueError as error:
+            raise Missing(f"{case.name} cannot be made on {player.name}: {error}") from error
 
     def settings(self, case: Case, player: Player) -> dict[str, Any]:
         """The settings of a case on a network, with grey levels and layers looked up."""
@@ -381,4 +374,4 @@ class Stage:
         player = self.player(target)
         if player.data != folder.images.data:
             raise Missing(f"{target} knows {player.data}, not {folder.images.data}.")
-        return self.bench.verdict(folder, player.source, player.spec)
+        return self.bench.verdict(folder, player.source, player.words())

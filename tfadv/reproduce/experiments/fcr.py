@@ -51,8 +51,13 @@ PEAK = 20 * math.log10(255)
 
 _ASR = "attack success rate: the share of images, in %, that the network gets wrong"
 _RIGHT = (
-    "The paper attacks images that all models get right. The scales with images of their own choose such; of images "
-    "that you give all count, also those that are wrong before the attack."
+    "The paper attacks images that all its models get right; here they are those that every network of the scale for "
+    "such images gets right."
+)
+_STAND_INS = (
+    "At the official scale, too, VGG-16, VGG-11 and ResNet-18 of CIFAR-10 are stand-ins: a VGG19, an AlexNet and a "
+    "MobileNetV1 of `tfadv train`, narrow ones, which learned on a part of the data. Of ILSVRC2012 ResNet-34 is absent "
+    "there."
 )
 _READING = (
     "FCR's T is read as an inverse temperature on the logits, as Hinton et al. (2015) and the paper's words have it; "
@@ -67,7 +72,9 @@ _SMALLER = (
 )
 _REGION = (
     "The FCR is where the Grad-CAM of the network's last map of features, resized to the image, is at least t times "
-    "its largest value: the paper's Eq. 5 is garbled in the text at hand."
+    "its largest value: the paper's Eq. 5 is garbled in the text at hand. The last maps of our CIFAR-10 networks are "
+    "4 x 4 (AlexNet) and 2 x 2 (MobileNetV1, VGG19): at t = 0.2 the FCR is 86, 98 and 100 % of twelve images, so that "
+    "little is outside of it."
 )
 
 
@@ -83,7 +90,7 @@ def _experiment(
     place: str, title: str, parts: Iterable[Part], notes: tuple[str, ...], metric: str = _ASR
 ) -> Experiment:
     name = "fcr-" + place.lower().replace(" ", "")
-    return Experiment(name, "fcr", place, title, "fcr", tuple(parts), metric, notes=notes)
+    return Experiment(name, "fcr", place, title, "fcr", tuple(parts), metric, notes=(*notes, _STAND_INS))
 
 
 # Tables

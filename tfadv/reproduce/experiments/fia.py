@@ -1,6 +1,7 @@
 """FIA's comparison with its baselines and its two curves (Wang et al., ICCV 2021)."""
 
 from tfadv.reproduce.experiments.naa import (
+    BOTH_SIGNS,
     CHANGED,
     DEFENDED,
     PLAIN,
@@ -38,7 +39,7 @@ def _table(number: int, title: str, attacks: tuple[Case, ...], plates: tuple = (
         Part("normal", "Normally trained networks", transfer(attacks, SOURCES), ("source", "attack"), plates=plates),
         Part("defended", "Adversarially trained networks", transfer(attacks, DEFENDED), ("source", "attack")),
     )
-    notes = (REPEATED, ABSTRACT, KEPT)
+    notes = (REPEATED, ABSTRACT, KEPT, BOTH_SIGNS)
     place = "Comparison" if number == 1 else "Comparison with PIM and DIM"
     return Experiment(f"fia-table{number}", "fia", place, title, "fia", parts, CHANGED, 1000, notes)
 
@@ -73,6 +74,10 @@ EXPERIMENTS = (
         CHANGED,
         notes=(
             "The paper's indiscriminate attack is not named; NRDM, which distorts all features alike, stands for it.",
+            "Which layer of Vgg-16 is attacked the text at hand does not say: it is conv3_3. Its images are 224 pixels "
+            "wide, and Inc-v3 sees them enlarged.",
+            "No Vgg-16 is at hand at the smaller scales: SqueezeNet plays it for photographs, a miniature ResNet-v2 "
+            "for digits.",
         ),
     ),
     Experiment(
@@ -112,6 +117,10 @@ EXPERIMENTS = (
             ),
         ),
         CHANGED,
-        notes=(NOT_AT_HAND, "The paper's drop probability is 1 less ours; with 1 all copies are the image itself."),
+        notes=(
+            NOT_AT_HAND,
+            "The paper's drop probability is 1 less ours; with 1 all copies are the image itself.",
+            "On small machines the gradient is that of 10 copies, not 30.",
+        ),
     ),
 )

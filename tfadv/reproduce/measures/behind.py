@@ -1,13 +1,12 @@
-"""Rates of an adversarial folder on a network behind a defence, and averages that want all of their parts."""
+"""Rates of an adversarial folder on a network behind a defence."""
 
 from __future__ import annotations
 
 import dataclasses
 
-from tfadv.reproduce.measures.combined import Average
-from tfadv.reproduce.measures.defences import Defended, defended
+from tfadv.reproduce.measures.defences import defended
 from tfadv.reproduce.plan import Case, Measure, Missing, Value
-from tfadv.reproduce.stage import Player, Stage, typed
+from tfadv.reproduce.stage import Stage
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,35 +36,7 @@ class Behind(Measure):
         folder = stage.crafted(self.source, self.case)
         if player.data != folder.images.data:
             raise Missing(f"{self.target} knows {player.data}, not {folder.images.data}.")
-        verdict = stage.bench.verdict(folder, guarded.source, f"{player.name} behind {word}")
+        verdict = stage.bench.verdict(folder, guarded.source, guarded.words)
         changed = (verdict.adversarial[:, 0] != verdict.clean[:, 0]).astype(float).tolist()
-        within = stage.bench.within
-        command = typed(
-            ["tfadv", "evaluate", within(folder.images.folder), within(folder.path), *_words(player, guarded)]
-        )
         images = dict(zip(verdict.names, changed, strict=True))
-        return Value.mean(images, (*guarded.before, folder.command, command), share=True)
-
-
-def _words(player: Player, guarded: Defended) -> list[str]:
-    """The target and its defence as `tfadv evaluate` takes them; an ensemble's members one by one."""
-    members = player.spec.split("+")
-    targets = [word for member in members for word in ("--target", member)]
-    return [*targets, *(["--together"] if len(members) > 1 else []), *guarded.words[2:]]
-
-
-@dataclasses.dataclass(frozen=True)
-class Whole(Measure):
-    """The mean of the measures over the images that they have in common. Raises `Missing` where any is missing: the
-    mean of fewer is not the paper's."""
-
-    measures: tuple[Measure, ...]
-
-    @property
-    def says(self) -> str:  # type: ignore[override]
-        return f"{self.measures[0].says}, the mean over {len(self.measures)}"
-
-    def of(self, stage: Stage) -> Value:
-        for measure in self.measures:
-            measure.of(stage)
-        return Average(self.measures).of(stage)
+        return Value.mean(images, (*guarded.before, folder.command, verdict.command), share=True)

@@ -34,14 +34,17 @@ class Unseen(Measure):
 class Average(Measure):
     """The mean of those of the measures that are not missing, over the images that they have in common.
 
-    Raises `Missing`, the first one's, where all are.
+    Raises `Missing`, the first one's, where all are; where the `whole` is wanted already where any is: the mean of
+    fewer is then not the paper's.
     """
 
     measures: tuple[Measure, ...]
+    whole: bool = False
 
     @property
     def says(self) -> str:  # type: ignore[override]
-        return f"{self.measures[0].says}, the mean over {len(self.measures)} or as many as there are"
+        fewer = "" if self.whole else " or as many as there are"
+        return f"{self.measures[0].says}, the mean over {len(self.measures)}{fewer}"
 
     def of(self, stage: Stage) -> Value:
         values, reasons = [], []
@@ -50,11 +53,12 @@ class Average(Measure):
                 values.append(measure.of(stage))
             except Missing as reason:
                 reasons.append(reason)
-        if not values:
+        if reasons and (self.whole or not values):
             raise reasons[0]
         common = [name for name in values[0].images if all(name in value.images for value in values)]
         images = {name: float(np.mean([value.images[name] for value in values])) for name in common}
-        return Value.mean(images, tuple(dict.fromkeys(word for value in values for word in value.trace)))
+        trace = tuple(dict.fromkeys(word for value in values for word in value.trace))
+        return Value.mean(images, trace, all(value.share for value in values))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
-import json
 import re
 import time
 from pathlib import Path
@@ -14,16 +13,17 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from tfadv import making, record, words
+from tfadv import making, words
 from tfadv.catalogue import DEFENCES
-from tfadv.data import read_image, write_safely
+from tfadv.data import read_image
 from tfadv.defences import Nip, Purified, top_k_consistency
 from tfadv.evaluate import top
 from tfadv.metrics import distances
 from tfadv.pairing import pair
 from tfadv.reproduce.choosing import key
 from tfadv.reproduce.plan import Case, Measure, Missing, Value
-from tfadv.reproduce.stage import BATCH, Player, Stage, typed
+from tfadv.reproduce.players import Player, typed
+from tfadv.reproduce.stage import BATCH, Stage
 from tfadv.source import Source
 
 #: Training images that NIP is fitted on, of which those count that the network gets right.
@@ -60,14 +60,13 @@ class Defended(NamedTuple):
 def defended(stage: Stage, player: Player, word: str) -> Defended:
     """The network behind the defence of a `Guard`'s word. Raises `Missing` for a file or a layer that is not there."""
     name, _, said = word.partition(":")
-    target = ("--target", player.spec)
     filled, shown = _filled(stage, player, word)
     if name == NIP and "state=" not in said:
         path, before = _fitted(stage, player, filled)
         there = f"{NIP}:state={stage.bench.within(path)}"
-        return Defended(_loaded(player.source, path), (*target, "--defence", there), (before,))
+        return Defended(_loaded(player.source, path), (*player.words(), "--defence", there), (before,))
     try:
-        return Defended(_made(player.source, filled), (*target, "--defence", shown))
+        return Defended(_made(player.source, filled), (*player.words(), "--defence", shown))
     except OSError as error:
         raise Missing(f"{word}: {error}") from error
 
@@ -118,7 +117,11 @@ def _fitted(stage: Stage, player: Player, word: str) -> tuple[Path, str]:
     try:
         images, labels = stage.bench.fitting(player.data, FITTED)
         images = np.rint(sized(player.source, images)).astype(np.uint8)
-        facts = [repr(Nip(**settings)), player.source.fingerprint, hashlib.sha256(images.tobytes()).hexdigest()]
+        facts = [
+            repr(Nip(**settings)),
+            stage.bench.fingerprint(player.source),
+            hashlib.sha256(images.tobytes()).hexdigest(),
+        ]
         path = stage.bench.out / "fitted" / f"nip-{player.name}-{key(facts)}.npz"
         if not path.is_file():
             stage.bench.say(f"fitting {word} to {player.name}")
@@ -134,11 +137,11 @@ def behind(stage: Stage, role: str, guard: Guard | None) -> Defended:
     """The network in this role behind the defence; None is none. Raises `Missing`."""
     player = stage.player(role)
     if guard is None:
-        return Defended(player.source, ("--target", player.spec))
+        return Defended(player.source, player.words())
     if guard.word:
         return defended(stage, player, guard.word)
     other = stage.player(f"{role} {guard.name}")
-    return Defended(other.source, ("--target", other.spec))
+    return Defended(other.source, (*player.words(), *other.words()))
 
 
 def sized(network: Source, images: Any) -> np.ndarray:
@@ -175,8 +178,7 @@ class Place:
         if case is None:
             return Place(images.folder.name, (images.folder, images.folder), images.labels, ())
         folder = stage.crafted(role, case)
-        made = hashlib.sha256((folder.path / record.RECORD).read_bytes()).hexdigest()
-        return Place(f"{folder.key}-{key(made)}", (images.folder, folder.path), images.labels, (folder.command,))
+        return Place(f"{folder.key}-{key(folder.made)}", (images.folder, folder.path), images.labels, (folder.command,))
 
     def read(self, network: Source, count: int | None = None) -> Shown:
         """The first `count` images, at the network's size; None is all."""
@@ -202,21 +204,20 @@ def seen(stage: Stage, role: str, guard: Guard | None, case: Case | None, closel
     the greatest influence with those of the clean twins. trace: the commands.
     """
     place, network = Place.of(stage, role, case), behind(stage, role, guard)
-    facts = [place.key, network.source.fingerprint]
-    path, close = (stage.bench.out / "judged" / f"{kind}-{key(facts)}.json" for kind in ("behind", "closely"))
-    if closely or close.is_file():
-        path = close
-    if not path.is_file():
+
+    def make() -> dict[str, Any]:
         name = "no defence" if guard is None else guard.name
         stage.bench.say(f"  {'clean images' if case is None else case.name} behind {name}")
         shown = place.read(network.source)
-        found = {"names": shown.names, "labels": shown.labels.tolist(), **_judged(network.source, shown, closely)}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_safely(path, json.dumps(found).encode(), path.with_suffix(".part"))
+        return {"names": shown.names, "labels": shown.labels.tolist(), **_judged(network.source, shown, closely)}
+
+    facts = [place.key, stage.bench.fingerprint(network.source)]
+    closer = closely or stage.bench.judged("closely", facts).is_file()
+    found = stage.bench.kept("closely" if closer else "behind", facts, make)
     folders = [stage.bench.within(folder) for folder in place.folders]
     labels = ["--labels", f"{folders[0]}.csv", "--numbering", "1000"]
     command = typed(["tfadv", "evaluate", *folders, *network.words, *labels])
-    return {**json.loads(path.read_bytes()), "trace": (*place.commands, *network.before, command)}
+    return {**found, "trace": (*place.commands, *network.before, command)}
 
 
 def _judged(network: Source, shown: Shown, closely: bool) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -12,10 +11,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfadv import attribution
-from tfadv.data import write_safely
 from tfadv.defences.between import default_layer
 from tfadv.peek import Network
-from tfadv.reproduce.choosing import key
 from tfadv.reproduce.measures.defences import Place
 from tfadv.reproduce.plan import Case, Measure, Missing, Value
 from tfadv.reproduce.stage import BATCH, Stage
@@ -94,14 +91,14 @@ class Influence(Measure):
 def _influences(stage: Stage, role: str, case: Case) -> dict[str, Any]:
     """names, and for each image the bands' means: clean and attacked [N, BANDS]; kept."""
     source, place = stage.player(role).source, Place.of(stage, role, case)
-    path = stage.bench.out / "judged" / f"influence-{key([place.key, source.fingerprint, BANDS])}.json"
-    if not path.is_file():
+
+    def make() -> dict[str, Any]:
         shown = place.read(source)
         clean, attacked = bands(influence(source, shown.clean), influence(source, shown.images))
-        facts = {"names": shown.names, "clean": clean.tolist(), "attacked": attacked.tolist()}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_safely(path, json.dumps(facts).encode(), path.with_suffix(".part"))
-    return {**json.loads(path.read_bytes()), "commands": place.commands}
+        return {"names": shown.names, "clean": clean.tolist(), "attacked": attacked.tolist()}
+
+    facts = [place.key, stage.bench.fingerprint(source), BANDS]
+    return {**stage.bench.kept("influence", facts, make), "commands": place.commands}
 
 
 def influence(network: Source, images: np.ndarray) -> np.ndarray:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
 
-from tfadv.data import write_safely
 from tfadv.evaluate import top
-from tfadv.reproduce.choosing import SAMPLE, key
+from tfadv.reproduce.choosing import SAMPLE
 from tfadv.reproduce.plan import Case, Measure, Value
-from tfadv.reproduce.stage import BATCH, Stage, Verdict
+from tfadv.reproduce.players import Verdict
+from tfadv.reproduce.stage import BATCH, Stage
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +53,7 @@ class Rate(Measure):
             return said.adversarial[:, 0] != said.clean[:, 0]
         if self.kind == "wrong":
             return np.all(best != said.labels[:, None], axis=1)
-        return np.any(best == said.wanted[:, None], axis=1)
+        return (said.wanted >= 0) & np.any(best == said.wanted[:, None], axis=1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,17 +94,11 @@ class Accuracy(Measure):
         player = stage.player(self.network)
         everything = stage.bench.everything(player.data)
         names = everything.names[:SAMPLE]
-        facts = [player.source.fingerprint, everything.digest, len(names)]
-        path = stage.bench.out / "judged" / f"accuracy-{key(facts)}.json"
-        if not path.is_file():
-            best = np.concatenate(
-                [
-                    top(player.source, [everything.read(name) for name in names[start : start + BATCH]], BATCH, 1)[:, 0]
-                    for start in range(0, len(names), BATCH)
-                ]
-            )
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_safely(path, json.dumps(best.tolist()).encode(), path.with_suffix(".part"))
-        best = json.loads(path.read_bytes())
-        right = {name: float(said == everything.labels[name]) for name, said in zip(names, best, strict=True)}
+        facts = [stage.bench.fingerprint(player.source), everything.digest, len(names)]
+        best = stage.bench.kept(
+            "accuracy",
+            facts,
+            lambda: everything.answers(names, lambda images: top(player.source, images, BATCH, 1)[:, 0], BATCH),
+        )
+        right = everything.right(names, best)
         return Value.mean(right, (f"{player.spec} on the first {len(names)} images of {player.data}",), share=True)

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 
 import numpy as np
 import tensorflow as tf
 
-from tfadv.data import read_image, write_safely
+from tfadv.data import read_image
 from tfadv.evaluate import top
 from tfadv.pairing import pair
 from tfadv.regions import ContributiveRegion
-from tfadv.reproduce.choosing import SAMPLE, key
+from tfadv.reproduce.choosing import SAMPLE
 from tfadv.reproduce.plan import Case, Measure, Missing, Value
 from tfadv.reproduce.stage import BATCH, Stage
 from tfadv.shapes import targeted
@@ -68,19 +67,20 @@ class PartAccuracy(Measure):
         player = stage.player(self.network)
         everything = stage.bench.everything(player.data)
         names = everything.names[:SAMPLE]
-        facts = [player.source.fingerprint, everything.digest, len(names), self.inside, self.threshold]
-        path = stage.bench.out / "judged" / f"part-{key(facts)}.json"
-        if not path.is_file():
+        facts = [
+            *(stage.bench.fingerprint(player.source), everything.digest, len(names)),
+            *(self.inside, self.threshold),
+        ]
+
+        def look(images: list[np.ndarray]) -> np.ndarray:
+            parts = list(shown(player.source, images, self.inside, self.threshold))
+            return top(player.source, parts, BATCH, 1)[:, 0]
+
+        def make() -> list[int | None]:
             stage.bench.say(f"{self.network} looks {'inside' if self.inside else 'outside'} its regions")
-            best = np.zeros(len(names), int)
-            for start in range(0, len(names), BATCH):
-                images = [everything.read(name) for name in names[start : start + BATCH]]
-                parts = list(shown(player.source, images, self.inside, self.threshold))
-                best[start : start + BATCH] = top(player.source, parts, BATCH, 1)[:, 0]
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_safely(path, json.dumps(best.tolist()).encode(), path.with_suffix(".part"))
-        best = json.loads(path.read_bytes())
-        right = {name: float(said == everything.labels[name]) for name, said in zip(names, best, strict=True)}
+            return everything.answers(names, look, BATCH)
+
+        right = everything.right(names, stage.bench.kept("part", facts, make))
         trace = (
             f"{player.spec} on parts of the first {len(names)} images of {player.data}, threshold {self.threshold:g}"
         )
@@ -119,11 +119,10 @@ class ValuesChanged(Measure):
 
     def of(self, stage: Stage) -> Value:
         folder = stage.crafted(self.source, self.case)
-        pairs = pair(folder.images.folder, folder.path).pairs
-        path = stage.bench.out / "judged" / f"values-{folder.key}-{key(folder.images.labels)}.json"
-        if not path.is_file():
-            counts = {one.name: int(np.sum(read_image(one.clean) != read_image(one.adversarial))) for one in pairs}
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_safely(path, json.dumps(counts).encode(), path.with_suffix(".part"))
-        counts = json.loads(path.read_bytes())
+
+        def make() -> dict[str, int]:
+            pairs = pair(folder.images.folder, folder.path).pairs
+            return {one.name: int(np.sum(read_image(one.clean) != read_image(one.adversarial))) for one in pairs}
+
+        counts = stage.bench.kept(f"values-{folder.key}", [folder.made], make)
         return Value.mean({name: float(count) for name, count in counts.items()}, (folder.command,))

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 
 import numpy as np
 
 from tfadv import seeds
-from tfadv.data import file_hash, read_image, write_safely
+from tfadv.data import read_image
 from tfadv.destruction import TRANSFORMATIONS
 from tfadv.evaluate import top
 from tfadv.pairing import pair
-from tfadv.record import RECORD
-from tfadv.reproduce.choosing import key
 from tfadv.reproduce.plan import Case, Measure, Value
-from tfadv.reproduce.stage import BATCH, Folder, Player, Stage, Verdict, typed
+from tfadv.reproduce.players import Folder, Player, Verdict, typed
+from tfadv.reproduce.stage import BATCH, Stage
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,14 +38,10 @@ class Destruction(Measure):
         player = stage.player(self.target)
         folder = stage.crafted(self.source, self.case)
         verdict = stage.verdict(folder, self.target)
-        made = file_hash(folder.path / RECORD)
-        digest = key([made, player.source.fingerprint, self.transformation, self.strength, stage.bench.seed])
-        path = stage.bench.out / "judged" / f"{folder.key}-destroyed-{digest}.json"
-        if not path.is_file():
-            images = self._again(folder, verdict, player, stage.bench.seed)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_safely(path, json.dumps(images).encode(), path.with_suffix(".part"))
-        return Value.mean(json.loads(path.read_bytes()), (folder.command, self._command(stage, folder, player)), True)
+        network, seed = stage.bench.fingerprint(player.source), stage.bench.seed
+        facts = [folder.made, network, self.transformation, self.strength, seed]
+        images = stage.bench.kept(f"{folder.key}-destroyed", facts, lambda: self._again(folder, verdict, player, seed))
+        return Value.mean(images, (folder.command, self._command(stage, folder, player)), share=True)
 
     def _again(self, folder: Folder, verdict: Verdict, player: Player, seed: int) -> dict[str, float]:
         """Each image that counts -> whether it is right again."""
@@ -66,5 +60,5 @@ class Destruction(Measure):
 
     def _command(self, stage: Stage, folder: Folder, player: Player) -> str:
         folders = (stage.bench.within(folder.images.folder), stage.bench.within(folder.path))
-        words = ["tfadv", "destruction", *folders, "--target", player.spec, "--seed", str(stage.bench.seed)]
+        words = ["tfadv", "destruction", *folders, *player.words(), "--seed", str(stage.bench.seed)]
         return typed([*words, "--transformation", f"{self.transformation}={self.strength:g}"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from tfadv.data import write_safely
+from tfadv.reproduce import keeping
 from tfadv.reproduce.pages import contents, longform, markdown, page
 
 
@@ -18,12 +18,18 @@ def write(record: dict[str, Any], out: Path) -> list[Path]:
     return [_written(out / f"{record['experiment']}.{end}", text) for end, text in texts.items()]
 
 
-def index(out: Path) -> Path:
-    """Write index.html, which lists every record in the folder; returns it."""
-    return _written(out / "index.html", contents.page(out))
+def index(out: Path) -> list[Path]:
+    """Write index.html and README.md, which list every record in the folder; returns them.
+
+    A README.md that says something else is left as it is.
+    """
+    found = contents.records(out)
+    readme = out / "README.md"
+    ours = not readme.is_file() or readme.read_text(encoding="utf-8").startswith(f"# {contents.TITLE}\n")
+    texts = {"index.html": contents.page(found), **({"README.md": contents.markdown(found)} if ours else {})}
+    return [_written(out / name, text) for name, text in texts.items()]
 
 
 def _written(path: Path, text: str) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_safely(path, text.encode(), path.with_suffix(path.suffix + ".part"))
+    keeping.write(path, text.encode())
     return path

@@ -1,4 +1,4 @@
-"""The list of all records in a folder as one HTML page."""
+"""The list of all records in a folder, as one HTML page and as Markdown."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from pathlib import Path
 
 from tfadv.reproduce.pages import citations, sentences
 from tfadv.reproduce.pages.grid import Record
+from tfadv.reproduce.pages.markdown import plain
 from tfadv.reproduce.pages.markup import Markup, document, tag
 from tfadv.reproduce.pages.page import STYLE
+
+TITLE = "The papers' tables and figures, made again"
 
 
 def records(folder: Path) -> list[Record]:
@@ -37,14 +40,33 @@ def _natural(name: str) -> list[tuple[int, str]]:
     return [(int(word), "") if word.isdigit() else (-1, word) for word in re.split(r"(\d+)", name)]
 
 
-def page(folder: Path) -> Markup:
-    """The list: place, title, scale, whole or partial, how its order stands to the paper's."""
+def _papers(found: list[Record]) -> dict[str, list[Record]]:
+    """Paper -> its records."""
     papers: dict[str, list[Record]] = {}
-    for record in records(folder):
+    for record in found:
         papers.setdefault(record["paper"], []).append(record)
-    sections = [_paper(key, some) for key, some in papers.items()]
-    head = tag("header", tag("h1", "The papers' tables and figures, made again"))
-    return document("The papers' tables and figures, made again", STYLE, tag("main", head, *sections))
+    return papers
+
+
+def page(found: list[Record]) -> Markup:
+    """The list: place, title, scale, whole or partial, how its order stands to the paper's."""
+    sections = [_paper(key, some) for key, some in _papers(found).items()]
+    head = tag("header", tag("h1", TITLE))
+    return document(TITLE, STYLE, tag("main", head, *sections))
+
+
+def markdown(found: list[Record]) -> str:
+    """The same list as Markdown, and the command of each experiment once."""
+    blocks = [f"# {TITLE}"]
+    for key, some in _papers(found).items():
+        paper = citations.of(key)
+        said = ", ".join(plain(str(word)) for word in (paper.authors, paper.venue, paper.year) if word)
+        table = "\n".join(["| | | scale | |", "| --- | --- | --- | --- |", *map(_row, some)])
+        blocks += [f"## {plain(paper.title)}", *([f"{said}."] if said else []), table]
+    commands = list(dict.fromkeys(record["command"] for record in found if record["command"]))
+    if commands:
+        blocks += ["## Commands", "```sh\n" + "\n".join(commands) + "\n```"]
+    return "\n\n".join(blocks) + "\n"
 
 
 def _paper(key: str, some: list[Record]) -> Markup:
@@ -53,6 +75,13 @@ def _paper(key: str, some: list[Record]) -> Markup:
     title = tag("a", paper.title, href=paper.address) if paper.address else paper.title
     lines = tag("ul", *(_line(record) for record in some), class_="contents")
     return tag("section", tag("h2", title), tag("p", said, class_="cite"), lines)
+
+
+def _row(record: Record) -> str:
+    place = f"[{plain(record['place'])}]({record['experiment']}.md)"
+    said = f"{sentences.completeness(record)} {plain(sentences.order(record, most=1)[0])}"
+    words = (place, plain(record["title"]), record["scale"]["name"], said)
+    return "| " + " | ".join(word.replace("|", "\\|") for word in words) + " |"
 
 
 def _line(record: Record) -> Markup:

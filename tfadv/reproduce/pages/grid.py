@@ -82,6 +82,12 @@ class Grid:
         return all(not isinstance(cell["column"], str) for cell in self.part["cells"])
 
     @functools.cached_property
+    def shares(self) -> bool:
+        """Whether the numbers are percent of a whole: none lies outside of 0..100."""
+        known = [cell[field] for cell in self.part["cells"] for field in ("value", "paper")]
+        return self.unit == "%" and all(0 <= value <= 100 for value in known if value is not None)
+
+    @functools.cached_property
     def rows(self) -> list[Row]:
         """The rows in their order."""
         return list(dict.fromkeys(tuple(cell["row"]) for cell in self.part["cells"]))

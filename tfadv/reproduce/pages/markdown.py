@@ -14,23 +14,23 @@ def page(record: Record) -> str:
     said = ", ".join(str(word) for word in (paper.authors, paper.title, paper.venue, paper.year) if word)
     roles = ", ".join(f"{role} by {player}" for role, player in record["roles"].items())
     facts = [
-        f"Paper: {_plain(said)}.",
-        f"Metric: {_plain(record['metric'])}.",
-        f"Scale: {_plain(sentences.scale(record))} Images: {sentences.images(record)}",
-        f"Played: {_plain(roles)}. {sentences.stand_ins(record) or ''}".strip(),
+        f"Paper: {plain(said)}.",
+        f"Metric: {plain(record['metric'])}.",
+        f"Scale: {plain(sentences.scale(record))} Images: {sentences.images(record)}",
+        f"Played: {plain(roles)}. {sentences.stand_ins(record) or ''}".strip(),
         f"Made by `{record['command']}` (tfadv {record['versions']['tfadv']}); `{record['experiment']}.csv` has every "
         "number in full, with the commands behind it.",
     ]
     known = reasons(record)
     blocks = [
-        f"# {_plain(paper.short)}, {_plain(record['place'])}: {_plain(record['title'])}",
-        f"**{sentences.completeness(record)}** **{_plain(sentences.order(record)[0])}**",
+        f"# {plain(paper.short)}, {plain(record['place'])}: {plain(record['title'])}",
+        f"**{sentences.completeness(record)}** **{plain(sentences.order(record)[0])}**",
         _list(facts),
-        *(_plain(note) for note in record["notes"]),
+        *(plain(note) for note in record["notes"]),
         *(block for part in record["parts"] for block in _part(part, known)),
     ]
     if known:
-        lost = [f"{n}. {_plain(why)} Costs {sentences.costs(*cost)}." for why, (n, *cost) in known.items()]
+        lost = [f"{n}. {plain(why)} Costs {sentences.costs(*cost)}." for why, (n, *cost) in known.items()]
         blocks += ["## What is missing", "\n".join(lost)]
     return "\n\n".join(blocks) + "\n"
 
@@ -40,13 +40,13 @@ def _part(part: Record, known: dict[str, tuple[int, int, int]]) -> list[str]:
     head = [*part["heads"], *grid.columns]
     rows = [[*row, *(_cell(grid, row, column, known) for column in grid.columns)] for row in grid.rows]
     lines = [head, *rows]
-    table = ["| " + " | ".join(_plain(word).replace("|", "\\|") for word in line) + " |" for line in lines]
+    table = ["| " + " | ".join(plain(word).replace("|", "\\|") for word in line) + " |" for line in lines]
     table.insert(1, "|" + " --- |" * len(part["heads"]) + " ---: |" * len(grid.columns))
     key = "ours ± standard error" + (" (the paper's)" if grid.any("paper") else "")
-    blocks = [f"## {_plain(part['title'])}", f"{_plain(sentences.measured(part))}: {key}.", "\n".join(table)]
+    blocks = [f"## {plain(part['title'])}", f"{plain(sentences.measured(part))}: {key}.", "\n".join(table)]
     wrong = sentences.reversed_pairs(part["orders"])
     places = sentences.both_ways(part["orders"])
-    said = [_plain(sentences.reversal(pair, places[pair["higher"], pair["lower"]])) for pair in wrong]
+    said = [plain(sentences.reversal(pair, places[pair["higher"], pair["lower"]])) for pair in wrong]
     return blocks + ([_list(said)] if said else [])
 
 
@@ -67,7 +67,7 @@ def _list(lines: list[str]) -> str:
     return "\n".join(f"- {line}" for line in lines)
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Text without what Markdown takes for markup, but for `code`."""
     parts = re.split(r"(`[^`]*`)", text)
     return "".join(

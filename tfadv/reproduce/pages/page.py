@@ -43,7 +43,7 @@ def _head(record: Record, paper: citations.Citation) -> Markup:
     return tag(
         "header",
         tag("nav", tag("a", "All tables and figures", href="index.html"), tag("span", *others)),
-        tag("p", f"{paper.short} · {record['place']}", class_="place"),
+        tag("p", f"{paper.short} · {record['place']} · scale {record['scale']['name']}", class_="place"),
         tag("h1", record["title"]),
         tag("p", said, class_="cite"),
         tag("p", order, class_=f"verdict {kind}"),
@@ -113,7 +113,7 @@ def _orders(part: Record) -> Markup | None:
     places = sentences.both_ways(part["orders"])
     wrong = sentences.reversed_pairs(part["orders"])
     if not any(places.values()):
-        return None
+        return tag("p", "Order: it means nothing here.", class_="order") if sentences.unordered(part) else None
     if not wrong:
         return tag("p", "Order: ", sentences.agreement(part["orders"]), class_="order")
     lines = [

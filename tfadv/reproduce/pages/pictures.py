@@ -12,6 +12,8 @@ from tfadv.reproduce.pages.markup import Markup, escaped, joined, prose, tag
 
 #: The side of a picture, in pixels, up to which its pixels are shown as squares.
 SMALL = 128
+#: Above so many pictures in a row they are smaller, so that a desk shows a row at once.
+MANY = 5
 
 
 def drawing(shown: Record, folder: Path, links: dict[str, int]) -> Markup:
@@ -20,10 +22,11 @@ def drawing(shown: Record, folder: Path, links: dict[str, int]) -> Markup:
         return tag("p", "Pictures are missing: ", prose(shown["missing"]), class_="absent")
     head = tag("tr", *(tag("th", column, scope="col") for column in shown["columns"])) if shown["columns"] else None
     rows = [tag("tr", *(_cell(one, folder, links) for one in row)) for row in shown["rows"]]
+    many = max(map(len, shown["rows"]), default=0) > MANY
     return tag(
         "figure",
         tag("figcaption", prose(shown["title"]), tag("small", " Tap a picture for its full size.")),
-        tag("div", tag("table", head, *rows, class_="plate"), class_="scroll", tabindex=0),
+        tag("div", tag("table", head, *rows, class_="plate many" if many else "plate"), class_="scroll", tabindex=0),
     )
 
 

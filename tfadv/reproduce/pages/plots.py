@@ -87,6 +87,14 @@ def _paper(grid: Grid, row: Row, columns: Sequence[str]) -> list[float]:
     return [_known((grid.at(row, column) or {"paper": None})["paper"]) for column in columns]
 
 
+def _whiskers(grid: Grid, values: Sequence[float], errors: Sequence[float]) -> list[list[float]]:
+    """How far the standard errors reach down and up, [[...], [...]]: those of shares end at 0 and at 100."""
+    pairs = list(zip(values, errors, strict=True))
+    if not grid.shares:
+        return [list(errors), list(errors)]
+    return [[min(error, value) for value, error in pairs], [min(error, 100 - value) for value, error in pairs]]
+
+
 def _known(value: float | None) -> float:
     return math.nan if value is None else value
 
@@ -117,7 +125,15 @@ def _curves(figure: Any, axes: Any, grid: Grid, group: Row, rows: list[Row]) -> 
     for place, row in enumerate(rows):
         look = _look(place)
         values, errors = zip(*_ours(grid, row, columns), strict=True)
-        axes.errorbar(places, values, errors, **look, linewidth=1.5, capsize=2, label=grid.name(group, row))
+        axes.errorbar(
+            places,
+            values,
+            _whiskers(grid, values, errors),
+            **look,
+            linewidth=1.5,
+            capsize=2,
+            label=grid.name(group, row),
+        )
         paper = _paper(grid, row, columns)
         axes.plot(places, paper, color=look["color"], linestyle="--", linewidth=1.1, marker="_", markersize=5)
     if not grid.numeric:
@@ -139,7 +155,7 @@ def _bars(figure: Any, axes: Any, grid: Grid, group: Row, rows: list[Row]) -> No
             at,
             values,
             0.9 * thick,
-            yerr=errors,
+            yerr=_whiskers(grid, values, errors),
             color=colour,
             hatch="" if place < len(COLOURS) else "///",
             error_kw={"elinewidth": 0.8, "ecolor": "#333"},
@@ -194,7 +210,8 @@ def _scatter(figure: Any, axes: Any, grid: Grid, group: Row, rows: list[Row]) ->
         (x, x_error), (y, y_error) = _ours(grid, row, columns)
         label = None if head in named or not head else " / ".join(head)
         named.add(head)
-        axes.errorbar([x], [y], [y_error], [x_error], **look, linestyle="", elinewidth=0.8, label=label)
+        reach = _whiskers(grid, [y], [y_error]), _whiskers(grid, [x], [x_error])
+        axes.errorbar([x], [y], *reach, **look, linestyle="", elinewidth=0.8, label=label)
         axes.plot(
             *([one] for one in _paper(grid, row, columns)), **look, linestyle="", markerfacecolor="white", alpha=0.7
         )

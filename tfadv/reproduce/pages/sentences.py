@@ -100,6 +100,11 @@ def agreement(orders: Sequence[Record]) -> str:
     return f"no order of the paper's is reversed here, in {counted(places, 'comparison')} of two rows{more}."
 
 
+def unordered(part: Record) -> bool:
+    """Whether the order of its rows means nothing."""
+    return part.get("higher", True) is None
+
+
 def order(record: Record, most: int = 3) -> tuple[str, bool | None]:
     """(how our order stands to the paper's, in a line; whether it agrees, None where nothing is compared).
 
@@ -107,9 +112,12 @@ def order(record: Record, most: int = 3) -> tuple[str, bool | None]:
     """
     pairs = [pair for part in record["parts"] for pair in part["orders"]]
     if not any(pair["cells"] for pair in pairs):
-        if any(cell["paper"] is not None for cell in cells(record)):
-            return "No two numbers are compared in order with the paper's.", None
-        return "No number of the paper is known for it: there is nothing to compare.", None
+        known = [part for part in record["parts"] if any(cell["paper"] is not None for cell in part["cells"])]
+        if not known:
+            return "No number of the paper is known for it: there is nothing to compare.", None
+        if all(unordered(part) for part in known):
+            return "Which number is the higher means nothing here: each stands beside the paper's by itself.", None
+        return "No two rows are both here and in the paper: there is no order to compare.", None
     wrong = sorted(reversed_pairs(pairs), key=lambda pair: (-pair["clearly"], -pair["reversed"]))
     if not any(pair["same"] or pair["reversed"] for pair in pairs):
         return f"No order to compare: here all {sum(pair['cells'] for pair in pairs)} compared pairs are level.", None

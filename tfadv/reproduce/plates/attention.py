@@ -12,12 +12,14 @@ import tensorflow as tf
 from PIL import Image
 
 from tfadv.attribution import grad_cam
-from tfadv.data import read_image, write_safely
+from tfadv.data import read_image
 from tfadv.drawing import magnified
 from tfadv.pairing import Pair, pair
+from tfadv.reproduce import keeping
 from tfadv.reproduce.choosing import key
 from tfadv.reproduce.plan import Case, Drawing, Missing, Plate, Shown
-from tfadv.reproduce.stage import Folder, Player, Stage, Verdict
+from tfadv.reproduce.players import Folder, Player, Verdict
+from tfadv.reproduce.stage import Stage
 from tfadv.shapes import untargeted
 from tfadv.source import Source
 
@@ -74,12 +76,17 @@ def _images(crafted: Folder, one: Pair, folder: Path) -> tuple[Shown, ...]:
     captions["difference"] = f"up to {largest} of 255"
     return tuple(
         Shown(
-            _save(folder, (crafted, one, what), shrunk(image)),
+            saved(folder, f"{_begun(crafted, one)}-{what}", shrunk(image), clean),
             captions[what],
             () if what == "clean" else (crafted.command,),
         )
         for what, image in pixels.items()
     )
+
+
+def _begun(crafted: Folder, one: Pair) -> str:
+    """How a picture's name begins: with the images, the attack, and the image."""
+    return f"{key([crafted.images.folder.name, crafted.key])}-{stem(one.name)}"
 
 
 def _looks(
@@ -95,11 +102,12 @@ def _looks(
         row = []
         for which, said in enumerate((verdict.clean, verdict.adversarial)):
             picture = overlaid(shrunk(images[2 * place + which]), maps[2 * place + which])
-            words = (crafted, one, f"{key(player.source.fingerprint)}-{('clean', 'adversarial')[which]}")
+            name = f"{_begun(crafted, one)}-{key(player.source.fingerprint)}-{('clean', 'adversarial')[which]}"
             caption = f"seen as {said[places[place], 0]}"
             if not maps[2 * place + which].any():
                 caption += f", nothing speaks for {verdict.clean[places[place], 0]}"
-            row.append(Shown(_save(folder, words, picture), caption, (verdict.command,)))
+            file = saved(folder, name, picture, images[2 * place + which])
+            row.append(Shown(file, caption, (crafted.command, verdict.command)))
         found.append(tuple(row))
     return found
 
@@ -138,13 +146,15 @@ def overlaid(picture: Image.Image, heat: np.ndarray) -> Image.Image:
     return Image.blend(picture, Image.fromarray(np.ascontiguousarray(colours)), COLOUR)
 
 
-def _save(folder: Path, words: tuple[Folder, Pair, str], picture: Image.Image) -> str:
-    """Write a picture, a PNG where pixels were repeated; its name says the images, the attack, the image and what."""
-    crafted, one, what = words
-    small = read_image(one.clean).shape[0] < SMALLEST
-    name = f"{key([crafted.images.folder.name, crafted.key])}-{Path(one.name).stem}-{what}.{'png' if small else 'jpg'}"
-    made = io.BytesIO()
+def saved(folder: Path, name: str, picture: Image.Image, image: np.ndarray) -> str:
+    """Write a picture of an image, [H, W, 3], a PNG where its pixels are repeated; the file's name."""
+    small, made = max(image.shape[:2]) < SMALLEST, io.BytesIO()
     picture.save(made, "PNG" if small else "JPEG", quality=QUALITY)  # a PNG has none
-    path = folder / name
-    write_safely(path, made.getvalue(), path.with_suffix(".part"))
-    return name
+    file = f"{name}.{'png' if small else 'jpg'}"
+    keeping.write(folder / file, made.getvalue())
+    return file
+
+
+def stem(name: str) -> str:
+    """An image's name as part of a picture's: its folders too, without the suffix."""
+    return Path(name).with_suffix("").as_posix().replace("/", "-")

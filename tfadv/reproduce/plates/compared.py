@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
-from tfadv.data import read_image, write_safely
+from tfadv.data import read_image
 from tfadv.drawing import magnified
 from tfadv.pairing import pair
 from tfadv.reproduce.choosing import key
 from tfadv.reproduce.measures.regions import shown
 from tfadv.reproduce.plan import Case, Drawing, Plate, Shown
-from tfadv.reproduce.plates.attention import QUALITY, SMALLEST, attention, overlaid, shrunk
+from tfadv.reproduce.plates.attention import attention, overlaid, saved, shrunk, stem
 from tfadv.reproduce.stage import Stage
 
 
@@ -37,19 +35,22 @@ class Compared(Plate):
         rows: list[tuple[Shown, ...]] = []
         for attacked in zip(*pairs, strict=True):
             clean = read_image(attacked[0].clean)
-            stem = f"{key([folders[0].images.folder.name])}-{Path(attacked[0].name).stem}"
-            images, differences = [Shown(_kept(folder, f"{stem}-compared", shrunk(clean), clean), "clean")], [Shown("")]
+            begun = f"{key([folders[0].images.folder.name])}-{stem(attacked[0].name)}"
+            images, differences = (
+                [Shown(saved(folder, f"{begun}-compared", shrunk(clean), clean), "clean")],
+                [Shown("")],
+            )
             for made, one, case in zip(folders, attacked, self.cases, strict=True):
                 adversarial = read_image(one.adversarial)
                 change = adversarial.astype(int) - clean
                 largest = int(np.max(np.abs(change))) or 1
-                name = f"{stem}-{made.key}-compared"
+                name = f"{begun}-{made.key}-compared"
                 trace = (made.command,)
-                images.append(Shown(_kept(folder, name, shrunk(adversarial), clean), case.name, trace))
+                images.append(Shown(saved(folder, name, shrunk(adversarial), clean), case.name, trace))
                 difference = magnified(adversarial, clean, largest)
                 caption = f"l2 {np.sqrt(np.sum((change / 255) ** 2)):.2f} of 0..1, up to {largest} of 255"
                 differences.append(
-                    Shown(_kept(folder, f"{name}-difference", shrunk(difference), clean), caption, trace)
+                    Shown(saved(folder, f"{name}-difference", shrunk(difference), clean), caption, trace)
                 )
             differences[0] = images[0]
             rows += [tuple(images), tuple(differences)]
@@ -75,7 +76,7 @@ class Regions(Plate):
         said = [player.source.predict(part.astype(np.float32)) for part in parts]
         rows = []
         for place, name in enumerate(names):
-            stem = f"{key([chosen.folder.name, player.source.fingerprint, self.threshold])}-{Path(name).stem}"
+            begun = f"{key([chosen.folder.name, player.source.fingerprint, self.threshold])}-{stem(name)}"
             captions = [f"class {chosen.labels[name]}", "Grad-CAM", *(f"seen as {one[place]}" for one in said)]
             whole, inside, outside = (shrunk(image[place]) for image in (np.stack(images), *parts))
             pictures = (whole, overlaid(whole, maps[place]), inside, outside)
@@ -83,19 +84,9 @@ class Regions(Plate):
             row = zip(("whole", "map", "inside", "outside"), pictures, captions, strict=True)
             rows.append(
                 tuple(
-                    Shown(_kept(folder, f"{stem}-{what}", picture, images[place]), caption, trace)
+                    Shown(saved(folder, f"{begun}-{what}", picture, images[place]), caption, trace)
                     for what, picture, caption in row
                 )
             )
         title = f"{self.network}: its Grad-CAM, and the image inside and outside the region where it is largest"
         return Drawing(title, ("image", "Grad-CAM", "FCR", "Non-FCR"), tuple(rows))
-
-
-def _kept(folder: Path, name: str, picture: Image.Image, clean: np.ndarray) -> str:
-    """Write a picture, a PNG where the clean image's pixels were repeated; its file's name."""
-    small = max(clean.shape[:2]) < SMALLEST
-    made = io.BytesIO()
-    picture.save(made, "PNG" if small else "JPEG", quality=QUALITY)
-    path = folder / f"{name}.{'png' if small else 'jpg'}"
-    write_safely(path, made.getvalue(), path.with_suffix(".part"))
-    return path.name

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
-from tfadv.data import write_safely
 from tfadv.defences import Purified
 from tfadv.evaluate import top
 from tfadv.reproduce.choosing import key
 from tfadv.reproduce.measures.defences import Guard, Place, behind
 from tfadv.reproduce.plan import Case, Drawing, Missing, Plate, Shown
-from tfadv.reproduce.plates.attention import attention, overlaid, shrunk
+from tfadv.reproduce.plates.attention import attention, overlaid, saved, shrunk
 from tfadv.reproduce.stage import Stage
 from tfadv.source import Source
 
@@ -64,12 +61,6 @@ class Defended(Plate):
         classes = top(source, pixels, len(pixels), 1)[:, 0]
         heats = attention(source, pixels, classes)
         for name, image, heat, best in zip(names, pixels, heats, classes, strict=True):
-            file = f"defended-{key([source.fingerprint, image.tobytes().hex()])}.png"
-            _save(overlaid(shrunk(image), heat), folder / file)
+            begun = f"defended-{key([source.fingerprint, image.tobytes().hex()])}"
+            file = saved(folder, begun, overlaid(shrunk(image), heat), image)
             yield Shown(file, f"{name}: {best}", trace)
-
-
-def _save(picture: Image.Image, path: Path) -> None:
-    made = io.BytesIO()
-    picture.save(made, format="PNG", optimize=True)
-    write_safely(path, made.getvalue(), path.with_suffix(".part"))

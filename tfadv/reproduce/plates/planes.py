@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from tfadv import data, plane
-from tfadv.data import write_safely
 from tfadv.plane import Panel
 from tfadv.reproduce.choosing import key
 from tfadv.reproduce.plan import Drawing, Measure, Missing, Plate, Shown, Value
-from tfadv.reproduce.stage import BATCH, Player, Stage, typed
+from tfadv.reproduce.players import Player, typed
+from tfadv.reproduce.stage import BATCH, Stage
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,15 +41,14 @@ class Grid:
         source, player = stage.player(self.source), stage.player(role)
         if player.data != source.data:
             raise Missing(f"{role} knows {player.data}, not {source.data}.")
-        path = self._path(stage, source, player)
-        if not path.is_file():
+
+        def make() -> dict[str, list]:
             stage.bench.say(f"the plane of {source.name} seen by {player.name}")
             levels = plane.axis(self._levels(stage, self.reach), self._step(stage))
             seen = plane.panel(player.source, self._image(stage, source), _axes(self, stage), levels, levels)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            facts = {"u": seen.u.tolist(), "v": seen.v.tolist(), "classes": seen.classes.tolist()}
-            write_safely(path, json.dumps(facts).encode(), path.with_suffix(".part"))
-        facts = json.loads(path.read_bytes())
+            return {"u": seen.u.tolist(), "v": seen.v.tolist(), "classes": seen.classes.tolist()}
+
+        facts = stage.bench.kept("plane", self._facts(stage, source, player), make)
         return Panel(role, *(np.array(facts[name]) for name in ("u", "v", "classes")))
 
     def command(self, stage: Stage, *players: Player) -> str:
@@ -85,13 +84,12 @@ class Grid:
         size = None if height is None or width is None else (height, width)
         return data.read_image(stage.images(self.source).folder / self._first(stage)[0], size).astype(np.float32)
 
-    def _path(self, stage: Stage, source: Player, player: Player) -> Path:
+    def _facts(self, stage: Stage, source: Player, player: Player) -> list[Any]:
         images = stage.images(self.source)
         name, label = self._first(stage)
         content = data.file_hash(images.folder / name)
-        networks = [one.source.fingerprint for one in (source, player)]
-        digest = key([content, label, networks, self._settings(stage), stage.bench.seed, BATCH])
-        return stage.bench.out / "judged" / f"plane-{digest}.json"
+        networks = [stage.bench.fingerprint(one.source) for one in (source, player)]
+        return [content, label, networks, self._settings(stage), stage.bench.seed, BATCH]
 
 
 @functools.lru_cache(maxsize=1)  # the panels of an image come one after the other

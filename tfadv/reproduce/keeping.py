@@ -1,0 +1,24 @@
+"""Files that are made once and kept: whole or not at all, also where several runs share a folder."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tfadv.data import write_safely
+
+
+def write(path: Path, content: bytes) -> None:
+    """Write the file whole or not at all, in a folder that is made; of two runs at once the later one's stays."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_safely(path, content, path.with_name(f".{path.name}.{os.getpid()}.part"))
+
+
+def kept(path: Path, make: Callable[[], Any]) -> Any:
+    """What the JSON file holds; where there is none, what `make` returns, written there first."""
+    if not path.is_file():
+        write(path, json.dumps(make()).encode())
+    return json.loads(path.read_bytes())
