@@ -244,7 +244,7 @@ class Bench:
                 labels=images.labels,
                 targets=self._targets(player, images)[0] if case.targeted else None,
                 first_label=0,
-                force_labels=True,  # they were chosen, or they are the user's own and the page says how many are right
+                force_labels=True,  # `images` chose them, or `everything` compared them with a network
                 seed=self.seed,
                 batch_size=self.batch_size,
                 size=_size(player, images),
