@@ -97,12 +97,12 @@ def _looks(
     images = [read_image(path) for one in shown for path in (one.clean, one.adversarial)]
     classes = np.repeat(verdict.clean[places, 0], 2)
     maps = attention(player.source, images, classes)
-    found = []
+    found, network = [], key(player.source.fingerprint)
     for place, one in enumerate(shown):
         row = []
         for which, said in enumerate((verdict.clean, verdict.adversarial)):
             picture = overlaid(shrunk(images[2 * place + which]), maps[2 * place + which])
-            name = f"{_begun(crafted, one)}-{key(player.source.fingerprint)}-{('clean', 'adversarial')[which]}"
+            name = f"{_begun(crafted, one)}-{network}-{('clean', 'adversarial')[which]}"
             caption = f"seen as {said[places[place], 0]}"
             if not maps[2 * place + which].any():
                 caption += f", nothing speaks for {verdict.clean[places[place], 0]}"

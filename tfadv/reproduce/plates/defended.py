@@ -59,8 +59,8 @@ class Defended(Plate):
     ) -> Iterator[Shown]:
         pixels = list(images.astype(np.uint8))
         classes = top(source, pixels, len(pixels), 1)[:, 0]
-        heats = attention(source, pixels, classes)
+        heats, network = attention(source, pixels, classes), source.fingerprint
         for name, image, heat, best in zip(names, pixels, heats, classes, strict=True):
-            begun = f"defended-{key([source.fingerprint, image.tobytes().hex()])}"
+            begun = f"defended-{key([network, image.tobytes().hex()])}"
             file = saved(folder, begun, overlaid(shrunk(image), heat), image)
             yield Shown(file, f"{name}: {best}", trace)
