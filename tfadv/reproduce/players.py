@@ -89,6 +89,10 @@ class Verdict:
     seconds: float
     command: str
 
+    def each(self, numbers: np.ndarray) -> dict[str, float]:
+        """The numbers [N] by the names of the images."""
+        return dict(zip(self.names, numbers.astype(float).tolist(), strict=True))
+
 
 def write_labels(path: Path, labels: Mapping[str, int]) -> None:
     """A CSV as `--labels` takes it."""

@@ -37,6 +37,6 @@ class Behind(Measure):
         if player.data != folder.images.data:
             raise Missing(f"{self.target} knows {player.data}, not {folder.images.data}.")
         verdict = stage.bench.verdict(folder, guarded.source, guarded.words)
-        changed = (verdict.adversarial[:, 0] != verdict.clean[:, 0]).astype(float).tolist()
-        images = dict(zip(verdict.names, changed, strict=True))
+        changed = verdict.adversarial[:, 0] != verdict.clean[:, 0]
+        images = verdict.each(changed)
         return Value.mean(images, (*guarded.before, folder.command, verdict.command), share=True)

@@ -44,7 +44,7 @@ class Rate(Measure):
         folder = stage.crafted(self.source, self.case)
         verdict = stage.verdict(folder, self.target)
         hit = self._hit(verdict)
-        images = dict(zip(verdict.names, hit.astype(float).tolist(), strict=True))
+        images = verdict.each(hit)
         return Value.mean(images, (folder.command, verdict.command), share=True)
 
     def _hit(self, said: Verdict) -> np.ndarray:

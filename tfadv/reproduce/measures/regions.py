@@ -105,7 +105,7 @@ class WrongNear(Measure):
         verdict = stage.verdict(folder, self.source)
         near = verdict.distances["rmsd"] <= self.rmsd * stage.bench.scale.levels
         hit = near & (verdict.adversarial[:, 0] != verdict.labels)
-        images = dict(zip(verdict.names, hit.astype(float).tolist(), strict=True))
+        images = verdict.each(hit)
         return Value.mean(images, (folder.command, verdict.command), share=True)
 
 
