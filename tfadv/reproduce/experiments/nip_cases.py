@@ -18,7 +18,7 @@ NETWORKS = (
 VGG, MOBILE = CLOSE = (NETWORKS[0], NETWORKS[5])
 #: What the searches may cost on small images, and on photographs of 150528 values each.
 _SMALL_IMAGES: dict[str, dict[str, Any]] = {
-    "UAP": {"images": 200, "passes": 3},
+    "UAP": {"images": 200},
     "AUNA": {"sizes": 50, "tries": 2},
     "PWA": {"queries": 1000, "sizes": 50, "tries": 2, "halvings": 3},
     "pixel": {"population": 50, "generations": 19},
@@ -26,7 +26,7 @@ _SMALL_IMAGES: dict[str, dict[str, Any]] = {
 }
 _PHOTOGRAPHS: dict[str, dict[str, Any]] = {
     "JSMA": {"gamma": 0.0005},
-    "UAP": {"images": 200, "passes": 1},
+    "UAP": {"images": 200},
     "AUNA": {"sizes": 20, "tries": 1},
     "PWA": {"queries": 200, "sizes": 20, "tries": 1, "halvings": 1},
     "boundary": {"queries": 200},
