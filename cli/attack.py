@@ -111,7 +111,7 @@ def _craft(
     find_images(images)  # a wrong folder is said before a large network is built
     network = _source(sources, weights, average, input_range, labels_offset)
     weighed = [f"{weight:g}*{one}" for weight, one in zip(weights, sources, strict=True)] if weights else sources
-    asked = " + ".join(weighed)
+    asked = "+".join(weighed)
     asked += f", {average} averaged" if average else ""
     return craft_folder(
         images,

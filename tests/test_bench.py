@@ -103,12 +103,14 @@ def test_what_cannot_be_made_is_missing_and_tried_once(bench, monkeypatch):
         staged.crafted("Inc-v3", Case("FIA", "fia", {"layer": "Mixed_9z"}))
 
 
-def test_an_ensemble_is_judged_as_one_by_its_command(bench, monkeypatch):
+def test_an_ensemble_is_crafted_and_judged_as_one_by_its_commands(bench, monkeypatch):
     staged, role = Stage(bench, "nrg-ensembles"), "resnet101+densenet121"
     aimed = Case("IGSM", "igsm", {"epsilon": Levels(20), "steps": 2, "step": Levels(10)}, targeted=True)
     found = Rate(role, aimed, role, "reached").of(staged)
     monkeypatch.chdir(bench.out)
     assert "--target-labels" in found.trace[0] and found.trace[1].endswith("inception_v3 --together")
+    crafted = CliRunner().invoke(main, shlex.split(found.trace[0])[1:])
+    assert crafted.exit_code == 0, crafted.output  # in the very folder: the command is that of its experiment
     result = CliRunner().invoke(main, [*shlex.split(found.trace[1])[1:], "--json", "-"])
     told = json.loads(result.stdout[result.stdout.index("{") :])
     assert told["targets"][0]["reached"]["share"] == pytest.approx(found.value)

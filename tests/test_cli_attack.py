@@ -199,7 +199,7 @@ def test_several_sources_are_an_ensemble_and_each_is_tapped_at_its_own_layer(tmp
     assert "'small:Mixed', 'small#2:Mixed'" in said
     saved = json.loads((tmp_path / "out" / "attack.json").read_bytes())
     assert saved["network"]["name"] == "small+small#2"
-    assert saved["network"]["source"] == "2*nets:build + 1*nets:build, logits averaged"
+    assert saved["network"]["source"] == "2*nets:build+1*nets:build, logits averaged"
     attack("naa", "images", f"{tmp_path}/one", *both, "--layer", "small:Mixed")
     assert "expected 2 numbers above 0" in attack("mim", "images", f"{tmp_path}/no", *both[:4], "--weight", "1", code=1)
     wrong = attack("mim", "images", f"{tmp_path}/no", "--source", "nets:build", "--average", "logits", code=2)
