@@ -40,7 +40,7 @@ def test_fools_its_set_or_has_gone_through_it_often_enough(budget, sets):
     attack = Universal(budget, passes=4)
     craft = attack.on(convolutional("float64"))
     shift = craft.fit(sets[0], untargeted(labels_of(sets[0])))
-    assert shift.shape == (24, 24, 3) and np.any(shift)
+    assert shift.shape == (24, 24, 3) and np.any(shift) and np.all(shift == np.rint(shift))
     np.testing.assert_allclose(attack.budget.project(tf.constant(shift[None]))[0], shift, atol=1e-9)
     assert craft.rate == np.mean(fooled(sets[0], shift))
     assert craft.rate >= 1 - attack.delta or budget == Linf(2)
@@ -130,6 +130,19 @@ def test_queries_of_an_unfitted_call_are_counted_to_the_image():
         tf.config.run_functions_eagerly(False)
     assert made.queries.sum() >= 4 + 2 * 4
     assert made.queries.sum() == sum(shown)
+
+
+def test_the_files_of_its_set_fool_as_often_as_the_fit_says(tmp_path):
+    """What a file would round away is not in the shift."""
+    network, images = convolutional(), batch_of(16)[0].astype(np.uint8)
+    (tmp_path / "in").mkdir()
+    for number, image in enumerate(images):
+        Image.fromarray(image).save(tmp_path / "in" / f"{number:02}.png")
+    attack = recipes.uap(epsilon=20)
+    report = craft_folder(tmp_path / "in", tmp_path / "out", attack, network)
+    craft, whole = attack.on(network), images.astype(np.float32)
+    craft.fit(whole, untargeted(network.predict(whole)))
+    assert report.changed == craft.rate > 0.5
 
 
 def test_a_folder_is_fitted_on_and_its_shift_serves_another(tmp_path):

@@ -1,7 +1,7 @@
 """Universal perturbation: one shift for all images, grown from the nearest way out of one image after the other.
 
-for each image x of the set that v does not fool yet:  r = DeepFool(x + v) - (x + v),  v <- project(v + r)
-in passes over the set, until v fools a share of 1 - delta of it
+for each image x of the set that w = whole(v) does not fool yet:  r = DeepFool(x + w) - (x + w),  v <- project(v + r)
+in passes over the set, until w fools a share of 1 - delta of it
 """
 
 import dataclasses
@@ -44,8 +44,9 @@ class Universal(Attack):
     The shift is one for all: every image comes back shifted, also one whose class does not change, and what becomes of
     it is not searched for, so `found` is None; `queries` counts the fit of a call that was not fitted before.
 
-    Differs from the authors' code: x + v is cut to 0..255 before it is shown; the passes are bounded; the order of a
-    pass is drawn from the images' seeds.
+    Differs from the authors' code: x + v is cut to 0..255 before it is shown; the shift is of whole grey levels, the
+    nearest to v that the budget allows, since files round away all that is less and the sum of many nearest ways out
+    has hardly more; the passes are bounded; the order of a pass is drawn from the images' seeds.
     """
 
     budget: Budget = Linf(10)
@@ -103,7 +104,7 @@ class Shifting(Bound):
 
     @property
     def shift(self) -> np.ndarray | None:
-        """The shift, [H, W, 3] in grey levels; None before it is fitted."""
+        """The shift, [H, W, 3] in whole grey levels; None before it is fitted."""
         return self._craft.shift
 
     @property
@@ -177,17 +178,23 @@ class Fitting:
         for number in range(self.attack.passes):
             for row in _order(seeds, number):
                 own = Goal(tf.constant(classes[row : row + 1]), tf.constant(np.int32(1)))
-                place = tf.clip_by_value(images[row : row + 1] + shift, BLACK, WHITE)
+                place = tf.clip_by_value(images[row : row + 1] + self._whole(shift), BLACK, WHITE)
                 out = self.owner.walk(place, own, seeds[row : row + 1])
                 queries[row] += int(out.queries[0])
                 if bool(out.found[0]):
                     shift = self.attack.budget.project(shift + out.images - place)
-            self.rate = float(np.mean(self._predicted(images, shift) != classes))
+            self.rate = float(np.mean(self._predicted(images, self._whole(shift)) != classes))
             queries += 1
             if self.rate >= 1 - self.attack.delta:
                 break
-        self.shift = np.asarray(shift[0])
+        self.shift = np.asarray(self._whole(shift)[0])
         return Crafted(images, None, queries)
+
+    def _whole(self, shift: Tensor) -> Tensor:
+        """The nearest whole grey levels if the budget allows them, else those on the side of none."""
+        nearest = tf.round(shift)
+        allowed = np.allclose(self.attack.budget.project(nearest), nearest, rtol=1e-6, atol=1e-4)
+        return nearest if allowed else tf.sign(shift) * tf.floor(tf.abs(shift))
 
     def _predicted(self, images: Tensor, shift: Tensor) -> np.ndarray:
         """The logit with the highest value, int32 [N], of the shifted images."""
