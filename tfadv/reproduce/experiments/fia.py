@@ -1,10 +1,10 @@
 """FIA's comparison with its baselines and its two curves (Wang et al., ICCV 2021)."""
 
 from tfadv.reproduce.experiments.naa import (
-    BEHIND_RELUS,
     CHANGED,
     DEFENDED,
     PLAIN,
+    SAME_KIND,
     SOURCE,
     SOURCES,
     TARGETS,
@@ -39,7 +39,7 @@ def _table(number: int, title: str, attacks: tuple[Case, ...], plates: tuple = (
         Part("normal", "Normally trained networks", transfer(attacks, SOURCES), ("source", "attack"), plates=plates),
         Part("defended", "Adversarially trained networks", transfer(attacks, DEFENDED), ("source", "attack")),
     )
-    notes = (REPEATED, ABSTRACT, KEPT, BEHIND_RELUS)
+    notes = (REPEATED, ABSTRACT, KEPT, SAME_KIND)
     place = "Comparison" if number == 1 else "Comparison with PIM and DIM"
     return Experiment(f"fia-table{number}", "fia", place, title, "fia", parts, CHANGED, 1000, notes)
 

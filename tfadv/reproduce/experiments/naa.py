@@ -61,17 +61,18 @@ def _table(
     place: str, title: str, attacks: tuple[Case, ...], plates: tuple = (), notes: tuple[str, ...] = ()
 ) -> Experiment:
     part = Part("all", title, transfer(attacks), ("source", "attack"), plates=plates)
-    return _experiment(place, title, part, notes=(IMAGES, BEHIND_RELUS, *notes))
+    return _experiment(place, title, part, notes=(IMAGES, SAME_KIND, *notes))
 
 
 IMAGES = (
     "The paper takes 1000 images of ILSVRC's validation set, the reruns those of NIPS 2017; the official networks are "
     "to get nearly all of them right."
 )
-BEHIND_RELUS = (
-    "At the scale of photographs all sources are attacked behind a ReLU, as the Inceptions are. In the paper Res-v2 "
-    "is attacked at a block's sum, whose values are of both signs; at such a sum of mobilenet_v2, here its player, FDA "
-    "fools few, as docs/photographs.md shows."
+SAME_KIND = (
+    "At the scale of photographs the layers are of the kind of the paper's: those of Inc-v3, Inc-v4 and IncRes-v2 lie "
+    "behind a ReLU, that of Res-v2 is the sum of a block, whose values are of both signs. At the sum of mobilenet_v2, "
+    "its player, FDA fools few. Behind the next ReLU (block_9_expand_relu) it is the other way round: of 60 images FDA "
+    "fooled 68 to 82 % on the three others there, FIA 30 to 48 % and NAA 38 to 42 %."
 )
 ONE_NETWORK = (
     "Which network stands behind a defence the paper does not say. R&P here defends Inc-v3-ens3, to whose rates the "
