@@ -262,7 +262,17 @@ def test_the_order_is_said_where_it_is_reversed(folder):
 
 
 def test_agreement_and_ignorance_are_said():
-    pair = {"higher": "a", "lower": "b", "cells": 3, "same": 2, "equal": 1, "reversed": 0, "clearly": 0, "examples": []}
+    pair = {
+        "higher": "a",
+        "lower": "b",
+        "cells": 3,
+        "same": 2,
+        "equal": 1,
+        "reversed": 0,
+        "clearly": 0,
+        "unsure": 0,
+        "examples": [],
+    }
     made = {"parts": [part("one", [compared(("a",), "t", 5.0, 1.0, 4.0)], ("x",), orders=[pair])]}
     said, agrees = sentences.order(made)
     assert agrees and "3 comparisons" in said and "in 1 of them the two are level here" in said

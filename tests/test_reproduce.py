@@ -14,6 +14,7 @@ from tfadv.cli import main
 from tfadv.reproduce import comparing, engine, published, scales, stage
 from tfadv.reproduce.comparing import Compared
 from tfadv.reproduce.measures.rates import Accuracy, Distance, Rate
+from tfadv.reproduce.pages import sentences
 from tfadv.reproduce.plan import Case, Cell, Experiment, Layer, Levels, Measure, Missing, Part, Value
 from tfadv.reproduce.stage import Bench, Stage, Verdict
 
@@ -114,6 +115,17 @@ def test_orders_say_where_ours_is_the_reverse_of_the_papers():
     assert (first.same, first.equal, first.reversed, first.clearly) == (0, 1, 1, 1)
     assert first.examples == ("Inc-v3 / target 0",)
     assert {(one.higher, one.lower, one.reversed) for one in rest} == {("NAA", "MIM", 0), ("FIA", "MIM", 0)}
+
+
+def test_an_order_without_standard_errors_is_not_called_near():
+    """Seconds have none."""
+    rows = {"NIP": (9.0, 5.0), "TVM": (2.0, 7.0)}
+    cells = [Compared((), "small", name, Value(ours), paper) for name, (paper, ours) in rows.items()]
+    (pair,) = comparing.orders(cells)
+    assert (pair.reversed, pair.clearly, pair.unsure) == (1, 0, 1)
+    assert sentences.reversal(pair._asdict(), 1).endswith("level in 0, below in 1.")
+    part = {"orders": [pair._asdict()], "cells": []}
+    assert sentences.order({"parts": [part]}) == ("Disagrees with the paper in order: TVM above NIP in 1 of 1.", False)
 
 
 def test_rows_are_compared_within_their_own_group_alone():

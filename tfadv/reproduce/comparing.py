@@ -17,7 +17,8 @@ class Pairwise(NamedTuple):
     """Two rows of a table that the paper puts in an order: the first is the higher there.
 
     cells: in how many columns the paper says so. same, equal, reversed: in how many of them we do, neither, or say the
-    reverse. clearly: of the reversed, by more than two standard errors of the paired difference.
+    reverse. clearly: of the reversed, by more than two standard errors of the paired difference. unsure: of the
+    reversed, those whose error is not known, as seconds have none.
     """
 
     higher: str
@@ -27,6 +28,7 @@ class Pairwise(NamedTuple):
     equal: int
     reversed: int
     clearly: int
+    unsure: int
     examples: tuple[str, ...]
 
 
@@ -110,5 +112,6 @@ def _pairwise(higher: str, lower: str, differences: Iterable[tuple[float, float,
         sum(difference == 0 for difference, _, _ in known),
         len(wrong),
         len(clear),
+        sum(math.isnan(error) for _, error, _ in wrong),
         tuple(where for _, _, where in clear or wrong),
     )

@@ -78,12 +78,11 @@ def both_ways(orders: Sequence[Record]) -> dict[tuple[str, str], int]:
 def reversal(pair: Record, places: int) -> str:
     """One pair whose order is not the paper's; places: in how many cells the paper orders the two."""
     clear, wrong = pair["clearly"], pair["reversed"]
-    how = "more" if clear else "less"
     of_them = f"{clear} of them " if 0 < clear < wrong else "each " if wrong > 1 else ""
+    far = f", {of_them}by {'more' if clear else 'less'} than two standard errors" if pair["unsure"] < wrong else ""
     return (
         f"The paper has {pair['higher']} above {pair['lower']} in {pair['cells']} of {counted(places, 'cell')}; of "
-        f"these, here it is above in {pair['same']}, level in {pair['equal']}, below in {wrong}, {of_them}by {how} "
-        "than two standard errors."
+        f"these, here it is above in {pair['same']}, level in {pair['equal']}, below in {wrong}{far}."
     )
 
 
@@ -129,5 +128,7 @@ def order(record: Record, most: int = 3) -> tuple[str, bool | None]:
         for pair in wrong[:most]
     ]
     rest = f"; and {counted(len(wrong) - most, 'more pair')}" if len(wrong) > most else ""
-    mild = "" if wrong[0]["clearly"] else ", but nowhere by more than two standard errors"
+    mild = ", but nowhere by more than two standard errors"
+    if wrong[0]["clearly"] or any(pair["unsure"] for pair in wrong):
+        mild = ""
     return f"Disagrees with the paper in order{mild}: {'; '.join(named)}{rest}.", False
