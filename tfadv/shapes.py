@@ -202,6 +202,11 @@ class Budget(Part):
     def sample(self, images: Tensor, seeds: Tensor) -> Tensor:
         """A random allowed perturbation of the shape of images."""
 
+    def allows(self, delta: Tensor) -> bool:
+        """Whether perturbations [N, H, W, 3] are allowed, to a millionth of a grey level."""
+        delta = np.asarray(delta, np.float64)
+        return bool(np.allclose(self.project(delta), delta, rtol=0, atol=1e-6))
+
 
 class Region(Part):
     """Where: which pixels may change, and by what share of a step."""

@@ -174,27 +174,28 @@ class Fitting:
 
     def __call__(self, images: Tensor, goal: Goal, seeds: Tensor) -> Crafted:
         classes, shift = self._predicted(images, 0), tf.zeros_like(images[:1])
+        whole = shift
         queries = np.ones(len(classes), np.int32)
         for number in range(self.attack.passes):
             for row in _order(seeds, number):
                 own = Goal(tf.constant(classes[row : row + 1]), tf.constant(np.int32(1)))
-                place = tf.clip_by_value(images[row : row + 1] + self._whole(shift), BLACK, WHITE)
+                place = tf.clip_by_value(images[row : row + 1] + whole, BLACK, WHITE)
                 out = self.owner.walk(place, own, seeds[row : row + 1])
                 queries[row] += int(out.queries[0])
                 if bool(out.found[0]):
                     shift = self.attack.budget.project(shift + out.images - place)
-            self.rate = float(np.mean(self._predicted(images, self._whole(shift)) != classes))
+                    whole = self._whole(shift)
+            self.rate = float(np.mean(self._predicted(images, whole) != classes))
             queries += 1
             if self.rate >= 1 - self.attack.delta:
                 break
-        self.shift = np.asarray(self._whole(shift)[0])
+        self.shift = np.asarray(whole[0])
         return Crafted(images, None, queries)
 
     def _whole(self, shift: Tensor) -> Tensor:
         """The nearest whole grey levels if the budget allows them, else those on the side of none."""
         nearest = tf.round(shift)
-        allowed = np.allclose(self.attack.budget.project(nearest), nearest, rtol=1e-6, atol=1e-4)
-        return nearest if allowed else tf.sign(shift) * tf.floor(tf.abs(shift))
+        return nearest if self.attack.budget.allows(nearest) else tf.sign(shift) * tf.floor(tf.abs(shift))
 
     def _predicted(self, images: Tensor, shift: Tensor) -> np.ndarray:
         """The logit with the highest value, int32 [N], of the shifted images."""

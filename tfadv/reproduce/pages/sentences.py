@@ -128,7 +128,6 @@ def order(record: Record, most: int = 3) -> tuple[str, bool | None]:
         for pair in wrong[:most]
     ]
     rest = f"; and {counted(len(wrong) - most, 'more pair')}" if len(wrong) > most else ""
-    mild = ", but nowhere by more than two standard errors"
-    if wrong[0]["clearly"] or any(pair["unsure"] for pair in wrong):
-        mild = ""
+    near = not wrong[0]["clearly"] and not any(pair["unsure"] for pair in wrong)
+    mild = ", but nowhere by more than two standard errors" if near else ""
     return f"Disagrees with the paper in order{mild}: {'; '.join(named)}{rest}.", False
