@@ -25,13 +25,14 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfadv import data, experiment, labelling, record, saving
+from tfadv import batches, data, experiment, labelling, record, saving
+from tfadv import seeds as draws
 from tfadv.budgets import Linf
 from tfadv.experiment import Slot, entry_of
 from tfadv.images import padded
 from tfadv.metrics import distances
 from tfadv.record import DONE, UNREADABLE
-from tfadv.shapes import Attack, Budget, Crafted, Goal, targeted, untargeted
+from tfadv.shapes import Attack, Budget, untargeted
 from tfadv.source import Source
 
 #: Where the shift of an attack that is fitted is kept, beside attack.json.
@@ -203,6 +204,7 @@ class _Run:
     ) -> None:
         self.images, self.out, self.twins, self.predict, self.clean = images, out, twins, predict, clean
         self.attack, self.network, self.seed, self.batch_size = attack, network, seed, predict.batch_size
+        self.key = draws.run_key(seed)
         self.budget: Budget | None = getattr(attack, "budget", None)
         self.slots: list[Slot] = []
         self.unfitted: Any = attack.on(network)
@@ -266,16 +268,12 @@ class _Run:
         pixels = {place: picture.pixels for place, picture in enumerate(batch.pictures) if picture.pixels is not None}
         if not pixels:
             return batch
-        readable, clean = list(pixels), np.stack(list(pixels.values()))
-        before, seen = self.predict(clean)
-        slots = [batch.slots[place] for place in readable]
-        labels = np.array(
-            [sight if slot.label is None else slot.label for slot, sight in zip(slots, seen, strict=True)]
-        )
-        adversarial, made = self._attacked(clean, slots, labels)
-        after, _ = self.predict(adversarial)
-        far = distances(clean, adversarial, DISTANCES)
-        for row, place in enumerate(readable):
+        slots, clean = [batch.slots[place] for place in pixels], np.stack(list(pixels.values()))
+        made = self._attacked(clean, slots)
+        far = distances(clean, made.images, DISTANCES)
+        for row, place in enumerate(pixels):
+            if not made.finite[row]:
+                raise ValueError(f"{slots[row].name}: {self.attack!r} returned pixels that are not numbers.")
             measured = {name: round(float(far[name][row]), 6) for name in DISTANCES}
             known = {"found": made.found, "queries": made.queries}
             searched = {fact: each[row].item() for fact, each in known.items() if each is not None}
@@ -284,33 +282,29 @@ class _Run:
                 batch.pictures[place],
                 DONE,
                 output=slots[row].output,
-                label=int(labels[row]),
-                before=int(before[row]),
-                after=int(after[row]),
+                label=int(made.labels[row]),
+                before=int(made.before[row]),
+                after=int(made.after[row]),
                 distances=measured,
                 **searched,
             )
-        batch.adversarial = adversarial
+        batch.adversarial = made.images
         return batch
 
-    def _attacked(self, clean: np.ndarray, slots: list[Slot], labels: np.ndarray) -> tuple[np.ndarray, Crafted]:
-        """uint8 [N, H, W, 3] within the budget of the clean images, and what the attack said."""
-        whole = padded(clean, self.batch_size)
-        targets = [slot.target for slot in slots if slot.target is not None]
-        wanted = np.array(targets or labels)
-        ask: Callable[[np.ndarray], Goal] = targeted if targets else untargeted
-        run = getattr(self.bound, "crafted", self.bound)
-        crafted = run(whole.astype(np.float32), ask(padded(wanted, len(whole))), seed=self.seed)
-        crafted = crafted if isinstance(crafted, Crafted) else Crafted(crafted)
-        made = Crafted(*(None if part is None else part[: len(clean)] for part in crafted))
-        for slot, image in zip(slots, made.images, strict=True):
-            if not np.isfinite(image).all():
-                raise ValueError(f"{slot.name}: {self.attack!r} returned pixels that are not numbers.")
-        if made.found is None:
-            return saving.within(made.images, clean, self.budget), made
-        fools = lambda images: (self.predict(images)[0] == wanted) == bool(targets)  # noqa: E731
-        pixels, found = saving.fooling(made.images, clean, self.budget, made.found, fools)
-        return pixels, made._replace(found=found)
+    def _attacked(self, clean: np.ndarray, slots: list[Slot]) -> batches.Made:
+        """The clean images uint8 [N, H, W, 3] of these slots, attacked in a batch of one size."""
+        labels = np.array([batches.NONE if slot.label is None else slot.label for slot in slots])
+        aims = [slot.target for slot in slots if slot.target is not None]
+        seeds = np.concatenate([draws.of_bytes(image, self.key) for image in clean])
+        whole = [padded(rows, self.batch_size) for rows in (clean, labels, seeds)]
+        targets = padded(np.array(aims), self.batch_size) if aims else None
+        made = self.run(whole[0], whole[1], targets, whole[2])
+        return batches.Made(*(None if part is None else part[: len(clean)] for part in made))
+
+    @functools.cached_property
+    def run(self) -> batches.BatchAttack:
+        """The attack, fitted, on batches."""
+        return batches.BatchAttack(self.bound, self.network, self.budget, self.seed)
 
     @functools.cached_property
     def bound(self) -> Any:

@@ -53,6 +53,11 @@ class Bound:
         self._craft = craft(self.network)
 
     @property
+    def traceable(self) -> bool:
+        """Whether `search` can be traced into a larger program; it cannot where it loops and stops in Python."""
+        return getattr(self._craft, "traceable", False)
+
+    @property
     def traces(self) -> int:
         """How often the attack's step was traced: once for each size of images, whatever the batches."""
         return self._craft.traces
