@@ -74,6 +74,24 @@ no_progress = click.option(
 )
 
 
+def arithmetic() -> list[click.Option]:
+    """The options of every command that computes: where, and how exactly; see `tfadv.devices.use`."""
+    return [
+        click.Option(["--device"], metavar="DEVICE", help="cpu, gpu or gpu:N. Default: a GPU where there is one."),
+        click.Option(
+            ["--precision"],
+            type=click.Choice(["float32", "tf32"]),
+            help="What a GPU multiplies in. Default: TensorFlow's own choice, tf32 where the GPU has it.",
+        ),
+        click.Option(
+            ["--deterministic/--no-deterministic"],
+            default=True,
+            show_default=True,
+            help="The same bytes on every run with a GPU; without, some GPUs are a fifth faster.",
+        ),
+    ]
+
+
 def progress_bar(title: str) -> Callable[..., Any] | None:
     """A `tqdm` with images/s and the remaining time for standard error; None where that is no terminal."""
     if not sys.stderr.isatty():

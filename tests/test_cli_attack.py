@@ -15,7 +15,7 @@ import tensorflow as tf
 from click.testing import CliRunner
 from PIL import Image
 
-from tfadv import experiment, making
+from tfadv import making
 from tfadv.attacks import recipes
 from tfadv.cli import main
 from tfadv.cli.options import progress_bar
@@ -179,7 +179,7 @@ def test_images_that_did_not_change_are_counted(tmp_path):
 def test_the_gpu_in_the_record_is_the_one_in_use(monkeypatch):
     monkeypatch.setattr(tf.config, "get_visible_devices", lambda kind: ["second"])
     monkeypatch.setattr(tf.config.experimental, "get_device_details", lambda gpu: {"device_name": f"the {gpu}"})
-    assert experiment._device() == "the second"
+    assert devices.name() == "the second"
 
 
 def test_wrong_labels_stop_unless_forced(tmp_path):

@@ -10,7 +10,6 @@ from published import draws as twin
 from tfadv import seeds
 
 
-
 @pytest.fixture
 def own():
     return tf.constant(seeds.of_images(batch_of(2)[0], seed=3))

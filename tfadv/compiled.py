@@ -129,6 +129,21 @@ def repeat(count: int, body: Callable[[Tensor, Any], Any], state: Any, start: in
     return tf.while_loop(lambda number, _: number < count, step, begun, parallel_iterations=1)[1]
 
 
+def added(count: int, one: Callable[[Tensor], tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
+    """The sums of what one(0), ..., one(count - 1) return, one after the other; see `repeat`."""
+    if not tf.executing_eagerly() and count > 1:
+        traced = tf.function(one, autograph=False).get_concrete_function(tf.TensorSpec([], tf.int32))
+        parts = traced.structured_outputs
+        if all(part.shape.is_fully_defined() for part in parts):  # then the graph holds it once, in its loop alone
+            zeros = tuple(tf.zeros(part.shape, part.dtype) for part in parts)
+            return repeat(count, lambda number, sums: _sums(sums, traced(number)), zeros)
+    return repeat(count, lambda number, sums: _sums(sums, one(number)), one(tf.constant(0)), start=1)
+
+
+def _sums(one: tuple[Tensor, ...], other: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    return tuple(a + b for a, b in zip(one, other, strict=True))
+
+
 def use_xla() -> bool:
     """Whether functions are compiled with XLA: as TFADV_XLA says, else on a GPU. Raises ValueError for another word."""
     chosen = os.environ.get(XLA, "")

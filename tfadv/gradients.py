@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfadv.compiled import repeat
+from tfadv.compiled import added, repeat
 from tfadv.shapes import Look, Outputs, Tensor, View
 from tfadv.source import Glance
 
@@ -152,8 +152,5 @@ def _mean(one: Callable[[Tensor], tuple[Tensor, ...]], view: View) -> tuple[Tens
         found = one(copy)
         return found if weights is None else tuple(tf.gather(tf.constant(weights, p.dtype), copy) * p for p in found)
 
-    def add(copy: Tensor, so_far: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        return tuple(a + b for a, b in zip(so_far, weighed(copy), strict=True))
-
-    total = repeat(copies, add, weighed(tf.constant(0)), start=1)
+    total = added(copies, weighed)
     return tuple(part / copies for part in total) if weights is None else total
