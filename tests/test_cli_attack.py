@@ -15,7 +15,7 @@ import tensorflow as tf
 from click.testing import CliRunner
 from PIL import Image
 
-from tfadv import making
+from tfadv import devices, making
 from tfadv.attacks import recipes
 from tfadv.cli import main
 from tfadv.cli.options import progress_bar

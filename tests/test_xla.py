@@ -16,7 +16,20 @@ from folders import pictures, small
 from networks import batch_of, bound, convolutional, recipe
 
 import tfadv
-from tfadv import L2, CrossEntropy, InsideBall, Linf, ScaledCopies, Unit, batches, compiled, pooling, seeds, untargeted
+from tfadv import (
+    L2,
+    CrossEntropy,
+    InsideBall,
+    Linf,
+    ScaledCopies,
+    Unit,
+    batches,
+    compiled,
+    data,
+    pooling,
+    seeds,
+    untargeted,
+)
 from tfadv.attacks.ascent import Ascent
 from tfadv.defences import Jpeg
 from tfadv.shapes import View
