@@ -52,6 +52,7 @@ if TYPE_CHECKING:
 @click.option("--limit", type=click.IntRange(1), help="Only the first so many images by name.")
 @options.input_range
 @options.labels_offset
+@options.workers
 @options.no_progress
 def command(recipe: str, images: str, out: str, **chosen: Any) -> None:
     """Turn a folder of images into a folder of adversarial images.

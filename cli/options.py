@@ -69,6 +69,12 @@ size = click.option("--size", callback=_size, metavar="SIDE|HxW", help="For a so
 force_labels = click.option(
     "--force-labels", is_flag=True, help="Go on even if the source's clean predictions disagree with them."
 )
+workers = click.option(
+    "--workers",
+    type=click.IntRange(1),
+    metavar="COUNT",
+    help="Threads that read and write images; no result depends on it. Default: one for each core.",
+)
 no_progress = click.option(
     "--no-progress", is_flag=True, help="No progress bar; there is none either where stderr is no terminal."
 )

@@ -18,7 +18,7 @@ PACKAGES = {"tfadv": "tfadv", "tfadv.cli": "cli", "tfadv.checkpoints": "checkpoi
 
 FLOORS = (
     # 0: conventions and the outside world
-    "tfadv tfadv.shapes tfadv.words tfadv.compiled tfadv.images tfadv.data tfadv.metrics tfadv.devices "
+    "tfadv tfadv.shapes tfadv.words tfadv.compiled tfadv.images tfadv.data tfadv.metrics tfadv.devices tfadv.pool "
     "tfadv.models tfadv.models.layers "
     "tfadv.attacks tfadv.checkpoints.download tfadv.checkpoints.files tfadv.checkpoints.manifest tfadv.cli.quiet",
     # 1: what one look, one gradient, one draw is; the architectures

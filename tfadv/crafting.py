@@ -8,7 +8,8 @@ Where the images have a folder `clean` themselves, the twins lie in another one;
 
 Images are taken in the order of their names and cut into batches of one size, the last one padded. A batch is the unit
 of resuming: it is skipped when all its files are there and made again as a whole otherwise, so that a folder finished
-in ten runs has the bytes of one finished in one. Reading, crafting and writing overlap; a few batches are in memory.
+in ten runs has the bytes of one finished in one. While one batch is crafted, threads read those that follow and write
+those before (`tfadv.pool`); how many threads changes no byte, and a few batches are in memory.
 """
 
 import contextlib
@@ -16,9 +17,7 @@ import dataclasses
 import errno
 import functools
 import os
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +30,7 @@ from tfadv.budgets import Linf
 from tfadv.experiment import Slot, entry_of
 from tfadv.images import padded
 from tfadv.metrics import distances
+from tfadv.pool import Pool, in_batches
 from tfadv.record import DONE, UNREADABLE
 from tfadv.shapes import Attack, Budget, untargeted
 from tfadv.source import Source
@@ -39,8 +39,6 @@ from tfadv.source import Source
 SHIFT = "shift.npy"
 #: What attack.json says of the way from the clean image to the adversarial one.
 DISTANCES = ("linf", "l2", "l0")
-#: How many batches wait between two stages.
-AHEAD = 2
 
 
 @dataclasses.dataclass
@@ -96,6 +94,7 @@ def craft_folder(
     filter: str = "bilinear",
     limit: int | None = None,
     source: str | None = None,
+    workers: int | None = None,
     progress: Callable[..., Any] | None = None,
 ) -> Report:
     """Craft an adversarial image for every image of a folder; called again after an interruption, it continues.
@@ -113,6 +112,7 @@ def craft_folder(
         filter: what images of another size are resized with, see `tfadv.data.FILTERS`.
         limit: only the first so many images, in the order of their names.
         source: how the network was asked for, for attack.json.
+        workers: threads that read and write images; by default one for each core.
         progress: like `tqdm.tqdm`: called with total= and initial=, returns an object with update(count) and close().
 
     Raises ValueError for labels that do not fit the images, a folder of another experiment, inputs and outputs that
@@ -128,23 +128,23 @@ def craft_folder(
     experiment.keep_apart(images, out)
     size = experiment.input_size(network, size)
 
-    def clean(some: list[str]) -> list[data.Picture]:
-        return [data.try_image(images / name, size, filter) for name in some]
+    def read(name: str) -> data.Picture:
+        return data.try_image(images / name, size, filter)
 
     predict = _Predictions(network, batch_size)
-    found = labelling.settle(
-        names, labels, targets, network, lambda some: predict.of_names(some, clean), first_label, force_labels, limit
-    )
-    slots = experiment.places(names[:limit], data.output_names(names), found)
-    twins = experiment.twins_folder(names)
-    settings = {"seed": seed, "batch_size": batch_size, "size": list(size), "filter": filter, "clean": twins}
-    described = experiment.describe(attack, network, found, slots, settings, source)
-    run = _Run(images, out, out / twins, attack, network, predict, seed, clean)
-    if found.targets is not None and not getattr(run.unfitted, "has_target", True):
-        raise ValueError(f"{attack!r} has no targeted form: leave the target labels out.")
-    with _explained(out), record.Journal(out, described) as journal:
-        entries = run.through(slots, record.claim(out, described), journal, progress)
-        journal.fold(entries)
+    with Pool(workers) as pool:
+        seen = functools.partial(predict.of_names, clean=functools.partial(pool.each, read))
+        found = labelling.settle(names, labels, targets, network, seen, first_label, force_labels, limit)
+        slots = experiment.places(names[:limit], data.output_names(names), found)
+        twins = experiment.twins_folder(names)
+        settings = {"seed": seed, "batch_size": batch_size, "size": list(size), "filter": filter, "clean": twins}
+        described = experiment.describe(attack, network, found, slots, settings, source)
+        run = _Run(images, out, out / twins, attack, network, predict, seed, read, pool)
+        if found.targets is not None and not getattr(run.unfitted, "has_target", True):
+            raise ValueError(f"{attack!r} has no targeted form: leave the target labels out.")
+        with _explained(out), record.Journal(out, described) as journal:
+            entries = run.through(slots, record.claim(out, described), journal, progress)
+            journal.fold(entries)
     return Report(out, entries, found.sentence, described)
 
 
@@ -200,9 +200,11 @@ class _Run:
         network: Source,
         predict: _Predictions,
         seed: int,
-        clean: Callable[[list[str]], list[data.Picture]],
+        picture: Callable[[str], data.Picture],
+        pool: Pool,
     ) -> None:
-        self.images, self.out, self.twins, self.predict, self.clean = images, out, twins, predict, clean
+        self.images, self.out, self.twins, self.predict = images, out, twins, predict
+        self.picture, self.pool, self.clean = picture, pool, functools.partial(pool.each, picture)
         self.attack, self.network, self.seed, self.batch_size = attack, network, seed, predict.batch_size
         self.key = draws.run_key(seed)
         self.budget: Budget | None = getattr(attack, "budget", None)
@@ -220,14 +222,12 @@ class _Run:
         entries = entries | {slot["file"]: slot for slot in slots if not isinstance(slot, Slot)}
         work = [slot for slot in slots if isinstance(slot, Slot)]
         self.slots = work
-        starts = range(0, len(work), self.batch_size)
-        batches = [self._begun(work[start : start + self.batch_size], entries) for start in starts]
+        batches = [self._begun(list(some), entries) for some in in_batches(work, self.batch_size)]
         already = sum(len(batch.slots) for batch in batches if batch.finished)
         bar = progress(total=len(work), initial=already) if progress else None
         try:
-            with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
-                crafted = map(self.craft, ahead(self.read, batches, reader))
-                for batch in ahead(lambda batch: self.write(batch, journal), crafted, writer):
+            with contextlib.closing(self.written(map(self.craft, self.read(batches)), journal)) as written:
+                for batch in written:
                     entries |= {entry["file"]: entry for entry in batch.entries}
                     if bar is not None and not batch.finished:
                         bar.update(len(batch.slots))
@@ -243,19 +243,33 @@ class _Run:
         there = all((self.out / name).is_file() and (self.twins / name).is_file() for name in outputs)
         return Batch(slots, found, finished=there and len(found) == len(slots))
 
-    def read(self, batch: Batch) -> Batch:
-        """The batch with its images; of one that is finished, only check that its inputs are still the same."""
-        finished = batch.finished
-        for entry in batch.entries:
-            if entry["sha256"] == data.file_hash(self.images / entry["file"]):
-                continue
-            if entry["status"] == DONE:
-                name = entry["file"]
-                raise ValueError(f"{name} has changed since {self.out} was begun. Choose another folder, or remove it.")
-            finished = False  # it could not be read then, and may be whole now
-        if finished:
-            return batch
-        return Batch(batch.slots, [], self.clean([slot.name for slot in batch.slots]))
+    def read(self, batches: Iterable[Batch]) -> Iterator[Batch]:
+        """The batches with their images; of one that is finished, only check that its inputs are still the same."""
+
+        def looks(batch: Batch) -> list[tuple[Slot, record.Entry | None, bool]]:
+            before = {entry["file"]: entry for entry in batch.entries}
+            return [(slot, before.get(slot.name), batch.finished) for slot in batch.slots]
+
+        def whole(batch: Batch, pictures: list[data.Picture | None]) -> Batch:
+            if batch.finished and all(picture is None for picture in pictures):
+                return batch
+            pairs = zip(batch.slots, pictures, strict=True)
+            return Batch(batch.slots, [], [picture or self.picture(slot.name) for slot, picture in pairs])
+
+        return self.pool.through(batches, looks, self._looked, whole)
+
+    def _looked(self, look: tuple[Slot, record.Entry | None, bool]) -> data.Picture | None:
+        """The image of a slot, with what an earlier run said of it; None where that run's work stands."""
+        slot, before, finished = look
+        picture = None if finished else self.picture(slot.name)
+        sha256 = picture.sha256 if picture else data.file_hash(self.images / slot.name)
+        if before is None or before["sha256"] == sha256:
+            return picture
+        if before["status"] == DONE:
+            raise ValueError(
+                f"{slot.name} has changed since {self.out} was begun. Choose another folder, or remove it."
+            )
+        return picture or self.picture(slot.name)  # it could not be read then, and may be whole now
 
     def craft(self, batch: Batch) -> Batch:
         """Attack the readable images of a batch and note what the network makes of them."""
@@ -333,31 +347,37 @@ class _Run:
         batches = [images[start : start + self.batch_size] for start in range(0, len(images), self.batch_size)]
         return images, np.concatenate([self.predict(batch)[1] for batch in batches])
 
-    def write(self, batch: Batch, journal: record.Journal) -> Batch:
-        """Write the clean and the adversarial image of each slot, hold the promise on what is read back, note it."""
-        if batch.finished:
-            return batch
+    def written(self, batches: Iterable[Batch], journal: record.Journal) -> Generator[Batch, None, None]:
+        """Write the clean and the adversarial images of each batch, hold the promise on what is read back, note it."""
+
+        def rows(batch: Batch) -> list[tuple[record.Entry, np.ndarray, np.ndarray]]:
+            if batch.finished:
+                return []
+            self._open(journal)
+            adversarial = iter(() if batch.adversarial is None else batch.adversarial)
+            pairs = zip(batch.entries, batch.pictures, strict=True)
+            return [(entry, one.pixels, next(adversarial)) for entry, one in pairs if one.pixels is not None]
+
+        def write(row: tuple[record.Entry, np.ndarray, np.ndarray]) -> None:
+            entry, clean, adversarial = row
+            with journal.temporary() as temporary:
+                clean = data.write_png(self.twins / entry["output"], clean, temporary)
+                adversarial = data.write_png(self.out / entry["output"], adversarial, temporary)
+            saving.hold(self.budget, clean, adversarial, entry["file"])
+
+        def whole(batch: Batch, _: list[None]) -> Batch:
+            if batch.finished:
+                return batch
+            journal.add(batch.entries)
+            return Batch(batch.slots, batch.entries)
+
+        return self.pool.through(batches, rows, write, whole)
+
+    def _open(self, journal: record.Journal) -> None:
+        """Begin to write, and keep the shift of an attack that is fitted: once, and never half a file."""
         journal.open()
         fitted = getattr(self.unfitted, "shift", None) is not None
-        if fitted and not (self.out / SHIFT).exists():  # once, and never half a file
-            self.unfitted.save(journal.temporary)
-            os.replace(journal.temporary, self.out / SHIFT)
-        rows = iter(() if batch.adversarial is None else batch.adversarial)
-        for entry, picture in zip(batch.entries, batch.pictures, strict=True):
-            if picture.pixels is not None:
-                clean = data.write_png(self.twins / entry["output"], picture.pixels, journal.temporary)
-                adversarial = data.write_png(self.out / entry["output"], next(rows), journal.temporary)
-                saving.hold(self.budget, clean, adversarial, entry["file"])
-        journal.add(batch.entries)
-        return Batch(batch.slots, batch.entries)
-
-
-def ahead(function: Callable, items: Iterable, pool: ThreadPoolExecutor, depth: int = AHEAD) -> Iterator:
-    """function(item) for each item, in order, computed in the pool while the caller works; at most `depth` wait."""
-    waiting: deque = deque()
-    for item in items:
-        waiting.append(pool.submit(function, item))
-        if len(waiting) > depth:
-            yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()
+        if fitted and not (self.out / SHIFT).exists():
+            with journal.temporary() as temporary:
+                self.unfitted.save(temporary)
+                os.replace(temporary, self.out / SHIFT)

@@ -7,9 +7,11 @@ fast or in how many runs the folder was made.
 """
 
 import contextlib
+import itertools
 import json
 import os
-from collections.abc import Iterable, Mapping
+import threading
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -22,11 +24,17 @@ except ImportError:  # Windows has no such locks; there two runs at once are not
 
 
 class Files(NamedTuple):
-    """What the files of a record are called."""
+    """What the files of a record are called; of several temporary files at once all but the first have a number."""
 
     record: str
     journal: str
     temporary: str
+
+    def passing(self, name: str) -> bool:
+        """Whether a file of this name is gone once a run has ended: the journal, or a temporary file."""
+        stem, dash, number = name.rpartition("-")
+        numbered = bool(dash) and stem == self.temporary and number.isdecimal()
+        return numbered or name in (self.journal, self.temporary)
 
 
 ATTACK = Files("attack.json", "attack.jsonl", "attack.part")
@@ -69,10 +77,8 @@ def claim(folder: str | os.PathLike, experiment: Entry, files: Files = ATTACK) -
     if folder.exists() and not folder.is_dir():
         raise NotADirectoryError(f"{folder}: expected a folder to write to, got a file.")
     there, entries = read(folder, files)
-    own = {files.journal, files.temporary}
-    others = (
-        [name for name in sorted(os.listdir(folder)) if name[0] != "." and name not in own] if folder.exists() else []
-    )
+    there_now = sorted(os.listdir(folder)) if folder.exists() else []
+    others = [name for name in there_now if name[0] != "." and not files.passing(name)]
     if not others:  # a run that ended before its first image binds nobody
         return {}
     if there is None:
@@ -114,11 +120,19 @@ class Journal:
     def __init__(self, folder: str | os.PathLike, experiment: Entry, files: Files = ATTACK) -> None:
         self.folder, self.experiment, self.files = Path(folder), experiment, files
         self._file: BinaryIO | None = None
+        self._lock, self._taken = threading.Lock(), set[int]()
 
-    @property
-    def temporary(self) -> Path:
-        """Where a file is written before it gets its name."""
-        return self.folder / self.files.temporary
+    @contextlib.contextmanager
+    def temporary(self) -> Iterator[Path]:
+        """Where a file is written before it gets its name; those who write at the same time have a path each."""
+        with self._lock:
+            number = next(number for number in itertools.count() if number not in self._taken)
+            self._taken.add(number)
+        try:
+            yield self.folder / (f"{self.files.temporary}-{number}" if number else self.files.temporary)
+        finally:
+            with self._lock:
+                self._taken.remove(number)
 
     def add(self, entries: Iterable[Entry]) -> None:
         """Append entries, down to the disk."""
@@ -137,7 +151,7 @@ class Journal:
             claim(self.folder, self.experiment, self.files)  # again: until now another run could take the folder
             file.seek(0)
             kept = _whole_lines(file.read())
-            fresh = not any(name[0] != "." and name not in self.files[1:] for name in os.listdir(self.folder))
+            fresh = not any(name[0] != "." and not self.files.passing(name) for name in os.listdir(self.folder))
             file.truncate(0 if fresh else sum(len(line) + 1 for line in kept))
             if fresh or not kept:
                 file.write(_dump(self.experiment) + b"\n")
@@ -180,9 +194,11 @@ class Journal:
         target = self.folder / self.files.record
         if not target.exists() or target.read_bytes() != content:
             self.open()
-            write_safely(target, content, self.temporary)
-        (self.folder / self.files.journal).unlink(missing_ok=True)
-        self.temporary.unlink(missing_ok=True)
+            with self.temporary() as temporary:
+                write_safely(target, content, temporary)
+        for name in os.listdir(self.folder):
+            if self.files.passing(name):
+                (self.folder / name).unlink(missing_ok=True)
 
     def close(self) -> None:
         """Let go of the file and its lock."""
