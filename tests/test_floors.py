@@ -50,7 +50,7 @@ FLOORS = (
     "tfadv.models.zoo tfadv.objectives tfadv.attacks.ascent tfadv.attacks.universal tfadv.defences.nip "
     "tfadv.defences.consistency",
     # 7
-    "tfadv.attacks.recipes.frame",
+    "tfadv.attacks.recipes.frame tfadv.fast",
     # 8: the papers' methods, a line each
     "tfadv.attacks.recipes.inputs tfadv.attacks.recipes.features tfadv.attacks.recipes.regions "
     "tfadv.attacks.recipes.searches tfadv.attacks.recipes.intermediate tfadv.attacks.recipes.universal",

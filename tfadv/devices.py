@@ -1,6 +1,14 @@
 """Where TensorFlow computes: chosen once, before its first computation; a GPU's memory is taken as it is needed."""
 
+from pathlib import Path
+
 import tensorflow as tf
+
+#: NVIDIA's compute capability from which on a GPU has arithmetic for bfloat16 (Ampere).
+AMPERE = (8, 0)
+#: The flags of processors that have it.
+BFLOAT16_FLAGS = frozenset({"avx512_bf16", "amx_bf16"})
+PROCESSOR = Path("/proc/cpuinfo")
 
 
 def use(device: str | None = None) -> str:
@@ -23,3 +31,16 @@ def use(device: str | None = None) -> str:
     except RuntimeError as error:
         raise ValueError(f"device: {device or 'gpu'} has to be chosen before TensorFlow first computes.") from error
     return chosen[0].name if chosen else "cpu"
+
+
+def computes_bfloat16() -> bool:
+    """Whether what TensorFlow computes on has arithmetic for bfloat16; elsewhere it is slower than float32."""
+    gpus = tf.config.get_visible_devices("GPU")
+    if gpus:
+        details = (tf.config.experimental.get_device_details(gpu) for gpu in gpus)
+        return all(found.get("compute_capability", (0, 0)) >= AMPERE for found in details)
+    try:
+        lines = PROCESSOR.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:  # no Linux
+        return False
+    return any(line.startswith("flags") and BFLOAT16_FLAGS & set(line.split()) for line in lines)
