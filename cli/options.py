@@ -65,6 +65,23 @@ def _size(context: click.Context, parameter: click.Parameter, text: str | None) 
     return int(sides[0]), int(sides[-1])
 
 
+def _batch_size(context: click.Context, parameter: click.Parameter, text: str) -> int | None:
+    """The number, or None for "auto"."""
+    if text == "auto":
+        return None
+    if not text.isdecimal() or not int(text):
+        raise click.BadParameter(f"expected a whole number above 0, or auto, got {text!r}.")
+    return int(text)
+
+
+batch_size = click.option(
+    "--batch-size",
+    callback=_batch_size,
+    default="auto",
+    show_default=True,
+    metavar="COUNT",
+    help="Images computed together; auto: 8 on a CPU, on a GPU what its memory allows, up to 64.",
+)
 size = click.option("--size", callback=_size, metavar="SIDE|HxW", help="For a source that takes images of any size.")
 force_labels = click.option(
     "--force-labels", is_flag=True, help="Go on even if the source's clean predictions disagree with them."

@@ -12,7 +12,7 @@ import pytest
 from folders import SIZE, pictures, small, truth
 from PIL import Image
 
-from tfadv import crafting, data, pairing, pool, record
+from tfadv import data, pairing, pool, record, stages
 from tfadv.attacks import recipes
 from tfadv.attacks.ascent import Ascent
 from tfadv.budgets import L2, Linf
@@ -300,7 +300,7 @@ def test_stages_overlap(folder, network, tmp_path, monkeypatch):
 
         return stage
 
-    for where, name in ((data, "try_image"), (crafting._Run, "craft"), (data, "write_png")):
+    for where, name in ((data, "try_image"), (stages.Run, "craft"), (data, "write_png")):
         monkeypatch.setattr(where, name, watched(name, getattr(where, name)))
     craft_folder(folder, tmp_path / "out", BIM, network, batch_size=2)
     assert any({"craft", "write_png"} <= seen for seen in both) and any({"craft", "try_image"} <= seen for seen in both)

@@ -18,23 +18,23 @@ PACKAGES = {"tfadv": "tfadv", "tfadv.cli": "cli", "tfadv.checkpoints": "checkpoi
 
 FLOORS = (
     # 0: conventions and the outside world
-    "tfadv tfadv.shapes tfadv.words tfadv.compiled tfadv.images tfadv.data tfadv.metrics tfadv.devices tfadv.pool "
+    "tfadv tfadv.shapes tfadv.words tfadv.compiled tfadv.images tfadv.data tfadv.metrics tfadv.pool "
     "tfadv.models tfadv.models.layers "
     "tfadv.attacks tfadv.checkpoints.download tfadv.checkpoints.files tfadv.checkpoints.manifest tfadv.cli.quiet",
     # 1: what one look, one gradient, one draw is; the architectures
     "tfadv.filters tfadv.vectors tfadv.scores tfadv.seeds tfadv.source tfadv.record "
-    "tfadv.drawing "
+    "tfadv.drawing tfadv.copying tfadv.devices tfadv.pooling "
     "tfadv.models.inception_v1 tfadv.models.inception_v3 tfadv.models.inception_v4 tfadv.models.inception_resnet_v2 "
     "tfadv.models.resnet_v1 tfadv.models.resnet_v2 tfadv.models.vgg tfadv.models.digits tfadv.models.slim "
     "tfadv.checkpoints.store tfadv.cli.options tfadv.cli.listing tfadv.archives "
     "tfadv.defences.distillation",
     # 2: the sources
     "tfadv.training tfadv.models.small_data tfadv.models.blocks "
-    "tfadv.peek tfadv.ensembles tfadv.defences.transforms tfadv.defences.total_variation",
+    "tfadv.peek tfadv.ensembles tfadv.folding tfadv.precision tfadv.defences.transforms tfadv.defences.total_variation",
     # 3: the small parts; the stores
     "tfadv.models.small tfadv.gradients tfadv.views tfadv.budgets tfadv.rules tfadv.attacks.starts tfadv.attacks.door "
     "tfadv.attacks.decisions "
-    "tfadv.labelling tfadv.pairing tfadv.checkpoints tfadv.cli "
+    "tfadv.labelling tfadv.pairing tfadv.twins tfadv.checkpoints tfadv.cli "
     "tfadv.defences.learned tfadv.defences.purified tfadv.defences.smoothing",
     # 4: what is built of them
     "tfadv.attribution tfadv.objectives.common tfadv.models.hardening "
@@ -45,12 +45,12 @@ FLOORS = (
     # 5
     "tfadv.models.digits_training tfadv.models.trained tfadv.regions tfadv.objectives.contributive "
     "tfadv.objectives.classes tfadv.objectives.distortions tfadv.objectives.importance "
-    "tfadv.defences.between tfadv.objectives.intermediate tfadv.crafting tfadv.destruction tfadv.plane",
+    "tfadv.defences.between tfadv.objectives.intermediate tfadv.batches tfadv.destruction tfadv.plane",
     # 6
     "tfadv.models.zoo tfadv.objectives tfadv.attacks.ascent tfadv.attacks.universal tfadv.defences.nip "
-    "tfadv.defences.consistency",
+    "tfadv.defences.consistency tfadv.stages",
     # 7
-    "tfadv.attacks.recipes.frame",
+    "tfadv.crafting tfadv.attacks.recipes.frame tfadv.fast",
     # 8: the papers' methods, a line each
     "tfadv.attacks.recipes.inputs tfadv.attacks.recipes.features tfadv.attacks.recipes.regions "
     "tfadv.attacks.recipes.searches tfadv.attacks.recipes.intermediate tfadv.attacks.recipes.universal",

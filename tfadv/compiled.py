@@ -47,7 +47,7 @@ class Compiled:
 
     def _begin(self) -> None:
         self._function = tf.function(self._plain, autograph=False, jit_compile=self._with_xla or None)
-        self._concrete: dict[tuple, Callable[..., Any]] = {}
+        self._concrete: dict[tuple, Any] = {}
 
     def __call__(self, *arguments: Any) -> Any:
         if tf.config.functions_run_eagerly():
@@ -83,7 +83,7 @@ class Compiled:
         else:
             raise error
 
-    def _traced(self, arguments: Any) -> Callable[..., Any]:
+    def _traced(self, arguments: Any) -> Any:
         first = 0 if self._with_xla else 1
         shapes = tuple(tuple(tensor.shape[first:]) for tensor in tf.nest.flatten(arguments))
         if shapes not in self._concrete:
@@ -197,5 +197,11 @@ def keep_programs() -> Path | None:
     return Path(folder)
 
 
+#: What has been given up so far, in sentences: each is said once.
+concessions: list[str] = []
+
+
 def _warn(sentence: str) -> None:
-    warnings.warn(sentence, RuntimeWarning, stacklevel=4)
+    if sentence not in concessions:
+        concessions.append(sentence)
+        warnings.warn(sentence, RuntimeWarning, stacklevel=4)

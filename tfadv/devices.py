@@ -5,6 +5,7 @@ same bytes, and in TensorFloat-32 where it has that, as TensorFlow does by itsel
 convolutions are rounded to ten bits after the point.
 """
 
+from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
@@ -16,6 +17,9 @@ from tfadv.compiled import use_xla
 FLOAT32, TF32, BFLOAT16 = PRECISIONS = ("float32", "tf32", "bfloat16")
 #: The compute capability from which on NVIDIA GPUs have TensorFloat-32 and bfloat16.
 AMPERE = (8, 0)
+#: The flags of processors that have it.
+BFLOAT16_FLAGS = frozenset({"avx512_bf16", "amx_bf16"})
+PROCESSOR = Path("/proc/cpuinfo")
 
 
 def use(device: str | None = None, precision: str | None = None, deterministic: bool = True) -> str:
@@ -73,17 +77,19 @@ def name() -> str:
     return _name(tf.config.get_visible_devices("GPU"))
 
 
-def has_bfloat16() -> bool:
-    """Whether this device multiplies in bfloat16 by itself, and so faster than in float32."""
+def computes_bfloat16() -> bool:
+    """Whether this device multiplies in bfloat16 by itself, and so faster than in float32.
+
+    A processor says so on Linux alone; elsewhere it counts as one that does not.
+    """
     gpus = tf.config.get_visible_devices("GPU")
     if gpus:
         return _capability(gpus[0]) >= AMPERE
     try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            words = set(file.read().split())
-    except OSError:  # no Linux: not known, so not counted on
+        lines = PROCESSOR.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
         return False
-    return bool({"avx512_bf16", "amx_bf16"} & words)
+    return any(line.startswith("flags") and BFLOAT16_FLAGS & set(line.split()) for line in lines)
 
 
 def _name(gpus: list[Any]) -> str:

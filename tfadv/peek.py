@@ -84,14 +84,15 @@ class Network(Source):
     def check_layers(self, layers: tuple[str, ...], who: str = "") -> None:
         """Raise a ValueError that names the nearest layers if one of these does not exist."""
         for layer in layers:
-            if self._own_name(layer) not in self.layers:
+            if self.own_name(layer) not in self.layers:
                 near = difflib.get_close_matches(layer, self.layers, 3, 0.4) or list(self.layers)[-3:]
                 raise ValueError(
                     f"{who + ': ' if who else ''}{self.name} has no layer {layer!r}. Nearest: {', '.join(near)}. "
                     f"`tfadv layers {self.name}` lists all."
                 )
 
-    def _own_name(self, layer: str) -> str:
+    def own_name(self, layer: str) -> str:
+        """The layer's name in the model, where users know it by another."""
         if layer in self.layers or self.spelling is None:
             return layer
         try:
@@ -115,7 +116,7 @@ class Network(Source):
         if (layers, logits) not in self._cuts:
             self.check_layers(layers)
             wanted = [self.model.outputs[0]] if logits else []
-            wanted += [self._taps[self._own_name(layer)] for layer in layers]
+            wanted += [self._taps[self.own_name(layer)] for layer in layers]
             self._cuts[layers, logits] = keras.Model(self.model.inputs, wanted)
         return self._cuts[layers, logits]
 

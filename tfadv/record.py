@@ -45,6 +45,9 @@ CLEAN = "clean"
 #: What an image's status can be; all but the first were skipped.
 DONE, UNREADABLE, NO_LABEL, NO_TARGET = "done", "unreadable", "no label", "no target"
 
+#: The key of the record under which it says what could not be done as the experiment has it; it identifies nothing.
+CONCESSIONS = "concessions"
+
 Entry = dict[str, Any]
 
 
@@ -57,6 +60,7 @@ def read(folder: str | os.PathLike, files: Files = ATTACK) -> tuple[Entry | None
     with contextlib.suppress(FileNotFoundError):
         whole = _parse(Path(folder, files.record).read_bytes(), Path(folder, files.record))
         entries = {entry["file"]: entry for entry in whole.pop("images")}
+        whole.pop(CONCESSIONS, None)
         experiment = whole
     with contextlib.suppress(FileNotFoundError):
         lines = _whole_lines(Path(folder, files.journal).read_bytes())
@@ -186,10 +190,14 @@ class Journal:
                 file.close()
                 raise
 
-    def fold(self, entries: Iterable[Entry]) -> None:
-        """Write the record with these entries and remove the journal."""
+    def fold(self, entries: Iterable[Entry], concessions: Iterable[str] = ()) -> None:
+        """Write the record with these entries and remove the journal.
+
+        concessions: what this run could not do as the experiment says, in sentences; those of earlier runs stay.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
-        whole = {**self.experiment, "images": list(entries)}
+        conceded = list(dict.fromkeys([*self._conceded(), *concessions]))
+        whole = {**self.experiment, **({CONCESSIONS: conceded} if conceded else {}), "images": list(entries)}
         content = json.dumps(whole, indent=1, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
         target = self.folder / self.files.record
         if not target.exists() or target.read_bytes() != content:
@@ -199,6 +207,11 @@ class Journal:
         for name in os.listdir(self.folder):
             if self.files.passing(name):
                 (self.folder / name).unlink(missing_ok=True)
+
+    def _conceded(self) -> list[str]:
+        path = self.folder / self.files.record
+        said = _parse(path.read_bytes(), path).get(CONCESSIONS) if path.is_file() else None
+        return [str(one) for one in said] if isinstance(said, list) else []
 
     def close(self) -> None:
         """Let go of the file and its lock."""
