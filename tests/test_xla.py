@@ -264,7 +264,7 @@ def test_the_environment_decides(monkeypatch):
 
 
 def test_programs_are_kept_where_the_user_says(monkeypatch, tmp_path):
-    keep = compiled.keep_programs.__wrapped__
+    keep = compiled.keep_programs
     monkeypatch.setenv("TF_XLA_FLAGS", "--tf_xla_clustering_debug=false")
     monkeypatch.setenv(compiled.CACHE, "")
     assert keep() is None

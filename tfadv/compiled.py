@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
+from pooch import os_cache
 from tensorflow.python.framework import config as determinism
 
 Tensor = Any
@@ -149,10 +150,7 @@ def use_xla() -> bool:
     chosen = os.environ.get(XLA, "")
     if chosen not in ("", "0", "1"):
         raise ValueError(f"{XLA}: expected 1 (XLA everywhere), 0 (nowhere) or nothing, got {chosen!r}.")
-    wanted = chosen == "1" if chosen else on_gpu()
-    if wanted:
-        keep_programs()
-    return wanted
+    return chosen == "1" if chosen else on_gpu()
 
 
 def on_gpu() -> bool:
@@ -164,7 +162,6 @@ def on_gpu() -> bool:
 def _has_xla() -> bool:
     if os.environ.get(XLA) == "0":
         return False
-    use_xla()  # where its programs are kept has to be said before it is first used
     with tf.init_scope():
         try:
             return bool(tf.function(lambda one: one + 1, jit_compile=True)(tf.constant(1)) == 2)
@@ -172,31 +169,28 @@ def _has_xla() -> bool:
             return False
 
 
-@functools.cache
 def keep_programs() -> Path | None:
-    """Keep what XLA compiles from here on in the user's cache folder, so that another start does not compile it again.
+    """Keep what XLA compiles for a GPU in the user's cache folder, so that another start does not compile it again.
 
-    Returns the folder; None where this TensorFlow cannot, where TFADV_XLA_CACHE is empty, or where TF_XLA_FLAGS already
-    names another.
+    TensorFlow reads where once, when it first looks for devices. Returns the folder; None where this TensorFlow cannot,
+    where TFADV_XLA_CACHE is empty, or where TF_XLA_FLAGS already names another.
     """
-    flags = os.environ.get("TF_XLA_FLAGS", "")
-    if tuple(map(int, tf.__version__.split(".")[:2])) < KEEPS or "persistent_cache" in flags:
+    flags, folder = os.environ.get("TF_XLA_FLAGS", ""), os.environ.get(CACHE)
+    if tuple(map(int, tf.__version__.split(".")[:2])) < KEEPS or "persistent_cache" in flags or folder == "":
         return None
-    folder = os.environ.get(CACHE)
-    if folder is None:
-        from pooch import os_cache
-
-        folder = str(Path(os_cache("tfadv")) / "xla")
-    if not folder:
-        return None
+    path = Path(folder or os.path.join(os_cache("tfadv"), "xla"))
     try:
-        Path(folder).mkdir(parents=True, exist_ok=True)
+        path.mkdir(parents=True, exist_ok=True)
     except OSError:  # a home that cannot be written to
         return None
-    os.environ["TF_XLA_FLAGS"] = f"{flags} --tf_xla_persistent_cache_directory={folder}".strip()
-    return Path(folder)
+    kinds = "GPU,CPU" if os.environ.get(XLA) == "1" else "GPU"
+    here = f"--tf_xla_persistent_cache_directory={path} --tf_xla_persistent_cache_device_types={kinds}"
+    os.environ["TF_XLA_FLAGS"] = f"{flags} {here}".strip()
+    return path
 
 
+#: Where programs are kept, if anywhere.
+PROGRAMS = keep_programs()
 #: What has been given up so far, in sentences: each is said once.
 concessions: list[str] = []
 

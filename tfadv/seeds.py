@@ -23,6 +23,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfadv.compiled import fused
+from tfadv.pool import Pool
 from tfadv.shapes import Tensor
 
 #: By how many bits Threefry-2x32 rotates, in turn, and the constant of its key schedule.
@@ -39,16 +40,14 @@ def of_images(images: np.ndarray, seed: int) -> np.ndarray:
     Whole grey levels count as bytes, whatever their type; other images as float32.
     """
     key = run_key(seed)
-    pixels = np.asarray(images)
-    with np.errstate(invalid="ignore"):
-        whole = pixels.astype(np.uint8)
-    return np.concatenate(
-        [
-            of_bytes(some if np.array_equal(some, image) else image.astype(np.float32), key)
-            for some, image in zip(whole, pixels, strict=True)
-        ]
-        or [np.zeros((0, 2), np.int32)]
-    )
+
+    def own(image: np.ndarray) -> np.ndarray:
+        with np.errstate(invalid="ignore"):
+            whole = image.astype(np.uint8)
+        return of_bytes(whole if np.array_equal(whole, image) else image.astype(np.float32), key)
+
+    with Pool() as pool:  # hashing is the longest of what is done outside of the network
+        return np.concatenate([np.zeros((0, 2), np.int32), *pool.each(own, np.asarray(images))])
 
 
 def run_key(seed: int) -> bytes:
