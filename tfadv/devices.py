@@ -23,3 +23,9 @@ def use(device: str | None = None) -> str:
     except RuntimeError as error:
         raise ValueError(f"device: {device or 'gpu'} has to be chosen before TensorFlow first computes.") from error
     return chosen[0].name if chosen else "cpu"
+
+
+def name() -> str:
+    """The name of the GPU that TensorFlow computes on, or "CPU"."""
+    gpus = tf.config.get_visible_devices("GPU")
+    return tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU") if gpus else "CPU"
