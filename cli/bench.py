@@ -107,7 +107,7 @@ def _engine(
     for batch in batches:
         for several in [workers] if workers else sorted({1, 2, pool.cores()}):
             found = engine.through(folder, workers=several, batch=batch, repeats=repeats)
-            spent = (_ms(found.seconds), f"{1 / found.seconds:.1f}", _ms(found.core_seconds))
+            spent = (_ms(found.spent.clock), f"{1 / found.spent.clock:.1f}", _ms(found.spent.core))
             rows.append((str(several), str(batch), str(found.images), *spent))
     judging.table(("threads", "batch", "images", "ms an image", "images/s", "ms of one core"), rows)
 
@@ -130,9 +130,10 @@ def _folder(
         for batch in batches:
             attack = passes.attack(name, *size)
             found = engine.over_crafting(folder, attack, network, workers=workers, batch=batch, repeats=repeats)
-            spent = (_ms(found.seconds), _ms(found.alone_seconds), f"{found.ratio:.3f}")
-            rows.append((name, str(batch), str(found.images), *spent))
-    judging.table(("attack", "batch", "images", "folder, ms an image", "crafting alone", "ratio"), rows)
+            ratios = (f"{found.ratio:.3f}", f"{found.core_ratio:.3f}")
+            times = (_ms(found.folder.clock), _ms(found.alone.clock))
+            rows.append((name, str(batch), str(found.images), *times, *ratios))
+    judging.table(("attack", "batch", "images", "folder, ms an image", "crafting alone", "ratio", "of core time"), rows)
 
 
 def _ms(seconds: float) -> str:

@@ -41,7 +41,7 @@ def test_the_free_attack_uses_its_budget_and_stays_in_range(folder):
 def test_a_folder_goes_through_the_engine(folder, workers):
     found = engine.through(folder, workers=workers, batch=4, side=48)
     assert (found.images, found.batch) == (6, 4) and found.workers >= 1
-    assert 0 < found.seconds < 10 and 0 < found.core_seconds < 10
+    assert 0 < found.spent.clock < 10 and 0 < found.spent.core < 10
 
 
 def test_a_folder_is_compared_with_crafting_alone(folder, monkeypatch):
@@ -49,7 +49,8 @@ def test_a_folder_is_compared_with_crafting_alone(folder, monkeypatch):
     original = type(attack).on
     monkeypatch.setattr(type(attack), "on", lambda *given: traced.append(0) or original(*given))
     found = engine.over_crafting(folder, attack, small(), batch=4, workers=2)
-    assert found.images == 6 and found.ratio == found.seconds / found.alone_seconds > 0
+    assert found.images == 6 and found.ratio == found.folder.clock / found.alone.clock > 0
+    assert found.core_ratio == found.folder.core / found.alone.core > 0
     assert len(traced) == 1  # no run compiles it again
 
 

@@ -6,6 +6,7 @@ is the folder's own work. `over_crafting` compares a folder with the same batche
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import statistics
@@ -32,29 +33,59 @@ SIDE, CLASSES = 299, 10
 
 
 @dataclasses.dataclass(frozen=True)
+class Spent:
+    """Seconds an image, by the clock and of one core: what the process computed, however busy the machine is."""
+
+    clock: float
+    core: float
+
+
+@dataclasses.dataclass(frozen=True)
 class Through:
-    """A folder whose attack costs nothing: seconds an image, as the clock and as one core have them."""
+    """What a folder whose attack costs nothing takes."""
 
     workers: int
     batch: int
     images: int
-    seconds: float
-    core_seconds: float
+    spent: Spent
 
 
 @dataclasses.dataclass(frozen=True)
 class OverCrafting:
-    """Seconds an image of a folder, and of the same batches crafted in memory."""
+    """What a folder takes, and the same batches crafted in memory."""
 
     batch: int
     images: int
-    seconds: float
-    alone_seconds: float
+    folder: Spent
+    alone: Spent
 
     @property
     def ratio(self) -> float:
-        """Time of the folder over that of crafting alone."""
-        return self.seconds / self.alone_seconds
+        """Time of the folder over that of crafting alone, by the clock."""
+        return self.folder.clock / self.alone.clock
+
+    @property
+    def core_ratio(self) -> float:
+        """The same of the time of one core."""
+        return self.folder.core / self.alone.core
+
+
+class _Watch:
+    """Takes the time of what is done under it, again and again; the first time, which compiles, does not count."""
+
+    def __init__(self) -> None:
+        self.turns: list[tuple[float, float]] = []
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        clock, core = time.perf_counter(), time.process_time()
+        yield
+        self.turns.append((time.perf_counter() - clock, time.process_time() - core))
+
+    def an_image(self, count: int) -> Spent:
+        """The median turn, of one of so many images."""
+        clock, core = (statistics.median(turn) / count for turn in zip(*self.turns[1:], strict=True))
+        return Spent(clock, core)
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -125,15 +156,11 @@ def through(
         repeats: how often, after a first time that is not counted; the medians are taken.
         side: what images are brought to, in pixels.
     """
-    network, count = free_network(side), len(data.find_images(images))
-    clock, core = [], []
+    network, count, watch = free_network(side), len(data.find_images(images)), _Watch()
     for out in _folders(repeats + 1):
-        start, used = time.perf_counter(), time.process_time()
-        craft_folder(images, out, Free(), network, batch_size=batch, workers=workers)
-        clock.append(time.perf_counter() - start)
-        core.append(time.process_time() - used)
-    median = [statistics.median(spent[1:]) / count for spent in (clock, core)]
-    return Through(workers or cores(), batch, count, *median)
+        with watch.running():
+            craft_folder(images, out, Free(), network, batch_size=batch, workers=workers)
+    return Through(workers or cores(), batch, count, watch.an_image(count))
 
 
 def over_crafting(
@@ -158,17 +185,14 @@ def over_crafting(
     pixels = [data.read_image(Path(images, name), network.size) for name in names]  # type: ignore[arg-type]
     batches = [padded(np.stack(some), batch).astype(np.float32) for some in in_batches(pixels, batch)]
     goals = [untargeted(np.maximum(network.predict(some), 0)) for some in batches]
-    whole, alone = [], []
+    whole, alone = _Watch(), _Watch()
     for out in _folders(repeats + 1):
-        start = time.perf_counter()
-        for some, goal in zip(batches, goals, strict=True):
-            bound(some, goal, seed=0)
-        alone.append(time.perf_counter() - start)
-        start = time.perf_counter()
-        craft_folder(images, out, _Bound(attack, bound), network, batch_size=batch, workers=workers)
-        whole.append(time.perf_counter() - start)
-    median = [statistics.median(spent[1:]) / len(names) for spent in (whole, alone)]
-    return OverCrafting(batch, len(names), *median)
+        with alone.running():
+            for some, goal in zip(batches, goals, strict=True):
+                bound(some, goal, seed=0)
+        with whole.running():
+            craft_folder(images, out, _Bound(attack, bound), network, batch_size=batch, workers=workers)
+    return OverCrafting(batch, len(names), whole.an_image(len(names)), alone.an_image(len(names)))
 
 
 def _folders(count: int) -> Iterator[Path]:
