@@ -20,7 +20,8 @@ FLOORS = (
     # 0: conventions and the outside world
     "tfadv tfadv.shapes tfadv.words tfadv.compiled tfadv.images tfadv.data tfadv.metrics tfadv.pool "
     "tfadv.models tfadv.models.layers "
-    "tfadv.attacks tfadv.checkpoints.download tfadv.checkpoints.files tfadv.checkpoints.manifest tfadv.cli.quiet",
+    "tfadv.attacks tfadv.benchmarks tfadv.checkpoints.download tfadv.checkpoints.files tfadv.checkpoints.manifest "
+    "tfadv.cli.quiet",
     # 1: what one look, one gradient, one draw is; the architectures
     "tfadv.filters tfadv.vectors tfadv.scores tfadv.seeds tfadv.source tfadv.record "
     "tfadv.drawing tfadv.copying tfadv.devices tfadv.pooling "
@@ -59,12 +60,12 @@ FLOORS = (
     # 10
     "tfadv.catalogue tfadv.making tfadv.cli.networks",
     # 11: networks meet attacks, only here and above
-    "tfadv.defending tfadv.demo tfadv.cli.judging",
+    "tfadv.defending tfadv.demo tfadv.cli.judging tfadv.benchmarks.engine tfadv.benchmarks.passes",
     # 12
     "tfadv.cli.attack tfadv.cli.evaluate tfadv.cli.demo tfadv.cli.models tfadv.cli.layers tfadv.cli.recipes "
     "tfadv.cli.checkpoints tfadv.cli.train tfadv.cli.train_digits "
     "tfadv.cli.train_purifier tfadv.cli.destruction tfadv.cli.certify tfadv.cli.plane "
-    "tfadv.cli.defend tfadv.cli.defences "
+    "tfadv.cli.defend tfadv.cli.defences tfadv.cli.bench "
     # the papers' tables: what they are, at what scale, on which images
     "tfadv.reproduce.scales tfadv.reproduce.published tfadv.reproduce.plan tfadv.reproduce.keeping",
     # 13: how the order of two numbers is judged; images

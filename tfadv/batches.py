@@ -49,8 +49,10 @@ class BatchAttack:
 
     def __init__(self, bound: Any, network: Source, budget: Budget | None, seed: int) -> None:
         self.bound, self.network, self.budget, self.seed = bound, network, budget, seed
-        whole = use_xla() and getattr(bound, "traceable", False)
-        self._program = Compiled(self._made, whole=True) if whole else None
+        whole, key = use_xla() and getattr(bound, "traceable", False), (network, budget)
+        if whole and key not in bound.programs:  # kept with the attack: another folder needs no other
+            bound.programs[key] = Compiled(self._made, whole=True)
+        self._program = bound.programs[key] if whole else None
 
     def __call__(self, images: np.ndarray, labels: np.ndarray, targets: np.ndarray | None, seeds: np.ndarray) -> Made:
         """The batch, crafted.
