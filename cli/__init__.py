@@ -100,6 +100,7 @@ def _load(name: str) -> click.Command:
 
             precision = chosen["precision"] if gives_gradients else chosen.pop("precision")
             devices.use(chosen.pop("device"), precision, chosen.pop("deterministic"))
+            quiet.speak_plainly(lambda sentence: click.echo(f"note: {sentence}", err=True))
         return run(*arguments, **chosen)
 
     command.callback = prepared

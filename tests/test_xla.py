@@ -4,6 +4,7 @@ Between them the recipes here have every part of the catalogue.
 """
 
 import dataclasses
+import json
 import os
 import subprocess
 import sys
@@ -33,6 +34,11 @@ from tfadv import (
 from tfadv.attacks.ascent import Ascent
 from tfadv.defences import Jpeg
 from tfadv.shapes import View
+
+
+@pytest.fixture(autouse=True)
+def nothing_said(monkeypatch):
+    monkeypatch.setattr(compiled, "concessions", [])
 
 
 @pytest.fixture
@@ -211,6 +217,20 @@ def test_what_xla_refuses_runs_in_parts_and_is_said(xla, monkeypatch):
     monkeypatch.delenv(compiled.XLA)
     expected = attack.on(convolutional("float64"))(images, untargeted(labels))
     np.testing.assert_allclose(result, expected, rtol=0, atol=1e-6)
+
+
+def test_what_was_conceded_is_in_the_record_and_binds_nobody(xla, tmp_path):
+    (tmp_path / "images").mkdir()
+    pictures(tmp_path / "images")
+    attack = dataclasses.replace(recipe("mim", steps=2), view=InNumpy())
+    with pytest.warns(compiled.Concession, match="XLA refuses"):
+        tfadv.craft_folder(tmp_path / "images", tmp_path / "out", attack, small(), limit=3)
+    written = (tmp_path / "out" / "attack.json").read_bytes()
+    (sentence,) = json.loads(written)["concessions"]
+    assert "XLA refuses an operation" in sentence
+    compiled.concessions.clear()
+    again = tfadv.craft_folder(tmp_path / "images", tmp_path / "out", attack, small(), limit=3)
+    assert len(again.done) == 3 and (tmp_path / "out" / "attack.json").read_bytes() == written
 
 
 def test_what_xla_has_no_operation_for_runs_without_it(xla):

@@ -191,6 +191,12 @@ def keep_programs() -> Path | None:
 
 #: Where programs are kept, if anywhere.
 PROGRAMS = keep_programs()
+
+
+class Concession(RuntimeWarning):
+    """Something runs, but not as it was asked for."""
+
+
 #: What has been given up so far, in sentences: each is said once.
 concessions: list[str] = []
 
@@ -198,4 +204,4 @@ concessions: list[str] = []
 def _warn(sentence: str) -> None:
     if sentence not in concessions:
         concessions.append(sentence)
-        warnings.warn(sentence, RuntimeWarning, stacklevel=4)
+        warnings.warn(sentence, Concession, stacklevel=4)

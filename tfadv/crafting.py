@@ -23,9 +23,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfadv import data, experiment, labelling, record
+from tfadv import compiled, data, experiment, labelling, record
 from tfadv.budgets import Linf
-from tfadv.compiled import concessions, on_gpu
 from tfadv.pool import Pool
 from tfadv.record import DONE
 from tfadv.shapes import Attack
@@ -131,7 +130,7 @@ def craft_folder(
             raise ValueError(f"{attack!r} has no targeted form: leave the target labels out.")
         with record.Journal(out, described) as journal:
             entries = run.through(slots, record.claim(out, described), journal, progress)
-            journal.fold(entries, concessions)
+            journal.fold(entries, compiled.concessions)
         return Report(out, entries, found.sentence, described)
 
     sizes = [batch_size] if batch_size else _batch_sizes(out, len(names[:limit]))
@@ -149,7 +148,7 @@ def _batch_sizes(out: Path, images: int) -> list[int]:
     there = record.read(out)[0] if out.is_dir() else None
     if there is not None and isinstance(there.get("batch_size"), int):
         return [there["batch_size"]]
-    if not on_gpu():
+    if not compiled.on_gpu():
         return [ON_CPU]
     largest = min(ON_GPU, images)
     return [largest >> halvings for halvings in range(largest.bit_length())]
