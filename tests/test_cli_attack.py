@@ -191,7 +191,7 @@ def test_the_record_says_how_gradients_were_computed(tmp_path):
         saved = json.loads((tmp_path / name / "attack.json").read_bytes())
         return saved["attack"], saved["arithmetic"] | {"batch_size": saved["batch_size"]}
 
-    exact = {"precision": "float32", "deterministic": True, "xla": False, "batch_size": 8}
+    exact = {"draws": "threefry2x32-20", "precision": "float32", "deterministic": True, "xla": False, "batch_size": 8}
     assert made("plain") == (made("plain", "--batch-size", "auto")[0], exact)
     assert made("bfloat16", "--precision", "bfloat16")[1] == exact | {"precision": "bfloat16"}
     line, arithmetic = made("fast", "--fast", "--precision", "float32", "--batch-size", "3")

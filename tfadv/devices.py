@@ -12,6 +12,7 @@ import tensorflow as tf
 from tensorflow.python.framework import config
 
 from tfadv.compiled import use_xla
+from tfadv.seeds import GENERATOR
 
 #: What products may be computed in, most exact first. bfloat16 is a network of its own, see `tfadv.faster`.
 FLOAT32, TF32, BFLOAT16 = PRECISIONS = ("float32", "tf32", "bfloat16")
@@ -59,13 +60,14 @@ def use(device: str | None = None, precision: str | None = None, deterministic: 
 
 
 def arithmetic() -> dict[str, Any]:
-    """How this TensorFlow computes, as attack.json says it: float32 products in "float32" or "tf32", whether every run
-    gives the same bytes, and whether XLA compiles."""
+    """How tfadv computes here, as attack.json says it: what draws random numbers, float32 products in "float32" or
+    "tf32", whether every run gives the same bytes, and whether XLA compiles."""
     gpus = tf.config.get_visible_devices("GPU")
     rounds = (
         bool(gpus) and _capability(gpus[0]) >= AMPERE and tf.config.experimental.tensor_float_32_execution_enabled()
     )
     return {
+        "draws": GENERATOR,
         "precision": TF32 if rounds else FLOAT32,
         "deterministic": not gpus or config.is_op_determinism_enabled(),
         "xla": use_xla(),

@@ -26,6 +26,8 @@ from tfadv.compiled import fused
 from tfadv.pool import Pool
 from tfadv.shapes import Tensor
 
+#: What it is called in records.
+GENERATOR = "threefry2x32-20"
 #: By how many bits Threefry-2x32 rotates, in turn, and the constant of its key schedule.
 ROTATIONS, PARITY, ROUNDS = (13, 15, 26, 6, 17, 29, 16, 24), 0x1BD11BDA, 20
 #: The second word of the counter: what the words are for.
