@@ -253,7 +253,7 @@ def write_safely(path: Path, content: bytes, temporary: Path) -> None:
 
 
 def encode(pixels: np.ndarray) -> bytes:
-    """The PNG of uint8 RGB [H, W, 3]: in half the time of Pillow's encoder, a few hundredths larger.
+    """The PNG of uint8 RGB [H, W, 3]: a sixth of the time of Pillow's default level for a twentieth more bytes.
 
     Each byte is the difference from its left neighbour's (the filter Sub), and of those only runs are compressed:
     photographs repeat no strings.
