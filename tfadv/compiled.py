@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
-from pooch import os_cache
 from tensorflow.python.framework import config as determinism
 
 Tensor = Any
@@ -178,15 +177,21 @@ def keep_programs() -> Path | None:
     flags, folder = os.environ.get("TF_XLA_FLAGS", ""), os.environ.get(CACHE)
     if tuple(map(int, tf.__version__.split(".")[:2])) < KEEPS or "persistent_cache" in flags or folder == "":
         return None
-    path = Path(folder or os.path.join(os_cache("tfadv"), "xla"))
     try:
+        path = Path(folder) if folder else _cache_folder()
         path.mkdir(parents=True, exist_ok=True)
-    except OSError:  # a home that cannot be written to
+    except (ImportError, OSError, RuntimeError):  # no home, one that cannot be written to, no pooch to find it
         return None
     kinds = "GPU,CPU" if os.environ.get(XLA) == "1" else "GPU"
     here = f"--tf_xla_persistent_cache_directory={path} --tf_xla_persistent_cache_device_types={kinds}"
     os.environ["TF_XLA_FLAGS"] = f"{flags} {here}".strip()
     return path
+
+
+def _cache_folder() -> Path:
+    from pooch import os_cache  # with all that it imports, where nothing else says where
+
+    return Path(os_cache("tfadv")) / "xla"
 
 
 #: Where programs are kept, if anywhere.
