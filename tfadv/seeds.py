@@ -35,6 +35,13 @@ DRAW, FOLD = 0, 1
 #: A uniform number is a whole multiple of 2^-24, as many as float32 tells apart below 1.
 BITS = 24
 
+#: erfinv(u) / u by polynomials in w - 2.5, and from w = 5 on in sqrt(w) - 3, w = -log(1 - u^2): to 3 parts in 10^7
+#: (Giles, "Approximating the erfinv function", GPU Computing Gems, 2011, in single precision).
+NEAR = (2.81022636e-08, 3.43273939e-07, -3.5233877e-06, -4.39150654e-06, 0.00021858087, -0.00125372503, -0.00417768164)
+NEAR += (0.246640727, 1.50140941)
+FAR = (-0.000200214257, 0.000100950558, 0.00134934322, -0.00367342844, 0.00573950773, -0.0076224613, 0.00943887047)
+FAR += (1.00167406, 2.83297682)
+
 
 def of_images(images: np.ndarray, seed: int) -> np.ndarray:
     """int32 [N, 2]: one seed per image [N, H, W, C], from the run's seed and the image's pixels.
@@ -150,7 +157,10 @@ def _normal(seeds: Tensor, count: int, dtype: tf.DType) -> Tensor:
     # sqrt(2) erfinv(u), u = (2 k + 1) / 2^24 - 1 with k of 24 bits: never -1, 0 or 1. In float64, where devices agree.
     whole = tf.bitwise.right_shift(words(seeds, count), tf.constant(32 - BITS, tf.uint32))
     share = (2 * tf.cast(whole, tf.float64) + 1) / 2**BITS - 1
-    return tf.cast(tf.constant(math.sqrt(2), tf.float64) * tf.math.erfinv(share), dtype)
+    log = -tf.math.log((1 - share) * (1 + share))
+    near = functools.reduce(lambda sum, next: sum * (log - 2.5) + next, NEAR)
+    far = functools.reduce(lambda sum, next: sum * (tf.sqrt(log) - 3) + next, FAR)
+    return tf.cast(math.sqrt(2) * share * tf.where(log < 5, near, far), dtype)
 
 
 @functools.cache
