@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     "--set", "settings", multiple=True, callback=options.settings, metavar="KEY=VALUE", help="Another setting."
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="All randomness follows from it.")
-@options.batch_size
+@options.batch_size("what its memory allows, up to 64")
 @click.option(
     "--precision",
     type=click.Choice(["float32", "tf32", "bfloat16"]),

@@ -74,14 +74,14 @@ def _batch_size(context: click.Context, parameter: click.Parameter, text: str) -
     return int(text)
 
 
-batch_size = click.option(
-    "--batch-size",
-    callback=_batch_size,
-    default="auto",
-    show_default=True,
-    metavar="COUNT",
-    help="Images computed together; auto: 8 on a CPU, on a GPU what its memory allows, up to 64.",
-)
+def batch_size(on_gpu: str) -> Callable[[Callable], Callable]:
+    """--batch-size of a command that crafts, where a GPU takes so many by itself."""
+    text = f"Images computed together; auto: 8 on a CPU, on a GPU {on_gpu}."
+    return click.option(
+        "--batch-size", callback=_batch_size, default="auto", show_default=True, metavar="COUNT", help=text
+    )
+
+
 size = click.option("--size", callback=_size, metavar="SIDE|HxW", help="For a source that takes images of any size.")
 force_labels = click.option(
     "--force-labels", is_flag=True, help="Go on even if the source's clean predictions disagree with them."

@@ -143,14 +143,19 @@ def craft_folder(
                     raise
 
 
+def most_together() -> int:
+    """How many images are computed together where nothing is said and the memory suffices."""
+    return ON_GPU if compiled.on_gpu() else ON_CPU
+
+
 def _batch_sizes(out: Path, images: int) -> list[int]:
     """How many images to compute together, and how many instead where the memory does not suffice, in turn."""
     there = record.read(out)[0] if out.is_dir() else None
     if there is not None and isinstance(there.get("batch_size"), int):
         return [there["batch_size"]]
     if not compiled.on_gpu():
-        return [ON_CPU]
-    largest = min(ON_GPU, images)
+        return [most_together()]
+    largest = min(most_together(), images)
     return [largest >> halvings for halvings in range(largest.bit_length())]
 
 
