@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfadv import saving
-from tfadv.compiled import Compiled, Refused, use_xla
+from tfadv.compiled import Compiled, Refused, concede, use_xla
 from tfadv.shapes import Budget, Crafted, Goal, Tensor
 from tfadv.source import Source
 
@@ -72,7 +72,10 @@ class BatchAttack:
             try:
                 made = self._program(images, np.int32(labels), wanted, seeds)
                 return Made(*(None if part is None else part.numpy() for part in made))
-            except Refused:
+            except Refused as reason:
+                concede(
+                    f"a batch cannot be one program ({reason}): its passes are compiled one by one, which is slower."
+                )
                 self._program = None
         made = self._made(tf.constant(images), tf.constant(np.int32(labels)), Goal(*map(tf.constant, wanted)), seeds)
         return Made(*(None if part is None else np.asarray(part) for part in made))

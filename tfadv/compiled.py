@@ -73,10 +73,10 @@ class Compiled:
             raise Refused(reason) from error
         if self._with_xla:
             self._with_xla = False
-            _warn(f"XLA refuses an operation ({reason}): it runs without XLA, which is slower.")
-        elif determinism.is_op_determinism_enabled() and isinstance(error, tf.errors.UnimplementedError):
+            concede(f"XLA refuses an operation ({reason}): it runs without XLA, which is slower.")
+        elif determinism.is_op_determinism_enabled() and _is_about_determinism(error):
             determinism.disable_op_determinism()
-            _warn(
+            concede(
                 f"TensorFlow has no deterministic form of an operation ({reason}): the run goes on without "
                 "determinism, and another one may differ from it in the last digits."
             )
@@ -100,6 +100,10 @@ class Compiled:
     def graphs(self) -> list[Any]:
         """The graphs that were traced, for each size of images one."""
         return [traced.graph for traced in self._concrete.values()]
+
+
+def _is_about_determinism(error: Exception) -> bool:
+    return isinstance(error, tf.errors.UnimplementedError) or "determinis" in str(error).lower()
 
 
 def _any_batch(tensor: Tensor) -> tf.TensorSpec:
@@ -206,7 +210,8 @@ class Concession(RuntimeWarning):
 concessions: list[str] = []
 
 
-def _warn(sentence: str) -> None:
+def concede(sentence: str) -> None:
+    """Warn of what is given up, once, and keep it in `concessions`."""
     if sentence not in concessions:
         concessions.append(sentence)
         warnings.warn(sentence, Concession, stacklevel=4)

@@ -14,7 +14,7 @@ from tfadv import gradients
 from tfadv import seeds as draws
 from tfadv.attacks.door import Bound
 from tfadv.attacks.starts import CleanImage
-from tfadv.compiled import Compiled, Refused, repeat, use_xla
+from tfadv.compiled import Compiled, Refused, concede, repeat, use_xla
 from tfadv.images import BLACK, WHITE
 from tfadv.regions import Everywhere
 from tfadv.shapes import Attack, Budget, Goal, Objective, Region, Rule, Start, Tensor, View
@@ -85,7 +85,10 @@ class Climb:
             return self._ascended(images, goal, seeds)
         try:
             return self._program(images, goal, seeds)
-        except Refused:  # its parts run with XLA where that takes them
+        except Refused as reason:
+            concede(
+                f"the attack cannot be one program ({reason}): its passes are compiled one by one, which is slower."
+            )
             self._program = None
             return self._ascended(images, goal, seeds)
 
