@@ -22,6 +22,7 @@ from typing import IO, Any, NamedTuple
 from tfadv.checkpoints.download import Progress, download
 from tfadv.checkpoints.files import Checkpoint, find, found, is_tarball, unpack
 from tfadv.checkpoints.manifest import Entry, entries, named, recognise
+from tfadv.data import inside
 
 VARIABLE = "TFADV_CHECKPOINTS"
 
@@ -94,11 +95,11 @@ class Store:
             started = part.stat().st_size if part.exists() else 0
             return Status(net, False, "started" if started else "absent", started, None)
         sizes = {name: known["size"] for name, known in record["files"].items()}
-        here = {name: path.stat().st_size for name in sizes if (path := self.folder / net / name).is_file()}
+        here = {name: path.stat().st_size for name in sizes if (path := self._held(net, name)).is_file()}
         if here != sizes:
             return Status(net, False, "damaged", sum(here.values()), None)
         state = "published" if record.get("published") else "recorded"
-        return Status(net, True, state, sum(sizes.values()), self.folder / net / record["checkpoint"])
+        return Status(net, True, state, sum(sizes.values()), self._held(net, record["checkpoint"]))
 
     def fetch(self, net: str, progress: Progress | None = None, *, attempts: int = 5, pause: float = 1.0) -> Path:
         """The checkpoint, downloaded if it is not here yet. A broken download continues where it was.
@@ -185,7 +186,7 @@ class Store:
         if "checkpoint" not in record:
             return Verdict(net, False, f"nothing is recorded about it; {_by_hand(entry)}.")
         for name, known in record["files"].items():
-            path = self.folder / net / name
+            path = self._held(net, name)
             if not path.is_file():
                 return Verdict(net, False, f"{path} is missing; run `tfadv checkpoints fetch {net}`.")
             digest = _sha256(path)
@@ -282,6 +283,10 @@ class Store:
 
     def _record_path(self, net: str) -> Path:
         return self.folder / f"{net}.json"
+
+    def _held(self, net: str, name: str) -> Path:
+        """The file of this name, which the record of a network says."""
+        return inside(self.folder / net, name, str(self._record_path(net)))
 
     def _record(self, net: str) -> dict[str, Any]:
         """What is recorded about a network, {} when nothing is."""

@@ -26,11 +26,12 @@ FLOORS = (
     "tfadv.filters tfadv.vectors tfadv.scores tfadv.seeds tfadv.source tfadv.record "
     "tfadv.drawing tfadv.copying tfadv.pooling "
     "tfadv.models.inception_v1 tfadv.models.inception_v3 tfadv.models.inception_v4 tfadv.models.inception_resnet_v2 "
-    "tfadv.models.resnet_v1 tfadv.models.resnet_v2 tfadv.models.vgg tfadv.models.digits tfadv.models.slim "
-    "tfadv.checkpoints.store tfadv.cli.options tfadv.cli.listing tfadv.cli.quiet tfadv.archives "
+    "tfadv.models.resnet_v1 tfadv.models.resnet_v2 tfadv.models.vgg tfadv.models.slim "
+    "tfadv.cli.options tfadv.cli.listing tfadv.cli.quiet tfadv.archives "
     "tfadv.defences.distillation",
     # 2: the sources
-    "tfadv.training tfadv.devices tfadv.models.small_data tfadv.models.blocks "
+    "tfadv.training tfadv.devices tfadv.models.small_data tfadv.models.blocks tfadv.models.digits "
+    "tfadv.checkpoints.store "
     "tfadv.peek tfadv.ensembles tfadv.folding tfadv.precision tfadv.defences.transforms tfadv.defences.total_variation",
     # 3: the small parts; the stores
     "tfadv.models.small tfadv.gradients tfadv.views tfadv.budgets tfadv.rules tfadv.attacks.starts tfadv.attacks.door "

@@ -27,6 +27,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tfadv.data import inside
+
 FOLDER = Path(__file__).parent / "scales"
 #: The scales that come with the package, the largest first.
 NAMES = ("official", "photographs", "digits")
@@ -88,9 +90,12 @@ def read(name: str | os.PathLike, words: Mapping[str, str] | None = None) -> Sca
         raise FileNotFoundError(f"{name}: expected a scale, {', '.join(NAMES)}, or the file of one.")
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
-        return Scale(name=path.stem, words=dict(words or {}), **facts)
-    except (ValueError, TypeError) as error:
+        scale = Scale(name=path.stem, words=dict(words or {}), **facts)
+        for one in (*scale.data, *scale.networks):  # folders of the results are called so
+            inside("the folder of results", one, str(path))
+    except (ValueError, TypeError, RecursionError) as error:
         raise ValueError(f"{path}: expected a scale as tfadv.reproduce.scales describes it ({error}).") from error
+    return scale
 
 
 def at_hand(images: str | None) -> str:
