@@ -61,6 +61,7 @@ if TYPE_CHECKING:
 @click.option("--limit", type=click.IntRange(1), help="Only the first so many images by name.")
 @options.input_range
 @options.labels_offset
+@options.trust
 @options.workers
 @options.no_progress
 def command(recipe: str, images: str, out: str, **chosen: Any) -> None:
@@ -101,6 +102,7 @@ def _craft(
     target_labels: str | None,
     input_range: tuple[float, float] | None,
     labels_offset: str | None,
+    trust: bool,
     precision: str | None,
     fast: bool,
     no_progress: bool,
@@ -124,7 +126,7 @@ def _craft(
     }
     settings = making.check(ATTACKS, recipe, settings | given)
     find_images(images)  # a wrong folder is said before a large network is built
-    network = _source(sources, weights, average, input_range, labels_offset)
+    network = _source(sources, weights, average, input_range, labels_offset, trust)
     weighed = [f"{weight:g}*{one}" for weight, one in zip(weights, sources, strict=True)] if weights else sources
     asked = "+".join(weighed)
     asked += f", {average} averaged" if average else ""
@@ -153,13 +155,14 @@ def _source(
     average: str | None,
     input_range: tuple[float, float] | None,
     labels_offset: str | None,
+    trust: bool,
 ) -> "Source":
     """The one network, or the ensemble of several."""
     from tfadv.ensembles import Ensemble
 
     if len(sources) == 1 and (weights or average):
         raise click.UsageError("--weight and --average are for several sources: repeat --source.")
-    members = networks.load(sources, input_range, labels_offset)
+    members = networks.load(sources, input_range, labels_offset, trust)
     return members[0] if len(members) == 1 else Ensemble(members, weights or None, average or "probabilities")
 
 

@@ -31,6 +31,7 @@ USAGE = "expected DEFENCE IMAGES OUT, nip fit IMAGES STATE or nip apply IMAGES O
 @options.filter_option("What images of another size than the source's are resized with.")
 @options.input_range
 @options.labels_offset
+@options.trust
 @options.workers
 @options.no_progress
 def command(words: tuple[str, ...], **chosen: Any) -> None:
@@ -78,6 +79,7 @@ def _purify(
     settings: dict[str, Any],
     input_range: tuple[float, float] | None,
     labels_offset: str | None,
+    trust: bool,
     labels: str | None,
     numbering: str,
     force_labels: bool,
@@ -95,13 +97,13 @@ def _purify(
     defence = making.defence(DEFENCES, name, settings)
     if not isinstance(defence, Purifier):
         raise click.UsageError(f"{name} surrounds a network and purifies no image: see tfadv evaluate --defence.")
-    network = None if source is None else _network(source, input_range, labels_offset)
+    network = None if source is None else _network(source, input_range, labels_offset, trust)
     bar = None if no_progress else options.progress_bar(name)
     return purify_folder(images, out, defence, network, progress=bar, **rest)
 
 
-def _network(source: str, input_range: tuple[float, float] | None, labels_offset: str | None) -> "Source":
-    return networks.load((source,), input_range, labels_offset)[0]
+def _network(source: str, input_range: tuple[float, float] | None, labels_offset: str | None, trust: bool) -> "Source":
+    return networks.load((source,), input_range, labels_offset, trust)[0]
 
 
 def _fit(
@@ -119,6 +121,7 @@ def _fit(
     filter: str,
     input_range: tuple[float, float] | None,
     labels_offset: str | None,
+    trust: bool,
     no_progress: bool,
     workers: int | None,
     seed: int,
@@ -134,7 +137,7 @@ def _fit(
         raise click.UsageError(f"{state}: expected a file to write to, got a folder.")
     judging.check_paths(state)
     nip = Nip(**making.check({"nip": Nip}, "nip", settings, "defence"))
-    network = _network(source, input_range, labels_offset)
+    network = _network(source, input_range, labels_offset, trust)
     first = options.FIRST_LABEL[numbering]
     pictures, classes = training_images(
         images,

@@ -35,6 +35,7 @@ def arguments(command: Callable) -> Callable:
             options.numbering,
             options.input_range,
             options.labels_offset,
+            options.trust,
             options.filter_option("What clean images of another size than the adversarial ones are resized with."),
             click.option(
                 "--batch-size", type=click.IntRange(1), default=16, show_default=True, help="Images seen together."
@@ -77,6 +78,7 @@ def judged(
     numbering: str,
     input_range: tuple[float, float] | None,
     labels_offset: str | None,
+    trust: bool,
     filter: str,
     batch_size: int,
     workers: int | None,
@@ -95,7 +97,7 @@ def judged(
     protect = [making.defence(DEFENCES, text) for text in dict.fromkeys(defences)]
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # reported by name as not judged
     pairing = pair(images, adversarial, labels)
-    known = networks.load(tuple(dict.fromkeys(targets)), input_range, labels_offset)
+    known = networks.load(tuple(dict.fromkeys(targets)), input_range, labels_offset, trust)
     for name, source in named(known).items():
         source.name = name  # two files of one name in two folders: what is said of one is not said of the other
     known = [Ensemble(known)] if together else known

@@ -38,6 +38,11 @@ labels_offset = click.option(
     type=click.Choice(["0", "1"]),
     help="A saved model's logit of the first class: 1 where background comes first. Default: 1 for 1001 logits.",
 )
+trust = click.option(
+    "--trust",
+    is_flag=True,
+    help="Let a saved model run code of its file, such as Lambda layers: if you trust its maker.",
+)
 
 
 def filter_option(help: str) -> Callable[[Callable], Callable]:

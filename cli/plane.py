@@ -27,6 +27,7 @@ from tfadv.cli import judging, networks, options
 @options.filter_option("What an image of another size than the source's is resized with.")
 @options.input_range
 @options.labels_offset
+@options.trust
 @options.no_progress
 def command(image: str, out: str, **chosen: Any) -> None:
     """Draw which class networks see around IMAGE, one panel for each, the same colour for the same class.
@@ -73,13 +74,14 @@ def _drawn(
     filter: str,
     input_range: tuple[float, float] | None,
     labels_offset: str | None,
+    trust: bool,
     no_progress: bool,
 ) -> dict[str, Any]:
     """Write the picture; the numbers in it, as plain values."""
     from tfadv import data, plane
 
     levels = plane.axis(reach, step)
-    first, *others = networks.load(tuple(dict.fromkeys((source, *targets))), input_range, labels_offset)
+    first, *others = networks.load(tuple(dict.fromkeys((source, *targets))), input_range, labels_offset, trust)
     size = None if None in first.size else first.size
     picture = data.try_image(image, size, filter)  # type: ignore[arg-type]
     if picture.pixels is None:

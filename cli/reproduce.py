@@ -43,6 +43,9 @@ GIVEN = {"IMAGES": "--images", "LABELS": "--labels"}
 @click.option("--count", type=click.IntRange(1), help="How many images. Default: the scale's.")
 @click.option("--seed", default=0, show_default=True, help="All randomness follows from it.")
 @click.option("--batch-size", type=click.IntRange(1), default=8, show_default=True, help="Images crafted together.")
+@click.option(
+    "--trust", is_flag=True, help="Let the file of a scale name code, module:callable: if you trust whoever wrote it."
+)
 @options.no_progress
 def command(names: tuple[str, ...], out: Path | None, **chosen: Any) -> None:
     """Make tables and figures of the five papers, or list them.
@@ -95,6 +98,7 @@ def _make(
     images: str | None,
     labels: str | None,
     scale: str | None,
+    trust: bool,
     no_progress: bool,
     **settings: Any,
 ) -> None:
@@ -102,7 +106,7 @@ def _make(
     from tfadv.reproduce.stage import Bench
 
     given = {name: value for name, value in (("IMAGES", images), ("LABELS", labels)) if value is not None}
-    found = scales.read(scale or scales.at_hand(images), given)
+    found = scales.read(scale or scales.at_hand(images), given, trust=trust)
     click.echo(f"scale {found.name}: {found.says}", err=True)
     _check(found, given)
     out.mkdir(parents=True, exist_ok=True)

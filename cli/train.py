@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 @click.option("--fill", is_flag=True, help="Cut off black below and to the right of each image, and enlarge it.")
 @click.option("--shift", type=click.IntRange(0), default=4, show_default=True, help="Images are shifted: pixels.")
 @click.option("--no-flip", is_flag=True, help="Do not mirror images: for signs, digits and letters.")
+@options.trust
 @options.no_progress
 def command(architecture: str, data: Path, out: Path, **chosen: Any) -> None:
     """Train a network on small pictures; OUT, an .npz file, is then taken wherever a network is.
@@ -64,6 +65,7 @@ def _train(
     size: int | None,
     fill: bool,
     no_flip: bool,
+    trust: bool,
     no_progress: bool,
     **rest: Any,
 ) -> Network:
@@ -82,7 +84,7 @@ def _train(
             held,
             out,
             Schedule(epochs, batch, learning_rate, seed),
-            sources=networks.load(sources, None, None),
+            sources=networks.load(sources, None, None, trust),
             flip=not no_flip,
             **shown,
             **rest,

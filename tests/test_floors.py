@@ -31,7 +31,7 @@ FLOORS = (
     "tfadv.defences.distillation",
     # 2: the sources
     "tfadv.training tfadv.devices tfadv.models.small_data tfadv.models.blocks tfadv.models.digits "
-    "tfadv.checkpoints.store "
+    "tfadv.models.saved tfadv.checkpoints.store "
     "tfadv.peek tfadv.ensembles tfadv.folding tfadv.precision tfadv.defences.transforms tfadv.defences.total_variation",
     # 3: the small parts; the stores
     "tfadv.models.small tfadv.gradients tfadv.views tfadv.budgets tfadv.rules tfadv.attacks.starts tfadv.attacks.door "

@@ -111,8 +111,8 @@ def inside(folder: str | os.PathLike, name: str, said_by: str, *, writing: bool 
     place = Path(name) if isinstance(name, str) and "\0" not in name else Path()
     if not place.parts or place.is_absolute() or place.drive or ".." in place.parts:
         raise ValueError(
-            f'{said_by}: expected a name inside of {folder}, relative and without "..", got {name!r}. Correct that file, '
-            "or do without it."
+            f'{said_by}: expected a name inside of {folder}, relative and without "..", got {name!r}. Correct that '
+            "file, or do without it."
         )
     path = Path(folder, place)
     if writing and not Path(os.path.realpath(path.parent)).is_relative_to(os.path.realpath(folder)):

@@ -102,8 +102,10 @@ class Bench:
             specs = tuple(member.spec for member in members)
             return Player(name, "+".join(specs), source, members[0].data, layers, {}, specs)
         spec = self.scale.expand(facts["network"])
+        if not self.scale.trusted:
+            zoo.without_code(spec, f"the scale {self.scale.name}")
         self.say(f"loading {name}")
-        source = zoo.load(spec)
+        source = zoo.load(spec, trust=self.scale.trusted)
         return Player(
             name, facts["network"], source, facts["data"], facts.get("layer") or source.layer, facts.get("layers", {})
         )
