@@ -48,7 +48,8 @@ def command(images: str, target: str, json_path: str | None, csv_path: str | Non
     \b
     tfadv certify images/ --target model.keras --std 32 --labels labels.csv --samples 10000
     """
-    judging.check_paths(json_path, csv_path)
+    inputs = (images, chosen["labels"], target)
+    judging.check_paths(json_path, csv_path, ("certified", "per_image"), "name,label,class,radius,share", inputs)
     whole, unreadable = _certified(images, target, **chosen)
     judging.write(json_path, json.dumps(whole, indent=1, allow_nan=False) + "\n")
     judging.write(csv_path, _csv(whole["per_image"]))

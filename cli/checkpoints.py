@@ -9,6 +9,7 @@ import click
 from tqdm import tqdm
 
 from tfadv.checkpoints import Entry, Status, Store
+from tfadv.cli import quiet
 
 STATES = {
     "absent": "-",
@@ -94,20 +95,23 @@ def fetch(store: Store, nets: tuple[str, ...], paper: bool, everything: bool, pr
 
 @command.command("import")
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True)
+@click.option("--own", is_flag=True, help="Take weights of your own, whose hash is not the published one.")
 @click.pass_obj
-def import_(store: Store, paths: tuple[str, ...]) -> None:
+def import_(store: Store, paths: tuple[str, ...], own: bool) -> None:
     """Take in checkpoints that were downloaded by hand.
 
     PATH is an official .tar.gz, a .ckpt file, a part of a V2 checkpoint, or a folder of these. The name says which
-    network it is; where it does not, write NET=PATH. The originals are copied and stay.
+    network it is; where it does not, write NET=PATH. The originals are copied and stay. An archive has to have its
+    published hash, and any other file the tensors of its network.
 
     \b
     tfadv checkpoints import inception_v3_2016_08_28.tar.gz
     tfadv checkpoints import ~/models_tf
     tfadv checkpoints import ens3_adv_inception_v3=model.ckpt-1000.index
     """
+    quiet.import_tensorflow()  # reads what has no published hash
     for path in paths:
-        for net in store.import_([path]):
+        for net in store.import_([path], own=own):
             click.echo(f"{net}: {store.path(net)}")
 
 

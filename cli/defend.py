@@ -2,12 +2,11 @@
 
 import contextlib
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from tfadv.cli import judging, networks, options
+from tfadv.cli import networks, options, writing
 
 if TYPE_CHECKING:
     from tfadv.defences import FittedNip
@@ -133,9 +132,7 @@ def _fit(
 
     if source is None:
         raise click.UsageError("nip fit needs the network that it is for: --source NET.")
-    if Path(state).is_dir():
-        raise click.UsageError(f"{state}: expected a file to write to, got a folder.")
-    judging.check_paths(state)
+    writing.check({state: writing.fitted}, (images, source, labels))
     nip = Nip(**making.check({"nip": Nip}, "nip", settings, "defence"))
     network = _network(source, input_range, labels_offset, trust)
     first = options.FIRST_LABEL[numbering]

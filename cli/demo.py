@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from tfadv.cli import writing
+
 
 @click.command()
 @click.argument("out", type=click.Path(file_okay=False, path_type=Path))
@@ -21,6 +23,9 @@ def command(out: Path, count: int, epsilon: float, seed: int) -> None:
     """
     from tfadv import demo
 
+    if out.is_dir():
+        made = {"demo.png": writing.drawn, "labels.csv": writing.begins("filename,label\r\ndigit-000.png,")}
+        writing.check({out / name: one for name, one in made.items()})
     rows = demo.run(out, count, epsilon, seed, say=lambda text: click.echo(text, err=True))
     names = list(rows[0].changed)
     click.echo(f"\n{count} digits, crafted on digits/{demo.SOURCE} within {epsilon:g} grey levels; share changed, %\n")

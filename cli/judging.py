@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from tfadv.cli import networks, options
+from tfadv.cli import networks, options, writing
 
 if TYPE_CHECKING:
     from tfadv.evaluate import Report, Share
@@ -60,13 +60,19 @@ target = click.option(
 )
 
 
-def check_paths(json_path: str | None, csv_path: str | None = None) -> None:
-    """Say before the work, not after it, where results cannot be written."""
+def check_paths(
+    json_path: str | None, csv_path: str | None, keys: tuple[str, ...], head: str, inputs: Iterable[str | None]
+) -> None:
+    """Say before the work where results cannot be written, or would be written over something else.
+
+    keys: of an earlier result as JSON. head: how an earlier one as CSV begins. inputs: what is read.
+    """
     if json_path == csv_path == "-":
         raise click.UsageError("--json - and --csv - would mix on stdout; give one of them a path.")
-    for path in (json_path, csv_path):
-        if path and not Path(path).absolute().parent.is_dir():
-            raise click.UsageError(f"{path}: no such folder to write to.")
+    if json_path is not None and json_path == csv_path:
+        raise click.UsageError(f"{json_path}: expected another file for each result, got it twice.")
+    made = ((json_path, writing.json_with(*keys)), (csv_path, writing.begins(head)))
+    writing.check({path: one for path, one in made if path is not None}, inputs)
 
 
 def judged(

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from tfadv.cli import judging, networks, options
+from tfadv.cli import judging, networks, options, writing
 
 
 @click.command()
@@ -41,9 +41,10 @@ def command(image: str, out: str, **chosen: Any) -> None:
     path = Path(out)
     if path.suffix.lower() != ".png":
         raise click.UsageError(f"--out: expected a name that ends in .png, got {out}.")
-    judging.check_paths(out)
-    whole = _drawn(image, path, **chosen)
     numbers = path.with_suffix(".json")
+    made = {path: writing.drawn, numbers: writing.json_with("u", "v", "networks", "cosine")}
+    writing.check(made, (image, chosen["source"], *chosen["targets"]))
+    whole = _drawn(image, path, **chosen)
     judging.write(str(numbers), json.dumps(whole, allow_nan=False) + "\n")
     click.echo(f"class {whole['label']}, cosine of the gradient and the noise-reduced one {whole['cosine']:.3f}")
     rows = [

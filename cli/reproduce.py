@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from tfadv.cli import options
+from tfadv.cli import options, writing
 
 if TYPE_CHECKING:
     from tfadv.reproduce.plan import Experiment
@@ -109,6 +109,7 @@ def _make(
     found = scales.read(scale or scales.at_hand(images), given, trust=trust)
     click.echo(f"scale {found.name}: {found.says}", err=True)
     _check(found, given)
+    _keep_apart(out, experiments, (images, labels, scale))
     out.mkdir(parents=True, exist_ok=True)
     bar = None if no_progress else options.progress_bar("  crafted")
     bench = Bench(found, out, say=lambda text: click.echo(text, err=True), progress=bar, **settings)
@@ -132,6 +133,23 @@ def _make(
     if failed:
         click.echo(f"\n{failed} of {len(experiments)} experiments could not be made.", err=True)
         sys.exit(1 if failed == len(experiments) else options.SOME_SKIPPED)
+
+
+def _keep_apart(out: Path, experiments: list[Experiment], inputs: tuple[str | None, ...]) -> None:
+    """Refuse a folder in which the results would be written over what is read, or over anything but earlier results."""
+    from tfadv.experiment import keep_apart
+
+    if inputs[0] is not None:
+        keep_apart(Path(inputs[0]), out)
+    if out.is_dir():
+        made = {
+            ".json": writing.json_with("experiment", "parts", "scale", "place"),
+            ".html": writing.begins('<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'),
+            ".csv": writing.begins("part,"),
+            ".md": writing.says("` (tfadv "),
+        }
+        names = {f"{one.name}{end}": kind for one in experiments for end, kind in made.items()}
+        writing.check({out / name: kind for name, kind in (names | {"index.html": made[".html"]}).items()}, inputs)
 
 
 def _check(scale: Scale, given: dict[str, str]) -> None:

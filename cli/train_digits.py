@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from tfadv.cli import writing
+
 
 @click.command("train-digits")
 @click.argument("out", type=click.Path(file_okay=False, path_type=Path))
@@ -22,6 +24,11 @@ def command(out: Path, seed: int, only: tuple[str, ...]) -> None:
     unknown = sorted(set(only) - set(digits.NAMES))
     if unknown:
         raise click.BadParameter(f"expected some of {', '.join(digits.NAMES)}, got {', '.join(unknown)}.")
+    if out.is_dir():
+        made = writing.json_with("networks", "seed", "images")
+        writing.check({out / digits.MANIFEST: made})
+        known = digits.manifest(out)["networks"] if (out / digits.MANIFEST).is_file() else {}
+        writing.check({out / f"{name}.npz": lambda path: path.stem in known for name in digits.NAMES})
     tf.config.experimental.enable_op_determinism()
 
     def report(name: str, entry: dict) -> None:

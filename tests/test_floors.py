@@ -59,7 +59,7 @@ FLOORS = (
     # 9
     "tfadv.attacks.recipes tfadv.defences",
     # 10
-    "tfadv.catalogue tfadv.making tfadv.cli.networks",
+    "tfadv.catalogue tfadv.making tfadv.cli.networks tfadv.cli.writing",
     # 11: networks meet attacks, only here and above
     "tfadv.defending tfadv.demo tfadv.cli.judging tfadv.benchmarks.engine tfadv.benchmarks.passes",
     # 12
@@ -224,6 +224,7 @@ def test_every_command_has_its_module():
         "tfadv.cli.quiet",
         "tfadv.cli.networks",
         "tfadv.cli.judging",
+        "tfadv.cli.writing",
     }
     files = {module for module in SOURCES if module.startswith("tfadv.cli")} - helpers
     named = {f"tfadv.cli.{name.replace('-', '_')}" for name in COMMANDS}
