@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tfadv.cli import networks, options
+from tfadv.cli import networks, options, shell
 
 if TYPE_CHECKING:
     from tfadv.crafting import Report
@@ -169,24 +169,24 @@ def _source(
 def _tell(report: "Report") -> None:
     """The outcome in a few lines; what was skipped goes to stderr, name by name."""
     done, skipped = report.done, report.skipped
-    click.echo(f"{report.experiment['attack']}\n{report.labels}")
+    shell.echo(f"{report.experiment['attack']}\n{report.labels}")
     if done:
         largest = max(entry["distances"]["linf"] for entry in done)
-        click.echo(
+        shell.echo(
             f"{report.out}: {len(done)} images, changed on the source itself: {report.changed:.1%}; "
             f"largest change {largest:g} of 255"
         )
     searched = [entry["found"] for entry in done if "found" in entry]
     if searched:
         queries = sum(entry["queries"] for entry in done) / len(done)
-        click.echo(f"found: {sum(searched)} of {len(searched)}, with {queries:.0f} queries each; the others are clean.")
+        shell.echo(f"found: {sum(searched)} of {len(searched)}, with {queries:.0f} queries each; the others are clean.")
     aimed = [entry["after"] == entry["target"] for entry in done if "target" in entry]
     if aimed:
-        click.echo(f"target class reached on the source itself: {sum(aimed)} of {len(aimed)}.")
+        shell.echo(f"target class reached on the source itself: {sum(aimed)} of {len(aimed)}.")
     still = sum(entry["distances"]["l0"] == 0 for entry in done)
     if still:
-        click.echo(f"{still} of {len(done)} images did not change at all.")
+        shell.echo(f"{still} of {len(done)} images did not change at all.")
     for entry in skipped:
-        click.echo(f"skipped {entry['file']}: {entry['reason']}", err=True)
+        shell.echo(f"skipped {shell.named(entry['file'])}: {entry['reason']}", err=True)
     if skipped:
-        click.echo(f"{len(skipped)} of {len(report.images)} images were skipped.", err=True)
+        shell.echo(f"{len(skipped)} of {len(report.images)} images were skipped.", err=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tfadv.cli import judging, networks, options
+from tfadv.cli import judging, networks, options, shell
 
 if TYPE_CHECKING:
     from tfadv.defences.smoothing import Certified
@@ -57,7 +57,7 @@ def command(images: str, target: str, json_path: str | None, csv_path: str | Non
         _show(whole)
     if unreadable:
         told = ", ".join(f"{name} ({reason})" for name, reason in list(unreadable.items())[: judging.NAMED])
-        click.echo(f"{len(unreadable)} not judged: {told}", err=True)
+        shell.echo(f"{len(unreadable)} not judged: {told}", err=True)
         sys.exit(options.SOME_SKIPPED)
 
 
@@ -180,7 +180,7 @@ def _show(whole: dict[str, Any]) -> None:
         ("l2 radius, grey levels", what),
         [(f"{one['radius']:.1f}", judging.percent(Share(one["count"], one["of"]))) for one in whole["certified"]],
     )
-    click.echo(f"\n{whole['target']}: {len(rows)} images, {whole['abstained']} abstained on")
+    shell.echo(f"\n{whole['target']}: {len(rows)} images, {whole['abstained']} abstained on")
 
 
 def _csv(rows: list[dict[str, Any]]) -> str:

@@ -9,7 +9,7 @@ import click
 from tqdm import tqdm
 
 from tfadv.checkpoints import Entry, Status, Store
-from tfadv.cli import quiet
+from tfadv.cli import quiet, shell
 
 STATES = {
     "absent": "-",
@@ -55,12 +55,12 @@ def list_(store: Store, as_json: bool) -> None:
     rows = [(entry, store.status(net)) for net, entry in store.manifest.items()]
     if as_json:
         nets = [{**dataclasses.asdict(entry), **_described(status)} for entry, status in rows]
-        click.echo(json.dumps({"store": str(store.folder), "nets": nets}, indent=2))
+        shell.echo(json.dumps({"store": str(store.folder), "nets": nets}, indent=2))
         return
-    click.echo(f"store: {store.folder}")
+    shell.echo(f"store: {store.folder}")
     head = ("network", "architecture", "classes", "top-1 %", "MB", "state")
     _table([head, *(_row(entry, status) for entry, status in rows)])
-    click.echo("top-1: on ImageNet as published; * on the 1000 images of NIPS 2017. MB in brackets: not here yet.")
+    shell.echo("top-1: on ImageNet as published; * on the 1000 images of NIPS 2017. MB in brackets: not here yet.")
 
 
 @command.command()
@@ -86,7 +86,7 @@ def fetch(store: Store, nets: tuple[str, ...], paper: bool, everything: bool, pr
     for net in chosen:
         try:
             with _bar(net, progress) as report:
-                click.echo(f"{net}: {store.fetch(net, report)}")
+                shell.echo(f"{net}: {store.fetch(net, report)}")
         except (ValueError, OSError) as error:
             failures.append(str(error))
     if failures:
@@ -112,7 +112,7 @@ def import_(store: Store, paths: tuple[str, ...], own: bool) -> None:
     quiet.import_tensorflow()  # reads what has no published hash
     for path in paths:
         for net in store.import_([path], own=own):
-            click.echo(f"{net}: {store.path(net)}")
+            shell.echo(f"{net}: {store.path(net)}")
 
 
 @command.command()
@@ -129,9 +129,9 @@ def verify(store: Store, nets: tuple[str, ...]) -> None:
     """
     verdicts = store.verify(nets or None)
     for verdict in verdicts:
-        click.echo(f"{'ok ' if verdict.ok else 'BAD'} {verdict.net}: {verdict.message}")
+        shell.echo(f"{'ok ' if verdict.ok else 'BAD'} {verdict.net}: {verdict.message}")
     if not verdicts:
-        click.echo(f"nothing to verify: no checkpoint in {store.folder}")
+        shell.echo(f"nothing to verify: no checkpoint in {store.folder}")
     bad = [verdict.net for verdict in verdicts if not verdict.ok]
     if bad:
         raise click.ClickException(f"{len(bad)} of {len(verdicts)} checkpoints are not as recorded: {', '.join(bad)}.")
@@ -155,13 +155,13 @@ def _row(entry: Entry, status: Status) -> tuple[str, ...]:
 def _table(rows: list[tuple[str, ...]]) -> None:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        shell.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
 @contextlib.contextmanager
 def _bar(net: str, shown: bool) -> Iterator[Callable[[int, int | None], None]]:
     """A progress bar that a download can report to; none when not on a terminal."""
-    with tqdm(desc=net, unit="B", unit_scale=True, leave=False, disable=None if shown else True) as bar:
+    with tqdm(desc=shell.named(net), unit="B", unit_scale=True, leave=False, disable=None if shown else True) as bar:
 
         def report(done: int, total: int | None) -> None:
             bar.total = total

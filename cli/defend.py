@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tfadv.cli import networks, options, writing
+from tfadv.cli import networks, options, shell, writing
 
 if TYPE_CHECKING:
     from tfadv.defences import FittedNip
@@ -57,14 +57,14 @@ def command(words: tuple[str, ...], **chosen: Any) -> None:
         raise click.UsageError(f"{USAGE}, got {' '.join(words)}.")
     if step == "fit":
         fitted = options.interruptible(lambda: _fit(*rest, **chosen), "Interrupted: nothing was written.")
-        click.echo(f"{rest[1]}: {fitted!r} of {len(fitted.similarities)} images")
+        shell.echo(f"{rest[1]}: {fitted!r} of {len(fitted.similarities)} images")
         return
     report = options.interruptible(
         lambda: _purify(name, *rest, **chosen), "Interrupted. The same command again continues where this one stopped."
     )
-    click.echo(f"{report.out}: {len(report.images) - len(report.skipped)} images")
+    shell.echo(f"{report.out}: {len(report.images) - len(report.skipped)} images")
     for entry in report.skipped:
-        click.echo(f"skipped {entry['file']}: {entry['reason']}", err=True)
+        shell.echo(f"skipped {shell.named(entry['file'])}: {entry['reason']}", err=True)
     if report.skipped:
         sys.exit(options.SOME_SKIPPED)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tfadv.cli import networks, options, writing
+from tfadv.cli import networks, options, shell, writing
 
 if TYPE_CHECKING:
     from tfadv.evaluate import Report, Share
@@ -124,13 +124,13 @@ def show_origin(pairing: Pairing, report: Report) -> None:
     """Say which attack, source and labels the images have."""
     experiment = pairing.experiment
     if experiment is not None:
-        click.echo(f"attack  {experiment['attack']}\nsource  {experiment['network']['name']}")
+        shell.echo(f"attack  {experiment['attack']}\nsource  {experiment['network']['name']}")
     labelled = report.as_dict()["labelled"]
     origin = (
         f"labels: {pairing.labels}, {labelled} of them" if pairing.labels else "no labels: only what changed is known"
     )
     counted = f", counted from {report.offset}" if report.offset else ""
-    click.echo(f"images  {len(report.names)}, {origin}{counted}")
+    shell.echo(f"images  {len(report.names)}, {origin}{counted}")
 
 
 def percent(rate: Share, counts: bool = True) -> str:
@@ -142,7 +142,8 @@ def percent(rate: Share, counts: bool = True) -> str:
 
 def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
     """A drawn table on a terminal, else plain columns."""
-    click.echo()
+    shell.echo()
+    head, rows = tuple(map(shell.named, head)), [tuple(map(shell.named, row)) for row in rows]
     if sys.stdout.isatty():
         from rich.console import Console
         from rich.table import Table
@@ -154,17 +155,17 @@ def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
             )
         for row in rows:
             drawn.add_row(*row)
-        Console().print(drawn)
+        Console(markup=False, emoji=False).print(drawn)
         return
     widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
     for row in (head, *rows):
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        shell.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
 def write(path: str | None, text: str) -> None:
     """Write the text to a file, or to stdout for "-"."""
     if path == "-":
-        click.echo(text, nl=False)
+        shell.echo(text, nl=False)
     elif path is not None:
         Path(path).write_text(text, encoding="utf-8")
 
@@ -178,4 +179,4 @@ def complain(pairing: Pairing, report: Report) -> None:
     ):
         if names:
             more = "" if len(names) <= NAMED else f" and {len(names) - NAMED} more"
-            click.echo(f"{len(names)} {what}: {', '.join(names[:NAMED])}{more}", err=True)
+            shell.echo(f"{len(names)} {what}: {', '.join(map(shell.named, names[:NAMED]))}{more}", err=True)

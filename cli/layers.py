@@ -4,7 +4,7 @@ import json
 
 import click
 
-from tfadv.cli import options
+from tfadv.cli import options, shell
 
 
 @click.command()
@@ -25,11 +25,11 @@ def command(net: str, trust: bool, as_json: bool) -> None:
     network = zoo.load(net, weights=False, trust=trust)
     if as_json:
         layers = [{"name": name, "shape": list(shape[1:])} for name, shape in network.layers.items()]
-        click.echo(json.dumps({"network": network.name, "default": network.layer, "layers": layers}, indent=2))
+        shell.echo(json.dumps({"network": network.name, "default": network.layer, "layers": layers}, indent=2))
         return
     width = max(map(len, network.layers), default=0)
     for name, shape in network.layers.items():
         mark = "*" if name == network.layer else " "
-        click.echo(
+        shell.echo(
             f"{mark} {name.ljust(width)}  {' x '.join('?' if side is None else str(side) for side in shape[1:])}"
         )

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from tfadv.cli import judging, networks, options, writing
+from tfadv.cli import judging, networks, options, shell, writing
 
 
 @click.command()
@@ -46,13 +46,13 @@ def command(image: str, out: str, **chosen: Any) -> None:
     writing.check(made, (image, chosen["source"], *chosen["targets"]))
     whole = _drawn(image, path, **chosen)
     judging.write(str(numbers), json.dumps(whole, allow_nan=False) + "\n")
-    click.echo(f"class {whole['label']}, cosine of the gradient and the noise-reduced one {whole['cosine']:.3f}")
+    shell.echo(f"class {whole['label']}, cosine of the gradient and the noise-reduced one {whole['cosine']:.3f}")
     rows = [
         (one["name"], str(one["clean"]), *(_level(one["nearest"][axis], chosen["reach"]) for axis in "uv"))
         for one in whole["networks"]
     ]
     judging.table(("network", "class", "changes at u", "changes at v"), rows)
-    click.echo(f"\n{path}, {numbers}")
+    shell.echo(f"\n{path}, {numbers}")
 
 
 def _level(level: float | None, reach: float) -> str:

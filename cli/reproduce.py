@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from tfadv.cli import options, writing
+from tfadv.cli import options, shell, writing
 
 if TYPE_CHECKING:
     from tfadv.reproduce.plan import Experiment
@@ -87,8 +87,8 @@ def _list(experiments: Iterable[Experiment]) -> None:
     wide = max(len(one.place) for one in known)
     for place, one in enumerate(known):
         if place == 0 or one.paper != known[place - 1].paper:
-            click.echo(f"{chr(10) if place else ''}{one.paper.upper()}")
-        click.echo(f"  {one.name:14} {one.place:{wide}}  {one.title}")
+            shell.echo(f"{chr(10) if place else ''}{one.paper.upper()}")
+        shell.echo(f"  {one.name:14} {one.place:{wide}}  {one.title}")
 
 
 def _make(
@@ -107,17 +107,17 @@ def _make(
 
     given = {name: value for name, value in (("IMAGES", images), ("LABELS", labels)) if value is not None}
     found = scales.read(scale or scales.at_hand(images), given, trust=trust)
-    click.echo(f"scale {found.name}: {found.says}", err=True)
+    shell.echo(f"scale {found.name}: {found.says}", err=True)
     _check(found, given)
     _keep_apart(out, experiments, (images, labels, scale))
     out.mkdir(parents=True, exist_ok=True)
     bar = None if no_progress else options.progress_bar("  crafted")
-    bench = Bench(found, out, say=lambda text: click.echo(text, err=True), progress=bar, **settings)
+    bench = Bench(found, out, say=lambda text: shell.echo(text, err=True), progress=bar, **settings)
     said: set[str] = set()
     failed = 0
     for one in experiments:
         if len(experiments) > 1:
-            click.echo(f"\n{one.name} ({one.place}): {one.title}", err=True)
+            shell.echo(f"\n{one.name} ({one.place}): {one.title}", err=True)
         try:
             made = engine.run(one, bench, typed[one.name])
         except ValueError as error:
@@ -131,7 +131,7 @@ def _make(
         pages.index(out)
         _tell(made, page, said)
     if failed:
-        click.echo(f"\n{failed} of {len(experiments)} experiments could not be made.", err=True)
+        shell.echo(f"\n{failed} of {len(experiments)} experiments could not be made.", err=True)
         sys.exit(1 if failed == len(experiments) else options.SOME_SKIPPED)
 
 
@@ -166,7 +166,7 @@ def _check(scale: Scale, given: dict[str, str]) -> None:
         what = "the classes of --images, a CSV with the columns filename,label"
         raise click.UsageError(f"--labels: expected {what}." if "LABELS" in lacking else "--images: expected a folder.")
     if lacking:
-        click.echo(f"without {' and '.join(GIVEN[name] for name in lacking)} what needs them will be missing", err=True)
+        shell.echo(f"without {' and '.join(GIVEN[name] for name in lacking)} what needs them will be missing", err=True)
 
 
 def _typed(name: str) -> str:
@@ -190,7 +190,7 @@ def _new(reasons: Iterable[str], said: set[str]) -> Iterator[str]:
 
 def _say(lines: Iterable[str]) -> None:
     for line in lines:
-        click.echo(line, err=True)
+        shell.echo(line, err=True)
 
 
 def _tell(made: dict[str, Any], page: Path, said: set[str]) -> None:
@@ -199,8 +199,8 @@ def _tell(made: dict[str, Any], page: Path, said: set[str]) -> None:
 
     cells = made["cells"]
     whole = f"partial: {cells['missing']} of {cells['all']} numbers are missing" if made["partial"] else "whole"
-    click.echo(f"{made['experiment']} ({made['place']}), {whole}, {made['seconds']:.0f} s")
-    click.echo(f"  {sentences.order(made)[0]}")
-    click.echo(f"  {page}")
+    shell.echo(f"{made['experiment']} ({made['place']}), {whole}, {made['seconds']:.0f} s")
+    shell.echo(f"  {sentences.order(made)[0]}")
+    shell.echo(f"  {page}")
     costs = {f"  {one['why']}": one["cells"] for one in made["missing"]}
     _say(f"{why} ({sentences.counted(costs[why], 'number')})" for why in _new(costs, said))

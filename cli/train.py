@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tfadv.cli import networks, options
+from tfadv.cli import networks, options, shell
 
 if TYPE_CHECKING:
     from tfadv.peek import Network
@@ -49,7 +49,7 @@ def command(architecture: str, data: Path, out: Path, **chosen: Any) -> None:
         lambda: _train(architecture, data, out, **chosen),
         "Interrupted. The same command again continues after the last whole epoch.",
     )
-    click.echo(f"{out}: {trained.accuracy:.2%} of the test images right")
+    shell.echo(f"{out}: {trained.accuracy:.2%} of the test images right")
 
 
 def _train(
@@ -73,7 +73,7 @@ def _train(
     from tfadv.training import Schedule
 
     held = small_data.load(data, size, fill)
-    click.echo(
+    shell.echo(
         f"{data}: {len(held.x_train)} images of {held.size} x {held.size} pixels and {held.classes} classes to train "
         f"on, {len(held.x_test)} to test with"
     )

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from tfadv.cli import writing
+from tfadv.cli import shell, writing
 
 
 @click.command("train-digits")
@@ -32,7 +32,7 @@ def command(out: Path, seed: int, only: tuple[str, ...]) -> None:
     tf.config.experimental.enable_op_determinism()
 
     def report(name: str, entry: dict) -> None:
-        click.echo(f"{name:28} {entry['parameters']:7d} parameters, {entry['accuracy']:.2%} of held-out digits right")
+        shell.echo(f"{name:28} {entry['parameters']:7d} parameters, {entry['accuracy']:.2%} of held-out digits right")
 
     digits_training.train_all(out, only or digits.NAMES, seed=seed, report=report)
-    click.echo(f"Written to {out}")
+    shell.echo(f"Written to {out}")

@@ -44,7 +44,7 @@ def check(outputs: Mapping[str | os.PathLike, Made], inputs: Iterable[str | os.P
             raise click.UsageError(f"{path}: expected a file to write to, got one that is read. Choose another name.")
         if path.stat().st_size and not _is(path, made):
             raise click.UsageError(
-                f"{path}: expected a new file or an earlier result of this command, got something else that would be lost. "
+                f"{path}: expected a new file or an earlier result of this command, got something else, which is kept. "
                 "Choose another name, or remove it."
             )
         if not path.stat().st_size and any(_within(path, one) for one in read):
