@@ -24,5 +24,5 @@ def named(name: Any) -> str:
 
 def complained(error: click.ClickException) -> click.ClickException:
     """The error with a message that commands nothing."""
-    error.message = shown(error.message, lines=True)
+    error.message = shown(error.message, lines=True)  # type: ignore[misc]
     return error

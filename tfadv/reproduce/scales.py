@@ -104,8 +104,8 @@ def read(name: str | os.PathLike, words: Mapping[str, str] | None = None, *, tru
             inside("the folder of results", one, str(path))
     except (ValueError, TypeError, RecursionError) as error:
         raise ValueError(f"{path}: expected a scale as tfadv.reproduce.scales describes it ({error}).") from error
-    for one in () if scale.trusted else scale.networks.values():
-        spec = one.get("network") if isinstance(one, dict) else None
+    for network in () if scale.trusted else scale.networks.values():
+        spec = network.get("network") if isinstance(network, dict) else None
         if isinstance(spec, str):
             zoo.without_code(spec, str(path))
     return scale

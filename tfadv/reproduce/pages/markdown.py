@@ -73,7 +73,9 @@ def plain(text: str) -> str:
     """Text without what Markdown takes for markup, but for `code`; control characters are written out."""
     parts = re.split(r"(`[^`]+`)", shown(" ".join(str(text).splitlines())))
     return "".join(
-        part if re.fullmatch(r"`[^`]+`", part) else html.escape(re.sub(r"([\\`*_\[\]])", r"\\\1", part), quote=False)
+        part
+        if re.fullmatch(r"`[^`]+`", part)
+        else html.escape(re.sub(r"([\\`*_]|\[(?!\d+\])|\](?=[(:\[]))", r"\\\1", part), quote=False)
         for part in parts
     )
 
