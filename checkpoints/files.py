@@ -14,7 +14,26 @@ from typing import NamedTuple
 
 _PART = re.compile(r"(?P<prefix>.+)\.(?:index|meta|data-\d{5}-of-(?P<shards>\d{5}))")
 _V1_NAME = re.compile(r".+\.ckpt(-\d+)?")
+#: The bytes that may be read of a tarball beside the content of its files: names, sizes, and what follows the last.
+HEADERS = 2**22
 _TABLE_END = bytes.fromhex("57fb808b247547db")
+
+
+class _Counted:
+    """A stream of which headers may be read in `HEADERS` bytes: a header says itself how long it is.
+
+    So neither a name of gigabytes nor millions of members take memory; what is passed over is not counted.
+    """
+
+    def __init__(self, stream: gzip.GzipFile) -> None:
+        self.stream, self.left = stream, HEADERS
+        self.seek, self.tell = stream.seek, stream.tell
+
+    def read(self, size: int = -1) -> bytes:
+        self.left -= size
+        if size < 0 or self.left < 0:
+            raise tarfile.ReadError(f"its names and headers are longer than {HEADERS >> 20} MiB")
+        return self.stream.read(size)
 
 
 class Checkpoint(NamedTuple):
@@ -25,9 +44,11 @@ class Checkpoint(NamedTuple):
 
 
 def is_tarball(path: Path) -> bool:
-    """Whether this is a gzip file, by its first bytes, or by its name if there is no such file."""
+    """Whether this is to be a gzip file, by its name or by its first bytes."""
+    if path.name.lower().endswith((".tar.gz", ".tgz")) and not path.is_dir():
+        return True
     if not path.is_file():
-        return path.name.endswith((".tar.gz", ".tgz"))
+        return False
     with open(path, "rb") as file:
         return file.read(2) == b"\x1f\x8b"
 
@@ -79,6 +100,24 @@ def found(folder: Path) -> list[Checkpoint]:
     return [find(prefix) for prefix in sorted(prefixes)]
 
 
+def walk(folder: Path, depth: int = 3) -> Iterator[Path]:
+    """The tarballs and checkpoints in a folder and, `depth` - 1 levels down, in those inside."""
+    for checkpoint in found(folder):
+        yield checkpoint.path
+    for path in sorted(folder.iterdir()):
+        if path.is_dir() and depth > 1 and not path.name.startswith("."):
+            yield from walk(path, depth - 1)
+        elif path.is_file() and is_tarball(path):
+            yield path
+
+
+def existing(path: Path) -> Path:
+    """The path. Raises FileNotFoundError as `find` where nothing is there."""
+    if not path.exists():
+        find(path)
+    return path
+
+
 def unpack(tarball: Path, folder: Path) -> Checkpoint:
     """Copy the files of a tarball into a folder, flat, and find the one checkpoint among them.
 
@@ -96,11 +135,13 @@ def unpack(tarball: Path, folder: Path) -> Checkpoint:
         OSError: no room to unpack.
     """
     try:
-        with gzip.open(tarball) as stream, tarfile.open(fileobj=stream, mode="r:") as archive:
-            for member in _regular(archive, tarball):
-                _copy(archive, member, folder, tarball)
-            while stream.read(1 << 20):  # the checksum comes last
-                pass
+        with gzip.open(tarball) as stream:
+            counted = _Counted(stream)
+            with tarfile.open(fileobj=counted, mode="r:") as archive:  # type: ignore[call-overload]
+                for member in _regular(archive, tarball):
+                    _copy(stream, member, folder, tarball)
+                while counted.read(1 << 16):  # the checksum comes last
+                    pass
     except (tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise ValueError(
             f"{tarball}: not a readable .tar.gz, truncated or corrupt ({error}); fetch it again."
@@ -120,7 +161,7 @@ def _regular(archive: tarfile.TarFile, tarball: Path) -> Iterator[tarfile.TarInf
             raise ValueError(f"{tarball}: refused, because its member {member.name!r} points outside the folder.")
         if member.isdir():
             continue
-        if not member.isfile():
+        if not member.isfile() or member.issparse():
             kind = "link" if member.islnk() or member.issym() else "device or another special file"
             raise ValueError(
                 f"{tarball}: refused, because its member {member.name!r} is a {kind}; expected only files."
@@ -135,17 +176,22 @@ def _regular(archive: tarfile.TarFile, tarball: Path) -> Iterator[tarfile.TarInf
         yield member
 
 
-def _copy(archive: tarfile.TarFile, member: tarfile.TarInfo, folder: Path, tarball: Path) -> None:
+def _copy(stream: gzip.GzipFile, member: tarfile.TarInfo, folder: Path, tarball: Path) -> None:
     """Write one regular member under its last name."""
     free = shutil.disk_usage(folder).free
     if member.size > free:
         raise OSError(
             f"{tarball}: no room to unpack {member.name} of {member.size} bytes, {free} are free in {folder}."
         )
-    source = archive.extractfile(member)
-    if source is not None:
-        with source, open(folder / PurePosixPath(member.name.replace("\\", "/")).name, "xb") as target:
-            shutil.copyfileobj(source, target, 1 << 20)
+    stream.seek(member.offset_data)
+    left = member.size
+    with open(folder / PurePosixPath(member.name.replace("\\", "/")).name, "xb") as target:
+        while left:
+            some = stream.read(min(left, 1 << 20))
+            if not some:
+                raise EOFError(f"it ends within {member.name}")
+            target.write(some)
+            left -= len(some)
 
 
 def _only(folder: Path) -> Checkpoint:

@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from tfadv.checkpoints.download import Progress, download
-from tfadv.checkpoints.files import Checkpoint, find, found, is_tarball, unpack
+from tfadv.checkpoints.files import Checkpoint, existing, find, is_tarball, unpack, walk
 from tfadv.checkpoints.manifest import Entry, entries, named, recognise
+from tfadv.data import inside
 
 VARIABLE = "TFADV_CHECKPOINTS"
 
@@ -59,11 +60,20 @@ class Store:
     Args:
         folder: where; by default the environment variable TFADV_CHECKPOINTS, else the user's cache folder.
         manifest: name -> Entry; by default the official checkpoints.
+        check: (entry, checkpoint) -> raises ValueError unless its tensors are those of the network; asked about all but
+            what has a published hash. By default of the official checkpoints `tfadv.models.slim.check`.
     """
 
-    def __init__(self, folder: str | os.PathLike[str] | None = None, *, manifest: dict[str, Entry] | None = None):
+    def __init__(
+        self,
+        folder: str | os.PathLike[str] | None = None,
+        *,
+        manifest: dict[str, Entry] | None = None,
+        check: Callable[[Entry, Path], None] | None = None,
+    ):
         self.folder = Path(folder or os.environ.get(VARIABLE) or _cache()).expanduser()
         self.manifest = entries() if manifest is None else manifest
+        self.check = check or (_check_tensors if manifest is None else lambda entry, path: None)
 
     def path(self, net: str) -> Path:
         """The checkpoint to load: a V1 file or the prefix of a V2 one.
@@ -94,11 +104,11 @@ class Store:
             started = part.stat().st_size if part.exists() else 0
             return Status(net, False, "started" if started else "absent", started, None)
         sizes = {name: known["size"] for name, known in record["files"].items()}
-        here = {name: path.stat().st_size for name in sizes if (path := self.folder / net / name).is_file()}
+        here = {name: path.stat().st_size for name in sizes if (path := self._held(net, name)).is_file()}
         if here != sizes:
             return Status(net, False, "damaged", sum(here.values()), None)
         state = "published" if record.get("published") else "recorded"
-        return Status(net, True, state, sum(sizes.values()), self.folder / net / record["checkpoint"])
+        return Status(net, True, state, sum(sizes.values()), self._held(net, record["checkpoint"]))
 
     def fetch(self, net: str, progress: Progress | None = None, *, attempts: int = 5, pause: float = 1.0) -> Path:
         """The checkpoint, downloaded if it is not here yet. A broken download continues where it was.
@@ -138,12 +148,13 @@ class Store:
             tarball.unlink()
         return self.path(net)
 
-    def import_(self, paths: Iterable[str | os.PathLike[str]]) -> list[str]:
+    def import_(self, paths: Iterable[str | os.PathLike[str]], *, own: bool = False) -> list[str]:
         """Take in what was downloaded by hand; the originals stay where they are.
 
         Args:
             paths: tarballs, V1 files, parts of V2 checkpoints, or folders of these (searched three levels deep). The
                 name of the file or of its folder says which network it is; `NET=PATH` says it explicitly.
+            own: take archives whose hash is not the published or recorded one: weights of one's own.
 
         Returns:
             The names of the networks taken in.
@@ -159,9 +170,9 @@ class Store:
                 entry = named(net, self.manifest)
                 with self._writing(net):
                     if is_tarball(source):
-                        self._add_tarball(entry, source)
+                        self._add_tarball(entry, source, own)
                     else:
-                        self._add(entry, find(source), {}, shutil.copyfile)
+                        self._add(entry, find(source), {}, shutil.copyfile, own)
                 taken.append(net)
         return taken
 
@@ -185,7 +196,7 @@ class Store:
         if "checkpoint" not in record:
             return Verdict(net, False, f"nothing is recorded about it; {_by_hand(entry)}.")
         for name, known in record["files"].items():
-            path = self.folder / net / name
+            path = self._held(net, name)
             if not path.is_file():
                 return Verdict(net, False, f"{path} is missing; run `tfadv checkpoints fetch {net}`.")
             digest = _sha256(path)
@@ -196,22 +207,32 @@ class Store:
             return Verdict(net, True, f"unchanged, from the tarball with the published sha256 {entry.sha256}")
         return Verdict(net, True, "unchanged since it came, no published sha256 to compare with")
 
-    def _add_tarball(self, entry: Entry, tarball: Path) -> None:
-        """Unpack a tarball that hashes to what it should."""
+    def _add_tarball(self, entry: Entry, tarball: Path, own: bool = False) -> None:
+        """Unpack a tarball that hashes to what it should, or is the user's own."""
         digest = _sha256(tarball)
         held = entry.sha256 or self._record(entry.net).get("tarball_sha256")
-        if held not in (None, digest):
+        if held not in (None, digest) and not own:
             raise ValueError(f"{tarball}: expected sha256 {held}, got {digest}. {self._held_by(entry)}")
         with self._workspace(entry.net, "unpacked") as folder:
             source = {"tarball_sha256": digest, "published": digest == entry.sha256}
-            self._add(entry, unpack(tarball, folder), source, os.replace)
+            self._add(entry, unpack(tarball, folder), source, os.replace, own)
 
-    def _add(self, entry: Entry, checkpoint: Checkpoint, source: dict[str, Any], place: Callable[..., Any]) -> None:
+    def _add(
+        self,
+        entry: Entry,
+        checkpoint: Checkpoint,
+        source: dict[str, Any],
+        place: Callable[..., Any],
+        own: bool = False,
+    ) -> None:
         """Put a checkpoint into the store: files first, the record last."""
         record = self._record(entry.net)
+        self._refuse_strangers(entry.net, record, [path.name for path in checkpoint.files])
         files = {path.name: {"sha256": _sha256(path), "size": path.stat().st_size} for path in checkpoint.files}
         if not source.get("published"):
-            self._hold(entry, record.get("files", {}), files)
+            if not own:
+                self._hold(entry, record.get("files", {}), files)
+            self.check(entry, checkpoint.path)
         same = files == record.get("files")
         known = {key: value for key, value in record.items() if key in ("tarball_sha256", "published") and same}
         with self._workspace(entry.net, "new") as folder, self._workspace(entry.net, "old") as old:
@@ -225,6 +246,18 @@ class Store:
         written.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
         os.replace(written, self._record_path(entry.net))
 
+    def _refuse_strangers(self, net: str, record: dict[str, Any], coming: list[str]) -> None:
+        """Raise ValueError where files that the store did not write would be replaced."""
+        folder, known = self.folder / net, {*record.get("files", {}), *coming}
+        there = sorted(path.name for path in folder.iterdir() if path.name not in known) if folder.is_dir() else []
+        if self._record_path(net).exists() and "checkpoint" not in record:
+            there.append(self._record_path(net).name)
+        if there:
+            raise ValueError(
+                f"{self.folder}: expected a folder for the store alone, got {', '.join(there[:3])} of {net} that it "
+                f"did not write. Move them away, or choose another store (--store or {VARIABLE})."
+            )
+
     def _hold(self, entry: Entry, known: dict[str, Any], files: dict[str, Any]) -> None:
         """Refuse files other than those recorded under the same name."""
         for name in sorted(known.keys() & files.keys()):
@@ -236,7 +269,7 @@ class Store:
 
     def _held_by(self, entry: Entry) -> str:
         if entry.sha256:
-            return "The expected one is published; fetch the official file again."
+            return "The expected one is published; fetch the official file again, or import your own with --own."
         return (
             "None is published; the expected one was recorded when it first came. "
             f"If that was the wrong file, delete {self._record_path(entry.net)}."
@@ -247,9 +280,9 @@ class Store:
         text = os.fspath(path)
         net, equals, rest = text.partition("=")
         if equals and not os.path.exists(text):
-            return {named(net, self.manifest).net: _existing(Path(rest).expanduser())}
-        source = _existing(Path(text).expanduser())
-        candidates = list(_walk(source)) if source.is_dir() else [source]
+            return {named(net, self.manifest).net: existing(Path(rest).expanduser())}
+        source = existing(Path(text).expanduser())
+        candidates = list(walk(source)) if source.is_dir() else [source]
         sources: dict[str, Path] = {}
         for candidate in sorted(candidates, key=lambda file: (not is_tarball(file), str(file))):
             known = self._recognise(candidate, always=not source.is_dir())
@@ -282,6 +315,10 @@ class Store:
 
     def _record_path(self, net: str) -> Path:
         return self.folder / f"{net}.json"
+
+    def _held(self, net: str, name: str) -> Path:
+        """The file of this name, which the record of a network says."""
+        return inside(self.folder / net, name, str(self._record_path(net)))
 
     def _record(self, net: str) -> dict[str, Any]:
         """What is recorded about a network, {} when nothing is."""
@@ -321,23 +358,6 @@ class Store:
             ) from error
 
 
-def _walk(folder: Path, depth: int = 3) -> Iterator[Path]:
-    """The tarballs and checkpoints in a folder and, `depth` - 1 levels down, in those inside."""
-    for checkpoint in found(folder):
-        yield checkpoint.path
-    for path in sorted(folder.iterdir()):
-        if path.is_dir() and depth > 1 and not path.name.startswith("."):
-            yield from _walk(path, depth - 1)
-        elif path.is_file() and is_tarball(path):
-            yield path
-
-
-def _existing(path: Path) -> Path:
-    if not path.exists():
-        find(path)
-    return path
-
-
 def _lock(file: IO[bytes], net: str) -> None:
     """Lock an open file until it is closed, where the system has such locks."""
     try:
@@ -354,6 +374,12 @@ def _by_hand(entry: Entry) -> str:
     return (
         f"on a machine with internet fetch {entry.url}, copy it here and run `tfadv checkpoints import {entry.tarball}`"
     )
+
+
+def _check_tensors(entry: Entry, path: Path) -> None:
+    from tfadv.models import ARCHITECTURES, slim
+
+    slim.check(ARCHITECTURES[entry.architecture], path, entry.classes)
 
 
 def _sha256(path: Path) -> str:

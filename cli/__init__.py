@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from tfadv.cli import options, quiet
+from tfadv.cli import options, quiet, shell
 
 #: Every command and its one-line help; the module is `tfadv.cli.<name>` with "-" as "_", its click object is `command`.
 COMMANDS = {
@@ -68,14 +68,16 @@ class Commands(click.Group):
         try:
             return super().invoke(context)
         except KeyboardInterrupt:
-            click.echo("\nInterrupted: what was begun is not finished.", err=True)
+            shell.echo("\nInterrupted: what was begun is not finished.", err=True)
             context.exit(options.INTERRUPTED)
         except BrokenPipeError:
             raise  # the reader of our output has seen enough; click ends quietly
+        except click.ClickException as error:
+            raise shell.complained(error) from error.__cause__
         except (ValueError, OSError, ImportError) as error:
             if os.environ.get("TFADV_TRACEBACK"):
                 raise
-            raise click.ClickException(str(error) or type(error).__name__) from error
+            raise shell.complained(click.ClickException(str(error) or type(error).__name__)) from error
 
 
 @functools.cache
@@ -100,7 +102,7 @@ def _load(name: str) -> click.Command:
 
             precision = chosen["precision"] if gives_gradients else chosen.pop("precision")
             devices.use(chosen.pop("device"), precision, chosen.pop("deterministic"))
-            quiet.speak_plainly(lambda sentence: click.echo(f"note: {sentence}", err=True))
+            quiet.speak_plainly(lambda sentence: shell.echo(f"note: {sentence}", err=True))
         return run(*arguments, **chosen)
 
     command.callback = prepared

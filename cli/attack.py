@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tfadv.cli import networks, options
+from tfadv.cli import networks, options, shell
 
 if TYPE_CHECKING:
     from tfadv.crafting import Report
@@ -61,6 +61,7 @@ if TYPE_CHECKING:
 @click.option("--limit", type=click.IntRange(1), help="Only the first so many images by name.")
 @options.input_range
 @options.labels_offset
+@options.trust
 @options.workers
 @options.no_progress
 def command(recipe: str, images: str, out: str, **chosen: Any) -> None:
@@ -101,6 +102,7 @@ def _craft(
     target_labels: str | None,
     input_range: tuple[float, float] | None,
     labels_offset: str | None,
+    trust: bool,
     precision: str | None,
     fast: bool,
     no_progress: bool,
@@ -124,7 +126,7 @@ def _craft(
     }
     settings = making.check(ATTACKS, recipe, settings | given)
     find_images(images)  # a wrong folder is said before a large network is built
-    network = _source(sources, weights, average, input_range, labels_offset)
+    network = _source(sources, weights, average, input_range, labels_offset, trust)
     weighed = [f"{weight:g}*{one}" for weight, one in zip(weights, sources, strict=True)] if weights else sources
     asked = "+".join(weighed)
     asked += f", {average} averaged" if average else ""
@@ -153,37 +155,38 @@ def _source(
     average: str | None,
     input_range: tuple[float, float] | None,
     labels_offset: str | None,
+    trust: bool,
 ) -> "Source":
     """The one network, or the ensemble of several."""
     from tfadv.ensembles import Ensemble
 
     if len(sources) == 1 and (weights or average):
         raise click.UsageError("--weight and --average are for several sources: repeat --source.")
-    members = networks.load(sources, input_range, labels_offset)
+    members = networks.load(sources, input_range, labels_offset, trust)
     return members[0] if len(members) == 1 else Ensemble(members, weights or None, average or "probabilities")
 
 
 def _tell(report: "Report") -> None:
     """The outcome in a few lines; what was skipped goes to stderr, name by name."""
     done, skipped = report.done, report.skipped
-    click.echo(f"{report.experiment['attack']}\n{report.labels}")
+    shell.echo(f"{report.experiment['attack']}\n{report.labels}")
     if done:
         largest = max(entry["distances"]["linf"] for entry in done)
-        click.echo(
+        shell.echo(
             f"{report.out}: {len(done)} images, changed on the source itself: {report.changed:.1%}; "
             f"largest change {largest:g} of 255"
         )
     searched = [entry["found"] for entry in done if "found" in entry]
     if searched:
         queries = sum(entry["queries"] for entry in done) / len(done)
-        click.echo(f"found: {sum(searched)} of {len(searched)}, with {queries:.0f} queries each; the others are clean.")
+        shell.echo(f"found: {sum(searched)} of {len(searched)}, with {queries:.0f} queries each; the others are clean.")
     aimed = [entry["after"] == entry["target"] for entry in done if "target" in entry]
     if aimed:
-        click.echo(f"target class reached on the source itself: {sum(aimed)} of {len(aimed)}.")
+        shell.echo(f"target class reached on the source itself: {sum(aimed)} of {len(aimed)}.")
     still = sum(entry["distances"]["l0"] == 0 for entry in done)
     if still:
-        click.echo(f"{still} of {len(done)} images did not change at all.")
+        shell.echo(f"{still} of {len(done)} images did not change at all.")
     for entry in skipped:
-        click.echo(f"skipped {entry['file']}: {entry['reason']}", err=True)
+        shell.echo(f"skipped {shell.named(entry['file'])}: {entry['reason']}", err=True)
     if skipped:
-        click.echo(f"{len(skipped)} of {len(report.images)} images were skipped.", err=True)
+        shell.echo(f"{len(skipped)} of {len(report.images)} images were skipped.", err=True)

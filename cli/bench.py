@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from tfadv.cli import judging, options
+from tfadv.cli import judging, options, shell
 
 PARTS = ("passes", "engine", "folder")
 ATTACKS = ("mim", "fia", "naa")
@@ -66,7 +66,7 @@ def command(
 
     from tfadv import devices, pool
 
-    click.echo(f"{devices.name()}, {pool.cores()} cores, TensorFlow {tf.__version__}, Keras {keras.__version__}")
+    shell.echo(f"{devices.name()}, {pool.cores()} cores, TensorFlow {tf.__version__}, Keras {keras.__version__}")
     for part in parts or PARTS:
         if part == "passes":
             _passes(attacks or ATTACKS, batches, copies, steps, repeats)

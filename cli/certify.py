@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tfadv.cli import judging, networks, options
+from tfadv.cli import judging, networks, options, shell
 
 if TYPE_CHECKING:
     from tfadv.defences.smoothing import Certified
@@ -33,6 +33,7 @@ RADII = (0.0, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0)
 @click.option("--seed", type=int, default=0, show_default=True, help="The noise follows from it.")
 @options.input_range
 @options.labels_offset
+@options.trust
 @options.filter_option("What images of another size than the network's are resized with.")
 @click.option("--json", "json_path", metavar="PATH", help="Write everything as JSON; - is stdout.")
 @click.option("--csv", "csv_path", metavar="PATH", help="Write one line per image as CSV; - is stdout.")
@@ -47,7 +48,8 @@ def command(images: str, target: str, json_path: str | None, csv_path: str | Non
     \b
     tfadv certify images/ --target model.keras --std 32 --labels labels.csv --samples 10000
     """
-    judging.check_paths(json_path, csv_path)
+    inputs = (images, chosen["labels"], target)
+    judging.check_paths(json_path, csv_path, ("certified", "per_image"), "name,label,class,radius,share", inputs)
     whole, unreadable = _certified(images, target, **chosen)
     judging.write(json_path, json.dumps(whole, indent=1, allow_nan=False) + "\n")
     judging.write(csv_path, _csv(whole["per_image"]))
@@ -55,7 +57,7 @@ def command(images: str, target: str, json_path: str | None, csv_path: str | Non
         _show(whole)
     if unreadable:
         told = ", ".join(f"{name} ({reason})" for name, reason in list(unreadable.items())[: judging.NAMED])
-        click.echo(f"{len(unreadable)} not judged: {told}", err=True)
+        shell.echo(f"{len(unreadable)} not judged: {told}", err=True)
         sys.exit(options.SOME_SKIPPED)
 
 
@@ -72,6 +74,7 @@ def _certified(
     seed: int,
     input_range: tuple[float, float] | None,
     labels_offset: str | None,
+    trust: bool,
     filter: str,
     no_progress: bool,
 ) -> tuple[dict[str, Any], dict[str, str]]:
@@ -81,7 +84,7 @@ def _certified(
     from tfadv.defences.smoothing import Smoothing
 
     smoothing = Smoothing(std, alpha=alpha, seed=seed)
-    (network,) = networks.load((target,), input_range, labels_offset)
+    (network,) = networks.load((target,), input_range, labels_offset, trust)
     pixels, unreadable = _read(images, network, filter)
     batch = np.stack(list(pixels.values())).astype(np.float32)
     known = _labels(list(pixels), labels, numbering, network, batch)
@@ -177,7 +180,7 @@ def _show(whole: dict[str, Any]) -> None:
         ("l2 radius, grey levels", what),
         [(f"{one['radius']:.1f}", judging.percent(Share(one["count"], one["of"]))) for one in whole["certified"]],
     )
-    click.echo(f"\n{whole['target']}: {len(rows)} images, {whole['abstained']} abstained on")
+    shell.echo(f"\n{whole['target']}: {len(rows)} images, {whole['abstained']} abstained on")
 
 
 def _csv(rows: list[dict[str, Any]]) -> str:

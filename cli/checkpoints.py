@@ -9,6 +9,7 @@ import click
 from tqdm import tqdm
 
 from tfadv.checkpoints import Entry, Status, Store
+from tfadv.cli import quiet, shell
 
 STATES = {
     "absent": "-",
@@ -54,12 +55,12 @@ def list_(store: Store, as_json: bool) -> None:
     rows = [(entry, store.status(net)) for net, entry in store.manifest.items()]
     if as_json:
         nets = [{**dataclasses.asdict(entry), **_described(status)} for entry, status in rows]
-        click.echo(json.dumps({"store": str(store.folder), "nets": nets}, indent=2))
+        shell.echo(json.dumps({"store": str(store.folder), "nets": nets}, indent=2))
         return
-    click.echo(f"store: {store.folder}")
+    shell.echo(f"store: {store.folder}")
     head = ("network", "architecture", "classes", "top-1 %", "MB", "state")
     _table([head, *(_row(entry, status) for entry, status in rows)])
-    click.echo("top-1: on ImageNet as published; * on the 1000 images of NIPS 2017. MB in brackets: not here yet.")
+    shell.echo("top-1: on ImageNet as published; * on the 1000 images of NIPS 2017. MB in brackets: not here yet.")
 
 
 @command.command()
@@ -85,7 +86,7 @@ def fetch(store: Store, nets: tuple[str, ...], paper: bool, everything: bool, pr
     for net in chosen:
         try:
             with _bar(net, progress) as report:
-                click.echo(f"{net}: {store.fetch(net, report)}")
+                shell.echo(f"{net}: {store.fetch(net, report)}")
         except (ValueError, OSError) as error:
             failures.append(str(error))
     if failures:
@@ -94,21 +95,24 @@ def fetch(store: Store, nets: tuple[str, ...], paper: bool, everything: bool, pr
 
 @command.command("import")
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True)
+@click.option("--own", is_flag=True, help="Take weights of your own, whose hash is not the published one.")
 @click.pass_obj
-def import_(store: Store, paths: tuple[str, ...]) -> None:
+def import_(store: Store, paths: tuple[str, ...], own: bool) -> None:
     """Take in checkpoints that were downloaded by hand.
 
     PATH is an official .tar.gz, a .ckpt file, a part of a V2 checkpoint, or a folder of these. The name says which
-    network it is; where it does not, write NET=PATH. The originals are copied and stay.
+    network it is; where it does not, write NET=PATH. The originals are copied and stay. An archive has to have its
+    published hash, and any other file the tensors of its network.
 
     \b
     tfadv checkpoints import inception_v3_2016_08_28.tar.gz
     tfadv checkpoints import ~/models_tf
     tfadv checkpoints import ens3_adv_inception_v3=model.ckpt-1000.index
     """
+    quiet.import_tensorflow()  # reads what has no published hash
     for path in paths:
-        for net in store.import_([path]):
-            click.echo(f"{net}: {store.path(net)}")
+        for net in store.import_([path], own=own):
+            shell.echo(f"{net}: {store.path(net)}")
 
 
 @command.command()
@@ -125,9 +129,9 @@ def verify(store: Store, nets: tuple[str, ...]) -> None:
     """
     verdicts = store.verify(nets or None)
     for verdict in verdicts:
-        click.echo(f"{'ok ' if verdict.ok else 'BAD'} {verdict.net}: {verdict.message}")
+        shell.echo(f"{'ok ' if verdict.ok else 'BAD'} {verdict.net}: {verdict.message}")
     if not verdicts:
-        click.echo(f"nothing to verify: no checkpoint in {store.folder}")
+        shell.echo(f"nothing to verify: no checkpoint in {store.folder}")
     bad = [verdict.net for verdict in verdicts if not verdict.ok]
     if bad:
         raise click.ClickException(f"{len(bad)} of {len(verdicts)} checkpoints are not as recorded: {', '.join(bad)}.")
@@ -151,13 +155,13 @@ def _row(entry: Entry, status: Status) -> tuple[str, ...]:
 def _table(rows: list[tuple[str, ...]]) -> None:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        shell.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
 @contextlib.contextmanager
 def _bar(net: str, shown: bool) -> Iterator[Callable[[int, int | None], None]]:
     """A progress bar that a download can report to; none when not on a terminal."""
-    with tqdm(desc=net, unit="B", unit_scale=True, leave=False, disable=None if shown else True) as bar:
+    with tqdm(desc=shell.named(net), unit="B", unit_scale=True, leave=False, disable=None if shown else True) as bar:
 
         def report(done: int, total: int | None) -> None:
             bar.total = total

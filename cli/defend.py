@@ -2,12 +2,11 @@
 
 import contextlib
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from tfadv.cli import judging, networks, options
+from tfadv.cli import networks, options, shell, writing
 
 if TYPE_CHECKING:
     from tfadv.defences import FittedNip
@@ -31,6 +30,7 @@ USAGE = "expected DEFENCE IMAGES OUT, nip fit IMAGES STATE or nip apply IMAGES O
 @options.filter_option("What images of another size than the source's are resized with.")
 @options.input_range
 @options.labels_offset
+@options.trust
 @options.workers
 @options.no_progress
 def command(words: tuple[str, ...], **chosen: Any) -> None:
@@ -57,14 +57,14 @@ def command(words: tuple[str, ...], **chosen: Any) -> None:
         raise click.UsageError(f"{USAGE}, got {' '.join(words)}.")
     if step == "fit":
         fitted = options.interruptible(lambda: _fit(*rest, **chosen), "Interrupted: nothing was written.")
-        click.echo(f"{rest[1]}: {fitted!r} of {len(fitted.similarities)} images")
+        shell.echo(f"{rest[1]}: {fitted!r} of {len(fitted.similarities)} images")
         return
     report = options.interruptible(
         lambda: _purify(name, *rest, **chosen), "Interrupted. The same command again continues where this one stopped."
     )
-    click.echo(f"{report.out}: {len(report.images) - len(report.skipped)} images")
+    shell.echo(f"{report.out}: {len(report.images) - len(report.skipped)} images")
     for entry in report.skipped:
-        click.echo(f"skipped {entry['file']}: {entry['reason']}", err=True)
+        shell.echo(f"skipped {shell.named(entry['file'])}: {entry['reason']}", err=True)
     if report.skipped:
         sys.exit(options.SOME_SKIPPED)
 
@@ -78,6 +78,7 @@ def _purify(
     settings: dict[str, Any],
     input_range: tuple[float, float] | None,
     labels_offset: str | None,
+    trust: bool,
     labels: str | None,
     numbering: str,
     force_labels: bool,
@@ -95,13 +96,13 @@ def _purify(
     defence = making.defence(DEFENCES, name, settings)
     if not isinstance(defence, Purifier):
         raise click.UsageError(f"{name} surrounds a network and purifies no image: see tfadv evaluate --defence.")
-    network = None if source is None else _network(source, input_range, labels_offset)
+    network = None if source is None else _network(source, input_range, labels_offset, trust)
     bar = None if no_progress else options.progress_bar(name)
     return purify_folder(images, out, defence, network, progress=bar, **rest)
 
 
-def _network(source: str, input_range: tuple[float, float] | None, labels_offset: str | None) -> "Source":
-    return networks.load((source,), input_range, labels_offset)[0]
+def _network(source: str, input_range: tuple[float, float] | None, labels_offset: str | None, trust: bool) -> "Source":
+    return networks.load((source,), input_range, labels_offset, trust)[0]
 
 
 def _fit(
@@ -119,6 +120,7 @@ def _fit(
     filter: str,
     input_range: tuple[float, float] | None,
     labels_offset: str | None,
+    trust: bool,
     no_progress: bool,
     workers: int | None,
     seed: int,
@@ -130,11 +132,9 @@ def _fit(
 
     if source is None:
         raise click.UsageError("nip fit needs the network that it is for: --source NET.")
-    if Path(state).is_dir():
-        raise click.UsageError(f"{state}: expected a file to write to, got a folder.")
-    judging.check_paths(state)
+    writing.check({state: writing.fitted}, (images, source, labels))
     nip = Nip(**making.check({"nip": Nip}, "nip", settings, "defence"))
-    network = _network(source, input_range, labels_offset)
+    network = _network(source, input_range, labels_offset, trust)
     first = options.FIRST_LABEL[numbering]
     pictures, classes = training_images(
         images,

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from tfadv.cli import shell, writing
+
 
 @click.command()
 @click.argument("out", type=click.Path(file_okay=False, path_type=Path))
@@ -21,13 +23,16 @@ def command(out: Path, count: int, epsilon: float, seed: int) -> None:
     """
     from tfadv import demo
 
-    rows = demo.run(out, count, epsilon, seed, say=lambda text: click.echo(text, err=True))
+    if out.is_dir():
+        made = {"demo.png": writing.drawn, "labels.csv": writing.begins("filename,label\r\ndigit-000.png,")}
+        writing.check({out / name: one for name, one in made.items()})
+    rows = demo.run(out, count, epsilon, seed, say=lambda text: shell.echo(text, err=True))
     names = list(rows[0].changed)
-    click.echo(f"\n{count} digits, crafted on digits/{demo.SOURCE} within {epsilon:g} grey levels; share changed, %\n")
+    shell.echo(f"\n{count} digits, crafted on digits/{demo.SOURCE} within {epsilon:g} grey levels; share changed, %\n")
     width = max(map(len, names))
-    click.echo(" " * width + "".join(f"{row.name.upper():>8}" for row in rows))
+    shell.echo(" " * width + "".join(f"{row.name.upper():>8}" for row in rows))
     for name in names:
         mark = "  (source)" if name == demo.SOURCE else ""
-        click.echo(f"{name:{width}}" + "".join(f"{100 * row.changed[name]:8.1f}" for row in rows) + mark)
-    click.echo(f"\nthe picture: {out / 'demo.png'}")
-    click.echo(f"one of the folders: {out / 'naa'}, made by {rows[-1].attack}")
+        shell.echo(f"{name:{width}}" + "".join(f"{100 * row.changed[name]:8.1f}" for row in rows) + mark)
+    shell.echo(f"\nthe picture: {out / 'demo.png'}")
+    shell.echo(f"one of the folders: {out / 'naa'}, made by {rows[-1].attack}")

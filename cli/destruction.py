@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from tfadv.destruction import Rates
     from tfadv.evaluate import Report
 
+#: The columns of a CSV.
+HEAD = "target,transformation,strength,count,of,share"
+
 
 def _grids(
     context: click.Context, parameter: click.Parameter, words: tuple[str, ...]
@@ -72,7 +75,8 @@ def command(
     """
     from tfadv import destruction
 
-    judging.check_paths(json_path, csv_path)
+    inputs = (images, adversarial, chosen["labels"], *chosen["targets"])
+    judging.check_paths(json_path, csv_path, ("unpaired", "targets", "seed"), HEAD, inputs)
     grids = dict(destruction.checked(grids or dict.fromkeys(destruction.TRANSFORMATIONS)))
     pairing, report, networks, method = judging.judged(images, adversarial, **chosen)
     todo = int(destruction.counts(report).any(axis=0).sum())
@@ -128,7 +132,7 @@ def _csv(report: Report, found: list[Rates]) -> str:
     """One line per network, transformation and strength."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("target", "transformation", "strength", "count", "of", "share"))
+    writer.writerow(HEAD.split(","))
     for target, strengths in zip(report.targets, found, strict=True):
         for name, rates in strengths.items():
             for strength, rate in rates.items():

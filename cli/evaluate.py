@@ -61,7 +61,8 @@ def command(images: str, adversarial: str, json_path: str | None, csv_path: str 
     tfadv evaluate images/ adv/ --target inception_v4 --defence jpeg --defence median:side=3
     tfadv evaluate images/ adv/ --target model.keras --input-range -1 1 --labels labels.csv --json result.json
     """
-    judging.check_paths(json_path, csv_path)
+    inputs = (images, adversarial, chosen["labels"], *chosen["targets"])
+    judging.check_paths(json_path, csv_path, ("unpaired", "distances", "per_image"), "target,images,", inputs)
     pairing, report, _, method = judging.judged(images, adversarial, **chosen)
     whole = {**pairing.facts(), **method, **report.as_dict()}
     judging.write(json_path, json.dumps(whole, indent=1, allow_nan=False) + "\n")

@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from tfadv.cli import networks, options
+from tfadv.cli import networks, options, shell, writing
 
 if TYPE_CHECKING:
     from tfadv.evaluate import Report, Share
@@ -35,6 +35,7 @@ def arguments(command: Callable) -> Callable:
             options.numbering,
             options.input_range,
             options.labels_offset,
+            options.trust,
             options.filter_option("What clean images of another size than the adversarial ones are resized with."),
             click.option(
                 "--batch-size", type=click.IntRange(1), default=16, show_default=True, help="Images seen together."
@@ -59,13 +60,19 @@ target = click.option(
 )
 
 
-def check_paths(json_path: str | None, csv_path: str | None = None) -> None:
-    """Say before the work, not after it, where results cannot be written."""
+def check_paths(
+    json_path: str | None, csv_path: str | None, keys: tuple[str, ...], head: str, inputs: Iterable[str | None]
+) -> None:
+    """Say before the work where results cannot be written, or would be written over something else.
+
+    keys: of an earlier result as JSON. head: how an earlier one as CSV begins. inputs: what is read.
+    """
     if json_path == csv_path == "-":
         raise click.UsageError("--json - and --csv - would mix on stdout; give one of them a path.")
-    for path in (json_path, csv_path):
-        if path and not Path(path).absolute().parent.is_dir():
-            raise click.UsageError(f"{path}: no such folder to write to.")
+    if json_path is not None and json_path == csv_path:
+        raise click.UsageError(f"{json_path}: expected another file for each result, got it twice.")
+    made = ((json_path, writing.json_with(*keys)), (csv_path, writing.begins(head)))
+    writing.check({path: one for path, one in made if path is not None}, inputs)
 
 
 def judged(
@@ -77,6 +84,7 @@ def judged(
     numbering: str,
     input_range: tuple[float, float] | None,
     labels_offset: str | None,
+    trust: bool,
     filter: str,
     batch_size: int,
     workers: int | None,
@@ -95,7 +103,7 @@ def judged(
     protect = [making.defence(DEFENCES, text) for text in dict.fromkeys(defences)]
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # reported by name as not judged
     pairing = pair(images, adversarial, labels)
-    known = networks.load(tuple(dict.fromkeys(targets)), input_range, labels_offset)
+    known = networks.load(tuple(dict.fromkeys(targets)), input_range, labels_offset, trust)
     for name, source in named(known).items():
         source.name = name  # two files of one name in two folders: what is said of one is not said of the other
     known = [Ensemble(known)] if together else known
@@ -116,13 +124,13 @@ def show_origin(pairing: Pairing, report: Report) -> None:
     """Say which attack, source and labels the images have."""
     experiment = pairing.experiment
     if experiment is not None:
-        click.echo(f"attack  {experiment['attack']}\nsource  {experiment['network']['name']}")
+        shell.echo(f"attack  {experiment['attack']}\nsource  {experiment['network']['name']}")
     labelled = report.as_dict()["labelled"]
     origin = (
         f"labels: {pairing.labels}, {labelled} of them" if pairing.labels else "no labels: only what changed is known"
     )
     counted = f", counted from {report.offset}" if report.offset else ""
-    click.echo(f"images  {len(report.names)}, {origin}{counted}")
+    shell.echo(f"images  {len(report.names)}, {origin}{counted}")
 
 
 def percent(rate: Share, counts: bool = True) -> str:
@@ -134,7 +142,8 @@ def percent(rate: Share, counts: bool = True) -> str:
 
 def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
     """A drawn table on a terminal, else plain columns."""
-    click.echo()
+    shell.echo()
+    head, rows = tuple(map(shell.named, head)), [tuple(map(shell.named, row)) for row in rows]
     if sys.stdout.isatty():
         from rich.console import Console
         from rich.table import Table
@@ -146,17 +155,17 @@ def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
             )
         for row in rows:
             drawn.add_row(*row)
-        Console().print(drawn)
+        Console(markup=False, emoji=False).print(drawn)
         return
     widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
     for row in (head, *rows):
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        shell.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
 def write(path: str | None, text: str) -> None:
     """Write the text to a file, or to stdout for "-"."""
     if path == "-":
-        click.echo(text, nl=False)
+        shell.echo(text, nl=False)
     elif path is not None:
         Path(path).write_text(text, encoding="utf-8")
 
@@ -170,4 +179,4 @@ def complain(pairing: Pairing, report: Report) -> None:
     ):
         if names:
             more = "" if len(names) <= NAMED else f" and {len(names) - NAMED} more"
-            click.echo(f"{len(names)} {what}: {', '.join(names[:NAMED])}{more}", err=True)
+            shell.echo(f"{len(names)} {what}: {', '.join(map(shell.named, names[:NAMED]))}{more}", err=True)

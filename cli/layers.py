@@ -4,11 +4,14 @@ import json
 
 import click
 
+from tfadv.cli import options, shell
+
 
 @click.command()
 @click.argument("net")
+@options.trust
 @click.option("--json", "as_json", is_flag=True, help="Write JSON instead of a table.")
-def command(net: str, as_json: bool) -> None:
+def command(net: str, trust: bool, as_json: bool) -> None:
     """List the layers of NET that an attack can tap, with the shapes of their outputs.
 
     An official network needs no weights for this. The layer that attacks tap when none is named has a star.
@@ -19,14 +22,14 @@ def command(net: str, as_json: bool) -> None:
     """
     from tfadv.models import zoo
 
-    network = zoo.load(net, weights=False)
+    network = zoo.load(net, weights=False, trust=trust)
     if as_json:
         layers = [{"name": name, "shape": list(shape[1:])} for name, shape in network.layers.items()]
-        click.echo(json.dumps({"network": network.name, "default": network.layer, "layers": layers}, indent=2))
+        shell.echo(json.dumps({"network": network.name, "default": network.layer, "layers": layers}, indent=2))
         return
     width = max(map(len, network.layers), default=0)
     for name, shape in network.layers.items():
         mark = "*" if name == network.layer else " "
-        click.echo(
+        shell.echo(
             f"{mark} {name.ljust(width)}  {' x '.join('?' if side is None else str(side) for side in shape[1:])}"
         )

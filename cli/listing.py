@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import click
+from tfadv.cli import shell
 
 
 def facts(name: str, kind: str, made: str, maker: Callable, known: Mapping[str, inspect.Parameter]) -> dict[str, Any]:
@@ -41,9 +41,9 @@ def tell(
 ) -> None:
     """Write them: JSON if asked for, the page of one, or a list of all."""
     if as_json:
-        click.echo(json.dumps(found[0] if one else found, indent=2))
+        shell.echo(json.dumps(found[0] if one else found, indent=2))
     elif one:
-        click.echo(page(found[0]))
+        shell.echo(page(found[0]))
     else:
-        click.echo("\n\n".join(f"{fact['name']}: {fact['summary']}\n    {fact[kind]}" for fact in found))
-        click.echo(f"\n`tfadv {command} NAME` shows the settings of one, and how it differs from its authors' code.")
+        shell.echo("\n\n".join(f"{fact['name']}: {fact['summary']}\n    {fact[kind]}" for fact in found))
+        shell.echo(f"\n`tfadv {command} NAME` shows the settings of one, and how it differs from its authors' code.")

@@ -4,6 +4,8 @@ import json
 
 import click
 
+from tfadv.cli import shell
+
 OTHERS = """\
 Also taken:
   keras:MobileNetV2                      keras.applications with its own weights
@@ -26,7 +28,7 @@ def command(as_json: bool) -> None:
 
     entries = zoo.entries()
     if as_json:
-        click.echo(json.dumps([entry._asdict() for entry in entries], indent=2))
+        shell.echo(json.dumps([entry._asdict() for entry in entries], indent=2))
         return
     rows = [("NAME", "KIND", "SIZE", "CLASSES", "DEFAULT LAYER", "TOP-1", "WEIGHTS")]
     for entry in entries:
@@ -35,5 +37,5 @@ def command(as_json: bool) -> None:
         rows.append((entry.name, entry.kind, size, classes, entry.layer, accuracy, entry.weights))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-    click.echo(f"\n{OTHERS}", nl=False)
+        shell.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    shell.echo(f"\n{OTHERS}", nl=False)

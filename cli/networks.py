@@ -10,8 +10,13 @@ if TYPE_CHECKING:
     from tfadv.source import Source
 
 
-def load(specs: tuple[str, ...], input_range: tuple[float, float] | None, labels_offset: str | None) -> list[Source]:
-    """The networks by name; range and offset go to those that do not know theirs."""
+def load(
+    specs: tuple[str, ...],
+    input_range: tuple[float, float] | None,
+    labels_offset: str | None,
+    trust: bool = False,
+) -> list[Source]:
+    """The networks by name; range and offset go to those that do not know theirs; `trust`: see `tfadv.models.zoo`."""
     from tfadv.models import zoo
 
     saved = [spec for spec in specs if zoo.kind(spec) in ("file", "code")]
@@ -19,6 +24,6 @@ def load(specs: tuple[str, ...], input_range: tuple[float, float] | None, labels
     if not saved and (input_range, offset) != (None, None):
         raise click.UsageError("--input-range and --labels-offset are for saved models and module:callable alone.")
     return [
-        zoo.load(spec, input_range=input_range, labels_offset=offset) if spec in saved else zoo.load(spec)
+        zoo.load(spec, input_range=input_range, labels_offset=offset, trust=trust) if spec in saved else zoo.load(spec)
         for spec in specs
     ]

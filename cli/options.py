@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import click
 
 from tfadv import words
+from tfadv.cli import shell
 
 #: Exit codes beyond 0 (all images done), 1 (an error) and 2 (wrong usage).
 SOME_SKIPPED, INTERRUPTED = 3, 130
@@ -37,6 +38,11 @@ labels_offset = click.option(
     "--labels-offset",
     type=click.Choice(["0", "1"]),
     help="A saved model's logit of the first class: 1 where background comes first. Default: 1 for 1001 logits.",
+)
+trust = click.option(
+    "--trust",
+    is_flag=True,
+    help="Let a saved model run code of its file, such as Lambda layers: if you trust its maker.",
 )
 
 
@@ -123,7 +129,7 @@ def progress_bar(title: str) -> Callable[..., Any] | None:
 
     columns, rows = shutil.get_terminal_size()  # tqdm would draw nothing on a terminal that does not tell its size
     shape = "{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{rate_noinv_fmt}, {remaining} left]"
-    return functools.partial(tqdm, desc=title, unit=" images", bar_format=shape, ncols=columns, nrows=rows)
+    return functools.partial(tqdm, desc=shell.named(title), unit=" images", bar_format=shape, ncols=columns, nrows=rows)
 
 
 @contextlib.contextmanager
@@ -135,7 +141,7 @@ def training_bar(title: str, rows: int, epochs: int, batch: int, no_progress: bo
     def report(epoch: int, loss: float) -> None:
         if bar is not None:
             bar.clear()
-        click.echo(f"epoch {epoch} of {epochs}: mean loss {loss:.6f}")
+        shell.echo(f"epoch {epoch} of {epochs}: mean loss {loss:.6f}")
         if bar is not None:
             bar.refresh()
 
@@ -166,7 +172,7 @@ def interruptible(work: Callable[[], Result], message: str) -> Result:
     try:
         return outcome.result()
     except KeyboardInterrupt:
-        click.echo(f"\n{message}", err=True)
+        shell.echo(f"\n{message}", err=True)
         if outcome.done():
             sys.exit(INTERRUPTED)
         sys.stderr.flush()

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from tfadv.cli import judging, networks, options
+from tfadv.cli import judging, networks, options, shell, writing
 
 
 @click.command()
@@ -27,6 +27,7 @@ from tfadv.cli import judging, networks, options
 @options.filter_option("What an image of another size than the source's is resized with.")
 @options.input_range
 @options.labels_offset
+@options.trust
 @options.no_progress
 def command(image: str, out: str, **chosen: Any) -> None:
     """Draw which class networks see around IMAGE, one panel for each, the same colour for the same class.
@@ -40,17 +41,18 @@ def command(image: str, out: str, **chosen: Any) -> None:
     path = Path(out)
     if path.suffix.lower() != ".png":
         raise click.UsageError(f"--out: expected a name that ends in .png, got {out}.")
-    judging.check_paths(out)
-    whole = _drawn(image, path, **chosen)
     numbers = path.with_suffix(".json")
+    made = {path: writing.drawn, numbers: writing.json_with("u", "v", "networks", "cosine")}
+    writing.check(made, (image, chosen["source"], *chosen["targets"]))
+    whole = _drawn(image, path, **chosen)
     judging.write(str(numbers), json.dumps(whole, allow_nan=False) + "\n")
-    click.echo(f"class {whole['label']}, cosine of the gradient and the noise-reduced one {whole['cosine']:.3f}")
+    shell.echo(f"class {whole['label']}, cosine of the gradient and the noise-reduced one {whole['cosine']:.3f}")
     rows = [
         (one["name"], str(one["clean"]), *(_level(one["nearest"][axis], chosen["reach"]) for axis in "uv"))
         for one in whole["networks"]
     ]
     judging.table(("network", "class", "changes at u", "changes at v"), rows)
-    click.echo(f"\n{path}, {numbers}")
+    shell.echo(f"\n{path}, {numbers}")
 
 
 def _level(level: float | None, reach: float) -> str:
@@ -73,13 +75,14 @@ def _drawn(
     filter: str,
     input_range: tuple[float, float] | None,
     labels_offset: str | None,
+    trust: bool,
     no_progress: bool,
 ) -> dict[str, Any]:
     """Write the picture; the numbers in it, as plain values."""
     from tfadv import data, plane
 
     levels = plane.axis(reach, step)
-    first, *others = networks.load(tuple(dict.fromkeys((source, *targets))), input_range, labels_offset)
+    first, *others = networks.load(tuple(dict.fromkeys((source, *targets))), input_range, labels_offset, trust)
     size = None if None in first.size else first.size
     picture = data.try_image(image, size, filter)  # type: ignore[arg-type]
     if picture.pixels is None:

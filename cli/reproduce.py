@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from tfadv.cli import options
+from tfadv.cli import options, shell, writing
 
 if TYPE_CHECKING:
     from tfadv.reproduce.plan import Experiment
@@ -43,6 +43,9 @@ GIVEN = {"IMAGES": "--images", "LABELS": "--labels"}
 @click.option("--count", type=click.IntRange(1), help="How many images. Default: the scale's.")
 @click.option("--seed", default=0, show_default=True, help="All randomness follows from it.")
 @options.batch_size("64")
+@click.option(
+    "--trust", is_flag=True, help="Let the file of a scale name code, module:callable: if you trust whoever wrote it."
+)
 @options.no_progress
 def command(names: tuple[str, ...], out: Path | None, **chosen: Any) -> None:
     """Make tables and figures of the five papers, or list them.
@@ -84,8 +87,8 @@ def _list(experiments: Iterable[Experiment]) -> None:
     wide = max(len(one.place) for one in known)
     for place, one in enumerate(known):
         if place == 0 or one.paper != known[place - 1].paper:
-            click.echo(f"{chr(10) if place else ''}{one.paper.upper()}")
-        click.echo(f"  {one.name:14} {one.place:{wide}}  {one.title}")
+            shell.echo(f"{chr(10) if place else ''}{one.paper.upper()}")
+        shell.echo(f"  {one.name:14} {one.place:{wide}}  {one.title}")
 
 
 def _make(
@@ -95,6 +98,7 @@ def _make(
     images: str | None,
     labels: str | None,
     scale: str | None,
+    trust: bool,
     no_progress: bool,
     **settings: Any,
 ) -> None:
@@ -102,17 +106,18 @@ def _make(
     from tfadv.reproduce.stage import Bench
 
     given = {name: value for name, value in (("IMAGES", images), ("LABELS", labels)) if value is not None}
-    found = scales.read(scale or scales.at_hand(images), given)
-    click.echo(f"scale {found.name}: {found.says}", err=True)
+    found = scales.read(scale or scales.at_hand(images), given, trust=trust)
+    shell.echo(f"scale {found.name}: {found.says}", err=True)
     _check(found, given)
+    _keep_apart(out, experiments, (images, labels, scale))
     out.mkdir(parents=True, exist_ok=True)
     bar = None if no_progress else options.progress_bar("  crafted")
-    bench = Bench(found, out, say=lambda text: click.echo(text, err=True), progress=bar, **settings)
+    bench = Bench(found, out, say=lambda text: shell.echo(text, err=True), progress=bar, **settings)
     said: set[str] = set()
     failed = 0
     for one in experiments:
         if len(experiments) > 1:
-            click.echo(f"\n{one.name} ({one.place}): {one.title}", err=True)
+            shell.echo(f"\n{one.name} ({one.place}): {one.title}", err=True)
         try:
             made = engine.run(one, bench, typed[one.name])
         except ValueError as error:
@@ -126,8 +131,25 @@ def _make(
         pages.index(out)
         _tell(made, page, said)
     if failed:
-        click.echo(f"\n{failed} of {len(experiments)} experiments could not be made.", err=True)
+        shell.echo(f"\n{failed} of {len(experiments)} experiments could not be made.", err=True)
         sys.exit(1 if failed == len(experiments) else options.SOME_SKIPPED)
+
+
+def _keep_apart(out: Path, experiments: list[Experiment], inputs: tuple[str | None, ...]) -> None:
+    """Refuse a folder in which the results would be written over what is read, or over anything but earlier results."""
+    from tfadv.experiment import keep_apart
+
+    if inputs[0] is not None:
+        keep_apart(Path(inputs[0]), out)
+    if out.is_dir():
+        made = {
+            ".json": writing.json_with("experiment", "parts", "scale", "place"),
+            ".html": writing.begins('<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'),
+            ".csv": writing.begins("part,"),
+            ".md": writing.says("` (tfadv "),
+        }
+        names = {f"{one.name}{end}": kind for one in experiments for end, kind in made.items()}
+        writing.check({out / name: kind for name, kind in (names | {"index.html": made[".html"]}).items()}, inputs)
 
 
 def _check(scale: Scale, given: dict[str, str]) -> None:
@@ -144,7 +166,7 @@ def _check(scale: Scale, given: dict[str, str]) -> None:
         what = "the classes of --images, a CSV with the columns filename,label"
         raise click.UsageError(f"--labels: expected {what}." if "LABELS" in lacking else "--images: expected a folder.")
     if lacking:
-        click.echo(f"without {' and '.join(GIVEN[name] for name in lacking)} what needs them will be missing", err=True)
+        shell.echo(f"without {' and '.join(GIVEN[name] for name in lacking)} what needs them will be missing", err=True)
 
 
 def _typed(name: str) -> str:
@@ -168,7 +190,7 @@ def _new(reasons: Iterable[str], said: set[str]) -> Iterator[str]:
 
 def _say(lines: Iterable[str]) -> None:
     for line in lines:
-        click.echo(line, err=True)
+        shell.echo(line, err=True)
 
 
 def _tell(made: dict[str, Any], page: Path, said: set[str]) -> None:
@@ -177,8 +199,8 @@ def _tell(made: dict[str, Any], page: Path, said: set[str]) -> None:
 
     cells = made["cells"]
     whole = f"partial: {cells['missing']} of {cells['all']} numbers are missing" if made["partial"] else "whole"
-    click.echo(f"{made['experiment']} ({made['place']}), {whole}, {made['seconds']:.0f} s")
-    click.echo(f"  {sentences.order(made)[0]}")
-    click.echo(f"  {page}")
+    shell.echo(f"{made['experiment']} ({made['place']}), {whole}, {made['seconds']:.0f} s")
+    shell.echo(f"  {sentences.order(made)[0]}")
+    shell.echo(f"  {page}")
     costs = {f"  {one['why']}": one["cells"] for one in made["missing"]}
     _say(f"{why} ({sentences.counted(costs[why], 'number')})" for why in _new(costs, said))

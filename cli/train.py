@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tfadv.cli import networks, options
+from tfadv.cli import networks, options, shell
 
 if TYPE_CHECKING:
     from tfadv.peek import Network
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 @click.option("--fill", is_flag=True, help="Cut off black below and to the right of each image, and enlarge it.")
 @click.option("--shift", type=click.IntRange(0), default=4, show_default=True, help="Images are shifted: pixels.")
 @click.option("--no-flip", is_flag=True, help="Do not mirror images: for signs, digits and letters.")
+@options.trust
 @options.no_progress
 def command(architecture: str, data: Path, out: Path, **chosen: Any) -> None:
     """Train a network on small pictures; OUT, an .npz file, is then taken wherever a network is.
@@ -48,7 +49,7 @@ def command(architecture: str, data: Path, out: Path, **chosen: Any) -> None:
         lambda: _train(architecture, data, out, **chosen),
         "Interrupted. The same command again continues after the last whole epoch.",
     )
-    click.echo(f"{out}: {trained.accuracy:.2%} of the test images right")
+    shell.echo(f"{out}: {trained.accuracy:.2%} of the test images right")
 
 
 def _train(
@@ -64,6 +65,7 @@ def _train(
     size: int | None,
     fill: bool,
     no_flip: bool,
+    trust: bool,
     no_progress: bool,
     **rest: Any,
 ) -> Network:
@@ -71,7 +73,7 @@ def _train(
     from tfadv.training import Schedule
 
     held = small_data.load(data, size, fill)
-    click.echo(
+    shell.echo(
         f"{data}: {len(held.x_train)} images of {held.size} x {held.size} pixels and {held.classes} classes to train "
         f"on, {len(held.x_test)} to test with"
     )
@@ -82,7 +84,7 @@ def _train(
             held,
             out,
             Schedule(epochs, batch, learning_rate, seed),
-            sources=networks.load(sources, None, None),
+            sources=networks.load(sources, None, None, trust),
             flip=not no_flip,
             **shown,
             **rest,

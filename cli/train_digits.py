@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from tfadv.cli import shell, writing
+
 
 @click.command("train-digits")
 @click.argument("out", type=click.Path(file_okay=False, path_type=Path))
@@ -22,10 +24,15 @@ def command(out: Path, seed: int, only: tuple[str, ...]) -> None:
     unknown = sorted(set(only) - set(digits.NAMES))
     if unknown:
         raise click.BadParameter(f"expected some of {', '.join(digits.NAMES)}, got {', '.join(unknown)}.")
+    if out.is_dir():
+        made = writing.json_with("networks", "seed", "images")
+        writing.check({out / digits.MANIFEST: made})
+        known = digits.manifest(out)["networks"] if (out / digits.MANIFEST).is_file() else {}
+        writing.check({out / f"{name}.npz": lambda path: path.stem in known for name in digits.NAMES})
     tf.config.experimental.enable_op_determinism()
 
     def report(name: str, entry: dict) -> None:
-        click.echo(f"{name:28} {entry['parameters']:7d} parameters, {entry['accuracy']:.2%} of held-out digits right")
+        shell.echo(f"{name:28} {entry['parameters']:7d} parameters, {entry['accuracy']:.2%} of held-out digits right")
 
     digits_training.train_all(out, only or digits.NAMES, seed=seed, report=report)
-    click.echo(f"Written to {out}")
+    shell.echo(f"Written to {out}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tfadv.cli import options
+from tfadv.cli import options, shell
 
 if TYPE_CHECKING:
     import numpy as np
@@ -58,7 +58,7 @@ def command(name: str, images: Path, out: Path, **chosen: Any) -> None:
         lambda: _train(name, images, out, **chosen),
         "Interrupted. The same command again continues after the last whole epoch.",
     )
-    click.echo(line)
+    shell.echo(line)
 
 
 def _train(
@@ -86,7 +86,7 @@ def _train(
     values = module.KIND.chosen(settings)
     training, held_out = (learned.patches(some, patch, seed) for some in _read(images, fill))
     training = learned.some(training, patches, seed)
-    click.echo(f"{images}: {len(training)} patches of {patch} x {patch} pixels to train on, {len(held_out)} held out")
+    shell.echo(f"{images}: {len(training)} patches of {patch} x {patch} pixels to train on, {len(held_out)} held out")
     schedule = Schedule(epochs, batch, learning_rate, seed)
     with options.training_bar(name, len(training), epochs, batch, no_progress) as shown:
         model = learned.trained(module.KIND, values, training, schedule, checkpoint=checkpoint, **shown)

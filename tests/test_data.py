@@ -246,3 +246,38 @@ def test_any_decoder_reads_what_is_encoded(shape):
         content = data.encode(given)
         Image.open(io.BytesIO(content)).verify()  # the checksums
         np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(content))), given)
+
+
+@pytest.mark.parametrize("name", ["a.png", "a/b.png", "..a/b..png", "a/./b.png"])
+def test_a_name_stays_in_its_folder(tmp_path, name):
+    assert data.inside(tmp_path, name, "a record", writing=True) == tmp_path / name
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "../a.png", "a/../../b.png", "/a.png", "a\0.png", None, 7, ["a.png"]])
+def test_a_name_that_leaves_its_folder_is_refused(tmp_path, name):
+    with pytest.raises(ValueError, match=r"^a record: expected a name inside of .*Correct that file"):
+        data.inside(tmp_path, name, "a record")
+
+
+def test_a_link_out_of_the_folder_is_read_and_not_written_through(tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "out" / "link").symlink_to(tmp_path / "elsewhere")
+    assert data.inside(tmp_path / "out", "link/a.png", "a record") == tmp_path / "out" / "link" / "a.png"
+    with pytest.raises(ValueError, match=r"got a link that leads to .*elsewhere\. Remove the link"):
+        data.inside(tmp_path / "out", "link/a.png", "a record", writing=True)
+
+
+def test_a_csv_of_labels_names_nothing_outside(tmp_path):
+    (tmp_path / "labels.csv").write_text("filename,label\na.png,1\n../b.png,2\n")
+    with pytest.raises(ValueError, match=r"labels\.csv, line 3: expected a name inside of the folder of images"):
+        data.read_labels(tmp_path / "labels.csv")
+
+
+def test_what_is_written_safely_follows_no_link(tmp_path):
+    (tmp_path / "holiday").write_bytes(b"mine")
+    for name in ("new", "new.part"):
+        (tmp_path / name).symlink_to(tmp_path / "holiday")
+    data.write_safely(tmp_path / "new", b"ours", tmp_path / "new.part")
+    assert (tmp_path / "holiday").read_bytes() == b"mine" and not (tmp_path / "new").is_symlink()
+    assert (tmp_path / "new").read_bytes() == b"ours"

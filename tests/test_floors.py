@@ -26,11 +26,12 @@ FLOORS = (
     "tfadv.filters tfadv.vectors tfadv.scores tfadv.seeds tfadv.source tfadv.record "
     "tfadv.drawing tfadv.copying tfadv.pooling "
     "tfadv.models.inception_v1 tfadv.models.inception_v3 tfadv.models.inception_v4 tfadv.models.inception_resnet_v2 "
-    "tfadv.models.resnet_v1 tfadv.models.resnet_v2 tfadv.models.vgg tfadv.models.digits tfadv.models.slim "
-    "tfadv.checkpoints.store tfadv.cli.options tfadv.cli.listing tfadv.cli.quiet tfadv.archives "
+    "tfadv.models.resnet_v1 tfadv.models.resnet_v2 tfadv.models.vgg tfadv.models.slim "
+    "tfadv.cli.shell tfadv.cli.quiet tfadv.archives "
     "tfadv.defences.distillation",
     # 2: the sources
-    "tfadv.training tfadv.devices tfadv.models.small_data tfadv.models.blocks "
+    "tfadv.training tfadv.devices tfadv.models.small_data tfadv.models.blocks tfadv.models.digits "
+    "tfadv.models.saved tfadv.checkpoints.store tfadv.cli.options tfadv.cli.listing "
     "tfadv.peek tfadv.ensembles tfadv.folding tfadv.precision tfadv.defences.transforms tfadv.defences.total_variation",
     # 3: the small parts; the stores
     "tfadv.models.small tfadv.gradients tfadv.views tfadv.budgets tfadv.rules tfadv.attacks.starts tfadv.attacks.door "
@@ -58,7 +59,7 @@ FLOORS = (
     # 9
     "tfadv.attacks.recipes tfadv.defences",
     # 10
-    "tfadv.catalogue tfadv.making tfadv.cli.networks",
+    "tfadv.catalogue tfadv.making tfadv.cli.networks tfadv.cli.writing",
     # 11: networks meet attacks, only here and above
     "tfadv.defending tfadv.demo tfadv.cli.judging tfadv.benchmarks.engine tfadv.benchmarks.passes",
     # 12
@@ -214,6 +215,17 @@ def test_no_path_of_one_machine():
                 assert not homes.search(line), f"{path.relative_to(ROOT)}, line {number}: a path of one machine: {line}"
 
 
+@pytest.mark.parametrize("module", [module for module in SOURCES if module.startswith("tfadv.cli")])
+def test_only_one_way_leads_to_the_terminal(module):
+    """What names and records hold is shown and commands nothing: `shell.echo` says all."""
+    for node in ast.walk(TREES[module]):
+        if isinstance(node, ast.Call) and module != "tfadv.cli.shell":
+            name = ast.unparse(node.func)
+            assert name not in {"print", "click.echo", "click.secho"}, (
+                f"{module}, line {node.lineno}: shell.echo says it."
+            )
+
+
 def test_every_command_has_its_module():
     """`COMMANDS` and the files of cli/ name the same commands."""
     helpers = {
@@ -223,6 +235,8 @@ def test_every_command_has_its_module():
         "tfadv.cli.quiet",
         "tfadv.cli.networks",
         "tfadv.cli.judging",
+        "tfadv.cli.writing",
+        "tfadv.cli.shell",
     }
     files = {module for module in SOURCES if module.startswith("tfadv.cli")} - helpers
     named = {f"tfadv.cli.{name.replace('-', '_')}" for name in COMMANDS}

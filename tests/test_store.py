@@ -1,6 +1,7 @@
 """The store takes in what was downloaded by hand, holds it to its hash, and lets nothing leave its folder."""
 
 import dataclasses
+import gzip
 import hashlib
 import io
 import json
@@ -8,6 +9,7 @@ import re
 import subprocess
 import sys
 import tarfile
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -329,7 +331,8 @@ def command(folder: Path, *words: str):
     return CliRunner().invoke(main, ["checkpoints", "--store", str(folder), *words])
 
 
-def test_the_command_line(tmp_path, second):
+def test_the_command_line(tmp_path, second, monkeypatch):
+    monkeypatch.setattr("tfadv.checkpoints.store._check_tensors", lambda entry, path: None)
     folder = tmp_path / "store"
     listed = command(folder, "list")
     assert listed.exit_code == 0 and all(net in listed.output for net in entries())
@@ -366,3 +369,76 @@ def test_a_member_without_a_name_is_refused(name, tmp_path):
     (tmp_path / "out").mkdir()
     with pytest.raises(ValueError, match=f"its member '{re.escape(name)}' has no name to be unpacked under"):
         unpack(path, tmp_path / "out")
+
+
+PAGE = b"<!doctype html><title>Log in</title>" * 9
+
+
+@pytest.mark.parametrize("name", ["inception_v3_2016_08_28.tar.gz", "adv_inception_v3_2017_08_18.tar.gz", "vgg_16.TGZ"])
+def test_a_login_page_is_no_tarball(tmp_path, name):
+    (tmp_path / name).write_bytes(PAGE)
+    for more in ([], ["--own"]):
+        done = command(tmp_path / "store", "import", *more, str(tmp_path / name))
+        assert done.exit_code == 1 and ("not a readable .tar.gz" in done.output or "expected sha256" in done.output)
+    assert command(tmp_path / "store", "verify").output.startswith("nothing to verify")
+
+
+@pytest.mark.parametrize("name", ["inception_v3.ckpt", "vgg_16.ckpt"])
+def test_a_login_page_is_no_checkpoint(tmp_path, name):
+    (tmp_path / name).write_bytes(PAGE)
+    done = command(tmp_path / "store", "import", "--own", str(tmp_path / name))
+    assert done.exit_code == 1 and "not readable as a TF-slim checkpoint" in done.output
+    assert command(tmp_path / "store", "verify").output.startswith("nothing to verify")
+
+
+def test_a_checkpoint_of_other_tensors_is_refused(tmp_path):
+    import tensorflow as tf
+
+    tf.raw_ops.Save(filename=str(tmp_path / "vgg_16.ckpt"), tensor_names=["vgg_16/conv/weights"], data=[tf.zeros([2])])
+    done = command(tmp_path / "store", "import", str(tmp_path / "vgg_16.ckpt"))
+    assert done.exit_code == 1 and "its 1 tensors are not those of" in done.output
+
+
+def test_weights_of_one_s_own_are_taken_when_they_are_called_so(store, tmp_path):
+    other = tarball(tmp_path / "inception_v3.tar.gz", inception_v3__ckpt=b"mine")
+    with pytest.raises(ValueError, match=r"expected sha256 .*or import your own with --own"):
+        store.import_([other])
+    assert store.import_([other], own=True) == [ONE]
+    assert store.status(ONE).state == "recorded" and store.path(ONE).read_bytes() == b"mine"
+
+
+def test_files_of_others_in_the_store_s_folder_are_not_replaced(store, first):
+    (store.folder / ONE).mkdir(parents=True)
+    (store.folder / ONE / "thesis.txt").write_text("mine")
+    with pytest.raises(ValueError, match="expected a folder for the store alone, got thesis.txt"):
+        store.import_([first])
+    assert (store.folder / ONE / "thesis.txt").read_text() == "mine"
+
+
+def bomb(path: Path, kind: str) -> Path:
+    """A .tar.gz with a header, or headers, of more than a few megabytes."""
+    if kind == "members":
+        with tarfile.open(path, "w:gz", compresslevel=1) as archive:
+            for number in range(10_000):
+                archive.addfile(tarfile.TarInfo(f"{number:05}"))
+        return path
+    with gzip.open(path, "wb") as stream:
+        header = tarfile.TarInfo("long")
+        header.type = {"pax": tarfile.XHDTYPE, "global": tarfile.XGLTYPE, "name": tarfile.GNUTYPE_LONGNAME}[kind]
+        header.size = 2**28
+        stream.write(header.tobuf())
+        for _ in range(2**8):
+            stream.write(bytes(2**20))
+    return path
+
+
+@pytest.mark.parametrize("kind", ["pax", "global", "name", "members"])
+def test_long_headers_take_no_memory(tmp_path, kind):
+    path = bomb(tmp_path / "x.tar.gz", kind)
+    (tmp_path / "out").mkdir()
+    tracemalloc.start()
+    with pytest.raises(ValueError, match="its names and headers are longer than 4 MiB"):
+        unpack(path, tmp_path / "out")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2**25

@@ -95,6 +95,34 @@ def _walk(root: Path, below: str, above: tuple[str, ...]) -> Iterator[str]:
                 yield from _walk(root, name, (*above, real))
 
 
+def inside(folder: str | os.PathLike, name: str, said_by: str, *, writing: bool = False) -> Path:
+    """The path below the folder that a file means by this name, a relative one with "/".
+
+    All names that come from a file - a record, a journal, a CSV, a scale - become paths here.
+
+    Args:
+        folder: what the name may not leave.
+        name: as the file has it.
+        said_by: the file, for the message.
+        writing: whether something is to be written there: then links on the way may not lead out of the folder either.
+
+    Raises ValueError for a name that leaves the folder or is none.
+    """
+    place = Path(name) if isinstance(name, str) and "\0" not in name else Path()
+    if not place.parts or place.is_absolute() or place.drive or ".." in place.parts:
+        raise ValueError(
+            f'{said_by}: expected a name inside of {folder}, relative and without "..", got {name!r}. Correct that '
+            "file, or do without it."
+        )
+    path = Path(folder, place)
+    if writing and not Path(os.path.realpath(path.parent)).is_relative_to(os.path.realpath(folder)):
+        raise ValueError(
+            f"{path}: expected a place inside of {folder} to write to, got a link that leads to "
+            f"{os.path.realpath(path.parent)}. Remove the link, or choose another folder."
+        )
+    return path
+
+
 def output_names(names: list[str]) -> dict[str, str]:
     """Name -> name of its PNG: the suffix becomes .png; where two would meet, those that were not .png keep theirs too.
 
@@ -225,6 +253,7 @@ def read_labels(path: str | os.PathLike) -> dict[str, int]:
                 f"{path}, line {rows.line_num}: expected a whole number as the label of {name}, got {number!r}."
             ) from None
         name = name.strip().replace("\\", "/").removeprefix("./")
+        inside("the folder of images", name, f"{path}, line {rows.line_num}")
         if labels.setdefault(name, label) != label:
             raise ValueError(f"{path}, line {rows.line_num}: {name} has two labels, {labels[name]} and {label}.")
     if not labels:
@@ -244,8 +273,12 @@ def match_labels(names: list[str], labels: Mapping[str, int]) -> dict[str, int]:
 
 
 def write_safely(path: Path, content: bytes, temporary: Path) -> None:
-    """Write the file whole or not at all: to `temporary` on the same disk, down to the disk, then under its name."""
-    with open(temporary, "wb") as file:
+    """Write the file whole or not at all: to `temporary` on the same disk, down to the disk, then under its name.
+
+    A link of either name is replaced and not followed.
+    """
+    temporary.unlink(missing_ok=True)
+    with open(temporary, "xb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())

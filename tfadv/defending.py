@@ -187,8 +187,9 @@ def _written(
     def write(row: tuple[record.Entry, np.ndarray | None]) -> record.Entry:
         entry, pixels = row
         if pixels is not None:
+            place = data.inside(out, entry["output"], str(out), writing=True)
             with journal.temporary() as temporary:
-                data.write_png(out / entry["output"], pixels, temporary)
+                data.write_png(place, pixels, temporary)
         return entry
 
     def noted(_: Any, entries: list[record.Entry]) -> list[record.Entry]:

@@ -8,6 +8,9 @@ import numpy as np
 
 from tfadv.images import GREY, WHITE
 
+#: What a PNG that is drawn says of who drew it.
+SOFTWARE = "tfadv"
+
 
 def magnified(adversarial: np.ndarray, clean: np.ndarray, largest: float) -> np.ndarray:
     """The difference of two images [N, H, W, 3], grey where there is none, black or white where it is `largest`."""
@@ -44,4 +47,4 @@ def sheet(path: str | os.PathLike, columns: Mapping[str, np.ndarray], captions: 
                 place.imshow(cell, cmap="RdBu_r", vmin=-reach, vmax=reach, interpolation="nearest")
             if title in captions:
                 place.set_xlabel(captions[title][row], fontsize=8)
-    figure.savefig(Path(path), format="png", metadata={"Software": None})
+    figure.savefig(Path(path), format="png", metadata={"Software": SOFTWARE})

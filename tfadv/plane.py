@@ -26,6 +26,7 @@ import tensorflow as tf
 from tfadv import gradients, scores
 from tfadv import seeds as draws
 from tfadv.compiled import Compiled
+from tfadv.drawing import SOFTWARE
 from tfadv.evaluate import top
 from tfadv.images import BLACK, WHITE, check
 from tfadv.shapes import untargeted
@@ -185,7 +186,7 @@ def draw(path: str | os.PathLike, panels: Sequence[Panel], columns: int = 5, nam
     figure.supylabel("v, along the remainder, grey levels", fontsize=7)
     handles = [Patch(color=colours[number], label=f"class {number}") for number, _ in counted.most_common(named)]
     figure.legend(handles=handles, loc="outside lower center", ncols=min(6, 2 * across), fontsize=7)
-    figure.savefig(Path(path), format="png", metadata={"Software": None})
+    figure.savefig(Path(path), format="png", metadata={"Software": SOFTWARE})
 
 
 def _colours(count: int) -> list[tuple[float, float, float]]:

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from tfadv.data import write_safely
+from tfadv.data import inside, write_safely
 
 try:
     import fcntl
@@ -54,22 +54,44 @@ Entry = dict[str, Any]
 def read(folder: str | os.PathLike, files: Files = ATTACK) -> tuple[Entry | None, dict[str, Entry]]:
     """The experiment of an output folder and its entries by file, the journal's included; (None, {}) without a record.
 
-    Raises ValueError for a record that is none of ours.
+    Raises ValueError for a record that is none of ours, or has names that leave the folder.
     """
     experiment, entries = None, dict[str, Entry]()
+    path, journal = Path(folder, files.record), Path(folder, files.journal)
     with contextlib.suppress(FileNotFoundError):
-        whole = _parse(Path(folder, files.record).read_bytes(), Path(folder, files.record))
-        entries = {entry["file"]: entry for entry in whole.pop("images")}
+        whole = _parse(path.read_bytes(), path)
+        images = whole.pop("images", None)
+        if not isinstance(images, list):
+            raise ValueError(f"{path}: expected a record of tfadv, got one without a list of images.")
+        entries = {entry["file"]: entry for entry in (_named(one, path) for one in images)}
         whole.pop(CONCESSIONS, None)
         experiment = whole
     with contextlib.suppress(FileNotFoundError):
-        lines = _whole_lines(Path(folder, files.journal).read_bytes())
-        experiment = _parse(lines[0], Path(folder, files.journal)) if lines else experiment
+        lines = _whole_lines(journal.read_bytes())
+        experiment = _parse(lines[0], journal) if lines else experiment
         for line in lines[1:]:
-            with contextlib.suppress(ValueError):  # half a line, from a full disk: its images are made again
-                entry = _parse(line, Path(folder, files.journal))
-                entries[entry["file"]] = entry
+            try:
+                entry = _parse(line, journal)
+            except ValueError:
+                continue  # half a line, from a full disk: its images are made again
+            entries[_named(entry, journal)["file"]] = entry
+    if experiment is not None and "clean" in experiment:
+        inside(folder, experiment["clean"], str(path if path.exists() else journal))
     return experiment, entries
+
+
+def _named(entry: Any, path: Path) -> Entry:
+    """The entry of an image, whose names stay in their folders."""
+    if (
+        not isinstance(entry, dict)
+        or not {"file", "status"} <= entry.keys()
+        or (entry["status"] == DONE and "output" not in entry)
+    ):
+        raise ValueError(f"{path}: expected a record of tfadv, got an image without its file, status or output.")
+    inside("the folder of images", entry["file"], str(path))
+    if "output" in entry:
+        inside(path.parent, entry["output"], str(path))
+    return entry
 
 
 def claim(folder: str | os.PathLike, experiment: Entry, files: Files = ATTACK) -> dict[str, Entry]:
@@ -132,8 +154,10 @@ class Journal:
         with self._lock:
             number = next(number for number in itertools.count() if number not in self._taken)
             self._taken.add(number)
+        path = self.folder / (f"{self.files.temporary}-{number}" if number else self.files.temporary)
+        path.unlink(missing_ok=True)  # a link of this name is not written through
         try:
-            yield self.folder / (f"{self.files.temporary}-{number}" if number else self.files.temporary)
+            yield path
         finally:
             with self._lock:
                 self._taken.remove(number)
@@ -171,6 +195,8 @@ class Journal:
     def _locked(self) -> BinaryIO:
         """The journal's file, locked; opened anew where the run that had the lock has just removed the file."""
         path = self.folder / self.files.journal
+        if path.is_symlink():
+            raise ValueError(f"{path}: expected a file to write to, got a link. Remove it, or choose another folder.")
         while True:
             file = open(path, "a+b")
             try:
@@ -235,7 +261,7 @@ def _dump(value: Entry) -> bytes:
 def _parse(content: bytes, path: Path) -> Entry:
     try:
         value = json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: expected a record of tfadv, got something else ({error}).") from error
     if not isinstance(value, dict):
         raise ValueError(f"{path}: expected a record of tfadv, got {type(value).__name__}.")

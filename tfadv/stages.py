@@ -232,9 +232,10 @@ class Run:
             slot, picture, made, place = row
             if picture.pixels is None or made is None:
                 return entry_of(slot, picture, UNREADABLE, reason=picture.reason)
+            twin, result = self._to_write(f"{self.twins.name}/{slot.output}"), self._to_write(slot.output)
             with journal.temporary() as temporary:
-                clean = data.write_png(self.twins / slot.output, picture.pixels, temporary)
-                adversarial = data.write_png(self.out / slot.output, made.images[place], temporary)
+                clean = data.write_png(twin, picture.pixels, temporary)
+                adversarial = data.write_png(result, made.images[place], temporary)
             saving.hold(self.budget, clean, adversarial, slot.name)
             return _done(slot, picture, made, place)
 
@@ -245,6 +246,9 @@ class Run:
             return Batch(batch.slots, entries)
 
         return self.pool.through(batches, rows, write, whole)
+
+    def _to_write(self, name: str) -> Path:
+        return data.inside(self.out, name, str(self.out), writing=True)
 
     def _open(self, journal: record.Journal) -> None:
         """Begin to write, and keep the shift of an attack that is fitted: once, and never half a file."""

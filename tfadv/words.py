@@ -1,6 +1,7 @@
 """What is written on a command line: a setting as a value, a defence as names with their settings."""
 
 import ast
+import unicodedata
 from typing import Any
 
 
@@ -35,3 +36,22 @@ def row_of(text: str) -> list[tuple[str, dict[str, Any]]]:
             raise ValueError(f"{word!r}: expected each setting once.")
         found.append((name, dict(pairs)))
     return found
+
+
+#: What turns the direction of the text that follows, so that a name reads as another.
+_TURNS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
+def shown(text: str, lines: bool = False) -> str:
+    """The text as a terminal may be given it: a control character is written out, as in \\x1b.
+
+    lines: whether the ends of lines and tabs are the text's own and stay.
+    """
+    return "".join(
+        one if (lines and one in "\n\t") or not _commands(one) else one.encode("unicode_escape").decode()
+        for one in text
+    )
+
+
+def _commands(one: str) -> bool:
+    return one in _TURNS or unicodedata.category(one) in ("Cc", "Cs", "Zl", "Zp")

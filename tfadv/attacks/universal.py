@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from tfadv import archives
 from tfadv import seeds as draws
 from tfadv.attacks.deepfool import DeepFool, Walk
 from tfadv.attacks.door import Bound
@@ -124,7 +125,7 @@ class Shifting(Bound):
 
         Raises ValueError if it has another shape, holds what is no number, or leaves the budget.
         """
-        shift = np.load(path, allow_pickle=False)
+        shift = archives.read_one(path, "a .npy file of a universal shift")
         size = tuple(size or given for size, given in zip((*self.network.size, 3), shift.shape, strict=False))
         if shift.shape != size or shift.ndim != 3 or shift.dtype.kind != "f" or not np.isfinite(shift).all():
             raise ValueError(

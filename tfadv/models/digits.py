@@ -15,6 +15,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from tfadv import archives
 from tfadv.models.layers import (
     RESNET_EPSILON,
     SLIM_SUFFIXES,
@@ -113,8 +114,7 @@ def load(name: str, folder: Path | str = WEIGHTS) -> keras.Model:
     path = Path(folder) / f"{name}.npz"
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file; `tfadv train-digits {path.parent}` makes it.")
-    with np.load(path) as saved:
-        put_weights(model, dict(saved))
+    put_weights(model, archives.read(path, "weights as `tfadv train-digits` writes them"))
     return model
 
 

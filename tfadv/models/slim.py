@@ -91,6 +91,25 @@ def load(
         FileNotFoundError: no checkpoint there, or a part of it is missing.
         ValueError: the file is corrupt, or its tensors and the model's do not match one to one.
     """
+    chosen, variables, values = _values(model, path, scope, ignore)
+    for key, variable in variables.items():
+        variable.assign(values.pop(key).astype(tf.as_dtype(variable.dtype).as_numpy_dtype))
+    return chosen
+
+
+def check(architecture: Any, path: str | os.PathLike[str], classes: int) -> None:
+    """Read a whole checkpoint of an architecture of `tfadv.models.ARCHITECTURES`, and let go of it.
+
+    Raises FileNotFoundError or ValueError where `load` would.
+    """
+    auxiliary = {"aux_logits": True} if architecture.has_aux else {}
+    _values(architecture.build(classes=classes, size=architecture.size, **auxiliary), path)
+
+
+def _values(
+    model: keras.Model, path: str | os.PathLike[str], scope: str | None = None, ignore: Collection[str] = ()
+) -> tuple[str, dict[str, Any], dict[str, np.ndarray]]:
+    """(scope, key -> the model's variable, key -> what the checkpoint has for it)."""
     with _opened(Path(path).expanduser()) as reader:
         shapes = _read(path, reader.get_variable_to_shape_map)
         chosen = _scope(path, shapes) if scope is None else scope.strip("/")
@@ -99,9 +118,7 @@ def load(
         _match(model, path, variables, {key: shapes[key] for key in held}, (*extras(model, chosen), *ignore))
         values = {key: _read(path, reader.get_tensor, key) for key in variables}
     _check_finite(path, values)
-    for key, variable in variables.items():
-        variable.assign(values.pop(key).astype(tf.as_dtype(variable.dtype).as_numpy_dtype))
-    return chosen
+    return chosen, variables, values
 
 
 def _layers(model: keras.Model) -> Iterator[keras.layers.Layer]:

@@ -28,7 +28,7 @@ import tensorflow as tf
 
 from tfadv import checkpoints, training
 from tfadv.checkpoints import Store
-from tfadv.models import ARCHITECTURES, digits, slim, trained
+from tfadv.models import ARCHITECTURES, digits, saved, slim, trained
 from tfadv.models.layers import layer_name
 from tfadv.peek import Network, ends, is_softmax, makers, network, outputs_by_layer
 from tfadv.shapes import Tensor
@@ -66,6 +66,19 @@ def kind(spec: str) -> str:
     return "code" if ":" in spec else "official"
 
 
+def without_code(spec: str, said_by: str) -> str:
+    """The name, from a file that is not trusted: it may name no code of anybody's.
+
+    Raises ValueError for `module:callable`, which the command line and Python alone may name.
+    """
+    if kind(spec) == "code":
+        raise ValueError(
+            f"{said_by}: expected a network that is no code, got {spec!r}, which would run some. Take --trust if you "
+            "trust whoever wrote the file."
+        )
+    return spec
+
+
 def names() -> list[str]:
     """Every name that needs no file and no code: the official networks, then the digits."""
     return [*checkpoints.entries(), *(f"digits/{name}" for name in digits.NAMES)]
@@ -78,6 +91,7 @@ def load(
     labels_offset: int | None = None,
     weights: bool = True,
     store: Store | None = None,
+    trust: bool = False,
 ) -> Source:
     """The network that a name stands for; the module's docstring lists the kinds of name.
 
@@ -88,13 +102,14 @@ def load(
             model of 1001 logits and 0 for any other.
         weights: False builds an official network with random weights, to look at its layers.
         store: where the official checkpoints lie; the user's store by default.
+        trust: whether a saved model may run code that its file holds, such as Lambda layers.
 
     Raises ValueError for an unknown name (with the nearest ones), for settings that the network knows by itself, and
     for a model that cannot be attacked; FileNotFoundError or OSError for weights that are not there.
     """
     what = kind(spec)
     if what in ("file", "code"):
-        made = _saved(spec) if what == "file" else _called(spec)
+        made = saved.load(spec, trust=trust) if what == "file" else _called(spec)
         return _wrapped(made, spec, input_range, labels_offset)
     if input_range is not None or labels_offset is not None:
         raise ValueError(
@@ -175,19 +190,6 @@ def _application(spec: str, weights: str | None) -> Network:
         ) from error
     preprocess = sys.modules[build.__module__].preprocess_input
     return Network(model, name=spec, preprocess=preprocess)
-
-
-def _saved(path: str) -> keras.Model:
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"{path}: no such file; expected a model saved by Keras (.keras or .h5).")
-    try:
-        return keras.models.load_model(path, compile=False)
-    except Exception as error:  # of every kind: zip, HDF5, missing classes, another Keras
-        reason = str(error).strip().split("\n")[0]
-        raise ValueError(
-            f"{path}: Keras {keras.__version__} cannot read this model ({type(error).__name__}: {reason[:200]}). "
-            "A model of another Keras, or with layers of your own, is given as module:callable."
-        ) from error
 
 
 def _called(spec: str) -> Any:

@@ -14,6 +14,9 @@ A scale is a JSON file; `scales/` holds "official", "photographs" and "digits", 
     casts      cast -> {"data": role -> name in data, "roles": role -> name in networks}
     files      name -> file that a defence needs
 
+Names in data and networks stay inside of the folder of results. A network of a file that is not trusted (--trust) may
+be no module:callable: that is code.
+
 $NAME in a path is taken from the environment; a setting of the scale beats it.
 """
 
@@ -26,6 +29,9 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from tfadv.data import inside
+from tfadv.models import zoo
 
 FOLDER = Path(__file__).parent / "scales"
 #: The scales that come with the package, the largest first.
@@ -40,7 +46,7 @@ class Unset(ValueError):
 
 @dataclasses.dataclass(frozen=True)
 class Scale:
-    """A scale as its file says it; the module's docstring says what each word is."""
+    """A scale as its file says it; the module's docstring says what each word is. trusted: whether it may name code."""
 
     name: str
     says: str
@@ -52,6 +58,7 @@ class Scale:
     casts: Mapping[str, Mapping[str, Mapping[str, str]]]
     files: Mapping[str, str] = dataclasses.field(default_factory=dict)
     words: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    trusted: bool = False
 
     def expand(self, text: str) -> str:
         """The text with its $NAMEs replaced. Raises `Unset` that names one without a value."""
@@ -78,19 +85,30 @@ HINTS = {
 }
 
 
-def read(name: str | os.PathLike, words: Mapping[str, str] | None = None) -> Scale:
+def read(name: str | os.PathLike, words: Mapping[str, str] | None = None, *, trust: bool = False) -> Scale:
     """The scale of this name or file; `words` are its $NAMEs.
 
-    Raises ValueError for a file that is no scale, FileNotFoundError where there is none.
+    trust: whether the networks of a file may be code, module:callable; those of the package's own scales are trusted.
+
+    Raises ValueError for a file that is no scale or names code, FileNotFoundError where there is none.
     """
     path = FOLDER / f"{name}.json" if str(name) in NAMES else Path(name)
     if not path.is_file():
         raise FileNotFoundError(f"{name}: expected a scale, {', '.join(NAMES)}, or the file of one.")
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
-        return Scale(name=path.stem, words=dict(words or {}), **facts)
-    except (ValueError, TypeError) as error:
+        scale = Scale(
+            **{**facts, "name": path.stem, "words": dict(words or {}), "trusted": trust or path.parent == FOLDER}
+        )
+        for one in (*scale.data, *scale.networks):  # folders of the results are called so
+            inside("the folder of results", one, str(path))
+    except (ValueError, TypeError, RecursionError) as error:
         raise ValueError(f"{path}: expected a scale as tfadv.reproduce.scales describes it ({error}).") from error
+    for network in () if scale.trusted else scale.networks.values():
+        spec = network.get("network") if isinstance(network, dict) else None
+        if isinstance(spec, str):
+            zoo.without_code(spec, str(path))
+    return scale
 
 
 def at_hand(images: str | None) -> str:

@@ -103,8 +103,10 @@ class Bench:
             specs = tuple(member.spec for member in members)
             return Player(name, "+".join(specs), source, members[0].data, layers, {}, specs)
         spec = self.scale.expand(facts["network"])
+        if not self.scale.trusted:
+            zoo.without_code(spec, f"the scale {self.scale.name}")
         self.say(f"loading {name}")
-        source = zoo.load(spec)
+        source = zoo.load(spec, trust=self.scale.trusted)
         return Player(
             name, facts["network"], source, facts["data"], facts.get("layer") or source.layer, facts.get("layers", {})
         )
@@ -119,7 +121,7 @@ class Bench:
         chosen = self.scale.data[data].get("right", True)
         networks = [self.player(name).source for name in self._present(data)] if chosen else []
         said = [data, self.count, everything.digest, *map(self.fingerprint, networks)]
-        folder = self.out / "images" / f"{data}-{key(said)}"
+        folder = self.place("images", f"{data}-{key(said)}")
         found = Images(data, folder, {})
         if not found.csv.is_file():
             self._choose(everything, networks, found)
@@ -215,7 +217,11 @@ class Bench:
 
     def judged(self, what: str, facts: Any) -> Path:
         """Where `kept` keeps it."""
-        return self.out / "judged" / f"{what}-{key(facts)}.json"
+        return self.place("judged", f"{what}-{key(facts)}.json")
+
+    def place(self, *words: str) -> Path:
+        """The path of this name in `out`. Raises ValueError for one that leaves it, also by a link."""
+        return folders.inside(self.out, "/".join(words), f"the scale {self.scale.name}", writing=True)
 
     def crafted(self, player: Player, case: Case, attack: Attack, settings: Mapping[str, Any]) -> Folder:
         """The folder of an attack on a network, made once and continued where it was interrupted.
@@ -225,7 +231,7 @@ class Bench:
         images = self.images(player.data)
         facts = [repr(attack), self.fingerprint(player.source), self.seed, self.batch_size, case.targeted]
         name = key(facts)
-        out = self.out / "crafted" / images.folder.name / player.name / f"{case.recipe}-{name}"
+        out = self.place("crafted", images.folder.name, player.name, f"{case.recipe}-{name}")
         if out not in self._crafted:
             self.say(f"{case.name} on {player.name}")
             self._crafted[out] = self._made(player, case, attack, images, out)

@@ -11,6 +11,7 @@ from tfadv.reproduce.pages.grid import Record
 from tfadv.reproduce.pages.markdown import plain
 from tfadv.reproduce.pages.markup import Markup, document, tag
 from tfadv.reproduce.pages.page import STYLE
+from tfadv.words import shown
 
 TITLE = "The papers' tables and figures, made again"
 
@@ -65,8 +66,15 @@ def markdown(found: list[Record]) -> str:
         blocks += [f"## {plain(paper.title)}", *([f"{said}."] if said else []), table]
     commands = list(dict.fromkeys(record["command"] for record in found if record["command"]))
     if commands:
-        blocks += ["## Commands", "```sh\n" + "\n".join(commands) + "\n```"]
+        blocks += ["## Commands", _fenced(commands)]
     return "\n\n".join(blocks) + "\n"
+
+
+def _fenced(commands: list[str]) -> str:
+    """The commands, a line each, between more backticks than they have in a row."""
+    text = "\n".join(shown(" ".join(one.splitlines())) for one in commands)
+    fence = "`" * max(3, *(len(run) + 1 for run in re.findall("`+", text)), 3)
+    return f"{fence}sh\n{text}\n{fence}"
 
 
 def _paper(key: str, some: list[Record]) -> Markup:
@@ -80,7 +88,7 @@ def _paper(key: str, some: list[Record]) -> Markup:
 def _row(record: Record) -> str:
     place = f"[{plain(record['place'])}]({record['experiment']}.md)"
     said = f"{sentences.completeness(record)} {plain(sentences.order(record, most=1)[0])}"
-    words = (place, plain(record["title"]), record["scale"]["name"], said)
+    words = (place, plain(record["title"]), plain(record["scale"]["name"]), said)
     return "| " + " | ".join(word.replace("|", "\\|") for word in words) + " |"
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import html
 import re
 
 from tfadv.reproduce.pages import citations, sentences
 from tfadv.reproduce.pages.grid import DASH, Grid, Record, Row, number, published, reason, reasons, spread
+from tfadv.words import shown
 
 
 def page(record: Record) -> str:
@@ -16,10 +18,10 @@ def page(record: Record) -> str:
     facts = [
         f"Paper: {plain(said)}.",
         f"Metric: {plain(record['metric'])}.",
-        f"Scale: {plain(sentences.scale(record))} Images: {sentences.images(record)}",
+        f"Scale: {plain(sentences.scale(record))} Images: {plain(sentences.images(record))}",
         f"Played: {plain(roles)}. {sentences.stand_ins(record) or ''}".strip(),
-        f"Made by `{record['command']}` (tfadv {record['versions']['tfadv']}); `{record['experiment']}.csv` has every "
-        "number in full, with the commands behind it.",
+        f"Made by {code(record['command'])} (tfadv {record['versions']['tfadv']}); `{record['experiment']}.csv` has "
+        "every number in full, with the commands behind it.",
     ]
     known = reasons(record)
     blocks = [
@@ -68,8 +70,18 @@ def _list(lines: list[str]) -> str:
 
 
 def plain(text: str) -> str:
-    """Text without what Markdown takes for markup, but for `code`."""
-    parts = re.split(r"(`[^`]*`)", text)
+    """Text without what Markdown takes for markup, but for `code`; control characters are written out."""
+    parts = re.split(r"(`[^`]+`)", shown(" ".join(str(text).splitlines())))
     return "".join(
-        part if part.startswith("`") else re.sub(r"([*_<>&\\])", r"\\\1", part).replace("\n", " ") for part in parts
+        part
+        if re.fullmatch(r"`[^`]+`", part)
+        else html.escape(re.sub(r"([\\`*_]|\[(?!\d+\])|\](?=[(:\[]))", r"\\\1", part), quote=False)
+        for part in parts
     )
+
+
+def code(text: str) -> str:
+    """Text as code: between more backticks than it has in a row."""
+    text = shown(" ".join(str(text).splitlines()))
+    fence = "`" * (max(map(len, re.findall("`+", text)), default=0) + 1)
+    return f"{fence} {text} {fence}" if "`" in text else f"`{text}`"

@@ -1,0 +1,110 @@
+"""What a command may write over: nothing that it reads, and of what is there already only what such a command made."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+import click
+
+#: Whether a file is one that the command made, by its content.
+Made = Callable[[Path], bool]
+#: The first bytes of a PNG that this package drew end so: the text chunk that says so comes before the pixels.
+HEAD = 4096
+
+
+def check(outputs: Mapping[str | os.PathLike, Made], inputs: Iterable[str | os.PathLike | None] = ()) -> None:
+    """Say before the work that a file would be lost by it, or cannot be written.
+
+    Args:
+        outputs: what is to be written -> whether a file that is there may go; "-", stdout, is always well.
+        inputs: files and folders that the command reads; what is none, such as a network's name, is passed over.
+
+    Raises click.UsageError for a folder, a place without a folder, two outputs that are one file, an input, a file in a
+    folder of inputs, and a file of another kind.
+    """
+    read = [Path(one) for one in inputs if one is not None and os.path.exists(one)]
+    seen: set[str] = set()
+    for name, made in outputs.items():
+        path = Path(name)
+        if str(name) == "-":
+            continue
+        if path.is_dir():
+            raise click.UsageError(f"{path}: expected a file to write to, got a folder.")
+        if not path.absolute().parent.is_dir():
+            raise click.UsageError(f"{path}: no such folder to write to.")
+        if os.path.realpath(path) in seen:
+            raise click.UsageError(f"{path}: expected another file for each result, got it twice.")
+        seen.add(os.path.realpath(path))
+        if not path.is_file():  # there is nothing, or a device
+            continue
+        if any(_same(path, one) for one in read):
+            raise click.UsageError(f"{path}: expected a file to write to, got one that is read. Choose another name.")
+        if path.stat().st_size and not _is(path, made):
+            raise click.UsageError(
+                f"{path}: expected a new file or an earlier result of this command, got something else, which is kept. "
+                "Choose another name, or remove it."
+            )
+        if not path.stat().st_size and any(_within(path, one) for one in read):
+            raise click.UsageError(
+                f"{path}: expected a file to write to, got one of {path.parent}. Choose another name."
+            )
+
+
+def _same(path: Path, other: Path) -> bool:
+    return other.is_file() and os.path.samefile(path, other)
+
+
+def _within(path: Path, folder: Path) -> bool:
+    return folder.is_dir() and Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
+
+
+def _is(path: Path, made: Made) -> bool:
+    try:
+        return made(path)
+    except (OSError, ValueError, RecursionError):
+        return False
+
+
+def json_with(*keys: str) -> Made:
+    """Whether a file is JSON that has these keys."""
+
+    def made(path: Path) -> bool:
+        held = json.loads(path.read_bytes())
+        return isinstance(held, dict) and set(keys) <= held.keys()
+
+    return made
+
+
+def begins(*texts: str) -> Made:
+    """Whether a file begins with one of these texts."""
+
+    def made(path: Path) -> bool:
+        with open(path, "rb") as file:
+            start = file.read(max(len(text.encode()) for text in texts))
+        return any(start.startswith(text.encode()) for text in texts)
+
+    return made
+
+
+def says(text: str) -> Made:
+    """Whether a text file has this in it."""
+    return lambda path: text in path.read_text(encoding="utf-8")
+
+
+def drawn(path: Path) -> bool:
+    """Whether a file is a PNG that this package drew."""
+    from tfadv.drawing import SOFTWARE
+
+    with open(path, "rb") as file:
+        return f"Software\0{SOFTWARE}".encode() in file.read(HEAD)
+
+
+def fitted(path: Path) -> bool:
+    """Whether a file is a fitted NIP."""
+    from tfadv import archives
+    from tfadv.defences.nip import KIND
+
+    return str(archives.read(path, "a fit").get("kind")) == KIND
