@@ -41,18 +41,19 @@ def faster(network: Source | keras.Model, attack: Ascent, *, bfloat16: bool | No
     Raises ValueError for an attack that searches, for a network behind a defence, for one with a layer that cannot be
     made from its configuration, and with bfloat16=True for one that is not of float32.
     """
-    source, tapped = as_source(network), _tapped(attack)
-    source.check_layers(tapped, type(attack).__name__)
+    source, parts = as_source(network), _within(attack)
+    for part in parts:
+        source.check_layers(_tapped(part), type(part).__name__)
     if bfloat16 is None:
         bfloat16 = source.dtype.name == "float32" and devices.computes_bfloat16()
-    twin = folded(source, tapped)
+    twin = folded(source, [layer for part in parts for layer in _tapped(part)])
     return in_bfloat16(twin) if bfloat16 else twin, _fewer(attack)
 
 
-def _tapped(attack: Part) -> tuple[str, ...]:
-    """The layers that the attack's parts look at, and those of its guides. Raises ValueError for one that searches."""
-    found: dict[str, None] = {}
-    waiting: list[Part] = [attack]
+def _within(attack: Part) -> list[Part]:
+    """The attack and all its parts, those of its guides too. Raises ValueError where one of them searches."""
+    found: list[Part] = []
+    waiting = [attack]
     while waiting:
         part = waiting.pop()
         if isinstance(part, Attack) and not isinstance(part, Ascent):
@@ -60,9 +61,14 @@ def _tapped(attack: Part) -> tuple[str, ...]:
                 f"faster: expected an attack that ascends, got {part!r}. A search decides at the very edges of the "
                 "network's classes, which its faster twin has elsewhere; use it on the network itself."
             )
-        found |= dict.fromkeys(getattr(part, "layers", ()))
+        found.append(part)
         waiting += [one for _, value in _fields(part) for one in _parts(value)]
-    return tuple(found)
+    return found
+
+
+def _tapped(part: Part) -> tuple[str, ...]:
+    """The layers that a part looks at."""
+    return tuple(getattr(part, "layers", ()))
 
 
 def _fewer(part: Any) -> Any:

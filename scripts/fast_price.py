@@ -1,0 +1,242 @@
+"""What `tfadv.faster` costs in success, and what it saves in time.
+
+    python scripts/fast_price.py OUT                     the price on real photographs; resumes where it stopped
+    python scripts/fast_price.py OUT --table speed       the time on Inception-v3, fast against exact
+
+Price: the photographs of scripts/photographs.py, by number, that all five networks get right; crafted with and without
+each setting, rounded into the budget as files are, and judged by the five networks. A cell is the difference in the
+share wrong, fast minus exact, in points, and the standard error of that difference, which is paired: each photograph's
+difference, over the unseen networks its mean. Not every row has all photographs; the table says how many.
+
+Speed: one batch of eight images, both ways in turn, the median of each pair's ratio. The weights are random, with the
+statistics of a batch: what is measured does not depend on them.
+
+Prints Markdown and writes OUT/price.json and OUT/price.md, or OUT/speed.md.
+"""
+
+import functools
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import click
+from photographs import LAYERS, NETWORKS, SHARED, SOURCE, choose, load
+
+EXACT, FOLDED, BFLOAT16 = "exact", "folded", "bfloat16"
+ATTACKS = ("mim", "fia", "naa", "naa_pd")
+BATCH = 10
+
+
+class Row(NamedTuple):
+    """Attack on a source, made one way and another, and how many photographs at most."""
+
+    source: str
+    attack: str
+    epsilon: float
+    way: str
+    beside: str = EXACT
+    count: int = 1000
+
+
+def copies(number: int) -> str:
+    """The way of this many copies."""
+    return f"{number} copies"
+
+
+def rows(number: int) -> list[Row]:
+    """The table's rows, with this many copies in place of thirty; what is slow has fewer photographs."""
+    few, both = copies(number), f"{copies(number)}, {BFLOAT16}"
+    averaged = ATTACKS[1:]
+    return [
+        *(Row(SOURCE, attack, epsilon, few) for epsilon in (16, 8) for attack in averaged),
+        *(Row("mobilenet_v2", attack, 16, FOLDED, count=45) for attack in ("mim", "naa")),
+        Row(SOURCE, "mim", 16, BFLOAT16, count=45),
+        *(Row(SOURCE, attack, 16, both, few, count=45) for attack in averaged),
+        *(Row(SOURCE, attack, 16, both, count=45) for attack in averaged),
+    ]
+
+
+def made(network: Any, row: Row, way: str) -> tuple[Any, Any]:
+    """(network, attack) of a row in this way."""
+    import tfadv
+
+    settings: dict[str, Any] = {"epsilon": row.epsilon}
+    if row.attack != "mim":
+        settings["layer"] = LAYERS[row.source]
+        first = way.split()[0]
+        settings |= {"copies": int(first)} if first.isdigit() else {}
+    attack = getattr(tfadv.recipes, row.attack)(**settings)
+    if way == FOLDED:
+        network = tfadv.folded(network)
+    if way.endswith(BFLOAT16):
+        network = tfadv.in_bfloat16(network)
+    return network, attack
+
+
+def wrong(networks: dict, row: Row, way: str, photographs: Any, labels: Any, so_far: list) -> list[list[int]]:
+    """For each photograph, which of the networks get its adversarial twin wrong; so_far are the first ones."""
+    import numpy as np
+    import tensorflow as tf
+
+    import tfadv
+    from tfadv.images import padded, rounded
+
+    network, attack = made(networks[row.source], row, way)
+    craft, found = attack.on(network), list(so_far)
+    for start in range(len(found), min(row.count, len(labels)), BATCH):
+        clean, known = photographs[start : start + BATCH], labels[start : start + BATCH]
+        goal = tfadv.untargeted(padded(known, BATCH))
+        images = craft(padded(clean, BATCH).astype(np.float32), goal)[: len(clean)]
+        files = rounded(images, clean, row.epsilon)
+        judged = [one.predict(tf.image.resize(files, one.size)) != known for one in networks.values()]
+        found += np.stack(judged, axis=1).astype(int).tolist()
+    return found[: row.count]
+
+
+def price(out: Path, number: int) -> str:
+    """The table of what the settings cost, from what is kept in OUT and what is missing there."""
+    import numpy as np
+
+    from tfadv import data
+
+    images, kept = out / "images", out / "price.json"
+    images.mkdir(parents=True, exist_ok=True)
+    known: dict[str, list] = json.loads(kept.read_text()) if kept.exists() else {}
+    networks = load()
+    chosen = choose(SHARED, networks, 1000, images)
+    photographs = np.stack([data.read_image(images / name) for name in chosen]).astype(np.uint8)
+    labels = np.array(list(chosen.values()), np.int32)
+    for row in rows(number):
+        for way in (row.beside, row.way):
+            key = f"{row.source} {row.attack} {row.epsilon:g} {way}"
+            if len(known.get(key, [])) < min(row.count, len(labels)):
+                begun = time.process_time()
+                known[key] = wrong(networks, row, way, photographs, labels, known.get(key, []))
+                kept.write_text(json.dumps(known) + "\n")
+                click.echo(f"{key}: {len(known[key])} photographs, {time.process_time() - begun:.0f} s", err=True)
+    return table(known, number)
+
+
+def table(known: dict[str, list], number: int) -> str:
+    """What is known as Markdown: share wrong exact and fast, and the difference with its standard error."""
+    import numpy as np
+
+    heads = ["source", "attack", "epsilon", "with", "against", "photographs", *NETWORKS, "unseen", "unseen, difference"]
+    lines = [_row(heads), _row(["---"] * len(heads))]
+    for row in rows(number):
+        ways = [known.get(f"{row.source} {row.attack} {row.epsilon:g} {way}", []) for way in (row.beside, row.way)]
+        count = min(row.count, *map(len, ways))
+        if count:
+            before, after = (np.array(way[:count], float) for way in ways)
+            unseen = [place for place, name in enumerate(NETWORKS) if name != row.source]
+            cells = [differing(before[:, place], after[:, place]) for place in range(len(NETWORKS))]
+            shares = " to ".join(f"{100 * one[:, unseen].mean():.1f}" for one in (before, after))
+            last = differing(before[:, unseen].mean(axis=1), after[:, unseen].mean(axis=1))
+            name = row.attack.replace("_", "-")
+            facts = [row.source, name, f"{row.epsilon:g}", row.way, row.beside, str(count)]
+            lines.append(_row([*facts, *cells, shares, last]))
+    return "\n".join(lines) + "\n"
+
+
+def differing(before: Any, after: Any) -> str:
+    """Mean and standard error of the paired difference, in points."""
+    import numpy as np
+
+    found = 100 * (after - before)
+    return f"{np.mean(found):+.1f} ± {np.std(found, ddof=1) / np.sqrt(len(found)):.1f}"
+
+
+def _row(cells: list[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def speed(rounds: int) -> str:
+    """Times on Inception-v3, eight images: networks as they are and folded, NAA exact and fast."""
+    import numpy as np
+    import tensorflow as tf
+
+    import tfadv
+    from tfadv import devices, gradients, recipes, scores, untargeted
+
+    network = tfadv.load("inception_v3", weights=False)
+    images = np.random.RandomState(0).uniform(0, 255, (8, *network.size, 3)).astype(np.float32)
+    settle(network.model, images)
+    labels = network.predict(images)
+    attack, indices = recipes.naa(layer="Mixed_5b"), tf.constant(labels)
+    folded, layers = tfadv.folded(network), ("Mixed_5b",)
+
+    def passes(one: Any) -> dict[str, Callable]:
+        def total(shown: Any) -> Any:
+            return tf.reduce_sum(one(shown, layers, logits=False).features["Mixed_5b"], axis=[1, 2, 3])
+
+        made = {
+            "forward": lambda images: one(images).logits,
+            "gradient of features": lambda images: gradients.of_features(
+                lambda outputs: scores.probability(outputs.logits, indices), one, images, layers
+            )[0],
+            "gradient of images, trunk": lambda images: gradients.of_images(total, images),
+            "gradient of images, all": lambda images: gradients.of_images(
+                lambda shown: scores.cross_entropy(one(shown).logits, indices), images
+            ),
+        }
+        compiled = {name: tf.function(function, autograph=False) for name, function in made.items()}
+        return {name: lambda run=run: run(tf.constant(images)).numpy() for name, run in compiled.items()}
+
+    before, after = passes(network), passes(folded)
+    lines = [_row(["Inception-v3, 8 images", "exact, s", "fast, s", "fast / exact", "quartiles"]), _row(["---"] * 5)]
+    lines += [alternated(f"{name}, folded", before[name], after[name], rounds) for name in before]
+    ways = {"folded, ten copies": False} | ({"and in bfloat16": True} if devices.computes_bfloat16() else {})
+    exact, goal = attack.on(network), untargeted(labels)
+    for name, precise in ways.items():
+        twin, fewer = tfadv.faster(network, attack, bfloat16=precise)
+        runs = [functools.partial(bound, images, goal) for bound in (exact, fewer.on(twin))]
+        lines.append(alternated(f"NAA, {name}", *runs, 3))
+    return "\n".join(lines) + "\n"
+
+
+def settle(model: Any, images: Any) -> None:
+    """Give the batch norms the statistics of these images, so that features keep a sane size."""
+    import keras
+
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = 0.0
+    model(images, training=True)
+
+
+def alternated(name: str, one: Callable, other: Callable, rounds: int) -> str:
+    """A row of the times of two ways, taken in turn."""
+    import numpy as np
+
+    seconds = []
+    for number in range(rounds + 1):
+        pair = []
+        for run in (one, other):
+            begun = time.perf_counter()
+            run()
+            pair.append(time.perf_counter() - begun)
+        seconds += [pair] * bool(number)  # the first is compiled
+    before, after = np.array(seconds).T
+    low, middle, high = np.percentile(after / before, [25, 50, 75])
+    return _row([name, f"{np.median(before):.2f}", f"{np.median(after):.2f}", f"{middle:.2f}", f"{low:.2f}-{high:.2f}"])
+
+
+@click.command(help=__doc__)
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option("--table", "which", type=click.Choice(["price", "speed"]), default="price", show_default=True)
+@click.option("--copies", "number", default=10, show_default=True, help="In place of thirty.")
+@click.option("--rounds", default=15, show_default=True, help="Pairs of a time.")
+def main(out: Path, which: str, number: int, rounds: int) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    text = price(out, number) if which == "price" else speed(rounds)
+    (out / f"{which}.md").write_text(text)
+    click.echo(text)
+
+
+if __name__ == "__main__":
+    main()
