@@ -1,15 +1,16 @@
 """What `tfadv.faster` costs in success, and what it saves in time.
 
     python scripts/fast_price.py OUT                     the price on real photographs; resumes where it stopped
-    python scripts/fast_price.py OUT --table speed       the time on Inception-v3, fast against exact
+    python scripts/fast_price.py OUT --table speed       the time, fast against exact; --xla as on a GPU
 
 Price: the photographs of scripts/photographs.py, by number, that all five networks get right; crafted with and without
 each setting, rounded into the budget as files are, and judged by the five networks. A cell is the difference in the
 share wrong, fast minus exact, in points, and the standard error of that difference, which is paired: each photograph's
 difference, over the unseen networks its mean. Not every row has all photographs; the table says how many.
 
-Speed: one batch of eight images, both ways in turn, the median of each pair's ratio. The weights are random, with the
-statistics of a batch: what is measured does not depend on them.
+Speed: one batch of eight images, both ways in turn, the median of the pairs' ratios, and that of the CPU time's, which
+other work on the machine disturbs less. Inception-v3's weights are random, with the statistics of a batch: what is
+measured does not depend on them. Of the five networks, only mobilenet_v1 and mobilenet_v2 have batch normalisation.
 
 Prints Markdown and writes OUT/price.json and OUT/price.md, or OUT/speed.md.
 """
@@ -155,48 +156,74 @@ def _row(cells: list[str]) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
-def speed(rounds: int) -> str:
-    """Times on Inception-v3, eight images: networks as they are and folded, NAA exact and fast."""
+def speed(rounds: int, xla: bool) -> str:
+    """Times of eight images: networks as they are and folded, and NAA on Inception-v3 exact and fast."""
     import numpy as np
     import tensorflow as tf
 
     import tfadv
-    from tfadv import devices, gradients, recipes, scores, untargeted
 
-    network = tfadv.load("inception_v3", weights=False)
-    images = np.random.RandomState(0).uniform(0, 255, (8, *network.size, 3)).astype(np.float32)
-    settle(network.model, images)
-    labels = network.predict(images)
-    attack, indices = recipes.naa(layer="Mixed_5b"), tf.constant(labels)
-    folded, layers = tfadv.folded(network), ("Mixed_5b",)
-
-    def passes(one: Any) -> dict[str, Callable]:
-        def total(shown: Any) -> Any:
-            return tf.reduce_sum(one(shown, layers, logits=False).features["Mixed_5b"], axis=[1, 2, 3])
-
-        made = {
-            "forward": lambda images: one(images).logits,
-            "gradient of features": lambda images: gradients.of_features(
-                lambda outputs: scores.probability(outputs.logits, indices), one, images, layers
-            )[0],
-            "gradient of images, trunk": lambda images: gradients.of_images(total, images),
-            "gradient of images, all": lambda images: gradients.of_images(
-                lambda shown: scores.cross_entropy(one(shown).logits, indices), images
-            ),
-        }
-        compiled = {name: tf.function(function, autograph=False) for name, function in made.items()}
-        return {name: lambda run=run: run(tf.constant(images)).numpy() for name, run in compiled.items()}
-
-    before, after = passes(network), passes(folded)
-    lines = [_row(["Inception-v3, 8 images", "exact, s", "fast, s", "fast / exact", "quartiles"]), _row(["---"] * 5)]
-    lines += [alternated(f"{name}, folded", before[name], after[name], rounds) for name in before]
-    ways = {"folded, ten copies": False} | ({"and in bfloat16": True} if devices.computes_bfloat16() else {})
-    exact, goal = attack.on(network), untargeted(labels)
-    for name, precise in ways.items():
-        twin, fewer = tfadv.faster(network, attack, bfloat16=precise)
-        runs = [functools.partial(bound, images, goal) for bound in (exact, fewer.on(twin))]
-        lines.append(alternated(f"NAA, {name}", *runs, 3))
+    heads = ["network", "eight images", "exact, s", "fast, s", "fast / exact", "quartiles", "of CPU time"]
+    lines = [_row(heads), _row(["---"] * len(heads))]
+    networks = {
+        "inception_v3": tfadv.load("inception_v3", weights=False),
+        **load(names=("mobilenet_v1", "mobilenet_v2")),
+    }
+    layers = {"inception_v3": "Mixed_5b", "mobilenet_v1": networks["mobilenet_v1"].last_map, **LAYERS}
+    for name, network in networks.items():
+        images = np.random.RandomState(0).uniform(0, 255, (8, *network.size, 3)).astype(np.float32)
+        if name == "inception_v3":
+            settle(network.model, images)
+        labels, twin = tf.constant(network.predict(images)), tfadv.folded(network)
+        before, after = (passes(one, layers[name], images, labels, xla) for one in (network, twin))
+        lines += [_row([name, *alternated(f"{what}, folded", before[what], after[what], rounds)]) for what in before]
+    if not xla:
+        lines += [_row(["inception_v3", *cells]) for cells in attacked(networks["inception_v3"])]
     return "\n".join(lines) + "\n"
+
+
+def passes(network: Any, layer: str, images: Any, labels: Any, xla: bool) -> dict[str, Callable]:
+    """What attacks are made of, compiled."""
+    import tensorflow as tf
+
+    from tfadv import gradients, scores
+
+    def total(shown: Any) -> Any:
+        feature = network(shown, (layer,), logits=False).features[layer]
+        return tf.reduce_sum(feature, axis=list(range(1, len(feature.shape))))
+
+    def probability(outputs: Any) -> Any:
+        return scores.probability(outputs.logits, labels)
+
+    def loss(shown: Any) -> Any:
+        return scores.cross_entropy(network(shown).logits, labels)
+
+    made = {
+        "forward": lambda images: network(images).logits,
+        "gradient of features": lambda images: gradients.of_features(probability, network, images, (layer,))[0],
+        "gradient of images, trunk": lambda images: gradients.of_images(total, images),
+        "gradient of images, all": lambda images: gradients.of_images(loss, images),
+    }
+    compiled = {name: tf.function(one, autograph=False, jit_compile=xla or None) for name, one in made.items()}
+    return {name: lambda run=run: run(tf.constant(images)).numpy() for name, run in compiled.items()}
+
+
+def attacked(network: Any) -> list[list[str]]:
+    """NAA's time in each of the ways that this device has."""
+    import numpy as np
+
+    from tfadv import devices, faster, recipes, untargeted
+
+    images = np.random.RandomState(0).uniform(0, 255, (8, *network.size, 3)).astype(np.float32)
+    attack, goal = recipes.naa(layer="Mixed_5b"), untargeted(network.predict(images))
+    exact = functools.partial(attack.on(network), images, goal)
+    ways = {"NAA, folded and ten copies": False}
+    ways |= {"NAA, in bfloat16 as well": True} if devices.computes_bfloat16() else {}
+    rows = []
+    for name, precise in ways.items():
+        twin, fewer = faster(network, attack, bfloat16=precise)
+        rows.append(alternated(name, exact, functools.partial(fewer.on(twin), images, goal), 3))
+    return rows
 
 
 def settle(model: Any, images: Any) -> None:
@@ -209,21 +236,22 @@ def settle(model: Any, images: Any) -> None:
     model(images, training=True)
 
 
-def alternated(name: str, one: Callable, other: Callable, rounds: int) -> str:
-    """A row of the times of two ways, taken in turn."""
+def alternated(name: str, one: Callable, other: Callable, rounds: int) -> list[str]:
+    """The cells of two ways, timed in turn: name, seconds, the median and the quartiles of the pairs' ratios."""
     import numpy as np
 
-    seconds = []
+    spans = []
     for number in range(rounds + 1):
         pair = []
         for run in (one, other):
-            begun = time.perf_counter()
+            begun = time.perf_counter(), time.process_time()
             run()
-            pair.append(time.perf_counter() - begun)
-        seconds += [pair] * bool(number)  # the first is compiled
-    before, after = np.array(seconds).T
+            pair.append((time.perf_counter() - begun[0], time.process_time() - begun[1]))
+        spans += [pair] * bool(number)  # the first is compiled
+    (before, own), (after, others) = np.transpose(spans, (1, 2, 0))
     low, middle, high = np.percentile(after / before, [25, 50, 75])
-    return _row([name, f"{np.median(before):.2f}", f"{np.median(after):.2f}", f"{middle:.2f}", f"{low:.2f}-{high:.2f}"])
+    seconds = [f"{np.median(before):.2f}", f"{np.median(after):.2f}", f"{middle:.2f}", f"{low:.2f}-{high:.2f}"]
+    return [name, *seconds, f"{np.median(others / own):.2f}"]
 
 
 @click.command(help=__doc__)
@@ -231,9 +259,10 @@ def alternated(name: str, one: Callable, other: Callable, rounds: int) -> str:
 @click.option("--table", "which", type=click.Choice(["price", "speed"]), default="price", show_default=True)
 @click.option("--copies", "number", default=10, show_default=True, help="In place of thirty.")
 @click.option("--rounds", default=15, show_default=True, help="Pairs of a time.")
-def main(out: Path, which: str, number: int, rounds: int) -> None:
+@click.option("--xla", is_flag=True, help="Compile the passes with XLA.")
+def main(out: Path, which: str, number: int, rounds: int, xla: bool) -> None:
     out.mkdir(parents=True, exist_ok=True)
-    text = price(out, number) if which == "price" else speed(rounds)
+    text = price(out, number) if which == "price" else speed(rounds, xla)
     (out / f"{which}.md").write_text(text)
     click.echo(text)
 
