@@ -41,7 +41,7 @@ class Row(NamedTuple):
     epsilon: float
     way: str
     beside: str = EXACT
-    count: int = 1000
+    most: int = 1000
 
 
 def copies(number: int) -> str:
@@ -55,10 +55,10 @@ def rows(number: int) -> list[Row]:
     averaged = ATTACKS[1:]
     return [
         *(Row(SOURCE, attack, epsilon, few) for epsilon in (16, 8) for attack in averaged),
-        *(Row("mobilenet_v2", attack, 16, FOLDED, count=45) for attack in ("mim", "naa")),
-        Row(SOURCE, "mim", 16, BFLOAT16, count=45),
-        *(Row(SOURCE, attack, 16, both, few, count=45) for attack in averaged),
-        *(Row(SOURCE, attack, 16, both, count=45) for attack in averaged),
+        *(Row("mobilenet_v2", attack, 16, FOLDED, most=45) for attack in ("mim", "naa")),
+        Row(SOURCE, "mim", 16, BFLOAT16, most=45),
+        *(Row(SOURCE, attack, 16, both, few, most=45) for attack in averaged),
+        *(Row(SOURCE, attack, 16, both, most=45) for attack in averaged),
     ]
 
 
@@ -89,14 +89,14 @@ def wrong(networks: dict, row: Row, way: str, photographs: Any, labels: Any, so_
 
     network, attack = made(networks[row.source], row, way)
     craft, found = attack.on(network), list(so_far)
-    for start in range(len(found), min(row.count, len(labels)), BATCH):
+    for start in range(len(found), min(row.most, len(labels)), BATCH):
         clean, known = photographs[start : start + BATCH], labels[start : start + BATCH]
         goal = tfadv.untargeted(padded(known, BATCH))
         images = craft(padded(clean, BATCH).astype(np.float32), goal)[: len(clean)]
         files = rounded(images, clean, row.epsilon)
         judged = [one.predict(tf.image.resize(files, one.size)) != known for one in networks.values()]
         found += np.stack(judged, axis=1).astype(int).tolist()
-    return found[: row.count]
+    return found[: row.most]
 
 
 def price(out: Path, number: int) -> str:
@@ -115,7 +115,7 @@ def price(out: Path, number: int) -> str:
     for row in rows(number):
         for way in (row.beside, row.way):
             key = f"{row.source} {row.attack} {row.epsilon:g} {way}"
-            if len(known.get(key, [])) < min(row.count, len(labels)):
+            if len(known.get(key, [])) < min(row.most, len(labels)):
                 begun = time.process_time()
                 known[key] = wrong(networks, row, way, photographs, labels, known.get(key, []))
                 kept.write_text(json.dumps(known) + "\n")
@@ -131,7 +131,7 @@ def table(known: dict[str, list], number: int) -> str:
     lines = [_row(heads), _row(["---"] * len(heads))]
     for row in rows(number):
         ways = [known.get(f"{row.source} {row.attack} {row.epsilon:g} {way}", []) for way in (row.beside, row.way)]
-        count = min(row.count, *map(len, ways))
+        count = min(row.most, *map(len, ways))
         if count:
             before, after = (np.array(way[:count], float) for way in ways)
             unseen = [place for place, name in enumerate(NETWORKS) if name != row.source]
