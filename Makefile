@@ -24,7 +24,7 @@ help:
 	@echo "make docs        write the README's command line reference from --help;  make docs-check: compare"
 	@echo "make wheel-check build the wheel, install it elsewhere and run it"
 	@echo "make reproduce   every table and figure of the papers on the embedded digits, small, in reproduced/"
-	@echo "make bench       time and memory over what the method cannot do without"
+	@echo "make bench       what attacks and folders cost on this machine"
 	@echo "make clean       remove what the others made"
 
 install: .venv/installed
@@ -83,7 +83,7 @@ wheel-check: install
 	$(BIN)/python scripts/wheel_check.py
 
 bench: install
-	$(BIN)/python scripts/bench.py
+	$(BIN)/tfadv bench
 
 clean:
 	rm -rf .venv .venv-paper build dist demo reproduced *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -46,6 +46,7 @@ setup(
         "tfadv",
         "tfadv.attacks",
         "tfadv.attacks.recipes",
+        "tfadv.benchmarks",
         "tfadv.objectives",
         "tfadv.defences",
         "tfadv.models",

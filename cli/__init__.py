@@ -23,12 +23,13 @@ COMMANDS = {
     "layers": "List the layers of a network that an attack can tap.",
     "recipes": "List the attacks, with their settings and papers.",
     "defences": "List the defences, with their settings and papers.",
+    "bench": "Say what attacks and folders of images cost on this machine.",
     "checkpoints": "Fetch, import, list and verify the official checkpoints.",
     "train": "Train a small network on your images, plain or hardened.",
     "train-purifier": "Train the network of a learned purifier on clean images.",
     "train-digits": "Train the nine embedded digit networks again.",
 }
-#: The commands that compute; those without a --device of their own receive it here.
+#: The commands that compute: they receive --device and what goes with it here.
 COMPUTING = (
     "attack",
     "evaluate",
@@ -38,6 +39,7 @@ COMPUTING = (
     "plane",
     "demo",
     "reproduce",
+    "bench",
     "train",
     "train-purifier",
     "train-digits",
@@ -82,20 +84,24 @@ def _load(name: str) -> click.Command:
     command = importlib.import_module(f"tfadv.cli.{name.replace('-', '_')}").command
     if name in LIGHT:
         return command
-    chooses = name in COMPUTING and all(parameter.name != "device" for parameter in command.params)
+    chooses = name in COMPUTING
+    gives_gradients = any(parameter.name == "precision" for parameter in command.params)
     if chooses:
-        text = "cpu, gpu or gpu:N. Default: a GPU where there is one."
-        command.params.append(click.Option(["--device"], metavar="DEVICE", help=text))
+        command.params += [
+            option for option in options.arithmetic() if not (gives_gradients and option.name == "precision")
+        ]
     run = command.callback
 
     @functools.wraps(run)
-    def prepared(*arguments: Any, **options: Any) -> Any:
+    def prepared(*arguments: Any, **chosen: Any) -> Any:
         quiet.import_tensorflow()
         if chooses:
             from tfadv import devices
 
-            devices.use(options.pop("device"))
-        return run(*arguments, **options)
+            precision = chosen["precision"] if gives_gradients else chosen.pop("precision")
+            devices.use(chosen.pop("device"), precision, chosen.pop("deterministic"))
+            quiet.speak_plainly(lambda sentence: click.echo(f"note: {sentence}", err=True))
+        return run(*arguments, **chosen)
 
     command.callback = prepared
     return command

@@ -46,12 +46,22 @@ if TYPE_CHECKING:
     "--set", "settings", multiple=True, callback=options.settings, metavar="KEY=VALUE", help="Another setting."
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="All randomness follows from it.")
-@click.option("--batch-size", type=click.IntRange(1), default=8, show_default=True, help="Images computed together.")
+@options.batch_size("what its memory allows, up to 64")
+@click.option(
+    "--precision",
+    type=click.Choice(["float32", "tf32", "bfloat16"]),
+    help="What products are computed in: tf32 on a GPU, bfloat16 for the gradients alone. Default: TensorFlow's own "
+    "choice, tf32 on a GPU that has it, else float32.",
+)
+@click.option(
+    "--fast", is_flag=True, help="Find gradients a shorter way where that costs little success; see docs/fast.md."
+)
 @options.size
 @options.filter_option("What images of another size are resized with.")
 @click.option("--limit", type=click.IntRange(1), help="Only the first so many images by name.")
 @options.input_range
 @options.labels_offset
+@options.workers
 @options.no_progress
 def command(recipe: str, images: str, out: str, **chosen: Any) -> None:
     """Turn a folder of images into a folder of adversarial images.
@@ -91,6 +101,8 @@ def _craft(
     target_labels: str | None,
     input_range: tuple[float, float] | None,
     labels_offset: str | None,
+    precision: str | None,
+    fast: bool,
     no_progress: bool,
     **rest: Any,
 ) -> "Report":
@@ -100,9 +112,12 @@ def _craft(
     from tfadv.catalogue import ATTACKS
     from tfadv.crafting import craft_folder
     from tfadv.data import find_images
+    from tfadv.fast import faster, gradients_in_bfloat16
 
     for kind in (Image.DecompressionBombWarning, UserWarning):  # what matters is reported by name as skipped
         warnings.filterwarnings("ignore", category=kind, module="PIL" if kind is UserWarning else "")
+    if fast and "copies" in settings:
+        raise click.UsageError("--fast averages over ten copies: leave out --set copies, or --fast.")
     layer = layers[0] if len(layers) == 1 else layers or None
     given = {
         key: value for key, value in (("epsilon", epsilon), ("steps", steps), ("layer", layer)) if value is not None
@@ -113,11 +128,17 @@ def _craft(
     weighed = [f"{weight:g}*{one}" for weight, one in zip(weights, sources, strict=True)] if weights else sources
     asked = "+".join(weighed)
     asked += f", {average} averaged" if average else ""
+    attack, twin = making.make(ATTACKS, recipe, network, settings), None
+    if fast:
+        twin, attack = faster(network, attack, bfloat16=None if precision is None else precision == "bfloat16")
+    elif precision == "bfloat16":
+        twin = gradients_in_bfloat16(network, attack)
     return craft_folder(
         images,
         out,
-        making.make(ATTACKS, recipe, network, settings),
+        attack,
         network,
+        twin=twin,
         targets=target_labels,
         first_label=options.FIRST_LABEL[numbering],
         source=asked if input_range is None else f"{asked} --input-range {input_range[0]:g} {input_range[1]:g}",

@@ -31,6 +31,7 @@ USAGE = "expected DEFENCE IMAGES OUT, nip fit IMAGES STATE or nip apply IMAGES O
 @options.filter_option("What images of another size than the source's are resized with.")
 @options.input_range
 @options.labels_offset
+@options.workers
 @options.no_progress
 def command(words: tuple[str, ...], **chosen: Any) -> None:
     """Purify a folder of images, or fit NIP to a network.
@@ -119,6 +120,7 @@ def _fit(
     input_range: tuple[float, float] | None,
     labels_offset: str | None,
     no_progress: bool,
+    workers: int | None,
     seed: int,
 ) -> "FittedNip":
     """Fit and save; nothing in a fit is drawn, so that the seed plays no part."""
@@ -143,6 +145,7 @@ def _fit(
         limit=limit,
         size=size,
         filter=filter,
+        workers=workers,
     )
     bar = None if no_progress else options.progress_bar("nip fit")
     with bar(total=3 * len(pictures)) if bar else contextlib.nullcontext() as shown:

@@ -79,9 +79,9 @@ def command(
     bar = None if chosen["no_progress"] else options.progress_bar("destruction")
     with bar(total=todo) if bar else contextlib.nullcontext() as shown:
         update = shown.update if shown else None
-        size = chosen["batch_size"]
+        sizes = {key: chosen[key] for key in ("batch_size", "workers")}
         found = destruction.destruction_rates(
-            report, pairing.pairs, networks, grids, seed=seed, batch_size=size, progress=update
+            report, pairing.pairs, networks, grids, seed=seed, **sizes, progress=update
         )
     whole = {**pairing.facts(), **method, "seed": seed, **_facts(report, found)}
     judging.write(json_path, json.dumps(whole, indent=1, allow_nan=False) + "\n")

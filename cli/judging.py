@@ -39,6 +39,7 @@ def arguments(command: Callable) -> Callable:
             click.option(
                 "--batch-size", type=click.IntRange(1), default=16, show_default=True, help="Images seen together."
             ),
+            options.workers,
         )
     ):
         command = one(command)
@@ -78,6 +79,7 @@ def judged(
     labels_offset: str | None,
     filter: str,
     batch_size: int,
+    workers: int | None,
     no_progress: bool,
     defences: tuple[str, ...] = (),
     together: bool = False,
@@ -101,7 +103,9 @@ def judged(
     bar = None if no_progress else options.progress_bar("evaluate")
     with bar(total=len(pairing.pairs)) if bar else contextlib.nullcontext() as shown:
         update = shown.update if shown else None
-        report = evaluate.evaluate(pairing.pairs, known, batch_size=batch_size, filter=filter, progress=update)
+        report = evaluate.evaluate(
+            pairing.pairs, known, batch_size=batch_size, filter=filter, workers=workers, progress=update
+        )
     if labels is not None:
         first = options.FIRST_LABEL[numbering]
         report = report.numbered("auto" if first is None else first)

@@ -65,13 +65,54 @@ def _size(context: click.Context, parameter: click.Parameter, text: str | None) 
     return int(sides[0]), int(sides[-1])
 
 
+def _batch_size(context: click.Context, parameter: click.Parameter, text: str) -> int | None:
+    """The number, or None for "auto"."""
+    if text == "auto":
+        return None
+    if not text.isdecimal() or not int(text):
+        raise click.BadParameter(f"expected a whole number above 0, or auto, got {text!r}.")
+    return int(text)
+
+
+def batch_size(on_gpu: str) -> Callable[[Callable], Callable]:
+    """--batch-size of a command that crafts, where a GPU takes so many by itself."""
+    text = f"Images computed together; auto: 8 on a CPU, on a GPU {on_gpu}."
+    return click.option(
+        "--batch-size", callback=_batch_size, default="auto", show_default=True, metavar="COUNT", help=text
+    )
+
+
 size = click.option("--size", callback=_size, metavar="SIDE|HxW", help="For a source that takes images of any size.")
 force_labels = click.option(
     "--force-labels", is_flag=True, help="Go on even if the source's clean predictions disagree with them."
 )
+workers = click.option(
+    "--workers",
+    type=click.IntRange(1),
+    metavar="COUNT",
+    help="Threads that read and write images; no result depends on it. Default: one for each core.",
+)
 no_progress = click.option(
     "--no-progress", is_flag=True, help="No progress bar; there is none either where stderr is no terminal."
 )
+
+
+def arithmetic() -> list[click.Option]:
+    """The options of every command that computes: where, and how exactly; see `tfadv.devices.use`."""
+    return [
+        click.Option(["--device"], metavar="DEVICE", help="cpu, gpu or gpu:N. Default: a GPU where there is one."),
+        click.Option(
+            ["--precision"],
+            type=click.Choice(["float32", "tf32"]),
+            help="What a GPU multiplies in. Default: TensorFlow's own choice, tf32 where the GPU has it.",
+        ),
+        click.Option(
+            ["--deterministic/--no-deterministic"],
+            default=True,
+            show_default=True,
+            help="The same bytes on every run with a GPU; without, some GPUs are a fifth faster.",
+        ),
+    ]
 
 
 def progress_bar(title: str) -> Callable[..., Any] | None:

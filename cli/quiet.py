@@ -3,6 +3,9 @@
 import os
 import sys
 import tempfile
+import warnings
+from collections.abc import Callable
+from typing import Any
 
 
 def import_tensorflow() -> None:
@@ -29,3 +32,19 @@ def import_tensorflow() -> None:
             os.close(terminal)
     # Nine networks are nine functions of one name, which TensorFlow takes for one traced again and again.
     tensorflow.get_logger().setLevel("ERROR")
+
+
+def speak_plainly(say: Callable[[str], None]) -> None:
+    """Tell what runs otherwise than asked as a sentence, and not as Python's warning with a line of the library."""
+    from tfadv.compiled import Concession
+
+    shown = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+        if issubclass(category, Concession):
+            say(str(message))
+        else:
+            shown(message, category, *where, **more)
+
+    if getattr(shown, "__module__", "") != __name__:
+        warnings.showwarning = show

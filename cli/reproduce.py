@@ -42,7 +42,7 @@ GIVEN = {"IMAGES": "--images", "LABELS": "--labels"}
 )
 @click.option("--count", type=click.IntRange(1), help="How many images. Default: the scale's.")
 @click.option("--seed", default=0, show_default=True, help="All randomness follows from it.")
-@click.option("--batch-size", type=click.IntRange(1), default=8, show_default=True, help="Images crafted together.")
+@options.batch_size("64")
 @options.no_progress
 def command(names: tuple[str, ...], out: Path | None, **chosen: Any) -> None:
     """Make tables and figures of the five papers, or list them.

@@ -15,8 +15,9 @@ import tensorflow as tf
 from click.testing import CliRunner
 from PIL import Image
 
-from tfadv import experiment, making
+from tfadv import compiled, devices, making
 from tfadv.attacks import recipes
+from tfadv.batches import BatchAttack
 from tfadv.cli import main
 from tfadv.cli.options import progress_bar
 
@@ -179,7 +180,56 @@ def test_images_that_did_not_change_are_counted(tmp_path):
 def test_the_gpu_in_the_record_is_the_one_in_use(monkeypatch):
     monkeypatch.setattr(tf.config, "get_visible_devices", lambda kind: ["second"])
     monkeypatch.setattr(tf.config.experimental, "get_device_details", lambda gpu: {"device_name": f"the {gpu}"})
-    assert experiment._device() == "the second"
+    assert devices.name() == "the second"
+
+
+def test_the_record_says_how_gradients_were_computed(tmp_path):
+    words = ["naa", "images", "--source", "nets:build", "--limit", "4", "--steps", "2"]
+
+    def made(name, *more):
+        attack(*words[:2], f"{tmp_path}/{name}", *words[2:], *more)
+        saved = json.loads((tmp_path / name / "attack.json").read_bytes())
+        return saved["attack"], saved["arithmetic"] | {"batch_size": saved["batch_size"]}
+
+    exact = {"draws": "threefry2x32-20", "precision": "float32", "deterministic": True, "xla": False, "batch_size": 8}
+    assert made("plain") == (made("plain", "--batch-size", "auto")[0], exact)
+    assert made("bfloat16", "--precision", "bfloat16")[1] == exact | {"precision": "bfloat16"}
+    line, arithmetic = made("fast", "--fast", "--precision", "float32", "--batch-size", "3")
+    assert "PathCopies(copies=10)" in line and arithmetic == exact | {"folded": True, "batch_size": 3}
+    assert made("fast", "--fast", "--precision", "float32")[1]["batch_size"] == 3  # begun so, and gone on with
+    said = attack(*words[:2], f"{tmp_path}/plain", *words[2:], "--precision", "bfloat16", code=1)
+    assert "arithmetic precision is float32 there, bfloat16 now" in said
+
+
+def test_what_cannot_be_faster_says_so(tmp_path):
+    words = ["images", f"{tmp_path}/out", "--source", "nets:build"]
+    assert "expected an attack that ascends, got DeepFool" in attack("deepfool", *words, "--fast", code=1)
+    assert "got DeepFool" in attack("deepfool", *words, "--precision", "bfloat16", code=1)
+    assert "leave out --set copies" in attack("naa", *words, "--fast", "--set", "copies=5", code=2)
+    assert "tf32 is for NVIDIA GPUs from Ampere on, got CPU" in attack("mim", *words, "--precision", "tf32", code=1)
+    assert "expected a whole number above 0, or auto, got '0'" in attack("mim", *words, "--batch-size", "0", code=2)
+
+
+def test_a_batch_too_large_for_a_gpu_is_halved_until_it_fits(tmp_path, monkeypatch):
+    asked = []
+
+    def made(self, images, *given):
+        asked.append(len(images))
+        if len(images) > 5:
+            raise tf.errors.ResourceExhaustedError(None, None, "out of memory")
+        return craft(self, images, *given)
+
+    craft = BatchAttack.__call__
+    monkeypatch.setattr(BatchAttack, "__call__", made)
+    monkeypatch.setattr(compiled, "on_gpu", lambda: True)
+    monkeypatch.setenv("TFADV_XLA", "0")
+    attack("mim", "images", f"{tmp_path}/out", "--source", "nets:build", "--steps", "1")
+    assert asked[:2] == [18, 9] and set(asked[2:]) == {4}  # 18 images at once, half of them, ...
+    assert json.loads((tmp_path / "out" / "attack.json").read_bytes())["batch_size"] == 4
+    said = attack(
+        "mim", "images", f"{tmp_path}/new", "--source", "nets:build", "--steps", "1", "--batch-size", "9", code=1
+    )
+    assert "the memory does not suffice for a batch: give a smaller batch_size" in said
 
 
 def test_wrong_labels_stop_unless_forced(tmp_path):

@@ -237,3 +237,12 @@ def test_a_png_is_whole_or_not_there(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space"):
         data.write_png(Path(tmp_path, "y.png"), COLOURS, temporary)
     assert not (tmp_path / "y.png").exists()
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 5), (5, 1), (23, 16)])
+def test_any_decoder_reads_what_is_encoded(shape):
+    pixels = RANDOM.integers(0, 256, (*shape, 3), np.uint8)
+    for given in (pixels, pixels[::-1, ::-1], np.asfortranarray(pixels), np.full_like(pixels, 7)):
+        content = data.encode(given)
+        Image.open(io.BytesIO(content)).verify()  # the checksums
+        np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(content))), given)

@@ -18,18 +18,19 @@ PACKAGES = {"tfadv": "tfadv", "tfadv.cli": "cli", "tfadv.checkpoints": "checkpoi
 
 FLOORS = (
     # 0: conventions and the outside world
-    "tfadv tfadv.shapes tfadv.words tfadv.compiled tfadv.images tfadv.data tfadv.metrics tfadv.devices "
+    "tfadv tfadv.shapes tfadv.words tfadv.compiled tfadv.images tfadv.data tfadv.metrics tfadv.pool "
     "tfadv.models tfadv.models.layers "
-    "tfadv.attacks tfadv.checkpoints.download tfadv.checkpoints.files tfadv.checkpoints.manifest tfadv.cli.quiet",
+    "tfadv.attacks tfadv.benchmarks tfadv.checkpoints.download tfadv.checkpoints.files tfadv.checkpoints.manifest "
+    "tfadv.cli.quiet",
     # 1: what one look, one gradient, one draw is; the architectures
     "tfadv.filters tfadv.vectors tfadv.scores tfadv.seeds tfadv.source tfadv.record "
-    "tfadv.drawing tfadv.copying "
+    "tfadv.drawing tfadv.copying tfadv.pooling "
     "tfadv.models.inception_v1 tfadv.models.inception_v3 tfadv.models.inception_v4 tfadv.models.inception_resnet_v2 "
     "tfadv.models.resnet_v1 tfadv.models.resnet_v2 tfadv.models.vgg tfadv.models.digits tfadv.models.slim "
-    "tfadv.checkpoints.store tfadv.cli.options tfadv.cli.listing tfadv.archives "
+    "tfadv.checkpoints.store tfadv.cli.options tfadv.cli.listing tfadv.cli.quiet tfadv.archives "
     "tfadv.defences.distillation",
     # 2: the sources
-    "tfadv.training tfadv.models.small_data tfadv.models.blocks "
+    "tfadv.training tfadv.devices tfadv.models.small_data tfadv.models.blocks "
     "tfadv.peek tfadv.ensembles tfadv.folding tfadv.precision tfadv.defences.transforms tfadv.defences.total_variation",
     # 3: the small parts; the stores
     "tfadv.models.small tfadv.gradients tfadv.views tfadv.budgets tfadv.rules tfadv.attacks.starts tfadv.attacks.door "
@@ -45,12 +46,12 @@ FLOORS = (
     # 5
     "tfadv.models.digits_training tfadv.models.trained tfadv.regions tfadv.objectives.contributive "
     "tfadv.objectives.classes tfadv.objectives.distortions tfadv.objectives.importance "
-    "tfadv.defences.between tfadv.objectives.intermediate tfadv.crafting tfadv.destruction tfadv.plane",
+    "tfadv.defences.between tfadv.objectives.intermediate tfadv.batches tfadv.destruction tfadv.plane",
     # 6
     "tfadv.models.zoo tfadv.objectives tfadv.attacks.ascent tfadv.attacks.universal tfadv.defences.nip "
-    "tfadv.defences.consistency",
+    "tfadv.defences.consistency tfadv.stages",
     # 7
-    "tfadv.attacks.recipes.frame tfadv.fast",
+    "tfadv.crafting tfadv.attacks.recipes.frame tfadv.fast",
     # 8: the papers' methods, a line each
     "tfadv.attacks.recipes.inputs tfadv.attacks.recipes.features tfadv.attacks.recipes.regions "
     "tfadv.attacks.recipes.searches tfadv.attacks.recipes.intermediate tfadv.attacks.recipes.universal",
@@ -59,12 +60,12 @@ FLOORS = (
     # 10
     "tfadv.catalogue tfadv.making tfadv.cli.networks",
     # 11: networks meet attacks, only here and above
-    "tfadv.defending tfadv.demo tfadv.cli.judging",
+    "tfadv.defending tfadv.demo tfadv.cli.judging tfadv.benchmarks.engine tfadv.benchmarks.passes",
     # 12
     "tfadv.cli.attack tfadv.cli.evaluate tfadv.cli.demo tfadv.cli.models tfadv.cli.layers tfadv.cli.recipes "
     "tfadv.cli.checkpoints tfadv.cli.train tfadv.cli.train_digits "
     "tfadv.cli.train_purifier tfadv.cli.destruction tfadv.cli.certify tfadv.cli.plane "
-    "tfadv.cli.defend tfadv.cli.defences "
+    "tfadv.cli.defend tfadv.cli.defences tfadv.cli.bench "
     # the papers' tables: what they are, at what scale, on which images
     "tfadv.reproduce.scales tfadv.reproduce.published tfadv.reproduce.plan tfadv.reproduce.keeping",
     # 13: how the order of two numbers is judged; images

@@ -168,7 +168,7 @@ def folder(tmp_path, monkeypatch):
 
     (tmp_path / "smooth_nets.py").write_text(NETS.format(tests=str(Path(__file__).parent)))
     (tmp_path / "in").mkdir()
-    for name, image in zip("abc", at(60, 0, -60), strict=True):
+    for name, image in zip("abc", at(100, 0, -100), strict=True):
         Image.fromarray(image.astype(np.uint8)).save(tmp_path / "in" / f"{name}.png")
     (tmp_path / "labels.csv").write_text("filename,label\na.png,1\nb.png,1\nc.png,1\n")
     monkeypatch.chdir(tmp_path)

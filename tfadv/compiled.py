@@ -1,55 +1,217 @@
-"""Functions compiled once, for batches of any size, with XLA on a GPU where it knows every operation."""
+"""Functions compiled once, for batches of any size; on a GPU with XLA, unless XLA refuses an operation of theirs.
 
-from collections.abc import Callable
+TFADV_XLA=1 in the environment takes XLA on every device, TFADV_XLA=0 on none; by default it is taken on a GPU alone,
+since on a CPU it is slower. What XLA has compiled is kept in the user's cache folder, where this TensorFlow can.
+"""
+
+import functools
+import os
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
+from tensorflow.python.framework import config as determinism
 
 Tensor = Any
+
+#: The environment variables that force or forbid XLA, and that say where its programs are kept ("" for nowhere).
+XLA, CACHE = "TFADV_XLA", "TFADV_XLA_CACHE"
+#: From which version on TensorFlow keeps XLA's programs of every device: 2.15 fails to write a CPU's.
+KEEPS = (2, 21)
+
+
+class Refused(RuntimeError):
+    """XLA, or TensorFlow's determinism, has no such operation; the message is TensorFlow's first line."""
 
 
 class Compiled:
     """A function of (nested) tensors, traced with the first dimension of every tensor left open.
 
     compiled(*arguments) takes the same structure of tensors each time, whatever the size of the batch. Images of
-    another size are traced anew; `traces` counts.
+    another size are traced anew; `traces` counts. With XLA, which compiles for shapes that are known, so does another
+    size of the batch.
+
+    What XLA refuses runs without it, what determinism refuses without determinism; a warning says so once.
+
+    Args:
+        function: the function.
+        whole: raise `Refused` instead of running without XLA, for a caller that has another way: a function so large
+            that without XLA it is better called in parts, some of which may be no tensor operations.
     """
 
-    def __init__(self, function: Callable[..., Any]) -> None:
-        self._plain, self._with_xla = function, on_gpu()
+    def __init__(self, function: Callable[..., Any], whole: bool = False) -> None:
+        self._plain, self._whole, self._with_xla = function, whole, use_xla()
         self._begin()
 
     def _begin(self) -> None:
         self._function = tf.function(self._plain, autograph=False, jit_compile=self._with_xla or None)
-        self._concrete: dict[tuple, Callable[..., Any]] = {}
+        self._concrete: dict[tuple, Any] = {}
 
     def __call__(self, *arguments: Any) -> Any:
         if tf.config.functions_run_eagerly():
             return self._function(*arguments)
         arguments = tf.nest.map_structure(tf.convert_to_tensor, arguments)
-        shapes = tuple(tuple(tensor.shape[1:]) for tensor in tf.nest.flatten(arguments))
-        if shapes not in self._concrete:
-            specs = tf.nest.map_structure(_any_batch, arguments)
-            self._concrete[shapes] = self._function.get_concrete_function(*specs)
         try:
-            return self._concrete[shapes](*arguments)
-        except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError) as error:
-            if not self._with_xla or "unsupported operations" not in str(error):
+            return self._traced(arguments)(*arguments)
+        except (tf.errors.ResourceExhaustedError, tf.errors.CancelledError):
+            raise
+        except tf.errors.OpError as error:
+            self._give_way(error)
+        except Exception as error:  # what is no tensor operation at all, and runs where it is called eagerly
+            if not self._whole:
                 raise
-            self._with_xla = False  # a JPEG encoder, or what runs in numpy
-            self._begin()
-            return self(*arguments)
+            self._give_way(error)
+        self._begin()
+        return self(*arguments)
+
+    def _give_way(self, error: Exception) -> None:
+        """Leave out what has refused an operation, in whatever words; an error of the function's own comes again."""
+        reason = str(error).strip().split("\n")[0][:200]
+        if self._whole:
+            raise Refused(reason) from error
+        if self._with_xla:
+            self._with_xla = False
+            concede(f"XLA refuses an operation ({reason}): it runs without XLA, which is slower.")
+        elif determinism.is_op_determinism_enabled() and _is_about_determinism(error):
+            determinism.disable_op_determinism()
+            concede(
+                f"TensorFlow has no deterministic form of an operation ({reason}): the run goes on without "
+                "determinism, and another one may differ from it in the last digits."
+            )
+        else:
+            raise error
+
+    def _traced(self, arguments: Any) -> Any:
+        first = 0 if self._with_xla else 1
+        shapes = tuple(tuple(tensor.shape[first:]) for tensor in tf.nest.flatten(arguments))
+        if shapes not in self._concrete:
+            spec = tf.TensorSpec.from_tensor if self._with_xla else _any_batch
+            self._concrete[shapes] = self._function.get_concrete_function(*tf.nest.map_structure(spec, arguments))
+        return self._concrete[shapes]
 
     @property
     def traces(self) -> int:
         """How often it was traced: once for each size of images."""
         return self._function.experimental_get_tracing_count()
 
+    @property
+    def graphs(self) -> list[Any]:
+        """The graphs that were traced, for each size of images one."""
+        return [traced.graph for traced in self._concrete.values()]
+
+
+def _is_about_determinism(error: Exception) -> bool:
+    return isinstance(error, tf.errors.UnimplementedError) or "determinis" in str(error).lower()
+
 
 def _any_batch(tensor: Tensor) -> tf.TensorSpec:
     return tf.TensorSpec([None, *tensor.shape[1:]] if len(tensor.shape) else [], tensor.dtype)
 
 
+def fused(function: Callable[..., Any], signature: Sequence[tf.TensorSpec]) -> Callable[..., Any]:
+    """A function of many small operations as one, on every device, in whatever it is called from.
+
+    For arithmetic on tensors of the given signature, without variables; plain where TFADV_XLA is 0 or XLA is missing.
+    """
+    return tf.function(function, input_signature=signature, autograph=False, jit_compile=True if _has_xla() else None)
+
+
+def repeat(count: int, body: Callable[[Tensor, Any], Any], state: Any, start: int = 0) -> Any:
+    """state = body(number, state) for number = start .. count - 1: called eagerly a loop in Python around what is
+    compiled, in a function that is being traced a loop in its graph."""
+    if tf.executing_eagerly() or start >= count:
+        for number in range(start, count):
+            state = body(tf.constant(number), state)
+        return state
+
+    def step(number: Tensor, state: Any) -> tuple[Tensor, Any]:
+        return number + 1, body(number, state)
+
+    begun = (tf.constant(start), state)
+    return tf.while_loop(lambda number, _: number < count, step, begun, parallel_iterations=1)[1]
+
+
+def added(count: int, one: Callable[[Tensor], tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
+    """The sums of what one(0), ..., one(count - 1) return, one after the other; see `repeat`."""
+    if not tf.executing_eagerly() and count > 1:
+        traced = tf.function(one, autograph=False).get_concrete_function(tf.TensorSpec([], tf.int32))
+        parts = traced.structured_outputs
+        if all(part.shape.is_fully_defined() for part in parts):  # then the graph holds it once, in its loop alone
+            zeros = tuple(tf.zeros(part.shape, part.dtype) for part in parts)
+            return repeat(count, lambda number, sums: _sums(sums, traced(number)), zeros)
+    return repeat(count, lambda number, sums: _sums(sums, one(number)), one(tf.constant(0)), start=1)
+
+
+def _sums(one: tuple[Tensor, ...], other: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    return tuple(a + b for a, b in zip(one, other, strict=True))
+
+
+def use_xla() -> bool:
+    """Whether functions are compiled with XLA: as TFADV_XLA says, else on a GPU. Raises ValueError for another word."""
+    chosen = os.environ.get(XLA, "")
+    if chosen not in ("", "0", "1"):
+        raise ValueError(f"{XLA}: expected 1 (XLA everywhere), 0 (nowhere) or nothing, got {chosen!r}.")
+    return chosen == "1" if chosen else on_gpu()
+
+
 def on_gpu() -> bool:
-    """Whether TensorFlow sees a GPU; XLA is used only there, on CPU it is slower."""
+    """Whether TensorFlow sees a GPU."""
     return bool(tf.config.list_logical_devices("GPU"))
+
+
+@functools.cache
+def _has_xla() -> bool:
+    if os.environ.get(XLA) == "0":
+        return False
+    with tf.init_scope():
+        try:
+            return bool(tf.function(lambda one: one + 1, jit_compile=True)(tf.constant(1)) == 2)
+        except (tf.errors.OpError, ValueError):  # a TensorFlow built without it
+            return False
+
+
+def keep_programs() -> Path | None:
+    """Keep what XLA compiles for a GPU in the user's cache folder, so that another start does not compile it again.
+
+    TensorFlow reads where once, when it first looks for devices. Returns the folder; None where this TensorFlow cannot,
+    where TFADV_XLA_CACHE is empty, or where TF_XLA_FLAGS already names another.
+    """
+    flags, folder = os.environ.get("TF_XLA_FLAGS", ""), os.environ.get(CACHE)
+    if tuple(map(int, tf.__version__.split(".")[:2])) < KEEPS or "persistent_cache" in flags or folder == "":
+        return None
+    try:
+        path = Path(folder) if folder else _cache_folder()
+        path.mkdir(parents=True, exist_ok=True)
+    except (ImportError, OSError, RuntimeError):  # no home, one that cannot be written to, no pooch to find it
+        return None
+    kinds = "GPU,CPU" if os.environ.get(XLA) == "1" else "GPU"
+    here = f"--tf_xla_persistent_cache_directory={path} --tf_xla_persistent_cache_device_types={kinds}"
+    os.environ["TF_XLA_FLAGS"] = f"{flags} {here}".strip()
+    return path
+
+
+def _cache_folder() -> Path:
+    from pooch import os_cache  # with all that it imports, where nothing else says where
+
+    return Path(os_cache("tfadv")) / "xla"
+
+
+#: Where programs are kept, if anywhere.
+PROGRAMS = keep_programs()
+
+
+class Concession(RuntimeWarning):
+    """Something runs, but not as it was asked for."""
+
+
+#: What has been given up so far, in sentences: each is said once.
+concessions: list[str] = []
+
+
+def concede(sentence: str) -> None:
+    """Warn of what is given up, once, and keep it in `concessions`."""
+    if sentence not in concessions:
+        concessions.append(sentence)
+        warnings.warn(sentence, Concession, stacklevel=4)

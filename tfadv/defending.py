@@ -8,8 +8,9 @@ A folder that `tfadv attack` made is taken for its adversarial images: their cle
 
 import contextlib
 import dataclasses
+import itertools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from tfadv.defences.purified import Purified, alone, digest
 from tfadv.images import rounded
 from tfadv.metrics import distances
 from tfadv.models import small_data
+from tfadv.pool import Pool, in_batches
 from tfadv.record import DEFENCE, DONE, UNREADABLE
 from tfadv.shapes import Purifier
 from tfadv.source import Source
@@ -51,6 +53,7 @@ def purify_folder(
     batch_size: int = 8,
     size: tuple[int, int] | None = None,
     filter: str = "bilinear",
+    workers: int | None = None,
     progress: Callable[..., Any] | None = None,
 ) -> Report:
     """Purify every image of a folder; called again after an interruption, it continues.
@@ -63,6 +66,7 @@ def purify_folder(
         batch_size: images of one size that are computed together.
         size: (H, W) that images are brought to; by default each keeps its own where there is no network.
         filter: what images of another size are resized with, see `tfadv.data.FILTERS`.
+        workers: threads that read and write images; by default one for each core.
         progress: like `tqdm.tqdm`.
 
     Raises ValueError for a purifier that needs a network and has none, a folder of another purifier, folders that would
@@ -85,24 +89,33 @@ def purify_folder(
     }
     outputs = data.output_names(names)
     bar = progress(total=len(names)) if progress else None
+
+    def read(name: str) -> tuple[str, data.Picture]:
+        return name, data.try_image(images / name, size, filter)
+
+    def stands(name: str) -> bool:
+        return name in known and _holds(known[name], images, out, outputs)
+
     with (
         record.Journal(out, described, DEFENCE) as journal,
         contextlib.closing(bar) if bar else contextlib.nullcontext(),
+        Pool(workers) as pool,
     ):
         known = record.claim(out, described, DEFENCE)
-        done = {name: known[name] for name in names if name in known and _holds(known[name], images, out, outputs)}
+        kept = itertools.chain.from_iterable(pool.ahead(stands, in_batches(names, batch_size)))
+        done = {name: known[name] for name, one in zip(names, kept, strict=True) if one}
         if bar is not None:
             bar.update(len(done))
-        for some in _alike([name for name in names if name not in done], images, size, filter, batch_size):
-            journal.open()
-            written = list(_written(some, outputs, out, journal, run))
-            journal.add(written)
-            done |= {entry["file"]: entry for entry in written}
+        todo = [name for name in names if name not in done]
+        pictures = itertools.chain.from_iterable(pool.ahead(read, in_batches(todo, batch_size)))
+        purified = (_purified(some, outputs, run) for some in _alike(pictures, batch_size))
+        for entries in _written(purified, out, journal, pool):
+            done |= {entry["file"]: entry for entry in entries}
             if bar is not None:
-                bar.update(len(some))
-        entries = [done[name] for name in names]
-        journal.fold(entries)
-    return Report(out, entries)
+                bar.update(len(entries))
+        whole = [done[name] for name in names]
+        journal.fold(whole)
+    return Report(out, whole)
 
 
 def _names(folder: Path) -> list[str]:
@@ -127,13 +140,10 @@ def _holds(entry: record.Entry, images: Path, out: Path, outputs: dict[str, str]
     return True
 
 
-def _alike(
-    names: list[str], folder: Path, size: tuple[int, int] | None, filter: str, count: int
-) -> Iterator[list[tuple[str, data.Picture]]]:
+def _alike(pictures: Iterable[tuple[str, data.Picture]], count: int) -> Iterator[list[tuple[str, data.Picture]]]:
     """The pictures in order, up to `count` neighbours of one size together; one that cannot be read stands alone."""
     waiting: list[tuple[str, data.Picture]] = []
-    for name in names:
-        picture = data.try_image(folder / name, size, filter)
+    for name, picture in pictures:
         shapes = {None if one.pixels is None else one.pixels.shape for one in (picture, *(p for _, p in waiting))}
         if waiting and (len(shapes) > 1 or picture.pixels is None or len(waiting) == count):
             yield waiting
@@ -143,31 +153,49 @@ def _alike(
         yield waiting
 
 
-def _written(
-    some: list[tuple[str, data.Picture]],
-    outputs: dict[str, str],
-    out: Path,
-    journal: record.Journal,
-    run: Callable[[np.ndarray], np.ndarray],
-) -> Iterator[record.Entry]:
+def _purified(
+    some: list[tuple[str, data.Picture]], outputs: dict[str, str], run: Callable[[np.ndarray], np.ndarray]
+) -> list[tuple[record.Entry, np.ndarray | None]]:
+    """What defence.json will say of each picture, and its purified pixels uint8 [H, W, 3]; None of one without any."""
     pixels = [picture.pixels for _, picture in some if picture.pixels is not None]
     if not pixels:
-        for name, picture in some:
-            yield {"file": name, "status": UNREADABLE, "sha256": picture.sha256, "reason": picture.reason}
-        return
+        unread = {"status": UNREADABLE}
+        return [
+            ({"file": name, **unread, "sha256": picture.sha256, "reason": picture.reason}, None)
+            for name, picture in some
+        ]
     given = np.stack(pixels)
     purified = rounded(run(given.astype(np.float32)), given)
     far = distances(given, purified, DISTANCES)
+    rows: list[tuple[record.Entry, np.ndarray | None]] = []
     for place, (name, picture) in enumerate(some):
-        data.write_png(out / outputs[name], purified[place], journal.temporary)
         measured = {key: round(float(value[place]), 6) for key, value in far.items() if np.isfinite(value[place])}
-        yield {
-            "file": name,
-            "status": DONE,
-            "sha256": picture.sha256,
-            "output": outputs[name],
-            "distances": measured,
-        }
+        known = {"file": name, "status": DONE, "sha256": picture.sha256, "output": outputs[name]}
+        rows.append(({**known, "distances": measured}, purified[place]))
+    return rows
+
+
+def _written(
+    batches: Iterable[list[tuple[record.Entry, np.ndarray | None]]], out: Path, journal: record.Journal, pool: Pool
+) -> Iterator[list[record.Entry]]:
+    """The entries of each batch, its images written and the journal after them."""
+
+    def begun(batch: list[tuple[record.Entry, np.ndarray | None]]) -> list[tuple[record.Entry, np.ndarray | None]]:
+        journal.open()
+        return batch
+
+    def write(row: tuple[record.Entry, np.ndarray | None]) -> record.Entry:
+        entry, pixels = row
+        if pixels is not None:
+            with journal.temporary() as temporary:
+                data.write_png(out / entry["output"], pixels, temporary)
+        return entry
+
+    def noted(_: Any, entries: list[record.Entry]) -> list[record.Entry]:
+        journal.add(entries)
+        return entries
+
+    return pool.through(batches, begun, write, noted)
 
 
 def training_images(
@@ -180,6 +208,7 @@ def training_images(
     limit: int | None = None,
     size: tuple[int, int] | None = None,
     filter: str = "bilinear",
+    workers: int | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """What a defence is fitted on: uint8 [N, H, W, 3] of the network's size and classes int [N].
 
@@ -193,6 +222,7 @@ def training_images(
         limit: only the first so many images.
         size: (H, W) that a folder's images are brought to, for a network that takes any.
         filter: what images of another size are resized with.
+        workers: threads that read images; by default one for each core.
 
     Raises ValueError for labels that are missing or do not fit, for images that cannot be read or of another size.
     """
@@ -209,11 +239,12 @@ def training_images(
     names, size = data.find_images(images), experiment.input_size(network, size)
 
     def pictures(some: list[str]) -> np.ndarray:
-        read = {name: data.try_image(Path(images, name), size, filter) for name in some}
-        broken = [f"{name} ({one.reason})" for name, one in read.items() if one.pixels is None]
+        with Pool(workers) as pool:
+            read = pool.each(lambda name: data.try_image(Path(images, name), size, filter), some)
+        broken = [f"{name} ({one.reason})" for name, one in zip(some, read, strict=True) if one.pixels is None]
         if broken:
             raise ValueError(f"{images}: {len(broken)} images cannot be read: {', '.join(broken[:3])}.")
-        return np.stack([one.pixels for one in read.values()])  # type: ignore[misc]  # none of them is None
+        return np.stack([one.pixels for one in read])  # type: ignore[misc]  # none of them is None
 
     def predict(some: list[str]) -> list[int | None]:
         return [int(network.predict(pictures([name]).astype(np.float32))[0]) for name in some]

@@ -11,9 +11,10 @@ rounded, as a file is.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import io
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 from PIL import Image
@@ -24,6 +25,7 @@ from tfadv import seeds as draws
 from tfadv.evaluate import Report, Share, top
 from tfadv.images import WHITE, check
 from tfadv.pairing import Pair
+from tfadv.pool import Pool, in_batches
 from tfadv.source import Source
 
 #: Transformation -> strength -> the images it made right again, out of those that count.
@@ -125,7 +127,8 @@ def destruction_rate(
         some = slice(start, start + batch_size)
         before, after = (top(network, list(images[some]), batch_size, 1)[:, 0] for images in (twins, pictures))
         counted[some] = (before == labels[some]) & (after != labels[some])
-    return _rates([network], counted[None], labels, pictures.__getitem__, grids, known, seed, batch_size)[0][name]
+    chosen = lambda batches: (pictures[places] for places in batches)  # noqa: E731
+    return _rates([network], counted[None], labels, chosen, grids, known, seed, batch_size)[0][name]
 
 
 def destruction_rates(
@@ -136,6 +139,7 @@ def destruction_rates(
     *,
     seed: int = 0,
     batch_size: int = 16,
+    workers: int | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> list[Rates]:
     """For each network, in order, the destruction rates of a folder of adversarial images.
@@ -146,6 +150,7 @@ def destruction_rates(
         grids: transformation -> strengths, None for its own.
         seed: as for `destruction_rate`.
         batch_size: how many images a network sees at once.
+        workers: threads that read the images; by default one for each core.
         progress: called with how many of the images that `counts` names are newly done.
 
     Raises ValueError for an unknown transformation, for a strength it does not have, or where no image has a label.
@@ -163,7 +168,9 @@ def destruction_rates(
         return picture.pixels
 
     size = min(batch_size, len(pairs))
-    return _rates(networks, counts(report), report.labels, read, grids, TRANSFORMATIONS, seed, size, progress)
+    with Pool(workers) as pool:
+        read_ahead = functools.partial(pool.ahead, read)
+        return _rates(networks, counts(report), report.labels, read_ahead, grids, TRANSFORMATIONS, seed, size, progress)
 
 
 def counts(report: Report) -> np.ndarray:
@@ -197,19 +204,18 @@ def _rates(
     networks: Sequence[Source],
     counted: np.ndarray,
     labels: np.ndarray,
-    read: Callable[[int], np.ndarray],
+    read: Callable[[Iterable[Sequence[int]]], Iterable[Sequence[np.ndarray]]],
     grids: Mapping[str, Sequence[float]],
     known: Mapping[str, Transformation],
     seed: int,
     size: int,
     progress: Callable[[int], None] | None = None,
 ) -> list[Rates]:
-    """The rates of each network from counted bool [networks, N] and read(place), the adversarial picture uint8."""
+    """The rates of each network from counted bool [networks, N] and read(batches of places), their pictures uint8."""
     right = {name: {strength: np.zeros(len(networks), int) for strength in grids[name]} for name in grids}
     todo = np.flatnonzero(counted.any(axis=0))
-    for start in range(0, len(todo), size):
-        places = todo[start : start + size]
-        pictures = [read(int(place)) for place in places]
+    batches = list(in_batches(todo.tolist(), size))
+    for places, pictures in zip(batches, read(batches), strict=True):
         own = [draws.of_images(picture[None], seed)[0] for picture in pictures]
         for name, strengths in right.items():
             for strength, sums in strengths.items():

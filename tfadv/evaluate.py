@@ -22,13 +22,11 @@ class numbers a network and its distances.
 
 from __future__ import annotations
 
-import collections
 import dataclasses
-import itertools
+import functools
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -38,6 +36,7 @@ from tfadv import data
 from tfadv.images import padded
 from tfadv.metrics import distances
 from tfadv.pairing import Pair
+from tfadv.pool import Pool, in_batches
 from tfadv.source import Source
 
 #: How a network of another input size sees images.
@@ -237,6 +236,7 @@ def evaluate(
     *,
     batch_size: int = 16,
     filter: str = "bilinear",
+    workers: int | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Report:
     """Judge the pairs by the networks; see the module's docstring.
@@ -246,31 +246,34 @@ def evaluate(
         targets: networks that take images of 0..255.
         batch_size: how many images a network sees at once.
         filter: one of `tfadv.data.FILTERS`.
+        workers: threads that read the images and measure their distances; by default one for each core.
         progress: called with how many pairs are newly done.
 
     Raises ValueError if no pair can be read, or a network without a fixed size gets images of several sizes.
     """
     if batch_size < 1:
         raise ValueError(f"batch size: expected at least 1, got {batch_size}.")
-    size = min(batch_size, len(pairs))
+    size = min(batch_size, max(1, len(pairs)))
     done: list[Pair] = []
     unreadable: dict[str, str] = {}
     measured: list[dict[str, np.ndarray]] = []
     tops: list[list[np.ndarray]] = [[] for _ in targets]
     times: list[list[float]] = [[] for _ in targets]
-    for batch in _batches(pairs, size, filter):
-        read = [(pair, images) for pair, images in batch if not isinstance(images, str)]
-        unreadable |= {pair.name: reason for pair, reason in batch if isinstance(reason, str)}
-        if read:
-            done += [pair for pair, _ in read]
-            clean, adversarial, far = zip(*(images for _, images in read), strict=True)
-            measured += far
-            for kept, spent, target in zip(tops, times, targets, strict=True):
-                begun = time.perf_counter()
-                kept.append(np.stack([top(target, clean, size), top(target, adversarial, size)]))
-                spent.append((time.perf_counter() - begun) / (2 * size))
-        if progress is not None:
-            progress(len(batch))
+    read = functools.partial(_read, filter=filter)
+    with Pool(workers) as pool:
+        for batch in pool.ahead(read, in_batches(pairs, size)):
+            whole = [(pair, images) for pair, images in batch if not isinstance(images, str)]
+            unreadable |= {pair.name: reason for pair, reason in batch if isinstance(reason, str)}
+            if whole:
+                done += [pair for pair, _ in whole]
+                clean, adversarial, far = zip(*(images for _, images in whole), strict=True)
+                measured += far
+                for kept, spent, target in zip(tops, times, targets, strict=True):
+                    begun = time.perf_counter()
+                    kept.append(np.stack([top(target, clean, size), top(target, adversarial, size)]))
+                    spent.append((time.perf_counter() - begun) / (2 * size))
+            if progress is not None:
+                progress(len(batch))
     if not done:
         raise ValueError(f"none of {len(pairs)} pairs of images can be read, {next(iter(unreadable.items()), '')}.")
     judged = [_judged(*row) for row in zip(targets, tops, times, strict=True)]
@@ -293,18 +296,6 @@ def _classes(known: Sequence[int | None]) -> np.ndarray:
 
 #: A pair with its clean and its adversarial pixels, uint8 [H, W, 3] each, and their distances; or why it has none.
 _Read = tuple[Pair, tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]] | str]
-
-
-def _batches(pairs: Sequence[Pair], size: int, filter: str) -> Iterator[list[_Read]]:
-    """The pairs in order, `size` at a time; while one batch is looked at, the next is read and measured."""
-    todo, waiting = iter(pairs), collections.deque[list[Future]]()
-    with ThreadPoolExecutor(max_workers=2) as pool:
-        while True:
-            while len(waiting) < 2 and (ahead := list(itertools.islice(todo, size))):
-                waiting.append([pool.submit(_read, pair, filter) for pair in ahead])
-            if not waiting:
-                return
-            yield [future.result() for future in waiting.popleft()]
 
 
 def _read(pair: Pair, filter: str) -> _Read:

@@ -14,7 +14,7 @@ import PIL
 import tensorflow as tf
 
 import tfadv
-from tfadv import data, record
+from tfadv import data, devices, record, twins
 from tfadv.budgets import Linf
 from tfadv.labelling import Labels
 from tfadv.record import CLEAN, NO_LABEL, NO_TARGET
@@ -87,6 +87,7 @@ def describe(
     slots: list[Slot | record.Entry],
     settings: record.Entry,
     source: str | None = None,
+    twin: Source | None = None,
 ) -> record.Entry:
     """The experiment as attack.json holds it: what the output's bytes depend on, but for the content of the images."""
     names = [slot.name if isinstance(slot, Slot) else slot["file"] for slot in slots]
@@ -105,7 +106,8 @@ def describe(
         },
         "inputs": {"count": len(names), "names_sha256": hashlib.sha256(json.dumps(names).encode()).hexdigest()},
         "labels": found.facts,
-        "device": _device(),
+        "device": devices.name(),
+        "arithmetic": devices.arithmetic() | ({} if twin is None else twins.shortcuts(twin)),
         "versions": {
             "tfadv": tfadv.__version__,
             "tensorflow": tf.__version__,
@@ -115,8 +117,3 @@ def describe(
             "python": platform.python_version(),
         },
     }
-
-
-def _device() -> str:
-    gpus = tf.config.get_visible_devices("GPU")
-    return tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU") if gpus else "CPU"

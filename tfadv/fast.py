@@ -19,7 +19,7 @@ from tfadv.views import MaskedCopies, PathCopies
 POINTS = 10
 
 
-def faster(network: Source | keras.Model, attack: Ascent, *, bfloat16: bool | None = None) -> tuple[Source, Ascent]:
+def faster(network: Source | keras.Model, attack: Attack, *, bfloat16: bool | None = None) -> tuple[Source, Attack]:
     """The network and the attack as twins that craft sooner and fool nearly as well: docs/fast.md has by how much.
 
         network, attack = tfadv.faster(network, attack)
@@ -41,13 +41,27 @@ def faster(network: Source | keras.Model, attack: Ascent, *, bfloat16: bool | No
     Raises ValueError for an attack that searches, for a network behind a defence, for one with a layer that cannot be
     made from its configuration, and with bfloat16=True for one that is not of float32.
     """
-    source, parts = as_source(network), _within(attack)
-    for part in parts:
-        source.check_layers(_tapped(part), type(part).__name__)
+    source = as_source(network)
+    tapped = _checked(source, attack)
     if bfloat16 is None:
         bfloat16 = source.dtype.name == "float32" and devices.computes_bfloat16()
-    twin = folded(source, [layer for part in parts for layer in _tapped(part)])
+    twin = folded(source, tapped)
     return in_bfloat16(twin) if bfloat16 else twin, _fewer(attack)
+
+
+def gradients_in_bfloat16(network: Source | keras.Model, attack: Attack) -> Source:
+    """The network as its twin that finds this attack's gradients in bfloat16, and nothing else: see `faster`."""
+    source = as_source(network)
+    _checked(source, attack)
+    return in_bfloat16(source)
+
+
+def _checked(source: Source, attack: Attack) -> list[str]:
+    """The layers that the attack looks at. Raises ValueError for one that is not there, and for a part that searches."""
+    parts = _within(attack)
+    for part in parts:
+        source.check_layers(_tapped(part), type(part).__name__)
+    return [layer for part in parts for layer in _tapped(part)]
 
 
 def _within(attack: Part) -> list[Part]:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tfadv.compiled import added, repeat
 from tfadv.shapes import Look, Outputs, Tensor, View
 from tfadv.source import Glance
 
@@ -51,13 +52,12 @@ def one_by_one(
         rows = values(images)
     count = rows.shape[1]
 
-    def step(number: Tensor, state: Any) -> tuple[Tensor, Any]:
+    def step(number: Tensor, state: Any) -> Any:
         chosen = tf.zeros_like(rows) + tf.one_hot(number, count, dtype=rows.dtype)
         gradient = tape.gradient(rows, images, output_gradients=chosen)
-        return number + 1, visit(state, tf.gather(rows, number, axis=1), gradient)
+        return visit(state, tf.gather(rows, number, axis=1), gradient)
 
-    _, state = tf.while_loop(lambda number, _: number < count, step, (tf.constant(0), state), parallel_iterations=1)
-    return state
+    return repeat(count, step, state)
 
 
 def of_features(value: Value, look: Look, images: Tensor, layers: tuple[str, ...]) -> tuple[Tensor, ...]:
@@ -152,15 +152,5 @@ def _mean(one: Callable[[Tensor], tuple[Tensor, ...]], view: View) -> tuple[Tens
         found = one(copy)
         return found if weights is None else tuple(tf.gather(tf.constant(weights, p.dtype), copy) * p for p in found)
 
-    def add(copy: Tensor, so_far: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
-        return copy + 1, tuple(a + b for a, b in zip(so_far, weighed(copy), strict=True))
-
-    total = weighed(tf.constant(0))
-    if copies == 1:
-        return total
-    if tf.executing_eagerly():
-        for copy in range(1, copies):
-            _, total = add(tf.constant(copy), total)
-    else:
-        _, total = tf.while_loop(lambda copy, _: copy < copies, add, (tf.constant(1), total), parallel_iterations=1)
+    total = added(copies, weighed)
     return tuple(part / copies for part in total) if weights is None else total

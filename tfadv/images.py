@@ -41,8 +41,10 @@ def rounded(adversarial: np.ndarray, clean: np.ndarray, epsilon: float | None = 
     """
     if clean.dtype != np.uint8 or clean.shape != adversarial.shape:
         raise ValueError(f"clean: expected uint8 {list(adversarial.shape)}, got {clean.dtype} {list(clean.shape)}.")
-    low, high = np.zeros(clean.shape), np.full(clean.shape, WHITE)
-    if epsilon is not None:
-        reach = np.floor(epsilon)  # a whole number of grey levels is all a byte can differ by
-        low, high = np.maximum(clean - reach, low), np.minimum(clean + reach, high)
-    return np.clip(np.rint(adversarial), low, high).astype(np.uint8)
+    nearest = np.rint(adversarial)
+    nearest = np.clip(nearest, BLACK, WHITE, out=nearest).astype(np.uint8)
+    if epsilon is None:
+        return nearest
+    reach = np.uint8(min(np.floor(epsilon), WHITE))  # a whole number of grey levels is all a byte can differ by
+    low, high = clean - np.minimum(clean, reach), clean + np.minimum(~clean, reach)  # ~clean is 255 - clean
+    return np.clip(nearest, low, high)

@@ -1,5 +1,7 @@
 """How far an adversarial image is from its clean twin: linf, l2, rmsd, l0, PSNR and SSIM, in grey levels of 0..255."""
 
+import functools
+import math
 from collections.abc import Collection
 
 import numpy as np
@@ -33,19 +35,27 @@ def distances(
         raise ValueError(
             f"adversarial: expected images [N, H, W, 3] like clean {list(clean.shape)}, got {list(adversarial.shape)}."
         )
-    change = np.abs(adversarial.astype(np.float64) - clean)
-    flat = change.reshape(len(change), -1)
+    change = _change(clean, adversarial)
+    flat = change.reshape(len(change), math.prod(change.shape[1:]))
+    squares = np.sum(np.square(flat, dtype=np.uint16 if flat.dtype == np.uint8 else None), axis=1, dtype=np.float64)
     found = {
-        "linf": flat.max(axis=1),
-        "l2": np.sqrt(np.sum(flat**2, axis=1)),
-        "rmsd": np.sqrt(np.mean(flat**2, axis=1)),
-        "l0": np.any(change > 0, axis=-1).sum(axis=(1, 2)).astype(np.float64),
+        "linf": flat.max(axis=1).astype(np.float64),
+        "l2": np.sqrt(squares),
+        "rmsd": np.sqrt(squares / flat.shape[1]),
+        "l0": np.count_nonzero(functools.reduce(np.logical_or, np.moveaxis(change > 0, -1, 0)), axis=(1, 2)) * 1.0,
     }
     with np.errstate(divide="ignore"):
         found["psnr"] = 20 * np.log10(255.0 / found["rmsd"])
     if "ssim" in names:  # as long as all the others times ten
         found["ssim"] = _ssim(clean, adversarial)
     return {name: found[name] for name in names}
+
+
+def _change(clean: np.ndarray, adversarial: np.ndarray) -> np.ndarray:
+    """|adversarial - clean|, float64, or uint8 of bytes: there it is as exact in an eighth of the memory."""
+    if clean.dtype == adversarial.dtype == np.uint8:
+        return np.maximum(clean, adversarial) - np.minimum(clean, adversarial)
+    return np.abs(adversarial.astype(np.float64) - clean)
 
 
 def _ssim(clean: np.ndarray, adversarial: np.ndarray) -> np.ndarray:

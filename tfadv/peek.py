@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfadv import pooling
 from tfadv.shapes import Outputs, Tensor
 from tfadv.source import Source
 
@@ -104,7 +105,8 @@ class Network(Source):
         given = images = tf.cast(images, self.dtype)
         if self.preprocess is not None:
             images = self.preprocess(images)
-        outputs = self._cut(tuple(layers), logits)(images, training=False)
+        with pooling.differentiable(self.model):
+            outputs = self._cut(tuple(layers), logits)(images, training=False)
         shown = list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
         answer = shown.pop(0) if logits else None
         return Outputs(answer, dict(zip(layers, shown, strict=True)), given)

@@ -7,9 +7,11 @@ fast or in how many runs the folder was made.
 """
 
 import contextlib
+import itertools
 import json
 import os
-from collections.abc import Iterable, Mapping
+import threading
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -22,11 +24,17 @@ except ImportError:  # Windows has no such locks; there two runs at once are not
 
 
 class Files(NamedTuple):
-    """What the files of a record are called."""
+    """What the files of a record are called; of several temporary files at once all but the first have a number."""
 
     record: str
     journal: str
     temporary: str
+
+    def passing(self, name: str) -> bool:
+        """Whether a file of this name is gone once a run has ended: the journal, or a temporary file."""
+        stem, dash, number = name.rpartition("-")
+        numbered = bool(dash) and stem == self.temporary and number.isdecimal()
+        return numbered or name in (self.journal, self.temporary)
 
 
 ATTACK = Files("attack.json", "attack.jsonl", "attack.part")
@@ -36,6 +44,9 @@ RECORD = ATTACK.record
 CLEAN = "clean"
 #: What an image's status can be; all but the first were skipped.
 DONE, UNREADABLE, NO_LABEL, NO_TARGET = "done", "unreadable", "no label", "no target"
+
+#: The key of the record under which it says what could not be done as the experiment has it; it identifies nothing.
+CONCESSIONS = "concessions"
 
 Entry = dict[str, Any]
 
@@ -49,6 +60,7 @@ def read(folder: str | os.PathLike, files: Files = ATTACK) -> tuple[Entry | None
     with contextlib.suppress(FileNotFoundError):
         whole = _parse(Path(folder, files.record).read_bytes(), Path(folder, files.record))
         entries = {entry["file"]: entry for entry in whole.pop("images")}
+        whole.pop(CONCESSIONS, None)
         experiment = whole
     with contextlib.suppress(FileNotFoundError):
         lines = _whole_lines(Path(folder, files.journal).read_bytes())
@@ -69,10 +81,8 @@ def claim(folder: str | os.PathLike, experiment: Entry, files: Files = ATTACK) -
     if folder.exists() and not folder.is_dir():
         raise NotADirectoryError(f"{folder}: expected a folder to write to, got a file.")
     there, entries = read(folder, files)
-    own = {files.journal, files.temporary}
-    others = (
-        [name for name in sorted(os.listdir(folder)) if name[0] != "." and name not in own] if folder.exists() else []
-    )
+    there_now = sorted(os.listdir(folder)) if folder.exists() else []
+    others = [name for name in there_now if name[0] != "." and not files.passing(name)]
     if not others:  # a run that ended before its first image binds nobody
         return {}
     if there is None:
@@ -114,11 +124,19 @@ class Journal:
     def __init__(self, folder: str | os.PathLike, experiment: Entry, files: Files = ATTACK) -> None:
         self.folder, self.experiment, self.files = Path(folder), experiment, files
         self._file: BinaryIO | None = None
+        self._lock, self._taken = threading.Lock(), set[int]()
 
-    @property
-    def temporary(self) -> Path:
-        """Where a file is written before it gets its name."""
-        return self.folder / self.files.temporary
+    @contextlib.contextmanager
+    def temporary(self) -> Iterator[Path]:
+        """Where a file is written before it gets its name; those who write at the same time have a path each."""
+        with self._lock:
+            number = next(number for number in itertools.count() if number not in self._taken)
+            self._taken.add(number)
+        try:
+            yield self.folder / (f"{self.files.temporary}-{number}" if number else self.files.temporary)
+        finally:
+            with self._lock:
+                self._taken.remove(number)
 
     def add(self, entries: Iterable[Entry]) -> None:
         """Append entries, down to the disk."""
@@ -137,7 +155,7 @@ class Journal:
             claim(self.folder, self.experiment, self.files)  # again: until now another run could take the folder
             file.seek(0)
             kept = _whole_lines(file.read())
-            fresh = not any(name[0] != "." and name not in self.files[1:] for name in os.listdir(self.folder))
+            fresh = not any(name[0] != "." and not self.files.passing(name) for name in os.listdir(self.folder))
             file.truncate(0 if fresh else sum(len(line) + 1 for line in kept))
             if fresh or not kept:
                 file.write(_dump(self.experiment) + b"\n")
@@ -172,17 +190,28 @@ class Journal:
                 file.close()
                 raise
 
-    def fold(self, entries: Iterable[Entry]) -> None:
-        """Write the record with these entries and remove the journal."""
+    def fold(self, entries: Iterable[Entry], concessions: Iterable[str] = ()) -> None:
+        """Write the record with these entries and remove the journal.
+
+        concessions: what this run could not do as the experiment says, in sentences; those of earlier runs stay.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
-        whole = {**self.experiment, "images": list(entries)}
+        conceded = list(dict.fromkeys([*self._conceded(), *concessions]))
+        whole = {**self.experiment, **({CONCESSIONS: conceded} if conceded else {}), "images": list(entries)}
         content = json.dumps(whole, indent=1, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
         target = self.folder / self.files.record
         if not target.exists() or target.read_bytes() != content:
             self.open()
-            write_safely(target, content, self.temporary)
-        (self.folder / self.files.journal).unlink(missing_ok=True)
-        self.temporary.unlink(missing_ok=True)
+            with self.temporary() as temporary:
+                write_safely(target, content, temporary)
+        for name in os.listdir(self.folder):
+            if self.files.passing(name):
+                (self.folder / name).unlink(missing_ok=True)
+
+    def _conceded(self) -> list[str]:
+        path = self.folder / self.files.record
+        said = _parse(path.read_bytes(), path).get(CONCESSIONS) if path.is_file() else None
+        return [str(one) for one in said] if isinstance(said, list) else []
 
     def close(self) -> None:
         """Let go of the file and its lock."""

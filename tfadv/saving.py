@@ -1,12 +1,14 @@
 """Adversarial images as the bytes of a file: within the budget, and still adversarial where a search found them so."""
 
+import math
 from collections.abc import Callable
 
 import numpy as np
+import tensorflow as tf
 
 from tfadv.budgets import Linf
-from tfadv.images import rounded
-from tfadv.shapes import Budget
+from tfadv.images import BLACK, WHITE
+from tfadv.shapes import Budget, Tensor
 
 #: How far a change is stretched, in turn, until its whole grey levels fool the network.
 STRETCHES = (1.02, 1.05, 1.1, 1.2, 1.35, 1.5, 2, 3, 4, 6, 8, 12, 16, 24, 32)
@@ -42,20 +44,27 @@ def fooling(
 
 
 def within(adversarial: np.ndarray, clean: np.ndarray, budget: Budget | None) -> np.ndarray:
-    """uint8 images near the adversarial ones [N, H, W, 3] whose distance from the clean ones the budget allows.
+    """uint8 images near the adversarial ones [N, H, W, 3] whose distance from the clean ones, uint8, the budget allows.
 
     Linf: the nearest there are. Any other budget: the nearest bytes if they are allowed, else those on the clean side.
     """
-    if budget is None or isinstance(budget, Linf):
-        return rounded(adversarial, clean, None if budget is None else budget.size)
-    nearest = rounded(adversarial, clean)
-    change = nearest.astype(np.float64) - clean
-    if budget.allows(change):
-        return nearest
-    start = clean.astype(np.float64)
-    inward = (start + np.trunc(np.clip(adversarial, 0, 255) - start)).astype(np.uint8)
-    fits = np.array([budget.allows(one[None]) for one in change])
-    return np.where(fits[:, None, None, None], nearest, inward)
+    return whole_levels(tf.convert_to_tensor(adversarial), tf.convert_to_tensor(clean), budget).numpy()
+
+
+def whole_levels(adversarial: Tensor, clean: Tensor, budget: Budget | None) -> Tensor:
+    """As `within`, of tensors, also in a `tf.function`."""
+    start = tf.cast(clean, adversarial.dtype)
+    adversarial = tf.clip_by_value(adversarial, BLACK, WHITE)
+    nearest = tf.round(adversarial)
+    if isinstance(budget, Linf):
+        reach = math.floor(min(budget.size, WHITE))  # a whole number of grey levels is all a byte can differ by
+        nearest = tf.clip_by_value(nearest, start - reach, start + reach)
+    elif budget is not None:
+        fits = budget.allows(tf.cast(nearest - start, tf.float64))
+        way = adversarial - start
+        inward = start + tf.sign(way) * tf.floor(tf.abs(way))
+        nearest = tf.where(fits[:, None, None, None], nearest, inward)
+    return tf.cast(nearest, tf.uint8)
 
 
 def hold(budget: Budget | None, clean: np.ndarray, adversarial: np.ndarray, name: str) -> None:
@@ -63,6 +72,6 @@ def hold(budget: Budget | None, clean: np.ndarray, adversarial: np.ndarray, name
     if isinstance(budget, Linf):
         kept = np.abs(adversarial.astype(np.int16) - clean).max() <= budget.size
     else:
-        kept = budget is None or budget.allows((adversarial.astype(np.float64) - clean)[None])
+        kept = budget is None or bool(budget.allows((adversarial.astype(np.float64) - clean)[None]))
     if not kept:
         raise ValueError(f"{name}: the bytes of the adversarial image leave the budget {budget!r}.")

@@ -10,7 +10,9 @@ from tfadv.shapes import Goal, Tensor
 
 def logit(logits: Tensor, labels: Tensor) -> Tensor:
     """L_y."""
-    return tf.gather(logits, labels, axis=1, batch_dims=1)
+    # A sum, as its gradient is a product; that of a gather is a scatter, which a GPU does one by one to be the same.
+    chosen = tf.one_hot(labels, tf.shape(logits)[1], True, False)
+    return tf.reduce_sum(tf.where(chosen, logits, tf.zeros_like(logits)), axis=1)
 
 
 def probability(logits: Tensor, labels: Tensor) -> Tensor:

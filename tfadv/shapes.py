@@ -24,6 +24,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
+import tensorflow as tf
 
 Tensor = Any  # tf.Tensor or numpy array: TensorFlow ships no usable type of its own
 
@@ -202,10 +203,10 @@ class Budget(Part):
     def sample(self, images: Tensor, seeds: Tensor) -> Tensor:
         """A random allowed perturbation of the shape of images."""
 
-    def allows(self, delta: Tensor) -> bool:
-        """Whether perturbations [N, H, W, 3] are allowed, to a millionth of a grey level."""
-        delta = np.asarray(delta, np.float64)
-        return bool(np.allclose(self.project(delta), delta, rtol=0, atol=1e-6))
+    def allows(self, delta: Tensor) -> Tensor:
+        """Which of the perturbations [N, H, W, 3] are allowed, bool [N]: to a millionth of a grey level in float64."""
+        delta = tf.cast(delta, tf.float64)
+        return tf.reduce_all(tf.abs(self.project(delta) - delta) <= 1e-6, axis=[1, 2, 3])
 
 
 class Region(Part):

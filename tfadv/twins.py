@@ -10,10 +10,12 @@ from __future__ import annotations
 import functools
 import hashlib
 from collections.abc import Callable, Collection
+from typing import Any
 
 import keras
 import tensorflow as tf
 
+from tfadv import pooling
 from tfadv.copying import handing_over
 from tfadv.ensembles import Ensemble
 from tfadv.folding import fold
@@ -88,7 +90,8 @@ class Twin(Source):
         given = images = tf.cast(images, self.dtype)
         if self.exact.preprocess is not None:
             images = self.exact.preprocess(images)
-        shown = tf.nest.flatten(self._cut(layers, logits)(images, training=False))
+        with pooling.differentiable(self.model):
+            shown = tf.nest.flatten(self._cut(layers, logits)(images, training=False))
         answer = shown.pop(0) if logits else None
         return Outputs(answer, dict(zip(layers, shown, strict=True)), given)
 
@@ -101,6 +104,17 @@ class Twin(Source):
             with tf.init_scope():
                 self._cuts[layers, logits] = handing_over(self.model, wanted, self.dtype.name)
         return self._cuts[layers, logits]
+
+
+def shortcuts(network: Source) -> dict[str, Any]:
+    """How a twin is computed, as attack.json says it of the passes that find gradients; nothing of any other network.
+
+    Of an ensemble what any of its members does.
+    """
+    members = network.members.values() if isinstance(network, Ensemble) else (network,)
+    twins = [member for member in members if isinstance(member, Twin)]
+    found = {"folded": True} if any(twin.folds for twin in twins) else {}
+    return found | ({"precision": "bfloat16"} if any(twin.bfloat16 for twin in twins) else {})
 
 
 def folded(network: Source | keras.Model, keep: Collection[str] = ()) -> Source:

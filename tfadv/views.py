@@ -12,6 +12,7 @@ import dataclasses
 import functools
 import itertools
 import math
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
@@ -68,7 +69,7 @@ class DiverseInputs(View):
         inner = side + whole(chance[:, 1], tf.fill(tf.shape(chance)[:1], larger - side))
         top, left = (whole(chance[:, 2 + axis], larger - inner) for axis in (0, 1))
         rows, columns = _sources(side, larger, inner, top), _sources(side, larger, inner, left)
-        changed = draw_map(images, rows, columns, self.pad)
+        changed = draw_map(images, rows, columns, self.pad, most=math.ceil(larger / side))
         return tf.where(chance[:, 0, None, None, None] < self.probability, changed, images)
 
     def _canvas(self, side: int) -> int:
@@ -97,12 +98,41 @@ def _sources(side: int, larger: int, inner: Tensor, start: Tensor) -> Tensor:
     return tf.where((inside >= 0) & (inside < inner[:, None]), source, -1)
 
 
-def draw_map(images: Tensor, rows: Tensor, columns: Tensor, pad: float) -> Tensor:
-    """Images [N, H, W, C] rearranged: pixel (i, j) comes from (rows[i], columns[j]), or is `pad` where one is -1."""
-    taken = tf.gather(images, tf.maximum(rows, 0), axis=1, batch_dims=1)
-    taken = tf.gather(taken, tf.maximum(columns, 0), axis=2, batch_dims=1)
+def draw_map(images: Tensor, rows: Tensor, columns: Tensor, pad: float, most: int = 1) -> Tensor:
+    """Images [N, H, W, C] rearranged: pixel (i, j) comes from (rows[i], columns[j]), or is `pad` where one is -1.
+
+    Args:
+        images: of sides that are known.
+        rows, columns: int [N, H], [N, W], each rising or falling, but for -1 at its ends.
+        pad: grey level.
+        most: how often a row or a column of the image may come again, next to itself.
+    """
+    taken = _taken(_taken(images, rows, 1, most), columns, 2, most)
     inside = (rows >= 0)[:, :, None, None] & (columns >= 0)[:, None, :, None]
     return tf.where(inside, taken, tf.cast(pad, images.dtype))
+
+
+def _taken(images: Tensor, places: Tensor, axis: int, most: int) -> Tensor:
+    """The rows (axis 1) or columns (axis 2) of images [N, H, W, C] at places int [N, M]; any where that is -1."""
+
+    @tf.custom_gradient
+    def take(images: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+        def gathered(gradient: Tensor) -> Tensor:
+            # Each row's own sum of where it went, not a scatter: a GPU does those one by one to be deterministic.
+            went = places[:, None, :] == tf.range(images.shape[axis])[None, :, None]
+            count = tf.reduce_sum(tf.cast(went, tf.int32), axis=2)
+            first = tf.argmax(tf.cast(went, tf.int32), axis=2, output_type=tf.int32)
+            shape = [-1, images.shape[axis], 1, 1] if axis == 1 else [-1, 1, images.shape[axis], 1]
+            parts = []
+            for turn in range(most):
+                again = tf.minimum(first + turn, places.shape[1] - 1)
+                part = tf.gather(gradient, again, axis=axis, batch_dims=1)
+                parts.append(tf.where(tf.reshape(count > turn, shape), part, tf.zeros_like(part)))
+            return tf.add_n(parts)
+
+        return tf.gather(images, tf.maximum(places, 0), axis=axis, batch_dims=1), gathered
+
+    return take(images)
 
 
 @dataclasses.dataclass(frozen=True, repr=False)

@@ -14,7 +14,7 @@ from tfadv import gradients
 from tfadv import seeds as draws
 from tfadv.attacks.door import Bound
 from tfadv.attacks.starts import CleanImage
-from tfadv.compiled import Compiled
+from tfadv.compiled import Compiled, Refused, concede, repeat, use_xla
 from tfadv.images import BLACK, WHITE
 from tfadv.regions import Everywhere
 from tfadv.shapes import Attack, Budget, Goal, Objective, Region, Rule, Start, Tensor, View
@@ -64,17 +64,35 @@ class Ascent(Attack):
 
 
 class Climb:
-    """An ascent on a network: (images, goal, seeds) -> images, by calling one compiled step again and again."""
+    """An ascent on a network: (images, goal, seeds) -> images.
+
+    With XLA all of it is one compiled program, loops included. Without, it calls one compiled pass again and again: one
+    graph around the loops would hold more memory than one pass. Both run the same description.
+    """
 
     def __init__(self, attack: Ascent, network: Source) -> None:
         self.attack, self.network, self.glance = attack, network, Glance(network)
         self.step = Compiled(self._step)
-        for guide in attack.objective.guides:
-            self.glance.bound(guide)
+        guides = [self.glance.bound(guide) for guide in attack.objective.guides]
+        #: Whether it can be traced as a whole, in a program of its own or a larger one.
+        self.traceable = all(getattr(guide, "traceable", False) for guide in guides)
+        self._program = Compiled(self._ascended, whole=True) if self.traceable and use_xla() else None
         # What the view shows differs from step to step, and with it what the clean image is compared by.
         self.anew = attack.objective.compares and not isinstance(attack.view, Plain)
 
     def __call__(self, images: Tensor, goal: Goal, seeds: Tensor) -> Tensor:
+        if self._program is None or not tf.executing_eagerly():
+            return self._ascended(images, goal, seeds)
+        try:
+            return self._program(images, goal, seeds)
+        except Refused as reason:
+            concede(
+                f"the attack cannot be one program ({reason}): its passes are compiled one by one, which is slower."
+            )
+            self._program = None
+            return self._ascended(images, goal, seeds)
+
+    def _ascended(self, images: Tensor, goal: Goal, seeds: Tensor) -> Tensor:
         attack, look = self.attack, self.glance
         mask = attack.region.mask(look, images, goal, draws.fold(seeds, REGION))
         memory: Any = None
@@ -83,11 +101,12 @@ class Climb:
         memory = () if memory is None else memory
         adversarial = attack.start.begin(images, attack.budget, draws.fold(seeds, START))
         adversarial = tf.where(mask > 0, adversarial, images)
-        place, state = self._in_range(adversarial), attack.rule.init(images)
-        stream = draws.fold(seeds, STEP)
-        for count in range(attack.steps):
-            place, state = self.step(place, state, images, goal, mask, memory, draws.fold(stream, count))
-        return place
+        stream, step = draws.fold(seeds, STEP), self.step if tf.executing_eagerly() else self._step
+
+        def climb(count: Tensor, state: tuple[Tensor, Any]) -> tuple[Tensor, Any]:
+            return step(*state, images, goal, mask, memory, draws.fold(stream, count))
+
+        return repeat(attack.steps, climb, (self._in_range(adversarial), attack.rule.init(images)))[0]
 
     def _step(self, place, state, images, goal: Goal, mask, memory, seeds) -> tuple[Tensor, Any]:
         """The image and the rule's state one step on."""
@@ -110,5 +129,5 @@ class Climb:
 
     @property
     def traces(self) -> int:
-        """How often the step was traced."""
-        return self.step.traces
+        """How often the step was traced, or the program that holds it."""
+        return self.step.traces + (self._program.traces if self._program else 0)

@@ -1,6 +1,6 @@
 """The one door to every attack: what comes in is checked, what goes out keeps shape, range and type."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Protocol
 
 import keras
@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfadv import seeds as draws
+from tfadv.compiled import Compiled
 from tfadv.images import BLACK, WHITE, check
 from tfadv.peek import network
 from tfadv.shapes import Attack, Crafted, Goal, Tensor
@@ -51,6 +52,13 @@ class Bound:
     ) -> None:
         self.attack, self.network, self.has_target = attack, network(model), has_target
         self._craft = craft(self.network)
+        #: Larger programs that hold this attack, by what tells them apart; they are kept here, to be compiled once.
+        self.programs: dict[Hashable, Compiled] = {}
+
+    @property
+    def traceable(self) -> bool:
+        """Whether `search` can be traced into a larger program; it cannot where it loops and stops in Python."""
+        return getattr(self._craft, "traceable", False)
 
     @property
     def traces(self) -> int:

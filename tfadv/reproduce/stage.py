@@ -24,7 +24,7 @@ from PIL import Image
 from tfadv import data as folders
 from tfadv import making
 from tfadv.catalogue import ATTACKS
-from tfadv.crafting import craft_folder
+from tfadv.crafting import craft_folder, most_together
 from tfadv.ensembles import Ensemble
 from tfadv.evaluate import evaluate, top
 from tfadv.models import zoo
@@ -49,7 +49,7 @@ class Bench:
         out: the folder where everything is kept.
         count: how many images; None for the scale's own number.
         seed: of everything drawn.
-        batch_size: images that are crafted together.
+        batch_size: images that are crafted together; by default 8 on a CPU, 64 on a GPU.
         say: told what is being made.
         progress: of the images of a folder, see `tfadv.crafting.craft_folder`.
     """
@@ -61,11 +61,12 @@ class Bench:
         *,
         count: int | None = None,
         seed: int = 0,
-        batch_size: int = 8,
+        batch_size: int | None = None,
         say: Callable[[str], None] = lambda _: None,
         progress: Callable[..., Any] | None = None,
     ) -> None:
-        self.scale, self.out, self.seed, self.batch_size, self.say = scale, Path(out), seed, batch_size, say
+        self.scale, self.out, self.seed, self.say = scale, Path(out), seed, say
+        self.batch_size = batch_size or most_together()
         self.count, self.progress = count or scale.count, progress
         self._players: dict[str, Player | Missing] = {}
         self._crafted: dict[Path, Missing | None] = {}

@@ -1,0 +1,144 @@
+"""`tfadv bench`: what attacks and folders cost on this machine."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from tfadv.cli import judging, options
+
+PARTS = ("passes", "engine", "folder")
+ATTACKS = ("mim", "fia", "naa")
+
+
+@click.command()
+@click.option("--part", "parts", multiple=True, type=click.Choice(PARTS), help="Only this table; repeat it. [all]")
+@click.option("--attack", "attacks", multiple=True, type=click.Choice(ATTACKS), help="Only this; repeat it. [all]")
+@click.option(
+    "--batch",
+    "batches",
+    multiple=True,
+    type=click.IntRange(1),
+    default=(8,),
+    show_default=True,
+    help="Images computed together; repeat it.",
+)
+@click.option("--copies", type=click.IntRange(1), default=30, show_default=True, help="Of FIA and NAA.")
+@click.option("--steps", type=click.IntRange(1), default=10, show_default=True, help="Of each attack.")
+@click.option(
+    "--repeats", type=click.IntRange(1), default=1, show_default=True, help="Medians of so many are compared."
+)
+@click.option("--images", type=click.Path(), help="A folder of images for engine and folder. Default: made of noise.")
+@click.option(
+    "--count", type=click.IntRange(1), help="How many are made. Default: 128 for engine, 4 batches for folder."
+)
+@options.workers
+def command(
+    parts: tuple[str, ...],
+    attacks: tuple[str, ...],
+    batches: tuple[int, ...],
+    copies: int,
+    steps: int,
+    repeats: int,
+    images: str | None,
+    count: int | None,
+    workers: int | None,
+) -> None:
+    """Say what attacks and folders of images cost on this machine, as ratios.
+
+    \b
+    passes   an attack over the passes of its network that it cannot do without, in time and peak memory
+    engine   images through a folder with an attack that costs nothing, for one thread, two, and one for each core
+    folder   a folder over the same batches crafted in memory, with --attack (naa) on Inception-v3
+
+    The network is Inception-v3 with random weights. What is compared runs in turn, since machines are noisy: trust the
+    ratios more than the times.
+
+    \b
+    tfadv bench --part passes --attack naa --batch 8 --batch 32
+    tfadv bench --part engine --images photographs/
+    """
+    import keras
+    import tensorflow as tf
+
+    from tfadv import devices, pool
+
+    click.echo(f"{devices.name()}, {pool.cores()} cores, TensorFlow {tf.__version__}, Keras {keras.__version__}")
+    for part in parts or PARTS:
+        if part == "passes":
+            _passes(attacks or ATTACKS, batches, copies, steps, repeats)
+            continue
+        with tempfile.TemporaryDirectory(prefix="tfadv-bench-") as place:
+            if part == "engine":
+                _engine(images, Path(place), count or 128, workers, batches, repeats)
+            else:
+                many = count or 4 * max(batches)
+                _folder(images, Path(place), many, workers, attacks or ("naa",), batches, (copies, steps), repeats)
+
+
+def _passes(attacks: Sequence[str], batches: Sequence[int], copies: int, steps: int, repeats: int) -> None:
+    from tfadv.benchmarks import passes
+
+    head = ("attack", "batch", "ms an image", "bare passes", "ratio", "peak MB", "bare", "ratio", "above the network")
+    rows = []
+    for name in attacks:
+        for batch in batches:
+            cost = passes.cost(name, batch, copies=copies, steps=steps, repeats=repeats)
+            peaks = [None if one is None else one.peak for one in (cost.memory, cost.bare_memory)]
+            times = (_ms(cost.seconds), _ms(cost.bare_seconds), f"{cost.ratio:.3f}")
+            ratios = (cost.memory_ratio, cost.memory_ratio_above)
+            rows.append(
+                (name, str(batch), *times, *(_number(one, 0) for one in peaks), *(_number(one, 3) for one in ratios))
+            )
+    judging.table(head, rows)
+
+
+def _engine(
+    images: str | None, place: Path, count: int, workers: int | None, batches: Sequence[int], repeats: int
+) -> None:
+    from tfadv import pool
+    from tfadv.benchmarks import engine
+
+    folder = images or engine.photographs(place / "images", count)
+    rows = []
+    for batch in batches:
+        for several in [workers] if workers else sorted({1, 2, pool.cores()}):
+            found = engine.through(folder, workers=several, batch=batch, repeats=repeats)
+            spent = (_ms(found.spent.clock), f"{1 / found.spent.clock:.1f}", _ms(found.spent.core))
+            rows.append((str(several), str(batch), str(found.images), *spent))
+    judging.table(("threads", "batch", "images", "ms an image", "images/s", "ms of one core"), rows)
+
+
+def _folder(
+    images: str | None,
+    place: Path,
+    count: int,
+    workers: int | None,
+    attacks: Sequence[str],
+    batches: Sequence[int],
+    size: tuple[int, int],
+    repeats: int,
+) -> None:
+    from tfadv.benchmarks import engine, passes
+
+    folder, network = images or engine.photographs(place / "images", count), passes.network()
+    rows = []
+    for name in attacks:
+        for batch in batches:
+            attack = passes.attack(name, *size)
+            found = engine.over_crafting(folder, attack, network, workers=workers, batch=batch, repeats=repeats)
+            ratios = (f"{found.ratio:.3f}", f"{found.core_ratio:.3f}")
+            times = (_ms(found.folder.clock), _ms(found.alone.clock))
+            rows.append((name, str(batch), str(found.images), *times, *ratios))
+    judging.table(("attack", "batch", "images", "folder, ms an image", "crafting alone", "ratio", "of core time"), rows)
+
+
+def _ms(seconds: float) -> str:
+    return f"{1000 * seconds:.1f}"
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"

@@ -1,0 +1,222 @@
+"""How much an attack costs above the bare passes it cannot do without: time per image and peak memory, as ratios.
+
+Bare passes are compiled functions called one after the other from Python, on Inception-v3 with random weights:
+
+    MIM    1 forward, `steps` x (forward + image gradient)
+    FIA    `copies` x (forward + head gradient), `steps` x trunk gradient
+    NAA    the same and one trunk forward
+
+Attack and bare passes alternate in one process, and their medians are compared, since machines are noisy. Memory is the
+peak of a fresh process for each - resident, or the GPU's -, compared whole and above what the loaded network takes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfadv import compiled, devices, gradients, scores
+from tfadv.attacks import recipes
+from tfadv.models import ARCHITECTURES
+from tfadv.peek import Network
+from tfadv.shapes import Attack, untargeted
+
+#: The attacks whose bare passes are known here.
+ATTACKS = ("mim", "fia", "naa")
+#: Where FIA and NAA look.
+LAYER = "Mixed_5b"
+SIDE = 299
+#: Copies and steps of a process whose memory is measured: more of them change no peak.
+FEW = 2
+#: What that process runs.
+FRESH = """
+import json, sys
+from tfadv.benchmarks.passes import _memory
+name, batch, subject, device = sys.argv[1:]
+json.dump(_memory(name, int(batch), subject, device), sys.stdout)
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Memory:
+    """MB at most: once the network is loaded, and after the work."""
+
+    loaded: float
+    peak: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Cost:
+    """What an attack and its bare passes take: seconds an image, and memory; None where it was not measured."""
+
+    attack: str
+    batch: int
+    seconds: float
+    bare_seconds: float
+    memory: Memory | None = None
+    bare_memory: Memory | None = None
+
+    @property
+    def ratio(self) -> float:
+        """Time of the attack over that of its bare passes."""
+        return self.seconds / self.bare_seconds
+
+    @property
+    def memory_ratio(self) -> float | None:
+        """The same of the peaks."""
+        return self.memory.peak / self.bare_memory.peak if self.memory and self.bare_memory else None
+
+    @property
+    def memory_ratio_above(self) -> float | None:
+        """The same of the peaks above the loaded network."""
+        if not (self.memory and self.bare_memory):
+            return None
+        return (self.memory.peak - self.memory.loaded) / (self.bare_memory.peak - self.bare_memory.loaded)
+
+
+def network() -> Network:
+    """Inception-v3 with random weights, the same every time."""
+    keras.utils.set_random_seed(0)
+    return Network(ARCHITECTURES["inception_v3"].build(), name="inception_v3", offset=1, layer=LAYER)
+
+
+def attack(name: str, copies: int, steps: int) -> Attack:
+    """One of `ATTACKS`; raises ValueError for another."""
+    if name not in ATTACKS:
+        raise ValueError(f"attack: expected one of {', '.join(ATTACKS)}, got {name!r}.")
+    if name == "mim":
+        return recipes.mim(steps=steps)
+    recipe = recipes.naa if name == "naa" else recipes.fia
+    return recipe(layer=LAYER, copies=copies, steps=steps)
+
+
+def cost(
+    name: str,
+    batch: int = 8,
+    *,
+    copies: int = 30,
+    steps: int = 10,
+    repeats: int = 1,
+    memory: bool = True,
+    on: Network | None = None,
+) -> Cost:
+    """Measure one of `ATTACKS`.
+
+    Args:
+        name, batch, copies, steps: the attack, and how many images it takes at once.
+        repeats: how often attack and bare passes are run in turn, after a first time that traces.
+        memory: whether two fresh processes measure the memory too.
+        on: the network, with the layer `LAYER`; `network()` by default.
+
+    Raises ValueError for another attack.
+    """
+    subjects = _subjects(name, batch, copies, steps, on or network())
+    seconds: dict[str, list[float]] = {subject: [] for subject in subjects}
+    for turn in range(repeats + 1):
+        for subject, run in subjects.items():
+            start = time.perf_counter()
+            run()
+            if turn:
+                seconds[subject].append((time.perf_counter() - start) / batch)
+    attack_time, bare_time = (statistics.median(spent) for spent in seconds.values())
+    peaks = [_in_a_fresh_process(name, batch, subject) if memory else None for subject in subjects]
+    return Cost(name, batch, attack_time, bare_time, *peaks)
+
+
+def _subjects(name: str, batch: int, copies: int, steps: int, source: Network) -> dict[str, Callable[[], Any]]:
+    """The attack and its bare passes: what is compared, each a function without arguments."""
+    height, width = source.size
+    shape = (batch, height or SIDE, width or SIDE, 3)
+    images = np.random.default_rng(0).integers(0, 256, shape).astype(np.float32)
+    labels = np.arange(batch) % source.classes
+    craft = attack(name, copies, steps).on(source)
+    bare = _bare(name, source, copies, steps)
+    tensor, indices = tf.constant(images), tf.constant(labels + source.offset)
+    return {"attack": lambda: craft(images, untargeted(labels)), "bare": lambda: bare(tensor, indices).numpy()}
+
+
+def _compiled(function: Callable) -> Callable:
+    """Compiled as attacks are: with XLA where they use it."""
+    return tf.function(function, jit_compile=compiled.use_xla() or None)
+
+
+def _bare(name: str, source: Network, copies: int, steps: int) -> Callable[[Any, Any], Any]:
+    """The passes the method cannot do without, as one Python function of (images, labels)."""
+
+    def look(images: Any) -> Any:
+        return source(images, (LAYER,), False).features[LAYER]
+
+    image_gradient = _compiled(
+        lambda images, labels: gradients.of_images(lambda x: scores.cross_entropy(source(x).logits, labels), images)
+    )
+    head_gradient = _compiled(
+        lambda images, labels: gradients.of_features(
+            lambda out: scores.logit(out.logits, labels), source, images, (LAYER,)
+        )[0]
+    )
+    trunk_gradient = _compiled(
+        lambda images, weights: gradients.of_images(lambda x: tf.reduce_sum(look(x) * weights, [1, 2, 3]), images)
+    )
+    trunk, forward = _compiled(look), _compiled(lambda images: source(images).logits)
+
+    def mim(images: Any, labels: Any) -> Any:
+        last = forward(images)
+        for _ in range(steps):
+            last = image_gradient(images, labels)
+        return last
+
+    def feature(images: Any, labels: Any) -> Any:
+        weights: Any = 0.0
+        for _ in range(copies):
+            weights += head_gradient(images, labels)
+        last = trunk(images) if name == "naa" else weights
+        for _ in range(steps):
+            last = trunk_gradient(images, weights)
+        return last
+
+    return mim if name == "mim" else feature
+
+
+def _in_a_fresh_process(name: str, batch: int, subject: str) -> Memory | None:
+    """`_memory` of another process; raises OSError with the end of what it said if that fails."""
+    gpus = tf.config.get_visible_devices("GPU")
+    device = "gpu:" + gpus[0].name.rpartition(":")[2] if gpus else "cpu"
+    command = [sys.executable, "-c", FRESH, name, str(batch), subject, device]
+    process = subprocess.run(command, capture_output=True, text=True)
+    if process.returncode:
+        raise OSError(f"{name}: its memory could not be measured: {process.stderr.strip()[-300:]}")
+    found = json.loads(process.stdout)
+    return None if found is None else Memory(*found)
+
+
+def _memory(name: str, batch: int, subject: str, device: str) -> tuple[float, float] | None:
+    """`Memory` of this very process; None where the system does not say."""
+    devices.use(device)
+    run = _subjects(name, batch, FEW, FEW, network())[subject]
+    loaded = _taken()
+    run()
+    run()
+    peak = _taken()
+    return None if loaded is None or peak is None else (loaded, peak)
+
+
+def _taken() -> float | None:
+    """MB that have been taken at most, of the GPU's memory where one computes."""
+    if compiled.on_gpu():
+        return tf.config.experimental.get_memory_info("GPU:0")["peak"] / 2**20
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()  # getrusage would count the parent's
+    except OSError:
+        return None
+    return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 1024
