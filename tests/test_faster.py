@@ -155,7 +155,15 @@ def untouched(change):
         lambda x: norm(keras.layers.Conv2DTranspose(4, 3)(x)),
         lambda x: norm(norm(x)),
     ],
-    ids=["two consumers", "activation", "dropout", "other axis", "training", "another kind", "no convolution"],
+    ids=[
+        "two consumers",
+        "activation",
+        "dropout",
+        "other axis",
+        "training",
+        "another kind",
+        "no convolution",
+    ],
 )
 def test_where_it_would_not_be_exact_nothing_is_folded(change, images):
     model = in_float64(lambda: untouched(change))
@@ -302,7 +310,7 @@ def test_what_a_defended_network_and_a_search_are_told():
         tfadv.faster(network, guided(tfadv.DeepFool()))
     with pytest.raises(ValueError, match=r"small behind .*: expected a network without a defence, .* got a Purified"):
         tfadv.faster(BitDepth().on(network), recipes.mim())
-    with pytest.raises(ValueError, match=r"Ascent: small has no layer 'midle'. Nearest: middle"):
+    with pytest.raises(ValueError, match=r"Naa: small has no layer 'midle'. Nearest: middle"):
         tfadv.faster(network, recipes.naa("midle"))
     with pytest.raises(ValueError, match=r"bfloat16: expected a network of float32, got small of float64"):
         tfadv.faster(convolutional("float64"), recipes.mim(), bfloat16=True)

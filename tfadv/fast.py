@@ -41,8 +41,8 @@ def faster(network: Source | keras.Model, attack: Attack, *, bfloat16: bool | No
     Raises ValueError for an attack that searches, for a network behind a defence, for one with a layer that cannot be
     made from its configuration, and with bfloat16=True for one that is not of float32.
     """
-    source, tapped = as_source(network), _tapped(attack)
-    source.check_layers(tapped, type(attack).__name__)
+    source = as_source(network)
+    tapped = _checked(source, attack)
     if bfloat16 is None:
         bfloat16 = source.dtype.name == "float32" and devices.computes_bfloat16()
     twin = folded(source, tapped)
@@ -52,14 +52,22 @@ def faster(network: Source | keras.Model, attack: Attack, *, bfloat16: bool | No
 def gradients_in_bfloat16(network: Source | keras.Model, attack: Attack) -> Source:
     """The network as its twin that finds this attack's gradients in bfloat16, and nothing else: see `faster`."""
     source = as_source(network)
-    source.check_layers(_tapped(attack), type(attack).__name__)
+    _checked(source, attack)
     return in_bfloat16(source)
 
 
-def _tapped(attack: Part) -> tuple[str, ...]:
-    """The layers that the attack's parts look at, and those of its guides. Raises ValueError for one that searches."""
-    found: dict[str, None] = {}
-    waiting: list[Part] = [attack]
+def _checked(source: Source, attack: Attack) -> list[str]:
+    """The layers that the attack looks at. Raises ValueError for one that is not there, and for a part that searches."""
+    parts = _within(attack)
+    for part in parts:
+        source.check_layers(_tapped(part), type(part).__name__)
+    return [layer for part in parts for layer in _tapped(part)]
+
+
+def _within(attack: Part) -> list[Part]:
+    """The attack and all its parts, those of its guides too. Raises ValueError where one of them searches."""
+    found: list[Part] = []
+    waiting = [attack]
     while waiting:
         part = waiting.pop()
         if isinstance(part, Attack) and not isinstance(part, Ascent):
@@ -67,9 +75,14 @@ def _tapped(attack: Part) -> tuple[str, ...]:
                 f"faster: expected an attack that ascends, got {part!r}. A search decides at the very edges of the "
                 "network's classes, which its faster twin has elsewhere; use it on the network itself."
             )
-        found |= dict.fromkeys(getattr(part, "layers", ()))
+        found.append(part)
         waiting += [one for _, value in _fields(part) for one in _parts(value)]
-    return tuple(found)
+    return found
+
+
+def _tapped(part: Part) -> tuple[str, ...]:
+    """The layers that a part looks at."""
+    return tuple(getattr(part, "layers", ()))
 
 
 def _fewer(part: Any) -> Any:

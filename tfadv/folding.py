@@ -99,8 +99,11 @@ def _graphs(model: keras.Model) -> Iterator[keras.Model]:
 def _fold(call: Any) -> Fold | None:
     """The call's batch normalisation with the convolution in front of it, where the one can be taken into the other."""
     normalisation = layer_of(call)
-    given, named = tensors_in(arguments_of(call)), arguments_of(call)[1]
-    if type(normalisation) is not keras.layers.BatchNormalization or len(given) != 1 or named.get("training"):
+    if type(normalisation) is not keras.layers.BatchNormalization:
+        return None
+    arguments, named = arguments_of(call)
+    given = tensors_in((arguments, named))
+    if len(given) != 1 or named.get("training") or any(arguments[1:]):
         return None
     before = call_of(given[0])
     convolution = layer_of(before)
