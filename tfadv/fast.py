@@ -57,7 +57,7 @@ def gradients_in_bfloat16(network: Source | keras.Model, attack: Attack) -> Sour
 
 
 def _checked(source: Source, attack: Attack) -> list[str]:
-    """The layers that the attack looks at. Raises ValueError for one that is not there, and for a part that searches."""
+    """The layers the attack looks at. Raises ValueError for one that is not there, and for a part that searches."""
     parts = _within(attack)
     for part in parts:
         source.check_layers(_tapped(part), type(part).__name__)
