@@ -119,7 +119,9 @@ def _craft(
     for kind in (Image.DecompressionBombWarning, UserWarning):  # what matters is reported by name as skipped
         warnings.filterwarnings("ignore", category=kind, module="PIL" if kind is UserWarning else "")
     if fast and "copies" in settings:
-        raise click.UsageError("--fast averages over ten copies: leave out --set copies, or --fast.")
+        raise click.UsageError(
+            "--fast says itself over how many copies it averages: leave out --set copies, or --fast."
+        )
     layer = layers[0] if len(layers) == 1 else layers or None
     given = {
         key: value for key, value in (("epsilon", epsilon), ("steps", steps), ("layer", layer)) if value is not None

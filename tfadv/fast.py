@@ -15,8 +15,8 @@ from tfadv.source import Source
 from tfadv.twins import folded, in_bfloat16
 from tfadv.views import MaskedCopies, PathCopies
 
-#: Copies that feature gradients are averaged over; docs/fast.md has what that costs.
-POINTS = 10
+#: How many copies feature gradients are averaged over, by the view; docs/fast.md has what fewer than thirty cost.
+COPIES: dict[type, int] = {PathCopies: 10, MaskedCopies: 15}
 
 
 def faster(network: Source | keras.Model, attack: Attack, *, bfloat16: bool | None = None) -> tuple[Source, Attack]:
@@ -27,8 +27,8 @@ def faster(network: Source | keras.Model, attack: Attack, *, bfloat16: bool | No
 
     batch normalisation   taken into the convolutions: exact but for rounding (`tfadv.folded`)
     bfloat16              the passes that find gradients, where the device computes it sooner (`tfadv.in_bfloat16`)
-    ten copies            of FIA's masks and NAA's path, also in the guides of other attacks; views that the images are
-                          shown through, and paths with exact weights, keep theirs
+    fewer copies          ten of NAA's path and fifteen of FIA's masks, also in the guides of other attacks; views that
+                          the images are shown through, and paths with exact weights, keep theirs
 
     The twin of the network is a copy. Judge with the network itself: in bfloat16 what the twin says at the edge between
     two classes is not what the network says.
@@ -57,7 +57,7 @@ def gradients_in_bfloat16(network: Source | keras.Model, attack: Attack) -> Sour
 
 
 def _checked(source: Source, attack: Attack) -> list[str]:
-    """The layers that the attack looks at; ValueError for one that is not there, and for a part that searches."""
+    """The layers the attack looks at. Raises ValueError for one that is not there, and for a part that searches."""
     parts = _within(attack)
     for part in parts:
         source.check_layers(_tapped(part), type(part).__name__)
@@ -89,8 +89,8 @@ def _fewer(part: Any) -> Any:
     """The part with fewer copies to average feature gradients over, in it and in its parts."""
     if isinstance(part, tuple):
         return tuple(map(_fewer, part))
-    if isinstance(part, (PathCopies, MaskedCopies)):
-        return dataclasses.replace(part, copies=min(part.copies, POINTS))
+    if type(part) in COPIES:
+        return dataclasses.replace(part, copies=min(part.copies, COPIES[type(part)]))
     if not isinstance(part, Part) or getattr(part, "exact", False):
         return part
     shown = "view" if isinstance(part, Ascent) else ""  # its copies are averaged over gradients of images
