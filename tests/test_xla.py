@@ -309,7 +309,7 @@ def test_programs_are_kept_where_the_user_says(monkeypatch, tmp_path):
 def test_a_second_start_compiles_nothing_again(tmp_path):
     if tuple(map(int, tf.__version__.split(".")[:2])) < compiled.KEEPS:
         pytest.skip(f"TensorFlow {tf.__version__} does not keep what XLA compiles on a CPU")
-    code = "import numpy, tfadv; from tfadv.models import digits; n = tfadv.load('digits/vgg'); "
+    code = "import numpy, tfadv; from tfadv.models import digits; n = tfadv.load('digits/resnet_v2'); "
     code += "tfadv.recipes.mim(steps=2).on(n)(numpy.full((2, 32, 32, 3), 100.0), tfadv.untargeted([1, 2]))"
     environment = os.environ | {compiled.XLA: "1", compiled.CACHE: str(tmp_path), "TF_XLA_FLAGS": ""}
     kept = []
