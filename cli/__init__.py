@@ -87,11 +87,9 @@ def _load(name: str) -> click.Command:
     if name in LIGHT:
         return command
     chooses = name in COMPUTING
-    gives_gradients = any(parameter.name == "precision" for parameter in command.params)
+    own = {parameter.name for parameter in command.params}
     if chooses:
-        command.params += [
-            option for option in options.arithmetic() if not (gives_gradients and option.name == "precision")
-        ]
+        command.params += [option for option in options.arithmetic() if option.name not in own]
     run = command.callback
 
     @functools.wraps(run)
@@ -100,10 +98,9 @@ def _load(name: str) -> click.Command:
         if chooses:
             from tfadv import devices
 
-            precision = chosen["precision"] if gives_gradients else chosen.pop("precision")
-            devices.use(chosen.pop("device"), precision, chosen.pop("deterministic"))
+            devices.use(*(chosen[option.name] for option in options.arithmetic()))
             quiet.speak_plainly(lambda sentence: shell.echo(f"note: {sentence}", err=True))
-        return run(*arguments, **chosen)
+        return run(*arguments, **{name: value for name, value in chosen.items() if name in own})
 
     command.callback = prepared
     return command

@@ -85,7 +85,8 @@ def wrong(networks: dict, row: Row, way: str, photographs: Any, labels: Any, so_
     import tensorflow as tf
 
     import tfadv
-    from tfadv.images import padded, rounded
+    from tfadv import saving
+    from tfadv.images import padded
 
     network, attack = made(networks[row.source], row, way)
     craft, found = attack.on(network), list(so_far)
@@ -93,7 +94,7 @@ def wrong(networks: dict, row: Row, way: str, photographs: Any, labels: Any, so_
         clean, known = photographs[start : start + BATCH], labels[start : start + BATCH]
         goal = tfadv.untargeted(padded(known, BATCH))
         images = craft(padded(clean, BATCH).astype(np.float32), goal)[: len(clean)]
-        files = rounded(images, clean, row.epsilon)
+        files = saving.within(images, clean, tfadv.Linf(row.epsilon))
         judged = [one.predict(tf.image.resize(files, one.size)) != known for one in networks.values()]
         found += np.stack(judged, axis=1).astype(int).tolist()
     return found[: row.most]

@@ -1,9 +1,11 @@
 """A folder of small pictures, good and bad, and a network that tells their colours apart."""
 
+import contextlib
 from pathlib import Path
 
 import keras
 import numpy as np
+import pytest
 from PIL import Image
 
 from tfadv import data
@@ -43,3 +45,38 @@ def truth(folder: Path, network: Network) -> dict[str, int]:
     readable = {name: pixels for name, pixels in pictures.items() if pixels is not None}
     best = network.predict(np.stack(list(readable.values())).astype(np.float32))
     return dict.fromkeys(pictures, 0) | dict(zip(readable, best.tolist(), strict=True))
+
+
+class Stop(Exception):
+    """An interruption from outside."""
+
+
+@contextlib.contextmanager
+def stopped(monkeypatch, after: int):
+    """Within, the run is broken off, and has to be, when so many files have got their names."""
+    left, replace = [after], data.os.replace
+
+    def breaking(source, target):
+        left[0] -= 1
+        if left[0] < 0:
+            raise Stop
+        replace(source, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(data.os, "replace", breaking)
+        with pytest.raises(Stop):
+            yield
+
+
+#: A network as a user's own file, nets.py.
+NET = f"import sys; sys.path.append({str(Path(__file__).parent)!r})\nfrom folders import small as build\n"
+
+
+def labelled(root: Path) -> Path:
+    """Fill root with images/, nets.py with the small network, and labels.csv with what that sees in them."""
+    (root / "images").mkdir()
+    pictures(root / "images")
+    (root / "nets.py").write_text(NET)
+    rows = [f'"{name}",{label}' for name, label in truth(root / "images", small()).items()]
+    (root / "labels.csv").write_text("\n".join(["filename,label", *rows]) + "\n", encoding="utf-8")
+    return root

@@ -8,7 +8,7 @@ import json
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from folders import SIZE, pictures, small, truth
+from folders import SIZE, labelled, small, truth
 from PIL import Image
 
 from tfadv import data, defending
@@ -17,19 +17,11 @@ from tfadv.cli import main
 from tfadv.defences import BitDepth, Jpeg, Median, Nip
 from tfadv.models import hardening
 
-NET = "import sys; sys.path.append({tests!r})\nfrom folders import small as build\n"
-
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch, request):
+def folder(tmp_path, monkeypatch):
     """images/ with good and bad pictures, nets.py with a network, labels.csv with what that sees in them."""
-    (tmp_path / "images").mkdir()
-    pictures(tmp_path / "images")
-    (tmp_path / "nets.py").write_text(NET.format(tests=str(request.path.parent)))
-    labels = truth(tmp_path / "images", small())
-    rows = [f'"{name}",{label}' for name, label in labels.items()]
-    (tmp_path / "labels.csv").write_text("\n".join(["filename,label", *rows]) + "\n", encoding="utf-8")
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.chdir(labelled(tmp_path))
     return tmp_path
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from folders import SIZE, pictures, small, truth
+from folders import SIZE, pictures, small, stopped, truth
 from PIL import Image
 
 from tfadv import data, pairing, pool, record, stages
@@ -103,25 +103,12 @@ def test_companions_do_not_matter_beyond_the_batch_size(folder, network, tmp_pat
         assert (tmp_path / "out" / entry["output"]).read_bytes() == whole[entry["output"]]
 
 
-class Stop(Exception):
-    """An interruption from outside."""
-
-
 @pytest.mark.parametrize("after", [0, 1, 7, 20, 41])
 def test_a_run_broken_anywhere_ends_the_same(after, folder, network, tmp_path, whole, monkeypatch):
-    out, left, replace = tmp_path / "out", [after], data.os.replace
-
-    def breaking(source, target):
-        left[0] -= 1
-        if left[0] < 0:
-            raise Stop
-        replace(source, target)
-
-    monkeypatch.setattr(data.os, "replace", breaking)
-    with pytest.raises(Stop):
+    out = tmp_path / "out"
+    with stopped(monkeypatch, after):
         craft_folder(folder, out, BIM, network, batch_size=4)
     assert not (out / "attack.json").exists()
-    monkeypatch.undo()
     craft_folder(folder, out, BIM, network, batch_size=4)
     assert tree(out) == whole
 

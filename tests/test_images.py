@@ -2,9 +2,6 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as arrays
 
 from tfadv import images
 
@@ -45,46 +42,3 @@ def test_images_of_the_convention_come_back_as_they_are(batch):
 def test_other_images_are_told_how_they_differ(batch, message):
     with pytest.raises(ValueError, match="^images: .*" + message):
         images.check(batch)
-
-
-PIXELS = arrays.arrays(np.uint8, (2, 3, 3, 3))
-
-
-@settings(deadline=None, database=None)
-@given(clean=PIXELS, epsilon=st.floats(0, 260), seed=st.integers(0, 99), reach=st.floats(0, 300))
-def test_rounded_stays_inside_the_budget(clean, epsilon, seed, reach):
-    noise = np.random.RandomState(seed).uniform(-reach, reach, clean.shape)
-    result = images.rounded(np.clip(clean + noise, 0, 255), clean, epsilon)
-    assert result.dtype == np.uint8
-    assert np.max(np.abs(result.astype(int) - clean)) <= epsilon
-
-
-@settings(deadline=None, database=None)
-@given(clean=PIXELS, epsilon=st.floats(1, 64), seed=st.integers(0, 99))
-def test_rounded_is_the_nearest_byte_inside_the_budget(clean, epsilon, seed):
-    inside = np.random.RandomState(seed).uniform(-epsilon, epsilon, clean.shape)
-    adversarial = np.clip(clean + inside, 0, 255)
-    result = images.rounded(adversarial, clean, epsilon)
-    bytes_ = np.arange(256.0)
-    distance = np.abs(bytes_ - adversarial[..., None])
-    distance[np.abs(bytes_ - clean[..., None]) > epsilon] = np.inf
-    np.testing.assert_allclose(np.abs(result - adversarial), distance.min(axis=-1), atol=1e-9)
-
-
-@settings(deadline=None, database=None)
-@given(clean=PIXELS)
-def test_rounded_leaves_bytes_alone(clean):
-    np.testing.assert_array_equal(images.rounded(clean.astype(np.float32), clean, 0.5), clean)
-    np.testing.assert_array_equal(images.rounded(clean.astype(np.float32), clean), clean)
-
-
-def test_rounded_without_a_budget_only_rounds():
-    clean = np.zeros((1, 1, 3), np.uint8)
-    np.testing.assert_array_equal(images.rounded(np.array([[[0.6, 300, -4]]]), clean), [[[1, 255, 0]]])
-
-
-def test_rounded_wants_bytes_of_the_same_shape():
-    with pytest.raises(ValueError, match=r"clean: expected uint8 \[2, 4, 4, 3\], got float32 \[2, 4, 4, 3\]"):
-        images.rounded(GOOD, GOOD, 16)
-    with pytest.raises(ValueError, match=r"got uint8 \[1, 4, 4, 3\]"):
-        images.rounded(GOOD, GOOD[:1].astype(np.uint8), 16)

@@ -5,22 +5,17 @@ import json
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from folders import pictures, small, truth
+from folders import labelled
 
 from tfadv.cli import main
 
-NET = "import sys; sys.path.append({tests!r})\nfrom folders import small as build\n"
 KEPT = "expected a new file or an earlier result|expected a file to write to, got"
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch, request):
+def folder(tmp_path, monkeypatch):
     """images/, adv/ with a record, labels.csv, a network, and files of the user's."""
-    (tmp_path / "images").mkdir()
-    pictures(tmp_path / "images")
-    (tmp_path / "nets.py").write_text(NET.format(tests=str(request.path.parent)))
-    rows = [f'"{name}",{label}' for name, label in truth(tmp_path / "images", small()).items()]
-    (tmp_path / "labels.csv").write_text("\n".join(["filename,label", *rows]) + "\n", encoding="utf-8")
+    labelled(tmp_path)
     for name, text in {"mine.json": '{"a": 1}', "mine.csv": "a,b\n", "mine.png": "mine", "mine.npz": "mine"}.items():
         (tmp_path / name).write_text(text)
     (tmp_path / "taken.json").write_text("[]")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from folders import pictures, small, truth
+from folders import pictures, small, stopped, truth
 
 from tfadv import data, defending, destruction, pairing, pool, record
 from tfadv.attacks import recipes
@@ -128,24 +128,11 @@ def test_judging_and_purifying_do_not_depend_on_the_threads(folder, network, tmp
     np.testing.assert_array_equal(fits[0][0], fits[1][0])
 
 
-class Stop(Exception):
-    """An interruption from outside."""
-
-
 @pytest.mark.parametrize("after", [0, 5, 13, 30])
 def test_a_run_of_several_threads_broken_anywhere_ends_the_same(after, folder, network, tmp_path, whole, monkeypatch):
-    out, left, replace = tmp_path / "out", [after], data.os.replace
-
-    def breaking(source, target):
-        left[0] -= 1
-        if left[0] < 0:
-            raise Stop
-        replace(source, target)
-
-    monkeypatch.setattr(data.os, "replace", breaking)
-    with pytest.raises(Stop):
+    out = tmp_path / "out"
+    with stopped(monkeypatch, after):
         craft_folder(folder, out, BIM, network, batch_size=4, workers=5)
-    monkeypatch.undo()
     assert any(path.name.startswith("attack.part") for path in out.iterdir())
     for workers in (2, 1):  # the second finds all of it done
         craft_folder(folder, out, BIM, network, batch_size=4, workers=workers)

@@ -6,6 +6,9 @@ import json
 import keras
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
 from PIL import Image
 
 from tfadv import Linf, network, saving
@@ -13,6 +16,7 @@ from tfadv.crafting import craft_folder
 from tfadv.shapes import Attack, Crafted
 
 SIDE = 8
+GOOD = np.arange(2 * 4 * 4 * 3, dtype=np.float32).reshape(2, 4, 4, 3)
 
 
 @pytest.fixture(scope="module")
@@ -126,3 +130,46 @@ def test_what_is_fitted_is_fitted_once_on_the_first_images(folder, threshold, tm
     craft_folder(folder, tmp_path / "out", OneShift(), threshold, batch_size=1)
     assert np.asarray(Image.open(tmp_path / "out" / "3.png"))[0, 0, 0] == pixels[3]
     assert fits == [2]
+
+
+PIXELS = arrays.arrays(np.uint8, (2, 3, 3, 3))
+
+
+@settings(deadline=None, database=None)
+@given(clean=PIXELS, epsilon=st.floats(0, 260, exclude_min=True), seed=st.integers(0, 99), reach=st.floats(0, 300))
+def test_bytes_stay_inside_the_budget(clean, epsilon, seed, reach):
+    noise = np.random.RandomState(seed).uniform(-reach, reach, clean.shape)
+    result = saving.within(np.clip(clean + noise, 0, 255), clean, Linf(epsilon))
+    assert result.dtype == np.uint8
+    assert np.max(np.abs(result.astype(int) - clean)) <= epsilon
+
+
+@settings(deadline=None, database=None)
+@given(clean=PIXELS, epsilon=st.floats(1, 64), seed=st.integers(0, 99))
+def test_each_byte_is_the_nearest_inside_the_budget(clean, epsilon, seed):
+    inside = np.random.RandomState(seed).uniform(-epsilon, epsilon, clean.shape)
+    adversarial = np.clip(clean + inside, 0, 255)
+    result = saving.within(adversarial, clean, Linf(epsilon))
+    bytes_ = np.arange(256.0)
+    distance = np.abs(bytes_ - adversarial[..., None])
+    distance[np.abs(bytes_ - clean[..., None]) > epsilon] = np.inf
+    np.testing.assert_allclose(np.abs(result - adversarial), distance.min(axis=-1), atol=1e-9)
+
+
+@settings(deadline=None, database=None)
+@given(clean=PIXELS)
+def test_bytes_are_left_alone(clean):
+    np.testing.assert_array_equal(saving.within(clean.astype(np.float32), clean, Linf(0.5)), clean)
+    np.testing.assert_array_equal(saving.within(clean.astype(np.float32), clean, None), clean)
+
+
+def test_without_a_budget_bytes_are_only_rounded():
+    clean = np.zeros((1, 1, 1, 3), np.uint8)
+    np.testing.assert_array_equal(saving.within(np.array([[[[0.6, 300, -4]]]]), clean, None), [[[[1, 255, 0]]]])
+
+
+def test_the_clean_images_are_bytes_of_the_same_shape():
+    with pytest.raises(ValueError, match=r"clean: expected uint8 \[2, 4, 4, 3\], got float32 \[2, 4, 4, 3\]"):
+        saving.within(GOOD, GOOD, Linf(16))
+    with pytest.raises(ValueError, match=r"got uint8 \[1, 4, 4, 3\]"):
+        saving.within(GOOD, GOOD[:1].astype(np.uint8), Linf(16))

@@ -1,35 +1,23 @@
 """The store takes in what was downloaded by hand, holds it to its hash, and lets nothing leave its folder."""
 
 import dataclasses
-import gzip
 import hashlib
 import io
 import json
-import re
 import subprocess
 import sys
 import tarfile
-import tracemalloc
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from tarballs import tarball
 
 from tfadv.checkpoints import Entry, Store, entries
 from tfadv.checkpoints.files import unpack
 from tfadv.cli import main
 
 ONE, TWO = "inception_v3", "adv_inception_v3"
-
-
-def tarball(path: Path, **files: bytes) -> Path:
-    """A .tar.gz of files; "__" in a keyword stands for "." and "_in_" for "/"."""
-    with tarfile.open(path, "w:gz") as archive:
-        for name, content in files.items():
-            member = tarfile.TarInfo(name.replace("__", ".").replace("_in_", "/"))
-            member.size = len(content)
-            archive.addfile(member, io.BytesIO(content))
-    return path
 
 
 def sha256(path: Path) -> str:
@@ -284,26 +272,6 @@ def test_a_hostile_tarball_is_refused(store, tmp_path, name, kind, target, reaso
         store.path("vgg_16")
 
 
-def test_folders_inside_a_tarball_are_flattened(tmp_path):
-    path = tarball(tmp_path / "x.tar.gz", **{"._in_deep_in_model__ckpt": b"weights"})
-    (tmp_path / "out").mkdir()
-    assert unpack(path, tmp_path / "out").path == tmp_path / "out" / "model.ckpt"
-
-
-@pytest.mark.parametrize(
-    ("files", "error", "message"),
-    [
-        ({"readme__txt": b""}, FileNotFoundError, "vgg_16.tar.gz: expected one checkpoint .* found readme.txt"),
-        ({"a__ckpt": b"", "b__ckpt": b""}, ValueError, "vgg_16.tar.gz: expected exactly one checkpoint, found 2"),
-        ({"a__ckpt__index": b""}, FileNotFoundError, "expected a.ckpt.data-00000-of-00001 beside it"),
-    ],
-)
-def test_a_tarball_holds_one_checkpoint(tmp_path, files, error, message):
-    (tmp_path / "out").mkdir()
-    with pytest.raises(error, match=message):
-        unpack(tarball(tmp_path / "vgg_16.tar.gz", **files), tmp_path / "out")
-
-
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "not gzip"])
 def test_a_damaged_tarball_is_said(tmp_path, first, damage):
     content = bytearray(first.read_bytes())
@@ -361,16 +329,6 @@ def test_the_command_line_says_what_is_wrong(tmp_path):
         assert f"tfadv checkpoints {name}" in command(tmp_path, name, "--help").output
 
 
-@pytest.mark.parametrize("name", ["", "."])
-def test_a_member_without_a_name_is_refused(name, tmp_path):
-    path = tmp_path / "x.tar.gz"
-    with tarfile.open(path, "w:gz") as archive:
-        archive.addfile(tarfile.TarInfo(name))
-    (tmp_path / "out").mkdir()
-    with pytest.raises(ValueError, match=f"its member '{re.escape(name)}' has no name to be unpacked under"):
-        unpack(path, tmp_path / "out")
-
-
 PAGE = b"<!doctype html><title>Log in</title>" * 9
 
 
@@ -413,32 +371,3 @@ def test_files_of_others_in_the_store_s_folder_are_not_replaced(store, first):
     with pytest.raises(ValueError, match="expected a folder for the store alone, got thesis.txt"):
         store.import_([first])
     assert (store.folder / ONE / "thesis.txt").read_text() == "mine"
-
-
-def bomb(path: Path, kind: str) -> Path:
-    """A .tar.gz with a header, or headers, of more than a few megabytes."""
-    if kind == "members":
-        with tarfile.open(path, "w:gz", compresslevel=1) as archive:
-            for number in range(10_000):
-                archive.addfile(tarfile.TarInfo(f"{number:05}"))
-        return path
-    with gzip.open(path, "wb") as stream:
-        header = tarfile.TarInfo("long")
-        header.type = {"pax": tarfile.XHDTYPE, "global": tarfile.XGLTYPE, "name": tarfile.GNUTYPE_LONGNAME}[kind]
-        header.size = 2**28
-        stream.write(header.tobuf())
-        for _ in range(2**8):
-            stream.write(bytes(2**20))
-    return path
-
-
-@pytest.mark.parametrize("kind", ["pax", "global", "name", "members"])
-def test_long_headers_take_no_memory(tmp_path, kind):
-    path = bomb(tmp_path / "x.tar.gz", kind)
-    (tmp_path / "out").mkdir()
-    tracemalloc.start()
-    with pytest.raises(ValueError, match="its names and headers are longer than 4 MiB"):
-        unpack(path, tmp_path / "out")
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert peak < 2**25

@@ -12,8 +12,10 @@ from tfadv import (
     PathCopies,
     Plain,
     ScaledCopies,
+    seeds,
     views,
 )
+from tfadv.defences import ResizePad, randomised
 
 VIEWS = [
     Plain(),
@@ -25,6 +27,38 @@ VIEWS = [
     ScaledCopies(2) >> DiverseInputs(),
     MaskedCopies(3) >> NoisyCopies(2, deviation=1) >> DiverseInputs(1.0),
 ]
+
+
+def moved_by_gathers(images, rows, columns, pad, most):
+    """`views.draw_map` by plain gathers, whose gradient TensorFlow makes."""
+    taken = tf.gather(images, tf.maximum(rows, 0), axis=1, batch_dims=1)
+    taken = tf.gather(taken, tf.maximum(columns, 0), axis=2, batch_dims=1)
+    inside = (rows >= 0)[:, :, None, None] & (columns >= 0)[:, None, :, None]
+    return tf.where(inside, taken, tf.cast(pad, images.dtype))
+
+
+@pytest.mark.parametrize("larger", [25, 27, 48, 60, 80])
+@pytest.mark.parametrize("kind", ["diverse inputs", "resize and pad", "and flip"])
+def test_pixels_that_move_have_the_gradient_of_a_gather(kind, larger, images, monkeypatch):
+    show = {
+        "diverse inputs": lambda x, own: DiverseInputs(1.0, larger).apply(x, tf.constant(0), own),
+        "resize and pad": lambda x, own: ResizePad(SIDE / larger).purify(None, x, own),
+        "and flip": lambda x, own: ResizePad(SIDE / larger, flip=1.0).purify(None, x, own),
+    }[kind]
+    images, found = tf.cast(images, tf.float64), []
+    for run in range(4):
+        own = tf.constant(seeds.of_images(images.numpy(), run))
+        for draw_map in (views.draw_map, moved_by_gathers):
+            monkeypatch.setattr(views, "draw_map", draw_map)
+            monkeypatch.setattr(randomised, "draw_map", draw_map)
+            with tf.GradientTape() as tape:
+                tape.watch(images)
+                shown = show(images, own)
+                total = tf.reduce_sum(shown * tf.reshape(tf.range(tf.size(shown), dtype=shown.dtype), shown.shape))
+            found.append((shown, tf.convert_to_tensor(tape.gradient(total, images))))
+            monkeypatch.undo()
+        for one, other in zip(*found[-2:], strict=True):
+            np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.parametrize("view", VIEWS, ids=repr)

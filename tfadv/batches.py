@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfadv import saving
-from tfadv.compiled import Compiled, Refused, concede, use_xla
+from tfadv.compiled import Program
 from tfadv.shapes import Budget, Crafted, Goal, Tensor
 from tfadv.source import Source
 
@@ -49,10 +49,11 @@ class BatchAttack:
 
     def __init__(self, bound: Any, network: Source, budget: Budget | None, seed: int) -> None:
         self.bound, self.network, self.budget, self.seed = bound, network, budget, seed
-        whole, key = use_xla() and getattr(bound, "traceable", False), (network, budget)
-        if whole and key not in bound.programs:  # kept with the attack: another folder needs no other
-            bound.programs[key] = Compiled(self._made, whole=True)
-        self._program = bound.programs[key] if whole else None
+        # Kept with the attack: another folder needs no other.
+        programs, key = getattr(bound, "programs", {}), (network, budget)
+        self._program = programs.setdefault(
+            key, Program(self._made, "a batch", traceable=getattr(bound, "traceable", False))
+        )
 
     def __call__(self, images: np.ndarray, labels: np.ndarray, targets: np.ndarray | None, seeds: np.ndarray) -> Made:
         """The batch, crafted.
@@ -68,20 +69,11 @@ class BatchAttack:
         given = labels[labels != NONE] if targets is None else targets
         self.network.indices(Goal(given, 1))
         wanted = Goal(np.int32(labels if targets is None else targets), np.int32(1 if targets is None else -1))
-        if self._program is not None and tf.executing_eagerly():
-            try:
-                made = self._program(images, np.int32(labels), wanted, seeds)
-                return Made(*(None if part is None else part.numpy() for part in made))
-            except Refused as reason:
-                concede(
-                    f"a batch cannot be one program ({reason}): its passes are compiled one by one, which is slower."
-                )
-                self._program = None
-        made = self._made(tf.constant(images), tf.constant(np.int32(labels)), Goal(*map(tf.constant, wanted)), seeds)
+        made = self._program(images, np.int32(labels), wanted, seeds)
         return Made(*(None if part is None else np.asarray(part) for part in made))
 
     def _made(self, images: Tensor, labels: Tensor, wanted: Goal, seeds: Tensor) -> Made:
-        before, seen = self._classes(images)
+        before, seen = classes(self.network, images)
         labels = tf.where(labels == NONE, seen, labels)
         goal = Goal(tf.where(wanted.labels == NONE, seen, wanted.labels), wanted.sign)
         made = self._crafted(images, goal, seeds)
@@ -91,11 +83,11 @@ class BatchAttack:
         else:
 
             def fools(shown: np.ndarray) -> np.ndarray:
-                return ((self._classes(shown)[0] == goal.labels) == (goal.sign < 0)).numpy()
+                return ((classes(self.network, shown)[0] == goal.labels) == (goal.sign < 0)).numpy()
 
             clean, reached = np.asarray(images), np.asarray(made.found)
             pixels, found = saving.fooling(np.asarray(made.images), clean, self.budget, reached, fools)
-        return Made(pixels, labels, before, self._classes(pixels)[0], finite, found, made.queries)
+        return Made(pixels, labels, before, classes(self.network, pixels)[0], finite, found, made.queries)
 
     def _crafted(self, images: Tensor, goal: Goal, seeds: Tensor) -> Crafted:
         if hasattr(self.bound, "search"):
@@ -105,8 +97,9 @@ class BatchAttack:
         made = run(np.asarray(images, np.float32), Goal(np.asarray(goal.labels), int(goal.sign)), seed=self.seed)
         return made if isinstance(made, Crafted) else Crafted(made)
 
-    def _classes(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """(best class, best class that is not background) of images uint8, int32 [N] each."""
-        logits = self.network.glance(tf.cast(images, self.network.dtype)).logits
-        best = tf.math.top_k(logits, min(2, self.network.logits_count)).indices - self.network.offset
-        return best[:, 0], tf.where(best[:, 0] < 0, best[:, -1], best[:, 0])
+
+def classes(network: Source, images: Tensor) -> tuple[Tensor, Tensor]:
+    """(best class, best class that is not background) of images [N, H, W, 3], int32 [N] each; background is -1."""
+    logits = network.glance(tf.cast(images, network.dtype)).logits
+    best = tf.math.top_k(logits, min(2, network.logits_count)).indices - network.offset
+    return best[:, 0], tf.where(best[:, 0] < 0, best[:, -1], best[:, 0])

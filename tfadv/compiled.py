@@ -20,10 +20,8 @@ Tensor = Any
 XLA, CACHE = "TFADV_XLA", "TFADV_XLA_CACHE"
 #: From which version on TensorFlow keeps XLA's programs of every device: 2.15 fails to write a CPU's.
 KEEPS = (2, 21)
-
-
-class Refused(RuntimeError):
-    """XLA, or TensorFlow's determinism, has no such operation; the message is TensorFlow's first line."""
+#: The errors that refuse no operation: another way of running it would meet them again.
+NO_REFUSAL = (tf.errors.ResourceExhaustedError, tf.errors.CancelledError)
 
 
 class Compiled:
@@ -34,15 +32,10 @@ class Compiled:
     size of the batch.
 
     What XLA refuses runs without it, what determinism refuses without determinism; a warning says so once.
-
-    Args:
-        function: the function.
-        whole: raise `Refused` instead of running without XLA, for a caller that has another way: a function so large
-            that without XLA it is better called in parts, some of which may be no tensor operations.
     """
 
-    def __init__(self, function: Callable[..., Any], whole: bool = False) -> None:
-        self._plain, self._whole, self._with_xla = function, whole, use_xla()
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._plain, self._with_xla = function, use_xla()
         self._begin()
 
     def _begin(self) -> None:
@@ -50,27 +43,25 @@ class Compiled:
         self._concrete: dict[tuple, Any] = {}
 
     def __call__(self, *arguments: Any) -> Any:
-        if tf.config.functions_run_eagerly():
-            return self._function(*arguments)
         arguments = tf.nest.map_structure(tf.convert_to_tensor, arguments)
         try:
-            return self._traced(arguments)(*arguments)
-        except (tf.errors.ResourceExhaustedError, tf.errors.CancelledError):
+            return self.attempt(*arguments)
+        except NO_REFUSAL:
             raise
         except tf.errors.OpError as error:
-            self._give_way(error)
-        except Exception as error:  # what is no tensor operation at all, and runs where it is called eagerly
-            if not self._whole:
-                raise
             self._give_way(error)
         self._begin()
         return self(*arguments)
 
-    def _give_way(self, error: Exception) -> None:
+    def attempt(self, *arguments: Any) -> Any:
+        """The same of tensors, once: what is refused is raised."""
+        if tf.config.functions_run_eagerly():
+            return self._function(*arguments)
+        return self._traced(arguments)(*arguments)
+
+    def _give_way(self, error: tf.errors.OpError) -> None:
         """Leave out what has refused an operation, in whatever words; an error of the function's own comes again."""
-        reason = str(error).strip().split("\n")[0][:200]
-        if self._whole:
-            raise Refused(reason) from error
+        reason = _first_line(error)
         if self._with_xla:
             self._with_xla = False
             concede(f"XLA refuses an operation ({reason}): it runs without XLA, which is slower.")
@@ -100,6 +91,47 @@ class Compiled:
     def graphs(self) -> list[Any]:
         """The graphs that were traced, for each size of images one."""
         return [traced.graph for traced in self._concrete.values()]
+
+
+class Program:
+    """A function that is one compiled program where XLA takes all of it, and elsewhere is called as it is, in parts.
+
+    For a function so large that without XLA it is better called in parts which are compiled, or that has parts which
+    are no tensor operations. What XLA refuses as a whole is called in parts from then on; a warning says so once.
+
+    Args:
+        function: of (nested) tensors; called eagerly, and traced within a larger program.
+        name: what it is, for the warning.
+        traceable: whether it can be traced at all.
+    """
+
+    def __init__(self, function: Callable[..., Any], name: str, traceable: bool = True) -> None:
+        self._parts, self.name = function, name
+        self.whole = Compiled(function) if traceable and use_xla() else None
+
+    def __call__(self, *arguments: Any) -> Any:
+        arguments = tf.nest.map_structure(tf.convert_to_tensor, arguments)
+        if self.whole is not None and tf.executing_eagerly():
+            try:
+                return self.whole.attempt(*arguments)
+            except NO_REFUSAL:
+                raise
+            except Exception as error:  # also of what is no tensor operation, and runs where it is called eagerly
+                self.whole = None
+                concede(
+                    f"{self.name} cannot be one program ({_first_line(error)}): its passes are compiled one by one, "
+                    "which is slower."
+                )
+        return self._parts(*arguments)
+
+    @property
+    def traces(self) -> int:
+        """How often the whole was traced."""
+        return 0 if self.whole is None else self.whole.traces
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0][:200]
 
 
 def _is_about_determinism(error: Exception) -> bool:

@@ -150,9 +150,9 @@ def most_together() -> int:
 
 def _batch_sizes(out: Path, images: int) -> list[int]:
     """How many images to compute together, and how many instead where the memory does not suffice, in turn."""
-    there = record.read(out)[0] if out.is_dir() else None
-    if there is not None and isinstance(there.get("batch_size"), int):
-        return [there["batch_size"]]
+    begun = ((record.read(out)[0] if out.is_dir() else None) or {}).get("batch_size")
+    if isinstance(begun, int) and begun > 0:
+        return [begun]
     if not compiled.on_gpu():
         return [most_together()]
     largest = min(most_together(), images)

@@ -16,9 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from tfadv import data, experiment, labelling, record
+from tfadv import data, experiment, labelling, record, saving
 from tfadv.defences.purified import Purified, alone, digest
-from tfadv.images import rounded
 from tfadv.metrics import distances
 from tfadv.models import small_data
 from tfadv.pool import Pool, in_batches
@@ -165,7 +164,7 @@ def _purified(
             for name, picture in some
         ]
     given = np.stack(pixels)
-    purified = rounded(run(given.astype(np.float32)), given)
+    purified = saving.within(run(given.astype(np.float32)), given, None)
     far = distances(given, purified, DISTANCES)
     rows: list[tuple[record.Entry, np.ndarray | None]] = []
     for place, (name, picture) in enumerate(some):

@@ -32,19 +32,3 @@ def check(images: np.ndarray) -> np.ndarray:
 def padded(rows: np.ndarray, count: int) -> np.ndarray:
     """The rows, and the last one again until there are `count`: batches of one size are computed alike."""
     return np.concatenate([rows, np.repeat(rows[-1:], count - len(rows), axis=0)])
-
-
-def rounded(adversarial: np.ndarray, clean: np.ndarray, epsilon: float | None = None) -> np.ndarray:
-    """uint8 [..., H, W, 3] nearest to the adversarial images with |result - clean| <= epsilon in every value.
-
-    clean is uint8 of the same shape; without epsilon the images are only rounded and cut to 0..255.
-    """
-    if clean.dtype != np.uint8 or clean.shape != adversarial.shape:
-        raise ValueError(f"clean: expected uint8 {list(adversarial.shape)}, got {clean.dtype} {list(clean.shape)}.")
-    nearest = np.rint(adversarial)
-    nearest = np.clip(nearest, BLACK, WHITE, out=nearest).astype(np.uint8)
-    if epsilon is None:
-        return nearest
-    reach = np.uint8(min(np.floor(epsilon), WHITE))  # a whole number of grey levels is all a byte can differ by
-    low, high = clean - np.minimum(clean, reach), clean + np.minimum(~clean, reach)  # ~clean is 255 - clean
-    return np.clip(nearest, low, high)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import functools
 import hashlib
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 
 import keras
 import numpy as np
@@ -52,7 +52,6 @@ class Network(Source):
         inputs, outputs = ends(model, self.name)
         self.size, self.dtype = _image_input(inputs, self.name)
         self.logits_count = _logits_output(outputs[0], self.name)
-        self._cuts: dict[tuple[tuple[str, ...], bool], keras.Model] = {}
 
     @functools.cached_property
     def layers(self) -> dict[str, tuple]:
@@ -102,23 +101,20 @@ class Network(Source):
 
     def __call__(self, images: Tensor, layers: tuple[str, ...] = (), logits: bool = True) -> Outputs:
         """What the network shows of images [N, H, W, 3] in 0..255."""
+        return self.shown(self._cuts, images, layers, logits)
+
+    def shown(self, cuts: Cuts, images: Tensor, layers: tuple[str, ...], logits: bool) -> Outputs:
+        """What a model with this network's layers, inputs and outputs shows of images [N, H, W, 3] in 0..255."""
+        self.check_layers(layers)
         given = images = tf.cast(images, self.dtype)
         if self.preprocess is not None:
             images = self.preprocess(images)
-        with pooling.differentiable(self.model):
-            outputs = self._cut(tuple(layers), logits)(images, training=False)
-        shown = list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
-        answer = shown.pop(0) if logits else None
-        return Outputs(answer, dict(zip(layers, shown, strict=True)), given)
+        answer, features = cuts(images, tuple(map(self.own_name, layers)), logits)
+        return Outputs(answer, dict(zip(layers, features, strict=True)), given)
 
-    def _cut(self, layers: tuple[str, ...], logits: bool) -> keras.Model:
-        """The model from its images to these layers (and its logits)."""
-        if (layers, logits) not in self._cuts:
-            self.check_layers(layers)
-            wanted = [self.model.outputs[0]] if logits else []
-            wanted += [self._taps[self.own_name(layer)] for layer in layers]
-            self._cuts[layers, logits] = keras.Model(self.model.inputs, wanted)
-        return self._cuts[layers, logits]
+    @functools.cached_property
+    def _cuts(self) -> Cuts:
+        return Cuts(self.model, self._taps, lambda tensors: keras.Model(self.model.inputs, tensors))
 
     @property
     def fingerprint(self) -> str:
@@ -127,6 +123,31 @@ class Network(Source):
         for weight in self.model.get_weights():
             digest.update(np.ascontiguousarray(weight).tobytes())
         return digest.hexdigest()
+
+
+class Cuts:
+    """A model cut above what is asked for, each cut made once: (what it takes, layers, logits) -> (logits, features).
+
+    Args:
+        model: the model; its first output are the logits.
+        taps: layer -> what it puts out in the model.
+        join: tensors of the model -> the model from its inputs to these.
+    """
+
+    def __init__(
+        self, model: keras.Model, taps: Mapping[str, Tensor], join: Callable[[list[Tensor]], keras.Model]
+    ) -> None:
+        self.model, self.taps, self.join = model, taps, join
+        self._made: dict[tuple[tuple[str, ...], bool], keras.Model] = {}
+
+    def __call__(self, taken: Tensor, layers: tuple[str, ...], logits: bool) -> tuple[Tensor | None, list[Tensor]]:
+        """The logits, None when not asked for, and the feature of each layer; only what is asked for is computed."""
+        if (layers, logits) not in self._made:
+            wanted = [self.model.outputs[0]] if logits else []
+            self._made[layers, logits] = self.join([*wanted, *(self.taps[layer] for layer in layers)])
+        with pooling.differentiable(self.model):
+            shown = tf.nest.flatten(self._made[layers, logits](taken, training=False))
+        return (shown[0], shown[1:]) if logits else (None, shown)
 
 
 def ends(model: keras.Model, name: str) -> tuple[list[Tensor], list[Tensor]]:

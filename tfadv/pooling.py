@@ -7,7 +7,7 @@ equal values the gradient goes to the first, as in `tf.nn.max_pool`.
 import contextlib
 import functools
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 import keras
 import tensorflow as tf
@@ -49,7 +49,7 @@ def differentiable(model: keras.Model) -> Iterator[None]:
 
     The layers are the model's own and keep their place in its graph: they only compute in another way meanwhile.
     """
-    pools = [layer for layer in _layers(model) if _is_pool(layer)] if use_xla() else []
+    pools = [layer for layer in model._flatten_layers(include_self=False) if _is_pool(layer)] if use_xla() else []
     for layer in pools:
         vars(layer)["call"] = functools.partial(_pooled, layer)
     try:
@@ -63,12 +63,6 @@ def _pooled(layer: keras.layers.MaxPooling2D, images: Tensor) -> Tensor:
     if None in images.shape[1:3]:  # the windows cannot be counted
         return type(layer).call(layer, images)
     return max_pool(images, layer.pool_size, layer.strides, layer.padding)
-
-
-def _layers(model: keras.Model) -> Iterable[keras.layers.Layer]:
-    """The layers of a model, and of the models among them."""
-    for layer in model.layers:
-        yield from _layers(layer) if isinstance(layer, keras.Model) else (layer,)
 
 
 def _is_pool(layer: keras.layers.Layer) -> bool:

@@ -222,22 +222,18 @@ class Journal:
         concessions: what this run could not do as the experiment says, in sentences; those of earlier runs stay.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        conceded = list(dict.fromkeys([*self._conceded(), *concessions]))
+        target = self.folder / self.files.record
+        there = target.read_bytes() if target.exists() else None
+        conceded = list(dict.fromkeys([*_conceded(there, target), *concessions]))
         whole = {**self.experiment, **({CONCESSIONS: conceded} if conceded else {}), "images": list(entries)}
         content = json.dumps(whole, indent=1, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
-        target = self.folder / self.files.record
-        if not target.exists() or target.read_bytes() != content:
+        if there != content:
             self.open()
             with self.temporary() as temporary:
                 write_safely(target, content, temporary)
         for name in os.listdir(self.folder):
             if self.files.passing(name):
                 (self.folder / name).unlink(missing_ok=True)
-
-    def _conceded(self) -> list[str]:
-        path = self.folder / self.files.record
-        said = _parse(path.read_bytes(), path).get(CONCESSIONS) if path.is_file() else None
-        return [str(one) for one in said] if isinstance(said, list) else []
 
     def close(self) -> None:
         """Let go of the file and its lock."""
@@ -266,6 +262,11 @@ def _parse(content: bytes, path: Path) -> Entry:
     if not isinstance(value, dict):
         raise ValueError(f"{path}: expected a record of tfadv, got {type(value).__name__}.")
     return value
+
+
+def _conceded(content: bytes | None, path: Path) -> list[str]:
+    said = None if content is None else _parse(content, path).get(CONCESSIONS)
+    return [str(one) for one in said] if isinstance(said, list) else []
 
 
 def _whole_lines(content: bytes) -> list[bytes]:

@@ -47,7 +47,10 @@ def within(adversarial: np.ndarray, clean: np.ndarray, budget: Budget | None) ->
     """uint8 images near the adversarial ones [N, H, W, 3] whose distance from the clean ones, uint8, the budget allows.
 
     Linf: the nearest there are. Any other budget: the nearest bytes if they are allowed, else those on the clean side.
+    Without a budget they are only rounded and cut to 0..255. Raises ValueError for clean ones of another shape or type.
     """
+    if clean.dtype != np.uint8 or clean.shape != adversarial.shape:
+        raise ValueError(f"clean: expected uint8 {list(adversarial.shape)}, got {clean.dtype} {list(clean.shape)}.")
     return whole_levels(tf.convert_to_tensor(adversarial), tf.convert_to_tensor(clean), budget).numpy()
 
 

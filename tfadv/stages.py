@@ -13,7 +13,7 @@ import numpy as np
 
 from tfadv import data, record, saving
 from tfadv import seeds as draws
-from tfadv.batches import NONE, BatchAttack, Made
+from tfadv.batches import NONE, BatchAttack, Made, classes
 from tfadv.experiment import Slot, entry_of
 from tfadv.images import padded
 from tfadv.metrics import distances
@@ -52,9 +52,8 @@ class Predictions:
 
     def __call__(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(best class, best class that is not background) of at most batch_size images uint8: int [N] each."""
-        best = self.network.top(padded(images, self.batch_size).astype(np.float32), min(2, self.network.logits_count))
-        best = best[: len(images)]
-        return best[:, 0], np.where(best[:, 0] < 0, best[:, -1], best[:, 0])
+        best, seen = classes(self.network, padded(images, self.batch_size))
+        return np.asarray(best)[: len(images)], np.asarray(seen)[: len(images)]
 
     def of_names(self, names: list[str], clean: Callable[[list[str]], list[data.Picture]]) -> list[int | None]:
         """The best class of each image, None where there is none, read and predicted batch by batch."""
@@ -157,15 +156,13 @@ class Run:
 
     def craft(self, batch: Batch) -> Batch:
         """Attack the readable images of a batch."""
-        readable = (
-            [
-                (slot, picture.pixels, seed)
-                for slot, (picture, seed) in zip(batch.slots, batch.pictures, strict=True)
-                if picture.pixels is not None
-            ]
-            if not batch.finished
-            else []
-        )
+        if batch.finished:
+            return batch
+        readable = [
+            (slot, picture.pixels, seed)
+            for slot, (picture, seed) in zip(batch.slots, batch.pictures, strict=True)
+            if picture.pixels is not None
+        ]
         if readable:
             slots, pixels, seeds = zip(*readable, strict=True)
             batch.made = self._attacked(list(slots), np.stack(pixels), np.concatenate(seeds))
@@ -263,9 +260,8 @@ class Run:
 def _done(slot: Slot, picture: data.Picture, made: Made, place: int) -> record.Entry:
     """What attack.json says of an image that was attacked."""
     far = distances(np.asarray(picture.pixels)[None], made.images[place : place + 1], DISTANCES)
-    searched = {
-        fact: getattr(made, fact)[place].item() for fact in ("found", "queries") if getattr(made, fact) is not None
-    }
+    known = {"found": made.found, "queries": made.queries}
+    searched = {fact: each[place].item() for fact, each in known.items() if each is not None}
     return entry_of(
         slot,
         picture,

@@ -15,18 +15,14 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfadv import pooling
 from tfadv.copying import handing_over
 from tfadv.ensembles import Ensemble
 from tfadv.folding import fold
-from tfadv.peek import Network, outputs_by_layer
+from tfadv.peek import Cuts, Network, outputs_by_layer
 from tfadv.peek import network as as_source
 from tfadv.precision import to_bfloat16
 from tfadv.shapes import Outputs, Tensor
 from tfadv.source import Source
-
-#: Makes the twin of one network.
-Making = Callable[[Source], "Twin"]
 
 
 class Twin(Source):
@@ -59,8 +55,8 @@ class Twin(Source):
             if exact.dtype != tf.float32:
                 raise ValueError(f"bfloat16: expected a network of float32, got {exact.name} of {exact.dtype.name}.")
             self.model = to_bfloat16(self.model)
-        self._taps = {name: made[0] for name, made in outputs_by_layer(self.model.outputs).items()}
-        self._cuts: dict[tuple[tuple[str, ...], bool], keras.Model] = {}
+        taps = {name: made[0] for name, made in outputs_by_layer(self.model.outputs).items()}
+        self._cuts = Cuts(self.model, taps, self._joined)
 
     @property
     def layers(self) -> dict[str, tuple]:
@@ -87,23 +83,11 @@ class Twin(Source):
         layers = tuple(layers)
         if any(self.exact.own_name(layer) in self._folded for layer in layers):
             return self.exact(images, layers, logits)
-        given = images = tf.cast(images, self.dtype)
-        if self.exact.preprocess is not None:
-            images = self.exact.preprocess(images)
-        with pooling.differentiable(self.model):
-            shown = tf.nest.flatten(self._cut(layers, logits)(images, training=False))
-        answer = shown.pop(0) if logits else None
-        return Outputs(answer, dict(zip(layers, shown, strict=True)), given)
+        return self.exact.shown(self._cuts, images, layers, logits)
 
-    def _cut(self, layers: tuple[str, ...], logits: bool) -> keras.Model:
-        """The twin's model from its images to these layers (and its logits)."""
-        if (layers, logits) not in self._cuts:
-            self.check_layers(layers)
-            wanted = [self.model.outputs[0]] if logits else []
-            wanted += [self._taps[self.exact.own_name(layer)] for layer in layers]
-            with tf.init_scope():
-                self._cuts[layers, logits] = handing_over(self.model, wanted, self.dtype.name)
-        return self._cuts[layers, logits]
+    def _joined(self, tensors: list[Tensor]) -> keras.Model:
+        with tf.init_scope():
+            return handing_over(self.model, tensors, self.dtype.name)
 
 
 def shortcuts(network: Source) -> dict[str, Any]:

@@ -98,7 +98,7 @@ def _sources(side: int, larger: int, inner: Tensor, start: Tensor) -> Tensor:
     return tf.where((inside >= 0) & (inside < inner[:, None]), source, -1)
 
 
-def draw_map(images: Tensor, rows: Tensor, columns: Tensor, pad: float, most: int = 1) -> Tensor:
+def draw_map(images: Tensor, rows: Tensor, columns: Tensor, pad: float, most: int) -> Tensor:
     """Images [N, H, W, C] rearranged: pixel (i, j) comes from (rows[i], columns[j]), or is `pad` where one is -1.
 
     Args:

@@ -14,7 +14,7 @@ from tfadv import gradients
 from tfadv import seeds as draws
 from tfadv.attacks.door import Bound
 from tfadv.attacks.starts import CleanImage
-from tfadv.compiled import Compiled, Refused, concede, repeat, use_xla
+from tfadv.compiled import Compiled, Program, repeat
 from tfadv.images import BLACK, WHITE
 from tfadv.regions import Everywhere
 from tfadv.shapes import Attack, Budget, Goal, Objective, Region, Rule, Start, Tensor, View
@@ -76,21 +76,12 @@ class Climb:
         guides = [self.glance.bound(guide) for guide in attack.objective.guides]
         #: Whether it can be traced as a whole, in a program of its own or a larger one.
         self.traceable = all(getattr(guide, "traceable", False) for guide in guides)
-        self._program = Compiled(self._ascended, whole=True) if self.traceable and use_xla() else None
+        self._program = Program(self._ascended, "the attack", self.traceable)
         # What the view shows differs from step to step, and with it what the clean image is compared by.
         self.anew = attack.objective.compares and not isinstance(attack.view, Plain)
 
     def __call__(self, images: Tensor, goal: Goal, seeds: Tensor) -> Tensor:
-        if self._program is None or not tf.executing_eagerly():
-            return self._ascended(images, goal, seeds)
-        try:
-            return self._program(images, goal, seeds)
-        except Refused as reason:
-            concede(
-                f"the attack cannot be one program ({reason}): its passes are compiled one by one, which is slower."
-            )
-            self._program = None
-            return self._ascended(images, goal, seeds)
+        return self._program(images, goal, seeds)
 
     def _ascended(self, images: Tensor, goal: Goal, seeds: Tensor) -> Tensor:
         attack, look = self.attack, self.glance
@@ -130,4 +121,4 @@ class Climb:
     @property
     def traces(self) -> int:
         """How often the step was traced, or the program that holds it."""
-        return self.step.traces + (self._program.traces if self._program else 0)
+        return self.step.traces + self._program.traces

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfadv import seeds as draws
-from tfadv.compiled import Compiled
+from tfadv.compiled import Program
 from tfadv.images import BLACK, WHITE, check
 from tfadv.peek import network
 from tfadv.shapes import Attack, Crafted, Goal, Tensor
@@ -53,7 +53,7 @@ class Bound:
         self.attack, self.network, self.has_target = attack, network(model), has_target
         self._craft = craft(self.network)
         #: Larger programs that hold this attack, by what tells them apart; they are kept here, to be compiled once.
-        self.programs: dict[Hashable, Compiled] = {}
+        self.programs: dict[Hashable, Program] = {}
 
     @property
     def traceable(self) -> bool:

@@ -196,11 +196,8 @@ class Fitting:
     def _whole(self, shift: Tensor) -> Tensor:
         """The nearest whole grey levels if the budget allows them, else those on the side of none."""
         nearest = tf.round(shift)
-        return (
-            nearest
-            if bool(tf.reduce_all(self.attack.budget.allows(nearest)))
-            else tf.sign(shift) * tf.floor(tf.abs(shift))
-        )
+        inward = tf.sign(shift) * tf.floor(tf.abs(shift))
+        return nearest if bool(self.attack.budget.allows(nearest)[0]) else inward
 
     def _predicted(self, images: Tensor, shift: Tensor) -> np.ndarray:
         """The logit with the highest value, int32 [N], of the shifted images."""

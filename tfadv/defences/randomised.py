@@ -60,7 +60,8 @@ class ResizePad(Purifier):
         rows = _nearest(height, inner, chance[:, 1])
         columns = _nearest(width, tf.maximum(inner * width // height, 1), chance[:, 2])
         mirrored = tf.where(columns >= 0, width - 1 - columns, columns)
-        return draw_map(images, rows, tf.where(chance[:, 3, None] < self.flip, mirrored, columns), self.pad)
+        columns = tf.where(chance[:, 3, None] < self.flip, mirrored, columns)
+        return draw_map(images, rows, columns, self.pad, most=1)  # a smaller image shows no pixel twice
 
 
 def r_and_p(draws: int = 30, low: float = 299 / 331, flip: float = 0.0) -> Averaged:
