@@ -66,7 +66,7 @@ def _size(context: click.Context, parameter: click.Parameter, text: str | None) 
     if text is None:
         return None
     sides = text.lower().split("x")
-    if len(sides) > 2 or not all(side.isdigit() and int(side) for side in sides):
+    if len(sides) > 2 or not all(side.isdecimal() and len(side) < 6 and int(side) for side in sides):
         raise click.BadParameter(f"expected a side or HEIGHTxWIDTH in pixels, got {text!r}.")
     return int(sides[0]), int(sides[-1])
 
@@ -75,7 +75,7 @@ def _batch_size(context: click.Context, parameter: click.Parameter, text: str) -
     """The number, or None for "auto"."""
     if text == "auto":
         return None
-    if not text.isdecimal() or not int(text):
+    if not text.isdecimal() or len(text) > 9 or not int(text):
         raise click.BadParameter(f"expected a whole number above 0, or auto, got {text!r}.")
     return int(text)
 

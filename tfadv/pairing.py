@@ -91,7 +91,7 @@ def _by_record(
         twin = twins / entry["output"]
         clean = twin if twin.exists() else images / entry["file"]
         result = adversarial / entry["output"]
-        pairs.append(Pair(entry["file"], clean, result, entry["label"], entry.get("target")))
+        pairs.append(Pair(entry["file"], clean, result, entry.get("label"), entry.get("target")))
     paired = {pair.name for pair in pairs}
     origin = {"prediction": "the source's own predictions", "file": "the attack's labels"}
     labels = origin.get(experiment.get("labels", {}).get("from"), record.RECORD)
