@@ -166,7 +166,7 @@ def _regular(archive: tarfile.TarFile, tarball: Path) -> Iterator[tarfile.TarInf
             raise ValueError(
                 f"{tarball}: refused, because its member {member.name!r} is a {kind}; expected only files."
             )
-        if not place.name:
+        if not place.name or "\0" in place.name:
             raise ValueError(
                 f"{tarball}: refused, because its member {member.name!r} has no name to be unpacked under."
             )

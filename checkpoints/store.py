@@ -76,8 +76,8 @@ class Store:
             self.folder = Path(folder or os.environ.get(VARIABLE) or _cache()).expanduser()
         except RuntimeError as error:
             raise FileNotFoundError(
-                "expected a home folder for the checkpoint store, got none: HOME is not set and the system knows none of "
-                f"this user. Set HOME, or {VARIABLE} to a folder for the checkpoints."
+                "expected a home folder for the checkpoint store, got none: HOME is not set and the system knows none "
+                f"of this user. Set HOME, or {VARIABLE} to a folder for the checkpoints."
             ) from error
         self.manifest = entries() if manifest is None else manifest
         self.check = check or (_check_tensors if manifest is None else lambda entry, path: None)

@@ -31,7 +31,9 @@ def command(net: str, patterns: tuple[str, ...], trust: bool, as_json: bool) -> 
     from tfadv.models import known
 
     if net in known.names():
-        name, default, shapes = net, *known.layers(net)
+        name: str = net
+        default: str | tuple[str, ...] | None
+        default, shapes = known.layers(net)
     else:
         with shell.meanwhile("loading TensorFlow"):
             quiet.import_tensorflow()

@@ -12,7 +12,6 @@ from typing import Any
 
 from tfadv.cli import shell
 
-
 LISTED = Path(__file__).with_name("listed.json")
 
 

@@ -27,7 +27,9 @@ def load(
         raise click.UsageError("--input-range and --labels-offset are for saved models and module:callable alone.")
     found = []
     for spec in specs:
-        own: dict[str, Any] = {"input_range": input_range, "labels_offset": offset, "trust": trust} if spec in saved else {}
+        own: dict[str, Any] = (
+            {"input_range": input_range, "labels_offset": offset, "trust": trust} if spec in saved else {}
+        )
         with shell.meanwhile(f"loading {spec}"):
             found.append(zoo.load(spec, **own))
     return found

@@ -64,10 +64,17 @@ def _notes() -> Iterator[BinaryIO]:
         yield file
 
 
+def spare_working_folder() -> None:
+    """Where nobody is at home keep Keras from making a folder called "~" in the working folder."""
+    if os.path.expanduser("~") == "~":
+        os.environ.setdefault("KERAS_HOME", os.path.join(os.devnull, "keras"))  # Keras does without what it cannot make
+
+
 def import_tensorflow() -> None:
     """Import TensorFlow and keep its notes back, unless that fails or TF_CPP_MIN_LOG_LEVEL is set."""
     if "tensorflow" in sys.modules:
         return
+    spare_working_folder()
     if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
         import tensorflow  # noqa: F401
 

@@ -7,7 +7,7 @@ import sys
 import pytest
 from click.testing import CliRunner
 
-from tfadv.cli import COMMANDS, main, shell
+from tfadv.cli import COMMANDS, main, quiet, shell
 
 QUICK = (
     ("models",),
@@ -109,6 +109,17 @@ def test_nobody_at_home(tmp_path):
     assert done.returncode == 1 and "Set HOME, or TFADV_CHECKPOINTS" in done.stderr and done.stderr.count("\n") == 1
     done = process("models", first=NOBODY, env=environment | {"TFADV_CHECKPOINTS": "store"}, cwd=tmp_path)
     assert done.returncode == 0 and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("home", "kept_out"), [("~", True), ("/home", False)])
+def test_keras_makes_no_folder_where_nobody_is_at_home(monkeypatch, home, kept_out):
+    monkeypatch.delenv("KERAS_HOME", raising=False)
+    monkeypatch.setattr("os.path.expanduser", lambda path: home)
+    quiet.spare_working_folder()
+    assert ("KERAS_HOME" in os.environ) == kept_out
+    with pytest.raises(OSError):
+        os.makedirs(os.environ.get("KERAS_HOME", os.path.join(os.devnull, "x")))
+    monkeypatch.delenv("KERAS_HOME", raising=False)
 
 
 #: No folder takes a temporary file.

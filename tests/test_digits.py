@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from tfadv.models import digits, digits_training, hardening
+from tfadv.models import digits, digits_training, hardening, known
 from tfadv.peek import Network
 
 

@@ -24,8 +24,9 @@ from tfadv.cli import main
 from tfadv.defences import learned
 from tfadv.defences.nip import KIND, FittedNip, Nip
 from tfadv.defences.sparse import KIND as SPARSE
-from tfadv.models import trained
+from tfadv.models import small_data, trained, zoo
 from tfadv.reproduce import scales
+from tfadv.reproduce.pages import contents
 
 
 def nested(depth: int) -> Any:
@@ -211,6 +212,25 @@ def test_a_csv(tmp_path, text):
     assert refuses(lambda: data.read_labels(tmp_path / "labels.csv"), "labels.csv")
 
 
+def test_the_list_of_pages(tmp_path):
+    order = {"higher": "a", "lower": "b"} | dict.fromkeys(
+        ("cells", "same", "equal", "reversed", "clearly", "unsure"), 1
+    )
+    cell = {"value": 1.0, "paper": 2.0, "missing": None}
+    part = {"higher": True, "cells": [cell], "orders": [order], "pictures": [{"missing": "why"}]}
+    whole = {"experiment": "naa-table1", "paper": "naa", "place": "Table 1", "title": "x", "command": "y"}
+    found = 0
+    for value in (
+        whole | {"scale": {"name": "mine"}, "parts": [part]},
+        *changed(whole | {"scale": {"name": "mine"}, "parts": [part]}),
+    ):
+        (tmp_path / "a.json").write_text(json.dumps(value))
+        found += len(records := contents.records(tmp_path))
+        contents.page(records)
+        contents.markdown(records)
+    assert found > 0
+
+
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
 def test_an_archive_with_bytes_changed(tmp_path, save):
     content, path, chance = io.BytesIO(), tmp_path / "a.npz", random.Random(0)
@@ -234,7 +254,9 @@ def test_an_encrypted_archive(tmp_path):
     assert refuses(lambda: archives.read(tmp_path / "a.npz", "an archive"), "a.npz")
 
 
-@pytest.mark.parametrize("header", ["(" * 5000, "{'descr': '<f8', 'fortran_order': 0, 'shape': (1,)}", "{}", "1", "\xff"])
+@pytest.mark.parametrize(
+    "header", ["(" * 5000, "{'descr': '<f8', 'fortran_order': 0, 'shape': (1,)}", "{}", "1", "\xff"]
+)
 def test_the_header_of_an_array(tmp_path, header):
     text = header.encode("latin1")
     content = b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + bytes(8)
@@ -288,7 +310,7 @@ def test_a_trained_network(tmp_path):
 
 
 def test_the_weights_of_a_purifier(tmp_path):
-    path, settings = tmp_path / "a.npz", SPARSE.settings(atoms=2, side=2)
+    path, settings = tmp_path / "a.npz", SPARSE.settings(atoms=2, side=2, steps=1)
     learned.save(path, SPARSE, settings, SPARSE.build(settings))
     with np.load(path) as held:
         arrays = dict(held)
@@ -347,9 +369,28 @@ def test_a_setting_is_a_value_or_a_word(text):
 
 
 def test_where_it_differs_is_said():
-    with pytest.raises(ValueError, match=r"a\.json: expected x, but images\[1\] has no 'file' \(and 1 more\)\. Correct"):
+    with pytest.raises(
+        ValueError, match=r"a\.json: expected x, but images\[1\] has no 'file' \(and 1 more\)\. Correct"
+    ):
         forms.check(forms.Images, {"images": [RECORD["images"][0], {}]}, "a.json", "x")
     with pytest.raises(ValueError, match=r"images\[0\]\.label should be a valid integer, got '3'\."):
         forms.check(forms.Images, {"images": [RECORD["images"][0] | {"label": "3"}]}, "a.json", "x")
     with pytest.raises(ValueError, match=r"it should be an object, got \[\]|it should be a valid dict.*got \[\]"):
         forms.check(dict[str, Any], [], "a.json", "x")
+
+
+@pytest.mark.parametrize(
+    "spec", ["", ":", "digits/", "keras:", "keras:x", ".py:", "x.py:f", ":x", "..:x", "a" * 5000, "\0", "x.npz", "x.h5"]
+)
+def test_a_network_s_name(spec):
+    with pytest.raises((ValueError, OSError)):
+        zoo.load(spec)
+
+
+def test_pictures_to_train_on(tmp_path):
+    images, labels = np.zeros((4, 8, 8, 3), np.uint8), np.array([0, 1, 0, 1])
+    whole = {"x_train": images, "y_train": labels, "x_test": images, "y_test": labels}
+    for arrays in (*arrays_changed(whole), whole):
+        np.savez(tmp_path / "a.npz", **arrays)
+        refused = refuses(lambda: small_data.load(tmp_path / "a.npz", fill=True), "a.npz")
+        assert refused != (arrays.keys() >= whole.keys() and all(arrays[key] is whole[key] for key in whole))

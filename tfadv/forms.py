@@ -136,7 +136,7 @@ class Experiment(Form):
 
     attack: str
     network: Named
-    labels: Labels = Labels()
+    labels: Labels | None = None
 
 
 class Image(Form):
@@ -214,6 +214,54 @@ class Note(Form):
     url: str
     validator: str | None = None
     total: int | None = None
+
+
+class Counted(Form):
+    """How the order of two rows stands to the paper's."""
+
+    higher: str
+    lower: str
+    cells: int
+    same: int
+    equal: int
+    reversed: int
+    clearly: int
+    unsure: int
+
+
+class Cell(Form):
+    """A number of a table, and the paper's."""
+
+    value: float | None
+    paper: float | None
+    missing: str | None
+
+
+class Drawing(Form):
+    """A picture beside a table, or why it is missing."""
+
+    missing: str | None
+
+
+class Table(Form):
+    """A part of a paper's table."""
+
+    higher: bool | None = True
+    cells: list[Cell]
+    orders: list[Counted]
+    pictures: list[Drawing]
+
+
+class Reproduced(Form):
+    """What the list of all pages says of the record of an experiment."""
+
+    experiment: str
+    paper: str
+    place: str
+    title: str
+    command: str
+    scale: Named
+    parts: list[Table]
 
 
 class Pictures(Closed):
