@@ -17,11 +17,11 @@ import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from tfadv import forms
 from tfadv.checkpoints.download import Progress, download
-from tfadv.checkpoints.files import Checkpoint, existing, find, is_tarball, unpack, walk
+from tfadv.checkpoints.files import Checkpoint, existing, find, hold, is_tarball, unpack, walk
 from tfadv.checkpoints.manifest import Entry, entries, named, recognise
 from tfadv.data import inside
 
@@ -363,7 +363,7 @@ class Store:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with open(self.folder / f".{net}.lock", "ab") as lock:
-                _lock(lock, net)
+                hold(lock, net)
                 yield
         except (ConnectionError, FileNotFoundError, BlockingIOError):
             raise
@@ -372,18 +372,6 @@ class Store:
                 f"{self.folder}: the checkpoint store could not be written ({error}); "
                 f"make room there, or set {VARIABLE} to another folder."
             ) from error
-
-
-def _lock(file: IO[bytes], net: str) -> None:
-    """Lock an open file until it is closed, where the system has such locks."""
-    try:
-        import fcntl
-    except ImportError:
-        return
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise BlockingIOError(f"{net}: another process is writing it to the checkpoint store; wait for it.") from error
 
 
 def _by_hand(entry: Entry) -> str:

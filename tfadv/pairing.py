@@ -94,7 +94,7 @@ def _by_record(
         pairs.append(Pair(entry["file"], clean, result, entry.get("label"), entry.get("target")))
     paired = {pair.name for pair in pairs}
     origin = {"prediction": "the source's own predictions", "file": "the attack's labels"}
-    labels = origin.get((experiment.get("labels") or {}).get("from"), record.RECORD)
+    labels = origin.get(str((experiment.get("labels") or {}).get("from")), record.RECORD)
     return Pairing(pairs, [name for name in names if name not in paired], [], experiment, labels)
 
 
