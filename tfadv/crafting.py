@@ -19,7 +19,7 @@ import functools
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import tensorflow as tf
 
@@ -27,7 +27,7 @@ from tfadv import compiled, data, experiment, labelling, record
 from tfadv.attacks.layers import settled
 from tfadv.budgets import Linf
 from tfadv.pool import Pool
-from tfadv.ranges import Count, Seed, checked
+from tfadv.ranges import Count, Range, Seed, checked
 from tfadv.record import DONE
 from tfadv.shapes import Attack
 from tfadv.source import Source
@@ -72,7 +72,7 @@ def craft_folder(
     *,
     labels: labelling.Classes | None = None,
     targets: labelling.Classes | None = None,
-    first_label: int | None = None,
+    first_label: Annotated[int, Range(0, 1, whole=True)] | None = None,
     force_labels: bool = False,
     seed: Seed = 0,
     batch_size: Count | None = None,

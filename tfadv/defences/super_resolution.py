@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from tfadv.defences import learned
 from tfadv.models.layers import ScaledAdd
-from tfadv.ranges import Checked, Count, Positive
+from tfadv.ranges import Checked, Count, Positive, Share
 from tfadv.shapes import Look, Purifier, Tensor
 
 #: Y, Cb, Cr of R, G, B in 0..1 (ITU-R BT.601), without their constants, which no detail of a wavelet holds.
@@ -161,13 +161,11 @@ class SuperResolution(Purifier):
     """
 
     weights: str
-    sigma: float = 0.04
+    sigma: Share = 0.04
     model: Any = dataclasses.field(init=False, repr=False, compare=False)
     arrays: tuple = dataclasses.field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        if not 0 <= self.sigma <= 1:
-            raise ValueError(f"SuperResolution(sigma): expected a number from 0 to 1, got {self.sigma!r}.")
         model, settings = learned.load(self.weights, KIND)
         object.__setattr__(self, "model", model)
         object.__setattr__(self, "arrays", learned.arrays(model, settings))
