@@ -43,6 +43,7 @@ def _facts(name: str, recipe: Callable) -> dict:
     return listing.facts(name, "attack", repr(recipe()), recipe, known) | {
         "parts": dict(_differences(recipe())),
         "region": (inspect.getdoc(making.where) or "") if "region" in known else "",
+        "loss": (inspect.getdoc(making.raised) or "") if "loss" in known else "",
         "common": common.partition("\n")[2].strip(),
     }
 
@@ -67,5 +68,6 @@ def _page(fact: dict) -> str:
         "attack",
         *(f"{part}: {said}" for part, said in fact["parts"].items()),
         *([f"Where it may change an image:\n{fact['region']}"] if fact["region"] else []),
+        *([f"What it raises:\n{fact['loss']}"] if fact["loss"] else []),
         f"About all recipes:\n{fact['common']}",
     )

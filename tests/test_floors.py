@@ -17,8 +17,10 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = {"tfadv": "tfadv", "tfadv.cli": "cli", "tfadv.checkpoints": "checkpoints"}
 
 FLOORS = (
+    # below all: what a number may be
+    "tfadv tfadv.ranges",
     # 0: conventions and the outside world
-    "tfadv tfadv.shapes tfadv.words tfadv.forms tfadv.compiled tfadv.images tfadv.data tfadv.metrics tfadv.pool "
+    "tfadv.shapes tfadv.words tfadv.forms tfadv.compiled tfadv.images tfadv.data tfadv.metrics tfadv.pool "
     "tfadv.models tfadv.models.layers "
     "tfadv.attacks tfadv.benchmarks tfadv.checkpoints.files tfadv.checkpoints.manifest",
     # 1: what one look, one gradient, one draw is; the architectures
@@ -34,7 +36,7 @@ FLOORS = (
     "tfadv.peek tfadv.ensembles tfadv.folding tfadv.precision tfadv.defences.transforms tfadv.defences.total_variation",
     # 3: the small parts; the stores
     "tfadv.models.small tfadv.gradients tfadv.views tfadv.budgets tfadv.rules tfadv.attacks.starts tfadv.attacks.door "
-    "tfadv.attacks.decisions "
+    "tfadv.attacks.decisions tfadv.attacks.layers "
     "tfadv.labelling tfadv.pairing tfadv.twins tfadv.checkpoints tfadv.cli "
     "tfadv.defences.learned tfadv.defences.purified tfadv.defences.smoothing",
     # 4: what is built of them

@@ -97,7 +97,10 @@ def _checked(file: BinaryIO, length: int) -> np.ndarray:
     if said != here or min(shape, default=0) < 0:
         raise ValueError(f"its header says {said} bytes, and there are {here}")
     file.seek(0)
-    return np.lib.format.read_array(file, allow_pickle=False)
+    array = np.lib.format.read_array(file, allow_pickle=False)
+    if array.dtype.kind == "f" and not np.all(np.isfinite(array)):
+        raise ValueError("some of its numbers are NaN or infinite")
+    return array
 
 
 def _reason(error: Exception) -> str:

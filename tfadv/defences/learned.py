@@ -18,6 +18,7 @@ from tfadv import archives, forms
 from tfadv.images import WHITE
 from tfadv.metrics import distances
 from tfadv.models.digits import put_weights, weights_of
+from tfadv.ranges import Count, TrainingSeed, checked
 from tfadv.shapes import Purifier, Tensor
 from tfadv.training import Loss, Schedule, train
 
@@ -49,23 +50,10 @@ class Kind:
         Raises ValueError for a setting that it does not have, or a value of another kind or out of range.
         """
         known = {field.name: field.default for field in dataclasses.fields(self.settings)}
-        for key, value in values.items():
+        for key in values:
             if key not in known:
                 raise ValueError(f"{self.name} has no setting {key!r}. It has {', '.join(known)}.")
-            kinds = (int,) if isinstance(known[key], int) else (int, float)
-            if isinstance(value, bool) or not isinstance(value, kinds):
-                expected = "a whole number" if len(kinds) == 1 else "a number"
-                raise ValueError(f"{self.name}: expected {key} to be {expected}, got {value!r}.")
         return self.settings(**values)
-
-
-def check_positive(settings: Any, *names: str, zero: Sequence[str] = ()) -> None:
-    """Raise ValueError unless these settings are above 0, and those called `zero` at least 0."""
-    for name in (*names, *zero):
-        value = getattr(settings, name)
-        if not (value > 0 or (name in zero and value == 0)):
-            least = "at least 0" if name in zero else "above 0"
-            raise ValueError(f"{type(settings).__name__}({name}): expected a number {least}, got {value!r}.")
 
 
 def save(path: str | os.PathLike, kind: Kind, settings: Any, model: keras.Model) -> None:
@@ -118,7 +106,8 @@ def purified(function: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
     return tf.cast(tf.clip_by_value(shown, 0.0, 1.0) * WHITE, images.dtype)
 
 
-def patches(images: Sequence[np.ndarray], side: int, seed: int) -> np.ndarray:
+@checked
+def patches(images: Sequence[np.ndarray], side: Count, seed: TrainingSeed) -> np.ndarray:
     """Random squares uint8 [M, side, side, 3] of images uint8 [H, W, 3], of each as many as would tile it.
 
     Raises ValueError for an image that is smaller than the square.
@@ -134,7 +123,8 @@ def patches(images: Sequence[np.ndarray], side: int, seed: int) -> np.ndarray:
     return np.stack(found)
 
 
-def some(rows: np.ndarray, count: int | None, seed: int) -> np.ndarray:
+@checked
+def some(rows: np.ndarray, count: Count | None, seed: TrainingSeed) -> np.ndarray:
     """So many of the rows, chosen by chance, in their order; all where there are no more, or count is None."""
     if count is None or count >= len(rows):
         return rows

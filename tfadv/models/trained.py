@@ -22,6 +22,7 @@ import tensorflow as tf
 from tfadv import archives, forms, training
 from tfadv.models import hardening, small, small_data
 from tfadv.peek import Network
+from tfadv.ranges import Natural, checked
 from tfadv.seeds import fold_one
 from tfadv.shapes import Tensor
 from tfadv.source import Source
@@ -79,16 +80,13 @@ def method(name: str, settings: Mapping[str, Any] | None = None) -> Any:
     if name not in hardening.METHODS:
         raise ValueError(f"method: expected one of {', '.join(hardening.METHODS)}, got {name!r}.")
     fields = {field.name: field for field in dataclasses.fields(hardening.METHODS[name])}
-    for key, value in (settings or {}).items():
+    for key in settings or {}:
         if key not in fields:
             raise ValueError(f"method {name} has no setting {key!r}. It has {', '.join(fields) or 'none'}.")
-        kind = type(fields[key].default)
-        wanted = (int, float) if kind is float else kind
-        if not isinstance(value, wanted) or (isinstance(value, bool) and kind is not bool):
-            raise ValueError(f"method {name}: expected {key} to be {kind.__name__}, got {value!r}.")
     return hardening.METHODS[name](**(settings or {}))
 
 
+@checked
 def train(
     architecture: str,
     data: small_data.Data,
@@ -98,7 +96,7 @@ def train(
     method: str = "plain",
     settings: Mapping[str, Any] | None = None,
     sources: Sequence[Source] = (),
-    shift: int = 4,
+    shift: Natural = 4,
     flip: bool = True,
     report: Callable[[int, float], None] = lambda epoch, loss: None,
     progress: Callable[[int], None] | None = None,
