@@ -185,6 +185,8 @@ def _split_file(spec: str) -> tuple[str, str, str]:
 def _module(name: str, spec: str) -> Any:
     if not name.endswith(".py"):
         try:
+            if not all(name.split(".")):  # "..", which is relative to nothing
+                raise ModuleNotFoundError(name=name)
             return importlib.import_module(name)
         except ModuleNotFoundError as error:
             if error.name is None or not (name == error.name or name.startswith(error.name + ".")):
