@@ -5,15 +5,17 @@ from __future__ import annotations
 import difflib
 import functools
 import hashlib
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from tfadv import pooling
+from tfadv.graphs import Place, key_of, leading_to, places, repeated
 from tfadv.shapes import Outputs, Tensor
 from tfadv.source import Source
+from tfadv.walking import Walk
 
 
 class Network(Source):
@@ -55,28 +57,23 @@ class Network(Source):
 
     @functools.cached_property
     def layers(self) -> dict[str, tuple]:
-        """Every layer that can be tapped, in order, with the shape of its output."""
-        return {name: tuple(output.shape) for name, output in self._taps.items()}
-
-    @functools.cached_property
-    def _taps(self) -> dict[str, Tensor]:
-        """What each layer puts out in this model (a layer called twice: first), a nested model where it is called."""
-        found: dict[str, Tensor] = {}
-        made = outputs_by_layer(self.model.outputs)
-        for layer in self.model.layers:
-            output = made.get(layer.name, ())
-            if len(output) == 1 and not isinstance(layer, keras.layers.InputLayer):
-                found[layer.name] = output[0]
-        return found
+        """Every layer that can be tapped, in order, with its output's shape; in a nested model `its_name/layer`."""
+        return {name: place.shape for name, place in self._cuts.places.items()}
 
     @functools.cached_property
     def last_map(self) -> str | None:
-        """The last layer before the logits whose output [N, h, w, C] still has places; None without one."""
-        before = outputs_by_layer(self.model.outputs[:1])
+        """The last layer before the logits with a map of features [N, h, w, C] that still has places; None without one.
+
+        The picture, and what is only preprocessed, is no map of features.
+        """
+        before = leading_to(self.model, self.model.outputs[:1])
         maps = [
             name
-            for name, shape in self.layers.items()
-            if name in before and len(shape) == 4 and all(side is None or side > 1 for side in shape[1:3])
+            for name, place in self._cuts.places.items()
+            if place.features
+            and key_of(place.tensor) in before
+            and len(place.shape) == 4
+            and all(side is None or side > 1 for side in place.shape[1:3])
         ]
         return maps[-1] if maps else None
 
@@ -84,11 +81,19 @@ class Network(Source):
         """Raise a ValueError that names the nearest layers if one of these does not exist."""
         for layer in layers:
             if self.own_name(layer) not in self.layers:
-                near = difflib.get_close_matches(layer, self.layers, 3, 0.4) or list(self.layers)[-3:]
-                raise ValueError(
-                    f"{who + ': ' if who else ''}{self.name} has no layer {layer!r}. Nearest: {', '.join(near)}. "
-                    f"`tfadv layers {self.name}` lists all."
-                )
+                raise ValueError(f"{who + ': ' if who else ''}{self.name} has no layer {layer!r}. {self._hint(layer)}")
+
+    def _hint(self, layer: str) -> str:
+        """What may be named in place of a layer that is not there."""
+        twice = next((name for name in repeated(self.model) if layer.startswith(f"{name}/")), None)
+        if twice:
+            return (
+                f"{twice} is called more than once in this model, so that a layer in it has as many outputs: name "
+                f"{twice} itself (its first call) or a layer around it."
+            )
+        inside = [full for full in self.layers if full.endswith(f"/{layer}")]
+        near = inside or difflib.get_close_matches(layer, self.layers, 3, 0.4) or list(self.layers)[-3:]
+        return f"Nearest: {', '.join(near[:3])}. `tfadv layers {self.name}` lists all."
 
     def own_name(self, layer: str) -> str:
         """The layer's name in the model, where users know it by another."""
@@ -114,7 +119,7 @@ class Network(Source):
 
     @functools.cached_property
     def _cuts(self) -> Cuts:
-        return Cuts(self.model, self._taps, lambda tensors: keras.Model(self.model.inputs, tensors))
+        return Cuts(self.model)
 
     @property
     def fingerprint(self) -> str:
@@ -130,23 +135,20 @@ class Cuts:
 
     Args:
         model: the model; its first output are the logits.
-        taps: layer -> what it puts out in the model.
-        join: tensors of the model -> the model from its inputs to these.
+        dtype: the type of numbers in which they are handed over; their own by default.
     """
 
-    def __init__(
-        self, model: keras.Model, taps: Mapping[str, Tensor], join: Callable[[list[Tensor]], keras.Model]
-    ) -> None:
-        self.model, self.taps, self.join = model, taps, join
-        self._made: dict[tuple[tuple[str, ...], bool], keras.Model] = {}
+    def __init__(self, model: keras.Model, dtype: str | None = None) -> None:
+        self.model, self.dtype, self.places = model, dtype, places(model)
+        self._made: dict[tuple[tuple[str, ...], bool], Walk] = {}
 
     def __call__(self, taken: Tensor, layers: tuple[str, ...], logits: bool) -> tuple[Tensor | None, list[Tensor]]:
         """The logits, None when not asked for, and the feature of each layer; only what is asked for is computed."""
         if (layers, logits) not in self._made:
-            wanted = [self.model.outputs[0]] if logits else []
-            self._made[layers, logits] = self.join([*wanted, *(self.taps[layer] for layer in layers)])
+            wanted = [Place((), self.model.outputs[0], True, False)] if logits else []
+            self._made[layers, logits] = Walk(self.model, [*wanted, *map(self.places.get, layers)], self.dtype)
         with pooling.differentiable(self.model):
-            shown = tf.nest.flatten(self._made[layers, logits](taken, training=False))
+            shown = self._made[layers, logits](taken)
         return (shown[0], shown[1:]) if logits else (None, shown)
 
 
