@@ -9,8 +9,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfadv.graphs import arguments_of, calls_of, is_graph, key_of, layer_of, layers_of, tensors_in
-from tfadv.shapes import Tensor
+Tensor = Any
+#: A call of a layer in a model's graph, as Keras keeps it.
+Call = Any
+#: The packages whose models are models; the second is Keras 2 beside Keras 3.
+KERAS = ("keras", "tf_keras")
 
 
 class Change(NamedTuple):
@@ -63,6 +66,81 @@ def _copied(model: keras.Model, changes: Mapping[int, Change], twins: dict[int, 
         made |= zip(map(key_of, tensors_in(call.outputs)), tf.nest.flatten(outputs), strict=True)
     inputs, outputs = (tf.nest.map_structure(again, _structure(model, side)) for side in ("inputs", "outputs"))
     return keras.Model(inputs, outputs, name=model.name)
+
+
+def calls_of(model: keras.Model, outputs: list[Tensor] | None = None) -> list[Call]:
+    """The calls of layers that lead from the model's inputs to its outputs, or to these; each after what it needs."""
+    begun = {key_of(given) for given in model.inputs}
+    done: dict[int, Call] = {}
+    waiting = [(call_of(output), False) for output in (outputs or model.outputs) if key_of(output) not in begun]
+    while waiting:
+        call, ready = waiting.pop()
+        if id(call) in done:
+            continue
+        if ready:
+            done[id(call)] = call
+            continue
+        waiting.append((call, True))
+        given = tensors_in(arguments_of(call))
+        waiting += [(call_of(tensor), False) for tensor in reversed(given) if key_of(tensor) not in begun]
+    return list(done.values())
+
+
+def layers_of(model: keras.Model) -> list[keras.layers.Layer]:
+    """The layers that are called in the model and in the models nested in it, but not those models; once each."""
+    found: dict[int, keras.layers.Layer] = {}
+    for call in calls_of(model):
+        layer = layer_of(call)
+        inside = layers_of(layer) if is_graph(layer) else [layer]
+        found |= {id(one): one for one in inside}
+    return list(found.values())
+
+
+def is_model(thing: Any) -> bool:
+    """Whether it is a Keras model, of whichever Keras."""
+    return any(kind.__name__ == "Model" and kind.__module__.split(".")[0] in KERAS for kind in type(thing).__mro__)
+
+
+def models_of(model: keras.Model) -> type[keras.Model]:
+    """The class keras.Model of the Keras that a model is of."""
+    return next(kind for kind in type(model).__mro__ if kind.__name__ == "Model" and kind.__module__.startswith(KERAS))
+
+
+def is_graph(layer: Any) -> bool:
+    """Whether a layer is a model that knows the graph of its layers."""
+    if not is_model(layer) or type(layer).call.__module__.split(".")[0] not in KERAS:  # its own `call` is no graph
+        return False
+    outputs = getattr(layer, "outputs", None)
+    return bool(outputs) and all(hasattr(output, "_keras_history") for output in tf.nest.flatten(outputs))
+
+
+def key_of(tensor: Tensor) -> tuple[int, int, int]:
+    """What tells a tensor of a graph from all others: its layer, which of its calls, and which of the outputs."""
+    layer, call, place = tensor._keras_history
+    return id(layer), call, place
+
+
+def call_of(tensor: Tensor) -> Call:
+    """The call that makes a tensor."""
+    layer, number, _ = tensor._keras_history
+    return layer._inbound_nodes[number]
+
+
+def layer_of(call: Call) -> Any:
+    """The layer (or the operation) that is called."""
+    return call.operation if hasattr(call, "operation") else call.layer  # Keras 3, Keras 2
+
+
+def arguments_of(call: Call) -> tuple[tuple, dict]:
+    """What it is called with."""
+    if hasattr(call, "arguments"):  # Keras 3
+        return tuple(call.arguments.args), dict(call.arguments.kwargs)
+    return tuple(call.call_args), dict(call.call_kwargs)
+
+
+def tensors_in(structure: Any) -> list[Tensor]:
+    """The tensors of a graph in a nested structure."""
+    return [value for value in tf.nest.flatten(structure) if hasattr(value, "_keras_history")]
 
 
 def made_anew(layer: Any, **settings: Any) -> Any:

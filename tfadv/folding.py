@@ -17,8 +17,19 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
-from tfadv.copying import Change, copied, made_anew
-from tfadv.graphs import arguments_of, call_of, calls_of, is_graph, key_of, layer_of, places, tensors_in
+from tfadv.copying import (
+    Change,
+    arguments_of,
+    call_of,
+    calls_of,
+    copied,
+    is_graph,
+    key_of,
+    layer_of,
+    made_anew,
+    tensors_in,
+)
+from tfadv.tapping import places
 
 
 class Fold(NamedTuple):

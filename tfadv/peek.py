@@ -12,10 +12,10 @@ import numpy as np
 import tensorflow as tf
 
 from tfadv import pooling
-from tfadv.graphs import Place, key_of, leading_to, places, repeated
+from tfadv.copying import key_of
 from tfadv.shapes import Outputs, Tensor
 from tfadv.source import Source
-from tfadv.walking import Walk
+from tfadv.tapping import Place, Walk, leading_to, places, repeated
 
 
 class Network(Source):

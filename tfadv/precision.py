@@ -6,8 +6,19 @@ from typing import Any
 
 import keras
 
-from tfadv.copying import Change, copied, made_anew
-from tfadv.graphs import arguments_of, call_of, calls_of, is_graph, key_of, layer_of, layers_of, tensors_in
+from tfadv.copying import (
+    Change,
+    arguments_of,
+    call_of,
+    calls_of,
+    copied,
+    is_graph,
+    key_of,
+    layer_of,
+    layers_of,
+    made_anew,
+    tensors_in,
+)
 from tfadv.shapes import Tensor
 
 POLICY = "mixed_bfloat16"

@@ -1,19 +1,140 @@
-"""A Keras model computed call by call up to what is asked for, also inside models nested in it.
+"""Where a Keras model can be tapped, and its computing call by call up to there, also inside models nested in it.
 
-As Keras computes it, with the model's own layers: what they learn later is seen, and nothing is added to them.
+It is computed as Keras does, with the model's own layers: what they learn later is seen, nothing is added to them.
 """
 
 from __future__ import annotations
 
 import inspect
+from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
 
-from tfadv.graphs import Call, Place, arguments_of, calls_of, key_of, layer_of, tensors_in
+from tfadv.copying import Call, arguments_of, calls_of, is_graph, key_of, layer_of, tensors_in
 from tfadv.shapes import Tensor
+
+#: The layers whose weights only shift and stretch what is there, and make no feature of it.
+NORMALISES = frozenset({"Normalization", "BatchNormalization", "LayerNormalization", "GroupNormalization"})
+#: How a layer says in which order it takes height, width and channels.
+FIRST, LAST = "channels_first", "channels_last"
+
+
+def leading_to(model: keras.Model, outputs: list[Tensor]) -> set[tuple[int, int, int]]:
+    """The keys of the tensors that lie on the way to these outputs of the model, also inside nested models."""
+    found: set[tuple[int, int, int]] = set()
+    for call in calls_of(model, outputs):
+        found |= set(map(key_of, tensors_in(call.outputs)))
+        if is_graph(layer_of(call)):
+            found |= leading_to(layer_of(call), layer_of(call).outputs)
+    return found
+
+
+class Place(NamedTuple):
+    """Where a model can be looked into.
+
+    around: the calls of the nested models that it lies in, the outermost first. tensor: what is made there. features:
+    whether weights have made something new of the image's pixels by then. first: whether its channels come first.
+    """
+
+    around: tuple[Call, ...]
+    tensor: Tensor
+    features: bool
+    first: bool
+
+    @property
+    def shape(self) -> tuple[int | None, ...]:
+        """The shape, of a map as [N, h, w, C]."""
+        shape = tuple(self.tensor.shape)
+        return (shape[0], *shape[2:], shape[1]) if self.first and len(shape) == 4 else shape
+
+
+class _Kind(NamedTuple):
+    """What is known of a tensor: see `Place`."""
+
+    features: bool
+    first: bool
+
+
+def places(model: keras.Model) -> dict[str, Place]:
+    """What each layer puts out in this model, in order; inside a nested model `name_of_it/layer`, at any depth.
+
+    Of a layer that is called twice it is the first call. A nested model that is called twice is not looked into.
+    """
+    kinds = [_Kind(False, _channels_first(given)) for given in model.inputs]
+    return _places(model, kinds, (), "")[0]
+
+
+def repeated(model: keras.Model) -> list[str]:
+    """The nested models that are not looked into, because they are called more than once; as `places` names them."""
+    counts = Counter(id(layer_of(call)) for call in calls_of(model))
+    found: list[str] = []
+    for layer in model.layers:
+        if is_graph(layer) and counts[id(layer)] > 1:
+            found.append(layer.name)
+        elif is_graph(layer) and counts[id(layer)] == 1:
+            found += [f"{layer.name}/{name}" for name in repeated(layer)]
+    return found
+
+
+def _places(
+    model: keras.Model, given: list[_Kind], around: tuple[Call, ...], before: str
+) -> tuple[dict[str, Place], list[_Kind]]:
+    """The places of a graph whose inputs are of these kinds, and the kinds of its outputs."""
+    kinds = dict(zip(map(key_of, model.inputs), given, strict=True))
+    calls = calls_of(model)
+    counts = Counter(id(layer_of(call)) for call in calls)
+    inside: dict[int, dict[str, Place]] = {}
+    own: dict[int, Tensor] = {}
+    for call in calls:
+        layer, made = layer_of(call), tensors_in(call.outputs)
+        taken = [kinds[key_of(tensor)] for tensor in tensors_in(arguments_of(call))]
+        if is_graph(layer) and len(taken) == len(layer.inputs):
+            found, behind = _places(layer, taken, (*around, call), f"{before}{layer.name}/")
+            inside[id(layer)] = found if counts[id(layer)] == 1 else {}
+        else:
+            behind = [_behind(layer, taken)] * len(made)
+        kinds |= zip(map(key_of, made), behind, strict=True)
+        earlier = own.get(id(layer))
+        if len(made) == 1 and (earlier is None or key_of(made[0])[1] < key_of(earlier)[1]):
+            own[id(layer)] = made[0]
+    found = {}
+    for layer in model.layers:
+        found |= inside.get(id(layer), {})
+        if id(layer) in own:
+            tensor = own[id(layer)]
+            found[before + layer.name] = Place(around, tensor, *kinds[key_of(tensor)])
+    return found, [kinds[key_of(output)] for output in model.outputs]
+
+
+def _behind(layer: Any, taken: list[_Kind]) -> _Kind:
+    """What a layer puts out that takes these."""
+    features = any(kind.features for kind in taken) or _makes_features(layer)
+    turned = tuple(getattr(layer, "dims", None) or getattr(layer, "axes", None) or ())
+    if turned in ((2, 3, 1), (0, 2, 3, 1)):
+        first = False
+    elif turned in ((3, 1, 2), (0, 3, 1, 2)):
+        first = True
+    else:
+        order = getattr(layer, "data_format", None)
+        first = order == FIRST if order in (FIRST, LAST) else any(kind.first for kind in taken)
+    return _Kind(features, first)
+
+
+def _makes_features(layer: Any) -> bool:
+    """Whether a layer has weights that mix what they are given: a preprocessing has none, or one for each channel."""
+    if type(layer).__name__ in NORMALISES:
+        return False
+    weights = getattr(layer, "weights", None) or []
+    return any(len(weight.shape) > 1 and tf.as_dtype(weight.dtype).is_floating for weight in weights)
+
+
+def _channels_first(given: Tensor) -> bool:
+    """Whether an input is of images with their channels first: the axis of one or three is the second alone."""
+    shape = tuple(given.shape)
+    return len(shape) == 4 and shape[1] in (1, 3) and shape[-1] not in (1, 3)
 
 
 class Walk:
