@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tfadv.cli import shell
+
 if TYPE_CHECKING:
     from tfadv.source import Source
 
@@ -23,7 +25,11 @@ def load(
     offset = None if labels_offset is None else int(labels_offset)
     if not saved and (input_range, offset) != (None, None):
         raise click.UsageError("--input-range and --labels-offset are for saved models and module:callable alone.")
-    return [
+    loaded = [
         zoo.load(spec, input_range=input_range, labels_offset=offset, trust=trust) if spec in saved else zoo.load(spec)
         for spec in specs
     ]
+    for network in loaded:
+        if network.takes:
+            shell.echo(f"note: {shell.named(network.name)} takes {network.takes}.", err=True)
+    return loaded

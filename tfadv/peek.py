@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from tfadv import pooling
 from tfadv.copying import key_of
+from tfadv.inputs import form_of
 from tfadv.shapes import Outputs, Tensor
 from tfadv.source import Source
 from tfadv.tapping import Place, Walk, leading_to, places, repeated
@@ -24,7 +25,8 @@ class Network(Source):
     Args:
         model: a functional or Sequential Keras model with one floating point image input and logits [N, classes] as
             its first output (of a dictionary, the first by key). A model of another kind is wrapped first:
-            keras.Model(x, model(x)) with x = keras.Input((H, W, 3)).
+            keras.Model(x, model(x)) with x = keras.Input((H, W, 3)). One of grey images is shown the luma of RGB
+            images, one with channels first has them turned (`tfadv.inputs`): what is attacked stays RGB.
         name: how it is called in records and errors; the model's own name by default.
         offset: the logit of class 0; 1 where a background class comes first, as in the 1001-class networks.
         preprocess: images 0..255 -> what the model takes, where the model's first layer does not do it itself.
@@ -52,7 +54,8 @@ class Network(Source):
         self.model, self.name = model, name or model.name
         self.offset, self.preprocess, self.layer, self.accuracy = offset, preprocess, layer, accuracy
         inputs, outputs = ends(model, self.name)
-        self.size, self.dtype = _image_input(inputs, self.name)
+        self.form = form_of(inputs, self.name)
+        self.size, self.dtype, self.takes = self.form.size, self.form.dtype, self.form.words
         self.logits_count = _logits_output(outputs[0], self.name)
 
     @functools.cached_property
@@ -114,6 +117,7 @@ class Network(Source):
         given = images = tf.cast(images, self.dtype)
         if self.preprocess is not None:
             images = self.preprocess(images)
+        images = self.form(images)
         answer, features = cuts(images, tuple(map(self.own_name, layers)), logits)
         return Outputs(answer, dict(zip(layers, features, strict=True)), given)
 
@@ -146,7 +150,7 @@ class Cuts:
         """The logits, None when not asked for, and the feature of each layer; only what is asked for is computed."""
         if (layers, logits) not in self._made:
             wanted = [Place((), self.model.outputs[0], True, False)] if logits else []
-            self._made[layers, logits] = Walk(self.model, [*wanted, *map(self.places.get, layers)], self.dtype)
+            self._made[layers, logits] = Walk(self.model, [*wanted, *(self.places[layer] for layer in layers)], self.dtype)
         with pooling.differentiable(self.model):
             shown = self._made[layers, logits](taken)
         return (shown[0], shown[1:]) if logits else (None, shown)
@@ -183,6 +187,8 @@ def is_softmax(layer: keras.layers.Layer) -> bool:
     if type(layer).__name__ == "Softmax" or getattr(layer, "symbol", None) == "nn.softmax":  # operations of Keras 3, 2
         return True
     activation = getattr(layer, "activation", None)
+    if getattr(activation, "__name__", None) == "softmax":  # of tf_keras too
+        return True
     return isinstance(activation, keras.layers.Softmax) or activation in (keras.activations.softmax, tf.nn.softmax)
 
 
@@ -201,22 +207,6 @@ def outputs_by_layer(outputs: list[Tensor]) -> dict[str, list[Tensor]]:
         ]
     latest_first = sorted(calls.values(), key=lambda call: -call[1])
     return {name: made for name, _, made in latest_first}
-
-
-def _image_input(inputs: list[Tensor], name: str) -> tuple[tuple[int | None, int | None], tf.DType]:
-    """Height and width, and the type, of the one input of images."""
-    shapes = [tuple(each.shape) for each in inputs]
-    if len(shapes) != 1 or len(shapes[0]) != 4 or shapes[0][-1] != 3:
-        raise ValueError(
-            f"{name}: expected a model with one input of RGB images [N, H, W, 3], got {', '.join(map(str, shapes))}."
-        )
-    dtype = tf.as_dtype(inputs[0].dtype)
-    if not dtype.is_floating:
-        raise ValueError(
-            f"{name}: expected a floating point input, got {dtype.name}, which has no gradients. "
-            'Build the model on keras.Input((H, W, 3), dtype="float32").'
-        )
-    return shapes[0][1:3], dtype
 
 
 def _logits_output(output: Tensor, name: str) -> int:

@@ -45,11 +45,14 @@ def _span(size: int, window: int, stride: int, padding: str) -> tuple[int, list[
 
 @contextlib.contextmanager
 def differentiable(model: keras.Model) -> Iterator[None]:
-    """Within, where functions are compiled with XLA, the model's max pooling layers pool by `max_pool`.
+    """Within, the model's max pooling layers have a gradient wherever they compute.
 
-    The layers are the model's own and keep their place in its graph: they only compute in another way meanwhile.
+    Where functions are compiled with XLA they pool by `max_pool`; with their channels first they pool with them last,
+    since TensorFlow 2.15 has no other gradient on a CPU. The layers are the model's own and keep their place in its
+    graph: they only compute in another way meanwhile.
     """
-    pools = [layer for layer in model._flatten_layers(include_self=False) if _is_pool(layer)] if use_xla() else []
+    layers = [layer for layer in model._flatten_layers(include_self=False) if type(layer) is keras.layers.MaxPooling2D]
+    pools = [layer for layer in layers if use_xla() or _channels_first(layer)]
     for layer in pools:
         vars(layer)["call"] = functools.partial(_pooled, layer)
     try:
@@ -60,10 +63,17 @@ def differentiable(model: keras.Model) -> Iterator[None]:
 
 
 def _pooled(layer: keras.layers.MaxPooling2D, images: Tensor) -> Tensor:
-    if None in images.shape[1:3]:  # the windows cannot be counted
-        return type(layer).call(layer, images)
-    return max_pool(images, layer.pool_size, layer.strides, layer.padding)
+    if _channels_first(layer):
+        return tf.transpose(_of_maps(layer, tf.transpose(images, (0, 2, 3, 1))), (0, 3, 1, 2))
+    return _of_maps(layer, images)
 
 
-def _is_pool(layer: keras.layers.Layer) -> bool:
-    return type(layer) is keras.layers.MaxPooling2D and layer.data_format == "channels_last"
+def _of_maps(layer: keras.layers.MaxPooling2D, maps: Tensor) -> Tensor:
+    """The layer's pooling of [N, h, w, C]."""
+    if use_xla() and None not in maps.shape[1:3]:  # the windows can be counted
+        return max_pool(maps, layer.pool_size, layer.strides, layer.padding)
+    return tf.nn.max_pool2d(maps, layer.pool_size, layer.strides, layer.padding.upper())
+
+
+def _channels_first(layer: keras.layers.MaxPooling2D) -> bool:
+    return layer.data_format == "channels_first"

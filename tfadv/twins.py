@@ -44,8 +44,14 @@ class Twin(Source):
     def __init__(self, exact: Network, folds: bool, bfloat16: bool, keep: Collection[str] = ()) -> None:
         self.exact, self.folds, self.bfloat16, self.keep = exact, folds, bfloat16, tuple(keep)
         exact.check_layers(self.keep, "keep")
+        if not isinstance(exact.model, keras.Model):
+            raise ValueError(
+                f"{exact.name}: expected a model of Keras {keras.__version__} to make a faster twin of, got one of "
+                f"{type(exact.model).__module__.split('.')[0]}. Attack it without (no --fast, no --precision bfloat16)."
+            )
         self.name, self.size, self.dtype, self.offset = exact.name, exact.size, exact.dtype, exact.offset
         self.logits_count, self.layer, self.accuracy = exact.logits_count, exact.layer, exact.accuracy
+        self.takes = exact.takes
         self._folded: tuple[str, ...] = ()
         self.model = exact.model
         if folds:
