@@ -150,7 +150,9 @@ class Cuts:
         """The logits, None when not asked for, and the feature of each layer; only what is asked for is computed."""
         if (layers, logits) not in self._made:
             wanted = [Place((), self.model.outputs[0], True, False)] if logits else []
-            self._made[layers, logits] = Walk(self.model, [*wanted, *(self.places[layer] for layer in layers)], self.dtype)
+            self._made[layers, logits] = Walk(
+                self.model, [*wanted, *(self.places[layer] for layer in layers)], self.dtype
+            )
         with pooling.differentiable(self.model):
             shown = self._made[layers, logits](taken)
         return (shown[0], shown[1:]) if logits else (None, shown)

@@ -153,6 +153,7 @@ class Walk:
         self._wanted = wanted
         self._graph = _Graph(model, wanted, 0, False, dtype)
 
+    @tf.autograph.experimental.do_not_convert
     def __call__(self, taken: Tensor) -> list[Tensor]:
         shown: dict[tuple, Tensor] = {}
         self._graph([taken], False, shown)

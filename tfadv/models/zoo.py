@@ -7,7 +7,7 @@
 | `keras:MobileNetV2`, ... | a network of keras.applications with its own weights and preprocessing |
 | `network.npz` | a network that `tfadv train` wrote |
 | `model.keras`, `model.h5` | a saved Keras model, with its input range and its labels' offset |
-| `module:callable`, `file.py:callable` | what the callable returns: a Keras (or `tf_keras`) model, or a `tfadv.Network` |
+| `module:callable`, `file.py:callable` | what the callable returns: a Keras or `tf_keras` model, a `tfadv.Network` |
 | `module:callable:word` | the same, called with "word": `nets:load:googlenet` is load("googlenet") of nets.py |
 """
 
