@@ -23,10 +23,7 @@ class Raised(ValueError):
 
     def __init__(self, spec: str, error: BaseException) -> None:
         if isinstance(error, SystemExit):
-            what, said = (
-                f"called sys.exit({'' if error.code is None else repr(error.code)}), where a model was awaited",
-                [],
-            )
+            what = f"called sys.exit({'' if error.code is None else repr(error.code)}), and no model came of it"
             said = ['What a script does when it is run belongs below `if __name__ == "__main__":`.']
         else:
             what, said = f"raised {type(error).__name__}", traceback.format_exception_only(error)
