@@ -198,5 +198,5 @@ def test_a_file_of_another_keras_says_the_reason_whole_and_what_works(tmp_path):
     with zipfile.ZipFile(tmp_path / "net.keras", "w") as archive:
         for name, content in held.items():
             archive.writestr(name, content)
-    with pytest.raises(ValueError, match=f"ConvOfAnotherKeras.*Keras {other} saved it"):
+    with pytest.raises(ValueError, match=f"Keras {other} saved it"):
         saved.load(tmp_path / "net.keras")
