@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -25,11 +25,14 @@ def load(
     offset = None if labels_offset is None else int(labels_offset)
     if not saved and (input_range, offset) != (None, None):
         raise click.UsageError("--input-range and --labels-offset are for saved models and module:callable alone.")
-    loaded = [
-        zoo.load(spec, input_range=input_range, labels_offset=offset, trust=trust) if spec in saved else zoo.load(spec)
-        for spec in specs
-    ]
-    for network in loaded:
+    found = []
+    for spec in specs:
+        own: dict[str, Any] = (
+            {"input_range": input_range, "labels_offset": offset, "trust": trust} if spec in saved else {}
+        )
+        with shell.meanwhile(f"loading {spec}"):
+            found.append(zoo.load(spec, **own))
+    for network in found:
         if network.takes:
             shell.echo(f"note: {shell.named(network.name)} takes {network.takes}.", err=True)
-    return loaded
+    return found
