@@ -62,9 +62,9 @@ def _split_file(spec: str) -> tuple[str, str, str]:
 def _module(name: str, spec: str) -> Any:
     if not name.endswith(".py"):
         try:
-            if not all(name.split(".")):  # "..", which is relative to nothing
-                raise ModuleNotFoundError(name=name)
             with _told(spec):
+                if not all(name.split(".")):  # "..", which is relative to nothing
+                    raise ModuleNotFoundError(name=name)
                 return importlib.import_module(name)
         except Raised as error:
             missing = error.__cause__
