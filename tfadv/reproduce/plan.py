@@ -18,6 +18,9 @@ import numpy as np
 #: A `tfadv.reproduce.stage.Stage`, which knows all that is said here.
 Stage = Any
 
+#: How many standard errors an uncertainty is, wherever one is named; beyond them a difference is clear.
+SURE = 2
+
 
 class Missing(Exception):
     """What a cell needs and is not there: one sentence, with the command that gets it."""

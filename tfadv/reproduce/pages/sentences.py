@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import collections
+import math
 from collections.abc import Sequence
 
 from tfadv.reproduce.pages.grid import Record, cells, reasons
+from tfadv.reproduce.plan import SURE
 
 OFFICIAL = "official"
+#: Numbers of fewer images than this settle nothing: the uncertainty of a share is a quarter of the whole there.
+FEWEST = 16
 STAND_INS = (
     "Outside the official scale other networks, and often other images, stand in for the paper's: the differences "
     "measure how far these stand-ins are from the paper's networks."
@@ -48,13 +52,21 @@ def stand_ins(record: Record) -> str | None:
     return None if record["scale"]["name"] == OFFICIAL else STAND_INS
 
 
-def completeness(record: Record) -> str:
-    """Whether it is whole, and what share of it is there."""
+def completeness(record: Record, shown: bool = True) -> str:
+    """Whether it is whole, and what share of it is there; shown: whether this page shows the drawings."""
     everything = list(cells(record))
     absent = sum(cell["value"] is None for cell in everything)
     drawings = sum(count for _, _, count in reasons(record).values())
+    drawn = sum(not drawing["missing"] for part in record["parts"] for drawing in part["pictures"])
     if not absent and not drawings:
-        return f"Whole: all {counted(len(everything), 'number')} are here."
+        if not drawn:
+            return f"Whole: all {counted(len(everything), 'number')} are here."
+        if shown:
+            return f"Whole: all {counted(len(everything), 'number')} and {counted(drawn, 'drawing')} are here."
+        return (
+            f"All {counted(len(everything), 'number')} are here, without the {counted(drawn, 'drawing')} that the "
+            f"command writes into {record['experiment']}.html."
+        )
     lost = [f"{absent} of {counted(len(everything), 'number')}"] * bool(absent)
     lost += [counted(drawings, "drawing")] * bool(drawings)
     return f"Partial: {' and '.join(lost)} {'is' if absent + drawings == 1 else 'are'} missing."
@@ -104,11 +116,35 @@ def unordered(part: Record) -> bool:
     return part.get("higher", True) is None
 
 
-def order(record: Record, most: int = 3) -> tuple[str, bool | None]:
-    """(how our order stands to the paper's, in a line; whether it agrees, None where nothing is compared).
+def inconclusive(record: Record) -> str | None:
+    """That its numbers are of too few images to say anything of the paper; None where they are not.
 
-    Names the `most` pairs that are reversed most clearly.
+    Judged by the number that is of the most images. The uncertainty that is named is that of a share of a half.
     """
+    counts = [cell["images"] for cell in cells(record) if cell["images"]]
+    if not counts or max(counts) >= FEWEST:
+        return None
+    off = 100 * SURE * math.sqrt(0.25 / max(counts))
+    return (
+        f"Inconclusive: of {counted(max(counts), 'image')} a share is uncertain by up to {off:.0f} points, two standard "
+        "errors."
+    )
+
+
+def order(record: Record, most: int = 3) -> tuple[str, bool | None]:
+    """(how our order stands to the paper's, in a line; whether it agrees, None where that is not known).
+
+    Names the `most` pairs that are reversed most clearly. Of too few images only what is clear is taken for a finding.
+    """
+    said, agrees = _order(record, most)
+    few = inconclusive(record)
+    if few is None or any(pair["clearly"] for part in record["parts"] for pair in part["orders"]):
+        return said, agrees
+    return f"{few} {said}", None
+
+
+def _order(record: Record, most: int) -> tuple[str, bool | None]:
+    """The same, however few the images are."""
     pairs = [pair for part in record["parts"] for pair in part["orders"]]
     if not any(pair["cells"] for pair in pairs):
         known = [part for part in record["parts"] if any(cell["paper"] is not None for cell in part["cells"])]
