@@ -313,6 +313,20 @@ def test_what_is_named_uncertain_is_two_standard_errors_on_every_page(folder):
     assert within(0.0001, 50.0, "%") == "0.0002" and within(0.0, 50.0, "%") == "0.0"
 
 
+def test_numbers_of_another_paper_are_called_its_own(tmp_path):
+    """FIA's tables stand beside what NAA's authors measured: no page calls that FIA's numbers."""
+    made = record()
+    assert "the paper's" in markdown.page(made)
+    for one in made["parts"]:
+        one["beside"] = "NAA paper"
+    (text,) = (reading(path).text for path in pages.write(made, tmp_path) if path.suffix == ".html")
+    for page in ("".join(text), (tmp_path / "naa-table9.md").read_text(encoding="utf-8")):
+        for said in ("Disagrees with the NAA paper in order", "The NAA paper has NAA above", "The NAA paper's are"):
+            assert said in page
+        assert "The paper has" not in page and "(the paper's)" not in page
+    assert "NAA paper 86.25" in "".join(text) and "Δ ours − NAA paper" in "".join(text)
+
+
 def test_pictures_are_part_of_the_whole():
     shown = drawing()
     made = {"experiment": "naa-figure1", "parts": [part("one", [cell(("a",), "t", 5.0)], ("x",), pictures=[shown])]}

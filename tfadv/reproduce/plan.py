@@ -197,6 +197,7 @@ class Experiment:
         metric: what the numbers are, in a sentence.
         count: how many images the paper's numbers are of; None where it does not say.
         notes: where this leaves the paper's letter, a sentence each.
+        measured_by: the key of the paper that the published numbers are of, where it is another one.
     """
 
     name: str
@@ -208,3 +209,4 @@ class Experiment:
     metric: str
     count: int | None = None
     notes: tuple[str, ...] = ()
+    measured_by: str = ""

@@ -67,6 +67,11 @@ class Grid:
         """The unit of its numbers."""
         return self.part["unit"]
 
+    @property
+    def paper(self) -> str:
+        """Whose the published numbers are: "paper" for the paper's own."""
+        return self.part.get("beside", "paper")
+
     @functools.cached_property
     def columns(self) -> list[str]:
         """The columns' names in their order."""

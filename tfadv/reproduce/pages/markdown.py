@@ -44,11 +44,9 @@ def _part(part: Record, known: dict[str, tuple[int, int, int]]) -> list[str]:
     lines = [head, *rows]
     table = ["| " + " | ".join(plain(word).replace("|", "\\|") for word in line) + " |" for line in lines]
     table.insert(1, "|" + " --- |" * len(part["heads"]) + " ---: |" * len(grid.columns))
-    key = "ours ± two standard errors" + (" (the paper's)" if grid.any("paper") else "")
+    key = "ours ± two standard errors" + (f" (the {grid.paper}'s)" if grid.any("paper") else "")
     blocks = [f"## {plain(part['title'])}", f"{plain(sentences.measured(part))}: {key}.", "\n".join(table)]
-    wrong = sentences.reversed_pairs(part["orders"])
-    places = sentences.both_ways(part["orders"])
-    said = [plain(sentences.reversal(pair, places[pair["higher"], pair["lower"]])) for pair in wrong]
+    said = [plain(one) for one, _ in sentences.reversals(part)]
     return blocks + ([_list(said)] if said else [])
 
 

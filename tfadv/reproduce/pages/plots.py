@@ -112,7 +112,7 @@ def _legend(figure: Any, axes: Any, grid: Grid, paper: str) -> None:
     if grid.any("paper"):
         look: dict[str, Any] = {"linestyle": "--"} if paper == "dashed" else {"linestyle": "", "marker": "D"}
         handles.append(Line2D([], [], color="#777", markerfacecolor="white", markersize=4, **look))
-        labels.append(f"the paper ({paper})")
+        labels.append(f"the {grid.paper} ({paper})")
     longest = max(map(len, labels), default=0)
     columns = max(1, min(4, int(46 // (longest + 5))))
     lines = math.ceil(len(labels) / columns)

@@ -29,11 +29,11 @@ def _key(grid: Grid) -> Markup:
     """What the lines of a cell are."""
     lines = [joined(tag("b", "ours"), tag("span", " ± two standard errors", class_="error"))]
     if grid.any("paper"):
-        lines.append(tag("span", "paper", class_="paper"))
+        lines.append(tag("span", grid.paper, class_="paper"))
     if grid.any("rerun"):
         lines.append(tag("span", "rerun by others", class_="rerun"))
     if grid.any("difference"):
-        lines.append(tag("span", "Δ ours − paper ± two standard errors", class_="difference"))
+        lines.append(tag("span", f"Δ ours − {grid.paper} ± two standard errors", class_="difference"))
         lines.append(tag("span", "Δ beyond two standard errors", class_="difference far"))
     return tag("span", *(tag("span", line) for line in lines), class_="lines")
 
@@ -48,19 +48,20 @@ def _group(grid: Grid, group: Row, rows: list[Row], links: Links, known: Reasons
         tag(
             "tr",
             tag("th", grid.name(group, row), scope="row"),
-            *(_cell(grid.at(row, column), grid.unit, links, known) for column in grid.columns),
+            *(_cell(grid.at(row, column), grid, links, known) for column in grid.columns),
         )
         for row in rows
     ]
     return tag("tbody", tag("tr", tag("th", corner, scope="col"), *columns, class_="head"), *lines)
 
 
-def _cell(cell: Record | None, unit: str, links: Links, known: Reasons) -> Markup:
+def _cell(cell: Record | None, grid: Grid, links: Links, known: Reasons) -> Markup:
     if cell is None:
         return tag("td")
+    unit = grid.unit
     lines = [_ours(cell, unit, links, known)]
     if cell["paper"] is not None:
-        lines.append(tag("span", tag("i", "paper "), published(cell["paper"], unit), class_="paper"))
+        lines.append(tag("span", tag("i", f"{grid.paper} "), published(cell["paper"], unit), class_="paper"))
     if cell["rerun"] is not None:
         lines.append(tag("span", tag("i", "rerun "), published(cell["rerun"], unit), class_="rerun"))
     if cell["difference"] is not None:
