@@ -133,11 +133,16 @@ def unordered(part: Record) -> bool:
 
 
 def inconclusive(record: Record) -> str | None:
-    """That its numbers are of too few images to say anything of the paper; None where they are not.
+    """That its shares are of too few images to say anything of the paper; None where they are not.
 
-    Judged by the number that is of the most images. The uncertainty that is named is that of a share of a half.
+    Judged by the share that is of the most images. The uncertainty that is named is that of a share of a half.
     """
-    counts = [cell["images"] for cell in cells(record) if cell["images"]]
+    counts = [
+        cell["images"]
+        for part in record["parts"]
+        for cell in part["cells"]
+        if cell["images"] and ("%" in part["unit"] or "%" in str(cell["column"]))
+    ]
     if not counts or max(counts) >= FEWEST:
         return None
     off = 100 * SURE * math.sqrt(0.25 / max(counts))
