@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import math
+import statistics
 from collections.abc import Sequence
 
 from tfadv.reproduce.pages.grid import Grid, Record, cells, reasons
@@ -135,7 +136,8 @@ def unordered(part: Record) -> bool:
 def inconclusive(record: Record) -> str | None:
     """That its shares are of too few images to say anything of the paper; None where they are not.
 
-    Judged by the share that is of the most images. The uncertainty that is named is that of a share of a half.
+    Judged by the number of images that half of its shares do not exceed: accuracies are of more than what is attacked.
+    The uncertainty that is named is that of a share of a half.
     """
     counts = [
         cell["images"]
@@ -143,10 +145,11 @@ def inconclusive(record: Record) -> str | None:
         for cell in part["cells"]
         if cell["images"] and ("%" in part["unit"] or "%" in str(cell["column"]))
     ]
-    if not counts or max(counts) >= FEWEST:
+    if not counts or statistics.median_low(counts) >= FEWEST:
         return None
-    off = 100 * SURE * math.sqrt(0.25 / max(counts))
-    return f"Inconclusive: of {counted(max(counts), 'image')} a share is uncertain by up to {off:.0f} points, {ERRORS}."
+    count = statistics.median_low(counts)
+    off = 100 * SURE * math.sqrt(0.25 / count)
+    return f"Inconclusive: of {counted(count, 'image')} a share is uncertain by up to {off:.0f} points, {ERRORS}."
 
 
 def order(record: Record, most: int = 3) -> tuple[str, bool | None]:
