@@ -168,7 +168,7 @@ def noised(clean: np.ndarray, adversarial: np.ndarray, seed: int) -> np.ndarray:
     [H, W, 3] all."""
     change = adversarial.astype(np.float64) - clean
     (own,) = seeds.of_images(clean[None], seed)
-    noise = np.asarray(seeds.normal(tf.constant(own[None]), clean.shape, tf.float64))[0]
+    noise = np.array(seeds.normal(tf.constant(own[None]), clean.shape, tf.float64))[0]
     noise *= np.any(change != 0, axis=-1, keepdims=True)
     length = np.linalg.norm(noise)
     added = noise * (np.linalg.norm(change) / length if length else 0.0)
