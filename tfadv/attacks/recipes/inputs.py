@@ -5,7 +5,7 @@ with noise of 15 grey levels. In "l2" sizes are root mean squares over all value
 """
 
 from tfadv.attacks.ascent import Ascent
-from tfadv.attacks.recipes.frame import momentum, patchwise_diverse, size_of
+from tfadv.attacks.recipes.frame import ACROSS, momentum, patchwise_diverse, size_of
 from tfadv.attacks.starts import InsideBall
 from tfadv.budgets import L2, Linf
 from tfadv.objectives import CrossEntropy
@@ -24,10 +24,14 @@ def bim(epsilon: float = 16.0, steps: int = 10, step: float | None = None) -> As
     return Ascent(CrossEntropy(), Sign(size_of(epsilon, steps, step)), Linf(epsilon), steps, in_range=True)
 
 
-def pgd(epsilon: float = 16.0, steps: int = 10, step: float | None = None) -> Ascent:
-    """Projected gradient descent (Madry et al., ICLR 2018): BIM from a random point of the ball."""
-    rule = Sign(size_of(epsilon, steps, step))
-    return Ascent(CrossEntropy(), rule, Linf(epsilon), steps, start=InsideBall(), in_range=True)
+def pgd(epsilon: float = 16.0, steps: int = 10, step: float | None = None, restarts: int = 1) -> Ascent:
+    """Projected gradient descent (Madry et al., ICLR 2018): BIM from a random point of the ball, which it can cross.
+
+    The step is 2.5 epsilon / steps unless it is given; with restarts=2 it is done from two points, and of each image
+    the better result kept.
+    """
+    rule = Sign(size_of(epsilon, steps, step, ACROSS))
+    return Ascent(CrossEntropy(), rule, Linf(epsilon), steps, start=InsideBall(), in_range=True, restarts=restarts)
 
 
 def mim(
