@@ -189,7 +189,8 @@ def adaptive(subject: Subject, attacks: tuple[str, ...]) -> str:
     title = (
         f"### {subject.name}\n\n{len(subject.images)} images; share right in % behind the defence, under PGD of "
         f"{cases.KNOWING['steps']} steps of 2.5 epsilon / {cases.KNOWING['steps']}, the better of "
-        f"{cases.KNOWING['restarts']} ascents, and the epsilon named; against R&P its gradient is that of {cases.DRAWS} other draws."
+        f"{cases.KNOWING['restarts']} ascents, and the epsilon named; against R&P its gradient is that of "
+        f"{cases.DRAWS} other draws."
     )
     return table(title, heads, body, absent)
 
