@@ -40,7 +40,8 @@ class Gradient:
         """Image -> (its pixels as the network sees them, the gradient there), [H, W, 3] both. Raises `Missing`."""
         source, images = stage.player(self.network).source, stage.images(self.network)
         stage.bench.say(f"the gradient of {source.name}, m = {self.copies}")
-        size = None if None in source.size else source.size
+        height, width = source.size
+        size = None if height is None or width is None else (height, width)
         found = {}
         for name, label in list(images.labels.items())[: self.count]:
             pixels = data.read_image(images.folder / name, size)
