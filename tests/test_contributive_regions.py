@@ -31,6 +31,7 @@ from tfadv import (
     targeted,
     untargeted,
 )
+from tfadv.models import digits
 from tfadv.objectives.contributive import READINGS
 
 
@@ -239,6 +240,18 @@ def test_the_start_is_as_long_on_small_images_as_on_large_ones_and_below_the_uns
         assert unstable == pytest.approx(expected, abs=0.05)
         assert rate / (1 + loss * 0.2) ** 2 > 3 > 10 * lengths.max()
     assert 4 / 255 * np.sqrt(32 * 32 * 3) == pytest.approx(0.87, abs=0.01)
+
+
+def test_from_the_unstable_length_the_attack_fails_and_from_its_own_it_does_not():
+    """docs/fcr_start.md: with CIFAR-10's settings 0.87, 4 grey levels on 32 x 32 pixels, and the default."""
+    network, (images, labels) = load("digits/inception_v3"), digits.images()
+    images, labels = images[::50], labels[::50].astype(np.int32)
+    rates = {}
+    for length in (recipes.fcr().start.length, 0.87):
+        attack = recipes.fcr(network.last_map, temperature=0.03, learning_rate=10.0, length=length)
+        made = attack.on(network)(images.astype(np.float32), untargeted(labels))
+        rates[length] = np.mean(network.predict(np.rint(made)) != labels)
+    assert rates[0.2] > 0.9 and rates[0.87] < 0.8
 
 
 def test_at_the_image_itself_nothing_is_nan(setting):
