@@ -16,11 +16,14 @@ import tensorflow as tf
 from tfadv import gradients, scores
 from tfadv import seeds as draws
 from tfadv.attacks.door import Bound
+from tfadv.attacks.layers import settled
 from tfadv.attacks.starts import CleanImage
 from tfadv.compiled import Compiled, Program, repeat
 from tfadv.images import BLACK, WHITE
+from tfadv.peek import network
+from tfadv.ranges import Count
 from tfadv.regions import Everywhere
-from tfadv.shapes import Attack, Budget, Goal, Objective, Region, Rule, Start, Tensor, View, check_counts
+from tfadv.shapes import Attack, Budget, Goal, Objective, Region, Rule, Start, Tensor, View
 from tfadv.source import Glance, Source
 from tfadv.views import Plain
 
@@ -44,12 +47,12 @@ class Ascent(Attack):
     objective: Objective
     rule: Rule
     budget: Budget
-    steps: int = 10
+    steps: Count = 10
     view: View = Plain()
     region: Region = Everywhere()
     start: Start = CleanImage()
     in_range: bool = False
-    restarts: int = 1
+    restarts: Count = 1
 
     def __post_init__(self) -> None:
         kinds = {"objective": Objective, "rule": Rule, "budget": Budget, "view": View, "region": Region, "start": Start}
@@ -57,10 +60,11 @@ class Ascent(Attack):
             if not isinstance(getattr(self, name), kind):
                 got = getattr(self, name)
                 raise ValueError(f"Ascent({name}): expected a {kind.__name__}, got {got!r}.")
-        check_counts(self, "steps", "restarts")
 
     def on(self, model) -> Bound:
-        return Bound(self, model, self._craft, self.objective.has_target)
+        source = network(model)
+        attack = settled(self, source)
+        return Bound(attack, source, attack._craft, attack.objective.has_target)
 
     def _craft(self, network: Source) -> "Climb":
         for part in (self.objective, self.region):

@@ -5,6 +5,7 @@ import math
 
 from tfadv import seeds as draws
 from tfadv.images import WHITE
+from tfadv.ranges import Noise, Weight
 from tfadv.shapes import Budget, Start, Tensor
 
 
@@ -28,7 +29,7 @@ class InsideBall(Start):
 class NoisyStart(Start):
     """The image with Gaussian noise of `deviation` grey levels: a nudge where the objective is flat (NRDM)."""
 
-    deviation: float = 0.1
+    deviation: Noise = 0.1
 
     def begin(self, images: Tensor, budget: Budget, seeds: Tensor) -> Tensor:
         return images + self.deviation * draws.normal(seeds, tuple(images.shape[1:]), images.dtype)
@@ -41,7 +42,7 @@ class NoiseOfLength(Start):
     length: the l2, of images in 0..1, that the noise has in the mean square.
     """
 
-    length: float
+    length: Weight
 
     def begin(self, images: Tensor, budget: Budget, seeds: Tensor) -> Tensor:
         deviation = self.length * WHITE / math.sqrt(math.prod(images.shape[1:]))

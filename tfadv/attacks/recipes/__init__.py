@@ -10,7 +10,7 @@ whole numbers, which shifts them by half a grey level and can leave the budget; 
 itself, not one set for the batch; images are 0..255, not -1..1, which changes no number but the last digits.
 The programs meant are those released with FIA and NAA for MIM, TIM, PIM, DIM, NRDM, FDA, FIA and NAA.
 
-`layer` defaults to the papers' for Inception-v3.
+`layer` defaults to the network's own: for each architecture the papers', once the attack is bound to a network.
 """
 
 from tfadv.attacks.recipes.features import fda, fda_pd, fia, fia_pd, naa, naa_pd, nrdm, nrdm_pd
