@@ -86,14 +86,14 @@ FLOORS = (
     "tfadv.reproduce.plates.planes tfadv.reproduce.plates.attention tfadv.reproduce.measures.defences",
     # 16: neurons, where networks behind defences look, rates behind them
     "tfadv.reproduce.measures.behind "
-    "tfadv.reproduce.plates.compared tfadv.reproduce.pages.page "
+    "tfadv.reproduce.plates.compared tfadv.reproduce.plates.gradients tfadv.reproduce.pages.page "
     "tfadv.reproduce.measures.neurons tfadv.reproduce.plates.defended tfadv.reproduce.experiments.nip_cases "
     "tfadv.reproduce.experiments.nrg_cases",
     # 17: the papers, a file each
     "tfadv.reproduce.experiments.fcr tfadv.reproduce.pages.contents "
-    "tfadv.reproduce.experiments.nip tfadv.reproduce.experiments.naa tfadv.reproduce.experiments.nrg",
-    # 18: one that shares another's cases
-    "tfadv.reproduce.experiments.fia",
+    "tfadv.reproduce.experiments.nip tfadv.reproduce.experiments.naa tfadv.reproduce.experiments.nrg_pictures",
+    # 18: those that share another's cases, or have a second file
+    "tfadv.reproduce.experiments.fia tfadv.reproduce.experiments.nrg",
     # 19
     "tfadv.reproduce.experiments tfadv.reproduce.pages",
     # 20
