@@ -17,6 +17,8 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = {"tfadv": "tfadv", "tfadv.cli": "cli", "tfadv.checkpoints": "checkpoints"}
 
 FLOORS = (
+    # below all: names and sizes
+    "tfadv.finding tfadv.resizing",
     # 0: conventions and the outside world
     "tfadv tfadv.shapes tfadv.words tfadv.compiled tfadv.images tfadv.data tfadv.metrics tfadv.pool "
     "tfadv.models tfadv.models.layers "

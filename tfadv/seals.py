@@ -1,0 +1,99 @@
+"""Whether the files of an output folder are still those that its record speaks of.
+
+An entry holds the sha256 of each file written for its image, and a digest over itself and the experiment. That finds
+what was damaged, exchanged or edited by mistake. It is no signature: who writes a record can make its digests too.
+Records of earlier versions have neither, and are believed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from tfadv import data, record
+
+#: The keys of an entry: the hash of its PNG, that of the clean twin, and the digest.
+OUTPUT, TWIN, DIGEST = "output_sha256", "clean_sha256", "digest"
+#: What is said of an entry whose digest does not fit.
+EDITED = "its entry in the record is not as it was written"
+
+
+class Seal:
+    """What a record's digests are made with, and held against.
+
+    Args:
+        experiment: the record without its images.
+        entries: those of the record; where none has a digest an earlier version wrote it.
+    """
+
+    def __init__(self, experiment: record.Entry, entries: Iterable[record.Entry] = ()) -> None:
+        self._begun = hashlib.sha256(_plain(experiment))
+        held = [DIGEST in entry for entry in entries]
+        self.unsealed = bool(held) and not any(held)
+
+    def put(self, entry: record.Entry, **hashes: str) -> record.Entry:
+        """The entry with these hashes and its digest."""
+        whole = {key: value for key, value in (entry | hashes).items() if key != DIGEST}
+        return whole | {DIGEST: self._digest(whole)}
+
+    def doubt(self, entry: record.Entry, files: Mapping[str, Path]) -> str | None:
+        """Why the entry or its files are not what was written, or None; files: key of the hash -> where it lies."""
+        if not self.unsealed and entry.get(DIGEST) != self._digest(entry):
+            return EDITED
+        found = ((path, entry.get(key)) for key, path in files.items())
+        return next(filter(None, (_other(path, wanted) for path, wanted in found)), None)
+
+    def _digest(self, entry: record.Entry) -> str:
+        made = self._begun.copy()
+        made.update(_plain({key: value for key, value in entry.items() if key != DIGEST}))
+        return made.hexdigest()
+
+
+class Written(NamedTuple):
+    """What a record says of a file: its sha256 (None: nothing), and what was seen to be wrong without reading it."""
+
+    sha256: str | None = None
+    wrong: str | None = None
+
+    def doubt(self, found: str | None) -> str | None:
+        """Why the file with this sha256 (None: it cannot be read) is not the one that was written, or None."""
+        if self.wrong or found is None or self.sha256 in (None, found):
+            return self.wrong
+        return "not the file that was written: its sha256 differs from the record's"
+
+
+def written(folder: str | os.PathLike) -> dict[str, Written]:
+    """What `tfadv attack` and `tfadv defend` wrote to a folder, by name; {} for a folder of anything else."""
+    found = {}
+    for files in (record.DEFENCE, record.ATTACK):
+        experiment, entries = record.read(folder, files)
+        seal = Seal(experiment or {}, entries.values())
+        for entry in entries.values():
+            if entry["status"] == record.DONE:
+                found[entry["output"]] = of_entry(seal, entry, Path(folder, entry["output"]), OUTPUT)
+    return found
+
+
+def of_entry(seal: Seal, entry: record.Entry, path: Path, key: str) -> Written:
+    """What the entry says of the file at this path, by the key of its hash."""
+    return Written(entry.get(key), seal.doubt(entry, {}) or (_link(path) if DIGEST in entry else None))
+
+
+def _other(path: Path, wanted: str | None) -> str | None:
+    if not path.exists():
+        return f"{path.name} is gone"
+    found = None if wanted is None else data.file_hash(path)
+    return None if wanted is None else _link(path) or Written(wanted).doubt(found or "unreadable")
+
+
+def _link(path: Path) -> str | None:
+    return f"a link lies where {path.name} was written" if path.is_symlink() else None
+
+
+def _plain(value: record.Entry) -> bytes:
+    """One way to write it, however a record is laid out; a name that is no UTF-8 is escaped."""
+    return json.dumps(value, sort_keys=True).encode()
