@@ -63,9 +63,8 @@ def command(words: tuple[str, ...], **chosen: Any) -> None:
         lambda: _purify(name, *rest, **chosen), "Interrupted. The same command again continues where this one stopped."
     )
     shell.echo(f"{report.out}: {len(report.images) - len(report.skipped)} images")
-    for entry in report.skipped:
-        shell.echo(f"skipped {shell.named(entry['file'])}: {entry['reason']}", err=True)
-    if report.skipped:
+    unsealed = report.unsealed or report.unsealed_images
+    if shell.tell_folder(report.images, report.remade, unsealed):
         sys.exit(options.SOME_SKIPPED)
 
 

@@ -48,9 +48,9 @@ trust = click.option(
 
 def filter_option(help: str) -> Callable[[Callable], Callable]:
     """--filter, with what it is for in this command."""
-    from tfadv.data import FILTERS  # for the commands that ask for it: help needs no Pillow
+    from tfadv.resizing import DEFAULT, FILTERS  # for the commands that ask for it: help needs no Pillow
 
-    return click.option("--filter", type=click.Choice(list(FILTERS)), default="bilinear", show_default=True, help=help)
+    return click.option("--filter", type=click.Choice(FILTERS), default=DEFAULT, show_default=True, help=help)
 
 
 def settings(context: click.Context, parameter: click.Parameter, written: tuple[str, ...]) -> dict[str, Any]:

@@ -180,7 +180,7 @@ def test_a_folder_of_another_experiment_is_refused(folder, network, tmp_path, wh
         ({"attack": recipes.bim(steps=4)}, r"attack is Ascent\(.*steps=3.*\) there, Ascent\(.*steps=4.*\) now"),
         ({"seed": 1}, "holds another experiment: seed is 0 there, 1 now. Choose another folder"),
         ({"batch_size": 8}, "batch size is 4 there, 8 now"),
-        ({"filter": "nearest"}, "filter is bilinear there, nearest now"),
+        ({"filter": "nearest"}, "filter is tf-bilinear there, nearest now"),
         ({"network": small(seed=1)}, "network fingerprint is .* there"),
         ({"limit": 3}, "inputs count is 23 there, 3 now"),
         ({"labels": truth(folder, network)}, "labels from is prediction there, file now"),

@@ -32,7 +32,7 @@ FLOORS = (
     "tfadv.cli.shell tfadv.cli.quiet tfadv.archives "
     "tfadv.defences.distillation",
     # 2: the sources
-    "tfadv.training tfadv.devices tfadv.models.small_data tfadv.models.blocks tfadv.models.digits "
+    "tfadv.seals tfadv.training tfadv.devices tfadv.models.small_data tfadv.models.blocks tfadv.models.digits "
     "tfadv.models.saved tfadv.checkpoints.store tfadv.cli.options tfadv.cli.listing "
     "tfadv.peek tfadv.ensembles tfadv.folding tfadv.precision tfadv.defences.transforms tfadv.defences.total_variation",
     # 3: the small parts; the stores

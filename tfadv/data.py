@@ -5,6 +5,7 @@ repeated, palettes and CMYK resolved, transparency laid on white, 16 bits rounde
 `Unreadable` with a reason that is the same on every run.
 """
 
+import contextlib
 import csv
 import dataclasses
 import errno
@@ -15,13 +16,14 @@ import stat
 import struct
 import unicodedata
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, features
 
 from tfadv import resizing
+from tfadv.finding import SUFFIXES as SUFFIXES
 from tfadv.finding import find_images as find_images
 from tfadv.finding import output_names as output_names
 
@@ -42,6 +44,8 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 _ORIENTATION, _BITS, _PHOTOMETRIC = 0x0112, 0x0102, 0x0106
+#: What is wrong with the name or place of one file, and with no other's.
+_NOWHERE = (errno.ENAMETOOLONG, errno.EISDIR, errno.ENOTDIR, errno.ENOTEMPTY, errno.EEXIST)
 #: PNG's filter 1: what is kept of a byte is its difference from that of the pixel to the left.
 _SUB = 1
 
@@ -154,7 +158,9 @@ def _upright(image: Image.Image, original: Image.Image) -> Image.Image:
     return image if turn is None else image.transpose(turn)
 
 
-def read_image(path: str | os.PathLike, size: tuple[int, int] | None = None, filter: str = resizing.DEFAULT) -> np.ndarray:
+def read_image(
+    path: str | os.PathLike, size: tuple[int, int] | None = None, filter: str = resizing.DEFAULT
+) -> np.ndarray:
     """uint8 RGB [H, W, 3] of a file; see `decode`. Raises `Unreadable` with the reason."""
     return decode(read_bytes(path), size, filter)
 
@@ -236,6 +242,24 @@ def write_safely(path: Path, content: bytes, temporary: Path) -> None:
     os.replace(temporary, path)
 
 
+def misplaced(error: OSError) -> str | None:
+    """Why one file could not be written where others can; None for an error that others would meet too."""
+    return f"cannot be written: {os.strerror(error.errno)}" if error.errno in _NOWHERE else None
+
+
+@contextlib.contextmanager
+def room(folder: str | os.PathLike) -> Iterator[None]:
+    """Within it a full disk is an OSError that says how to go on, for work that can be continued in the folder."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise OSError(
+            f"{folder}: the disk is full. What is finished is kept; make room and give the same command again."
+        ) from error
+
+
 def encode(pixels: np.ndarray) -> bytes:
     """The PNG of uint8 RGB [H, W, 3]: a sixth of the time of Pillow's default level for a twentieth more bytes.
 
@@ -257,17 +281,17 @@ def _chunk(kind: bytes, content: bytes) -> bytes:
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(content, zlib.crc32(kind)))
 
 
-def write_png(path: Path, pixels: np.ndarray, temporary: Path) -> np.ndarray:
-    """Write uint8 [H, W, 3] as a PNG, whole or not at all; returns the pixels as read back from the disk.
+def write_png(path: Path, pixels: np.ndarray, temporary: Path) -> Picture:
+    """Write uint8 [H, W, 3] as a PNG, whole or not at all; returns what is read back from the disk.
 
-    Raises OSError if they are not the pixels that were written.
+    Raises OSError if that is not what was written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_safely(path, encode(pixels), temporary)
-    try:
-        again = read_image(path)
-    except Unreadable as error:
-        raise OSError(f"{path}: the image written cannot be read back: {error}. Check the disk.") from error
-    if not np.array_equal(again, pixels):
+    content = encode(pixels)
+    write_safely(path, content, temporary)
+    again = try_image(path)
+    if again.pixels is None:
+        raise OSError(f"{path}: the image written cannot be read back: {again.reason}. Check the disk.")
+    if again.sha256 != hashlib.sha256(content).hexdigest() or not np.array_equal(again.pixels, pixels):
         raise OSError(f"{path}: the image read back differs from the one written. Check the disk.")
     return again

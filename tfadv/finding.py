@@ -104,7 +104,9 @@ def output_names(names: Iterable[str], reserved: Callable[[str], bool] = lambda 
     places = {name: _beside(name, reserved) for name in names}
     kept = {name: name for name, place in places.items() if name.endswith(".png") and place == name}
     wanted = {
-        name: _short(str(PurePosixPath(place).with_suffix(".png"))) for name, place in places.items() if name not in kept
+        name: _short(str(PurePosixPath(place).with_suffix(".png")))
+        for name, place in places.items()
+        if name not in kept
     }
     crowd = Counter(wanted.values())
     taken = set(kept) | {str(parent) for place in places.values() for parent in PurePosixPath(place).parents}

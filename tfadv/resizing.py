@@ -20,18 +20,18 @@ def checked(filter: str) -> str:
     return filter
 
 
-def resized(pixels: np.ndarray, size: tuple[int, int], filter: str = DEFAULT) -> np.ndarray:
-    """float32 [H, W, 3] of the size (H, W), of pixels [h, w, 3] in 0..255; of one that has the size, the pixels.
+def resized(pixels: np.ndarray, size: tuple[int | None, int | None], filter: str = DEFAULT) -> np.ndarray:
+    """float32 [H, W, 3] of the size (H, W), of pixels [h, w, 3] in 0..255; where a side is None it stays.
 
     Raises ValueError for a filter that there is not.
     """
-    kind = _pillows(filter)
-    if pixels.shape[:2] == size:
+    kind, sides = _pillows(filter), _sides(pixels, size)
+    if pixels.shape[:2] == sides:
         return pixels.astype(np.float32)
     if kind is None:
-        return _of_tensorflow(pixels, size)
+        return _of_tensorflow(pixels, sides)
     colours = np.moveaxis(pixels.astype(np.float32), -1, 0)
-    made = [np.asarray(Image.fromarray(colour).resize(size[::-1], kind)) for colour in colours]
+    made = [np.asarray(Image.fromarray(colour).resize(sides[::-1], kind)) for colour in colours]
     return np.clip(np.stack(made, axis=-1), 0, 255)
 
 
@@ -43,6 +43,11 @@ def resized_bytes(pixels: np.ndarray, size: tuple[int, int], filter: str = DEFAU
     if kind is None:
         return np.rint(resized(pixels, size, filter)).astype(np.uint8)
     return np.array(Image.fromarray(pixels).resize(size[::-1], kind))
+
+
+def _sides(pixels: np.ndarray, size: tuple[int | None, int | None]) -> tuple[int, int]:
+    height, width = (own if side is None else side for own, side in zip(pixels.shape[:2], size, strict=True))
+    return height, width
 
 
 def _pillows(filter: str) -> Image.Resampling | None:

@@ -32,17 +32,20 @@ class Seal:
 
     def __init__(self, experiment: record.Entry, entries: Iterable[record.Entry] = ()) -> None:
         self._begun = hashlib.sha256(_plain(experiment))
-        held = [DIGEST in entry for entry in entries]
+        held = [DIGEST in entry for entry in entries if entry["status"] == record.DONE]
         self.unsealed = bool(held) and not any(held)
 
-    def put(self, entry: record.Entry, **hashes: str) -> record.Entry:
-        """The entry with these hashes and its digest."""
-        whole = {key: value for key, value in (entry | hashes).items() if key != DIGEST}
-        return whole | {DIGEST: self._digest(whole)}
+    def put(self, entry: record.Entry) -> record.Entry:
+        """The entry with its digest."""
+        return entry | {DIGEST: self._digest(entry)}
+
+    def edited(self, entry: record.Entry) -> bool:
+        """Whether the entry is not the one that was written."""
+        return not self.unsealed and entry.get(DIGEST) != self._digest(entry)
 
     def doubt(self, entry: record.Entry, files: Mapping[str, Path]) -> str | None:
         """Why the entry or its files are not what was written, or None; files: key of the hash -> where it lies."""
-        if not self.unsealed and entry.get(DIGEST) != self._digest(entry):
+        if self.edited(entry):
             return EDITED
         found = ((path, entry.get(key)) for key, path in files.items())
         return next(filter(None, (_other(path, wanted) for path, wanted in found)), None)
