@@ -100,8 +100,8 @@ def purify_folder(
 
     def read(name: str) -> tuple[str, data.Picture]:
         picture = data.try_image(images / name, size, filter)
-        doubt = wrote.get(name, Written()).doubt(picture.sha256)
-        return name, data.Picture(None, picture.sha256, doubt) if doubt else picture
+        wrong = wrote.get(name, Written()).doubt(picture.sha256)
+        return name, data.Picture(None, picture.sha256, picture.reason or wrong) if wrong else picture
 
     with (
         data.room(out),
