@@ -291,7 +291,9 @@ def test_outputs_have_names_that_a_disk_takes():
 def test_outputs_leave_the_record_its_names():
     names = ["Attack.json/x.png", "attack.jsonl/x.jpg", "attack.part-1/x.png", "attack.json_/x.png", "shift.npy/x.png"]
     outputs = data.output_names(names, record.ATTACK.taken)
-    assert outputs["attack.json_/x.png"] == "attack.json_/x.png" and outputs["Attack.json/x.png"] == "Attack.json_/x.png"
+    assert (
+        outputs["attack.json_/x.png"] == "attack.json_/x.png" and outputs["Attack.json/x.png"] == "Attack.json_/x.png"
+    )
     assert not any(record.ATTACK.taken(output.split("/")[0]) for output in outputs.values())
     assert len(set(outputs.values())) == len(names)
 

@@ -1,0 +1,77 @@
+"""One way to bring an image to another size: TensorFlow's, in every command, or the filter that is named."""
+
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from click.testing import CliRunner
+from folders import SIZE, labelled, small
+from PIL import Image
+
+from tfadv import data, evaluate, resizing
+from tfadv.cli import main
+
+PICTURE = np.random.default_rng(0).integers(0, 256, (23, 31, 3), np.uint8)
+
+
+def test_the_default_is_tensorflow_s_and_that_of_ensembles():
+    for size in ((SIZE, SIZE), (40, 7), (23, 31)):
+        expected = tf.image.resize(PICTURE, size).numpy()
+        np.testing.assert_array_equal(resizing.resized(PICTURE, size), expected)
+        np.testing.assert_array_equal(resizing.resized_bytes(PICTURE, size), np.rint(expected).astype(np.uint8))
+
+
+@pytest.mark.parametrize("filter", resizing.FILTERS)
+def test_floats_and_bytes_are_resized_alike(filter):
+    for size in ((SIZE, SIZE), (40, 7), (23, 31), (None, None)):
+        found = resizing.resized(PICTURE, size, filter)
+        assert found.dtype == np.float32 and found.min() >= 0 and found.max() <= 255
+        whole = resizing.resized_bytes(PICTURE, found.shape[:2], filter)
+        assert np.abs(found - whole).max() <= 1.5  # Pillow rounds bytes after the rows and after the columns
+
+
+def test_a_filter_that_there_is_not():
+    with pytest.raises(ValueError, match="expected one of tf-bilinear, nearest"):
+        resizing.resized(PICTURE, (SIZE, SIZE), "cubic")
+
+
+@pytest.mark.parametrize("filter", [None, "lanczos"])
+def test_a_network_sees_the_same_in_attack_and_evaluate(filter, tmp_path, monkeypatch):
+    """What evaluate makes of a photograph for a network is, but for whole grey levels, what attack wrote for it."""
+    monkeypatch.chdir(labelled(tmp_path))
+    words = () if filter is None else ("--filter", filter)
+    run = CliRunner()
+    run.invoke(main, ["attack", "fgsm", "images", "adv", "--source", "nets.py:build", *words, "--limit", "5"])
+    held = json.loads((tmp_path / "adv" / "attack.json").read_bytes())
+    assert held["filter"] == filter or (filter is None and held["filter"] == resizing.DEFAULT)
+    said = run.invoke(main, ["evaluate", "images", "adv", "--target", "nets.py:build", *words, "--json", "-"])
+    assert json.loads(said.stdout)["filter"] == held["filter"]
+    seen = []
+    network = small()
+    monkeypatch.setattr(network, "top", lambda images, count: seen.append(images) or np.zeros((len(images), 1), int))
+    for entry in held["images"]:
+        photograph = data.read_image(tmp_path / "images" / entry["file"])
+        evaluate.top(network, [photograph], 1, 1, held["filter"])
+        twin = data.read_image(tmp_path / "adv" / "clean" / entry["output"])
+        assert np.abs(seen[-1][0] - twin).max() <= (0.5 if filter is None else 1.5)
+
+
+def test_the_reference_accuracy_comes_back(shared):
+    """googlenet on 40 of the photographs: as many are right from bytes of 224 x 224 as by the reference's own resize."""
+    import sys
+
+    sys.path.insert(0, str(shared / "imagenet"))
+    try:
+        import nets
+    finally:
+        sys.path.pop(0)
+    model = nets.load("googlenet")
+    labels = {
+        name: label - 1 for name, label in list(data.read_labels(shared / "imagenet" / "labels.csv").items())[::5]
+    }
+    shown = np.stack([data.read_image(shared / "imagenet" / "images" / name, (224, 224)) for name in labels])
+    wide = [data.read_image(shared / "imagenet" / "images" / name) for name in labels]
+    reference = np.stack([tf.image.resize(one, (224, 224)) for one in wide])
+    right = [np.argmax(model(one.astype(np.float32)), axis=1) == list(labels.values()) for one in (shown, reference)]
+    assert abs(int(right[0].sum()) - int(right[1].sum())) <= 1
