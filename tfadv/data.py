@@ -289,9 +289,11 @@ def write_png(path: Path, pixels: np.ndarray, temporary: Path) -> Picture:
     path.parent.mkdir(parents=True, exist_ok=True)
     content = encode(pixels)
     write_safely(path, content, temporary)
-    again = try_image(path)
-    if again.pixels is None:
-        raise OSError(f"{path}: the image written cannot be read back: {again.reason}. Check the disk.")
-    if again.sha256 != hashlib.sha256(content).hexdigest() or not np.array_equal(again.pixels, pixels):
+    try:
+        found = read_bytes(path)
+        again = decode(found)
+    except Unreadable as error:
+        raise OSError(f"{path}: the image written cannot be read back: {error}. Check the disk.") from error
+    if found != content or not np.array_equal(again, pixels):
         raise OSError(f"{path}: the image read back differs from the one written. Check the disk.")
-    return again
+    return Picture(again, hashlib.sha256(content).hexdigest())

@@ -35,8 +35,8 @@ DISTANCES = ("linf", "l2", "psnr")
 class Report:
     """What became of a folder: defence.json's entries in the order of their names.
 
-    remade, unsealed: as of `tfadv.crafting.Report`. unsealed_images: whether the images are those of an earlier version,
-    which wrote no hashes to hold them against.
+    remade, unsealed: as of `tfadv.crafting.Report`. unsealed_images: whether an earlier version made the images, and no
+    hashes to hold them against.
     """
 
     out: Path
