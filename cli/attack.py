@@ -1,7 +1,6 @@
 """`tfadv attack`: a folder of images in, a folder of adversarial images out."""
 
 import sys
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -109,16 +108,13 @@ def _craft(
     no_progress: bool,
     **rest: Any,
 ) -> "Report":
-    from PIL import Image
-
     from tfadv import making
     from tfadv.catalogue import ATTACKS
     from tfadv.crafting import craft_folder
     from tfadv.data import find_images
     from tfadv.fast import faster, gradients_in_bfloat16
 
-    for kind in (Image.DecompressionBombWarning, UserWarning):  # what matters is reported by name as skipped
-        warnings.filterwarnings("ignore", category=kind, module="PIL" if kind is UserWarning else "")
+    options.quiet_pillow()
     if fast and "copies" in settings:
         raise click.UsageError(
             "--fast says itself over how many copies it averages: leave out --set copies, or --fast."

@@ -95,6 +95,7 @@ def _purify(
     defence = making.defence(DEFENCES, name, settings)
     if not isinstance(defence, Purifier):
         raise click.UsageError(f"{name} surrounds a network and purifies no image: see tfadv evaluate --defence.")
+    options.quiet_pillow()
     network = None if source is None else _network(source, input_range, labels_offset, trust)
     bar = None if no_progress else options.progress_bar(name)
     return purify_folder(images, out, defence, network, progress=bar, **rest)

@@ -174,6 +174,8 @@ def write(path: str | None, text: str) -> None:
 
 def complain(pairing: Pairing, report: Report) -> None:
     """Say on standard error what has not been judged."""
+    if pairing.unsealed:
+        shell.echo(shell.UNSEALED, err=True)
     for what, names in (
         ("images without an adversarial image", pairing.images_alone),
         ("adversarial images without an image", pairing.adversarial_alone),

@@ -26,6 +26,8 @@ def named(name: Any) -> str:
 
 #: How many names a line lists.
 NAMED = 10
+#: Of records without the sha256 of their files.
+UNSEALED = "note: the record is of an earlier version, without hashes: it is believed as it is."
 
 
 def some(names: Sequence[str]) -> str:
@@ -40,7 +42,7 @@ def tell_folder(images: Sequence[Mapping[str, Any]], remade: Mapping[str, str], 
     images: the entries of its record. remade, unsealed: of its report.
     """
     if unsealed:
-        echo("note: the record is of an earlier version, without hashes: it is believed as it is.", err=True)
+        echo(UNSEALED, err=True)
     if remade:
         what = [f"{name} ({reason})" for name, reason in sorted(remade.items())]
         echo(

@@ -27,7 +27,7 @@ def test_floats_and_bytes_are_resized_alike(filter):
         found = resizing.resized(PICTURE, size, filter)
         assert found.dtype == np.float32 and found.min() >= 0 and found.max() <= 255
         whole = resizing.resized_bytes(PICTURE, found.shape[:2], filter)
-        assert np.abs(found - whole).max() <= 1.5  # Pillow rounds bytes after the rows and after the columns
+        np.testing.assert_array_equal(whole, np.rint(found))
 
 
 def test_a_filter_that_there_is_not():
@@ -49,8 +49,8 @@ def test_a_network_sees_the_same_in_attack_and_evaluate(filter, tmp_path, monkey
     seen = []
     network = small()
     monkeypatch.setattr(network, "top", lambda images, count: seen.append(images) or np.zeros((len(images), 1), int))
-    for entry in held["images"]:
+    for entry in (one for one in held["images"] if one["status"] == "done"):
         photograph = data.read_image(tmp_path / "images" / entry["file"])
         evaluate.top(network, [photograph], 1, 1, held["filter"])
         twin = data.read_image(tmp_path / "adv" / "clean" / entry["output"])
-        assert np.abs(seen[-1][0] - twin).max() <= (0.5 if filter is None else 1.5)
+        assert np.abs(seen[-1][0] - twin).max() <= 0.5

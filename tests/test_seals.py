@@ -115,6 +115,12 @@ def test_what_differs_is_made_again_and_said(made, here, network, how):
     assert tree(here / "adv") == tree(made / "adv") and not any(path.is_symlink() for path in here.rglob("*"))
 
 
+def test_of_two_that_claim_a_file_neither_is_taken(here, network):
+    damage(here, "name")
+    assert list(evaluate(pairing.pair("images", "adv").pairs, [network]).unreadable) == [DAMAGED]
+    assert [one["file"] for one in purify_folder("adv", "out", BitDepth(1)).skipped] == ["ü b/07.png"]
+
+
 @pytest.mark.parametrize("how", ["empty", "foreign", "linked"])
 def test_twins_are_looked_at_too(made, here, network, how):
     FILES[how](here / "adv" / "clean" / DAMAGED)
@@ -173,7 +179,9 @@ def test_a_record_of_an_earlier_version_is_believed_and_goes_on(here, network):
     }
     again = purify_folder("adv", "purified", BitDepth(1))
     assert again.unsealed and again.unsealed_images and not again.remade and not again.skipped
-    assert not evaluate(pairing.pair("images", "adv").pairs, [network]).unreadable
+    for folder in ("adv", "purified"):
+        found = pairing.pair("images", folder)
+        assert found.unsealed and not evaluate(found.pairs, [network]).unreadable
 
 
 def run(*words: str, code: int) -> str:
@@ -207,5 +215,6 @@ def test_images_beyond_the_epsilon_draw_a_remark(here):
     pixels = data.read_image(here / "adv" / "clean" / DAMAGED).astype(int)
     Image.fromarray(np.uint8(np.where(pixels < 128, pixels + 9, pixels - 9))).save(here / "adv" / DAMAGED)
     said = run("evaluate", "images", "adv", "--target", "nets.py:build", "--json", "r.json", code=0)
+    assert said.count("without hashes") == 1
     assert f"1 adversarial images beyond the attack's epsilon of 8 grey levels: {DAMAGED} (9)" in said
     assert json.loads((here / "r.json").read_text(encoding="utf-8"))["beyond_epsilon"] == [f"{DAMAGED} (9)"]

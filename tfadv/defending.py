@@ -123,8 +123,7 @@ def purify_folder(
                 bar.update(len(entries))
         whole = [done[name] for name in names]
         journal.fold(whole)
-    unsealed_images = bool(wrote) and all(one.sha256 is None for one in wrote.values())
-    return Report(out, whole, before.remade, before.seal.unsealed, unsealed_images)
+    return Report(out, whole, before.remade, before.seal.unsealed, seals.unsealed(wrote))
 
 
 def _names(folder: Path) -> list[str]:
@@ -132,7 +131,7 @@ def _names(folder: Path) -> list[str]:
     made, entries = record.read(folder)
     if made is None:
         return data.find_images(folder)
-    names = sorted(entry["output"] for entry in entries.values() if entry["status"] == DONE)
+    names = sorted({entry["output"] for entry in entries.values() if entry["status"] == DONE})
     if not names:
         raise ValueError(f"{folder}: expected adversarial images, got the folder of an attack that has made none.")
     return names

@@ -34,6 +34,7 @@ class Pairing:
     images_alone: names in the folder of images that have no adversarial image. adversarial_alone: the reverse.
     experiment: attack.json without its images, None for a folder of another tool.
     labels: where the labels come from, in words; None where there are none.
+    unsealed: whether an earlier version made the folder, and no hashes to hold its files against.
     """
 
     pairs: list[Pair]
@@ -41,6 +42,7 @@ class Pairing:
     adversarial_alone: list[str]
     experiment: dict[str, Any] | None = None
     labels: str | None = None
+    unsealed: bool = False
 
     @property
     def limit(self) -> str:
@@ -115,7 +117,8 @@ def _by_record(
     paired = {pair.name for pair in pairs}
     origin = {"prediction": "the source's own predictions", "file": "the attack's labels"}
     labels = origin.get(experiment.get("labels", {}).get("from"), record.RECORD)
-    return Pairing(pairs, [name for name in names if name not in paired], [], experiment, labels)
+    alone = [name for name in names if name not in paired]
+    return Pairing(pairs, alone, [], experiment, labels, seal.unsealed)
 
 
 def _by_name(images: Path, adversarial: Path) -> Pairing:
@@ -142,7 +145,8 @@ def _by_name(images: Path, adversarial: Path) -> Pairing:
             f"{adversarial}: expected adversarial images named as those in {images}, such as "
             f"{_stem(originals[0])}.png, got {results[0]}."
         )
-    return Pairing(pairs, [name for name in originals if name not in taken], alone)
+    left = [name for name in originals if name not in taken]
+    return Pairing(pairs, left, alone, unsealed=seals.unsealed(wrote))
 
 
 def _stem(name: str) -> str:

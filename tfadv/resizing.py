@@ -23,36 +23,21 @@ def checked(filter: str) -> str:
 def resized(pixels: np.ndarray, size: tuple[int | None, int | None], filter: str = DEFAULT) -> np.ndarray:
     """float32 [H, W, 3] of the size (H, W), of pixels [h, w, 3] in 0..255; where a side is None it stays.
 
-    Raises ValueError for a filter that there is not.
+    Pillow's filters take and give whole grey levels. Raises ValueError for a filter that there is not.
     """
-    kind, sides = _pillows(filter), _sides(pixels, size)
-    if pixels.shape[:2] == sides:
-        return pixels.astype(np.float32)
-    if kind is None:
-        return _of_tensorflow(pixels, sides)
-    colours = np.moveaxis(pixels.astype(np.float32), -1, 0)
-    made = [np.asarray(Image.fromarray(colour).resize(sides[::-1], kind)) for colour in colours]
-    return np.clip(np.stack(made, axis=-1), 0, 255)
-
-
-def resized_bytes(pixels: np.ndarray, size: tuple[int, int], filter: str = DEFAULT) -> np.ndarray:
-    """As `resized`, of and in whole grey levels, uint8."""
-    kind = _pillows(filter)
-    if pixels.shape[:2] == size:
-        return pixels
-    if kind is None:
-        return np.rint(resized(pixels, size, filter)).astype(np.uint8)
-    return np.array(Image.fromarray(pixels).resize(size[::-1], kind))
-
-
-def _sides(pixels: np.ndarray, size: tuple[int | None, int | None]) -> tuple[int, int]:
+    checked(filter)
     height, width = (own if side is None else side for own, side in zip(pixels.shape[:2], size, strict=True))
-    return height, width
+    if pixels.shape[:2] == (height, width):
+        return pixels.astype(np.float32)
+    if filter == DEFAULT:
+        return _of_tensorflow(pixels, (height, width))
+    levels = Image.fromarray(np.rint(pixels).astype(np.uint8))
+    return np.asarray(levels.resize((width, height), Image.Resampling[filter.upper()]), np.float32)
 
 
-def _pillows(filter: str) -> Image.Resampling | None:
-    """Pillow's filter of this name; None for TensorFlow's."""
-    return None if checked(filter) == DEFAULT else Image.Resampling[filter.upper()]
+def resized_bytes(pixels: np.ndarray, size: tuple[int | None, int | None], filter: str = DEFAULT) -> np.ndarray:
+    """As `resized`, uint8."""
+    return np.rint(resized(pixels, size, filter)).astype(np.uint8)
 
 
 def _of_tensorflow(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:

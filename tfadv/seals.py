@@ -77,8 +77,15 @@ def written(folder: str | os.PathLike) -> dict[str, Written]:
         seal = Seal(experiment or {}, entries.values())
         for entry in entries.values():
             if entry["status"] == record.DONE:
-                found[entry["output"]] = of_entry(seal, entry, Path(folder, entry["output"]), OUTPUT)
+                said = of_entry(seal, entry, Path(folder, entry["output"]), OUTPUT)
+                if said.wrong or entry["output"] not in found:  # of two that claim a file one was edited
+                    found[entry["output"]] = said
     return found
+
+
+def unsealed(files: Mapping[str, Written]) -> bool:
+    """Whether there is a record, and it is of an earlier version, which says nothing of its files."""
+    return bool(files) and not any(one.sha256 or one.wrong for one in files.values())
 
 
 def of_entry(seal: Seal, entry: record.Entry, path: Path, key: str) -> Written:
