@@ -109,7 +109,7 @@ def purify_folder(
         contextlib.closing(bar) if bar else contextlib.nullcontext(),
         Pool(workers) as pool,
     ):
-        before = _Before(images, out, outputs, record.claim(out, described, DEFENCE), described)
+        before = _Before(images, out, outputs, record.claim(out, described, DEFENCE))
         kept = itertools.chain.from_iterable(pool.ahead(before.stands, in_batches(names, batch_size)))
         done = {name: before.entries[name] for name, one in zip(names, kept, strict=True) if one}
         if bar is not None:
@@ -146,10 +146,9 @@ class _Before:
         out: Path,
         outputs: dict[str, str],
         entries: dict[str, record.Entry],
-        described: record.Entry,
     ) -> None:
         self.images, self.out, self.outputs, self.entries = images, out, outputs, entries
-        self.seal, self.remade = Seal(described, entries.values()), dict[str, str]()
+        self.seal, self.remade = Seal(entries.values()), dict[str, str]()
 
     def stands(self, name: str) -> bool:
         """Whether its work on this image stands; raises ValueError where the image is another by now."""

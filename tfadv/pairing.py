@@ -106,7 +106,7 @@ def _by_record(
         raise ValueError(
             f"{adversarial}: was made from other images than those in {images}, such as {done[0]['file']}."
         )
-    pairs, twins, seal = [], adversarial / experiment.get("clean", record.CLEAN), Seal(experiment, entries.values())
+    pairs, twins, seal = [], adversarial / experiment.get("clean", record.CLEAN), Seal(entries.values())
     for entry in done:
         twin, result = twins / entry["output"], adversarial / entry["output"]
         clean, clean_written = twin, seals.of_entry(seal, entry, twin, seals.TWIN)

@@ -1,8 +1,8 @@
 """Whether the files of an output folder are still those that its record speaks of.
 
-An entry holds the sha256 of each file written for its image, and a digest over itself and the experiment. That finds
-what was damaged, exchanged or edited by mistake. It is no signature: who writes a record can make its digests too.
-Records of earlier versions have neither, and are believed.
+An entry holds the sha256 of each file written for its image, and a digest over itself. That finds what was damaged,
+exchanged or edited by mistake. It is no signature: who writes a record can make its digests too. Records of earlier
+versions have neither, and are believed. What the experiment says is held against the command that goes on with it.
 """
 
 from __future__ import annotations
@@ -23,25 +23,23 @@ EDITED = "its entry in the record is not as it was written"
 
 
 class Seal:
-    """What a record's digests are made with, and held against.
+    """What the entries of a record are held against: their digests, where an earlier version did not write them.
 
     Args:
-        experiment: the record without its images.
-        entries: those of the record; where none has a digest an earlier version wrote it.
+        entries: those of the record.
     """
 
-    def __init__(self, experiment: record.Entry, entries: Iterable[record.Entry] = ()) -> None:
-        self._begun = hashlib.sha256(_plain(experiment))
+    def __init__(self, entries: Iterable[record.Entry]) -> None:
         held = [DIGEST in entry for entry in entries if entry["status"] == record.DONE]
         self.unsealed = bool(held) and not any(held)
 
     def put(self, entry: record.Entry) -> record.Entry:
         """The entry with its digest."""
-        return entry | {DIGEST: self._digest(entry)}
+        return entry | {DIGEST: _digest(entry)}
 
     def edited(self, entry: record.Entry) -> bool:
         """Whether the entry is not the one that was written."""
-        return not self.unsealed and entry.get(DIGEST) != self._digest(entry)
+        return not self.unsealed and entry.get(DIGEST) != _digest(entry)
 
     def doubt(self, entry: record.Entry, files: Mapping[str, Path]) -> str | None:
         """Why the entry or its files are not what was written, or None; files: key of the hash -> where it lies."""
@@ -49,11 +47,6 @@ class Seal:
             return EDITED
         found = ((path, entry.get(key)) for key, path in files.items())
         return next(filter(None, (_other(path, wanted) for path, wanted in found)), None)
-
-    def _digest(self, entry: record.Entry) -> str:
-        made = self._begun.copy()
-        made.update(_plain({key: value for key, value in entry.items() if key != DIGEST}))
-        return made.hexdigest()
 
 
 class Written(NamedTuple):
@@ -73,8 +66,8 @@ def written(folder: str | os.PathLike) -> dict[str, Written]:
     """What `tfadv attack` and `tfadv defend` wrote to a folder, by name; {} for a folder of anything else."""
     found = {}
     for files in (record.DEFENCE, record.ATTACK):
-        experiment, entries = record.read(folder, files)
-        seal = Seal(experiment or {}, entries.values())
+        entries = record.read(folder, files)[1]
+        seal = Seal(entries.values())
         for entry in entries.values():
             if entry["status"] == record.DONE:
                 said = of_entry(seal, entry, Path(folder, entry["output"]), OUTPUT)
@@ -104,6 +97,7 @@ def _link(path: Path) -> str | None:
     return f"a link lies where {path.name} was written" if path.is_symlink() else None
 
 
-def _plain(value: record.Entry) -> bytes:
-    """One way to write it, however a record is laid out; a name that is no UTF-8 is escaped."""
-    return json.dumps(value, sort_keys=True).encode()
+def _digest(entry: record.Entry) -> str:
+    """Of what the entry says, however the record is laid out; a name that is no UTF-8 is escaped."""
+    said = {key: value for key, value in entry.items() if key != DIGEST}
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()

@@ -103,7 +103,7 @@ class Run:
 
         What an earlier run made, and is not as it was written, is made again; `remade` says of what, and why.
         """
-        self.seal = Seal(journal.experiment, entries.values())
+        self.seal = Seal(entries.values())
         entries = entries | {slot["file"]: self.seal.put(slot) for slot in slots if not isinstance(slot, Slot)}
         work = [slot for slot in slots if isinstance(slot, Slot)]
         self.slots = work
