@@ -22,6 +22,7 @@ from tfadv.defences.purified import Purified, alone, digest
 from tfadv.metrics import distances
 from tfadv.models import small_data
 from tfadv.pool import Pool, in_batches
+from tfadv.ranges import Count, WordSeed, checked
 from tfadv.record import DEFENCE, DONE, NO_PLACE, NO_RESULT, UNREADABLE
 from tfadv.seals import OUTPUT, Seal, Written
 from tfadv.shapes import Purifier
@@ -51,17 +52,18 @@ class Report:
         return [entry for entry in self.images if entry["status"] != DONE]
 
 
+@checked
 def purify_folder(
     images: str | os.PathLike,
     out: str | os.PathLike,
     purifier: Purifier,
     network: Source | None = None,
     *,
-    seed: int = 0,
-    batch_size: int = 8,
+    seed: WordSeed = 0,
+    batch_size: Count = 8,
     size: tuple[int, int] | None = None,
     filter: str = resizing.DEFAULT,
-    workers: int | None = None,
+    workers: Count | None = None,
     progress: Callable[..., Any] | None = None,
 ) -> Report:
     """Purify every image of a folder; called again after an interruption, it continues.
@@ -253,7 +255,7 @@ def training_images(
     limit: int | None = None,
     size: tuple[int, int] | None = None,
     filter: str = resizing.DEFAULT,
-    workers: int | None = None,
+    workers: Count | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """What a defence is fitted on: uint8 [N, H, W, 3] of the network's size and classes int [N].
 

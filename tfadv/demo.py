@@ -23,6 +23,7 @@ from tfadv.data import read_image, room, write_png, write_safely
 from tfadv.evaluate import evaluate
 from tfadv.models import digits, zoo
 from tfadv.pairing import pair
+from tfadv.ranges import Count, Seed, Size, checked
 from tfadv.record import CLEAN
 from tfadv.source import Source
 
@@ -43,11 +44,12 @@ class Row(NamedTuple):
     changed: dict[str, float]
 
 
+@checked
 def run(
     out: str | Path,
-    count: int = 100,
-    epsilon: float = EPSILON,
-    seed: int = 0,
+    count: Count = 100,
+    epsilon: Size = EPSILON,
+    seed: Seed = 0,
     say: Callable[[str], None] = lambda _: None,
 ) -> list[Row]:
     """Run the demo into the folder `out` and return the table; called again, it continues or finds everything done.

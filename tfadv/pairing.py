@@ -113,10 +113,12 @@ def _by_record(
         if not twin.exists():
             clean, clean_written = images / entry["file"], Written(entry.get("sha256"))
         written = seals.of_entry(seal, entry, result, seals.OUTPUT)
-        pairs.append(Pair(entry["file"], clean, result, entry["label"], entry.get("target"), clean_written, written))
+        pairs.append(
+            Pair(entry["file"], clean, result, entry.get("label"), entry.get("target"), clean_written, written)
+        )
     paired = {pair.name for pair in pairs}
     origin = {"prediction": "the source's own predictions", "file": "the attack's labels"}
-    labels = origin.get(experiment.get("labels", {}).get("from"), record.RECORD)
+    labels = origin.get(str((experiment.get("labels") or {}).get("from")), record.RECORD)
     alone = [name for name in names if name not in paired]
     return Pairing(pairs, alone, [], experiment, labels, seal.unsealed)
 
