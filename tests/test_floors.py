@@ -17,8 +17,8 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = {"tfadv": "tfadv", "tfadv.cli": "cli", "tfadv.checkpoints": "checkpoints"}
 
 FLOORS = (
-    # below all: what a number may be
-    "tfadv tfadv.ranges",
+    # below all: what a number may be; names and sizes
+    "tfadv tfadv.ranges tfadv.finding tfadv.resizing",
     # 0: conventions and the outside world
     "tfadv.shapes tfadv.words tfadv.forms tfadv.compiled tfadv.images tfadv.data tfadv.metrics tfadv.pool "
     "tfadv.models tfadv.models.layers tfadv.copying "
@@ -33,6 +33,7 @@ FLOORS = (
     # 2: the sources
     "tfadv.training tfadv.devices tfadv.models.small_data tfadv.models.blocks tfadv.models.digits "
     "tfadv.models.saved tfadv.models.code tfadv.checkpoints.store tfadv.cli.options tfadv.cli.listing "
+    "tfadv.seals "
     "tfadv.peek tfadv.ensembles tfadv.folding tfadv.precision tfadv.defences.transforms tfadv.defences.total_variation",
     # 3: the small parts; the stores
     "tfadv.models.small tfadv.gradients tfadv.views tfadv.budgets tfadv.rules tfadv.attacks.starts tfadv.attacks.door "

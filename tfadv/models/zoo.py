@@ -146,8 +146,13 @@ def _application(spec: str, weights: str | None) -> Network:
     try:
         model = build(weights=weights, classifier_activation=None)
     except Exception as error:  # Keras raises a bare Exception when a download fails
-        if weights is None or "fetch failure" not in str(error):
+        if weights is None:
             raise
+        if "fetch failure" not in str(error):
+            raise ValueError(
+                f"{spec}: its weights, in ~/.keras/models, cannot be read ({str(error).splitlines()[0][:200]}). Remove "
+                "the file, so that it is fetched again."
+            ) from error
         raise OSError(
             f"{spec}: its weights could not be fetched ({error}). On a machine with internet run "
             f'`python -c "import keras; keras.applications.{name}()"` and copy ~/.keras/models from there.'
