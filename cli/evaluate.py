@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tfadv.cli import judging, options
+from tfadv.cli import judging, options, tables
 
 if TYPE_CHECKING:
     from tfadv.evaluate import Report
@@ -64,12 +64,11 @@ def command(images: str, adversarial: str, json_path: str | None, csv_path: str 
     inputs = (images, adversarial, chosen["labels"], *chosen["targets"])
     judging.check_paths(json_path, csv_path, ("unpaired", "distances", "per_image"), "target,images,", inputs)
     pairing, report, _, method = judging.judged(images, adversarial, **chosen)
-    whole = {**pairing.facts(), **method, **report.as_dict()}
-    judging.write(json_path, json.dumps(whole, indent=1, allow_nan=False) + "\n")
-    judging.write(csv_path, _csv(report))
     if "-" not in (json_path, csv_path):
         _show(pairing, report)
     judging.complain(pairing, report)
+    whole = {**pairing.facts(), **method, **report.as_dict()}
+    judging.results({json_path: json.dumps(whole, indent=1, allow_nan=False) + "\n", csv_path: _csv(report)})
     if report.unreadable:
         sys.exit(options.SOME_SKIPPED)
 
@@ -82,20 +81,20 @@ def _show(pairing: Pairing, report: Report) -> None:
             (target.name, *(judging.percent(rates[key + suffix]) for key in columns.values()))
             for target, rates in zip(report.targets, report.rates(), strict=True)
         ]
-        judging.table((heading, *columns), rows)
+        tables.table((heading, *columns), rows)
     times = {target.name: f"{1000 * target.seconds:.1f}" for target in report.targets}
     compared = [
         (name, *(judging.percent(rates[key]) for key in DEFENDED.values()), times[name])
         for name, rates in report.defences().items()
     ]
     if compared:
-        judging.table(("defended network", *DEFENDED, "ms per image"), compared)
+        tables.table(("defended network", *DEFENDED, "ms per image"), compared)
     averages = report.averages()
     rows = [
         (name, *(_number(form, averages[name][key]) for key in ("mean", "min", "max")), unit)
         for name, (form, unit) in DISTANCES.items()
     ]
-    judging.table(("distance", "mean", "min", "max", ""), rows)
+    tables.table(("distance", "mean", "min", "max", ""), rows)
 
 
 def _number(form: str, value: float | None) -> str:

@@ -106,8 +106,11 @@ def test_json_and_csv_say_the_same(folders):
 def test_the_numbering_can_be_said(folders):
     words = ("evaluate", "in", "adv", "--target", "evaluated_nets.py:grey", "--labels", "labels.csv", "--json", "-")
     assert json.loads(run(*words, "--numbering", "1001").stdout)["targets"][0]["clean_right"]["count"] == 4
-    said = json.loads(run(*words, "--numbering", "1000").stdout)["targets"][0]
-    assert said["clean_right"] == {"count": 0, "of": 3, "share": 0.0}
+    wrong = (*words[:4], "evaluated_nets.py:grey:8", *words[5:], "--numbering", "1000")
+    refused = run(*wrong)
+    assert refused.exit_code == 1 and "agrees with 0 of 4 clean images" in refused.stderr and not refused.stdout
+    said = json.loads(run(*wrong, "--force-labels").stdout)["targets"][0]
+    assert said["clean_right"] == {"count": 0, "of": 4, "share": 0.0}
 
 
 def test_a_saved_model_with_its_range_and_background(folders):

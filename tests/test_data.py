@@ -200,35 +200,6 @@ def test_outputs_never_meet():
     assert len(set(outputs.values())) == len(names)
 
 
-def test_labels_are_read_from_a_csv(tmp_path):
-    path = tmp_path / "labels.csv"
-    path.write_text('\ufeffLabel, FileName ,note\r\n3,x.png,\r\n 4 ,"./a, b\\c.png",n\r\n', encoding="utf-8")
-    assert data.read_labels(path) == {"x.png": 3, "a, b/c.png": 4}
-
-
-def test_accents_match_however_they_are_composed():
-    assert data.match_labels(["Gr\u00fc\u00dfe.png", "x.png"], {"Gru\u0308\u00dfe.png": 3}) == {
-        "Gr\u00fc\u00dfe.png": 3
-    }
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("", "columns filename,label, got nothing"),
-        ("x.png,3\n", "columns filename,label, got x.png, 3"),
-        ("filename,label\n", "no line below the header"),
-        ("filename,label\nx.png,cat\n", "line 2: expected a whole number as the label of x.png, got 'cat'"),
-        ("filename,label\nx.png\n", "line 2: expected a whole number as the label of x.png, got None"),
-        ("filename,label\nx.png,1\nx.png,2\n", "line 3: x.png has two labels, 1 and 2"),
-    ],
-)
-def test_a_wrong_csv_is_refused_by_line(tmp_path, text, message):
-    (tmp_path / "labels.csv").write_text(text)
-    with pytest.raises(ValueError, match=message):
-        data.read_labels(tmp_path / "labels.csv")
-
-
 def test_a_png_is_whole_or_not_there(tmp_path, monkeypatch):
     target, temporary = tmp_path / "new" / "x.png", tmp_path / "part"
     np.testing.assert_array_equal(data.write_png(target, COLOURS, temporary), COLOURS)
@@ -266,12 +237,6 @@ def test_a_link_out_of_the_folder_is_read_and_not_written_through(tmp_path):
     assert data.inside(tmp_path / "out", "link/a.png", "a record") == tmp_path / "out" / "link" / "a.png"
     with pytest.raises(ValueError, match=r"got a link that leads to .*elsewhere\. Remove the link"):
         data.inside(tmp_path / "out", "link/a.png", "a record", writing=True)
-
-
-def test_a_csv_of_labels_names_nothing_outside(tmp_path):
-    (tmp_path / "labels.csv").write_text("filename,label\na.png,1\n../b.png,2\n")
-    with pytest.raises(ValueError, match=r"labels\.csv, line 3: expected a name inside of the folder of images"):
-        data.read_labels(tmp_path / "labels.csv")
 
 
 def test_what_is_written_safely_follows_no_link(tmp_path):

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 from folders import pictures
 
-from tfadv.cli import judging, main, options, shell
+from tfadv.cli import main, options, shell, tables
 from tfadv.reproduce.pages import contents, markdown
 from tfadv.words import shown
 
@@ -59,14 +59,14 @@ def test_titles_and_tables_command_nothing(monkeypatch, capsys):
     monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
     bar = options.progress_bar(EVIL)
     assert bar is None or not COMMANDS.search(bar.keywords["desc"])
-    judging.table(("network",), [(f"{EVIL}\n[bold]x[/y] :cat:",)])
+    tables.table(("network",), [(f"{EVIL}\n[bold]x[/y] :cat:",)])
     output = capsys.readouterr().out
     assert not COMMANDS.search(output) and "[bold]x[/y] :cat:" in output
 
 
 def test_a_drawn_table_obeys_no_markup(monkeypatch, capsys):
-    monkeypatch.setattr("tfadv.cli.judging.sys.stdout.isatty", lambda: True, raising=False)
-    judging.table(("network", "changed"), [("[bold]x[/y] :cat:", "1")])
+    monkeypatch.setattr("tfadv.cli.tables.sys.stdout.isatty", lambda: True, raising=False)
+    tables.table(("network", "changed"), [("[bold]x[/y] :cat:", "1")])
     assert "[bold]x[/y] :cat:" in capsys.readouterr().out
 
 

@@ -1,10 +1,9 @@
-"""Folders of images and labels in, folders of PNGs out: names, decoding, resizing, the CSV of labels, safe writing.
+"""Folders of images in, folders of PNGs out: names, decoding, resizing, safe writing.
 
 Any PNG or JPEG becomes uint8 RGB: turned as its EXIF says, grey repeated, palettes and CMYK resolved, transparency laid
 on white, 16 bits rounded to 8. What cannot be read raises `Unreadable` with a reason that is the same on every run.
 """
 
-import csv
 import dataclasses
 import errno
 import hashlib
@@ -12,10 +11,10 @@ import io
 import os
 import stat
 import struct
-import unicodedata
+import threading
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -227,51 +226,6 @@ def file_hash(path: str | os.PathLike) -> str | None:
         return None
 
 
-def read_labels(path: str | os.PathLike) -> dict[str, int]:
-    """The classes of a CSV with the columns filename (relative, with "/") and label (a whole number), by file name.
-
-    Raises FileNotFoundError, or ValueError that names the line.
-    """
-    path, labels = Path(path), dict[str, int]()
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file of labels.")
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: expected a CSV in UTF-8, got other bytes at {error.start}.") from error
-    rows = csv.DictReader(io.StringIO(text, newline=""))
-    columns = {column.strip().lower(): column for column in rows.fieldnames or () if column}
-    if not {"filename", "label"} <= set(columns):
-        got = ", ".join(rows.fieldnames or ()) or "nothing"
-        raise ValueError(f"{path}: expected a first line with the columns filename,label, got {got}.")
-    for row in rows:
-        name, number = (row[columns[key]] for key in ("filename", "label"))
-        try:
-            label = int(number)
-        except (TypeError, ValueError):
-            raise ValueError(
-                f"{path}, line {rows.line_num}: expected a whole number as the label of {name}, got {number!r}."
-            ) from None
-        name = name.strip().replace("\\", "/").removeprefix("./")
-        inside("the folder of images", name, f"{path}, line {rows.line_num}")
-        if labels.setdefault(name, label) != label:
-            raise ValueError(f"{path}, line {rows.line_num}: {name} has two labels, {labels[name]} and {label}.")
-    if not labels:
-        raise ValueError(f"{path}: expected one line for each image, got no line below the header.")
-    return labels
-
-
-def match_labels(names: list[str], labels: Mapping[str, int]) -> dict[str, int]:
-    """The labels of those names that have one; composed and decomposed accents count as the same name."""
-    composed = {unicodedata.normalize("NFC", name): label for name, label in labels.items()}
-    found = {}
-    for name in names:
-        label = labels.get(name, composed.get(unicodedata.normalize("NFC", name)))
-        if label is not None:
-            found[name] = label
-    return found
-
-
 def write_safely(path: Path, content: bytes, temporary: Path) -> None:
     """Write the file whole or not at all: to `temporary` on the same disk, down to the disk, then under its name.
 
@@ -283,6 +237,24 @@ def write_safely(path: Path, content: bytes, temporary: Path) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.replace(temporary, path)
+
+
+def write_whole(path: str | os.PathLike, content: bytes) -> None:
+    """Write a file whole or not at all, also beside others who write it: the last one's stays.
+
+    A link is replaced and not followed; into what is no regular file, a pipe or a device, the content goes as it is.
+    """
+    path = Path(path)
+    if path.exists() and not path.is_file():
+        with open(path, "wb") as file:
+            file.write(content)
+        return
+    temporary = path.with_name(f".tfadv-{os.getpid()}-{threading.get_ident()}.part")
+    try:
+        write_safely(path, content, temporary)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def encode(pixels: np.ndarray) -> bytes:

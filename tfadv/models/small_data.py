@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from tfadv import archives, data
+from tfadv import archives, data, label_files
 from tfadv.seeds import fold_one
 from tfadv.shapes import Tensor
 
@@ -131,7 +131,7 @@ def _folder(folder: Path, size: int) -> Data:
 def _labels(folder: Path, names: list[str]) -> tuple[np.ndarray, tuple[str, ...]]:
     """The class of each name, and the names of the classes where sub-folders are the classes."""
     if (folder / LABELS).is_file():
-        known = data.match_labels(names, data.read_labels(folder / LABELS))
+        known = label_files.match(names, label_files.read(folder / LABELS).classes)
         without = [name for name in names if name not in known]
         if without:
             raise ValueError(
