@@ -37,6 +37,7 @@ DISTANCES = {
 @click.command(epilog="Exit code: 0 all pairs judged, 3 some not, 1 an error, 2 wrong usage.")
 @judging.arguments
 @judging.defence
+@judging.hardened
 @judging.together
 @click.option("--json", "json_path", metavar="PATH", help="Write everything, also per image, as JSON; - is stdout.")
 @click.option("--csv", "csv_path", metavar="PATH", help="Write one line per network as CSV; - is stdout.")
@@ -53,15 +54,17 @@ def command(images: str, adversarial: str, json_path: str | None, csv_path: str 
     wrong            ... differs from the label
     wrong of right   ... differs from the label, of the images that it gets right clean
     reached          ... is the target class, where ADVERSARIAL was crafted with --target-labels
-    defence success  behind a --defence right again, of the images that the target gets right clean and then wrong
+    defence success  behind a --defence right again, of the images that the target gets right clean and then wrong: the
+                     share that it rescues, the NIP paper's DSR; the same of a --hardened network in the target's place
     benign right     behind a --defence still right on the clean twin, of those that the target gets right
 
     \b
     tfadv evaluate images/ adv/ --target inception_v4 --target resnet_v2_152
     tfadv evaluate images/ adv/ --target inception_v4 --defence jpeg --defence median:side=3
+    tfadv evaluate images/ adv/ --target plain.npz --hardened robust.npz
     tfadv evaluate images/ adv/ --target model.keras --input-range -1 1 --labels labels.csv --json result.json
     """
-    inputs = (images, adversarial, chosen["labels"], *chosen["targets"])
+    inputs = (images, adversarial, chosen["labels"], *chosen["targets"], *chosen["hardened"])
     judging.check_paths(json_path, csv_path, ("unpaired", "distances", "per_image"), "target,images,", inputs)
     pairing, report, _, method = judging.judged(images, adversarial, **chosen)
     if "-" not in (json_path, csv_path):

@@ -54,6 +54,12 @@ defence = click.option(
     metavar="NAME",
     help="Judge each target defended as well, as in jpeg:quality=75 or median+jpeg; see `tfadv defences`. Repeat it.",
 )
+hardened = click.option(
+    "--hardened",
+    multiple=True,
+    metavar="NET",
+    help="Judge this network too, and as a defence of the one --target: one trained to withstand. Repeat it.",
+)
 together = click.option("--together", is_flag=True, help="Take the targets for one, the mean of their probabilities.")
 target = click.option(
     "--target", "targets", multiple=True, required=True, metavar="NET", help="A network to fool; repeat it."
@@ -91,6 +97,7 @@ def judged(
     workers: int | None,
     no_progress: bool,
     defences: tuple[str, ...] = (),
+    hardened: tuple[str, ...] = (),
     together: bool = False,
 ) -> tuple[Pairing, Report, list[Source], dict[str, Any]]:
     """The pairs, what `tfadv.evaluate` finds, the networks, and how they were shown the images."""
@@ -101,23 +108,28 @@ def judged(
     from tfadv.ensembles import Ensemble, named
     from tfadv.pairing import pair
 
+    targets, hardened = tuple(dict.fromkeys(targets)), tuple(dict.fromkeys(hardened))
+    if hardened and len(targets) > 1 and not together:
+        raise click.UsageError(f"--hardened stands in the place of one --target, got {', '.join(targets)}.")
     protect = [making.defence(DEFENCES, text) for text in dict.fromkeys(defences)]
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # reported by name as not judged
     pairing = pair(images, adversarial, labels)
-    known = networks.load(tuple(dict.fromkeys(targets)), input_range, labels_offset, trust)
+    known = networks.load((*targets, *hardened), input_range, labels_offset, trust)
     for name, source in named(known).items():
         source.name = name  # two files of one name in two folders: what is said of one is not said of the other
+    known, withstanding = known[: len(targets)], known[len(targets) :]
     known = [Ensemble(known)] if together else known
     sizes: dict[str, Any] = {"batch_size": batch_size, "filter": filter}
     first = None
     if labels is not None:
         said = options.FIRST_LABEL[numbering]
         first = evaluate.first_label(pairing.pairs, known, numbering=said, force=force_labels, **sizes)
-    known += [defence.on(bare) for bare in known for defence in protect]
+    known += [defence.on(bare) for bare in known for defence in protect] + withstanding
     bar = None if no_progress else options.progress_bar("evaluate")
     with bar(total=len(pairing.pairs)) if bar else contextlib.nullcontext() as shown:
         update = shown.update if shown else None
         report = evaluate.evaluate(pairing.pairs, known, workers=workers, progress=update, **sizes)
+    report = report.standing_for(known[0].name, *(one.name for one in withstanding))
     report = report if first is None else report.numbered(first)
     return pairing, report, known, {"resize": evaluate.RESIZE, **sizes}
 

@@ -333,7 +333,7 @@ def test_destruction_s_json_and_csv_say_the_same(folder):
     ],
 )
 def test_destruction_s_errors_are_one_message(folder, words, code, message):
-    done = run(*ROTATED, *words)
+    done = run(*(ROTATED[:5] if "--labels" in words else ROTATED), *words)
     assert done.exit_code == code and message in done.output and "Traceback" not in done.output
 
 

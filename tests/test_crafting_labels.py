@@ -109,12 +109,12 @@ def test_classes_to_reach_are_taken_from_their_column_and_never_from_that_of_the
     assert settled(both, both).sentence.splitlines()[1] == "target labels: column targeted_label, counted from 0"
     assert settled(None, other).sentence.endswith("target labels: column label, counted from 0")
     with pytest.raises(
-        ValueError, match="than the images' own, got column label, what the labels say of all 21 images"
+        ValueError, match="than the images' own, got column label, what the labels say of all 23 images"
     ):
         settled(true, true)
-    with pytest.raises(ValueError, match="than the images' own, got what the labels say of all 21 images"):
+    with pytest.raises(ValueError, match="than the images' own, got what the labels say of all 23 images"):
         settled(labels, labels)
-    with pytest.raises(ValueError, match="got column label, what small sees in 21 of 21 images. Give those to reach"):
+    with pytest.raises(ValueError, match="got column label, what small sees in 21 of 23 images. Give those to reach"):
         settled(None, true)
 
 

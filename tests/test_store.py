@@ -296,7 +296,12 @@ def test_no_room_is_said(store, first, monkeypatch):
 
 
 def command(folder: Path, *words: str):
-    return CliRunner().invoke(main, ["checkpoints", "--store", str(folder), *words])
+    """A command on this store, which is named before the command of the group or behind it."""
+    first, *rest = words
+    behind = CliRunner().invoke(main, ["checkpoints", first, "--store", str(folder), *rest])
+    before = CliRunner().invoke(main, ["checkpoints", "--store", str(folder), *words])
+    assert before.exit_code == behind.exit_code
+    return before
 
 
 def test_the_command_line(tmp_path, second, monkeypatch):

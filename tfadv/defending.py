@@ -58,7 +58,8 @@ def purify_folder(
     """Purify every image of a folder; called again after an interruption, it continues.
 
     Args:
-        images, out: the folders; `out` is made, and has to be empty or of this very purifier and images.
+        images, out: the folders; `out` is made, and has to be empty or of this very purifier and images. In place of
+            the folder of images there may be one image.
         purifier: what they pass through.
         network: the network behind it: for one that looks at it; images are then brought to its input size.
         seed: the purifier's draws follow from it and the image's own pixels.
@@ -74,8 +75,15 @@ def purify_folder(
     images, out = Path(images), Path(out)
     if purifier.looks and network is None:
         raise ValueError(f"{purifier!r} looks at the network that it defends: name it (--source).")
-    names = _names(images)
-    experiment.keep_apart(images, out)
+    if images.is_file():
+        images, names = images.parent, [images.name]
+        if out.suffix.lower() in data.SUFFIXES and not out.is_dir():
+            raise ValueError(f"{out}: expected a folder for the purified image, got the name of an image.")
+        if out.resolve() == images.resolve():
+            raise ValueError(f"{out}: expected another folder than that of the image.")
+    else:
+        names = _names(images)
+        experiment.keep_apart(images, out)
     size = experiment.input_size(network, size) if network is not None else size
     run = alone(purifier, seed) if network is None else Purified(network, purifier, seed=seed).purified
     described = {
@@ -206,6 +214,7 @@ def training_images(
     first_label: int | None = None,
     force_labels: bool = False,
     limit: int | None = None,
+    fill: bool = False,
     size: tuple[int, int] | None = None,
     filter: str = "bilinear",
     workers: int | None = None,
@@ -220,6 +229,7 @@ def training_images(
         first_label: 0 if the first class is 0 in labels, 1 if it is 1; by default found out.
         force_labels: go on even if the network's predictions disagree with the labels.
         limit: only the first so many images.
+        fill: whether the images are `tfadv.models.small_data.filled`, as those that the network was trained on.
         size: (H, W) that a folder's images are brought to, for a network that takes any.
         filter: what images of another size are resized with.
         workers: threads that read images; by default one for each core.
@@ -232,7 +242,7 @@ def training_images(
         height, width = (None, None) if Path(images).is_file() else experiment.input_size(network, size)
         if height != width:
             raise ValueError(f"{images}: expected labels (--labels) where images are not as high as wide.")
-        found = small_data.load(images, height)
+        found = small_data.load(images, height, fill)
         if None not in network.size and found.x_train.shape[1:3] != network.size:
             raise ValueError(f"{images}: {network.name} takes {network.size}, got {found.x_train.shape[1:3]}.")
         return found.x_train[:limit], found.y_train[:limit]
@@ -244,7 +254,8 @@ def training_images(
         broken = [f"{name} ({one.reason})" for name, one in zip(some, read, strict=True) if one.pixels is None]
         if broken:
             raise ValueError(f"{images}: {len(broken)} images cannot be read: {', '.join(broken[:3])}.")
-        return np.stack([one.pixels for one in read])  # type: ignore[misc]  # none of them is None
+        found = np.stack([one.pixels for one in read])  # type: ignore[misc]  # none of them is None
+        return small_data.filled(found) if fill else found
 
     def predict(some: list[str]) -> list[int | None]:
         return [int(network.predict(pictures([name]).astype(np.float32))[0]) for name in some]

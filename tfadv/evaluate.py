@@ -151,8 +151,8 @@ def _seen(pairs: dict[str, Pair], target: Source, size: int, filter: str, names:
 class Judged:
     """What one network said: the best classes of each clean and each adversarial image, int [N, K], best first.
 
-    bare: the name of the network within a defended one. seconds: what an image took, the median over the batches
-    but the first, which compiles; of that one where there is no other.
+    bare: the name of the network within a defended one, or that a hardened one stands for. seconds: what an image took,
+    the median over the batches but the first, which compiles; of that one where there is no other.
     """
 
     name: str
@@ -203,6 +203,20 @@ class Report:
         """The report with the labels lowered by offset 0 or 1, see `first_label`."""
         lowered = np.where(self.labels != UNKNOWN, self.labels - offset, UNKNOWN)
         return dataclasses.replace(self, labels=np.maximum(lowered, UNKNOWN), offset=self.offset + offset)
+
+    def standing_for(self, bare: str, *hardened: str) -> Report:
+        """The report with these networks, trained to withstand, taken for defences of the bare one; see `defended`.
+
+        Raises ValueError for a network of other classes.
+        """
+        known = {target.name: target for target in self.targets}
+        for name in hardened:
+            if known[name].classes != known[bare].classes:
+                raise ValueError(
+                    f"{name}: expected {known[bare].classes} classes as {bare}, got {known[name].classes}."
+                )
+        targets = [dataclasses.replace(one, bare=bare) if one.name in hardened else one for one in self.targets]
+        return dataclasses.replace(self, targets=targets)
 
     def as_dict(self) -> dict[str, Any]:
         """All of it as plain numbers, lists and dicts; what is infinite or not a number is None."""
