@@ -1,7 +1,7 @@
 """Randomised smoothing: on a linear network its answers and its radii are known."""
 
-import functools
 import errno
+import functools
 import json
 
 import keras
