@@ -44,7 +44,7 @@ def command(words: tuple[str, ...], **chosen: Any) -> None:
 
     `nip fit` fits NIP on clean training images, a folder with --labels or what `tfadv train` takes, of which the part
     for tests is left out; it writes what it found to STATE, an .npz file. Images that the network gets wrong play no
-    part.
+    part. `tfadv defences nip` lists the settings.
 
     \b
     tfadv defend jpeg:quality=75+median adv/ purified/

@@ -40,6 +40,13 @@ def write(path: str | os.PathLike, arrays: Mapping[str, Any]) -> None:
     write_whole(path, content.getvalue())
 
 
+def write_one(path: str | os.PathLike, array: np.ndarray) -> None:
+    """Write the array to a .npy file."""
+    content = io.BytesIO()
+    np.save(content, array, allow_pickle=False)
+    write_whole(path, content.getvalue())
+
+
 def read(path: str | os.PathLike, what: str) -> dict[str, np.ndarray]:
     """Every array of the file, by name.
 

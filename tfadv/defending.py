@@ -75,15 +75,7 @@ def purify_folder(
     images, out = Path(images), Path(out)
     if purifier.looks and network is None:
         raise ValueError(f"{purifier!r} looks at the network that it defends: name it (--source).")
-    if images.is_file():
-        images, names = images.parent, [images.name]
-        if out.suffix.lower() in data.SUFFIXES and not out.is_dir():
-            raise ValueError(f"{out}: expected a folder for the purified image, got the name of an image.")
-        if out.resolve() == images.resolve():
-            raise ValueError(f"{out}: expected another folder than that of the image.")
-    else:
-        names = _names(images)
-        experiment.keep_apart(images, out)
+    images, names = _one(images, out) if images.is_file() else (images, _names(images, out))
     size = experiment.input_size(network, size) if network is not None else size
     run = alone(purifier, seed) if network is None else Purified(network, purifier, seed=seed).purified
     described = {
@@ -125,8 +117,18 @@ def purify_folder(
     return Report(out, whole)
 
 
-def _names(folder: Path) -> list[str]:
-    """The images of a folder; of one that an attack made, the adversarial ones."""
+def _one(image: Path, out: Path) -> tuple[Path, list[str]]:
+    """The folder and the name of a single image, which lies elsewhere than what is written."""
+    if out.suffix.lower() in data.SUFFIXES and not out.is_dir():
+        raise ValueError(f"{out}: expected a folder for the purified image, got the name of an image.")
+    if out.resolve() == image.parent.resolve():
+        raise ValueError(f"{out}: expected another folder than that of the image.")
+    return image.parent, [image.name]
+
+
+def _names(folder: Path, out: Path) -> list[str]:
+    """The images of a folder, in which nothing is written; of one that an attack made, the adversarial ones."""
+    experiment.keep_apart(folder, out)
     made, entries = record.read(folder)
     if made is None:
         return data.find_images(folder)
