@@ -361,7 +361,8 @@ def test_pages_in_a_browser(folder, tmp_path):
     page = page.replace(
         "<main>",
         '<main><img src="gone.png"><p style="width:99rem;max-width:none">wide</p>'
-        '<div class="scroll" style="width:9rem;background:none"><table style="width:99rem"></table></div>',
+        '<div class="scroll" style="width:9rem;background:none">'
+        '<table style="width:99rem"><tr><td>wide</td></tr></table></div>',
     )
     (tmp_path / "bad.html").write_text(page, encoding="utf-8")
     done = subprocess.run([*check, tmp_path, "--shots", tmp_path], capture_output=True, text=True)
