@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -155,39 +155,23 @@ def percent(rate: Share, counts: bool = True) -> str:
 
 
 def results(files: Mapping[str | None, str]) -> None:
-    """Write each text to its file, whole or not at all, or to stdout for "-"; None is no file.
+    """Write each text to its file, whole or not at all, or to stdout for "-"; None is no file. A link is followed.
 
     What cannot be written does not keep the others from it. Raises OSError with a sentence for each.
     """
+    from tfadv.data import write_whole
+
     failed = []
     for path, text in files.items():
         if path == "-":
             shell.echo(text, nl=False)
         elif path is not None:
             try:
-                write(path, text.encode("utf-8", "backslashreplace"))
+                write_whole(os.path.realpath(path), text.encode("utf-8", "backslashreplace"))
             except OSError as error:
                 failed.append(str(error))
     if failed:
         raise OSError("\n".join(failed))
-
-
-def write(path: str | os.PathLike, content: bytes) -> None:
-    """Write a result whole or not at all; a link that the user names is followed. Raises as `explained`."""
-    from tfadv.data import write_whole
-
-    with explained(path):
-        write_whole(os.path.realpath(path), content)
-
-
-@contextlib.contextmanager
-def explained(path: str | os.PathLike) -> Iterator[None]:
-    """Raise what keeps a result from being written as an OSError with a sentence."""
-    try:
-        yield
-    except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else str(error)
-        raise OSError(f"{path}: cannot be written: {reason}. What was there before, if anything, is kept.") from error
 
 
 def complain(pairing: Pairing, report: Report) -> None:

@@ -78,8 +78,7 @@ def command(image: str, out: str, **chosen: Any) -> None:
     ]
     tables.table(("network", "class", "changes at u", "changes at v"), rows)
     judging.results({str(numbers): json.dumps(whole, allow_nan=False) + "\n"})
-    with judging.explained(path):
-        draw(os.path.realpath(path))
+    draw(os.path.realpath(path))
     shell.echo(f"\n{path}, {numbers}")
 
 

@@ -1,7 +1,9 @@
 """Image folders and labels: every odd kind of image becomes RGB, every broken one a reason, names stay apart."""
 
+import errno
 import io
 import os
+import stat
 import struct
 import zlib
 from pathlib import Path
@@ -246,3 +248,25 @@ def test_what_is_written_safely_follows_no_link(tmp_path):
     data.write_safely(tmp_path / "new", b"ours", tmp_path / "new.part")
     assert (tmp_path / "holiday").read_bytes() == b"mine" and not (tmp_path / "new").is_symlink()
     assert (tmp_path / "new").read_bytes() == b"ours"
+
+
+def test_what_is_written_whole_is_there_or_what_was_there_before(tmp_path, monkeypatch):
+    path = tmp_path / ("n" * 250 + ".json")
+    data.write_whole(path, b"first")
+    (tmp_path / "link").symlink_to(path)
+    data.write_whole(tmp_path / "link", b"another")
+    assert path.read_bytes() == b"first" and not (tmp_path / "link").is_symlink()
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    data.write_whole(tmp_path / "pipe", b"flows")
+    assert os.read(reader, 9) == b"flows" and stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
+    os.close(reader)
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(data.os, "fsync", full)
+    with pytest.raises(OSError, match="cannot be written: No space left on device. What was there before") as raised:
+        data.write_whole(path, b"second")
+    assert raised.value.errno == errno.ENOSPC and path.read_bytes() == b"first"
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["link", path.name, "pipe"]

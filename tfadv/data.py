@@ -4,6 +4,7 @@ Any PNG or JPEG becomes uint8 RGB: turned as its EXIF says, grey repeated, palet
 on white, 16 bits rounded to 8. What cannot be read raises `Unreadable` with a reason that is the same on every run.
 """
 
+import contextlib
 import dataclasses
 import errno
 import hashlib
@@ -243,18 +244,24 @@ def write_whole(path: str | os.PathLike, content: bytes) -> None:
     """Write a file whole or not at all, also beside others who write it: the last one's stays.
 
     A link is replaced and not followed; into what is no regular file, a pipe or a device, the content goes as it is.
+    Raises OSError with a sentence.
     """
     path = Path(path)
-    if path.exists() and not path.is_file():
-        with open(path, "wb") as file:
-            file.write(content)
-        return
     temporary = path.with_name(f".tfadv-{os.getpid()}-{threading.get_ident()}.part")
     try:
-        write_safely(path, content, temporary)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+        if path.exists() and not path.is_file():
+            path.write_bytes(content)
+        else:
+            write_safely(path, content, temporary)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        if not isinstance(error, OSError):
+            raise
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        told = OSError(f"{path}: cannot be written: {reason}. What was there before, if anything, is kept.")
+        told.errno = error.errno
+        raise told from error
 
 
 def encode(pixels: np.ndarray) -> bytes:
