@@ -73,6 +73,15 @@ class Commands(click.Group):
             return None
         return _load(name)
 
+    def resolve_command(
+        self, context: click.Context, words: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; what would be lost among its options is said."""
+        name, command, rest = super().resolve_command(context, words)
+        if command is not None and not context.resilient_parsing:
+            options.once(command, name, rest, context)
+        return name, command, rest
+
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list from `COMMANDS`: help needs none of the modules behind it."""
         with formatter.section("Commands"):

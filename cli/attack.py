@@ -10,7 +10,6 @@ from tfadv.ranges import Count, Positive, Seed, Size
 
 if TYPE_CHECKING:
     from tfadv.crafting import Report
-    from tfadv.source import Source
 
 
 @click.command(
@@ -119,7 +118,8 @@ def _craft(
     no_progress: bool,
     **rest: Any,
 ) -> "Report":
-    from tfadv import making
+
+    from tfadv import making, words
     from tfadv.catalogue import ATTACKS
     from tfadv.crafting import craft_folder
     from tfadv.data import find_images
@@ -131,12 +131,10 @@ def _craft(
             "--fast says itself over how many copies it averages: leave out --set copies, or --fast."
         )
     layer = layers[0] if len(layers) == 1 else layers or None
-    given = {
-        key: value for key, value in (("epsilon", epsilon), ("steps", steps), ("layer", layer)) if value is not None
-    }
-    settings = making.check(ATTACKS, recipe, settings | given)
+    settings = words.united(settings, {"epsilon": epsilon, "steps": steps, "layer": layer}, "--{}")
+    settings = making.check(ATTACKS, recipe, settings)
     find_images(images)  # a wrong folder is said before a large network is built
-    network = _source(sources, weights, average, input_range, labels_offset, trust)
+    network, _ = networks.sources(sources, input_range, labels_offset, trust, weights=weights, average=average)
     weighed = [f"{weight:g}*{one}" for weight, one in zip(weights, sources, strict=True)] if weights else sources
     asked = "+".join(weighed)
     asked += f", {average} averaged" if average else ""
@@ -157,23 +155,6 @@ def _craft(
         progress=None if no_progress else options.progress_bar(f"{recipe} on {network.name}"),
         **rest,
     )
-
-
-def _source(
-    sources: tuple[str, ...],
-    weights: tuple[float, ...],
-    average: str | None,
-    input_range: tuple[float, float] | None,
-    labels_offset: str | None,
-    trust: bool,
-) -> "Source":
-    """The one network, or the ensemble of several."""
-    from tfadv.ensembles import Ensemble
-
-    if len(sources) == 1 and (weights or average):
-        raise click.UsageError("--weight and --average are for several sources: repeat --source.")
-    members = networks.load(sources, input_range, labels_offset, trust)
-    return members[0] if len(members) == 1 else Ensemble(members, weights or None, average or "probabilities")
 
 
 def _tell(report: "Report") -> None:

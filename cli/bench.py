@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from tfadv.cli import judging, options, shell
+from tfadv.cli import options, shell, tables
 from tfadv.ranges import Count
 
 PARTS = ("passes", "engine", "folder")
@@ -94,7 +94,7 @@ def _passes(attacks: Sequence[str], batches: Sequence[int], copies: int, steps: 
             rows.append(
                 (name, str(batch), *times, *(_number(one, 0) for one in peaks), *(_number(one, 3) for one in ratios))
             )
-    judging.table(head, rows)
+    tables.table(head, rows)
 
 
 def _engine(
@@ -110,7 +110,7 @@ def _engine(
             found = engine.through(folder, workers=several, batch=batch, repeats=repeats)
             spent = (_ms(found.spent.clock), f"{1 / found.spent.clock:.1f}", _ms(found.spent.core))
             rows.append((str(several), str(batch), str(found.images), *spent))
-    judging.table(("threads", "batch", "images", "ms an image", "images/s", "ms of one core"), rows)
+    tables.table(("threads", "batch", "images", "ms an image", "images/s", "ms of one core"), rows)
 
 
 def _folder(
@@ -134,7 +134,7 @@ def _folder(
             ratios = (f"{found.ratio:.3f}", f"{found.core_ratio:.3f}")
             times = (_ms(found.folder.clock), _ms(found.alone.clock))
             rows.append((name, str(batch), str(found.images), *times, *ratios))
-    judging.table(("attack", "batch", "images", "folder, ms an image", "crafting alone", "ratio", "of core time"), rows)
+    tables.table(("attack", "batch", "images", "folder, ms an image", "crafting alone", "ratio", "of core time"), rows)
 
 
 def _ms(seconds: float) -> str:

@@ -7,11 +7,12 @@ import csv
 import io
 import json
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from tfadv.cli import judging, networks, options, shell
+from tfadv.cli import judging, networks, options, shell, tables
 from tfadv.ranges import Chance, Count, Size, WordSeed
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ RADII = (0.0, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0)
 @click.option("--target", required=True, metavar="NET", help="The network, best one trained with such noise.")
 @click.option("--labels", type=click.Path(), help="CSV: filename,label. Without it only certainty is counted.")
 @options.numbering
+@options.force_labels
 @click.option(
     "--std",
     type=options.Number(Size),
@@ -76,13 +78,12 @@ def command(images: str, target: str, json_path: str | None, csv_path: str | Non
     inputs = (images, chosen["labels"], target)
     judging.check_paths(json_path, csv_path, ("certified", "per_image"), "name,label,class,radius,share", inputs)
     whole, unreadable = _certified(images, target, **chosen)
-    judging.write(json_path, json.dumps(whole, indent=1, allow_nan=False) + "\n")
-    judging.write(csv_path, _csv(whole["per_image"]))
     if "-" not in (json_path, csv_path):
         _show(whole)
+    judging.tell("not judged", [f"{name} ({reason})" for name, reason in unreadable.items()])
+    text = json.dumps(whole, indent=1, allow_nan=False) + "\n"
+    judging.results({json_path: text, csv_path: _csv(whole["per_image"])})
     if unreadable:
-        told = ", ".join(f"{name} ({reason})" for name, reason in list(unreadable.items())[: judging.NAMED])
-        shell.echo(f"{len(unreadable)} not judged: {told}", err=True)
         sys.exit(options.SOME_SKIPPED)
 
 
@@ -92,6 +93,7 @@ def _certified(
     *,
     labels: str | None,
     numbering: str,
+    force_labels: bool,
     std: float,
     selection: int,
     samples: int,
@@ -112,7 +114,7 @@ def _certified(
     (network,) = networks.load((target,), input_range, labels_offset, trust)
     pixels, unreadable = _read(images, network, filter)
     batch = np.stack(list(pixels.values())).astype(np.float32)
-    known = _labels(list(pixels), labels, numbering, network, batch)
+    known = _labels(list(pixels), labels, options.FIRST_LABEL[numbering], force_labels, network, batch)
     bar = None if no_progress else options.progress_bar("certify")
     with bar(total=len(batch)) if bar else contextlib.nullcontext() as shown:
         found = smoothing.on(network).certify(
@@ -139,23 +141,21 @@ def _read(images: str, network: Source, filter: str) -> tuple[dict[str, Any], di
     return pixels, {name: str(picture.reason) for name, picture in read.items() if picture.pixels is None}
 
 
-def _labels(names: list[str], path: str | None, numbering: str, network: Source, batch: Any) -> list[int | None] | None:
-    """The class of each image, counted from 0; None where there is none."""
-    import numpy as np
-
-    from tfadv import data
-    from tfadv.evaluate import numbering as found_out
+def _labels(
+    names: list[str], path: str | None, first: int | None, force: bool, network: Source, batch: Any
+) -> list[int | None] | None:
+    """The class of each image, counted from 0; None where there is none. They are doubted as those of an attack are."""
+    from tfadv import labelling
 
     if path is None:
         return None
-    known = data.match_labels(names, data.read_labels(path))
-    first = options.FIRST_LABEL[numbering]
-    if first is None:
-        rows = [row for row, name in enumerate(names) if name in known]
-        given = np.array([known[names[row]] for row in rows], int)
-        best = network.predict(batch[rows]) if rows else given
-        first = found_out(given, [best], [network.classes])
-    return [known[name] - first if name in known else None for name in names]
+    rows = {name: row for row, name in enumerate(names)}
+
+    def predict(some: Sequence[str]) -> list[int]:
+        return [int(network.predict(batch[rows[name]][None])[0]) for name in some]
+
+    found = labelling.settle(names, path, None, network, predict, first, force)
+    return [(found.labels or {}).get(name) for name in names]
 
 
 def _facts(names: list[str], labels: list[int | None] | None, found: Certified, std: float) -> dict[str, Any]:
@@ -188,7 +188,7 @@ def _show(whole: dict[str, Any]) -> None:
     from tfadv.evaluate import Share
 
     rows = whole["per_image"]
-    judging.table(
+    tables.table(
         ("image", "label", "class", "radius"),
         [
             (
@@ -201,7 +201,7 @@ def _show(whole: dict[str, Any]) -> None:
         ],
     )
     what = "certified and right" if whole["labelled"] else "certified"
-    judging.table(
+    tables.table(
         ("l2 radius, grey levels", what),
         [(f"{one['radius']:.1f}", judging.percent(Share(one["count"], one["of"]))) for one in whole["certified"]],
     )

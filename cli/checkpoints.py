@@ -4,12 +4,13 @@ import contextlib
 import dataclasses
 import json
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import click
 from tqdm import tqdm
 
 from tfadv.checkpoints import Entry, Status, Store
-from tfadv.cli import quiet, shell
+from tfadv.cli import quiet, shell, tables
 
 STATES = {
     "absent": "-",
@@ -20,13 +21,29 @@ STATES = {
 }
 
 
+def _chosen(context: click.Context, parameter: click.Parameter, folder: str | None) -> None:
+    """Take this store, before or behind the name of the command."""
+    if folder is not None:
+        if context.parent is not None and context.parent.params.get("folder") is not None:
+            raise click.UsageError("--store: expected once, got 2 times.", context)
+        context.obj = Store(folder)
+
+
+def _store_option(**how: Any) -> Callable:
+    return click.option(
+        "--store",
+        "folder",
+        type=click.Path(file_okay=False),
+        help="Folder of the checkpoints. Default: $TFADV_CHECKPOINTS, else the user's cache folder.",
+        **how,
+    )
+
+
+of_store = _store_option(callback=_chosen, expose_value=False)
+
+
 @click.group()
-@click.option(
-    "--store",
-    "folder",
-    type=click.Path(file_okay=False),
-    help="Folder of the checkpoints. Default: $TFADV_CHECKPOINTS, else the user's cache folder.",
-)
+@_store_option()
 @click.pass_context
 def command(context: click.Context, folder: str | None) -> None:
     """Fetch, import, list and verify the official TF-slim checkpoints.
@@ -43,6 +60,7 @@ def command(context: click.Context, folder: str | None) -> None:
 
 
 @command.command("list")
+@of_store
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 @click.pass_obj
 def list_(store: Store, as_json: bool) -> None:
@@ -59,11 +77,12 @@ def list_(store: Store, as_json: bool) -> None:
         return
     shell.echo(f"store: {store.folder}")
     head = ("network", "architecture", "classes", "top-1 %", "MB", "state")
-    _table([head, *(_row(entry, status) for entry, status in rows)])
+    tables.table(head, [_row(entry, status) for entry, status in rows])
     shell.echo("top-1: on ImageNet as published; * on the 1000 images of NIPS 2017. MB in brackets: not here yet.")
 
 
 @command.command()
+@of_store
 @click.argument("nets", metavar="NET...", nargs=-1)
 @click.option("--paper", is_flag=True, help="The nine networks in the NAA paper's tables.")
 @click.option("--all", "everything", is_flag=True, help="Every official checkpoint (about 3.5 GB).")
@@ -94,6 +113,7 @@ def fetch(store: Store, nets: tuple[str, ...], paper: bool, everything: bool, pr
 
 
 @command.command("import")
+@of_store
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True)
 @click.option("--own", is_flag=True, help="Take weights of your own, whose hash is not the published one.")
 @click.pass_obj
@@ -116,6 +136,7 @@ def import_(store: Store, paths: tuple[str, ...], own: bool) -> None:
 
 
 @command.command()
+@of_store
 @click.argument("nets", metavar="[NET]...", nargs=-1)
 @click.pass_obj
 def verify(store: Store, nets: tuple[str, ...]) -> None:
@@ -150,12 +171,6 @@ def _row(entry: Entry, status: Status) -> tuple[str, ...]:
     accuracy = "" if entry.accuracy is None else f"{100 * entry.accuracy:.1f}{'' if entry.imagenet_top1 else '*'}"
     megabytes = f"{status.size / 1e6:.0f}" if status.present else f"({entry.unpacked / 1e6:.0f})"
     return entry.net, entry.architecture, str(entry.classes), accuracy, megabytes, STATES[status.state]
-
-
-def _table(rows: list[tuple[str, ...]]) -> None:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        shell.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
 @contextlib.contextmanager

@@ -1,7 +1,7 @@
 """`tfadv defences`: the defences by name, as the line of parts that each of them is, with settings and papers."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import click
@@ -27,7 +27,7 @@ def command(name: str | None, as_json: bool) -> None:
     tfadv evaluate images/ adv/ --target inception_v4 --defence jpeg:quality=75+median:side=3
     """
     facts = listing.chosen("defences", "defence", name)
-    listing.tell(facts, name, as_json, "defence", "defences", lambda fact: listing.page(fact, "defence"))
+    listing.tell(facts, name, as_json, "defence", "defences", _page)
 
 
 def found() -> list[dict[str, Any]]:
@@ -47,11 +47,33 @@ def _facts(name: str, maker: Callable) -> dict[str, Any]:
     from tfadv import making
 
     known = making.settings(maker)
+    fitted = _fits().get(name)
     files = [key for key, one in known.items() if one.default is one.empty]
     made = f"{name}:{','.join(f'{key}=FILE' for key in files)}" if files else repr(maker())
-    return listing.facts(name, "defence", made, maker, known)
+    facts = listing.facts(name, "defence", made, maker, known)
+    return facts if fitted is None else facts | {"fit": listing.facts(name, "defence", "", fitted, _parameters(fitted))}
+
+
+def _fits() -> dict[str, Callable]:
+    """What is fitted to a network before it defends it."""
+    from tfadv.defences import Nip
+
+    return {"nip": Nip}
+
+
+def _parameters(maker: Callable) -> Mapping[str, inspect.Parameter]:
+    return inspect.signature(maker).parameters
+
+
+def _page(fact: dict[str, Any]) -> str:
+    if "fit" not in fact:
+        return listing.page(fact, "defence")
+    fit = fact["fit"]
+    settings = listing.settings(fit["settings"])
+    said = f"Settings of `tfadv defend {fact['name']} fit`, with --set:\n{settings}"
+    return listing.page(fact, "defence", said, fit["documentation"])
 
 
 def _method(name: str, maker: Callable) -> dict[str, Any]:
     made = f"tfadv train ARCHITECTURE DATA OUT.npz --method {name.removesuffix('-training')}"
-    return listing.facts(name, "defence", made, maker, inspect.signature(maker).parameters)
+    return listing.facts(name, "defence", made, maker, _parameters(maker))

@@ -24,6 +24,7 @@ USAGE = "expected DEFENCE IMAGES OUT, nip fit IMAGES STATE or nip apply IMAGES O
 @click.option("--labels", type=click.Path(), help="For nip fit: CSV filename,label of the training images.")
 @options.numbering
 @options.force_labels
+@click.option("--fill", is_flag=True, help="For nip fit: as `tfadv train --fill` does.")
 @click.option("--limit", type=options.Number(Count), help="For nip fit: only the first so many images by name.")
 @click.option(
     "--seed", type=options.Number(WordSeed), default=0, show_default=True, help="All randomness follows from it."
@@ -41,19 +42,19 @@ USAGE = "expected DEFENCE IMAGES OUT, nip fit IMAGES STATE or nip apply IMAGES O
 def command(words: tuple[str, ...], **chosen: Any) -> None:
     """Purify a folder of images, or fit NIP to a network.
 
-    DEFENCE is a purifier that `tfadv defences` lists, or several joined with "+". Each image in IMAGES is written to
-    OUT with its own name as a PNG, as a network behind the defence would see it; OUT/defence.json says how far it was
-    moved. Of a folder that `tfadv attack` made the adversarial images are taken. The same command again continues an
-    interrupted run.
+    IMAGES is a folder, or one image. DEFENCE is a purifier that `tfadv defences` lists, or several joined with "+".
+    Each image in IMAGES is written to OUT, a folder, with its own name as a PNG, as a network behind the defence would
+    see it; OUT/defence.json says how far it was moved. Of a folder that `tfadv attack` made the adversarial images are
+    taken. The same command again continues an interrupted run.
 
     `nip fit` fits NIP on clean training images, a folder with --labels or what `tfadv train` takes, of which the part
     for tests is left out; it writes what it found to STATE, an .npz file. Images that the network gets wrong play no
-    part.
+    part. `tfadv defences nip` lists the settings.
 
     \b
     tfadv defend jpeg:quality=75+median adv/ purified/
     tfadv defend nip fit train/ nip.npz --source model.keras --labels labels.csv
-    tfadv defend nip apply adv/ purified/ --source model.keras --set state=nip.npz
+    tfadv defend nip apply adv/ purified/ --source model.keras --set state=nip.npz --set strength=0.5
     tfadv evaluate images/ adv/ --target model.keras --defence nip:state=nip.npz
     """
     name, *rest = words
@@ -61,8 +62,8 @@ def command(words: tuple[str, ...], **chosen: Any) -> None:
     if len(rest) != 2 or (step is not None and (name != "nip" or step not in ("fit", "apply"))):
         raise click.UsageError(f"{USAGE}, got {' '.join(words)}.")
     if step == "fit":
-        fitted = options.interruptible(lambda: _fit(*rest, **chosen), "Interrupted: nothing was written.")
-        shell.echo(f"{rest[1]}: {fitted!r} of {len(fitted.similarities)} images")
+        fitted, given = options.interruptible(lambda: _fit(*rest, **chosen), "Interrupted: nothing was written.")
+        shell.echo(f"{rest[1]}: {fitted!r}, of {len(fitted.perturbations)} of {given} images: those that it gets right")
         return
     report = options.interruptible(
         lambda: _purify(name, *rest, **chosen), "Interrupted. The same command again continues where this one stopped."
@@ -87,6 +88,7 @@ def _purify(
     numbering: str,
     force_labels: bool,
     limit: int | None,
+    fill: bool,
     no_progress: bool,
     **rest: Any,
 ) -> "Report":
@@ -95,8 +97,8 @@ def _purify(
     from tfadv.defending import purify_folder
     from tfadv.shapes import Purifier
 
-    if labels is not None or limit is not None or force_labels:
-        raise click.UsageError("--labels, --force-labels and --limit are for nip fit.")
+    if labels is not None or limit is not None or force_labels or fill:
+        raise click.UsageError("--labels, --force-labels, --limit and --fill are for nip fit.")
     defence = making.defence(DEFENCES, name, settings)
     if not isinstance(defence, Purifier):
         raise click.UsageError(f"{name} surrounds a network and purifies no image: see tfadv evaluate --defence.")
@@ -120,6 +122,7 @@ def _fit(
     numbering: str,
     force_labels: bool,
     limit: int | None,
+    fill: bool,
     batch_size: int,
     size: tuple[int, int] | None,
     filter: str,
@@ -129,8 +132,8 @@ def _fit(
     no_progress: bool,
     workers: int | None,
     seed: int,
-) -> "FittedNip":
-    """Fit and save; nothing in a fit is drawn, so that the seed plays no part."""
+) -> tuple["FittedNip", int]:
+    """Fit and save; what was fitted and of how many images. Nothing in a fit is drawn: the seed plays no part."""
     from tfadv import making
     from tfadv.defences import Nip
     from tfadv.defending import training_images
@@ -148,6 +151,7 @@ def _fit(
         first_label=first,
         force_labels=force_labels,
         limit=limit,
+        fill=fill,
         size=size,
         filter=filter,
         workers=workers,
@@ -157,4 +161,4 @@ def _fit(
         progress = {"progress": shown.update} if shown else {}
         fitted = nip.fit(network, pictures, classes, batch_size=batch_size, **progress)
     fitted.save(state)
-    return fitted
+    return fitted, len(pictures)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tfadv.cli import judging, options
+from tfadv.cli import judging, options, tables
 from tfadv.ranges import Seed
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ def _grids(
     grids: dict[str, tuple[float, ...] | None] = {}
     for word in words:
         name, equals, numbers = word.partition("=")
+        if name in grids:
+            raise click.BadParameter(f"expected each transformation once, got {name} twice: write {name}=S,S,...")
         try:
             grids[name] = tuple(float(number) for number in numbers.split(",")) if equals else None
         except ValueError:
@@ -88,13 +90,12 @@ def command(
         found = destruction.destruction_rates(
             report, pairing.pairs, networks, grids, seed=seed, **sizes, progress=update
         )
-    whole = {**pairing.facts(), **method, "seed": seed, **_facts(report, found)}
-    judging.write(json_path, json.dumps(whole, indent=1, allow_nan=False) + "\n")
-    judging.write(csv_path, _csv(report, found))
     if "-" not in (json_path, csv_path):
         judging.show_origin(pairing, report)
         _show(report, found)
     judging.complain(pairing, report)
+    whole = {**pairing.facts(), **method, "seed": seed, **_facts(report, found)}
+    judging.results({json_path: json.dumps(whole, indent=1, allow_nan=False) + "\n", csv_path: _csv(report, found)})
     if report.unreadable:
         sys.exit(options.SOME_SKIPPED)
 
@@ -109,7 +110,7 @@ def _show(report: Report, found: list[Rates]) -> None:
             (target.name, str(of), *(judging.percent(rate, counts=False) for rate in rates[name].values()))
             for target, of, rates in zip(report.targets, counted, found, strict=True)
         ]
-        judging.table(head, rows)
+        tables.table(head, rows)
 
 
 def _facts(report: Report, found: list[Rates]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tfadv.cli import judging, options
+from tfadv.cli import judging, options, tables
 
 if TYPE_CHECKING:
     from tfadv.evaluate import Report
@@ -37,6 +37,7 @@ DISTANCES = {
 @click.command(epilog="Exit code: 0 all pairs judged, 3 some not, 1 an error, 2 wrong usage.")
 @judging.arguments
 @judging.defence
+@judging.hardened
 @judging.together
 @click.option("--json", "json_path", metavar="PATH", help="Write everything, also per image, as JSON; - is stdout.")
 @click.option("--csv", "csv_path", metavar="PATH", help="Write one line per network as CSV; - is stdout.")
@@ -53,24 +54,25 @@ def command(images: str, adversarial: str, json_path: str | None, csv_path: str 
     wrong            ... differs from the label
     wrong of right   ... differs from the label, of the images that it gets right clean
     reached          ... is the target class, where ADVERSARIAL was crafted with --target-labels
-    defence success  behind a --defence right again, of the images that the target gets right clean and then wrong
+    defence success  behind a --defence right again, of the images that the target gets right clean and then wrong: the
+                     share that it rescues, the NIP paper's DSR; the same of a --hardened network in the target's place
     benign right     behind a --defence still right on the clean twin, of those that the target gets right
 
     \b
     tfadv evaluate images/ adv/ --target inception_v4 --target resnet_v2_152
     tfadv evaluate images/ adv/ --target inception_v4 --defence jpeg --defence median:side=3
+    tfadv evaluate images/ adv/ --target plain.npz --hardened robust.npz
     tfadv evaluate images/ adv/ --target model.keras --input-range -1 1 --labels labels.csv --json result.json
     """
-    inputs = (images, adversarial, chosen["labels"], *chosen["targets"])
+    inputs = (images, adversarial, chosen["labels"], *chosen["targets"], *chosen["hardened"])
     judging.check_paths(json_path, csv_path, ("unpaired", "distances", "per_image"), "target,images,", inputs)
     pairing, report, _, method = judging.judged(images, adversarial, **chosen)
-    beyond = pairing.beyond(report.names, report.distances["linf"])
-    whole = {**pairing.facts(), **method, "beyond_epsilon": beyond, **report.as_dict()}
-    judging.write(json_path, json.dumps(whole, indent=1, allow_nan=False) + "\n")
-    judging.write(csv_path, _csv(report))
     if "-" not in (json_path, csv_path):
         _show(pairing, report)
     judging.complain(pairing, report)
+    beyond = pairing.beyond(report.names, report.distances["linf"])
+    whole = {**pairing.facts(), **method, "beyond_epsilon": beyond, **report.as_dict()}
+    judging.results({json_path: json.dumps(whole, indent=1, allow_nan=False) + "\n", csv_path: _csv(report)})
     if report.unreadable:
         sys.exit(options.SOME_SKIPPED)
 
@@ -83,20 +85,20 @@ def _show(pairing: Pairing, report: Report) -> None:
             (target.name, *(judging.percent(rates[key + suffix]) for key in columns.values()))
             for target, rates in zip(report.targets, report.rates(), strict=True)
         ]
-        judging.table((heading, *columns), rows)
+        tables.table((heading, *columns), rows)
     times = {target.name: f"{1000 * target.seconds:.1f}" for target in report.targets}
     compared = [
         (name, *(judging.percent(rates[key]) for key in DEFENDED.values()), times[name])
         for name, rates in report.defences().items()
     ]
     if compared:
-        judging.table(("defended network", *DEFENDED, "ms per image"), compared)
+        tables.table(("defended network", *DEFENDED, "ms per image"), compared)
     averages = report.averages()
     rows = [
         (name, *(_number(form, averages[name][key]) for key in ("mean", "min", "max")), unit)
         for name, (form, unit) in DISTANCES.items()
     ]
-    judging.table(("distance", "mean", "min", "max", ""), rows)
+    tables.table(("distance", "mean", "min", "max", ""), rows)
 
 
 def _number(form: str, value: float | None) -> str:

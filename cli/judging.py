@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import sys
+import os
 import warnings
-from collections.abc import Callable, Iterable
-from pathlib import Path
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -34,6 +33,7 @@ def arguments(command: Callable) -> Callable:
                 "--labels", type=click.Path(), help="CSV: filename,label. Default: the labels in attack.json."
             ),
             options.numbering,
+            options.force_labels,
             options.input_range,
             options.labels_offset,
             options.trust,
@@ -56,6 +56,12 @@ defence = click.option(
     multiple=True,
     metavar="NAME",
     help="Judge each target defended as well, as in jpeg:quality=75 or median+jpeg; see `tfadv defences`. Repeat it.",
+)
+hardened = click.option(
+    "--hardened",
+    multiple=True,
+    metavar="NET",
+    help="Judge this network too, and as a defence of the one --target: one trained to withstand. Repeat it.",
 )
 together = click.option("--together", is_flag=True, help="Take the targets for one, the mean of their probabilities.")
 target = click.option(
@@ -85,6 +91,7 @@ def judged(
     targets: tuple[str, ...],
     labels: str | None,
     numbering: str,
+    force_labels: bool,
     input_range: tuple[float, float] | None,
     labels_offset: str | None,
     trust: bool,
@@ -93,6 +100,7 @@ def judged(
     workers: int | None,
     no_progress: bool,
     defences: tuple[str, ...] = (),
+    hardened: tuple[str, ...] = (),
     together: bool = False,
 ) -> tuple[Pairing, Report, list[Source], dict[str, Any]]:
     """The pairs, what `tfadv.evaluate` finds, the networks, and how they were shown the images."""
@@ -103,24 +111,30 @@ def judged(
     from tfadv.ensembles import Ensemble, named
     from tfadv.pairing import pair
 
+    targets, hardened = tuple(dict.fromkeys(targets)), tuple(dict.fromkeys(hardened))
+    if hardened and len(targets) > 1 and not together:
+        raise click.UsageError(f"--hardened stands in the place of one --target, got {', '.join(targets)}.")
     protect = [making.defence(DEFENCES, text) for text in dict.fromkeys(defences)]
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # reported by name as not judged
     pairing = pair(images, adversarial, labels)
-    known = networks.load(tuple(dict.fromkeys(targets)), input_range, labels_offset, trust)
+    known = networks.load((*targets, *hardened), input_range, labels_offset, trust)
     for name, source in named(known).items():
         source.name = name  # two files of one name in two folders: what is said of one is not said of the other
+    known, withstanding = known[: len(targets)], known[len(targets) :]
     known = [Ensemble(known)] if together else known
-    known += [defence.on(bare) for bare in known for defence in protect]
+    sizes: dict[str, Any] = {"batch_size": batch_size, "filter": filter}
+    first = None
+    if labels is not None:
+        said = options.FIRST_LABEL[numbering]
+        first = evaluate.first_label(pairing.pairs, known, numbering=said, force=force_labels, **sizes)
+    known += [defence.on(bare) for bare in known for defence in protect] + withstanding
     bar = None if no_progress else options.progress_bar("evaluate")
     with bar(total=len(pairing.pairs)) if bar else contextlib.nullcontext() as shown:
         update = shown.update if shown else None
-        report = evaluate.evaluate(
-            pairing.pairs, known, batch_size=batch_size, filter=filter, workers=workers, progress=update
-        )
-    if labels is not None:
-        first = options.FIRST_LABEL[numbering]
-        report = report.numbered("auto" if first is None else first)
-    return pairing, report, known, {"filter": filter, "batch_size": batch_size}
+        report = evaluate.evaluate(pairing.pairs, known, workers=workers, progress=update, **sizes)
+    report = report.standing_for(known[0].name, *(one.name for one in withstanding))
+    report = report if first is None else report.numbered(first)
+    return pairing, report, known, sizes
 
 
 def show_origin(pairing: Pairing, report: Report) -> None:
@@ -143,46 +157,38 @@ def percent(rate: Share, counts: bool = True) -> str:
     return f"{100 * rate.share:.1f} %" + (f" ({rate.count}/{rate.of})" if counts else "")
 
 
-def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
-    """A drawn table on a terminal, else plain columns."""
-    shell.echo()
-    head, rows = tuple(map(shell.named, head)), [tuple(map(shell.named, row)) for row in rows]
-    if sys.stdout.isatty():
-        from rich.console import Console
-        from rich.table import Table
+def results(files: Mapping[str | None, str]) -> None:
+    """Write each text to its file, whole or not at all, or to stdout for "-"; None is no file. A link is followed.
 
-        drawn = Table()
-        for place, title in enumerate(head):
-            drawn.add_column(
-                title, justify="right" if 0 < place < len(head) - (head[-1] == "") else "left", overflow="fold"
-            )
-        for row in rows:
-            drawn.add_row(*row)
-        Console(markup=False, emoji=False).print(drawn)
-        return
-    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-    for row in (head, *rows):
-        shell.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    What cannot be written does not keep the others from it. Raises OSError with a sentence for each.
+    """
+    from tfadv.data import write_whole
 
-
-def write(path: str | None, text: str) -> None:
-    """Write the text to a file, or to stdout for "-"."""
-    if path == "-":
-        shell.echo(text, nl=False)
-    elif path is not None:
-        Path(path).write_text(text, encoding="utf-8")
+    failed = []
+    for path, text in files.items():
+        if path == "-":
+            shell.echo(text, nl=False)
+        elif path is not None:
+            try:
+                write_whole(os.path.realpath(path), text.encode("utf-8", "backslashreplace"))
+            except OSError as error:
+                failed.append(str(error))
+    if failed:
+        raise OSError("\n".join(failed))
 
 
 def complain(pairing: Pairing, report: Report) -> None:
     """Say on standard error what has not been judged."""
     if pairing.unsealed:
         shell.echo(shell.UNSEALED, err=True)
-    for what, names in (
-        ("images without an adversarial image", pairing.images_alone),
-        ("adversarial images without an image", pairing.adversarial_alone),
-        (pairing.limit, pairing.beyond(report.names, report.distances["linf"])),
-        ("not judged", [f"{name} ({reason})" for name, reason in report.unreadable.items()]),
-    ):
-        if names:
-            more = "" if len(names) <= NAMED else f" and {len(names) - NAMED} more"
-            shell.echo(f"{len(names)} {what}: {', '.join(map(shell.named, names[:NAMED]))}{more}", err=True)
+    tell("images without an adversarial image", pairing.images_alone)
+    tell("adversarial images without an image", pairing.adversarial_alone)
+    tell(pairing.limit, pairing.beyond(report.names, report.distances["linf"]))
+    tell("not judged", [f"{name} ({reason})" for name, reason in report.unreadable.items()])
+
+
+def tell(what: str, names: Sequence[str]) -> None:
+    """Say on standard error how many there are, and the first of them; nothing of none."""
+    if names:
+        more = "" if len(names) <= NAMED else f" and {len(names) - NAMED} more"
+        shell.echo(f"{len(names)} {what}: {', '.join(map(shell.named, names[:NAMED]))}{more}", err=True)

@@ -39,16 +39,20 @@ def facts(name: str, kind: str, made: str, maker: Callable, known: Mapping[str, 
 
 def page(fact: dict[str, Any], kind: str, *more: str) -> str:
     """One of them in full; more: paragraphs at the end."""
-    width = max(map(len, fact["settings"]), default=0)
-    settings = "\n".join(f"  {key.ljust(width)}  {value!r}" for key, value in fact["settings"].items())
     return "\n\n".join(
         [
             f"{fact['name']}: {fact['documentation']}",
             f"The {kind}, with these settings:\n  {fact[kind]}",
-            f"Settings:\n{settings or '  none'}",
+            f"Settings:\n{settings(fact['settings']) or '  none'}",
             *more,
         ]
     )
+
+
+def settings(known: Mapping[str, Any]) -> str:
+    """A line for each setting, with its default."""
+    width = max(map(len, known), default=0)
+    return "\n".join(f"  {key.ljust(width)}  {value!r}" for key, value in known.items())
 
 
 def tell(

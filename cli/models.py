@@ -4,7 +4,7 @@ import json
 
 import click
 
-from tfadv.cli import shell
+from tfadv.cli import shell, tables
 
 OTHERS = """\
 Also taken:
@@ -30,12 +30,10 @@ def command(as_json: bool) -> None:
     if as_json:
         shell.echo(json.dumps([entry._asdict() for entry in entries], indent=2))
         return
-    rows = [("NAME", "KIND", "SIZE", "CLASSES", "DEFAULT LAYER", "TOP-1", "WEIGHTS")]
+    rows = []
     for entry in entries:
         accuracy = "" if entry.accuracy is None else f"{100 * entry.accuracy:.1f} %"
         size, classes = str(entry.size), str(entry.classes)
         rows.append((entry.name, entry.kind, size, classes, entry.layer, accuracy, entry.weights))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        shell.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    tables.table(("NAME", "KIND", "SIZE", "CLASSES", "DEFAULT LAYER", "TOP-1", "WEIGHTS"), rows)
     shell.echo(f"\n{OTHERS}", nl=False)

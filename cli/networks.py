@@ -36,3 +36,25 @@ def load(
         if network.takes:
             shell.echo(f"note: {shell.named(network.name)} takes {network.takes}.", err=True)
     return found
+
+
+def sources(
+    specs: tuple[str, ...],
+    input_range: tuple[float, float] | None,
+    labels_offset: str | None,
+    trust: bool = False,
+    *,
+    weights: tuple[float, ...] = (),
+    average: str | None = None,
+    targets: tuple[str, ...] = (),
+) -> tuple[Source, list[Source]]:
+    """The one source, or the ensemble of several with these weights and this average; and the targets beside it."""
+    from tfadv.ensembles import Ensemble
+
+    if len(specs) == 1 and (weights or average):
+        raise click.UsageError("--weight and --average are for several sources: repeat --source.")
+    loaded = load((*specs, *targets), input_range, labels_offset, trust)
+    members, others = loaded[: len(specs)], loaded[len(specs) :]
+    if len(members) == 1:
+        return members[0], others
+    return Ensemble(members, weights or None, average or "probabilities"), others

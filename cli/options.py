@@ -9,6 +9,7 @@ import shutil
 import sys
 import threading
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from typing import Any, TypeVar, get_args
@@ -89,9 +90,22 @@ def quiet_pillow() -> None:
 def settings(context: click.Context, parameter: click.Parameter, written: tuple[str, ...]) -> dict[str, Any]:
     """{"key": value} of "key=value" words; values are Python's literals, anything else is a word."""
     try:
-        return dict(words.pair_of(one) for one in written)
+        return words.settings_of(written)
     except ValueError as error:
         raise click.BadParameter(str(error)) from error
+
+
+def once(command: click.Command, name: str | None, arguments: list[str], above: click.Context) -> None:
+    """Raise UsageError where an option that is given once is given twice: click would take the last one silently."""
+    context = click.Context(command, info_name=name, parent=above)
+    _, _, given = command.make_parser(context).parse_args(list(arguments))
+    counted = Counter(one.name for one in given)
+    for one in command.params:
+        lasting = isinstance(one, click.Option) and not (
+            one.multiple or one.count or (one.is_flag and not one.secondary_opts)
+        )
+        if lasting and counted[one.name] > 1:
+            raise click.UsageError(f"{one.opts[0]}: expected once, got {counted[one.name]} times.", context)
 
 
 def _size(context: click.Context, parameter: click.Parameter, text: str | None) -> tuple[int, int] | None:

@@ -3,25 +3,49 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
-from tfadv.cli import judging, networks, options, shell, writing
-from tfadv.ranges import Count, Natural, Noise, Seed, Size
+from tfadv.cli import judging, networks, options, shell, tables, writing
+from tfadv.ranges import Count, Natural, Noise, Positive, Seed, Size
 
 
 @click.command()
 @click.argument("image", type=click.Path(dir_okay=False))
-@click.option("--source", required=True, metavar="NET", help="The network whose gradients span the plane.")
+@click.option(
+    "--source",
+    "sources",
+    multiple=True,
+    required=True,
+    metavar="NET",
+    help="The network whose gradients span the plane; repeat it for an ensemble.",
+)
+@click.option(
+    "--weight",
+    "weights",
+    multiple=True,
+    type=options.Number(Positive),
+    help="Of each source in the ensemble, in their order.",
+)
+@click.option("--average", type=click.Choice(["probabilities", "logits"]), help="Of an ensemble. [probabilities]")
 @click.option("--target", "targets", multiple=True, metavar="NET", help="Another network to draw; repeat it.")
 @click.option("--out", required=True, type=click.Path(dir_okay=False), help="The PNG; the numbers go beside, as .json.")
 @click.option(
     "--label",
     type=options.Number(Natural),
     help="The image's class, counted from 0. Default: what the source predicts.",
+)
+@click.option(
+    "--class-names",
+    type=click.Path(dir_okay=False),
+    help="What the classes are called: a text with one on each line, or JSON. Default: what a network of `tfadv train` "
+    "says, and for ImageNet what Keras has kept.",
 )
 @click.option(
     "--reach",
@@ -57,7 +81,8 @@ def command(image: str, out: str, **chosen: Any) -> None:
     """Draw which class networks see around IMAGE, one panel for each, the same colour for the same class.
 
     The decision boundaries of section 6.3 of the noise-reduced gradient's paper. To the right IMAGE is moved along the
-    sign of SOURCE's noise-reduced gradient, upwards along the sign of what remains of its gradient.
+    sign of SOURCE's noise-reduced gradient, upwards along the sign of what remains of its gradient. The PNG shows IMAGE
+    as SOURCE takes it, then what SOURCE and each target see.
 
     \b
     tfadv plane photograph.jpg --source inception_v1 --target resnet_v2_50 --target vgg_16 --out plane.png
@@ -67,15 +92,23 @@ def command(image: str, out: str, **chosen: Any) -> None:
         raise click.UsageError(f"--out: expected a name that ends in .png, got {out}.")
     numbers = path.with_suffix(".json")
     made = {path: writing.drawn, numbers: writing.json_with("u", "v", "networks", "cosine")}
-    writing.check(made, (image, chosen["source"], *chosen["targets"]))
-    whole = _drawn(image, path, **chosen)
-    judging.write(str(numbers), json.dumps(whole, allow_nan=False) + "\n")
-    shell.echo(f"class {whole['label']}, cosine of the gradient and the noise-reduced one {whole['cosine']:.3f}")
+    writing.check(made, (image, chosen["class_names"], *chosen["sources"], *chosen["targets"]))
+    whole, draw = _seen(image, **chosen)
+    names = whole["class_names"]
+
+    def called(number: int) -> str:
+        return f"{number} {names.get(str(number), '')}".strip()
+
+    shell.echo(
+        f"class {called(whole['label'])}, cosine of the gradient and the noise-reduced one {whole['cosine']:.3f}"
+    )
     rows = [
-        (one["name"], str(one["clean"]), *(_level(one["nearest"][axis], chosen["reach"]) for axis in "uv"))
+        (one["name"], called(one["clean"]), *(_level(one["nearest"][axis], chosen["reach"]) for axis in "uv"))
         for one in whole["networks"]
     ]
-    judging.table(("network", "class", "changes at u", "changes at v"), rows)
+    tables.table(("network", "class", "changes at u", "changes at v"), rows)
+    judging.results({str(numbers): json.dumps(whole, allow_nan=False) + "\n"})
+    draw(os.path.realpath(path))
     shell.echo(f"\n{path}, {numbers}")
 
 
@@ -83,11 +116,13 @@ def _level(level: float | None, reach: float) -> str:
     return f"above {reach:g}" if level is None else f"{level:g}"
 
 
-def _drawn(
+def _seen(
     image: str,
-    path: Path,
     *,
-    source: str,
+    sources: tuple[str, ...],
+    weights: tuple[float, ...],
+    average: str | None,
+    class_names: str | None,
     targets: tuple[str, ...],
     label: int | None,
     reach: float,
@@ -102,12 +137,18 @@ def _drawn(
     labels_offset: str | None,
     trust: bool,
     no_progress: bool,
-) -> dict[str, Any]:
-    """Write the picture; the numbers in it, as plain values."""
+) -> tuple[dict[str, Any], Callable[[str], None]]:
+    """The numbers of the picture, as plain values, and what draws it."""
+    from tfadv import class_names as called
     from tfadv import data, plane
 
     levels = plane.axis(reach, step)
-    first, *others = networks.load(tuple(dict.fromkeys((source, *targets))), input_range, labels_offset, trust)
+    names = None if class_names is None else called.read(class_names)
+    others = tuple(one for one in dict.fromkeys(targets) if (one,) != sources)
+    first, seen_by = networks.sources(
+        sources, input_range, labels_offset, trust, weights=weights, average=average, targets=others
+    )
+    names = called.of(sources[0], first.classes) if names is None else names
     size = None if None in first.size else first.size
     picture = data.try_image(image, size, filter)  # type: ignore[arg-type]
     if picture.pixels is None:
@@ -115,7 +156,7 @@ def _drawn(
     pixels = picture.pixels.astype("float32")
     label = int(first.predict(pixels[None])[0]) if label is None else label
     axes = plane.directions(first, pixels, label, copies=copies, deviation=deviation, seed=seed, norm=norm)
-    shown_by = [first, *others]
+    shown_by = [first, *seen_by]
     bar = None if no_progress else options.progress_bar("plane")
     with bar(total=len(shown_by) * len(levels) ** 2) if bar else contextlib.nullcontext() as shown:
         panels = [
@@ -124,8 +165,8 @@ def _drawn(
             )
             for network in shown_by
         ]
-    plane.draw(path, panels)
-    return {
+    counted = sorted({int(one) for panel in panels for one in panel.classes.ravel()} | {label})
+    whole = {
         "image": image,
         "source": first.name,
         "label": label,
@@ -137,4 +178,6 @@ def _drawn(
         "u": levels.tolist(),
         "v": levels.tolist(),
         "networks": [panel.as_dict() for panel in panels],
+        "class_names": {str(number): names[number] for number in counted if number in names},
     }
+    return whole, functools.partial(plane.draw, panels=panels, image=picture.pixels, names=names)

@@ -18,8 +18,13 @@ from tfadv.words import shown
 
 
 def echo(text: str = "", *, err: bool = False, nl: bool = True) -> None:
-    """Write the text as one or more lines, with its control characters written out."""
-    click.echo(shown(text, lines=True), err=err, nl=nl)
+    """Write the text as lines, with control characters, and what the terminal has no letters for, written out."""
+    stream = sys.stderr if err else sys.stdout
+    text = shown(text, lines=True)
+    with contextlib.suppress(LookupError):
+        coding = getattr(stream, "encoding", None) or "utf-8"
+        text = text.encode(coding, "backslashreplace").decode(coding)
+    click.echo(text, err=err, nl=nl)
 
 
 def named(name: Any) -> str:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 )
 @click.option("--size", type=options.Number(Side), help="Side of the images of a folder, in pixels. [32]")
 @click.option("--fill", is_flag=True, help="Cut off black below and to the right of each image, and enlarge it.")
+@click.option("--labels", type=click.Path(), help="CSV filename,label for a folder. Default: its labels.csv, if any.")
 @click.option("--shift", type=options.Number(Natural), default=4, show_default=True, help="Images are shifted: pixels.")
 @click.option("--no-flip", is_flag=True, help="Do not mirror images: for signs, digits and letters.")
 @options.trust
@@ -46,7 +47,7 @@ def command(architecture: str, data: Path, out: Path, **chosen: Any) -> None:
 
     \b
     tfadv train vgg19 cifar10.npz vgg.npz
-    tfadv train lenet5 signs/ signs.npz --size 48 --no-flip
+    tfadv train lenet5 signs/ signs.npz --size 48 --no-flip --labels signs.csv
     tfadv train vgg19 cifar10.npz robust.npz --method pgd --set epsilon=4
     tfadv attack pgd images/ adv/ --source vgg.npz --epsilon 8
     """
@@ -63,6 +64,9 @@ def _train(
     out: Path,
     *,
     sources: tuple[str, ...],
+    method: str,
+    settings: dict[str, Any],
+    labels: str | None,
     epochs: int,
     batch: int,
     learning_rate: float,
@@ -75,9 +79,12 @@ def _train(
     **rest: Any,
 ) -> Network:
     from tfadv.models import small_data, trained
-    from tfadv.training import Schedule
+    from tfadv.training import Schedule, places
 
-    held = small_data.load(data, size, fill)
+    places(out)  # what is wrong with the name, the schedule or the method is said before anything is loaded
+    schedule = Schedule(epochs, batch, learning_rate, seed)
+    trained.method(method, settings)
+    held = small_data.load(data, size, fill, labels)
     shell.echo(
         f"{data}: {len(held.x_train)} images of {held.size} x {held.size} pixels and {held.classes} classes to train "
         f"on, {len(held.x_test)} to test with"
@@ -88,7 +95,9 @@ def _train(
             architecture,
             held,
             out,
-            Schedule(epochs, batch, learning_rate, seed),
+            schedule,
+            method=method,
+            settings=settings,
             sources=networks.load(sources, None, None, trust),
             flip=not no_flip,
             **shown,

@@ -89,6 +89,9 @@ def _train(
     out, checkpoint = places(out)
     module = importlib.import_module(f"tfadv.defences.{PURIFIERS[name][0]}")
     values = module.KIND.chosen(settings)
+    if patch % module.KIND.multiple:
+        multiple = module.KIND.multiple
+        raise click.UsageError(f"--patch: {name} takes patches whose side is a multiple of {multiple}, got {patch}.")
     training, held_out = (learned.patches(some, patch, seed) for some in _read(images, fill))
     training = learned.some(training, patches, seed)
     shell.echo(f"{images}: {len(training)} patches of {patch} x {patch} pixels to train on, {len(held_out)} held out")

@@ -233,14 +233,14 @@ def photographed(out: Path, nets: Path, count: int) -> tuple[Subject, dict]:
     the other photographs."""
     import tensorflow as tf
 
-    from tfadv import data
+    from tfadv import data, label_files
 
     networks = pictures.load(SHARED)
     folder = out / "photographs"
     folder.mkdir(parents=True, exist_ok=True)
     labels = pictures.choose(SHARED, networks, count, folder)
     images = np.stack([data.read_image(folder / name) for name in labels])
-    known = {name: label - 1 for name, label in data.read_labels(SHARED / "imagenet" / "labels.csv").items()}
+    known = {name: label - 1 for name, label in label_files.read(SHARED / "imagenet" / "labels.csv").classes.items()}
     others = sorted(set(known) - set(labels))
     target = networks[cases.TARGET]
     resized = [tf.image.resize(data.read_image(SHARED / "imagenet" / "images" / name), target.size) for name in others]

@@ -1,5 +1,5 @@
-"""Open every page of a folder in headless Chromium, as wide as a phone and as a desk: none may be wider than its
-window, show a broken image, or fetch anything.
+"""Open every page of a folder in headless Chromium, as wide as a phone, a desk and a wall: none may be wider than its
+window, show a broken image, or fetch anything; a table scrolls only where the window is full, and shows that it does.
 
 python scripts/page_check.py FOLDER                 exit code 1 and a sentence for each fault
 python scripts/page_check.py FOLDER --shots DIR     writes a screenshot of each page at each width, too
@@ -19,7 +19,9 @@ from typing import Any
 from PIL import Image
 
 #: Name -> width and height of the window, in CSS pixels.
-WINDOWS = {"phone": (360, 800), "desk": (1280, 900)}
+WINDOWS = {"phone": (360, 800), "desk": (1280, 900), "wall": (2400, 900)}
+#: Pixels beside a table that fills its window.
+BESIDE = 100
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
@@ -45,16 +47,19 @@ addEventListener("load", () => {
   const root = document.documentElement, wide = root.clientWidth;
   const boxed = one => { for (let up = one.parentElement; up && up !== document.body; up = up.parentElement)
     if (/auto|scroll|hidden/.test(getComputedStyle(up).overflowX)) return true; };
+  const scrolling = [...document.querySelectorAll(".scroll")].filter(one => one.scrollWidth > one.clientWidth + 1);
   parent.postMessage(JSON.stringify({
     name: window.name, window: wide, width: root.scrollWidth, height: root.scrollHeight,
     over: [...document.body.querySelectorAll("*")].filter(
       one => one.getBoundingClientRect().right > wide + 1 && !boxed(one)
     ).slice(0, 3).map(one => one.outerHTML.slice(0, 60)),
     broken: [...document.images].filter(one => !one.naturalWidth).map(one => one.getAttribute("src").slice(0, 60)),
+    narrow: scrolling.filter(one => one.clientWidth < wide - BESIDE).map(one => one.outerHTML.slice(0, 60)),
+    unmarked: scrolling.filter(one => getComputedStyle(one).backgroundImage === "none").length,
     fetched: [...new Set(asked)],
   }), "*");
 });
-</script>"""
+</script>""".replace("BESIDE", str(BESIDE))
 
 
 def browser() -> str:
@@ -108,6 +113,9 @@ def faults(facts: dict[str, Any] | None) -> list[str]:
     if facts["width"] > facts["window"]:
         found.append(f"is {facts['width']} pixels wide, wider than the window's {facts['window']}: {facts['over']}")
     found += [f"has a broken image: {source}" for source in facts["broken"]]
+    found += [f"has a table that scrolls beside free space: {table}" for table in facts["narrow"]]
+    if facts["unmarked"]:
+        found.append(f"has {facts['unmarked']} tables that do not show that they scroll")
     return found + [f"fetches {name}" for name in facts["fetched"]]
 
 

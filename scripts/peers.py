@@ -102,10 +102,10 @@ def photographs_subject(count: int, seed: int) -> Subject:
     import tensorflow as tf
 
     import tfadv
-    from tfadv import data
+    from tfadv import data, label_files
 
     network = tfadv.load(f"{SHARED / 'imagenet' / 'nets.py'}:load:{PHOTOGRAPHED}")
-    known = data.read_labels(SHARED / "imagenet" / "labels.csv")
+    known = label_files.read(SHARED / "imagenet" / "labels.csv").classes
     names = sorted(known, key=lambda name: int(Path(name).stem))[: 4 * count]
     read = (data.read_image(SHARED / "imagenet" / "images" / name) for name in names)
     images = np.stack([np.rint(tf.image.resize(image, network.size)) for image in read])

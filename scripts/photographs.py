@@ -70,9 +70,9 @@ def choose(shared: Path, networks: dict, count: int, out: Path) -> dict[str, int
     import tensorflow as tf
     from PIL import Image
 
-    from tfadv import data
+    from tfadv import data, label_files
 
-    labels = {name: label - 1 for name, label in data.read_labels(shared / "imagenet" / "labels.csv").items()}
+    labels = {name: label - 1 for name, label in label_files.read(shared / "imagenet" / "labels.csv").classes.items()}
     chosen: dict[str, int] = {}
     for name in sorted(labels, key=lambda name: int(Path(name).stem)):
         photograph = data.read_image(shared / "imagenet" / "images" / name)

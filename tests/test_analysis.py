@@ -14,7 +14,7 @@ from PIL import Image
 from scipy import ndimage
 from test_evaluate import brightness, grey, pairs
 
-from tfadv import destruction, gradients, plane, scores
+from tfadv import class_names, destruction, gradients, plane, scores
 from tfadv.cli import main
 from tfadv.destruction import TRANSFORMATIONS, Transformation, destruction_rate, destruction_rates
 from tfadv.evaluate import Share, evaluate
@@ -347,7 +347,7 @@ def test_destruction_s_json_and_csv_say_the_same(folder):
     ],
 )
 def test_destruction_s_errors_are_one_message(folder, words, code, message):
-    done = run(*ROTATED, *words)
+    done = run(*(ROTATED[:5] if "--labels" in words else ROTATED), *words)
     assert done.exit_code == code and message in done.output and "Traceback" not in done.output
 
 
@@ -377,6 +377,39 @@ def test_plane_draws_and_writes_its_numbers(folder):
     assert "changes at u" in done.output and "plane.json" in done.output
     again = run(*words, *small[:-1], "again.png", "--label", 1)
     assert (folder / "again.json").read_text() == (folder / "plane.json").read_text(), again.output
+
+
+def test_plane_of_an_ensemble_with_the_names_of_its_classes(folder):
+    (folder / "names.txt").write_text("black\ndark\nlight\nwhite\n")
+    nets = ("analysed_nets.py:soft", "analysed_nets.py:soft:20 80 140 220")
+    words = ("plane", "in/1.png", "--source", nets[0], "--copies", 2, "--reach", 40, "--step", 20)
+    done = run(*words, "--source", nets[1], "--target", nets[0], "--out", "both.png", "--class-names", "names.txt")
+    assert done.exit_code == 0, done.output
+    found = json.loads((folder / "both.json").read_text())
+    assert [one["name"] for one in found["networks"]] == [found["source"], nets[0]] and nets[1] in found["source"]
+    assert found["class_names"]["1"] == "dark" and "1 dark" in done.stdout and "class 1 dark" in done.stdout
+    run(*words, "--out", "one.png")
+    one = json.loads((folder / "one.json").read_text())
+    assert one["class_names"] == {} and one["source"] == nets[0]
+    pixels = np.asarray(Image.open("one.png").convert("RGB")).reshape(-1, 3)
+    assert np.sum(np.all(pixels == 90, axis=1)) > 10_000, "the image, of grey 90, is shown"
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("tench, fish\ngold_fish\n", {0: "tench, fish", 1: "gold_fish"}),
+        ('["a", "b_c"]', {0: "a", 1: "b c"}),
+        ('{"7": ["n0", "great_white_shark"], "8": "x"}', {7: "great white shark", 8: "x"}),
+    ],
+)
+def test_names_of_classes_are_read(text, names, tmp_path):
+    (tmp_path / "names").write_text(text)
+    assert class_names.read(tmp_path / "names") == names
+    for wrong in ('{"a": "b"}', "[1]", "[" * 10_000):
+        (tmp_path / "names").write_text(wrong)
+        with pytest.raises(ValueError, match="expected a name on each line, or JSON"):
+            class_names.read(tmp_path / "names")
 
 
 @pytest.mark.parametrize(

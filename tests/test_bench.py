@@ -10,8 +10,8 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
+from tfadv import label_files
 from tfadv.cli import main
-from tfadv.data import read_labels
 from tfadv.models import digits
 from tfadv.peek import Network
 from tfadv.reproduce import keeping, scales, stage
@@ -120,7 +120,9 @@ def test_every_seed_has_its_own_classes_to_reach(bench):
     player, images = bench.player("inception_v3"), bench.images("digits")
     one, other = (Bench(bench.scale, bench.out, count=5, seed=seed)._targets(player, images) for seed in (0, 1))
     for aims, path in (one, other):
-        assert read_labels(path) == aims and all(aims[name] != label for name, label in images.labels.items())
+        assert label_files.read(path).classes == aims and all(
+            aims[name] != label for name, label in images.labels.items()
+        )
     assert one != other
 
 

@@ -8,14 +8,14 @@ import json
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from folders import SIZE, labelled, small, truth
+from folders import NET, SIZE, labelled, small, truth
 from PIL import Image
 
 from tfadv import data, defending
 from tfadv.catalogue import DEFENCES
 from tfadv.cli import main
 from tfadv.defences import BitDepth, Jpeg, Median, Nip
-from tfadv.models import hardening
+from tfadv.models import hardening, small_data
 
 
 @pytest.fixture
@@ -105,6 +105,40 @@ def test_nip_is_fitted_and_applied(folder):
     assert len(Nip.load("part.npz").similarities) < len(fitted.similarities)
 
 
+def test_a_fit_is_applied_with_another_strength_and_to_one_image(folder):
+    images = np.random.default_rng(0).integers(0, 256, (6, SIZE, SIZE, 3)).astype(np.uint8)
+    network = small()
+    Nip("Mixed", front=1, tail=1).fit(network, images, network.predict(images.astype(np.float32))).save("nip.npz")
+    Image.fromarray(images[0]).save("one.png")
+    net = ("--source", "nets.py:build", "--set", "state=nip.npz")
+    for strength in ("0", "1", "2"):
+        done = run("defend", "nip", "apply", "one.png", f"out{strength}", *net, "--set", f"strength={strength}")
+        assert f"out{strength}: 1 images" in done.stdout
+        assert f"strength={strength}" in (folder / f"out{strength}" / "defence.json").read_text() or strength == "1"
+    run("defend", "nip", "apply", "one.png", "as-fitted", *net)
+    shown = {name: data.read_image(folder / name / "one.png") for name in ("out0", "out1", "out2", "as-fitted")}
+    np.testing.assert_array_equal(shown["out0"], images[0])
+    np.testing.assert_array_equal(shown["out1"], shown["as-fitted"])
+    assert not np.array_equal(shown["out2"], shown["out1"])
+    assert "expected a folder for the purified image" in run("defend", "median", "one.png", "new.png", code=1).stderr
+    assert "another folder than that of the image" in run("defend", "median", "one.png", ".", code=1).stderr
+    assert "for nip fit" in run("defend", "median", "one.png", "x", "--fill", code=2).stderr
+
+
+def test_a_fit_takes_images_filled_as_those_of_the_training(folder, monkeypatch):
+    images = np.zeros((8, SIZE, SIZE, 3), np.uint8)
+    images[:, : SIZE // 2, : SIZE // 2] = np.random.default_rng(0).integers(1, 256, (8, 1, 1, 3))
+    (folder / "padded").mkdir()
+    for number, image in enumerate(images):
+        Image.fromarray(image).save(folder / "padded" / f"{number}.png")
+    (folder / "all.csv").write_text("filename,label\n" + "".join(f"{number}.png,0\n" for number in range(8)))
+    given = ("padded", small())
+    settled = {"labels": "all.csv", "first_label": 0, "force_labels": True}
+    filled, _ = defending.training_images(*given, **settled, fill=True)
+    np.testing.assert_array_equal(filled, small_data.filled(images))
+    assert not np.array_equal(filled, defending.training_images(*given, **settled)[0])
+
+
 def test_labels_that_disagree_can_be_insisted_on(folder):
     (folder / "good").mkdir()
     for name in readable(folder / "images")[:12]:
@@ -116,7 +150,7 @@ def test_labels_that_disagree_can_be_insisted_on(folder):
     net = ("--source", "nets.py:build", "--set", "front=1", "--set", "tail=1", "--set", "layer=Mixed")
     words = ("defend", "nip", "fit", "good", "nip.npz", *net, "--labels", "wrong.csv", "--numbering", "1000")
     assert "--force-labels" in run(*words, code=1).stderr
-    assert "of 1 images" in run(*words, "--force-labels").output
+    assert "of 1 of 12 images" in run(*words, "--force-labels").output
     assert "for nip fit" in run("defend", "jpeg", "good", "x", "--force-labels", code=2).stderr
 
 
@@ -200,6 +234,26 @@ def test_defences_are_judged_beside_the_bare_network(folder):
     assert bare["defence_success"] == bare["defence_success_of"] == ""
     assert (int(behind["defence_success_count"]), int(behind["defence_success_of"])) == (back, len(fooled))
     assert float(behind["benign_right"]) == report["defences"][names[1]]["benign_right"]["share"]
+
+
+def test_a_hardened_network_is_judged_as_a_defence_of_the_target(folder):
+    (folder / "more.py").write_text(f"{NET}\ndef seeded(seed):\n    return build(int(seed), name='hard')\n")
+    run("attack", "fgsm", "images", "adv", "--source", "nets.py:build", code=3)
+    words = ("evaluate", "images", "adv", "--target", "nets.py:build", "--labels", "labels.csv", "--json", "-")
+    report = json.loads(run(*words, "--hardened", "more.py:seeded:3").stdout)
+    bare, hard = (target["name"] for target in report["targets"])
+    rates = report["defences"][hard]
+    fooled = rescued = right = 0
+    for one in report["per_image"]:
+        clean, adversarial = one["top"][bare]["clean"][0], one["top"][bare]["adversarial"][0]
+        right += clean == one["label"]
+        if clean == one["label"] != adversarial:
+            fooled += 1
+            rescued += one["top"][hard]["adversarial"][0] == one["label"]
+    assert (rates["defence_success"]["count"], rates["defence_success"]["of"]) == (rescued, fooled) and fooled
+    assert rates["benign_right"]["of"] == right and list(report["defences"]) == [hard]
+    several = (*words[:5], "--target", "more.py:seeded:1", "--hardened", "more.py:seeded:2")
+    assert "in the place of one --target" in run(*several, code=2).stderr
 
 
 def test_targets_can_be_taken_for_one(folder):

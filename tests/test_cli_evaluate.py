@@ -1,6 +1,7 @@
 """`tfadv evaluate`, `tfadv models` and `tfadv layers` as a user meets them: output, files, exit codes."""
 
 import csv
+import errno
 import json
 
 import numpy as np
@@ -106,8 +107,11 @@ def test_json_and_csv_say_the_same(folders):
 def test_the_numbering_can_be_said(folders):
     words = ("evaluate", "in", "adv", "--target", "evaluated_nets.py:grey", "--labels", "labels.csv", "--json", "-")
     assert json.loads(run(*words, "--numbering", "1001").stdout)["targets"][0]["clean_right"]["count"] == 4
-    said = json.loads(run(*words, "--numbering", "1000").stdout)["targets"][0]
-    assert said["clean_right"] == {"count": 0, "of": 3, "share": 0.0}
+    wrong = (*words[:4], "evaluated_nets.py:grey:8", *words[5:], "--numbering", "1000")
+    refused = run(*wrong)
+    assert refused.exit_code == 1 and "agrees with 1 of 4 clean images" in refused.stderr and not refused.stdout
+    said = json.loads(run(*wrong, "--force-labels").stdout)["targets"][0]
+    assert said["clean_right"] == {"count": 1, "of": 4, "share": 0.25}
 
 
 def test_a_saved_model_with_its_range_and_background(folders):
@@ -129,6 +133,29 @@ def test_a_saved_model_with_its_range_and_background(folders):
     assert json.loads(result.stdout)["targets"][0]["clean_right"]["count"] == 4
     result = run(*words, "--target", "inception_v3", "--input-range", "-1", "1")
     assert result.exit_code == 2 and "for saved models" in result.output
+
+
+def test_a_result_that_cannot_be_written_costs_neither_the_table_nor_the_other_result(folders, monkeypatch):
+    from tfadv import data
+
+    write = data.write_safely
+
+    def full(path, content, temporary):
+        if path.name == "out.json":
+            temporary.write_bytes(content[:9])
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(path, content, temporary)
+
+    monkeypatch.setattr(data, "write_safely", full)
+    words = ("evaluate", "in", "adv", "--target", "evaluated_nets.py:grey", "--json", "out.json", "--csv", "out.csv")
+    result = run(*words)
+    assert result.exit_code == 1 and "network, best class" in result.stdout
+    assert "out.json: cannot be written: No space left on device" in result.stderr
+    assert (folders / "out.csv").read_text().startswith("target,images,") and not (folders / "out.json").exists()
+    assert not list(folders.glob(".*"))
+    (folders / "other.csv").symlink_to("kept.csv")
+    run(*words[:5], "--csv", "other.csv")
+    assert (folders / "other.csv").is_symlink() and (folders / "kept.csv").read_text().startswith("target,images,")
 
 
 def test_what_is_missing_or_broken_is_named(folders):

@@ -24,6 +24,7 @@ from tfadv import (
     Sign,
     attribution,
     gradients,
+    label_files,
     load,
     metrics,
     recipes,
@@ -305,7 +306,7 @@ def test_on_photographs_the_softened_loss_succeeds_and_the_printed_one_destroys_
     from tfadv import data
 
     network = load(f"{shared / 'imagenet' / 'nets.py'}:load:squeezenet_v11")
-    listed = data.read_labels(shared / "imagenet" / "labels.csv")
+    listed = label_files.read(shared / "imagenet" / "labels.csv").classes
     shown = {}
     for name, label in sorted(listed.items(), key=lambda item: int(os.path.splitext(item[0])[0])):
         image = np.rint(tf.image.resize(data.read_image(shared / "imagenet" / "images" / name), network.size))

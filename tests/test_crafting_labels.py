@@ -31,7 +31,7 @@ def test_the_numbering_of_labels_is_found(folder, network, tmp_path):
     path = tmp_path / "labels.csv"
     path.write_text("filename,label\n" + "".join(f"{name},{label + 1}\n" for name, label in labels.items()))
     again = craft_folder(folder, tmp_path / "one", BIM, network, labels=path)
-    assert again.labels == "labels: counted from 1; small agrees with 21 of 21 clean images"
+    assert again.labels == "labels: column label, counted from 1; small agrees with 21 of 21 clean images"
     assert [entry["label"] for entry in again.done] == [labels[entry["file"]] for entry in again.done]
     assert report.images == again.images
 
@@ -84,6 +84,38 @@ def test_targets_are_reached(folder, network, tmp_path):
         craft_folder(folder, tmp_path / "new", BIM, network, targets=dict.fromkeys(names, 3))
     with pytest.raises(ValueError, match="no targeted form"):
         craft_folder(folder, tmp_path / "fda", recipes.fda(layer="Mixed"), network, targets=goal, first_label=0)
+
+
+def test_classes_to_reach_are_taken_from_their_column_and_never_from_that_of_the_true_ones(folder, network, tmp_path):
+    labels = truth(folder, network)
+    aims = {name: (label + 1) % CLASSES for name, label in labels.items()}
+    both, true, other = (tmp_path / name for name in ("both.csv", "true.csv", "other.csv"))
+    rows = [f"{name},{label},{aims[name]}\n" for name, label in labels.items()]
+    both.write_text("filename,label,targeted_label\n" + "".join(rows))
+    true.write_text("filename,label\n" + "".join(f"{name},{label}\n" for name, label in labels.items()))
+    other.write_text("filename,label\n" + "".join(f"{name},{aim}\n" for name, aim in aims.items()))
+
+    def settled(labels, targets):
+        names = data.find_images(folder)
+
+        def predict(some):
+            return [known[name] for name in some]
+
+        known = truth(folder, network)
+        return labelling.settle(names, labels, targets, network, predict, 0, False)
+
+    for found in (settled(None, both), settled(both, both), settled(true, other), settled(None, other)):
+        assert found.targets == aims
+    assert settled(both, both).sentence.splitlines()[1] == "target labels: column targeted_label, counted from 0"
+    assert settled(None, other).sentence.endswith("target labels: column label, counted from 0")
+    with pytest.raises(
+        ValueError, match="than the images' own, got column label, what the labels say of all 23 images"
+    ):
+        settled(true, true)
+    with pytest.raises(ValueError, match="than the images' own, got what the labels say of all 23 images"):
+        settled(labels, labels)
+    with pytest.raises(ValueError, match="got column label, what small sees in 23 of 23 images. Give those to reach"):
+        settled(None, true)
 
 
 def test_background_is_never_a_label(folder, tmp_path):

@@ -1,7 +1,9 @@
 """Image folders and labels: every odd kind of image becomes RGB, every broken one a reason, names stay apart."""
 
+import errno
 import io
 import os
+import stat
 import struct
 import zlib
 from pathlib import Path
@@ -298,35 +300,6 @@ def test_outputs_leave_the_record_its_names():
     assert len(set(outputs.values())) == len(names)
 
 
-def test_labels_are_read_from_a_csv(tmp_path):
-    path = tmp_path / "labels.csv"
-    path.write_text('\ufeffLabel, FileName ,note\r\n3,x.png,\r\n 4 ,"./a, b\\c.png",n\r\n', encoding="utf-8")
-    assert data.read_labels(path) == {"x.png": 3, "a, b/c.png": 4}
-
-
-def test_accents_match_however_they_are_composed():
-    assert data.match_labels(["Gr\u00fc\u00dfe.png", "x.png"], {"Gru\u0308\u00dfe.png": 3}) == {
-        "Gr\u00fc\u00dfe.png": 3
-    }
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("", "columns filename,label, got nothing"),
-        ("x.png,3\n", "columns filename,label, got x.png, 3"),
-        ("filename,label\n", "no line below the header"),
-        ("filename,label\nx.png,cat\n", "line 2: expected a whole number as the label of x.png, got 'cat'"),
-        ("filename,label\nx.png\n", "line 2: expected a whole number as the label of x.png, got None"),
-        ("filename,label\nx.png,1\nx.png,2\n", "line 3: x.png has two labels, 1 and 2"),
-    ],
-)
-def test_a_wrong_csv_is_refused_by_line(tmp_path, text, message):
-    (tmp_path / "labels.csv").write_text(text)
-    with pytest.raises(ValueError, match=message):
-        data.read_labels(tmp_path / "labels.csv")
-
-
 def test_a_png_is_whole_or_not_there(tmp_path, monkeypatch):
     target, temporary = tmp_path / "new" / "x.png", tmp_path / "part"
     written = data.write_png(target, COLOURS, temporary)
@@ -368,12 +341,6 @@ def test_a_link_out_of_the_folder_is_read_and_not_written_through(tmp_path):
         data.inside(tmp_path / "out", "link/a.png", "a record", writing=True)
 
 
-def test_a_csv_of_labels_names_nothing_outside(tmp_path):
-    (tmp_path / "labels.csv").write_text("filename,label\na.png,1\n../b.png,2\n")
-    with pytest.raises(ValueError, match=r"labels\.csv, line 3: expected a name inside of the folder of images"):
-        data.read_labels(tmp_path / "labels.csv")
-
-
 def test_what_is_written_safely_follows_no_link(tmp_path):
     (tmp_path / "holiday").write_bytes(b"mine")
     for name in ("new", "new.part"):
@@ -381,3 +348,25 @@ def test_what_is_written_safely_follows_no_link(tmp_path):
     data.write_safely(tmp_path / "new", b"ours", tmp_path / "new.part")
     assert (tmp_path / "holiday").read_bytes() == b"mine" and not (tmp_path / "new").is_symlink()
     assert (tmp_path / "new").read_bytes() == b"ours"
+
+
+def test_what_is_written_whole_is_there_or_what_was_there_before(tmp_path, monkeypatch):
+    path = tmp_path / ("n" * 250 + ".json")
+    data.write_whole(path, b"first")
+    (tmp_path / "link").symlink_to(path)
+    data.write_whole(tmp_path / "link", b"another")
+    assert path.read_bytes() == b"first" and not (tmp_path / "link").is_symlink()
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    data.write_whole(tmp_path / "pipe", b"flows")
+    assert os.read(reader, 9) == b"flows" and stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
+    os.close(reader)
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(data.os, "fsync", full)
+    with pytest.raises(OSError, match="cannot be written: No space left on device. What was there before") as raised:
+        data.write_whole(path, b"second")
+    assert raised.value.errno == errno.ENOSPC and path.read_bytes() == b"first"
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["link", path.name, "pipe"]

@@ -9,7 +9,7 @@ import tensorflow as tf
 from PIL import Image
 
 from tfadv import evaluate
-from tfadv.evaluate import Share, judge, numbering
+from tfadv.evaluate import Share, first_label, judge
 from tfadv.metrics import DISTANCES, distances
 from tfadv.pairing import Pair, pair
 from tfadv.peek import Network
@@ -148,13 +148,25 @@ def test_an_unreadable_image_is_named_and_left_out(tmp_path):
 def test_the_numbering_is_found_by_the_clean_predictions(tmp_path):
     todo = pairs(tmp_path, LEVELS, LEVELS, [1, 2, 3, 4])
     report = evaluate.evaluate(todo, [brightness()])
-    assert report.numbered("auto").rates()[0]["clean_right"] == Share(4, 4)
-    assert report.numbered("auto").offset == 1
+    assert first_label(todo, [brightness()], batch_size=3) == 1
+    assert report.numbered(1).rates()[0]["clean_right"] == Share(4, 4) and report.numbered(1).offset == 1
     assert report.numbered(0).rates()[0]["clean_right"] == Share(0, 3)
-    assert numbering(np.array([1, 2, 3]), [np.array([1, 2, 0])], [4]) == 0
-    assert numbering(np.array([0, 3]), [np.array([2, 2])], [4]) == 0, "label 0 is nobody's with background first"
-    with pytest.raises(ValueError, match="cannot tell"):
-        numbering(np.array([1, 2]), [np.array([0, 2])], [4])
+
+
+@pytest.mark.parametrize(
+    ("labels", "numbering", "message"),
+    [
+        ([3, 2, 1, 0], None, "brightness agrees with 0 of 4 clean images .*when classes are counted from 0"),
+        ([0, 1, 2, 3], 1, "brightness has the classes 1..4, got 0 for 0.png"),
+        ([1, 2, 3, 57], None, "brightness has the classes 0..3 or 1..4, got 57 for 3.png"),
+    ],
+)
+def test_labels_that_no_network_agrees_with_are_refused_as_an_attack_refuses_them(tmp_path, labels, numbering, message):
+    todo, few = pairs(tmp_path, LEVELS, LEVELS, labels), brightness(2, name="few")
+    with pytest.raises(ValueError, match=message):
+        first_label(todo, [few, brightness()], numbering=numbering)
+    if 57 not in labels and numbering is None:
+        assert first_label(todo, [brightness()], force=True) == 0
 
 
 def test_a_background_class_is_no_class(tmp_path):

@@ -11,7 +11,7 @@ from tfadv import making
 from tfadv.catalogue import ATTACKS
 from tfadv.reproduce import published, scales
 from tfadv.reproduce.experiments import EXPERIMENTS
-from tfadv.reproduce.plan import Case, Layer, Levels
+from tfadv.reproduce.plan import Case, Layer, Levels, Told
 
 PAPERS = set(re.findall(r"@\w+\{(\S+),", (REPOSITORY / "REFERENCES.bib").read_text(encoding="utf-8")))
 
@@ -55,7 +55,7 @@ def test_smaller_settings_are_said(one):
         return any(case.settings.get(name) != value for name, value in {**case.small, **case.tiny}.items())
 
     if any(shrinks(case) for case in cases(one.parts)):
-        assert re.search("small(er)? machine|scales for small", " ".join(one.notes))
+        assert re.search("small(er)? machine|scales for small", " ".join(one.noted("digits")))
 
 
 @pytest.mark.parametrize("one", EXPERIMENTS.values(), ids=EXPERIMENTS)
@@ -131,3 +131,16 @@ def test_somebody_plays_it_at_the_digits_scale(one):
     assert any(_words(cell) & roles for part in one.parts for cell in part.cells) or any(
         part.plates for part in one.parts
     )
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_what_is_said_of_the_digits_is_not_of_photographs(name):
+    said = " ".join(EXPERIMENTS[name].noted("digits"))
+    assert "photograph" not in said.lower()
+
+
+def test_a_note_says_at_each_scale_what_is_about_it():
+    told = Told("Always.", {"photographs": "There."})
+    assert (told.said("photographs"), told.said("digits")) == ("Always. There.", "Always.")
+    one = dataclasses.replace(next(iter(EXPERIMENTS.values())), notes=("a", told, Told("", {"photographs": "b"})))
+    assert one.noted("digits") == ["a", "Always."] and one.noted("photographs") == ["a", "Always. There.", "b"]

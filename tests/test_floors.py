@@ -25,7 +25,7 @@ FLOORS = (
     "tfadv.attacks tfadv.benchmarks tfadv.checkpoints.files tfadv.checkpoints.manifest",
     # 1: what one look, one gradient, one draw is; the architectures
     "tfadv.filters tfadv.vectors tfadv.scores tfadv.seeds tfadv.source tfadv.record "
-    "tfadv.drawing tfadv.pooling tfadv.tapping tfadv.inputs "
+    "tfadv.drawing tfadv.pooling tfadv.tapping tfadv.inputs tfadv.label_files tfadv.copying "
     "tfadv.models.inception_v1 tfadv.models.inception_v3 tfadv.models.inception_v4 tfadv.models.inception_resnet_v2 "
     "tfadv.models.resnet_v1 tfadv.models.resnet_v2 tfadv.models.vgg tfadv.models.slim "
     "tfadv.cli.shell tfadv.cli.quiet tfadv.archives tfadv.checkpoints.download tfadv.models.digits_facts "
@@ -33,7 +33,7 @@ FLOORS = (
     # 2: the sources
     "tfadv.training tfadv.devices tfadv.models.small_data tfadv.models.blocks tfadv.models.digits "
     "tfadv.models.saved tfadv.models.code tfadv.checkpoints.store tfadv.cli.options tfadv.cli.listing "
-    "tfadv.seals "
+    "tfadv.seals tfadv.cli.tables "
     "tfadv.peek tfadv.ensembles tfadv.folding tfadv.precision tfadv.defences.transforms tfadv.defences.total_variation",
     # 3: the small parts; the stores
     "tfadv.models.small tfadv.gradients tfadv.views tfadv.budgets tfadv.rules tfadv.attacks.starts tfadv.attacks.door "
@@ -52,7 +52,7 @@ FLOORS = (
     "tfadv.defences.between tfadv.objectives.intermediate tfadv.batches tfadv.destruction tfadv.plane",
     # 6
     "tfadv.models.zoo tfadv.objectives tfadv.attacks.ascent tfadv.attacks.universal tfadv.defences.nip "
-    "tfadv.defences.consistency tfadv.stages",
+    "tfadv.class_names tfadv.defences.consistency tfadv.stages",
     # 7
     "tfadv.crafting tfadv.attacks.recipes.frame tfadv.fast",
     # 8: the papers' methods, a line each
@@ -239,6 +239,7 @@ def test_every_command_has_its_module():
         "tfadv.cli.judging",
         "tfadv.cli.writing",
         "tfadv.cli.shell",
+        "tfadv.cli.tables",
     }
     files = {module for module in SOURCES if module.startswith("tfadv.cli")} - helpers
     named = {f"tfadv.cli.{name.replace('-', '_')}" for name in COMMANDS}

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from tfadv import archives, data, forms, pairing, record, training, words
+from tfadv import archives, forms, label_files, pairing, record, training, words
 from tfadv.checkpoints import Store
 from tfadv.checkpoints.download import _note, _note_path
 from tfadv.cli import main
@@ -209,7 +209,7 @@ def test_the_note_of_a_download(tmp_path):
 )
 def test_a_csv(tmp_path, text):
     (tmp_path / "labels.csv").write_text(text)
-    assert refuses(lambda: data.read_labels(tmp_path / "labels.csv"), "labels.csv")
+    assert refuses(lambda: label_files.read(tmp_path / "labels.csv"), "labels.csv")
 
 
 def test_the_list_of_pages(tmp_path):

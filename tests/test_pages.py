@@ -416,9 +416,21 @@ def test_pages_in_a_browser(folder, tmp_path):
     done = subprocess.run([*check, folder], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     page = (folder / "index.html").read_text(encoding="utf-8")
-    page = page.replace("<main>", '<main><img src="gone.png"><p style="width:99rem">wide</p>')
+    page = page.replace(
+        "<main>",
+        '<main><img src="gone.png"><p style="width:99rem;max-width:none">wide</p>'
+        '<div class="scroll" style="width:9rem;background:none">'
+        '<table style="width:99rem"><tr><td>wide</td></tr></table></div>',
+    )
     (tmp_path / "bad.html").write_text(page, encoding="utf-8")
     done = subprocess.run([*check, tmp_path, "--shots", tmp_path], capture_output=True, text=True)
-    assert done.returncode == 1 and len(list(tmp_path.glob("*.png"))) == 2
-    for said in ("bad.html at 360 x 800", "wider than the window", "broken image: gone.png", "fetches "):
+    assert done.returncode == 1 and len(list(tmp_path.glob("*.png"))) == 3
+    for said in (
+        "bad.html at 360 x 800",
+        "wider than the window",
+        "broken image: gone.png",
+        "fetches ",
+        "free space",
+        "do not show",
+    ):
         assert said in done.stdout

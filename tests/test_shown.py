@@ -1,5 +1,6 @@
 """What files are called and say is shown: it commands no terminal, and is no HTML on a page."""
 
+import io
 import json
 import re
 
@@ -7,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 from folders import pictures
 
-from tfadv.cli import judging, main, options, shell
+from tfadv.cli import main, options, shell, tables
 from tfadv.reproduce.pages import contents, markdown
 from tfadv.words import shown
 
@@ -59,15 +60,43 @@ def test_titles_and_tables_command_nothing(monkeypatch, capsys):
     monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
     bar = options.progress_bar(EVIL)
     assert bar is None or not COMMANDS.search(bar.keywords["desc"])
-    judging.table(("network",), [(f"{EVIL}\n[bold]x[/y] :cat:",)])
+    tables.table(("network",), [(f"{EVIL}\n[bold]x[/y] :cat:",)])
     output = capsys.readouterr().out
     assert not COMMANDS.search(output) and "[bold]x[/y] :cat:" in output
 
 
 def test_a_drawn_table_obeys_no_markup(monkeypatch, capsys):
-    monkeypatch.setattr("tfadv.cli.judging.sys.stdout.isatty", lambda: True, raising=False)
-    judging.table(("network", "changed"), [("[bold]x[/y] :cat:", "1")])
+    monkeypatch.setattr("tfadv.cli.tables.sys.stdout.isatty", lambda: True, raising=False)
+    tables.table(("network", "changed"), [("[bold]x[/y] :cat:", "1")])
     assert "[bold]x[/y] :cat:" in capsys.readouterr().out
+
+
+ROWS = [("digits/ens_adv_inception_resnet_v2", *["100.0 % (1000/1000)"] * 4), ("猫 net.keras", *["50.0 % (1/2)"] * 4)]
+HEAD = ("network, best class", "clean right", "changed", "wrong", "wrong of right")
+
+
+@pytest.mark.parametrize("width", [160, 100, 80, 40, 20])
+def test_no_word_of_a_table_is_broken(width, monkeypatch, capsys):
+    monkeypatch.setattr("tfadv.cli.tables.sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", str(width))
+    tables.table(HEAD, ROWS)
+    output = capsys.readouterr().out
+    words = output.replace("│", " ").replace("┃", " ").split()
+    for name in ("digits/ens_adv_inception_resnet_v2", "net.keras", "(1000/1000)", "(1/2)"):
+        assert name in words
+    assert all(word in words for cell in HEAD for word in cell.split())
+    drawn = "│" in output
+    assert drawn == (width >= 100) and (not drawn or max(map(len, output.splitlines())) <= width)
+
+
+def test_what_a_terminal_has_no_letters_for_is_written_out(monkeypatch):
+    page = io.TextIOWrapper(io.BytesIO(), encoding="latin-1")
+    monkeypatch.setattr("sys.stdout", page)
+    monkeypatch.setattr(page, "isatty", lambda: True)
+    tables.table(("network", "x"), [("\xe9\u732b", "1")])
+    page.flush()
+    said = page.buffer.getvalue().decode("latin-1")
+    assert "\xe9\\u732b" in said and "| 1" in said.replace("|  ", "| ")
 
 
 def test_echo_keeps_lines(capsys):

@@ -220,6 +220,15 @@ def test_a_folder_with_labels(tmp_path):
         small_data.load(root)
 
 
+def test_labels_of_a_folder_may_lie_elsewhere(tmp_path):
+    root = folder_of(tmp_path / "signs")
+    lines = [f"{'9' if number % 2 else '10'}/{number}.png,{number % 2}" for number in range(40)]
+    (root / "labels.csv").write_text("filename,label\n9/1.png,7\n")
+    (tmp_path / "mine.csv").write_text("filename,label\n" + "\n".join(lines))
+    data = small_data.load(root, labels=tmp_path / "mine.csv")
+    np.testing.assert_array_equal(data.y_train, data.x_train[:, 0, 0, 0] // 255)
+
+
 def test_a_folder_without_classes_is_refused(tmp_path):
     Image.new("RGB", (8, 8)).save(tmp_path / "alone.png")
     with pytest.raises(ValueError, match="labels.csv.*alone.png"):

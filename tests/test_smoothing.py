@@ -1,5 +1,6 @@
 """Randomised smoothing: on a linear network its answers and its radii are known."""
 
+import errno
 import functools
 import json
 
@@ -195,3 +196,39 @@ def test_without_labels_only_the_certain_are_counted_and_the_unreadable_named(fo
     (folder / "in" / "d.png").write_bytes(b"no image")
     result = CliRunner().invoke(main, "certify in --target smooth_nets.py:halves --std 20 --samples 100".split())
     assert result.exit_code == 3 and "d.png" in result.output and "66.7 % (2/3)" in result.output
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ("other.png,1\n", "expected names of the images, such as a.png, got other.png"),
+        ("a.png,1\nc.png,57\n", "has the classes 0..1 or 1..2, got 57 for c.png"),
+        ("a.png,0\nc.png,1\nd.png,0\ne.png,0\n", "agrees with 0 of 4 clean images"),
+    ],
+)
+def test_labels_are_doubted_before_anything_is_certified(folder, rows, said):
+    for name in "de":
+        Image.fromarray(at(100)[0].astype(np.uint8)).save(folder / "in" / f"{name}.png")
+    (folder / "labels.csv").write_text(f"filename,label\n{rows}")
+    words = "certify in --target smooth_nets.py:halves --labels labels.csv --samples 50"
+    result = CliRunner().invoke(main, words.split())
+    assert result.exit_code == 1 and said in result.stderr and not result.stdout
+
+
+def test_odd_names_and_a_full_disk_cost_nothing_that_was_computed(folder, monkeypatch):
+    (folder / "in" / "b.png").rename(folder / "in" / "\udcff [x] \u732b\n.png")
+    words = "certify in --target smooth_nets.py:halves --samples 50 --csv out.csv".split()
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 0 and "\\udcff [x] \u732b\\n.png" in result.stdout
+    before = (folder / "out.csv").read_bytes()
+    assert "\\udcff [x] \u732b\n.png".encode() in before
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("tfadv.data.os.fsync", full)
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 1 and "l2 radius" in result.stdout
+    assert "out.csv: cannot be written: No space left on device. What was there before" in result.stderr
+    assert (folder / "out.csv").read_bytes() == before
+    assert {path.name for path in folder.iterdir() if path.is_file()} == {"labels.csv", "out.csv", "smooth_nets.py"}

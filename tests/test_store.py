@@ -307,6 +307,9 @@ def test_the_command_line(tmp_path, second, monkeypatch):
     done = command(folder, "import", str(second))
     assert done.exit_code == 0 and done.output == f"{TWO}: {folder / TWO / second.name}\n"
     facts = json.loads(command(folder, "list", "--json").output)
+    for name, *more in (["list", "--json"], ["import", str(second)], ["verify"]):  # the store may also be named behind
+        behind = CliRunner().invoke(main, ["checkpoints", name, "--store", str(folder), *more])
+        assert (behind.exit_code, behind.output) == (0, command(folder, name, *more).output)
     rows = {row["net"]: row for row in facts["nets"]}
     assert facts["store"] == str(folder)
     assert rows[TWO]["present"] and rows[TWO]["path"] == str(folder / TWO / second.name)

@@ -201,6 +201,7 @@ def test_the_command_trains_and_the_others_take_the_file(tmp_path):
     assert f"{about.accuracy:.2%} of the test images right" in done.output
     layers = CliRunner().invoke(main, ["layers", str(tmp_path / "net.npz")])
     assert layers.exit_code == 0 and "* conv2.relu" in layers.output
+    (tmp_path / "halves.npz").write_text("not even looked at")
     assert "exists already" in run(*words).stderr
 
 
@@ -212,6 +213,7 @@ def test_the_command_says_what_is_wrong(tmp_path):
         (("vgg11", "--batch", 8), "expected one of vgg19"),
         (("vgg19", "--batch", 8), "at least 32 x 32 pixels"),
         (("lenet5", "--method", "prayer"), "expected one of plain"),
+        (("lenet5", "--labels", tmp_path / "labels.csv"), "expected no labels beside an .npz file"),
     ):
         done = run(words[0], tmp_path / "halves.npz", tmp_path / "a.npz", *words[1:])
         assert done.exit_code == 1 and said in done.stderr

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from tfadv.data import write_safely
+from tfadv.data import write_whole
 
 #: A compressed file may hold so many bytes whatever its length, and beyond them so many for each of its own.
 ALWAYS, TIMES = 2**28, 100
@@ -27,7 +27,14 @@ def write(path: str | os.PathLike, arrays: Mapping[str, Any]) -> None:
     path, content = Path(path), io.BytesIO()
     path.parent.mkdir(parents=True, exist_ok=True)
     np.savez(content, **arrays)
-    write_safely(path, content.getvalue(), path.with_name(path.name + ".part"))
+    write_whole(path, content.getvalue())
+
+
+def write_one(path: str | os.PathLike, array: np.ndarray) -> None:
+    """Write the array to a .npy file."""
+    content = io.BytesIO()
+    np.save(content, array, allow_pickle=False)
+    write_whole(path, content.getvalue())
 
 
 def read(path: str | os.PathLike, what: str) -> dict[str, np.ndarray]:

@@ -1,4 +1,4 @@
-"""Folders of images and labels in, folders of PNGs out: names, decoding, the CSV of labels, safe writing.
+"""Folders of images in, folders of PNGs out: names, decoding, safe writing.
 
 Any PNG, JPEG, WebP, GIF, BMP or TIFF becomes uint8 RGB: the first of several pictures, turned as its EXIF says, grey
 repeated, palettes and CMYK resolved, transparency laid on white, 16 bits rounded to 8. What cannot be read raises
@@ -6,7 +6,6 @@ repeated, palettes and CMYK resolved, transparency laid on white, 16 bits rounde
 """
 
 import contextlib
-import csv
 import dataclasses
 import errno
 import hashlib
@@ -14,9 +13,9 @@ import io
 import os
 import stat
 import struct
-import unicodedata
+import threading
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -184,63 +183,6 @@ def file_hash(path: str | os.PathLike) -> str | None:
         return None
 
 
-def read_labels(path: str | os.PathLike) -> dict[str, int]:
-    """The classes of a CSV with the columns filename (relative, with "/") and label (a whole number), by file name.
-
-    Raises FileNotFoundError, or ValueError that names the line.
-    """
-    path, labels = Path(path), dict[str, int]()
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file of labels.")
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: expected a CSV in UTF-8, got other bytes at {error.start}.") from error
-    _check_csv(path, text)
-    rows = csv.DictReader(io.StringIO(text, newline=""))
-    columns = {column.strip().lower(): column for column in rows.fieldnames or () if column}
-    if not {"filename", "label"} <= set(columns):
-        got = ", ".join(rows.fieldnames or ()) or "nothing"
-        raise ValueError(f"{path}: expected a first line with the columns filename,label, got {got}.")
-    for row in rows:
-        name, number = (row[columns[key]] for key in ("filename", "label"))
-        try:
-            label = int(number)
-            if abs(label) >= 2**31:
-                raise ValueError("no class has such a number")
-        except (TypeError, ValueError):
-            raise ValueError(
-                f"{path}, line {rows.line_num}: expected a whole number as the label of {name}, got {number!r}."
-            ) from None
-        name = (name or "").strip().replace("\\", "/").removeprefix("./")
-        inside("the folder of images", name, f"{path}, line {rows.line_num}")
-        if labels.setdefault(name, label) != label:
-            raise ValueError(f"{path}, line {rows.line_num}: {name} has two labels, {labels[name]} and {label}.")
-    if not labels:
-        raise ValueError(f"{path}: expected one line for each image, got no line below the header.")
-    return labels
-
-
-def _check_csv(path: Path, text: str) -> None:
-    lines = csv.reader(io.StringIO(text, newline=""))
-    try:
-        for _ in lines:
-            pass
-    except csv.Error as error:  # a field that does not end, or a character that belongs in none
-        raise ValueError(f"{path}, line {lines.line_num}: expected a CSV, got something else ({error}).") from error
-
-
-def match_labels(names: list[str], labels: Mapping[str, int]) -> dict[str, int]:
-    """The labels of those names that have one; composed and decomposed accents count as the same name."""
-    composed = {unicodedata.normalize("NFC", name): label for name, label in labels.items()}
-    found = {}
-    for name in names:
-        label = labels.get(name, composed.get(unicodedata.normalize("NFC", name)))
-        if label is not None:
-            found[name] = label
-    return found
-
-
 def write_safely(path: Path, content: bytes, temporary: Path) -> None:
     """Write the file whole or not at all: to `temporary` on the same disk, down to the disk, then under its name.
 
@@ -270,6 +212,30 @@ def room(folder: str | os.PathLike) -> Iterator[None]:
         raise OSError(
             f"{folder}: the disk is full. What is finished is kept; make room and give the same command again."
         ) from error
+
+
+def write_whole(path: str | os.PathLike, content: bytes) -> None:
+    """Write a file whole or not at all, also beside others who write it: the last one's stays.
+
+    A link is replaced and not followed; into what is no regular file, a pipe or a device, the content goes as it is.
+    Raises OSError with a sentence.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".tfadv-{os.getpid()}-{threading.get_ident()}.part")
+    try:
+        if path.exists() and not path.is_file():
+            path.write_bytes(content)
+        else:
+            write_safely(path, content, temporary)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        if not isinstance(error, OSError):
+            raise
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        told = OSError(f"{path}: cannot be written: {reason}. What was there before, if anything, is kept.")
+        told.errno = error.errno
+        raise told from error
 
 
 def encode(pixels: np.ndarray) -> bytes:

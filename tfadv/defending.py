@@ -69,7 +69,8 @@ def purify_folder(
     """Purify every image of a folder; called again after an interruption, it continues.
 
     Args:
-        images, out: the folders; `out` is made, and has to be empty or of this very purifier and images.
+        images, out: the folders; `out` is made, and has to be empty or of this very purifier and images. In place of
+            the folder of images there may be one image.
         purifier: what they pass through.
         network: the network behind it: for one that looks at it; images are then brought to its input size.
         seed: the purifier's draws follow from it and the image's own pixels.
@@ -85,8 +86,7 @@ def purify_folder(
     images, out = Path(images), Path(out)
     if purifier.looks and network is None:
         raise ValueError(f"{purifier!r} looks at the network that it defends: name it (--source).")
-    names = _names(images)
-    experiment.keep_apart(images, out)
+    images, names = _one(images, out) if images.is_file() else (images, _names(images, out))
     size = experiment.input_size(network, size) if network is not None else size
     run = alone(purifier, seed) if network is None else Purified(network, purifier, seed=seed).purified
     described = {
@@ -128,8 +128,18 @@ def purify_folder(
     return Report(out, whole, before.remade, before.seal.unsealed, seals.unsealed(wrote))
 
 
-def _names(folder: Path) -> list[str]:
-    """The images of a folder; of one that an attack made, the adversarial ones."""
+def _one(image: Path, out: Path) -> tuple[Path, list[str]]:
+    """The folder and the name of a single image, which lies elsewhere than what is written."""
+    if out.suffix.lower() in data.SUFFIXES and not out.is_dir():
+        raise ValueError(f"{out}: expected a folder for the purified image, got the name of an image.")
+    if out.resolve() == image.parent.resolve():
+        raise ValueError(f"{out}: expected another folder than that of the image.")
+    return image.parent, [image.name]
+
+
+def _names(folder: Path, out: Path) -> list[str]:
+    """The images of a folder, in which nothing is written; of one that an attack made, the adversarial ones."""
+    experiment.keep_apart(folder, out)
     made, entries = record.read(folder)
     if made is None:
         return data.find_images(folder)
@@ -253,6 +263,7 @@ def training_images(
     first_label: int | None = None,
     force_labels: bool = False,
     limit: int | None = None,
+    fill: bool = False,
     size: tuple[int, int] | None = None,
     filter: str = resizing.DEFAULT,
     workers: Count | None = None,
@@ -267,6 +278,7 @@ def training_images(
         first_label: 0 if the first class is 0 in labels, 1 if it is 1; by default found out.
         force_labels: go on even if the network's predictions disagree with the labels.
         limit: only the first so many images.
+        fill: whether the images are `tfadv.models.small_data.filled`, as those that the network was trained on.
         size: (H, W) that a folder's images are brought to, for a network that takes any.
         filter: what images of another size are resized with.
         workers: threads that read images; by default one for each core.
@@ -279,7 +291,7 @@ def training_images(
         height, width = (None, None) if Path(images).is_file() else experiment.input_size(network, size)
         if height != width:
             raise ValueError(f"{images}: expected labels (--labels) where images are not as high as wide.")
-        found = small_data.load(images, height)
+        found = small_data.load(images, height, fill)
         if None not in network.size and found.x_train.shape[1:3] != network.size:
             raise ValueError(f"{images}: {network.name} takes {network.size}, got {found.x_train.shape[1:3]}.")
         return found.x_train[:limit], found.y_train[:limit]
@@ -291,7 +303,8 @@ def training_images(
         broken = [f"{name} ({one.reason})" for name, one in zip(some, read, strict=True) if one.pixels is None]
         if broken:
             raise ValueError(f"{images}: {len(broken)} images cannot be read: {', '.join(broken[:3])}.")
-        return np.stack([one.pixels for one in read])  # type: ignore[misc]  # none of them is None
+        found = np.stack([one.pixels for one in read])  # type: ignore[misc]  # none of them is None
+        return small_data.filled(found) if fill else found
 
     def predict(some: list[str]) -> list[int | None]:
         return [int(network.predict(pictures([name]).astype(np.float32))[0]) for name in some]

@@ -1,11 +1,13 @@
 """Pictures of attacks: images in rows and columns, differences magnified, maps over pixels in colour."""
 
+import io
 import os
 from collections.abc import Mapping
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from tfadv.data import write_whole
 from tfadv.images import GREY, WHITE
 
 #: What a PNG that is drawn says of who drew it.
@@ -47,4 +49,11 @@ def sheet(path: str | os.PathLike, columns: Mapping[str, np.ndarray], captions: 
                 place.imshow(cell, cmap="RdBu_r", vmin=-reach, vmax=reach, interpolation="nearest")
             if title in captions:
                 place.set_xlabel(captions[title][row], fontsize=8)
-    figure.savefig(Path(path), format="png", metadata={"Software": SOFTWARE})
+    save(figure, path)
+
+
+def save(figure: Any, path: str | os.PathLike) -> None:
+    """Write a figure of matplotlib as a PNG, whole or not at all."""
+    content = io.BytesIO()
+    figure.savefig(content, format="png", metadata={"Software": SOFTWARE})
+    write_whole(path, content.getvalue())

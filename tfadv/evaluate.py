@@ -31,7 +31,7 @@ from typing import Any
 
 import numpy as np
 
-from tfadv import data, resizing
+from tfadv import data, labelling, resizing
 from tfadv.images import padded
 from tfadv.metrics import distances
 from tfadv.pairing import Pair
@@ -97,37 +97,60 @@ def defended(bare: Judged, behind: Judged, labels: np.ndarray) -> dict[str, Shar
     }
 
 
-def numbering(labels: np.ndarray, clean: Sequence[np.ndarray], classes: Sequence[int]) -> int:
-    """0 or 1: what the labels of a file have to be lowered by to be classes 0..classes-1.
+def first_label(
+    pairs: Sequence[Pair],
+    targets: Sequence[Source],
+    *,
+    numbering: int | None = None,
+    force: bool = False,
+    batch_size: int = 16,
+    filter: str = resizing.DEFAULT,
+) -> int:
+    """Whether the labels of a file count from 0 or from 1; they are doubted as those of an attack are.
 
-    The numbering under which the networks' clean predictions agree with more labels, all networks together.
+    A network's predictions on clean images say it, see `tfadv.labelling.settle`; of several targets one that agrees
+    with the labels is enough.
 
     Args:
-        labels: int [N] as the file has them.
-        clean: for each network its best class of each clean image, int [N].
-        classes: for each network how many classes it has.
+        pairs: with their labels as the file has them, see `tfadv.pairing.pair`.
+        targets: the networks to ask, in turn.
+        numbering: 0 or 1 where it is known; None to find out.
+        force: take labels that no network agrees with.
+        batch_size, filter: as in `evaluate`.
 
-    Raises ValueError if both agree equally well.
+    Raises ValueError if no network agrees, with the reason of the one that knows the most classes.
     """
-    if len(labels) and labels.min() == 0:
-        return 0  # class 0 of the 1001-class numbering is background, no image's label
-    if not any(np.any(labels < count) for count in classes):
-        return 0  # no network knows any of them
-    hits = [sum(int(np.sum(labels - offset == best)) for best in clean) for offset in (0, 1)]
-    if hits[0] == hits[1]:
-        raise ValueError(
-            f"labels: cannot tell whether they count 0..{max(classes) - 1} or have background first: clean predictions "
-            f"agree with {hits[0]} of {len(labels) * len(clean)} either way. Give the labels' offset, 0 or 1."
-        )
-    return int(hits[1] > hits[0])
+    labels = {pair.name: pair.label for pair in pairs if pair.label is not None}
+    by_name = {pair.name: pair for pair in pairs}
+    doubts: dict[int, ValueError] = {}
+    for target in targets:
+        predict = functools.partial(_seen, by_name, target, min(batch_size, max(1, len(pairs))), filter)
+        try:
+            found = labelling.settle(list(by_name), labels, None, target, predict, numbering, force)
+        except ValueError as error:
+            doubts.setdefault(target.classes, error)
+        else:
+            return int(found.facts["offset"])
+    raise doubts[max(doubts)]
+
+
+def _seen(pairs: dict[str, Pair], target: Source, size: int, filter: str, names: Sequence[str]) -> list[int | None]:
+    """The network's class of each clean image, None for one that cannot be read."""
+    found: list[int | None] = []
+    for some in in_batches(names, size):
+        read = [_twins(pairs[name], filter) for name in some]
+        clean = [twins[0] for twins in read if not isinstance(twins, str)]
+        best = iter(top(target, clean, size, 1)[:, 0].tolist() if clean else [])
+        found += [None if isinstance(twins, str) else next(best) for twins in read]
+    return found
 
 
 @dataclasses.dataclass(frozen=True)
 class Judged:
     """What one network said: the best classes of each clean and each adversarial image, int [N, K], best first.
 
-    bare: the name of the network within a defended one. seconds: what an image took, the median over the batches
-    but the first, which compiles; of that one where there is no other.
+    bare: the name of the network within a defended one, or that a hardened one stands for. seconds: what an image took,
+    the median over the batches but the first, which compiles; of that one where there is no other.
     """
 
     name: str
@@ -174,14 +197,24 @@ class Report:
         """mean, min and max of each distance, over the images where it is finite; None where it is so nowhere."""
         return {name: _summary(values) for name, values in self.distances.items()}
 
-    def numbered(self, offset: int | str) -> Report:
-        """The report with the labels lowered by offset 0 or 1, or "auto": by what `numbering` finds."""
-        labelled = self.labels != UNKNOWN
-        if offset == "auto":
-            clean = [target.clean[labelled, 0] for target in self.targets]
-            offset = numbering(self.labels[labelled], clean, [target.classes for target in self.targets])
-        lowered = np.where(labelled, self.labels - int(offset), UNKNOWN)
-        return dataclasses.replace(self, labels=np.maximum(lowered, UNKNOWN), offset=self.offset + int(offset))
+    def numbered(self, offset: int) -> Report:
+        """The report with the labels lowered by offset 0 or 1, see `first_label`."""
+        lowered = np.where(self.labels != UNKNOWN, self.labels - offset, UNKNOWN)
+        return dataclasses.replace(self, labels=np.maximum(lowered, UNKNOWN), offset=self.offset + offset)
+
+    def standing_for(self, bare: str, *hardened: str) -> Report:
+        """The report with these networks, trained to withstand, taken for defences of the bare one; see `defended`.
+
+        Raises ValueError for a network of other classes.
+        """
+        known = {target.name: target for target in self.targets}
+        for name in hardened:
+            if known[name].classes != known[bare].classes:
+                raise ValueError(
+                    f"{name}: expected {known[bare].classes} classes as {bare}, got {known[name].classes}."
+                )
+        targets = [dataclasses.replace(one, bare=bare) if one.name in hardened else one for one in self.targets]
+        return dataclasses.replace(self, targets=targets)
 
     def as_dict(self) -> dict[str, Any]:
         """All of it as plain numbers, lists and dicts; what is infinite or not a number is None."""
@@ -297,13 +330,19 @@ _Read = tuple[Pair, tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]] | str]
 
 
 def _read(pair: Pair, filter: str) -> _Read:
+    twins = _twins(pair, filter)
+    return pair, twins if isinstance(twins, str) else (*twins, distances(twins[0][None], twins[1][None]))
+
+
+def _twins(pair: Pair, filter: str) -> tuple[np.ndarray, np.ndarray] | str:
+    """The clean and the adversarial pixels, uint8 [H, W, 3] of the adversarial image's size; or why there are none."""
     adversarial = data.try_image(pair.adversarial)
     if adversarial.pixels is None or (wrong := pair.adversarial_written.doubt(adversarial.sha256)):
-        return pair, f"{pair.adversarial}: {adversarial.reason or wrong}"
+        return f"{pair.adversarial}: {adversarial.reason or wrong}"
     clean = data.try_image(pair.clean, adversarial.pixels.shape[:2], filter)
     if clean.pixels is None or (wrong := pair.clean_written.doubt(clean.sha256)):
-        return pair, f"{pair.clean}: {clean.reason or wrong}"
-    return pair, (clean.pixels, adversarial.pixels, distances(clean.pixels[None], adversarial.pixels[None]))
+        return f"{pair.clean}: {clean.reason or wrong}"
+    return clean.pixels, adversarial.pixels
 
 
 def top(

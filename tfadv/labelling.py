@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from scipy import stats
 
-from tfadv import data
+from tfadv.label_files import Column, column
 from tfadv.source import Source
 
 #: How many images are looked at.
@@ -24,6 +24,9 @@ PART, UNKNOWN_ACCURACY = 0.6, 0.8
 CHANCE = 0.05
 
 Classes = Mapping[str, int] | str | os.PathLike
+
+#: What the classes to reach are called in a message.
+TARGETS = "target labels"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,22 +56,27 @@ def settle(
     """The classes of the first `limit` names, counted from 0.
 
     Args:
-        labels, targets: class by name or a CSV of them.
+        labels, targets: class by name or a CSV of them, see `tfadv.label_files`.
         predict: names -> the network's classes, None for an image that cannot be read.
         offset: 0 or 1: the number of the first class in the files; None to find out.
         force: go on with labels that disagree with the predictions.
 
-    Raises ValueError if no image has a label, if the numbering cannot be found out, or if the labels disagree.
+    Raises ValueError if no image has a label, if the numbering cannot be found out, if the labels disagree, or if the
+    classes to reach are those that the images have.
     """
     if offset not in (None, 0, 1):
         raise ValueError(f"first_label: expected 0, 1 or nothing, got {offset!r}.")
-    own, aims = _matched(names, labels, "labels"), _matched(names, targets, "target labels")
-    sentence = f"labels: {network.name}'s own predictions" if own is None else ""
-    if own is not None:
-        offset, agreement = _checked(names[:limit], own, network, predict, offset, force)
-        sentence = f"labels: counted from {offset}; {network.name} agrees with {agreement}"
-    if aims is not None:
-        offset = _fitting(aims, network, offset, "target labels")
+    known, wanted = _matched(names, labels), _matched(names, targets, targets=True)
+    own, aims = (None if column is None else column.classes for column in (known, wanted))
+    sentence = f"labels: {network.name}'s own predictions"
+    if wanted is not None:
+        _other_than_true(names[:limit], wanted, own, network, predict, offset)
+    if known is not None:
+        offset, agreement = _checked(names[:limit], known.classes, network, predict, offset, force)
+        sentence = f"labels: {known.said}counted from {offset}; {network.name} agrees with {agreement}"
+    if wanted is not None:
+        offset = _fitting(wanted.classes, network, offset, TARGETS)
+        sentence += f"\n{TARGETS}: {wanted.said}counted from {offset}" if wanted.said else ""
     facts = {"from": "prediction" if own is None else "file", "offset": offset}
     shifted = [
         None if classes is None else {name: label - (offset or 0) for name, label in classes.items()}
@@ -82,17 +90,46 @@ def settle(
     return Labels(shifted[0], shifted[1], facts, sentence)
 
 
-def _matched(names: list[str], classes: Classes | None, what: str) -> dict[str, int] | None:
-    if classes is None:
-        return None
-    classes = dict(classes) if isinstance(classes, Mapping) else data.read_labels(classes)
-    found = data.match_labels(names, classes)
-    if not found:
-        raise ValueError(
-            f"{what}: expected names of the images, such as {names[0]}, got {', '.join(list(classes)[:3])}. Names are "
-            'relative to the folder of images, with "/" and their suffix.'
-        )
-    return found
+def _matched(names: list[str], classes: Classes | None, targets: bool = False) -> Column | None:
+    """What is known about these names; None where nothing is given. Raises ValueError where nothing is about them."""
+    return None if classes is None else column(classes, targets).of(names, TARGETS if targets else "labels")
+
+
+def _other_than_true(
+    names: list[str],
+    wanted: Column,
+    own: Mapping[str, int] | None,
+    network: Source,
+    predict: Callable[[list[str]], Sequence[int | None]],
+    offset: int | None,
+) -> None:
+    """Raise ValueError where the classes to reach are those that the images have: by their labels, or, of a column that
+    is not called that of classes to reach, at sight."""
+    aims = wanted.classes
+    both = [name for name in names if name in aims and (own is None or name in own)]
+    got = f"{TARGETS}: expected other classes than the images' own, got {wanted.said}"
+    advice = "Give those to reach, in a column targeted_label or a file of their own."
+    if own is not None and both and all(aims[name] == own[name] for name in both):
+        raise ValueError(f"{got}what the labels say of all {len(both)} images. {advice}")
+    if own is None and wanted.name and not wanted.aims:
+        right, seen = _agreement(both, aims, predict)
+        expected = UNKNOWN_ACCURACY if network.accuracy is None else network.accuracy
+        most = max(right[one] for one in _offsets(offset))
+        if seen and most >= PART * expected * seen:
+            raise ValueError(f"{got}what {network.name} sees in {most} of {seen} images. {advice}")
+
+
+def _agreement(
+    known: list[str], classes: Mapping[str, int], predict: Callable[[list[str]], Sequence[int | None]]
+) -> tuple[dict[int, int], int]:
+    """How many of a sample the network sees so, counted from 0 and from 1, and how many the sample has."""
+    places = np.unique(np.linspace(0, len(known) - 1, min(SAMPLE, len(known))).round().astype(int))
+
+    def seen(some: list[str]) -> list[tuple[int, int]]:
+        return [(classes[name], best) for name, best in zip(some, predict(some), strict=True) if best is not None]
+
+    pairs = seen([known[place] for place in places]) or seen(known)  # the sample may hold none that can be read
+    return {one: sum(label - one == best for label, best in pairs) for one in (0, 1)}, len(pairs)
 
 
 def _fitting(classes: Mapping[str, int], network: Source, offset: int | None, what: str) -> int:
@@ -121,28 +158,21 @@ def _checked(
 ) -> tuple[int, str]:
     """(offset, how many clean predictions agree in words); see `settle`."""
     known = [name for name in names if name in labels]
-    places = np.unique(np.linspace(0, len(known) - 1, min(SAMPLE, len(known))).round().astype(int))
-    sample = [known[place] for place in places]
-
-    def seen(some: list[str]) -> list[tuple[int, int]]:
-        return [(labels[name], best) for name, best in zip(some, predict(some), strict=True) if best is not None]
-
-    pairs = seen(sample) or seen(known)  # by chance the sample may hold none that can be read
-    right = {one: sum(label - one == best for label, best in pairs) for one in (0, 1)}
+    right, seen = _agreement(known, labels, predict)
     candidates = [one for one in _offsets(offset) if _outside(labels, network, one) is None]
     if not candidates:
         _fitting(labels, network, offset, "labels")
     chosen = max(candidates, key=lambda one: right[one])
-    agreement = f"{right[chosen]} of {len(pairs)} clean images"
-    if not force and too_few(right[chosen], len(pairs), network.accuracy):
+    agreement = f"{right[chosen]} of {seen} clean images"
+    if not force and too_few(right[chosen], seen, network.accuracy):
         either = "" if right[1 - chosen] <= right[chosen] else f" (counted from {1 - chosen}: {right[1 - chosen]})"
         usual = "" if network.accuracy is None else f"; it is known to get {network.accuracy:.1%} right"
         raise ValueError(
             f"labels: {network.name} agrees with {agreement}{either} when classes are counted from {chosen}{usual}. "
-            "Labels and files seem out of step, or the network's input is not what it was trained on. To craft all the "
+            "Labels and files seem out of step, or the network's input is not what it was trained on. To go on all the "
             "same: force_labels (--force-labels)."
         )
-    if pairs and len(candidates) > 1 and right[0] == right[1]:  # with nothing to craft on, any numbering will do
+    if seen and len(candidates) > 1 and right[0] == right[1]:  # with nothing to craft on, any numbering will do
         raise ValueError(
             f"labels: expected to be told by first_label (--numbering) whether the first class is 0 or 1, because "
             f"{network.name} agrees with {agreement} either way."

@@ -132,7 +132,7 @@ def defence(recipes: Mapping[str, Callable], text: str, more: Mapping[str, Any] 
     row = words.row_of(text)
     if more and len(row) > 1:
         raise ValueError(f"{text!r}: which of them has {', '.join(more)}? Write NAME:key=value for each.")
-    found = [_one(recipes, name, chosen | dict(more or {})) for name, chosen in row]
+    found = [_one(recipes, name, words.united(chosen, more or {}, "a setting beside it")) for name, chosen in row]
     made, *rest = found
     for one in rest:
         if not (isinstance(made, Purifier) and isinstance(one, Purifier)):

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tfadv import data, record, seals
+from tfadv import data, label_files, record, seals
 from tfadv.seals import Seal, Written
 
 
@@ -82,7 +82,8 @@ def pair(
 
     Args:
         images, adversarial: the folders.
-        labels: class by name of the image, or a CSV with the columns filename,label; instead of those of the attack.
+        labels: class by name of the image, or a CSV (see `tfadv.label_files`); instead of those of the attack.
+            They are taken as they are counted there: `tfadv.evaluate.first_label` says from where.
 
     Raises ValueError if nothing pairs, no label fits, or a folder holds no image; FileNotFoundError or
     NotADirectoryError where there is no folder.
@@ -156,12 +157,8 @@ def _stem(name: str) -> str:
 
 
 def _labelled(found: Pairing, labels: Mapping[str, int] | str | os.PathLike) -> Pairing:
-    classes = dict(labels) if isinstance(labels, Mapping) else data.read_labels(labels)
-    matched = data.match_labels([pair.name for pair in found.pairs], classes)
-    if not matched:
-        raise ValueError(
-            f"labels: expected names of the images, such as {found.pairs[0].name}, got {', '.join(list(classes)[:3])}. "
-            'Names are relative to the folder of images, with "/" and their suffix.'
-        )
-    pairs = [pair._replace(label=matched.get(pair.name)) for pair in found.pairs]
-    return dataclasses.replace(found, pairs=pairs, labels="given" if isinstance(labels, Mapping) else str(labels))
+    known = label_files.column(labels).of([pair.name for pair in found.pairs])
+    pairs = [pair._replace(label=known.classes.get(pair.name)) for pair in found.pairs]
+    usual = known.name.lower() == label_files.LABELS[0]
+    origin = f"{labels}{'' if usual else f', column {known.name}'}" if known.name else "given"
+    return dataclasses.replace(found, pairs=pairs, labels=origin)

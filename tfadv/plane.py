@@ -16,18 +16,17 @@ import colorsys
 import dataclasses
 import math
 import os
+import types
 from collections import Counter
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
-from tfadv import gradients, scores
+from tfadv import drawing, gradients, scores
 from tfadv import seeds as draws
 from tfadv.compiled import Compiled
-from tfadv.drawing import SOFTWARE
 from tfadv.evaluate import top
 from tfadv.images import BLACK, WHITE, check
 from tfadv.ranges import Count, Natural, Noise, Seed, Size, checked
@@ -37,6 +36,10 @@ from tfadv.views import NoisyCopies, Plain
 
 #: A remainder shorter than this share of the gradient is its rounding, and no direction.
 ROUNDING = 1e-4
+
+
+#: Letters of a name in a drawing, at most; and from how many on a line of the legend holds fewer.
+NAME, LONG = 28, 12
 
 
 class Directions(NamedTuple):
@@ -198,10 +201,19 @@ def panel(
     return Panel(network.name, across, down, np.concatenate(found).reshape(len(down), len(across)))
 
 
-def draw(path: str | os.PathLike, panels: Sequence[Panel], columns: int = 5, named: int = 12) -> None:
+def draw(
+    path: str | os.PathLike,
+    panels: Sequence[Panel],
+    columns: int = 5,
+    named: int = 12,
+    *,
+    image: np.ndarray | None = None,
+    names: Mapping[int, str] = types.MappingProxyType({}),
+) -> None:
     """Write a PNG with the panels, u to the right and v up; a colour is a class, the same one in all of them.
 
-    The `named` most frequent classes have their colour below. A cross marks the image itself.
+    The `named` most frequent classes have their colour below, with their name where `names` has it. A cross marks the
+    image itself; given, the image [H, W, 3] in 0..255 is shown first.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -209,13 +221,20 @@ def draw(path: str | os.PathLike, panels: Sequence[Panel], columns: int = 5, nam
 
     counted = Counter(int(one) for panel in panels for one in panel.classes.ravel())
     colours = dict(zip([number for number, _ in counted.most_common()], _colours(len(counted)), strict=True))
-    across = min(columns, len(panels))
-    down = math.ceil(len(panels) / across)
+    shown = len(panels) + (image is not None)
+    across = min(columns, shown)
+    down = math.ceil(shown / across)
     figure = Figure(figsize=(2.6 * across + 0.6, 2.7 * down + 0.7), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
-    places = figure.subplots(down, across, squeeze=False).ravel()
-    for place in places[len(panels) :]:
+    places = list(figure.subplots(down, across, squeeze=False).ravel())
+    for place in places[shown:]:
         place.set_axis_off()
+    if image is not None:
+        first, *places = places
+        first.imshow(np.asarray(image, np.uint8), interpolation="nearest")
+        first.set_title(f"the image: {_called(panels[0].clean, names)}", fontsize=9)
+        first.set_xticks([])
+        first.set_yticks([])
     for place, panel in zip(places, panels, strict=False):
         cells = np.array([[colours[int(one)] for one in row] for row in panel.classes])
         place.pcolormesh(panel.u, panel.v, cells, shading="nearest")
@@ -224,9 +243,16 @@ def draw(path: str | os.PathLike, panels: Sequence[Panel], columns: int = 5, nam
         place.tick_params(labelsize=7)
         place.set_xlabel("u, along the noise-reduced gradient", fontsize=7)
     figure.supylabel("v, along the remainder, grey levels", fontsize=7)
-    handles = [Patch(color=colours[number], label=f"class {number}") for number, _ in counted.most_common(named)]
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(6, 2 * across), fontsize=7)
-    figure.savefig(Path(path), format="png", metadata={"Software": SOFTWARE})
+    most = [number for number, _ in counted.most_common(named)]
+    handles = [Patch(color=colours[number], label=_called(number, names)) for number in most]
+    wide = max(len(_called(number, names)) for number in most) > LONG
+    figure.legend(handles=handles, loc="outside lower center", ncols=across if wide else min(6, 2 * across), fontsize=7)
+    drawing.save(figure, path)
+
+
+def _called(number: int, names: Mapping[int, str]) -> str:
+    name = names.get(number, "")
+    return f"{number} {name if len(name) <= NAME else name[: NAME - 3] + '...'}" if name else f"class {number}"
 
 
 def _colours(count: int) -> list[tuple[float, float, float]]:

@@ -2,6 +2,7 @@
 
 import ast
 import unicodedata
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 
@@ -21,20 +22,41 @@ def pair_of(text: str) -> tuple[str, Any]:
     return key.replace("-", "_"), value_of(value)
 
 
+def settings_of(pairs: Iterable[str]) -> dict[str, Any]:
+    """{key: value} of "key=value" words. Raises ValueError for anything else, and for a key that comes twice."""
+    found: dict[str, Any] = {}
+    for pair in pairs:
+        key, value = pair_of(pair)
+        if key in found:
+            raise ValueError(f"expected each setting once, got {key} twice: {found[key]!r} and {value!r}.")
+        found[key] = value
+    return found
+
+
+def united(settings: Mapping[str, Any], others: Mapping[str, Any], said: str) -> dict[str, Any]:
+    """All of these settings; None among the others is none. said: how the others are given, with {} for the name.
+
+    Raises ValueError where one is given both ways.
+    """
+    chosen = {key: value for key, value in others.items() if value is not None}
+    for key in chosen.keys() & settings.keys():
+        other = f"{chosen[key]!r} as {said.format(key)}"
+        raise ValueError(f"expected each setting once, got {key} twice: {settings[key]!r}, and {other}.")
+    return {**settings, **chosen}
+
+
 def row_of(text: str) -> list[tuple[str, dict[str, Any]]]:
     """(name, settings) of each of "jpeg:quality=75,more=1+median:side=3". Raises ValueError for anything else."""
     found = []
     for word in text.split("+"):
         name, colon, said = word.strip().partition(":")
         try:
-            pairs = [pair_of(pair.strip()) for pair in said.split(",")] if colon else []
+            settings = settings_of(pair.strip() for pair in said.split(",")) if colon else {}
         except ValueError as error:
             raise ValueError(
                 f"{word!r}: expected NAME or NAME:key=value,key=value, the values without '+' and ','; {error}"
             ) from error
-        if len(dict(pairs)) < len(pairs):
-            raise ValueError(f"{word!r}: expected each setting once.")
-        found.append((name, dict(pairs)))
+        found.append((name, settings))
     return found
 
 

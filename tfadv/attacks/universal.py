@@ -114,8 +114,7 @@ class Shifting(Bound):
         """Write the shift to a .npy file. Raises ValueError if there is none yet."""
         if self.shift is None:
             raise ValueError("there is no shift to save yet: call fit(images, goal) first.")
-        with open(path, "wb") as file:
-            np.save(file, self.shift, allow_pickle=False)
+        archives.write_one(path, self.shift)
 
     def load(self, path: str | Path) -> np.ndarray:
         """Take the shift from a .npy file, [H, W, 3]; returns it.

@@ -36,13 +36,14 @@ class Kind:
 
     name: in files and on the command line. settings: a frozen dataclass of numbers, all with defaults: the network's
     size and how it is trained. build(settings): a Keras model of images [N, H, W, 3] in 0..1. loss(model, settings):
-    (patches float32 [N, P, P, 3] in 0..1, seed) -> the number to lower.
+    (patches float32 [N, P, P, 3] in 0..1, seed) -> the number to lower. multiple: what P has to be one of.
     """
 
     name: str
     settings: type
     build: Callable[[Any], keras.Model]
     loss: Callable[[keras.Model, Any], Callable[[Tensor, Tensor], Tensor]]
+    multiple: int = 1
 
     def chosen(self, values: Mapping[str, Any]) -> Any:
         """The settings with these values.

@@ -275,13 +275,19 @@ class FittedNip(Purifier):
         archives.write(path, facts | dict(zip(_ARRAYS, self.arrays, strict=True)))
 
 
-def load_nip(state: str) -> Purifier:
+def load_nip(state: str, strength: float | None = None) -> Purifier:
     """NIP, neuron-level inverse perturbation (Chen et al., 2021), fitted to one network.
 
     Args:
         state: the file of a fit, as `FittedNip.save` writes it.
+        strength: what the added term is multiplied by, in place of what it was fitted with.
     """
-    return Nip.load(state)
+    fitted = Nip.load(state)
+    return (
+        fitted
+        if strength is None
+        else dataclasses.replace(fitted, nip=dataclasses.replace(fitted.nip, strength=strength))
+    )
 
 
 class _Fitting:

@@ -142,7 +142,7 @@ def _soft(band: Tensor, noise: Tensor) -> Tensor:
     return tf.where(spare > 0, kept, tf.zeros_like(kept))
 
 
-KIND = learned.Kind("super-resolution", Settings, build, loss)
+KIND = learned.Kind("super-resolution", Settings, build, loss, multiple=2)
 
 
 @dataclasses.dataclass(frozen=True, repr=False)

@@ -27,6 +27,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfadv import training
+from tfadv.data import write_whole
 from tfadv.images import BLACK
 from tfadv.models import digits, hardening
 from tfadv.peek import Network
@@ -141,7 +142,7 @@ def train_all(
         )
         record["networks"][name] = _save(model, folder, losses)
         text = json.dumps(record, indent=1) + "\n"
-        (folder / digits.MANIFEST).write_text(text, encoding="utf-8")
+        write_whole(folder / digits.MANIFEST, text.encode())
         report(name, record["networks"][name])
     return record
 
@@ -176,7 +177,7 @@ def _save(model: keras.Model, folder: Path, losses: list[float]) -> dict:
     """Write <name>.npz; the network's entry in the manifest."""
     buffer = io.BytesIO()
     np.savez(buffer, **digits.weights_of(model))  # type: ignore[arg-type]  # its stub takes them for options
-    (folder / f"{model.name}.npz").write_bytes(buffer.getvalue())
+    write_whole(folder / f"{model.name}.npz", buffer.getvalue())
     images, labels = digits.images("held-out")
     logits = model.predict(images.astype(np.float32), batch_size=149, verbose=0)
     return {

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from tfadv import archives, data
+from tfadv import archives, data, label_files
 from tfadv.ranges import Count, checked
 from tfadv.seeds import fold_one
 from tfadv.shapes import Tensor
@@ -56,7 +56,12 @@ class Data(NamedTuple):
 
 
 @checked
-def load(path: str | os.PathLike, size: Count | None = None, fill: bool = False) -> Data:
+def load(
+    path: str | os.PathLike,
+    size: Count | None = None,
+    fill: bool = False,
+    labels: str | os.PathLike | None = None,
+) -> Data:
     """The data of an .npz file or a folder, under the file's or folder's name.
 
     Args:
@@ -65,6 +70,7 @@ def load(path: str | os.PathLike, size: Count | None = None, fill: bool = False)
             sub-folder for each class. Of a folder every image whose name's hash says so, a fifth, is for testing.
         size: side in pixels that a folder's images are brought to, 32 by default; an .npz file has its own.
         fill: whether each image is `filled`; the name says so.
+        labels: a CSV (filename,label) for the images of a folder, in place of one that lies in it.
 
     Raises FileNotFoundError, or ValueError for arrays that are missing or misshapen, images that cannot be read,
     labels that are missing, and a split that leaves nothing.
@@ -73,7 +79,9 @@ def load(path: str | os.PathLike, size: Count | None = None, fill: bool = False)
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such data; expected an .npz file or a folder of images.")
     if path.is_dir():
-        made = _checked(_folder(path, 32 if size is None else size), path)
+        made = _checked(_folder(path, 32 if size is None else size, labels), path)
+    elif labels is not None:
+        raise ValueError(f"{path}: expected no labels beside an .npz file, which has its own.")
     elif size is None:
         made = _checked(_arrays(path), path)
     else:
@@ -113,9 +121,9 @@ def _flat(labels: np.ndarray) -> np.ndarray:
     return labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels
 
 
-def _folder(folder: Path, size: int) -> Data:
+def _folder(folder: Path, size: int, csv: str | os.PathLike | None) -> Data:
     names = data.find_images(folder)
-    labels, class_names = _labels(folder, names)
+    labels, class_names = _labels(folder, names, csv)
     pictures = [data.try_image(folder / name, (size, size)) for name in names]
     broken = [f"{name} ({one.reason})" for name, one in zip(names, pictures, strict=True) if one.pixels is None]
     if broken:
@@ -130,15 +138,15 @@ def _folder(folder: Path, size: int) -> Data:
     return Data(images[~held_out], labels[~held_out], images[held_out], labels[held_out], folder.name, class_names)
 
 
-def _labels(folder: Path, names: list[str]) -> tuple[np.ndarray, tuple[str, ...]]:
+def _labels(folder: Path, names: list[str], csv: str | os.PathLike | None) -> tuple[np.ndarray, tuple[str, ...]]:
     """The class of each name, and the names of the classes where sub-folders are the classes."""
-    if (folder / LABELS).is_file():
-        known = data.match_labels(names, data.read_labels(folder / LABELS))
+    csv = folder / LABELS if csv is None and (folder / LABELS).is_file() else csv
+    if csv is not None:
+        known = label_files.read(csv).of(names).classes
         without = [name for name in names if name not in known]
         if without:
             raise ValueError(
-                f"{folder / LABELS}: expected a label for each image, got none for {len(without)}: "
-                f"{', '.join(without[:3])}."
+                f"{csv}: expected a label for each image, got none for {len(without)}: {', '.join(without[:3])}."
             )
         return np.array([known[name] for name in names]), ()
     loose = [name for name in names if "/" not in name]

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from tfadv import data as folders
-from tfadv import labelling, resizing
+from tfadv import label_files, labelling, resizing
 from tfadv.models import digits, small_data
 from tfadv.reproduce.scales import Scale
 from tfadv.source import Source
@@ -72,11 +72,12 @@ def of_arrays(images: np.ndarray, labels: np.ndarray) -> Everything:
 def of_folder(folder: Path, labels: Path, first_label: int | None, size: int | None) -> Everything:
     """The labelled images of a folder, labels as they are where no first one is named; size: the side they are brought
     to as the reference networks were measured, bilinearly without antialiasing; None leaves them as they are."""
-    known = {name: label - (first_label or 0) for name, label in folders.read_labels(labels).items()}
-    names = [name for name in folders.find_images(folder) if name in known]
+    said = {name: label - (first_label or 0) for name, label in label_files.read(labels).classes.items()}
+    known = label_files.match(folders.find_images(folder), said)
+    names = list(known)
     if not names:
         raise ValueError(f"{labels} names none of the images in {folder}.")
-    digest = hashlib.sha256(repr((sorted(known.items()), size)).encode())
+    digest = hashlib.sha256(repr((sorted(said.items()), size)).encode())
     for name in names:
         digest.update((folders.file_hash(folder / name) or name).encode())
 
@@ -111,7 +112,7 @@ def counted(
     try:
         labels = labelling.settle(found.names, known, None, network, predict, counts_from, False)
     except ValueError as error:
-        raise ValueError(str(error).partition(" To craft all the same")[0]) from error
+        raise ValueError(str(error).partition(" To go on all the same")[0]) from error
     digest = f"{found.digest} counted from {labels.facts['offset']}" if first_label is None else found.digest
     return dataclasses.replace(found, labels=labels.labels or known, digest=digest)
 

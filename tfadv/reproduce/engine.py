@@ -54,7 +54,7 @@ def run(experiment: Experiment, bench: Bench, command: str = "") -> Record:
         "title": experiment.title,
         "metric": experiment.metric,
         "paper_images": experiment.count,
-        "notes": list(experiment.notes),
+        "notes": experiment.noted(bench.scale.name),
         "scale": {"name": bench.scale.name, "says": bench.scale.says, "levels": bench.scale.levels},
         "roles": _roles(stage),
         "settings": {"count": bench.count, "seed": bench.seed, "batch_size": bench.batch_size},

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from tfadv import forms
-from tfadv.data import write_safely
+from tfadv.data import write_whole
 
 
 def write(path: Path, content: bytes) -> None:
     """Write the file whole or not at all, in a folder that is made; of two runs at once the later one's stays."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_safely(path, content, path.with_name(f".{path.name}.{os.getpid()}.part"))
+    write_whole(path, content)
 
 
 def kept(path: Path, make: Callable[[], Any]) -> Any:

@@ -11,7 +11,7 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -183,6 +183,17 @@ class Part:
     plates: tuple[Plate, ...] = ()
 
 
+class Told(NamedTuple):
+    """A note of which a part is about some scales alone: `always`, and what is said `at` a scale of this name."""
+
+    always: str
+    at: Mapping[str, str]
+
+    def said(self, scale: str) -> str:
+        """All of it that is about this scale."""
+        return " ".join(filter(None, (self.always, self.at.get(scale, ""))))
+
+
 @dataclasses.dataclass(frozen=True)
 class Experiment:
     """A table or figure of a paper.
@@ -208,5 +219,9 @@ class Experiment:
     parts: tuple[Part, ...]
     metric: str
     count: int | None = None
-    notes: tuple[str, ...] = ()
+    notes: tuple[str | Told, ...] = ()
     measured_by: str = ""
+
+    def noted(self, scale: str) -> list[str]:
+        """The notes that are about this scale."""
+        return list(filter(None, (note if isinstance(note, str) else note.said(scale) for note in self.notes)))

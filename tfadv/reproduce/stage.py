@@ -22,7 +22,7 @@ import numpy as np
 from PIL import Image
 
 from tfadv import data as folders
-from tfadv import making
+from tfadv import label_files, making
 from tfadv.catalogue import ATTACKS
 from tfadv.crafting import craft_folder, most_together
 from tfadv.ensembles import Ensemble
@@ -125,7 +125,7 @@ class Bench:
         found = Images(data, folder, {})
         if not found.csv.is_file():
             self._choose(everything, networks, found)
-        return Images(data, folder, folders.read_labels(found.csv))
+        return Images(data, folder, label_files.read(found.csv).classes)
 
     def _present(self, data: str) -> list[str]:
         """The networks of these images that are there; ensembles are made of them."""

@@ -13,7 +13,7 @@ from tfadv.reproduce.experiments.naa import (
     transfer,
 )
 from tfadv.reproduce.measures.rates import Rate
-from tfadv.reproduce.plan import Case, Cell, Experiment, Levels, Part
+from tfadv.reproduce.plan import Case, Cell, Experiment, Levels, Part, Told
 from tfadv.reproduce.plates.attention import Attention
 
 BASELINES, BASELINES_WITH_VIEWS = PLAIN[:-1], WITH_VIEWS[:-1]
@@ -79,8 +79,13 @@ EXPERIMENTS = (
             "The paper's indiscriminate attack is not named; NRDM, which distorts all features alike, stands for it.",
             "Which layer of Vgg-16 is attacked the text at hand does not say: it is conv3_3. Its images are 224 pixels "
             "wide, and Inc-v3 sees them enlarged.",
-            "No Vgg-16 is at hand at the smaller scales: SqueezeNet plays it for photographs, a miniature ResNet-v2 "
-            "for digits.",
+            Told(
+                "",
+                {
+                    "photographs": "No Vgg-16 is at hand at this scale: SqueezeNet plays it.",
+                    "digits": "No Vgg-16 is at hand at this scale: a miniature ResNet-v2 plays it.",
+                },
+            ),
         ),
     ),
     Experiment(

@@ -6,7 +6,7 @@ from typing import Any
 from tfadv.reproduce.measures.behind import Behind
 from tfadv.reproduce.measures.combined import Average
 from tfadv.reproduce.measures.rates import Rate
-from tfadv.reproduce.plan import Case, Cell, Drawn, Experiment, Layer, Levels, Measure, Part
+from tfadv.reproduce.plan import Case, Cell, Drawn, Experiment, Layer, Levels, Measure, Part, Told
 from tfadv.reproduce.plates.attention import Attention
 
 SOURCES = ("Inc-v3", "Inc-v4", "IncRes-v2", "Res-v2")
@@ -52,13 +52,15 @@ def transfer(attacks: tuple[Case, ...], targets: tuple[str, ...] = TARGETS) -> t
     )
 
 
-def _experiment(place: str, title: str, *parts: Part, notes: tuple[str, ...] = (), cast: str = "naa") -> Experiment:
+def _experiment(
+    place: str, title: str, *parts: Part, notes: tuple[str | Told, ...] = (), cast: str = "naa"
+) -> Experiment:
     name = "naa-" + place.lower().replace(" ", "")
     return Experiment(name, "naa", place, title, cast, parts, CHANGED, 1000, notes)
 
 
 def _table(
-    place: str, title: str, attacks: tuple[Case, ...], plates: tuple = (), notes: tuple[str, ...] = ()
+    place: str, title: str, attacks: tuple[Case, ...], plates: tuple = (), notes: tuple[str | Told, ...] = ()
 ) -> Experiment:
     part = Part("all", title, transfer(attacks), ("source", "attack"), plates=plates)
     return _experiment(place, title, part, notes=(IMAGES, SAME_KIND, *notes))
@@ -68,21 +70,27 @@ IMAGES = (
     "The paper takes 1000 images of ILSVRC's validation set, the reruns those of NIPS 2017; the official networks are "
     "to get nearly all of them right."
 )
-SAME_KIND = (
-    "At the scale of photographs the layers are of the kind of the paper's: those of Inc-v3, Inc-v4 and IncRes-v2 lie "
-    "behind a ReLU, that of Res-v2 is the sum of a block, whose values are of both signs. At the sum of mobilenet_v2, "
-    "its player, FDA fools few. Behind the next ReLU (block_9_expand_relu) it is the other way round: of 60 images FDA "
-    "fooled 68 to 82 % on the three others there, FIA 30 to 48 % and NAA 38 to 42 %."
+SAME_KIND = Told(
+    "",
+    {
+        "photographs": "At the scale of photographs the layers are of the kind of the paper's: those of Inc-v3, Inc-v4 "
+        "and IncRes-v2 lie behind a ReLU, that of Res-v2 is the sum of a block, whose values are of both signs. At the "
+        "sum of mobilenet_v2, its player, FDA fools few. Behind the next ReLU (block_9_expand_relu) it is the other "
+        "way round: of 60 images FDA fooled 68 to 82 % on the three others there, FIA 30 to 48 % and NAA 38 to 42 %."
+    },
 )
 ONE_NETWORK = (
     "Which network stands behind a defence the paper does not say. R&P here defends Inc-v3-ens3, to whose rates the "
     "column is near; NIPS-r3 those of its program's members that are there; FD and ComDefend Res-v2: the rates are a "
     "normally trained network's."
 )
-BEHIND_ELSEWHERE = (
-    "At the scale of photographs one network, mobilenet_v1, stands behind every defence but NIPS-r3, which has three "
-    "that its program does not know; there and on the digits ComDefend learned on CIFAR-10. On small machines R&P "
-    "draws 5 times, not 30, and RS votes 20 times, not 100, with alpha 0.05, not 0.001."
+BEHIND_ELSEWHERE = Told(
+    "On small machines R&P draws 5 times, not 30, and RS votes 20 times, not 100, with alpha 0.05, not 0.001.",
+    {
+        "photographs": "At the scale of photographs one network, mobilenet_v1, stands behind every defence but "
+        "NIPS-r3, which has three that its program does not know; ComDefend learned on CIFAR-10.",
+        "digits": "ComDefend learned on CIFAR-10.",
+    },
 )
 FEWER = "On small machines NAA takes 10 points of the path, not 30."
 SMOOTHED = (

@@ -7,7 +7,7 @@ from tfadv.reproduce.experiments.nip_cases import BY_NAME, CLOSE, GUARDS, MOBILE
 from tfadv.reproduce.measures.defences import Benign, Consistency, Guard, Quality, Rescued, Seconds
 from tfadv.reproduce.measures.neurons import BANDS, Influence, Size
 from tfadv.reproduce.measures.rates import Accuracy, Distance, Rate
-from tfadv.reproduce.plan import Case, Cell, Drawn, Experiment, Levels, Part
+from tfadv.reproduce.plan import Case, Cell, Drawn, Experiment, Levels, Part, Told
 from tfadv.reproduce.plates.defended import Defended
 
 #: What the figures' numbers are not, and what stands for the paper's untold settings.
@@ -24,19 +24,19 @@ SETTINGS = (
     "0.7 and 2.8, and on GTSRB 24, up to 7.8 where it has 17."
 )
 FITTING = "NIP is fitted on up to 1000 images that are not judged and that the network gets right."
-SEARCHES = (
-    "On a small machine the searches have small budgets, on photographs tiny ones: Boundary, PWA and AUNA then end "
-    "farther away than the paper's, and JSMA, which moves 0.05 % of a photograph's values, fools less. On every "
-    "machine UAP is fitted on the very images that it is judged on."
+SEARCHES = Told(
+    "On a small machine the searches have small budgets: Boundary, PWA and AUNA then end farther away than the "
+    "paper's. On every machine UAP is fitted on the very images that it is judged on.",
+    {"photographs": "On photographs the budgets are tiny, and JSMA, which moves 0.05 % of the values, fools less."},
 )
 #: Of all experiments, and of those whose defences change images.
 NETS = (
     "The networks of CIFAR-10 and GTSRB are, where they are not miniatures, ours, of `tfadv train`: most are narrower "
     "than the paper's, and all learned on a part of the data. The paper's ImageNet has ten classes, ours the thousand."
 )
-GUARDED = (
-    "How many bits CBDR leaves the paper does not say: here 4. At the scale of photographs ImageNet's STL and SR have "
-    "the weights that they learned on CIFAR-10."
+GUARDED = Told(
+    "How many bits CBDR leaves the paper does not say: here 4.",
+    {"photographs": "At this scale ImageNet's STL and SR have the weights that they learned on CIFAR-10."},
 )
 TRAINED = "CAS and FDenoise are other networks: the images were crafted on the plain one, so that theirs is transfer."
 DSR = (

@@ -210,7 +210,7 @@ def seen(stage: Stage, role: str, guard: Guard | None, case: Case | None, closel
     closer = closely or stage.bench.judged("closely", facts).is_file()
     found = stage.bench.kept("closely" if closer else "behind", facts, make)
     folders = [stage.bench.within(folder) for folder in place.folders]
-    labels = ["--labels", f"{folders[0]}.csv", "--numbering", "1000"]
+    labels = ["--labels", f"{folders[0]}.csv", "--numbering", "1000", "--force-labels"]
     command = typed(["tfadv", "evaluate", *folders, *network.words, *labels])
     return {**found, "trace": (*place.commands, *network.before, command)}
 
