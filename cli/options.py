@@ -89,7 +89,7 @@ def _size(context: click.Context, parameter: click.Parameter, text: str | None) 
     if text is None:
         return None
     sides = text.lower().split("x")
-    if len(sides) > 2 or not all(side.isdigit() and int(side) for side in sides):
+    if len(sides) > 2 or not all(side.isdecimal() and len(side) < 6 and int(side) for side in sides):
         raise click.BadParameter(f"expected a side or HEIGHTxWIDTH in pixels, got {text!r}.")
     return int(sides[0]), int(sides[-1])
 

@@ -136,7 +136,7 @@ def _holds(entry: record.Entry, images: Path, out: Path, outputs: dict[str, str]
         return False
     if entry["output"] != outputs[entry["file"]]:  # since then another image has taken its name
         return False
-    if entry["sha256"] != data.file_hash(images / entry["file"]):
+    if entry.get("sha256") != data.file_hash(images / entry["file"]):
         raise ValueError(f"{entry['file']} has changed since {out} was begun. Choose another folder, or remove it.")
     return True
 

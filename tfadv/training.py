@@ -143,18 +143,25 @@ class _State:
         """The losses so far, and the variables as they were then."""
         if self.path is None or not self.path.is_file():
             return []
+        what = "the checkpoint of a training"
         try:
-            kept = archives.read(self.path, "a checkpoint")
-            there, losses = str(kept["facts"]), kept["losses"].tolist()
+            kept = archives.read(self.path, what)
+            there, losses = archives.text_of(self.path, kept, "facts", what), kept["losses"]
+            kept = {name: array for name, array in kept.items() if name not in ("facts", "losses")}
+            archives.check_numbers(self.path, kept | {"losses": losses}, what)
         except (ValueError, KeyError) as error:
-            raise ValueError(f"{self.path}: expected the checkpoint of a training. Remove it to begin anew.") from error
+            raise ValueError(f"{self.path}: expected {what}. Remove it to begin anew.") from error
         if there != self.facts:
             raise ValueError(
                 f"{self.path}: holds another training, {there}, not {self.facts}. Remove it, or choose another file."
             )
-        for number, variable in enumerate(self._variables()):
-            variable.assign(kept[f"v{number}"])
-        return losses
+        variables = {f"v{number}": variable for number, variable in enumerate(self._variables())}
+        shapes = {name: tuple(variable.shape) for name, variable in variables.items()}
+        if losses.ndim != 1 or shapes != {name: array.shape for name, array in kept.items()}:
+            raise ValueError(f"{self.path}: expected {what}, got other arrays. Remove it to begin anew.")
+        for name, variable in variables.items():
+            variable.assign(kept[name])
+        return losses.tolist()
 
     def keep(self, losses: list[float]) -> None:
         if self.path is None:

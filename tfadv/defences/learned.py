@@ -14,7 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfadv import archives, ranges
+from tfadv import archives, forms, ranges
 from tfadv.images import WHITE
 from tfadv.metrics import distances
 from tfadv.models.digits import put_weights, weights_of
@@ -24,6 +24,8 @@ from tfadv.training import Loss, Schedule, train
 
 #: What a file of weights holds beside the arrays.
 KIND, SETTINGS = "purifier", "settings"
+#: A whole number in a file's settings is no larger, unless its weights are more.
+LARGEST = 1000
 
 Settings = TypeVar("Settings")
 
@@ -73,14 +75,22 @@ def load(path: str | os.PathLike, kind: Kind, **changed: Any) -> tuple[keras.Mod
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file of weights. `tfadv train-purifier {kind.name}` makes one.")
-    held = archives.read(path, "an .npz of numbers, as `tfadv train-purifier` writes it")
-    name = str(held.pop(KIND, "no purifier"))
+    what = "an .npz of numbers, as `tfadv train-purifier` writes it"
+    held = archives.read(path, what)
+    name = archives.text_of(path, {KIND: np.array("no purifier")} | held, KIND, what)
     if name != kind.name:
         raise ValueError(f"{path}: expected the weights of {kind.name}, got those of {name}.")
-    settings = kind.chosen(json.loads(str(held.pop(SETTINGS, "{}"))) | changed)
-    model = kind.build(settings)
+    said = forms.json_of(archives.text_of(path, {SETTINGS: np.array("{}")} | held, SETTINGS, what), path, what)
+    forms.check(dict[str, Any], said, path, what)
+    weights = {key: array for key, array in held.items() if key not in (KIND, SETTINGS)}
+    archives.check_numbers(path, weights, what)
+    most = max([LARGEST, *(array.size for array in weights.values())])
     try:
-        put_weights(model, held)
+        settings = kind.chosen(said | changed)
+        if large := [key for key, value in said.items() if isinstance(value, int) and value > most]:
+            raise ValueError(f"expected {large[0]} to be at most {most}, as its weights are, got {said[large[0]]}.")
+        model = kind.build(settings)
+        put_weights(model, weights)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     return model, settings

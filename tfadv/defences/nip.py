@@ -20,7 +20,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfadv import archives, attribution, gradients
+from tfadv import archives, attribution, forms, gradients
 from tfadv.compiled import Compiled
 from tfadv.defences.between import default_layer
 from tfadv.images import BLACK, WHITE, check
@@ -193,16 +193,19 @@ class Nip(Part):
             raise FileNotFoundError(f"{path}: no such file of a fitted NIP; `tfadv defend nip fit` makes one.")
         what = f"the file of a fitted NIP ({KIND}), as FittedNip.save writes it"
         found = archives.read(path, what)
+        kind, fitted_to, said = (archives.text_of(path, found, name, what) for name in _TEXTS)
+        if kind != KIND:
+            raise ValueError(f"{path}: expected {what}; got a {kind}.")
+        settings = forms.made(Nip, forms.json_of(said, path, what), path, what)
+        arrays = {name: found.get(name, np.zeros(())) for name in _ARRAYS}
+        archives.check_numbers(path, arrays, what)
         try:
-            if str(found["kind"]) != KIND:
-                raise ValueError(f"a {found['kind']}")
-            settings = Nip(**json.loads(str(found["settings"])))
-            return FittedNip(settings, str(found["fitted_to"]), *(found[name] for name in _ARRAYS))
-        except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{path}: expected {what}; got {error}.") from error
+            return FittedNip(settings, fitted_to, *arrays.values())
+        except ValueError as error:
+            raise ValueError(f"{path}: expected {what}; got {error}") from error
 
 
-_ARRAYS = ("template", "similarities", "perturbations")
+_TEXTS, _ARRAYS = ("kind", "fitted_to", "settings"), ("template", "similarities", "perturbations")
 
 
 @dataclasses.dataclass(frozen=True, repr=False, eq=False)
