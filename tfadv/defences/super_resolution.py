@@ -73,7 +73,9 @@ def halved(images: Tensor) -> Tensor:
     near, far = 1.5 * away**3 - 2.5 * away**2 + 1, -0.5 * away**3 + 2.5 * away**2 - 4 * away + 2
     taps = np.where(away < 1, near, far)
     kernel = np.tile(np.outer(taps, taps)[:, :, None, None] / taps.sum() ** 2, (1, 1, images.shape[-1], 1))
-    wide = tf.pad(images, [[0, 0], [3, 3], [3, 3], [0, 0]], "SYMMETRIC")
+    wide = images
+    for reach in (3,) if min(images.shape[1:3]) > 2 else (2, 1):  # of two pixels their mirror images' mirror image too
+        wide = tf.pad(wide, [[0, 0], [reach, reach], [reach, reach], [0, 0]], "SYMMETRIC")
     return tf.nn.depthwise_conv2d(wide, tf.cast(kernel, images.dtype), [1, 2, 2, 1], "VALID")
 
 
