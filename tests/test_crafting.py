@@ -38,6 +38,8 @@ def tree(root: Path) -> dict[str, bytes]:
 
 
 BIM = recipes.bim(steps=3)
+#: As little as a record says.
+OTHER = {"attack": "Another()", "network": {"name": "another"}}
 
 
 @pytest.fixture(scope="module")
@@ -219,14 +221,14 @@ def test_a_folder_of_unknown_origin_is_refused(folder, network, tmp_path):
 
 
 def test_a_run_that_made_nothing_binds_nobody(folder, network, tmp_path):
-    with record.Journal(tmp_path / "out", {"seed": 7}) as journal:
+    with record.Journal(tmp_path / "out", OTHER | {"seed": 7}) as journal:
         journal.open()
     craft_folder(folder, tmp_path / "out", BIM, network, limit=1)
     assert set(tree(tmp_path / "out")) == {"00.png", "attack.json", "clean/00.png"}
 
 
 def test_two_runs_do_not_write_to_one_folder(folder, network, tmp_path):
-    with record.Journal(tmp_path / "out", {}) as journal:
+    with record.Journal(tmp_path / "out", OTHER) as journal:
         journal.open()
         with pytest.raises(BlockingIOError, match="another run is writing"):
             craft_folder(folder, tmp_path / "out", BIM, network)
@@ -234,13 +236,16 @@ def test_two_runs_do_not_write_to_one_folder(folder, network, tmp_path):
 
 def test_two_experiments_that_begin_together_do_not_mix(tmp_path):
     for seed in (0, 1):
-        assert record.claim(tmp_path, {"seed": seed}) == {}
-    with record.Journal(tmp_path, {"seed": 0}) as first:
+        assert record.claim(tmp_path, OTHER | {"seed": seed}) == {}
+    with record.Journal(tmp_path, OTHER | {"seed": 0}) as first:
         first.open()
         with first.temporary() as temporary:
             data.write_png(tmp_path / "a.png", np.zeros((2, 2, 3), np.uint8), temporary)
         first.fold([])
-    with record.Journal(tmp_path, {"seed": 1}) as second, pytest.raises(ValueError, match="seed is 0 there, 1 now"):
+    with (
+        record.Journal(tmp_path, OTHER | {"seed": 1}) as second,
+        pytest.raises(ValueError, match="seed is 0 there, 1 now"),
+    ):
         second.open()
     assert set(tree(tmp_path)) == {"a.png", "attack.json"}
 
