@@ -62,9 +62,11 @@ class About:
 
     def build(self) -> keras.Model:
         """The network without its training. Raises ValueError for an architecture or method that there is not."""
-        blocks = method(self.method, self.settings).block
-        block = None if blocks is None else blocks(self.classes)
-        return small.build(self.architecture, size=self.size, classes=self.classes, block=block)
+        way = method(self.method, self.settings)
+        block = None if way.block is None else way.block(self.classes)
+        known = small.NETWORKS.get(self.architecture)  # None: `build` refuses it
+        stages = None if block is None or known is None else way.stages(known.stages)
+        return small.build(self.architecture, size=self.size, classes=self.classes, block=block, stages=stages)
 
 
 def method(name: str, settings: Mapping[str, Any] | None = None) -> Any:
@@ -182,7 +184,8 @@ def _accuracy(network: Network, data: small_data.Data) -> float:
 
 
 def save(model: keras.Model, path: str | os.PathLike, about: About) -> None:
-    """Write the network, whole or not at all."""
+    """Write the network, whole or not at all; with the settings that its method's defaults were, which may change."""
+    about = dataclasses.replace(about, settings=dataclasses.asdict(method(about.method, about.settings)))
     archives.write(path, {_ABOUT: _text(about)} | _weights(model))
 
 
@@ -243,6 +246,8 @@ def _read(path: Path) -> tuple[About, dict[str, np.ndarray]]:
         said = json.loads(str(arrays.pop(_ABOUT)))
         for key in ("class_names", "sources"):
             said[key] = tuple(tuple(one) if isinstance(one, list) else one for one in said[key])
+        if said["method"] in hardening.METHODS:
+            said["settings"] = {**hardening.METHODS[said["method"]].before, **said["settings"]}
         return About(**said), arrays
     except (ValueError, TypeError, KeyError) as error:
         raise ValueError(f"{path}: cannot understand what it says of its network ({error}).") from error
