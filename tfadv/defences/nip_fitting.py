@@ -1,9 +1,7 @@
 """How NIP is fitted: which images are right, the template, and the candidates."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -13,14 +11,11 @@ from tfadv.images import check
 from tfadv.shapes import Tensor, untargeted
 from tfadv.source import Source
 
-if TYPE_CHECKING:
-    from tfadv.defences.nip import Neurons, Nip
-
 
 class Fitting:
     """One fit of a `Nip` with its layer named: classified, template, candidates."""
 
-    def __init__(self, nip: Nip, source: Source, batch_size: int, progress: Callable[[int], None]) -> None:
+    def __init__(self, nip: Any, source: Source, batch_size: int, progress: Callable[[int], None]) -> None:
         if batch_size < 1:
             raise ValueError(f"Nip.fit(batch_size): expected a whole number above 0, got {batch_size!r}.")
         self.nip, self.source, self.batch_size, self.progress = nip, source, batch_size, progress
@@ -90,7 +85,7 @@ class Fitting:
         keys, perturbations = (np.concatenate(each) for each in zip(*found, strict=True))
         return keys, perturbations
 
-    def _neurons(self, batch: Tensor) -> Neurons:
+    def _neurons(self, batch: Tensor) -> Any:
         neurons = self.nip.neurons(self.source, batch)
         count = neurons.order.shape[1]
         begin, end = self.nip.parts(count)
