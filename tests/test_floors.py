@@ -47,7 +47,8 @@ FLOORS = (
     # 5
     "tfadv.models.digits_training tfadv.models.trained tfadv.regions tfadv.objectives.contributive "
     "tfadv.objectives.classes tfadv.objectives.distortions tfadv.objectives.importance "
-    "tfadv.defences.between tfadv.defences.nip_fitting tfadv.objectives.intermediate tfadv.batches tfadv.destruction tfadv.plane",
+    "tfadv.defences.between tfadv.defences.nip_fitting tfadv.objectives.intermediate tfadv.batches "
+    "tfadv.destruction tfadv.plane",
     # 6
     "tfadv.models.zoo tfadv.objectives tfadv.attacks.ascent tfadv.attacks.universal tfadv.defences.nip "
     "tfadv.defences.consistency tfadv.stages",
