@@ -72,7 +72,8 @@ DEFENCES = {
     "NIP": "nip()",
     "- its values shuffled": "Control(nip(), 'shuffled')",
     "- a random candidate": "Control(nip(), 'random')",
-    "- found by similarity": "nip(retrieval='similarity')",
+    "NIP, as printed": "nip(retrieval='similarity')",
+    "- as printed, shuffled": "Control(nip(retrieval='similarity'), 'shuffled')",
     "SS": "Median(2)",
     "CBDR": "BitDepth(4)",
     "TVM": "TotalVariation(weight=0.1)",
@@ -88,8 +89,8 @@ DEFENCES = {
     "FDenoise": "load('{nets}/{name}-denoise.npz')",
 }
 #: Rows of the table of sizes (Fig. 8) and of the attacks that know the defence.
-SIZED = ("NIP", "SS", "FDistill", "STL")
-ADAPTED = ("NIP", "SS", "JC", "FDistill", "R&P")
+SIZED = ("NIP", "NIP, as printed", "SS", "FDistill", "STL")
+ADAPTED = ("NIP", "NIP, as printed", "SS", "JC", "FDistill", "R&P")
 #: Copies that an attack averages its gradient over where a defence draws.
 DRAWS = 10
 
@@ -120,6 +121,7 @@ ADVANCED = {
     "JPEG": "Jpeg(75)",
     "median": "Median(3)",
     "NIP": "nip()",
+    "NIP, as printed": "nip(retrieval='similarity')",
 }
 
 

@@ -41,6 +41,7 @@ PROGRAM: dict[str, tuple[bool, dict]] = {
 #: Row -> the settings that differ from Nip's own.
 READINGS: dict[str, dict] = {
     "NIP as it is set by default": {},
+    "seen at the layer between": {"seen_at": "between"},
     "retrieval: similarity, as the paper has it": {"retrieval": "similarity"},
     "- vector: activation": {"retrieval": "similarity", "vector": "activation"},
     "- vector: indicator": {"retrieval": "similarity", "vector": "indicator"},
@@ -77,6 +78,8 @@ def rows(network, train, twins, strengths: list[float]) -> Iterator[tuple[str, P
 
     plain = Nip().fit(network, *train)
     for name, settings in READINGS.items():
+        if "seen_at" in settings:
+            settings = {"seen_at": plain.nip.layer}
         try:
             fitted = plain if not settings else Nip(**settings).fit(network, *train)
             yield name, defended(fitted, network), False

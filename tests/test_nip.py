@@ -198,19 +198,30 @@ def test_by_default_candidates_are_told_apart_by_all_of_the_layers_activations(h
     np.testing.assert_array_equal(fitted.nearest(network, tf.constant(batch[0])), np.arange(COUNT))
 
 
+def test_activations_are_seen_at_the_networks_own_layer_where_it_has_one():
+    network, (images, _) = convolutional("float64"), batch_of(4, dtype=np.float64)
+    found = Nip().fit(network, images, network.predict(images))
+    assert (network.layer, found.nip.layer, found.nip.seen_at) == ("middle", "flat", "middle")
+    assert found.keys.shape == (4, np.prod(network.layers["middle"][1:]))
+    again = Nip(seen_at="early").fit(network, images, network.predict(images))
+    assert again.nip.seen_at == "early" and again.keys.shape[1] == np.prod(network.layers["early"][1:])
+    with pytest.raises(ValueError, match="Nip: .* has no layer 'none'"):
+        Nip(seen_at="none").fit(network, images, network.predict(images))
+
+
 @dataclasses.dataclass(frozen=True, repr=False)
-class FirstValues(Nip):
+class FirstValue(Nip):
     """Images are told apart by their first values."""
 
     def keys(self, look, images, template):
-        return images[:, 0, 0, :2]
+        return images[:, 0, 0, :1]
 
 
-def test_near_candidates_are_told_apart_in_float32_and_of_equal_ones_the_first_is_taken():
+def test_near_similarities_are_told_apart_in_float32_and_of_equal_ones_the_first_is_taken():
     """Keys about 1 that differ by a millionth: float32 cannot tell their squares apart."""
-    keys = np.ones((4, 2), np.float32) + np.array([[3e-6, 0], [1e-6, 0], [1e-6, 0], [0, 0]], np.float32)
-    found = FittedNip(FirstValues("phi"), "f", np.zeros(0, np.float32), keys, np.zeros((4, 1, 1, 3), np.float16))
-    shown = tf.constant(np.concatenate([keys, np.ones((4, 1), np.float32)], axis=1)[:, None, None])
+    keys = np.ones((4, 1), np.float32) + np.array([[3e-6], [1e-6], [1e-6], [0]], np.float32)
+    found = FittedNip(FirstValue("phi"), "f", np.zeros(0, np.float32), keys, np.zeros((4, 1, 1, 3), np.float16))
+    shown = tf.constant(np.repeat(keys, 3, axis=1)[:, None, None])
     np.testing.assert_array_equal(found.nearest(None, shown), [0, 1, 1, 3])
 
 
@@ -393,7 +404,7 @@ def test_another_network_or_size_is_refused(fitted, hand, batch):
 
 
 def test_it_is_a_part_and_a_link_of_a_chain(fitted, hand, batch):
-    assert repr(fitted) == "FittedNip(Nip(layer='phi', front=2, tail=3))"
+    assert repr(fitted) == "FittedNip(Nip(layer='phi', front=2, tail=3, seen_at='phi'))"
     chain = Median(2) >> fitted
     assert chain.looks and chain.has_gradient and chain.fitted_to == fitted.fitted_to and len(chain.arrays) == 3
     assert isinstance(chain.on(hand[0]), Purified)
@@ -413,6 +424,10 @@ def test_it_is_a_part_and_a_link_of_a_chain(fitted, hand, batch):
         (lambda: Nip(front_share=0.7), r"expected shares above 0 with a sum below 1, got 0.7 and 0.3"),
         (lambda: Nip(retrieval="pixels"), r"Nip\(retrieval\): expected one of activations, similarity"),
         (lambda: Nip(vector="activation"), r"Nip\(vector\): 'activation' is of use to retrieval='similarity' alone"),
+        (
+            lambda: Nip("phi", "similarity", seen_at="phi"),
+            r"Nip\(seen_at\): 'phi' is of use to retrieval='activations'",
+        ),
         (lambda: Nip(template="intersection"), r"Nip\(template\): 'intersection' is of use to retrieval='similarity'"),
         (lambda: Nip(vector="numbers"), r"Nip\(vector\): expected one of influence, activation, indicator"),
         (lambda: Nip(template="union"), r"Nip\(template\): expected one of mean, intersection"),

@@ -58,8 +58,10 @@ class Nip(Part):
 
     Args:
         layer: the one between convolutions and classifier; None finds it, see `default_layer`.
-        retrieval: which fitted image is the nearest: that of the nearest "activations" phi of all the layer's neurons
-            (Euclidean), or, as the paper says, that of the nearest "similarity" delta.
+        retrieval: which fitted image is the nearest: that of the nearest "activations" of a whole layer (Euclidean),
+            or, as the paper says, that of the nearest "similarity" delta.
+        seen_at: the layer of those activations; None is the network's own, midway, that attacks tap when none is named
+            (`Network.layer`), or `layer` where it has none. An attack moves an image less there than it does behind.
         front, tail: k1 and k2, how many of the front and of the tail neurons Eq. 4 adds up. Algorithm 2 takes k of
             them; Eq. 4 as printed counts from 0 to k, which is front=6, tail=6 in place of 5.
         front_share, middle_share: of the layer's neurons, each rounded to whole ones; what is left is the tail.
@@ -72,9 +74,9 @@ class Nip(Part):
             tail part (Eq. 4 as printed: the j-th neuron of the tail).
         strength: what the added term of Eq. 7 is multiplied by; -1 turns its sign.
 
-    Differs from the paper by default in the retrieval, because one number, delta, does not tell images apart, and a
-    candidate taken at random does as well as the one that it finds (docs/nip_choices.md); retrieval="similarity" is the
-    paper's. Differs from the authors' program of August 2021 altogether: that one finds nothing, but takes class,
+    Differs from the paper by default in the retrieval: one number, delta, does not tell images apart, and a candidate
+    taken at random does as well as the one that it finds; docs/nip_choices.md measures both. retrieval="similarity" is
+    the paper's. Differs from the authors' program of August 2021 altogether: that one finds nothing, but takes class,
     neurons and perturbation from the attacked image's own clean twin and, where adding a step of it does not give the
     clean prediction, subtracts the step. No defence can do so; `tfadv.defences.clean_twins` plays it, as an experiment.
 
@@ -97,6 +99,7 @@ class Nip(Part):
     template: str = "mean"
     weakest: bool = True
     strength: float = 1.0
+    seen_at: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("front", "tail"):
@@ -113,10 +116,10 @@ class Nip(Part):
         for name, known in (("retrieval", RETRIEVALS), ("vector", VECTORS), ("template", TEMPLATES)):
             if getattr(self, name) not in known:
                 raise ValueError(f"Nip({name}): expected one of {', '.join(known)}, got {getattr(self, name)!r}.")
-        for name in ("vector", "template"):
-            if self.retrieval != "similarity" and getattr(self, name) != getattr(type(self), name):
+        for name, of in (("vector", "similarity"), ("template", "similarity"), ("seen_at", "activations")):
+            if self.retrieval != of and getattr(self, name) != getattr(type(self), name):
                 raise ValueError(
-                    f"Nip({name}): {getattr(self, name)!r} is of use to retrieval='similarity' alone: set that too."
+                    f"Nip({name}): {getattr(self, name)!r} is of use to retrieval={of!r} alone: set that too."
                 )
         if not math.isfinite(self.strength):
             raise ValueError(f"Nip(strength): expected a number, got {self.strength!r}.")
@@ -127,12 +130,12 @@ class Nip(Part):
         return begin, begin + round(self.middle_share * count)
 
     def keys(self, look: Look, images: Tensor, template: Tensor) -> Tensor:
-        """What images [N, H, W, 3] are told apart by, [N, d]: their activations (d = n) or their delta (Eq. 3, d = 1).
+        """What images [N, H, W, 3] are told apart by, [N, d]: all activations of a layer, or delta (Eq. 3, d = 1).
 
         template: T, [n]; nothing else than delta looks at it.
         """
         if self.retrieval == "activations":
-            return self._features(look, images)
+            return _flat(look(images, (self.seen_at,), logits=False).features[self.seen_at])
         vectors = self.middle(look, images, self.neurons(look, images))  # of length 1, or 0
         along = tf.linalg.matvec(vectors, tf.cast(template, vectors.dtype))
         return tf.math.divide_no_nan(along, tf.norm(tf.cast(template, vectors.dtype)))[:, None]
@@ -207,15 +210,17 @@ class Nip(Part):
                 (also where none is made), as a candidate. One that the network gets wrong counts for all at once.
 
         A fit holds a perturbation for each image, in float16: 6 kB at 32 x 32 pixels, 0.3 MB at 224 x 224; rounding
-        moves no pixel by more than 0.07 grey levels; and for retrieval="activations" the layer's activations of each.
+        moves no pixel by more than 0.07 grey levels; and for retrieval="activations" all activations of `seen_at`.
 
         Raises ValueError if no image is right, if the layer has too few neurons or the classes do not depend on it,
         and for an empty intersection.
         """
         source = as_source(network)
         layer = default_layer(source) if self.layer is None else self.layer
-        source.check_layers((layer,), "Nip")
         named = dataclasses.replace(self, layer=layer)
+        if self.retrieval == "activations" and self.seen_at is None:
+            named = dataclasses.replace(named, seen_at=source.layer if isinstance(source.layer, str) else layer)
+        source.check_layers(tuple(filter(None, (layer, named.seen_at))), "Nip")
         arrays = nip_fitting.Fitting(named, source, batch_size, progress).run(images, labels)
         return FittedNip(named, source.fingerprint, *arrays)
 
@@ -298,10 +303,14 @@ class FittedNip(Purifier):
     def nearest(self, look: Look, images: Tensor) -> Tensor:
         """The number of each image's nearest candidate, int64 [N]; of equally near ones the first."""
         template, held, _ = self._held
-        # |a - b|^2 = |a|^2 - 2 a b + |b|^2, in which float32 would lose small distances
-        shown, known = (tf.cast(each, tf.float64) for each in (self.nip.keys(look, images, template), held))
-        apart = tf.reduce_sum(known**2, axis=1) - 2 * tf.matmul(shown, known, transpose_b=True)
-        return tf.argmin(apart, axis=1)
+        shown = self.nip.keys(look, images, template)
+        known = tf.cast(held, shown.dtype)
+        if known.shape[1] == 1:
+            return tf.argmin(tf.abs(shown - known[:, 0]), axis=1)
+        # |a - b|^2 - |a|^2, counted from the candidates' mean, for float32 keeps more of small numbers
+        middle = tf.reduce_mean(known, axis=0)
+        shown, known = shown - middle, known - middle
+        return tf.argmin(tf.reduce_sum(known**2, axis=1) - 2 * tf.matmul(shown, known, transpose_b=True), axis=1)
 
     def save(self, path: str | os.PathLike) -> None:
         """Write the fit to this .npz file: whole, or not at all."""
