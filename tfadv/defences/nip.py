@@ -135,7 +135,7 @@ class Nip(Part):
         template: T, [n]; nothing else than delta looks at it.
         """
         if self.retrieval == "activations":
-            return _flat(look(images, (self.seen_at,), logits=False).features[self.seen_at])
+            return self._features(look, images, self.seen_at or self._tap)
         vectors = self.middle(look, images, self.neurons(look, images))  # of length 1, or 0
         along = tf.linalg.matvec(vectors, tf.cast(template, vectors.dtype))
         return tf.math.divide_no_nan(along, tf.norm(tf.cast(template, vectors.dtype)))[:, None]
@@ -160,11 +160,11 @@ class Nip(Part):
 
     def _values(self, look: Look, images: Tensor, neurons: Neurons) -> Tensor:
         if self.vector == "activation":
-            return self._features(look, images)
+            return self._features(look, images, self._tap)
         return neurons.influence if self.vector == "influence" else tf.ones_like(neurons.influence)
 
-    def _features(self, look: Look, images: Tensor) -> Tensor:
-        return _flat(look(images, (self._tap,), logits=False).features[self._tap])
+    def _features(self, look: Look, images: Tensor, layer: str) -> Tensor:
+        return _flat(look(images, (layer,), logits=False).features[layer])
 
     @property
     def _tap(self) -> str:
@@ -184,7 +184,7 @@ class Nip(Part):
         front, tail = neurons.order[:, : self.front], neurons.order[:, first : first + self.tail]
 
         def strengthened(shown: Tensor) -> Tensor:
-            features = self._features(look, shown)
+            features = self._features(look, shown, self._tap)
             ahead, behind = (tf.gather(features, chosen, axis=1, batch_dims=1) for chosen in (front, tail))
             return tf.reduce_sum(ahead, axis=1) - tf.reduce_sum(behind, axis=1)
 
