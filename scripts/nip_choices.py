@@ -138,8 +138,10 @@ def length(change: np.ndarray) -> float:
     return float(np.mean(np.linalg.norm((change / 255.0).reshape(len(change), -1), axis=1)))
 
 
-def facts(network, fits: list, clean: np.ndarray, adversarial: dict[str, np.ndarray]) -> Iterator[str]:
-    """What is seen of the steps themselves, for fits that retrieve in different ways."""
+def facts(
+    network, fits: list, classes: np.ndarray, labels: np.ndarray, clean: np.ndarray, adversarial: dict[str, np.ndarray]
+) -> Iterator[str]:
+    """What is seen of the steps themselves, for fits that retrieve in different ways; classes are the candidates'."""
     import tensorflow as tf
 
     from tfadv.defences import Nip, top_k_consistency
@@ -166,13 +168,15 @@ def facts(network, fits: list, clean: np.ndarray, adversarial: dict[str, np.ndar
         between = apart(own, own)[np.triu_indices(len(own), 1)].mean()
         yield f"By {what} two clean images are apart by {between:.3f}."
         for name, images in adversarial.items():
-            far = apart(keys(fitted, images), own)
+            shown = keys(fitted, images)
+            far = apart(shown, own)
             twin = np.mean(far.argmin(axis=1) == np.arange(len(own)))
+            same = np.mean([classes[np.linalg.norm(fitted.keys - one, axis=1).argmin()] for one in shown] == labels)
             behind = fitted.on(network).purified(images)
             yield (
                 f"{name}: by {what} an image moves by {far.diagonal().mean():.3f}; of the clean images its own twin is "
-                f"the nearest for {twin:.1%}; TKNC with the clean ones "
-                f"{top_k_consistency(network, clean, images, nip.layer).mean():.2f}, after NIP "
+                f"the nearest for {twin:.1%}, and the nearest candidate is of its class for {same:.0%}; TKNC with "
+                f"the clean ones {top_k_consistency(network, clean, images, nip.layer).mean():.2f}, after NIP "
                 f"{top_k_consistency(network, clean, behind, nip.layer).mean():.2f}."
             )
 
@@ -209,7 +213,8 @@ def main(spec: str, data: str, fit: int, count: int, fill: bool, epsilons: tuple
     fooled = {name: ~is_right(images) for name, images in adversarial.items()}
     click.echo(f"{network.name}: {np.mean(found == classes):.1%} of {len(classes)} test images right.\n")
     fits = [Nip(retrieval=retrieval).fit(network, *train) for retrieval in ("activations", "similarity")]
-    for fact in facts(network, fits, clean, adversarial):
+    seen = np.concatenate([network.predict(train[0][start : start + 64]) for start in range(0, len(train[0]), 64)])
+    for fact in facts(network, fits, train[1][seen == train[1]], labels, clean, adversarial):
         click.echo(f"- {fact}")
     heads = [f"{name}, DSR" for name in adversarial]
     click.echo("\n" + _line("", ["benign", *heads, "l2"]) + "\n" + _line("---", ["---:"] * (len(heads) + 2)))
