@@ -2,6 +2,7 @@
 
     python scripts/nip_choices.py NETWORK DATA.npz                        NETWORK as `tfadv.load` takes it
     python scripts/nip_choices.py NETWORK DATA.npz --fit 2000 --count 300 --epsilon 1 --epsilon 2
+    python scripts/nip_choices.py NETWORK DATA.npz --set retrieval=similarity          NIP as the paper's text has it
 
 DATA.npz is what `tfadv train` takes, and --fill its option. NIP is fitted on the first training images and judged on
 the first test images that the network gets right, clean and attacked with FGSM of the last epsilon, PGD (10 steps,
@@ -38,9 +39,9 @@ PROGRAM: dict[str, tuple[bool, dict]] = {
     "authors' program, 0.008": (False, {"size": 0.008 * 255}),
     "authors' program, 0.008, another image": (True, {"size": 0.008 * 255}),
 }
-#: Row -> the settings that differ from Nip's own.
+#: Row -> the settings that differ from those of all rows.
 READINGS: dict[str, dict] = {
-    "NIP as it is set by default": {},
+    "NIP": {},
     "seen at the layer between": {"seen_at": "between"},
     "retrieval: similarity, as the paper has it": {"retrieval": "similarity"},
     "- vector: activation": {"retrieval": "similarity", "vector": "activation"},
@@ -70,18 +71,21 @@ def defended(fitted, network) -> Purify:
     return lambda images: behind.purified(images)
 
 
-def rows(network, train, twins, strengths: list[float]) -> Iterator[tuple[str, Purify | str, bool]]:
-    """(name, what it does or why it cannot, whether it knows the twins) of every row of the table."""
+def rows(network, train, twins, strengths: list[float], base: dict) -> Iterator[tuple[str, Purify | str, bool]]:
+    """(name, what it does or why it cannot, whether it knows the twins) of every row of the table; base are settings
+    of all rows."""
     from dataclasses import replace
 
     from tfadv.defences import Nip
 
-    plain = Nip().fit(network, *train)
+    plain = Nip(**base).fit(network, *train)
     for name, settings in READINGS.items():
         if "seen_at" in settings:
             settings = {"seen_at": plain.nip.layer}
+            if plain.nip.seen_at in (None, plain.nip.layer):
+                continue
         try:
-            fitted = plain if not settings else Nip(**settings).fit(network, *train)
+            fitted = plain if not settings else Nip(**_over(base, settings)).fit(network, *train)
             yield name, defended(fitted, network), False
         except ValueError as error:
             yield name, str(error), False
@@ -93,9 +97,17 @@ def rows(network, train, twins, strengths: list[float]) -> Iterator[tuple[str, P
             yield f"strength {strength:g}, {name}", defended(replace(weaker, perturbations=rho), network), False
         turned = replace(plain, nip=replace(plain.nip, strength=-strength))
         yield f"strength {strength:g}, turned", defended(turned, network), False
-        known = Nip(strength=strength).fit(network, *twins)
+        known = Nip(**{**base, "strength": strength}).fit(network, *twins)
         yield f"strength {strength:g}, twins", defended(known, network), True
         yield f"strength {strength:g}, own twin", _own_twin(known.perturbations, strength), True
+
+
+def _over(base: dict, settings: dict) -> dict:
+    """The settings of a row; one by similarity sees no layer."""
+    found = {**base, **settings}
+    if found.get("retrieval") == "similarity":
+        found.pop("seen_at", None)
+    return found
 
 
 def _own_twin(rho: np.ndarray, strength: float) -> Purify:
@@ -190,10 +202,13 @@ def _line(head: str, cells: list[str]) -> str:
 @click.argument("data", type=click.Path(exists=True, dir_okay=False))
 @click.option("--fit", default=2000, show_default=True, help="How many training images.")
 @click.option("--count", default=300, show_default=True, help="How many test images that are right clean.")
+@click.option(
+    "--set", "settings", multiple=True, metavar="NAME=VALUE", help="Of NIP in all rows, e.g. seen_at=flatten."
+)
 @click.option("--fill", is_flag=True, help="As the network was trained.")
 @click.option("--epsilon", "epsilons", multiple=True, default=(1.0, 2.0, 4.0), show_default=True, help="PGD's.")
 @click.option("--strength", "strengths", multiple=True, default=(1.0, 0.3, 0.1), show_default=True, help="NIP's.")
-def main(spec: str, data: str, fit: int, count: int, fill: bool, epsilons: tuple, strengths: tuple) -> None:
+def main(spec: str, data: str, fit: int, count: int, settings: tuple, fill: bool, epsilons: tuple, strengths: tuple):
     import tfadv
     from tfadv.defences import Nip
     from tfadv.models import small_data
@@ -212,7 +227,9 @@ def main(spec: str, data: str, fit: int, count: int, fill: bool, epsilons: tuple
 
     fooled = {name: ~is_right(images) for name, images in adversarial.items()}
     click.echo(f"{network.name}: {np.mean(found == classes):.1%} of {len(classes)} test images right.\n")
-    fits = [Nip(retrieval=retrieval).fit(network, *train) for retrieval in ("activations", "similarity")]
+    base = dict(word.split("=", 1) for word in settings)
+    bases = {repr(one): one for one in (base, _over(base, {"retrieval": "similarity"}))}
+    fits = [Nip(**one).fit(network, *train) for one in bases.values()]
     seen = np.concatenate([network.predict(train[0][start : start + 64]) for start in range(0, len(train[0]), 64)])
     for fact in facts(network, fits, train[1][seen == train[1]], labels, clean, adversarial):
         click.echo(f"- {fact}")
@@ -222,7 +239,7 @@ def main(spec: str, data: str, fit: int, count: int, fill: bool, epsilons: tuple
     click.echo(_line("l2 of the attack", ["", *sizes, ""]))
     click.echo(_line(f"wrong, of {len(labels)}", ["", *(str(each.sum()) for each in fooled.values()), ""]))
     click.echo(_line("no defence", ["100", *("0" for _ in fooled), "0"]))
-    for name, purify, knows in rows(network, train, (clean, labels), list(strengths)):
+    for name, purify, knows in rows(network, train, (clean, labels), list(strengths), base):
         if isinstance(purify, str):
             click.echo(_line(name, [purify] + [""] * (len(heads) + 1)))
             continue
