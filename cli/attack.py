@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tfadv.cli import networks, options, shell
+from tfadv.ranges import Count, Positive, Seed, Size
 
 if TYPE_CHECKING:
     from tfadv.crafting import Report
@@ -27,14 +28,24 @@ if TYPE_CHECKING:
     metavar="NET",
     help="The network to craft on; see `tfadv models`. Repeat it for an ensemble.",
 )
-@click.option("--weight", "weights", multiple=True, type=float, help="Of each source in the ensemble, in their order.")
+@click.option(
+    "--weight",
+    "weights",
+    multiple=True,
+    type=options.Number(Positive),
+    help="Of each source in the ensemble, in their order.",
+)
 @click.option("--average", type=click.Choice(["probabilities", "logits"]), help="Of an ensemble. [probabilities]")
 @click.option("--labels", type=click.Path(), help="CSV: filename,label. Default: what the source predicts.")
 @click.option("--target-labels", type=click.Path(), help="CSV of the classes to reach: makes the attack targeted.")
 @options.numbering
 @options.force_labels
-@click.option("--epsilon", type=float, help="Largest change of a value, grey levels of 255. Default: the recipe's own.")
-@click.option("--steps", type=int, help="How many steps. Default: the recipe's own.")
+@click.option(
+    "--epsilon",
+    type=options.Number(Size),
+    help="Largest change of a value, grey levels of 255. Default: the recipe's own.",
+)
+@click.option("--steps", type=options.Number(Count), help="How many steps. Default: the recipe's own.")
 @click.option(
     "--layer",
     "layers",
@@ -45,7 +56,7 @@ if TYPE_CHECKING:
 @click.option(
     "--set", "settings", multiple=True, callback=options.settings, metavar="KEY=VALUE", help="Another setting."
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="All randomness follows from it.")
+@click.option("--seed", type=options.Number(Seed), default=0, show_default=True, help="All randomness follows from it.")
 @options.batch_size("what its memory allows, up to 64")
 @click.option(
     "--precision",
@@ -58,7 +69,7 @@ if TYPE_CHECKING:
 )
 @options.size
 @options.filter_option("What images of another size are resized with.")
-@click.option("--limit", type=click.IntRange(1), help="Only the first so many images by name.")
+@click.option("--limit", type=options.Number(Count), help="Only the first so many images by name.")
 @options.input_range
 @options.labels_offset
 @options.trust

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tfadv.cli import networks, options, shell, writing
+from tfadv.ranges import Count, WordSeed
 
 if TYPE_CHECKING:
     from tfadv.defences import FittedNip
@@ -23,9 +24,13 @@ USAGE = "expected DEFENCE IMAGES OUT, nip fit IMAGES STATE or nip apply IMAGES O
 @click.option("--labels", type=click.Path(), help="For nip fit: CSV filename,label of the training images.")
 @options.numbering
 @options.force_labels
-@click.option("--limit", type=click.IntRange(1), help="For nip fit: only the first so many images by name.")
-@click.option("--seed", type=int, default=0, show_default=True, help="All randomness follows from it.")
-@click.option("--batch-size", type=click.IntRange(1), default=8, show_default=True, help="Images computed together.")
+@click.option("--limit", type=options.Number(Count), help="For nip fit: only the first so many images by name.")
+@click.option(
+    "--seed", type=options.Number(WordSeed), default=0, show_default=True, help="All randomness follows from it."
+)
+@click.option(
+    "--batch-size", type=options.Number(Count), default=8, show_default=True, help="Images computed together."
+)
 @options.size
 @options.filter_option("What images of another size than the source's are resized with.")
 @options.input_range

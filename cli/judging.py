@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tfadv.cli import networks, options, shell, writing
+from tfadv.ranges import Count
 
 if TYPE_CHECKING:
     from tfadv.evaluate import Report, Share
@@ -38,7 +39,7 @@ def arguments(command: Callable) -> Callable:
             options.trust,
             options.filter_option("What clean images of another size than the adversarial ones are resized with."),
             click.option(
-                "--batch-size", type=click.IntRange(1), default=16, show_default=True, help="Images seen together."
+                "--batch-size", type=options.Number(Count), default=16, show_default=True, help="Images seen together."
             ),
             options.workers,
         )

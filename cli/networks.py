@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
+
+from tfadv.cli import shell
 
 if TYPE_CHECKING:
     from tfadv.source import Source
@@ -23,7 +25,11 @@ def load(
     offset = None if labels_offset is None else int(labels_offset)
     if not saved and (input_range, offset) != (None, None):
         raise click.UsageError("--input-range and --labels-offset are for saved models and module:callable alone.")
-    return [
-        zoo.load(spec, input_range=input_range, labels_offset=offset, trust=trust) if spec in saved else zoo.load(spec)
-        for spec in specs
-    ]
+    found = []
+    for spec in specs:
+        own: dict[str, Any] = (
+            {"input_range": input_range, "labels_offset": offset, "trust": trust} if spec in saved else {}
+        )
+        with shell.meanwhile(f"loading {spec}"):
+            found.append(zoo.load(spec, **own))
+    return found

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from tfadv.cli import judging, networks, options, shell, writing
+from tfadv.ranges import Count, Natural, Noise, Seed, Size
 
 
 @click.command()
@@ -17,13 +18,29 @@ from tfadv.cli import judging, networks, options, shell, writing
 @click.option("--source", required=True, metavar="NET", help="The network whose gradients span the plane.")
 @click.option("--target", "targets", multiple=True, metavar="NET", help="Another network to draw; repeat it.")
 @click.option("--out", required=True, type=click.Path(dir_okay=False), help="The PNG; the numbers go beside, as .json.")
-@click.option("--label", type=int, help="The image's class, counted from 0. Default: what the source predicts.")
-@click.option("--reach", default=30.0, show_default=True, help="How far the plane goes, grey levels to each side.")
-@click.option("--step", default=2.0, show_default=True, help="From point to point, grey levels.")
-@click.option("--copies", type=click.IntRange(1), default=1000, show_default=True, help="Noisy images in the gradient.")
-@click.option("--deviation", default=15.0, show_default=True, help="Of their noise, grey levels.")
-@click.option("--seed", type=int, default=0, show_default=True, help="The noise follows from it.")
-@click.option("--batch-size", type=click.IntRange(1), default=16, show_default=True, help="Points seen together.")
+@click.option(
+    "--label",
+    type=options.Number(Natural),
+    help="The image's class, counted from 0. Default: what the source predicts.",
+)
+@click.option(
+    "--reach",
+    type=options.Number(Size),
+    default=30.0,
+    show_default=True,
+    help="How far the plane goes, grey levels to each side.",
+)
+@click.option(
+    "--step", type=options.Number(Size), default=2.0, show_default=True, help="From point to point, grey levels."
+)
+@click.option(
+    "--copies", type=options.Number(Count), default=1000, show_default=True, help="Noisy images in the gradient."
+)
+@click.option(
+    "--deviation", type=options.Number(Noise), default=15.0, show_default=True, help="Of their noise, grey levels."
+)
+@click.option("--seed", type=options.Number(Seed), default=0, show_default=True, help="The noise follows from it.")
+@click.option("--batch-size", type=options.Number(Count), default=16, show_default=True, help="Points seen together.")
 @options.filter_option("What an image of another size than the source's is resized with.")
 @options.input_range
 @options.labels_offset

@@ -5,6 +5,10 @@ A file can be called `\\x1b]0;...`, which a terminal would obey; all that a comm
 
 from __future__ import annotations
 
+import contextlib
+import shutil
+import sys
+from collections.abc import Iterator
 from typing import Any
 
 import click
@@ -26,3 +30,17 @@ def complained(error: click.ClickException) -> click.ClickException:
     """The error with a message that commands nothing."""
     error.message = shown(error.message, lines=True)  # type: ignore[misc]
     return error
+
+
+@contextlib.contextmanager
+def meanwhile(text: str) -> Iterator[None]:
+    """Say on a terminal what is being waited for, and take it back afterwards; where stderr is none, say nothing."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    line = named(text)[: shutil.get_terminal_size().columns - 5] + " ..."
+    click.echo(f"{line}\r", err=True, nl=False)
+    try:
+        yield
+    finally:
+        click.echo(f"{' ' * len(line)}\r", err=True, nl=False)

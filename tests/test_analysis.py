@@ -117,9 +117,11 @@ def test_the_papers_strengths():
     ("grids", "message"),
     [
         ({"shear": None}, "expected one of rotation, noise, blur, jpeg, got 'shear'"),
-        ({"jpeg": [0, 75]}, r"jpeg: expected strengths from 1 to 100, whole numbers \(quality\), got \[0\]"),
-        ({"jpeg": [75.5]}, r"whole numbers \(quality\), got \[75.5\]"),
+        ({"jpeg": [0, 75]}, r"jpeg: expected strengths, a whole number from 1 to 100 \(quality\), got \[0\]"),
+        ({"jpeg": [75.5]}, r"a whole number from 1 to 100 \(quality\), got \[75.5\]"),
         ({"noise": []}, "got none"),
+        ({"blur": [1, float("inf")]}, r"blur: expected strengths, a number from 0 to 1000 .*, got \[inf\]"),
+        ({"rotation": [float("inf"), float("nan")]}, r"a number from -360 to 360 .*, got \[inf, nan\]"),
     ],
 )
 def test_what_there_is_not_is_refused(grids, message):
@@ -238,6 +240,11 @@ def test_the_plane_s_errors():
         (lambda: plane.directions(brightness(), flat([30])[0], 0), "has no gradient there"),
         (lambda: plane.panel(network, image, axes, [1, 2], [0]), "u: expected grey levels with 0 among them"),
         (lambda: plane.axis(1, 2), "expected 0 < step <= reach"),
+        (lambda: plane.axis(float("inf"), 2), r"axis\(reach\): expected grey levels above 0, not beyond"),
+        (
+            lambda: plane.directions(network, image, 1, deviation=float("nan")),
+            r"directions\(deviation\): expected grey",
+        ),
     ]:
         with pytest.raises(ValueError, match=message):
             call()

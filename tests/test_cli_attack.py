@@ -125,7 +125,7 @@ def test_settings_reach_the_attack(tmp_path):
         (["mim", "images", "new", "--source", "nets:build", "--layer", "Mixed"], "no setting 'layer'"),
         (
             ["mim", "images", "new", "--source", "nets:build", "--set", "decay=high"],
-            "decay to be float or int, got 'high'",
+            "mim(decay): expected a number from 0 on, got 'high'",
         ),
         (["naa", "images", "new", "--source", "nets:build", "--layer", "Nixed"], "Nearest: Mixed"),
         (["naa", "images", "new", "--source", "nets:plain"], "small names none: choose one with --layer"),

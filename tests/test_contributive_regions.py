@@ -135,9 +135,18 @@ def test_an_image_without_evidence_is_inside_as_a_whole():
     ("make", "message"),
     [
         (lambda: ContributiveRegion(("late", "middle")), r"ContributiveRegion\(layer\): expected the name of a layer"),
-        (lambda: ContributiveRegion("late", 1.5), r"ContributiveRegion\(threshold\): expected a share 0..1, got 1.5"),
-        (lambda: ContributiveRegion("late", inside=-1), r"ContributiveRegion\(inside\): expected a share 0..1, got -1"),
-        (lambda: ContributiveRegion("late", outside=2), r"ContributiveRegion\(outside\): expected a share 0..1, got 2"),
+        (
+            lambda: ContributiveRegion("late", 1.5),
+            r"ContributiveRegion\(threshold\): expected a share from 0 to 1, got 1.5",
+        ),
+        (
+            lambda: ContributiveRegion("late", inside=-1),
+            r"ContributiveRegion\(inside\): expected a share from 0 to 1, got -1",
+        ),
+        (
+            lambda: ContributiveRegion("late", outside=2),
+            r"ContributiveRegion\(outside\): expected a share from 0 to 1, got 2",
+        ),
         (lambda: Fcr(temperature=0), r"Fcr\(temperature\): expected a number above 0, got 0"),
         (lambda: Fcr(beta=-1.0), r"Fcr\(beta\): expected a number above 0, got -1.0"),
         (

@@ -48,6 +48,20 @@ def whole(folder, network, tmp_path_factory) -> dict[str, bytes]:
     return tree(out)
 
 
+def test_a_batch_is_no_larger_than_the_folder(folder, network, tmp_path):
+    """It would be filled up with copies: a million of them are no work for anybody."""
+    report = craft_folder(folder, tmp_path / "out", recipes.fgsm(), network, batch_size=1_000_000)
+    assert report.experiment["batch_size"] == len(data.find_images(folder)) == 23
+    few = craft_folder(folder, tmp_path / "few", recipes.fgsm(), network, batch_size=1_000_000, limit=2)
+    assert few.experiment["batch_size"] == 8
+    again = craft_folder(folder, tmp_path / "few", recipes.fgsm(), network, batch_size=1_000_000, limit=2)
+    assert again.images == few.images
+    for wrong in ({"batch_size": 0}, {"limit": -1}, {"seed": 10**40}, {"workers": 0.5}):
+        with pytest.raises(ValueError, match=rf"craft_folder\({next(iter(wrong))}\): expected a whole number"):
+            craft_folder(folder, tmp_path / "wrong", BIM, network, **wrong)
+    assert not (tmp_path / "wrong").exists()
+
+
 def test_every_image_has_its_twin_and_its_entry(folder, network, tmp_path):
     report = craft_folder(folder, tmp_path / "out", BIM, network, batch_size=4, source="here:small")
     names = data.find_images(folder)

@@ -17,17 +17,18 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = {"tfadv": "tfadv", "tfadv.cli": "cli", "tfadv.checkpoints": "checkpoints"}
 
 FLOORS = (
+    # below all: what a number may be
+    "tfadv tfadv.ranges",
     # 0: conventions and the outside world
-    "tfadv tfadv.shapes tfadv.words tfadv.compiled tfadv.images tfadv.data tfadv.metrics tfadv.pool "
+    "tfadv.shapes tfadv.words tfadv.forms tfadv.compiled tfadv.images tfadv.data tfadv.metrics tfadv.pool "
     "tfadv.models tfadv.models.layers "
-    "tfadv.attacks tfadv.benchmarks tfadv.checkpoints.download tfadv.checkpoints.files tfadv.checkpoints.manifest "
-    "tfadv.cli.quiet",
+    "tfadv.attacks tfadv.benchmarks tfadv.checkpoints.files tfadv.checkpoints.manifest",
     # 1: what one look, one gradient, one draw is; the architectures
     "tfadv.filters tfadv.vectors tfadv.scores tfadv.seeds tfadv.source tfadv.record "
     "tfadv.drawing tfadv.copying tfadv.pooling "
     "tfadv.models.inception_v1 tfadv.models.inception_v3 tfadv.models.inception_v4 tfadv.models.inception_resnet_v2 "
     "tfadv.models.resnet_v1 tfadv.models.resnet_v2 tfadv.models.vgg tfadv.models.slim "
-    "tfadv.cli.shell tfadv.cli.quiet tfadv.archives "
+    "tfadv.cli.shell tfadv.cli.quiet tfadv.archives tfadv.checkpoints.download tfadv.models.digits_facts "
     "tfadv.defences.distillation",
     # 2: the sources
     "tfadv.training tfadv.devices tfadv.models.small_data tfadv.models.blocks tfadv.models.digits "
@@ -35,11 +36,11 @@ FLOORS = (
     "tfadv.peek tfadv.ensembles tfadv.folding tfadv.precision tfadv.defences.transforms tfadv.defences.total_variation",
     # 3: the small parts; the stores
     "tfadv.models.small tfadv.gradients tfadv.views tfadv.budgets tfadv.rules tfadv.attacks.starts tfadv.attacks.door "
-    "tfadv.attacks.decisions "
+    "tfadv.attacks.decisions tfadv.attacks.layers "
     "tfadv.labelling tfadv.pairing tfadv.twins tfadv.checkpoints tfadv.cli "
     "tfadv.defences.learned tfadv.defences.purified tfadv.defences.smoothing",
     # 4: what is built of them
-    "tfadv.attribution tfadv.objectives.common tfadv.models.hardening "
+    "tfadv.models.known tfadv.attribution tfadv.objectives.common tfadv.models.hardening "
     "tfadv.evaluate tfadv.experiment tfadv.saving tfadv.defences.randomised "
     "tfadv.defences.comdefend tfadv.defences.super_resolution tfadv.defences.sparse "
     "tfadv.attacks.carlini_wagner tfadv.attacks.deepfool tfadv.attacks.jsma "

@@ -38,6 +38,7 @@ _HOME = {
     "Jsma": "attacks.jsma",
     "L2": "budgets",
     "Linf": "budgets",
+    "Margin": "objectives",
     "MaskedCopies": "views",
     "Momentum": "rules",
     "Naa": "objectives",

@@ -24,8 +24,10 @@ from typing import Any
 import tensorflow as tf
 
 from tfadv import compiled, data, experiment, labelling, record
+from tfadv.attacks.layers import settled
 from tfadv.budgets import Linf
 from tfadv.pool import Pool
+from tfadv.ranges import Count, Seed, checked
 from tfadv.record import DONE
 from tfadv.shapes import Attack
 from tfadv.source import Source
@@ -61,6 +63,7 @@ class Report:
         return sum(entry["before"] != entry["after"] for entry in done) / len(done) if done else None
 
 
+@checked
 def craft_folder(
     images: str | os.PathLike,
     out: str | os.PathLike,
@@ -71,14 +74,14 @@ def craft_folder(
     targets: labelling.Classes | None = None,
     first_label: int | None = None,
     force_labels: bool = False,
-    seed: int = 0,
-    batch_size: int | None = None,
+    seed: Seed = 0,
+    batch_size: Count | None = None,
     size: tuple[int, int] | None = None,
     filter: str = "bilinear",
-    limit: int | None = None,
+    limit: Count | None = None,
     source: str | None = None,
     twin: Source | None = None,
-    workers: int | None = None,
+    workers: Count | None = None,
     progress: Callable[..., Any] | None = None,
 ) -> Report:
     """Craft an adversarial image for every image of a folder; called again after an interruption, it continues.
@@ -91,8 +94,8 @@ def craft_folder(
         first_label: 0 if the first class is 0 in labels and targets, 1 if it is 1; by default found out.
         force_labels: go on even if the network's clean predictions disagree with the labels.
         seed: all randomness follows from it and the images' own pixels.
-        batch_size: images computed together; by default 8 on a CPU, on a GPU what its memory allows, up to 64. A
-            folder that was begun goes on with its own.
+        batch_size: images computed together, no more than there are (or 8); by default 8 on a CPU, on a GPU what its
+            memory allows, up to 64. A folder that was begun goes on with its own.
         size: (H, W) for a network that takes any size.
         filter: what images of another size are resized with, see `tfadv.data.FILTERS`.
         limit: only the first so many images, in the order of their names.
@@ -104,8 +107,7 @@ def craft_folder(
     Raises ValueError for labels that do not fit the images, a folder of another experiment, inputs and outputs that
     would meet, a largest change below one grey level; OSError where reading or writing fails, e.g. on a full disk.
     """
-    if (batch_size is not None and batch_size < 1) or (limit is not None and limit < 1):
-        raise ValueError(f"batch_size, limit: expected whole numbers above 0, got {batch_size} and {limit}.")
+    attack = settled(attack, network)
     budget = getattr(attack, "budget", None)
     if isinstance(budget, Linf) and budget.size < 1:
         raise ValueError(f"epsilon: expected 1 or more, got {budget.size}: image files hold whole grey levels.")
@@ -133,7 +135,7 @@ def craft_folder(
             journal.fold(entries, compiled.concessions)
         return Report(out, entries, found.sentence, described)
 
-    sizes = [batch_size] if batch_size else _batch_sizes(out, len(names[:limit]))
+    sizes = _batch_sizes(out, len(names[:limit]), batch_size)
     with _explained(out), Pool(workers) as pool:
         while True:
             try:
@@ -148,11 +150,16 @@ def most_together() -> int:
     return ON_GPU if compiled.on_gpu() else ON_CPU
 
 
-def _batch_sizes(out: Path, images: int) -> list[int]:
-    """How many images to compute together, and how many instead where the memory does not suffice, in turn."""
+def _batch_sizes(out: Path, images: int, asked: int | None) -> list[int]:
+    """How many images to compute together, and how many instead where the memory does not suffice, in turn.
+
+    A batch is filled up with copies of its last image, so that one of more than there are images costs time alone.
+    """
     begun = ((record.read(out)[0] if out.is_dir() else None) or {}).get("batch_size")
-    if isinstance(begun, int) and begun > 0:
+    if isinstance(begun, int) and begun > 0 and asked in (None, begun):
         return [begun]
+    if asked is not None:
+        return [min(asked, max(ON_CPU, images))]
     if not compiled.on_gpu():
         return [most_together()]
     largest = min(most_together(), images)

@@ -239,6 +239,7 @@ def read_labels(path: str | os.PathLike) -> dict[str, int]:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: expected a CSV in UTF-8, got other bytes at {error.start}.") from error
+    _check_csv(path, text)
     rows = csv.DictReader(io.StringIO(text, newline=""))
     columns = {column.strip().lower(): column for column in rows.fieldnames or () if column}
     if not {"filename", "label"} <= set(columns):
@@ -248,17 +249,28 @@ def read_labels(path: str | os.PathLike) -> dict[str, int]:
         name, number = (row[columns[key]] for key in ("filename", "label"))
         try:
             label = int(number)
+            if abs(label) >= 2**31:
+                raise ValueError("no class has such a number")
         except (TypeError, ValueError):
             raise ValueError(
                 f"{path}, line {rows.line_num}: expected a whole number as the label of {name}, got {number!r}."
             ) from None
-        name = name.strip().replace("\\", "/").removeprefix("./")
+        name = (name or "").strip().replace("\\", "/").removeprefix("./")
         inside("the folder of images", name, f"{path}, line {rows.line_num}")
         if labels.setdefault(name, label) != label:
             raise ValueError(f"{path}, line {rows.line_num}: {name} has two labels, {labels[name]} and {label}.")
     if not labels:
         raise ValueError(f"{path}: expected one line for each image, got no line below the header.")
     return labels
+
+
+def _check_csv(path: Path, text: str) -> None:
+    lines = csv.reader(io.StringIO(text, newline=""))
+    try:
+        for _ in lines:
+            pass
+    except csv.Error as error:  # a field that does not end, or a character that belongs in none
+        raise ValueError(f"{path}, line {lines.line_num}: expected a CSV, got something else ({error}).") from error
 
 
 def match_labels(names: list[str], labels: Mapping[str, int]) -> dict[str, int]:

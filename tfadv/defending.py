@@ -21,6 +21,7 @@ from tfadv.defences.purified import Purified, alone, digest
 from tfadv.metrics import distances
 from tfadv.models import small_data
 from tfadv.pool import Pool, in_batches
+from tfadv.ranges import Count, WordSeed, checked
 from tfadv.record import DEFENCE, DONE, UNREADABLE
 from tfadv.shapes import Purifier
 from tfadv.source import Source
@@ -42,17 +43,18 @@ class Report:
         return [entry for entry in self.images if entry["status"] != DONE]
 
 
+@checked
 def purify_folder(
     images: str | os.PathLike,
     out: str | os.PathLike,
     purifier: Purifier,
     network: Source | None = None,
     *,
-    seed: int = 0,
-    batch_size: int = 8,
+    seed: WordSeed = 0,
+    batch_size: Count = 8,
     size: tuple[int, int] | None = None,
     filter: str = "bilinear",
-    workers: int | None = None,
+    workers: Count | None = None,
     progress: Callable[..., Any] | None = None,
 ) -> Report:
     """Purify every image of a folder; called again after an interruption, it continues.
@@ -134,7 +136,7 @@ def _holds(entry: record.Entry, images: Path, out: Path, outputs: dict[str, str]
         return False
     if entry["output"] != outputs[entry["file"]]:  # since then another image has taken its name
         return False
-    if entry["sha256"] != data.file_hash(images / entry["file"]):
+    if entry.get("sha256") != data.file_hash(images / entry["file"]):
         raise ValueError(f"{entry['file']} has changed since {out} was begun. Choose another folder, or remove it.")
     return True
 
@@ -208,7 +210,7 @@ def training_images(
     limit: int | None = None,
     size: tuple[int, int] | None = None,
     filter: str = "bilinear",
-    workers: int | None = None,
+    workers: Count | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """What a defence is fitted on: uint8 [N, H, W, 3] of the network's size and classes int [N].
 

@@ -23,6 +23,7 @@ from tfadv.data import read_image
 from tfadv.evaluate import evaluate
 from tfadv.models import digits, zoo
 from tfadv.pairing import pair
+from tfadv.ranges import Count, Seed, Size, checked
 from tfadv.record import CLEAN
 from tfadv.source import Source
 
@@ -41,11 +42,12 @@ class Row(NamedTuple):
     changed: dict[str, float]
 
 
+@checked
 def run(
     out: str | Path,
-    count: int = 100,
-    epsilon: float = EPSILON,
-    seed: int = 0,
+    count: Count = 100,
+    epsilon: Size = EPSILON,
+    seed: Seed = 0,
     say: Callable[[str], None] = lambda _: None,
 ) -> list[Row]:
     """Run the demo into the folder `out` and return the table; called again, it continues or finds everything done.

@@ -37,6 +37,7 @@ from tfadv.images import padded
 from tfadv.metrics import distances
 from tfadv.pairing import Pair
 from tfadv.pool import Pool, in_batches
+from tfadv.ranges import Count, checked
 from tfadv.source import Source
 
 #: How a network of another input size sees images.
@@ -230,13 +231,14 @@ def _summary(values: np.ndarray) -> dict[str, float | None]:
     return {"mean": float(values.mean()), "min": float(values.min()), "max": float(values.max())}
 
 
+@checked
 def evaluate(
     pairs: Sequence[Pair],
     targets: Sequence[Source],
     *,
-    batch_size: int = 16,
+    batch_size: Count = 16,
     filter: str = "bilinear",
-    workers: int | None = None,
+    workers: Count | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Report:
     """Judge the pairs by the networks; see the module's docstring.
@@ -251,8 +253,6 @@ def evaluate(
 
     Raises ValueError if no pair can be read, or a network without a fixed size gets images of several sizes.
     """
-    if batch_size < 1:
-        raise ValueError(f"batch size: expected at least 1, got {batch_size}.")
     size = min(batch_size, max(1, len(pairs)))
     done: list[Pair] = []
     unreadable: dict[str, str] = {}

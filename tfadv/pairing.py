@@ -91,10 +91,10 @@ def _by_record(
         twin = twins / entry["output"]
         clean = twin if twin.exists() else images / entry["file"]
         result = adversarial / entry["output"]
-        pairs.append(Pair(entry["file"], clean, result, entry["label"], entry.get("target")))
+        pairs.append(Pair(entry["file"], clean, result, entry.get("label"), entry.get("target")))
     paired = {pair.name for pair in pairs}
     origin = {"prediction": "the source's own predictions", "file": "the attack's labels"}
-    labels = origin.get(experiment.get("labels", {}).get("from"), record.RECORD)
+    labels = origin.get(str((experiment.get("labels") or {}).get("from")), record.RECORD)
     return Pairing(pairs, [name for name in names if name not in paired], [], experiment, labels)
 
 

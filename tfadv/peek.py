@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import functools
 import hashlib
+import math
 from collections.abc import Callable, Collection, Mapping
 
 import keras
@@ -258,7 +259,7 @@ def network(
     if isinstance(model, Source):
         return model
     low, high = input_range if scale is None else (0.0, 255.0 * scale)
-    if not high > low:
+    if not -math.inf < low < high < math.inf:
         raise ValueError(f"input_range: expected (black, white) with black below white, got ({low}, {high}).")
     if (low, high) != (0.0, 255.0):
         if settings.get("preprocess") is not None:

@@ -29,6 +29,7 @@ from tfadv.compiled import Compiled
 from tfadv.drawing import SOFTWARE
 from tfadv.evaluate import top
 from tfadv.images import BLACK, WHITE, check
+from tfadv.ranges import Count, Noise, Seed, Size, checked
 from tfadv.shapes import untargeted
 from tfadv.source import Source
 from tfadv.views import NoisyCopies, Plain
@@ -74,16 +75,18 @@ class Panel:
         return {"name": self.name, "clean": self.clean, "nearest": self.nearest(), "classes": self.classes.tolist()}
 
 
-def axis(reach: float, step: float) -> np.ndarray:
+@checked
+def axis(reach: Size, step: Size) -> np.ndarray:
     """Grey levels from -reach to reach in steps, 0 among them."""
-    if not (0 < step <= reach and math.isfinite(reach)):
+    if step > reach:
         raise ValueError(f"axis: expected 0 < step <= reach in grey levels, got step {step:g}, reach {reach:g}.")
     count = int(reach / step + 1e-9)
     return np.arange(-count, count + 1) * float(step)
 
 
+@checked
 def directions(
-    source: Source, image: np.ndarray, label: int, *, copies: int = 1000, deviation: float = 15.0, seed: int = 0
+    source: Source, image: np.ndarray, label: int, *, copies: Count = 1000, deviation: Noise = 15.0, seed: Seed = 0
 ) -> Directions:
     """The axes of the plane around an image [H, W, 3] of the source's size, in 0..255.
 
@@ -120,6 +123,7 @@ def directions(
     return Directions(np.sign(smooth), np.sign(remainder) * left, float(inner / lengths[0] / lengths[1]))
 
 
+@checked
 def panel(
     network: Source,
     image: np.ndarray,
@@ -127,7 +131,7 @@ def panel(
     u: Sequence[float] | np.ndarray,
     v: Sequence[float] | np.ndarray,
     *,
-    batch_size: int = 16,
+    batch_size: Count = 16,
     progress: Callable[[int], None] | None = None,
 ) -> Panel:
     """The network's classes at every (u, v); a network of another input size sees the images as `tfadv.evaluate` shows

@@ -3,6 +3,7 @@
 import dataclasses
 
 from tfadv import seeds as draws
+from tfadv.ranges import Noise
 from tfadv.shapes import Budget, Start, Tensor
 
 
@@ -26,7 +27,7 @@ class InsideBall(Start):
 class NoisyStart(Start):
     """The image with Gaussian noise of `deviation` grey levels: a nudge where the objective is flat (NRDM)."""
 
-    deviation: float = 0.1
+    deviation: Noise = 0.1
 
     def begin(self, images: Tensor, budget: Budget, seeds: Tensor) -> Tensor:
         return images + self.deviation * draws.normal(seeds, tuple(images.shape[1:]), images.dtype)

@@ -16,8 +16,6 @@ class Fitting:
     """One fit of a `Nip` with its layer named: classified, template, candidates."""
 
     def __init__(self, nip: Any, source: Source, batch_size: int, progress: Callable[[int], None]) -> None:
-        if batch_size < 1:
-            raise ValueError(f"Nip.fit(batch_size): expected a whole number above 0, got {batch_size!r}.")
         self.nip, self.source, self.batch_size, self.progress = nip, source, batch_size, progress
 
     def run(self, images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

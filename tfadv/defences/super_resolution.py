@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from tfadv.defences import learned
 from tfadv.models.layers import ScaledAdd
+from tfadv.ranges import Checked, Count, Positive
 from tfadv.shapes import Look, Purifier, Tensor
 
 #: Y, Cb, Cr of R, G, B in 0..1 (ITU-R BT.601), without their constants, which no detail of a wavelet holds.
@@ -20,16 +21,13 @@ HEIGHT, WIDTH = 1, 2
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
+class Settings(Checked):
     """blocks: residual blocks, 16 in EDSR's smaller network and 32 in its larger. features: filters of a layer, 64 and
     256 there. scale: of a block's residual, 1 and 0.1 there."""
 
-    blocks: int = 4
-    features: int = 32
-    scale: float = 1.0
-
-    def __post_init__(self) -> None:
-        learned.check_positive(self, "blocks", "features", "scale")
+    blocks: Count = 4
+    features: Count = 32
+    scale: Positive = 1.0
 
 
 @keras.saving.register_keras_serializable("tfadv")

@@ -21,7 +21,7 @@ import operator
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -29,27 +29,15 @@ import tensorflow as tf
 from tfadv import checkpoints, training
 from tfadv.checkpoints import Store
 from tfadv.models import ARCHITECTURES, digits, saved, slim, trained
+from tfadv.models.known import IMAGENET, Listed, entries, names
 from tfadv.models.layers import layer_name
 from tfadv.peek import Network, ends, is_softmax, makers, network, outputs_by_layer
 from tfadv.shapes import Tensor
 from tfadv.source import Source
 
-#: ImageNet's classes; what an official network has more is background, which comes first.
-IMAGENET = 1000
+__all__ = ["Listed", "entries", "kind", "load", "names", "without_code"]
+
 SAVED = (".keras", ".h5", ".hdf5")
-
-
-class Listed(NamedTuple):
-    """One line of `tfadv models`: classes as the user counts them, size in pixels, accuracy 0..1 where published."""
-
-    name: str
-    kind: str
-    size: int
-    classes: int
-    layer: str
-    accuracy: float | None
-    present: bool
-    weights: str
 
 
 def kind(spec: str) -> str:
@@ -77,11 +65,6 @@ def without_code(spec: str, said_by: str) -> str:
             "trust whoever wrote the file."
         )
     return spec
-
-
-def names() -> list[str]:
-    """Every name that needs no file and no code: the official networks, then the digits."""
-    return [*checkpoints.entries(), *(f"digits/{name}" for name in digits.NAMES)]
 
 
 def load(
@@ -127,23 +110,6 @@ def load(
             "file of `tfadv train`, a .keras or .h5 file and module:callable are taken as well."
         )
     return _digits(spec, weights) if what == "digits" else _official(spec, weights, store)
-
-
-def entries(store: Store | None = None) -> list[Listed]:
-    """What `names()` has, with where its weights are or the command that fetches them."""
-    store = store or Store()
-    rows = []
-    for name, facts in checkpoints.entries().items():
-        made = ARCHITECTURES[facts.architecture]
-        status = store.status(name)
-        where = str(status.path) if status.present else f"tfadv checkpoints fetch {name}"
-        rows.append(Listed(name, "official", made.size, IMAGENET, made.layer, facts.accuracy, status.present, where))
-    for name in digits.NAMES:
-        present = (digits.WEIGHTS / f"{name}.npz").is_file()
-        accuracy, where = (digits.accuracy(name), "in the package") if present else (None, "tfadv train-digits")
-        layer = digits.LAYERS[name]
-        rows.append(Listed(f"digits/{name}", "digits", digits.SIZE, digits.CLASSES, layer, accuracy, present, where))
-    return rows
 
 
 def _official(name: str, weights: bool, store: Store | None) -> Network:

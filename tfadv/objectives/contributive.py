@@ -8,6 +8,7 @@ import tensorflow as tf
 from tfadv import scores, vectors
 from tfadv.images import WHITE
 from tfadv.objectives.common import root
+from tfadv.ranges import Positive
 from tfadv.shapes import Goal, Look, Objective, Outputs, Tensor, View
 
 
@@ -34,16 +35,11 @@ class Fcr(Objective):
     describe, J does not vanish where S_y -> 1, and success grows with T; near 1 the change grows as large as printed.
     """
 
-    temperature: float = 0.05
-    beta: float = 1.0
+    temperature: Positive = 0.05
+    beta: Positive = 1.0
     printed: bool = False
 
     compares = True
-
-    def __post_init__(self) -> None:
-        for name in ("temperature", "beta"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"Fcr({name}): expected a number above 0, got {getattr(self, name)!r}.")
 
     def prepare(self, look: Look, images: Tensor, goal: Goal, view: View, seeds: Tensor) -> Any:
         return images

@@ -5,18 +5,20 @@ from tfadv.attacks.starts import NoisyStart
 from tfadv.budgets import Linf, Unbounded
 from tfadv.images import WHITE
 from tfadv.objectives import CrossEntropy, Fcr
+from tfadv.ranges import Count, Noise, Positive, Share, checked
 from tfadv.regions import ContributiveRegion
 from tfadv.rules import Scale, Sign
 
 
+@checked
 def fcr(
-    cam_layer: str = "Mixed_7c",
-    threshold: float = 0.2,
-    temperature: float = 0.05,
-    beta: float = 1.0,
-    learning_rate: float = 20.0,
-    steps: int = 20,
-    deviation: float = 4.0,
+    cam_layer: str | None = None,
+    threshold: Share = 0.2,
+    temperature: Positive = 0.05,
+    beta: Positive = 1.0,
+    learning_rate: Positive = 20.0,
+    steps: Count = 20,
+    deviation: Noise = 4.0,
     printed: bool = False,
 ) -> Ascent:
     """Feature contributive regions (An Adversarial Attack via Feature Contributive Regions; submitted to ICLR 2021).
@@ -43,8 +45,9 @@ def fcr(
     )
 
 
+@checked
 def fcr_fgsm(
-    cam_layer: str = "Mixed_7c", threshold: float = 0.2, inside_epsilon: float = 7.65, outside_epsilon: float = 0.0
+    cam_layer: str | None = None, threshold: Share = 0.2, inside_epsilon: Noise = 7.65, outside_epsilon: Noise = 0.0
 ) -> Ascent:
     """FGSM with one size inside the feature contributive region and another outside (FCR, Algorithm 2; submitted 2020).
 
@@ -53,13 +56,13 @@ def fcr_fgsm(
     Differs from the paper, which prints the same mask in both terms: the second, outside the region, is read with
     1 - mask. With the mask twice the two sizes would add up inside and nothing would change outside.
 
-    Raises ValueError unless both sizes are from 0 on and one of them above 0.
+    Raises ValueError where both sizes are 0.
     """
     largest = max(inside_epsilon, outside_epsilon)
-    if not (largest > 0 and min(inside_epsilon, outside_epsilon) >= 0):
+    if not largest:
         raise ValueError(
-            "fcr_fgsm(inside_epsilon, outside_epsilon): expected grey levels from 0 on, and one of them above 0, "
-            f"got {inside_epsilon!r} and {outside_epsilon!r}."
+            "fcr_fgsm(inside_epsilon, outside_epsilon): expected grey levels from 0 on, and one of them above 0, got 0 "
+            "and 0."
         )
     region = ContributiveRegion(cam_layer, threshold, inside_epsilon / largest, outside_epsilon / largest)
     return Ascent(CrossEntropy(), Sign(largest), Linf(largest), steps=1, region=region, in_range=True)
