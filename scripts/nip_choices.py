@@ -249,8 +249,8 @@ def main(spec: str, data: str, fit: int, count: int, settings: tuple, fill: bool
         click.echo(_line(f"*{name}*" if knows else name, [*cells, f"{length(shown - clean):.2f}"]))
     pairs = {name: (clean[fooled[name]], images[fooled[name]]) for name, images in adversarial.items()}
     others = train[0].astype(np.float32)
-    for name, found in program(network, others, {"clean": (clean, clean), **pairs}):
-        click.echo(_line(f"*{name}*", [*(f"{rate:.0f}" for rate in found), ""]))
+    for name, shares in program(network, others, {"clean": (clean, clean), **pairs}):
+        click.echo(_line(f"*{name}*", [*(f"{rate:.0f}" for rate in shares), ""]))
 
 
 if __name__ == "__main__":
