@@ -39,6 +39,13 @@ from tfadv.ranges import Count, Natural, Noise, Seed, Size
 @click.option(
     "--deviation", type=options.Number(Noise), default=15.0, show_default=True, help="Of their noise, grey levels."
 )
+@click.option(
+    "--norm",
+    type=click.Choice(["linf", "l2"]),
+    default="linf",
+    show_default=True,
+    help="linf: along the signs of both gradients. l2: along them themselves, u and v root mean squares.",
+)
 @click.option("--seed", type=options.Number(Seed), default=0, show_default=True, help="The noise follows from it.")
 @click.option("--batch-size", type=options.Number(Count), default=16, show_default=True, help="Points seen together.")
 @options.filter_option("What an image of another size than the source's is resized with.")
@@ -87,6 +94,7 @@ def _drawn(
     step: float,
     copies: int,
     deviation: float,
+    norm: str,
     seed: int,
     batch_size: int,
     filter: str,
@@ -106,7 +114,7 @@ def _drawn(
         raise ValueError(f"{image}: {picture.reason}.")
     pixels = picture.pixels.astype("float32")
     label = int(first.predict(pixels[None])[0]) if label is None else label
-    axes = plane.directions(first, pixels, label, copies=copies, deviation=deviation, seed=seed)
+    axes = plane.directions(first, pixels, label, copies=copies, deviation=deviation, seed=seed, norm=norm)
     shown_by = [first, *others]
     bar = None if no_progress else options.progress_bar("plane")
     with bar(total=len(shown_by) * len(levels) ** 2) if bar else contextlib.nullcontext() as shown:
@@ -123,6 +131,7 @@ def _drawn(
         "label": label,
         "copies": copies,
         "deviation": deviation,
+        "norm": norm,
         "seed": seed,
         "cosine": axes.cosine,
         "u": levels.tolist(),

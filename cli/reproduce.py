@@ -54,7 +54,7 @@ def command(names: tuple[str, ...], out: Path | None, **chosen: Any) -> None:
     """Make tables and figures of the five papers, or list them.
 
     Without an EXPERIMENT all are listed; `all` makes all. OUT/<experiment>.html puts side by side the paper's number,
-    an independent rerun's where one is known, ours, and the difference with its standard error; the same lies beside
+    an independent rerun's where one is known, ours, and the difference with two standard errors; the same lies beside
     it as CSV, Markdown and JSON. What OUT holds already is used again, also by other experiments, and an interrupted
     run goes on where it stopped. What is missing is said; what can be made without it is made.
 

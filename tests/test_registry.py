@@ -15,7 +15,7 @@ from tfadv.shapes import Attack, View
 
 NAMES = {name: getattr(tfadv, name) for name in tfadv.__all__}
 #: Parts that draw: an attack with one of them hangs on its seed.
-RANDOM = ("MaskedCopies", "PathCopies", "DiverseInputs", "NoisyCopies", "InsideBall", "NoisyStart")
+RANDOM = ("MaskedCopies", "PathCopies", "DiverseInputs", "NoisyCopies", "InsideBall", "NoisyStart", "NoiseOfLength")
 RANDOM += ("AdditiveUniformNoise", "Boundary", "Pointwise", "OnePixel")
 
 

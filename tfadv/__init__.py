@@ -46,6 +46,7 @@ _HOME = {
     "Network": "peek",
     "NoisyCopies": "views",
     "NoisyStart": "attacks.starts",
+    "NoiseOfLength": "attacks.starts",
     "Nrdm": "objectives",
     "OnePixel": "attacks.one_pixel",
     "Outputs": "shapes",

@@ -1,8 +1,9 @@
 """The papers' methods, one line of parts each.
 
 Sizes are grey levels. Defaults are each method's own, and those of the methods in the NAA paper's tables its settings:
-epsilon 16, ten steps of epsilon / 10, decay 1, thirty copies, diverse inputs with probability 0.7, patch-wise
-2.5 / 0.5 / 3. `step=None` is epsilon / steps, and for pgd, which sets out from a random point, 2.5 times that.
+epsilon 16, ten steps of epsilon / 10, decay 1, thirty points of NAA's path, diverse inputs with probability 0.7,
+patch-wise steps amplified by 2.5 in squares of 3. FIA's thirty copies and the patch-wise spill of 0.5 are those of the
+authors' programs. `step=None` is epsilon / steps, and for pgd, which sets out from a random point, 2.5 times that.
 
 Differs from the authors' code, in every recipe: images are rounded into the budget when they are saved, not cut down to
 whole numbers, which shifts them by half a grey level and can leave the budget; each image draws its random numbers for

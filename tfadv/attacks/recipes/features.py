@@ -48,7 +48,8 @@ def fia(
 ) -> Ascent:
     """Feature importance-aware attack (Wang et al., ICCV 2021). copies=0 takes the weights from the clean image alone.
 
-    Differs from the authors' code: keep is 0.7, the paper's and their README's; their flag stands at 0.9.
+    Differs from the authors' code: keep is 0.7, their README's; their flag stands at 0.9. Of the paper itself only the
+    abstract and the introduction were at hand, which name neither it nor the number of copies: 30 is the program's.
     """
     masks = MaskedCopies(copies, keep) if copies else Plain()
     return momentum(Fia(layer, masks), epsilon, steps, step, decay, Plain())

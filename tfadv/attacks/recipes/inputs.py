@@ -75,7 +75,11 @@ def dim(
     probability: Share = 0.7,
     larger: Count | None = None,
 ) -> Ascent:
-    """Diverse inputs method with momentum (Xie et al., CVPR 2019); 331 for images of 299, 250 for 224."""
+    """Diverse inputs method with momentum (Xie et al., CVPR 2019); 331 for images of 299, 250 for 224.
+
+    Differs from the authors' code: the class to leave is the one that is predicted of the clean image, once; theirs
+    predicts it anew at each step, of the clean image as that step's draw resizes and pads it.
+    """
     return momentum(CrossEntropy(predicted=predicted), epsilon, steps, step, decay, DiverseInputs(probability, larger))
 
 
@@ -134,7 +138,7 @@ def mim_pd(
     side: RingSide = 3,
     probability: Share = 0.7,
 ) -> Ascent:
-    """MIM, patch-wise, with diverse inputs."""
+    """MIM, patch-wise, with diverse inputs; its class to leave differs from the authors' code as that of `dim`."""
     return patchwise_diverse(
         CrossEntropy(predicted=predicted), epsilon, steps, step, decay, amplify, spill, side, probability
     )

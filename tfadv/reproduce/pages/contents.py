@@ -90,7 +90,7 @@ def _paper(key: str, some: list[Record]) -> Markup:
 
 def _row(record: Record) -> str:
     place = f"[{plain(record['place'])}]({record['experiment']}.md)"
-    said = f"{sentences.completeness(record)} {plain(sentences.order(record, most=1)[0])}"
+    said = f"{plain(sentences.completeness(record, shown=False))} {plain(sentences.order(record, most=1)[0])}"
     words = (place, plain(record["title"]), plain(record["scale"]["name"]), said)
     return "| " + " | ".join(word.replace("|", "\\|") for word in words) + " |"
 
