@@ -63,7 +63,7 @@ def command(words: tuple[str, ...], **chosen: Any) -> None:
         raise click.UsageError(f"{USAGE}, got {' '.join(words)}.")
     if step == "fit":
         fitted, given = options.interruptible(lambda: _fit(*rest, **chosen), "Interrupted: nothing was written.")
-        shell.echo(f"{rest[1]}: {fitted!r}, of {len(fitted.perturbations)} of {given} images: those that it gets right")
+        shell.echo(f"{rest[1]}: {fitted!r}, of {len(fitted.keys)} of {given} images: those that it gets right")
         return
     report = options.interruptible(
         lambda: _purify(name, *rest, **chosen), "Interrupted. The same command again continues where this one stopped."

@@ -105,6 +105,6 @@ def drawn(path: Path) -> bool:
 def fitted(path: Path) -> bool:
     """Whether a file is a fitted NIP."""
     from tfadv import archives
-    from tfadv.defences.nip import KIND
+    from tfadv.defences.nip import KIND, OLDER
 
-    return str(archives.read(path, "a fit").get("kind")) == KIND
+    return str(archives.read(path, "a fit").get("kind")) in (KIND, OLDER)

@@ -32,19 +32,19 @@ class Subject:
 
     def defence(self, line: str) -> Any:
         """The defended network of a line, a source. Raises `cases.Absent`."""
-        nip = self.nip() if "{nip}" in line else None
-        made = cases.made(line, nip, nets=str(self.nets), data=cases.LEARNED[self.data], name=self.name)
+        made = cases.made(line, self.nip, nets=str(self.nets), data=cases.LEARNED[self.data], name=self.name)
         return made.on(self.network) if hasattr(made, "on") else made
 
-    def nip(self) -> Any:
+    def nip(self, **settings: Any) -> Any:
         """NIP, fitted once."""
         from tfadv.defences import Nip
 
-        facts = f"{self.network.fingerprint} {digest(*self.fitting)} {Nip()!r}"
+        chosen = Nip(**settings)  # all of its settings count: a default may change
+        facts = f"{self.network.fingerprint} {digest(*self.fitting)} {dataclasses.asdict(chosen)}"
         path = self.folder / f"nip-{key(facts)}.npz"
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
-            Nip().fit(self.network, *self.fitting).save(path)
+            chosen.fit(self.network, *self.fitting).save(path)
         return Nip.load(path)
 
 

@@ -2,8 +2,8 @@
 
 An attack is (recipe, settings). A defence is the line that makes it, of the names in `tfadv.defences`, or the file of
 another network. In such a line {nets} is the folder of trained files, {name} the network, {data} what the learned
-purifiers were trained on and {nip} the fitted NIP. What needs a file or a name that is not there is left out, and the
-table says so.
+purifiers were trained on and nip(settings) NIP, fitted to the network. What needs a file or a name that is not there
+is left out, and the table says so.
 """
 
 import dataclasses
@@ -12,7 +12,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfadv import defences, recipes, seeds
+from tfadv import defences, load, recipes, seeds
 from tfadv.images import BLACK, WHITE
 from tfadv.shapes import Attack, Look, Purifier, Tensor
 
@@ -69,9 +69,11 @@ CONSISTENT = ("PGD", "PWA")
 
 #: Row -> the line of the defence, as the paper sets it (section IV-A).
 DEFENCES = {
-    "NIP": "{nip}",
-    "- its values shuffled": "Control({nip}, 'shuffled')",
-    "- a random candidate": "Control({nip}, 'random')",
+    "NIP": "nip()",
+    "- its values shuffled": "Control(nip(), 'shuffled')",
+    "- a random candidate": "Control(nip(), 'random')",
+    "NIP, as printed": "nip(retrieval='similarity')",
+    "- as printed, shuffled": "Control(nip(retrieval='similarity'), 'shuffled')",
     "SS": "Median(2)",
     "CBDR": "BitDepth(4)",
     "TVM": "TotalVariation(weight=0.1)",
@@ -87,8 +89,8 @@ DEFENCES = {
     "FDenoise": "load('{nets}/{name}-denoise.npz')",
 }
 #: Rows of the table of sizes (Fig. 8) and of the attacks that know the defence.
-SIZED = ("NIP", "SS", "FDistill", "STL")
-ADAPTED = ("SS", "JC", "FDistill", "R&P", "NIP")
+SIZED = ("NIP", "NIP, as printed", "SS", "FDistill", "STL")
+ADAPTED = ("SS", "JC", "FDistill", "R&P", "NIP", "NIP, as printed")
 #: PGD's where it knows the defence: the better of two ascents of each image.
 KNOWING = {"steps": 20, "restarts": 2}
 #: Copies that an attack averages its gradient over where a defence draws.
@@ -120,7 +122,8 @@ ADVANCED = {
     "RS": "Smoothing(16.0, samples=50, alpha=0.05)",
     "JPEG": "Jpeg(75)",
     "median": "Median(3)",
-    "NIP": "{nip}",
+    "NIP": "nip()",
+    "NIP, as printed": "nip(retrieval='similarity')",
 }
 
 
@@ -129,11 +132,9 @@ class Absent(Exception):
 
 
 def made(line: str, nip: Any = None, **words: str) -> Any:
-    """The defence, or the other network, of a line of `DEFENCES`. Raises `Absent`."""
-    from tfadv import load
-
-    spoken = line.format(nip="fitted", **words)
-    names = {**vars(defences), "Control": Control, "fitted": nip, "load": _present(load)}
+    """The defence, or the other network, of a line of `DEFENCES`; nip(**settings) fits NIP. Raises `Absent`."""
+    spoken = line.format(**words)
+    names = {**vars(defences), "Control": Control, "nip": nip, "load": _present(load)}
     try:
         return eval(spoken, names)
     except (NameError, OSError) as error:
@@ -170,11 +171,10 @@ class Control(Purifier):
 
     def purify(self, look: Look, images: Tensor, keys: Tensor) -> Tensor:
         if self.how == "random":
-            count = len(self.fitted.similarities)
+            count = len(self.fitted.keys)
             chosen = seeds.uniform(keys, (), tf.int32, 0, count)
         else:
-            delta = self.fitted.similarity(look, tf.stop_gradient(images))
-            chosen = tf.argmin(tf.abs(delta[:, None] - tf.cast(self.fitted.similarities, delta.dtype)), axis=1)
+            chosen = self.fitted.nearest(look, tf.stop_gradient(images))
         rho = tf.cast(tf.gather(tf.constant(self.fitted.perturbations), chosen), images.dtype)
         if self.how == "shuffled":
             values = int(images.shape[1] * images.shape[2] * images.shape[3])

@@ -4,7 +4,7 @@
     python scripts/defences.py OUT size --nets NETS                  defences against PGD's size
     python scripts/defences.py OUT adaptive --nets NETS              PGD that knows the defence
     python scripts/defences.py OUT photographs --nets NETS           ImageNet networks: transfer attacks, and NIP
-    python scripts/defences.py OUT small --nets NETS --network gtsrb-lenet5 --attack PGD --images 20
+    python scripts/defences.py OUT small --nets NETS --network gtsrb-lenet5 --attack PGD --defence NIP --images 20
 
 NETS holds what was trained: NAME.npz for each network of `defence_cases.NETWORKS`, NAME-cas.npz and NAME-denoise.npz,
 and DATA-sparse.npz, DATA-super_resolution.npz and DATA-comdefend.npz; what is not there is left out, and the table says
@@ -135,20 +135,24 @@ def bare(subject: Subject, shown: dict[str, np.ndarray]) -> dict[str, list[str]]
     return found
 
 
-def small(subject: Subject, attacks: tuple[str, ...]) -> str:
+def named(found: dict[str, Any], wanted: tuple[str, ...]) -> dict[str, Any]:
+    """Those that are wanted, in their order; all where none is named."""
+    return {name: one for name, one in found.items() if not wanted or name in wanted}
+
+
+def small(subject: Subject, attacks: tuple[str, ...], wanted: tuple[str, ...]) -> str:
     """Every attack against every defence (Fig. 7 and 9, Tables II to IV)."""
-    wanted = {name: case for name, case in cases.attacks(subject.data).items() if not attacks or name in attacks}
-    return compared(subject, wanted, cases.DEFENCES)
+    return compared(subject, named(cases.attacks(subject.data), attacks), named(cases.DEFENCES, wanted))
 
 
-def size(subject: Subject, attacks: tuple[str, ...]) -> str:
+def size(subject: Subject, attacks: tuple[str, ...], wanted: tuple[str, ...]) -> str:
     """Defences against PGD's size (Fig. 8)."""
     values = subject.images[0].size
     shown = {}
     for l2 in cases.SIZES[subject.data]:
         epsilon = max(1.0, round(255 * l2 / values**0.5))
         shown[f"{epsilon:g}"] = crafted(subject, f"PGD-{epsilon:g}", cases.attack(("pgd", {"epsilon": epsilon})))
-    found, absent = rows(subject, {name: cases.DEFENCES[name] for name in cases.SIZED}, shown)
+    found, absent = rows(subject, named({name: cases.DEFENCES[name] for name in cases.SIZED}, wanted), shown)
     undefended = bare(subject, shown)
     body = {"fool %": [undefended[name][0] for name in shown], "l2 (0..1)": [undefended[name][1] for name in shown]}
     body |= {name: [_share(*cell) for cell in facts["rescued"].values()] for name, facts in found.items()}
@@ -157,14 +161,14 @@ def size(subject: Subject, attacks: tuple[str, ...]) -> str:
     return table(title, shown, body, absent)
 
 
-def adaptive(subject: Subject, attacks: tuple[str, ...]) -> str:
+def adaptive(subject: Subject, attacks: tuple[str, ...], wanted: tuple[str, ...]) -> str:
     """PGD that knows the defence: through its gradient, and taking it for the identity."""
     from tfadv.defences import Purified
 
     body: dict[str, list[str]] = {}
     absent: list[str] = []
     sizes = [times * cases.EPSILON[subject.data] for times in (1, 2)]
-    for name in ("none", *cases.ADAPTED):
+    for name in ("none", *(name for name in cases.ADAPTED if not wanted or name in wanted)):
         try:
             purifier = None if name == "none" else subject.defence(cases.DEFENCES[name]).purifier
         except cases.Absent as reason:
@@ -249,12 +253,12 @@ def photographed(out: Path, nets: Path, count: int) -> tuple[Subject, dict]:
     return Subject(cases.TARGET, "imagenet", target, images, classes, fitting, out / cases.TARGET, nets), networks
 
 
-def photographs(subject: Subject, networks: dict, wanted: tuple[str, ...]) -> str:
+def photographs(subject: Subject, networks: dict, attacks: tuple[str, ...], wanted: tuple[str, ...]) -> str:
     """NAA's Table 3 with the networks at hand, and the NIP paper's tables with the cheap attacks."""
     import tfadv
 
     source = networks[cases.SOURCE]
-    chosen = {name: recipe for name, recipe in cases.TRANSFER.items() if not wanted or name in wanted}
+    chosen = named(cases.TRANSFER, attacks)
     shown = {}
     for name, recipe in chosen.items():
         layered = "layer" in inspect.signature(getattr(tfadv.recipes, recipe)).parameters
@@ -262,7 +266,7 @@ def photographs(subject: Subject, networks: dict, wanted: tuple[str, ...]) -> st
         shown[name] = crafted(subject, name, attack, source)
     members = tfadv.Ensemble([networks[name] for name in cases.MEMBERS])
     columns, absent = {}, []
-    for name, line in cases.ADVANCED.items():
+    for name, line in named(cases.ADVANCED, wanted and ("none", *wanted)).items():
         base = dataclasses.replace(subject, network=members) if name == "NIPS-r3" else subject
         try:
             defended = subject.network if line is None else base.defence(line)
@@ -281,8 +285,8 @@ def photographs(subject: Subject, networks: dict, wanted: tuple[str, ...]) -> st
         f"clean behind the defence. NIPS-r3: {', '.join(cases.MEMBERS)}."
     )
     cheap = {name: case for name, case in cases.attacks("imagenet").items() if name in cases.CHEAP}
-    cheap = {name: case for name, case in cheap.items() if not wanted or name in wanted}
-    return table(title, columns, body, absent) + "\n" + compared(subject, cheap, cases.DEFENCES)
+    rows = compared(subject, named(cheap, attacks), named(cases.DEFENCES, wanted))
+    return table(title, columns, body, absent) + "\n" + rows
 
 
 def wrong(defended: Any, subject: Subject, shown: dict[str, np.ndarray]) -> dict[str, list[int]]:
@@ -306,14 +310,15 @@ PARTS = {"small": small, "size": size, "adaptive": adaptive}
 @click.option("--fitted", default=1000, show_default=True, help="How many training images NIP is given.")
 @click.option("--network", "networks", multiple=True, type=click.Choice(list(cases.NETWORKS)), help="Default: all.")
 @click.option("--attack", "attacks", multiple=True, help="Default: all.")
-def main(out: Path, part: str, nets: Path, files, count: int, fitted: int, networks, attacks) -> None:
+@click.option("--defence", "wanted", multiple=True, help="Default: all.")
+def main(out: Path, part: str, nets: Path, files, count: int, fitted: int, networks, attacks, wanted) -> None:
     out.mkdir(parents=True, exist_ok=True)
     data = cases.DATA | dict(word.split("=", 1) for word in files)
     if part == "photographs":
-        told = [photographs(*photographed(out, nets, count), attacks)]
+        told = [photographs(*photographed(out, nets, count), attacks, wanted)]
     else:
         chosen = subjects(networks or cases.NETWORKS, nets, data, count, fitted, out)
-        told = [PARTS[part](subject, attacks) for subject in chosen]
+        told = [PARTS[part](subject, attacks, wanted) for subject in chosen]
     text = f"## {part}\n\n" + "\n".join(told)
     (out / f"{part}.md").write_text(text)
     click.echo(text)

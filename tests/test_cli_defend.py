@@ -92,7 +92,7 @@ def test_nip_is_fitted_and_applied(folder):
     net = ("--source", "nets.py:build", "--set", "front=1", "--set", "tail=1", "--set", "layer=Mixed")
     done = run("defend", "nip", "fit", "good", "nip.npz", *net, "--labels", "good.csv")
     fitted = Nip.load("nip.npz")
-    assert f"{len(fitted.similarities)} images" in done.output and fitted.fitted_to == small().fingerprint
+    assert f"{len(fitted.keys)} images" in done.output and fitted.fitted_to == small().fingerprint
     run("defend", "nip", "apply", "good", "out", "--source", "nets.py:build", "--set", "state=nip.npz")
     one = data.read_image(good / sorted(labels)[0])
     expected = np.rint(fitted.on(small()).purified(one[None].astype(np.float32)))[0]
@@ -102,7 +102,7 @@ def test_nip_is_fitted_and_applied(folder):
     assert "labels.csv" in run("defend", "nip", "fit", "good", "no.npz", *net, code=1).stderr
     (good / "labels.csv").write_text("filename,label\n" + "".join(f'"{k}",{v}\n' for k, v in labels.items()), "utf-8")
     run("defend", "nip", "fit", "good", "part.npz", *net)  # as `tfadv train` takes it: a part is held out
-    assert len(Nip.load("part.npz").similarities) < len(fitted.similarities)
+    assert len(Nip.load("part.npz").keys) < len(fitted.keys)
 
 
 def test_a_fit_is_applied_with_another_strength_and_to_one_image(folder):

@@ -64,6 +64,19 @@ def test_what_is_not_there_is_left_out_and_said(script, subject):
     assert found["SS"]["rescued"] == {"PGD": [0, 0]}  # clean images fool nobody
 
 
+def test_a_fit_is_kept_by_all_of_its_settings_and_one_of_another_default_is_not_taken(script, subject, monkeypatch):
+    bench = sys.modules["defence_bench"]
+    settings = {"layer": "flat", "front": 2, "tail": 2}
+    first = subject.nip(**settings)
+    assert first.nip.retrieval == "activations"
+    assert subject.nip(**settings, retrieval="similarity").nip.retrieval == "similarity"
+    assert len(list(subject.folder.glob("nip-*.npz"))) == 2
+    monkeypatch.setattr(Nip, "fit", None)
+    np.testing.assert_array_equal(subject.nip(**settings).keys, first.keys)
+    line = "nip(layer='flat', front=2, tail=2, retrieval='similarity')"
+    assert bench.Subject.defence(subject, line).purifier.nip.retrieval == "similarity"
+
+
 @pytest.mark.parametrize("how", ["shuffled", "random"])
 def test_the_controls_change_an_image_as_much_as_nip_and_elsewhere(script, subject, how):
     fitted = Nip("flat", front=2, tail=2).fit(subject.network, *subject.fitting)

@@ -158,7 +158,7 @@ def test_nip_is_fitted_once_on_images_that_are_not_judged_and_kept(stage, monkey
     first = Rescued(ROLE, FGSM, guard).of(stage)
     (state,) = (stage.bench.out / "fitted").iterdir()
     held, training = Nip.load(state), {one.tobytes() for one in digits.images("training")[0]}
-    assert held.nip.front == 3 and 0 < len(held.similarities) <= 60
+    assert held.nip.front == 3 and 0 < len(held.keys) <= 60
     assert all(one.tobytes() in training for one in stage.bench.fitting("digits", 60)[0])
     monkeypatch.setattr(Nip, "fit", None)
     assert Rescued(ROLE, FGSM, guard).of(stage) == first
@@ -186,11 +186,23 @@ def test_quality_consistency_and_time_are_of_the_purified_images(stage):
     assert Seconds(ROLE, MEDIAN, FGSM).of(stage).value > 0
 
 
-def test_bands_keep_the_clean_order_and_divide_by_its_greatest():
-    clean, attacked = np.array([[1.0, 4, 2, 3]]), np.array([[8.0, 0, 4, 2]])
+def test_bands_keep_the_clean_order_and_divide_each_image_by_its_own_greatest():
+    clean, attacked = np.array([[1.0, 4, 2, 3]]), np.array([[8.0, 0, 4, -2]])
     ours, theirs = neurons.bands(clean, attacked, 2)
     np.testing.assert_allclose(ours, [[3.5 / 4, 1.5 / 4]])
-    np.testing.assert_allclose(theirs, [[1 / 4, 6 / 4]])
+    np.testing.assert_allclose(theirs, [[-1 / 8, 6 / 8]])
+    # how sure the network is of an image moves nothing
+    for scale in (1e-9, 1e9):
+        np.testing.assert_allclose(neurons.bands(clean, scale * attacked, 2)[1], theirs)
+
+
+def test_the_experiments_take_nip_as_the_paper_prints_it_and_not_as_it_is_set_by_default(stage):
+    cells = [cell for one in nip.EXPERIMENTS for part in one.parts for cell in part.cells]
+    said = {cell.measure.guard.word for cell in cells if getattr(cell.measure, "guard", None)}
+    assert len([word for word in said if word.startswith("nip")]) > 8
+    for word in said:
+        assert not word.startswith("nip") or "retrieval=similarity" in word
+    assert Nip().retrieval == "activations"
 
 
 def test_every_attack_and_every_defence_is_one_that_the_catalogue_has(stage):

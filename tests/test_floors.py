@@ -49,12 +49,13 @@ FLOORS = (
     # 5
     "tfadv.models.digits_training tfadv.models.trained tfadv.regions tfadv.objectives.contributive "
     "tfadv.objectives.classes tfadv.objectives.distortions tfadv.objectives.importance "
-    "tfadv.defences.between tfadv.objectives.intermediate tfadv.batches tfadv.destruction tfadv.plane",
+    "tfadv.defences.between tfadv.defences.nip_fitting tfadv.objectives.intermediate tfadv.batches "
+    "tfadv.destruction tfadv.plane",
     # 6
     "tfadv.models.zoo tfadv.objectives tfadv.attacks.ascent tfadv.attacks.universal tfadv.defences.nip "
     "tfadv.class_names tfadv.defences.consistency tfadv.stages",
     # 7
-    "tfadv.crafting tfadv.attacks.recipes.frame tfadv.fast",
+    "tfadv.crafting tfadv.attacks.recipes.frame tfadv.fast tfadv.defences.clean_twins",
     # 8: the papers' methods, a line each
     "tfadv.attacks.recipes.inputs tfadv.attacks.recipes.features tfadv.attacks.recipes.regions "
     "tfadv.attacks.recipes.searches tfadv.attacks.recipes.intermediate tfadv.attacks.recipes.universal",

@@ -1,5 +1,6 @@
 """Training that hardens: what a network learns from lies in the ball and hurts, its blocks are what the papers say."""
 
+import dataclasses
 import functools
 import itertools
 
@@ -9,7 +10,7 @@ import pytest
 import tensorflow as tf
 from scipy import ndimage
 
-from tfadv.models import blocks, hardening
+from tfadv.models import blocks, hardening, trained
 from tfadv.peek import Network
 from tfadv.shapes import Outputs
 from tfadv.training import Schedule, train
@@ -111,6 +112,7 @@ def test_suppression_asks_for_its_block():
         ("pgd", {"step": -1.0}, "step"),
         ("cas", {"beta": -1.0}, "beta"),
         ("cas", {"steps": 1.5}, "steps"),
+        ("cas", {"places": "first"}, "last, all"),
         ("denoise", {"filter": "bilateral"}, "median, mean, dot, gaussian, embedded"),
     ],
 )
@@ -300,6 +302,22 @@ def test_the_loss_of_suppression_is_the_sum_over_its_classifiers():
         found = loss((images, labels), tf.constant(SEED))
     gradients = tape.gradient(found, model.trainable_variables)
     assert all(gradient is not None and np.any(gradient) for gradient in gradients)
+
+
+@pytest.mark.parametrize(("places", "where"), [("last", ["conv2"]), ("all", ["conv1", "conv2"])])
+def test_suppression_stands_in_the_last_block_alone(places, where):
+    way = trained.method("cas", {} if places == "last" else {"places": places})
+    layers = trained.About("lenet5", 16, CLASSES, "cas", dataclasses.asdict(way)).build().layers
+    assert [each.name for each in layers if isinstance(each, blocks.ChannelSuppression)] == [
+        f"{stage}.suppressed" for stage in where
+    ]
+
+
+def test_denoising_stands_behind_every_stage_and_learns_from_adversarial_images(monkeypatch):
+    layers = trained.About("lenet5", 16, CLASSES, "denoise").build().layers
+    assert [each.name for each in layers if each.name.endswith(".denoised")] == ["conv1.denoised", "conv2.denoised"]
+    change = seen("denoise", monkeypatch) - batch()[0].numpy()
+    assert 7.9 < np.abs(change).max() <= 8 + 1e-4
 
 
 def test_in_use_the_gradient_of_suppression_is_that_with_the_class_held():

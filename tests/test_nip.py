@@ -10,10 +10,11 @@ import tensorflow as tf
 from networks import batch_of, convolutional, linear
 
 import tfadv
-from tfadv import attribution, gradients
+from tfadv import archives, attribution, catalogue, defences, gradients
 from tfadv.defences import FittedNip, Median, Nip, Purified, load_nip, top_k_consistency
 from tfadv.defences.between import default_layer
-from tfadv.defences.nip import Neurons
+from tfadv.defences.clean_twins import played
+from tfadv.defences.nip import RETRIEVALS, Neurons
 
 COUNT, SIDE, CLASSES = 12, 6, 4
 
@@ -91,13 +92,17 @@ def cosine(a, b):
     return a @ b / np.linalg.norm(a) / np.linalg.norm(b)
 
 
-def purified_of(image, others, first, second, front, tail, strength=1.0, vector="influence"):
+def purified_of(image, others, first, second, front, tail, strength=1.0, vector="influence", retrieval="similarity"):
     """The whole of NIP for one image, from the fitted images."""
-    vectors = [vector_of(other, first, second, vector) for other in others]
-    template = np.mean(vectors, axis=0)
-    deltas = [cosine(v, template) for v in vectors]
-    own = cosine(vector_of(image, first, second, vector), template)
-    nearest = int(np.argmin(np.abs(np.array(deltas) - own)))
+    if retrieval == "similarity":
+        vectors = [vector_of(other, first, second, vector) for other in others]
+        template = np.mean(vectors, axis=0)
+        deltas = [cosine(v, template) for v in vectors]
+        far = np.abs(np.array(deltas) - cosine(vector_of(image, first, second, vector), template))
+    else:
+        phi = influence_of(image, first, second)[1]
+        far = [np.linalg.norm(influence_of(other, first, second)[1] - phi) for other in others]
+    nearest = int(np.argmin(far))
     rho = inverse_of(others[nearest], first, second, front, tail)
     return np.clip(image + strength * image.mean() * rho, 0, 255)
 
@@ -178,29 +183,65 @@ def test_front_middle_and_tail_are_ten_thirty_and_sixty_per_cent():
 @pytest.mark.parametrize("vector", ["influence", "activation", "indicator"])
 def test_template_and_similarities_are_their_formulas(hand, batch, vector):
     network, first, second = hand
-    found = Nip("phi", front=2, vector=vector).fit(network, *batch)
+    found = Nip("phi", "similarity", front=2, vector=vector).fit(network, *batch)
     vectors = [vector_of(image, first, second, vector) for image in batch[0]]
     np.testing.assert_allclose(found.template, np.mean(vectors, axis=0), rtol=1e-9, atol=1e-12)
     expected = [cosine(v, np.mean(vectors, axis=0)) for v in vectors]
-    np.testing.assert_allclose(found.similarities, expected, rtol=1e-9)
+    np.testing.assert_allclose(found.keys[:, 0], expected, rtol=1e-9)
+
+
+def test_by_default_candidates_are_told_apart_by_all_of_the_layers_activations(hand, batch, fitted):
+    network, first, second = hand
+    assert fitted.nip.retrieval == Nip().retrieval == "activations" and fitted.template.shape == (0,)
+    phis = [influence_of(image, first, second)[1] for image in batch[0]]
+    np.testing.assert_allclose(fitted.keys, phis, rtol=1e-9)
+    np.testing.assert_array_equal(fitted.nearest(network, tf.constant(batch[0])), np.arange(COUNT))
+
+
+def test_activations_are_seen_at_the_networks_own_layer_where_it_has_one():
+    network, (images, _) = convolutional("float64"), batch_of(4, dtype=np.float64)
+    found = Nip().fit(network, images, network.predict(images))
+    assert (network.layer, found.nip.layer, found.nip.seen_at) == ("middle", "flat", "middle")
+    assert found.keys.shape == (4, np.prod(network.layers["middle"][1:]))
+    again = Nip(seen_at="early").fit(network, images, network.predict(images))
+    assert again.nip.seen_at == "early" and again.keys.shape[1] == np.prod(network.layers["early"][1:])
+    with pytest.raises(ValueError, match="Nip: .* has no layer 'none'"):
+        Nip(seen_at="none").fit(network, images, network.predict(images))
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class FirstValue(Nip):
+    """Images are told apart by their first values."""
+
+    def keys(self, look, images, template):
+        return images[:, 0, 0, :1]
+
+
+def test_near_similarities_are_told_apart_in_float32_and_of_equal_ones_the_first_is_taken():
+    """Keys about 1 that differ by a millionth: float32 cannot tell their squares apart."""
+    keys = np.ones((4, 1), np.float32) + np.array([[3e-6], [1e-6], [1e-6], [0]], np.float32)
+    found = FittedNip(FirstValue("phi"), "f", np.zeros(0, np.float32), keys, np.zeros((4, 1, 1, 3), np.float16))
+    shown = tf.constant(np.repeat(keys, 3, axis=1)[:, None, None])
+    np.testing.assert_array_equal(found.nearest(None, shown), [0, 1, 1, 3])
 
 
 def test_the_intersection_read_as_sets_gives_every_candidate_the_same_similarity(hand, batch):
     """T lies within every fitted image's middle neurons: cos = |T| / sqrt(|Omega_m| |T|) for all of them."""
     network, first, second = hand
     images, labels = batch[0][:2], batch[1][:2]
-    found = Nip("phi", front=2, vector="indicator", template="intersection").fit(network, images, labels)
+    nip = Nip("phi", "similarity", front=2, vector="indicator", template="intersection")
+    found = nip.fit(network, images, labels)
     sets = [set(np.flatnonzero(vector_of(image, first, second, "indicator"))) for image in images]
     shared = set.intersection(*sets)
     assert set(np.flatnonzero(found.template)) == shared
-    np.testing.assert_allclose(found.similarities, np.sqrt(len(shared) / 6), rtol=1e-9)
+    np.testing.assert_allclose(found.keys[:, 0], np.sqrt(len(shared) / 6), rtol=1e-9)
 
 
 def test_an_empty_intersection_is_refused(hand):
     network, _, _ = hand
     images = np.random.RandomState(0).randint(0, 256, (200, SIDE, SIDE, 3)).astype(np.float64)
     with pytest.raises(ValueError, match="no neuron of phi is a middle one of all 200 images"):
-        Nip("phi", front=2, template="intersection").fit(network, images, network.predict(images))
+        Nip("phi", "similarity", front=2, template="intersection").fit(network, images, network.predict(images))
 
 
 # Eq. 4-7
@@ -227,15 +268,17 @@ def test_the_first_neurons_of_the_tail_may_stand_for_it(hand, batch):
         np.testing.assert_allclose(one.ravel(), expected / spread if spread else 0, atol=1e-12)
 
 
-@pytest.mark.parametrize("vector", ["influence", "activation"])
+@pytest.mark.parametrize(
+    ("retrieval", "vector"), [("activations", "influence"), ("similarity", "influence"), ("similarity", "activation")]
+)
 @pytest.mark.parametrize("strength", [1.0, -0.5])
-def test_purified_images_are_the_slow_twins(hand, batch, vector, strength):
+def test_purified_images_are_the_slow_twins(hand, batch, retrieval, vector, strength):
     network, first, second = hand
-    nip = Nip("phi", front=2, tail=3, vector=vector, strength=strength)
+    nip = Nip("phi", retrieval, front=2, tail=3, vector=vector, strength=strength)
     shown = np.random.RandomState(3).randint(0, 256, (5, SIDE, SIDE, 3)).astype(np.float64)
     found = nip.fit(network, *batch).on(network).purified(shown)
     for image, one in zip(shown, found, strict=True):
-        expected = purified_of(image, batch[0], first, second, 2, 3, strength, vector)
+        expected = purified_of(image, batch[0], first, second, 2, 3, strength, vector, retrieval)
         assert np.abs(one - expected).max() < 0.07  # float16
     assert np.abs(found - shown).max() > 5
 
@@ -289,17 +332,18 @@ def test_an_attack_goes_through_it(fitted, hand, batch):
     assert np.mean(defended.predict(moved) != labels) > 0.5
 
 
-def test_only_what_the_network_gets_right_is_fitted(hand, batch, fitted):
+def test_only_what_the_network_gets_right_is_fitted(hand, batch):
     network, _, _ = hand
     images, labels = batch
     wrong = (labels + 1) % CLASSES
     mixed = np.where(np.arange(COUNT) < 4, wrong, labels)
-    counted = []
-    found = Nip("phi", front=2, tail=3).fit(network, images, mixed, batch_size=3, progress=counted.append)
-    alone = Nip("phi", front=2, tail=3).fit(network, images[4:], labels[4:])
-    for one, other in zip(found.arrays, alone.arrays, strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-12)
-    assert sum(counted) == 3 * COUNT
+    for retrieval in RETRIEVALS:
+        counted, nip = [], Nip("phi", retrieval, front=2, tail=3)
+        found = nip.fit(network, images, mixed, batch_size=3, progress=counted.append)
+        alone = nip.fit(network, images[4:], labels[4:])
+        for one, other in zip(found.arrays, alone.arrays, strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-12)
+        assert sum(counted) == 3 * COUNT
     with pytest.raises(ValueError, match="expected at least one image that hand gets right, got 12, all wrong"):
         Nip("phi", front=2).fit(network, images, wrong)
 
@@ -317,15 +361,27 @@ def test_a_file_holds_it_all(fitted, hand, batch, tmp_path):
         np.testing.assert_array_equal(again.on(hand[0]).purified(batch[0]), fitted.on(hand[0]).purified(batch[0]))
 
 
+def test_a_file_of_before_the_retrieval_was_a_setting_is_by_similarity(hand, batch, tmp_path):
+    fitted = Nip("phi", "similarity", front=2).fit(hand[0], *batch)
+    fitted.save(tmp_path / "new.npz")
+    held = archives.read(tmp_path / "new.npz", "a fit")
+    settings = json.loads(str(held.pop("settings")))
+    del settings["retrieval"]
+    held |= {"kind": "tfadv nip 1", "settings": json.dumps(settings), "similarities": held.pop("keys")[:, 0]}
+    archives.write(tmp_path / "old.npz", held)
+    again = Nip.load(tmp_path / "old.npz")
+    assert again.nip == fitted.nip and again.on(hand[0]).fingerprint == fitted.on(hand[0]).fingerprint
+
+
 def test_other_files_are_refused(tmp_path):
     path = tmp_path / "a.npz"
-    empty = {"template": np.zeros(3), "similarities": np.zeros(2), "perturbations": np.zeros((2, 4, 4, 3))}
-    kind = {"kind": "tfadv nip 1", "fitted_to": "f"}
+    empty = {"template": np.zeros(3), "keys": np.zeros((2, 1)), "perturbations": np.zeros((2, 4, 4, 3))}
+    kind = {"kind": "tfadv nip 2", "fitted_to": "f"}
     for content in (
         {"x": np.zeros(3)},
         {**empty, **kind, "kind": "tfadv comdefend 1", "settings": "{}"},
         {**empty, **kind, "settings": json.dumps({"layers": "phi"})},
-        {**empty, **kind, "settings": json.dumps({"layer": "phi"}), "similarities": np.zeros(3)},
+        {**empty, **kind, "settings": json.dumps({"layer": "phi"}), "keys": np.zeros((3, 1))},
         {**empty, **kind, "settings": np.array([{}], object)},
     ):
         np.savez(path, **content)
@@ -348,7 +404,7 @@ def test_another_network_or_size_is_refused(fitted, hand, batch):
 
 
 def test_it_is_a_part_and_a_link_of_a_chain(fitted, hand, batch):
-    assert repr(fitted) == "FittedNip(Nip(layer='phi', front=2, tail=3))"
+    assert repr(fitted) == "FittedNip(Nip(layer='phi', front=2, tail=3, seen_at='phi'))"
     chain = Median(2) >> fitted
     assert chain.looks and chain.has_gradient and chain.fitted_to == fitted.fitted_to and len(chain.arrays) == 3
     assert isinstance(chain.on(hand[0]), Purified)
@@ -359,7 +415,8 @@ def test_it_is_a_part_and_a_link_of_a_chain(fitted, hand, batch):
     assert np.any(shuffled.on(hand[0]).purified(batch[0]) != fitted.on(hand[0]).purified(batch[0]))
 
 
-def test_a_fit_of_no_numbers_is_refused(fitted, tmp_path):
+def test_a_fit_of_no_numbers_is_refused(hand, batch, tmp_path):
+    fitted = Nip("phi", "similarity", front=2).fit(hand[0], *batch)
     for place in range(3):
         arrays = [array.copy() for array in fitted.arrays]
         arrays[place].flat[0] = np.nan
@@ -367,7 +424,7 @@ def test_a_fit_of_no_numbers_is_refused(fitted, tmp_path):
             FittedNip(fitted.nip, fitted.fitted_to, *arrays)
         fitted.save(tmp_path / "nip.npz")
         with np.load(tmp_path / "nip.npz") as held:
-            changed = dict(held) | {("template", "similarities", "perturbations")[place]: arrays[place]}
+            changed = dict(held) | {("template", "keys", "perturbations")[place]: arrays[place]}
         np.savez(tmp_path / "nip.npz", **changed)
         with pytest.raises(ValueError, match="some of its numbers are NaN or infinite"):
             Nip.load(tmp_path / "nip.npz")
@@ -380,6 +437,13 @@ def test_a_fit_of_no_numbers_is_refused(fitted, tmp_path):
         (lambda: Nip(tail=1.5), r"Nip\(tail\): expected a whole number from 0 on, got 1.5"),
         (lambda: Nip(front=0, tail=0), r"Nip\(front, tail\): expected at least one neuron"),
         (lambda: Nip(front_share=0.7), r"expected shares above 0 with a sum below 1, got 0.7 and 0.3"),
+        (lambda: Nip(retrieval="pixels"), r"Nip\(retrieval\): expected one of activations, similarity"),
+        (lambda: Nip(vector="activation"), r"Nip\(vector\): 'activation' is of use to retrieval='similarity' alone"),
+        (
+            lambda: Nip("phi", "similarity", seen_at="phi"),
+            r"Nip\(seen_at\): 'phi' is of use to retrieval='activations'",
+        ),
+        (lambda: Nip(template="intersection"), r"Nip\(template\): 'intersection' is of use to retrieval='similarity'"),
         (lambda: Nip(vector="numbers"), r"Nip\(vector\): expected one of influence, activation, indicator"),
         (lambda: Nip(template="union"), r"Nip\(template\): expected one of mean, intersection"),
         (lambda: Nip(strength=np.nan), r"Nip\(strength\): expected a number, finite, got nan"),
@@ -446,7 +510,7 @@ def test_a_background_class_is_not_counted():
     images, _ = batch_of(4, dtype=np.float64)
     labels = network.predict(images)
     seen = labels >= 0
-    assert len(Nip().fit(network, images[seen], labels[seen]).similarities) == seen.sum() > 0
+    assert len(Nip().fit(network, images[seen], labels[seen]).keys) == seen.sum() > 0
 
 
 # Top-k neuron consistency
@@ -469,3 +533,46 @@ def test_consistency_says_what_it_cannot_compare(hand, batch):
         top_k_consistency(hand[0], batch[0], batch[0][1:], "phi")
     with pytest.raises(ValueError, match="k: expected 1 to 20, the neurons of phi, got 21"):
         top_k_consistency(hand[0], batch[0], batch[0], "phi", 21)
+
+
+# What the authors' program measures
+
+
+def test_the_authors_program_by_hand(hand, batch):
+    """Of each pair: the clean twin's class, neurons and step; added, and subtracted."""
+    network, first, second = hand
+    clean, attacked = batch[0], batch[0][::-1]
+    for donors, skipped, size in ((None, 0, 40.0), (None, 5, 40.0), (batch[0][[1] * COUNT], 0, 40.0), (None, 0, 1e-9)):
+        found = played(network, clean, attacked, donors=donors, layer="phi", skipped=skipped, size=size, batch_size=5)
+        for number, (twin, image) in enumerate(zip(clean, attacked, strict=True)):
+            donor = twin if donors is None else donors[number]
+            sigma, phi = influence_of(donor, first, second)
+            order = order_of(np.where(np.abs(sigma) < 1e-15, 0, sigma))
+            order = order[: len(order) - skipped]
+            rho = sum((phi[k] > 0) * first[k] for k in order[:1]) - sum((phi[k] > 0) * first[k] for k in order[-5:])
+            step = size * (rho / np.sqrt(np.mean(np.square(rho)))).reshape(twin.shape)
+            shown = [np.clip(image + sign * step, 0, 255) for sign in (1, -1)]
+            seen = network.predict(np.stack([twin, *shown]))
+            assert (found.added[number], found.subtracted[number]) == (seen[1] == seen[0], seen[2] == seen[0])
+        np.testing.assert_array_equal(found.rescued, found.added | found.subtracted)
+    assert len(played(network, clean[:0], clean[:0], layer="phi").rescued) == 0
+
+
+def test_the_authors_program_is_no_defence_and_no_name_leads_to_it():
+    """It has the clean image and the answer: nothing of it may stand in front of a network."""
+    module = defences.clean_twins
+    assert not {"on", "purify", "purified", "fit"} & set(dir(module.Played))
+    assert not {name for name in vars(module) if name in ("played", "Played")} & set(defences.__all__)
+    assert not any("twin" in name or "released" in name for name in catalogue.DEFENCES)
+    fields = {field.name for field in dataclasses.fields(Nip)}
+    assert not {"released", "clean", "twins"} & fields
+
+
+def test_the_authors_program_says_what_it_cannot_play(hand, batch):
+    network, images = hand[0], batch[0]
+    with pytest.raises(ValueError, match="attacked: expected images"):
+        played(network, images, images[1:], layer="phi")
+    with pytest.raises(ValueError, match="expected a size above 0"):
+        played(network, images, images, layer="phi", size=0)
+    with pytest.raises(ValueError, match="phi: expected 26 neurons or more, got 20"):
+        played(network, images, images, layer="phi", skipped=20)

@@ -72,6 +72,14 @@ def test_a_block_stands_behind_each_stage(name):
     np.testing.assert_allclose(Network(with_blocks)(images).logits, Network(plain)(images).logits, atol=1e-5)
 
 
+def test_a_block_stands_where_it_is_asked_for():
+    places = []
+    small.build("lenet5", size=32, classes=10, block=lambda x, stage: places.append(stage) or x, stages=["conv2"])
+    assert places == ["conv2"]
+    with pytest.raises(ValueError, match="expected stages among conv1, conv2, got 'conv3'"):
+        small.build("lenet5", size=32, classes=10, block=lambda x, stage: x, stages=["conv3"])
+
+
 #: The first logits of the first image, on TensorFlow 2.21.
 KEPT = {
     "vgg19": [-0.44271, -0.22037, 2.6151],

@@ -1,11 +1,13 @@
 """Networks that users train: what is written is what was trained, and an interrupted training is the same training."""
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from tfadv import archives
 from tfadv.cli import main
 from tfadv.models import hardening, small, small_data, trained, zoo
 from tfadv.training import Schedule
@@ -127,11 +129,25 @@ def test_every_method_is_written_and_read(name, tmp_path):
     network = trained.load(tmp_path / "a.npz")
     for one, other in zip(network.model.get_weights(), model.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
-    assert trained.about(tmp_path / "a.npz") == about
+    settings = dataclasses.asdict(hardening.METHODS[name]())
+    assert trained.about(tmp_path / "a.npz") == dataclasses.replace(about, settings=settings)
+
+
+def test_a_file_of_before_the_blocks_had_places_has_them_behind_all_stages(tmp_path):
+    about = trained.About("lenet5", SIDE, 3, "cas", {"places": "all"})
+    model = about.build()
+    trained.save(model, tmp_path / "a.npz", about)
+    arrays = archives.read(tmp_path / "a.npz", "a network")
+    said = json.loads(str(arrays["about"]))
+    del said["settings"]["places"]
+    archives.write(tmp_path / "old.npz", arrays | {"about": json.dumps(said)})
+    again = trained.load(tmp_path / "old.npz").model
+    assert [layer.name for layer in again.layers] == [layer.name for layer in model.layers]
+    assert sum(layer.name.endswith(".suppressed") for layer in again.layers) == 2
 
 
 def test_wrong_files_are_told(made, tmp_path):
-    out, network, _ = made
+    out, _, _ = made
     with pytest.raises(FileNotFoundError, match="tfadv train"):
         trained.load(tmp_path / "none.npz")
     (tmp_path / "text.npz").write_text("no zip")
@@ -143,13 +159,14 @@ def test_wrong_files_are_told(made, tmp_path):
     np.savez(tmp_path / "data.npz", x_train=np.zeros(3))
     with pytest.raises(ValueError, match="got x_train.*Data is given"):
         trained.load(tmp_path / "data.npz")
-    about = trained.about(out)
+    about, arrays = trained.about(out), archives.read(out, "a network")
     for changed, said in (
         ({"classes": 4}, "expected .* as logits:0"),
         ({"architecture": "lenet6"}, "'lenet6'.*newer tfadv"),
         ({"method": "prayer"}, "'prayer'.*newer tfadv"),
     ):
-        trained.save(network.model, tmp_path / "wrong.npz", dataclasses.replace(about, **changed))
+        told = json.dumps(dataclasses.asdict(dataclasses.replace(about, **changed)))
+        archives.write(tmp_path / "wrong.npz", arrays | {"about": told})
         with pytest.raises(ValueError, match=said):
             trained.load(tmp_path / "wrong.npz")
     np.savez(tmp_path / "older.npz", about=np.array('{"architecture": "lenet5"}'))

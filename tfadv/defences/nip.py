@@ -12,7 +12,7 @@ import functools
 import json
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,20 +21,22 @@ import numpy as np
 import tensorflow as tf
 
 from tfadv import archives, attribution, forms, gradients
-from tfadv.compiled import Compiled
+from tfadv.defences import nip_fitting
 from tfadv.defences.between import default_layer
-from tfadv.images import BLACK, WHITE, check
+from tfadv.images import BLACK, WHITE
 from tfadv.peek import network as as_source
 from tfadv.ranges import Count, Natural, Portion, checked
-from tfadv.shapes import Look, Part, Purifier, Tensor, untargeted
+from tfadv.shapes import Look, Part, Purifier, Tensor
 from tfadv.source import Source
 
+#: What the candidate is found by that is added to an image.
+RETRIEVALS = ("activations", "similarity")
 #: What a middle neuron contributes to the vector of Eq. 3.
 VECTORS = ("influence", "activation", "indicator")
 #: How the template is made of the vectors.
 TEMPLATES = ("mean", "intersection")
-#: What a file of a fit says that it is.
-KIND = "tfadv nip 1"
+#: What a file of a fit says that it is, and what one said that knew only the retrieval by similarity.
+KIND, OLDER = "tfadv nip 2", "tfadv nip 1"
 
 
 class Neurons(NamedTuple):
@@ -53,21 +55,31 @@ class Nip(Part):
         front, middle, tail = the first 10, the next 30, the last 60 %  of the neurons by descending sigma
         delta_x = cos(middle neurons of x, template T)                  Eq. 2-3
         rho_x = d (sum of front phi - sum of tail phi) / d x            Eq. 4-5
-        x* + Mean(x*) rho / (Max(rho) - Min(rho))                       Eq. 7, rho of the fitted image of nearest delta
+        x* + Mean(x*) rho / (Max(rho) - Min(rho))                       Eq. 7, rho of the nearest fitted image
 
     Args:
         layer: the one between convolutions and classifier; None finds it, see `default_layer`.
+        retrieval: which fitted image is the nearest: that of the nearest "activations" of a whole layer (Euclidean),
+            or, as the paper says, that of the nearest "similarity" delta.
+        seen_at: the layer of those activations; None is the network's own, midway, that attacks tap when none is named
+            (`Network.layer`), or `layer` where it has none. An attack moves an image less there than it does behind.
         front, tail: k1 and k2, how many of the front and of the tail neurons Eq. 4 adds up. Algorithm 2 takes k of
             them; Eq. 4 as printed counts from 0 to k, which is front=6, tail=6 in place of 5.
         front_share, middle_share: of the layer's neurons, each rounded to whole ones; what is left is the tail.
         vector: what stands at a middle neuron's place in the vector of Eq. 3, where every other neuron has 0: its
-            "influence", its "activation" phi, or 1 ("indicator").
+            "influence", its "activation" phi, or 1 ("indicator"). Only retrieval="similarity" has use for it.
         template: T is the "mean" of the images' vectors, each of length 1 so that an image of which the network is
             less sure, with its greater influences, counts no more than others; or that mean at the neurons that are
-            middle ones of every image and 0 elsewhere: the "intersection" of Eq. 2.
+            middle ones of every image and 0 elsewhere: the "intersection" of Eq. 2. For retrieval="similarity" alone.
         weakest: whether the tail neurons of Eq. 4 are the last of all (Algorithm 2: "tail-k2"), or the first of the
             tail part (Eq. 4 as printed: the j-th neuron of the tail).
         strength: what the added term of Eq. 7 is multiplied by; -1 turns its sign.
+
+    Differs from the paper by default in the retrieval: one number, delta, does not tell images apart, and a candidate
+    taken at random does as well as the one that it finds; docs/nip_choices.md measures both. retrieval="similarity" is
+    the paper's. Differs from the authors' program of August 2021 altogether: that one finds nothing, but takes class,
+    neurons and perturbation from the attacked image's own clean twin and, where adding a step of it does not give the
+    clean prediction, subtracts the step. No defence can do so; `tfadv.defences.clean_twins` plays it, as an experiment.
 
     What the text leaves open. Eq. 3 multiplies vectors and Eq. 2 intersects sets: as 0/1 vectors ("indicator",
     "intersection") T lies within the middle neurons of every fitted image, so that all candidates have one and the same
@@ -79,6 +91,7 @@ class Nip(Part):
     """
 
     layer: str | None = None
+    retrieval: str = "activations"
     front: Natural = 5
     tail: Natural = 5
     front_share: Portion = 0.1
@@ -87,6 +100,7 @@ class Nip(Part):
     template: str = "mean"
     weakest: bool = True
     strength: float = 1.0
+    seen_at: str | None = None
 
     def __post_init__(self) -> None:
         if not self.front + self.tail:
@@ -96,14 +110,30 @@ class Nip(Part):
                 "Nip(front_share, middle_share): expected shares above 0 with a sum below 1, got "
                 f"{self.front_share!r} and {self.middle_share!r}."
             )
-        for name, known in (("vector", VECTORS), ("template", TEMPLATES)):
+        for name, known in (("retrieval", RETRIEVALS), ("vector", VECTORS), ("template", TEMPLATES)):
             if getattr(self, name) not in known:
                 raise ValueError(f"Nip({name}): expected one of {', '.join(known)}, got {getattr(self, name)!r}.")
+        for name, of in (("vector", "similarity"), ("template", "similarity"), ("seen_at", "activations")):
+            if self.retrieval != of and getattr(self, name) != getattr(type(self), name):
+                raise ValueError(
+                    f"Nip({name}): {getattr(self, name)!r} is of use to retrieval={of!r} alone: set that too."
+                )
 
     def parts(self, count: int) -> tuple[int, int]:
         """Where the middle part of so many neurons begins and ends in their order."""
         begin = round(self.front_share * count)
         return begin, begin + round(self.middle_share * count)
+
+    def keys(self, look: Look, images: Tensor, template: Tensor) -> Tensor:
+        """What images [N, H, W, 3] are told apart by, [N, d]: all activations of a layer, or delta (Eq. 3, d = 1).
+
+        template: T, [n]; nothing else than delta looks at it.
+        """
+        if self.retrieval == "activations":
+            return self._features(look, images, self.seen_at or self._tap)
+        vectors = self.middle(look, images, self.neurons(look, images))  # of length 1, or 0
+        along = tf.linalg.matvec(vectors, tf.cast(template, vectors.dtype))
+        return tf.math.divide_no_nan(along, tf.norm(tf.cast(template, vectors.dtype)))[:, None]
 
     def neurons(self, look: Look, images: Tensor) -> Neurons:
         """The neurons of images [N, H, W, 3], sorted (Algorithm 1)."""
@@ -125,11 +155,11 @@ class Nip(Part):
 
     def _values(self, look: Look, images: Tensor, neurons: Neurons) -> Tensor:
         if self.vector == "activation":
-            return self._features(look, images)
+            return self._features(look, images, self._tap)
         return neurons.influence if self.vector == "influence" else tf.ones_like(neurons.influence)
 
-    def _features(self, look: Look, images: Tensor) -> Tensor:
-        return _flat(look(images, (self._tap,), logits=False).features[self._tap])
+    def _features(self, look: Look, images: Tensor, layer: str) -> Tensor:
+        return _flat(look(images, (layer,), logits=False).features[layer])
 
     @property
     def _tap(self) -> str:
@@ -139,17 +169,21 @@ class Nip(Part):
 
     def inverse(self, look: Look, images: Tensor, neurons: Neurons) -> Tensor:
         """rho / (Max(rho) - Min(rho)) of each image, [N, H, W, 3] (Eq. 4, 5 and 7); 0 where rho has no range."""
+        rho = self.step(look, images, neurons)
+        spread = [reduce(rho, axis=[1, 2, 3], keepdims=True) for reduce in (tf.reduce_max, tf.reduce_min)]
+        return tf.math.divide_no_nan(rho, spread[0] - spread[1])
+
+    def step(self, look: Look, images: Tensor, neurons: Neurons) -> Tensor:
+        """rho of each image, [N, H, W, 3] (Eq. 4 and 5)."""
         first = neurons.order.shape[1] - self.tail if self.weakest else self.parts(neurons.order.shape[1])[1]
         front, tail = neurons.order[:, : self.front], neurons.order[:, first : first + self.tail]
 
         def strengthened(shown: Tensor) -> Tensor:
-            features = self._features(look, shown)
+            features = self._features(look, shown, self._tap)
             ahead, behind = (tf.gather(features, chosen, axis=1, batch_dims=1) for chosen in (front, tail))
             return tf.reduce_sum(ahead, axis=1) - tf.reduce_sum(behind, axis=1)
 
-        rho = gradients.of_images(strengthened, images)
-        spread = [reduce(rho, axis=[1, 2, 3], keepdims=True) for reduce in (tf.reduce_max, tf.reduce_min)]
-        return tf.math.divide_no_nan(rho, spread[0] - spread[1])
+        return gradients.of_images(strengthened, images)
 
     @checked
     def fit(
@@ -168,20 +202,23 @@ class Nip(Part):
             images: clean training images [N, H, W, 3] in 0..255.
             labels: their classes, int [N].
             batch_size: images that are computed together; what is found hardly depends on it.
-            progress: called with how many images are newly done; each counts three times: classified, in the template,
-                as a candidate. One that the network gets wrong counts for all three at once.
+            progress: called with how many images are newly done; each counts three times: classified, in the template
+                (also where none is made), as a candidate. One that the network gets wrong counts for all at once.
 
         A fit holds a perturbation for each image, in float16: 6 kB at 32 x 32 pixels, 0.3 MB at 224 x 224; rounding
-        moves no pixel by more than 0.07 grey levels. Two passes over the images keep all else small.
+        moves no pixel by more than 0.07 grey levels; and for retrieval="activations" all activations of `seen_at`.
 
         Raises ValueError if no image is right, if the layer has too few neurons or the classes do not depend on it,
         and for an empty intersection.
         """
         source = as_source(network)
         layer = default_layer(source) if self.layer is None else self.layer
-        source.check_layers((layer,), "Nip")
-        fitting = _Fitting(dataclasses.replace(self, layer=layer), source, batch_size, progress)
-        return fitting.run(*_checked(source, images, labels))
+        named = dataclasses.replace(self, layer=layer)
+        if self.retrieval == "activations" and self.seen_at is None:
+            named = dataclasses.replace(named, seen_at=source.layer if isinstance(source.layer, str) else layer)
+        source.check_layers(tuple(filter(None, (layer, named.seen_at))), "Nip")
+        arrays = nip_fitting.Fitting(named, source, batch_size, progress).run(images, labels)
+        return FittedNip(named, source.fingerprint, *arrays)
 
     @staticmethod
     def load(path: str | os.PathLike) -> "FittedNip":
@@ -194,9 +231,13 @@ class Nip(Part):
         what = f"the file of a fitted NIP ({KIND}), as FittedNip.save writes it"
         found = archives.read(path, what)
         kind, fitted_to, said = (archives.text_of(path, found, name, what) for name in _TEXTS)
-        if kind != KIND:
+        if kind not in (KIND, OLDER):
             raise ValueError(f"{path}: expected {what}; got a {kind}.")
-        settings = forms.made(Nip, forms.json_of(said, path, what), path, what)
+        held = forms.json_of(said, path, what)
+        if kind == OLDER:
+            held = {"retrieval": "similarity", **held} if isinstance(held, dict) else held
+            found["keys"] = np.asarray(found.get("similarities", np.zeros(())))[..., None]
+        settings = forms.made(Nip, held, path, what)
         arrays = {name: found.get(name, np.zeros(())) for name in _ARRAYS}
         archives.check_numbers(path, arrays, what)
         try:
@@ -205,14 +246,14 @@ class Nip(Part):
             raise ValueError(f"{path}: expected {what}; got {error}") from error
 
 
-_TEXTS, _ARRAYS = ("kind", "fitted_to", "settings"), ("template", "similarities", "perturbations")
+_TEXTS, _ARRAYS = ("kind", "fitted_to", "settings"), ("template", "keys", "perturbations")
 
 
 @dataclasses.dataclass(frozen=True, repr=False, eq=False)
 class FittedNip(Purifier):
     """NIP with its candidates, in front of the network that it was fitted to: what `Nip.fit` and `Nip.load` make.
 
-        x* + strength Mean(x*) rho_i,  i the candidate of the delta nearest to that of x*     (Eq. 7)
+        x* + strength Mean(x*) rho_i,  i the candidate of the keys nearest to those of x*     (Eq. 7)
 
     It knows of an image only what the image and the network show. The gradient goes through x* and Mean(x*); which
     candidate is taken is a step function, of gradient 0.
@@ -220,15 +261,15 @@ class FittedNip(Purifier):
     Args:
         nip: the settings, the layer named.
         fitted_to: the network's fingerprint.
-        template: T, [n].
-        similarities: delta of each of the t candidates, [t].
+        template: T, [n]; of no length where nothing looks at it.
+        keys: what each of the t candidates is found by, [t, d]; see `Nip.keys`.
         perturbations: rho / (Max(rho) - Min(rho)) of each, float16 [t, H, W, 3].
     """
 
     nip: Nip
     fitted_to: str = dataclasses.field(repr=False)
     template: np.ndarray = dataclasses.field(repr=False)
-    similarities: np.ndarray = dataclasses.field(repr=False)
+    keys: np.ndarray = dataclasses.field(repr=False)
     perturbations: np.ndarray = dataclasses.field(repr=False)
     looks = True
 
@@ -236,15 +277,15 @@ class FittedNip(Purifier):
         if not all(np.all(np.isfinite(each)) for each in self.arrays):
             raise ValueError("FittedNip: expected finite numbers, got NaN or infinity among them. Fit it again.")
         shapes = [each.shape for each in self.arrays]
-        if [len(shape) for shape in shapes] != [1, 1, 4] or not shapes[1][0] == shapes[2][0] > 0:
+        if [len(shape) for shape in shapes] != [1, 2, 4] or not shapes[1][0] == shapes[2][0] > 0:
             raise ValueError(
-                "FittedNip: expected a template [n], similarities [t] and perturbations [t, H, W, 3] of at least one "
+                "FittedNip: expected a template [n], keys [t, d] and perturbations [t, H, W, 3] of at least one "
                 f"candidate, got {', '.join(map(str, shapes))}."
             )
 
     @property
     def arrays(self) -> tuple[np.ndarray, ...]:  # type: ignore[override]
-        return self.template, self.similarities, self.perturbations
+        return self.template, self.keys, self.perturbations
 
     @functools.cached_property
     def _held(self) -> list[Tensor]:
@@ -257,17 +298,21 @@ class FittedNip(Purifier):
                 f"{self!r}: expected images of {list(self.perturbations.shape[1:])}, as it was fitted on, "
                 f"got {list(images.shape[1:])}."
             )
-        _, similarities, perturbations = self._held
-        delta = self.similarity(look, tf.stop_gradient(images))
-        nearest = tf.argmin(tf.abs(delta[:, None] - tf.cast(similarities, delta.dtype)), axis=1)
-        rho = tf.cast(tf.gather(perturbations, nearest), images.dtype)
+        rho = tf.cast(tf.gather(self._held[2], self.nearest(look, tf.stop_gradient(images))), images.dtype)
         mean = tf.reduce_mean(images, axis=[1, 2, 3], keepdims=True)
         return tf.clip_by_value(images + self.nip.strength * mean * rho, BLACK, WHITE)
 
-    def similarity(self, look: Look, images: Tensor) -> Tensor:
-        """delta of images [N, H, W, 3], [N] (Eq. 3)."""
-        vectors = self.nip.middle(look, images, self.nip.neurons(look, images))
-        return _cosine(vectors, tf.cast(self._held[0], vectors.dtype))
+    def nearest(self, look: Look, images: Tensor) -> Tensor:
+        """The number of each image's nearest candidate, int64 [N]; of equally near ones the first."""
+        template, held, _ = self._held
+        shown = self.nip.keys(look, images, template)
+        known = tf.cast(held, shown.dtype)
+        if known.shape[1] == 1:
+            return tf.argmin(tf.abs(shown - known[:, 0]), axis=1)
+        # |a - b|^2 - |a|^2, counted from the candidates' mean, for float32 keeps more of small numbers
+        middle = tf.reduce_mean(known, axis=0)
+        shown, known = shown - middle, known - middle
+        return tf.argmin(tf.reduce_sum(known**2, axis=1) - 2 * tf.matmul(shown, known, transpose_b=True), axis=1)
 
     def save(self, path: str | os.PathLike) -> None:
         """Write the fit to this .npz file: whole, or not at all."""
@@ -290,101 +335,6 @@ def load_nip(state: str, strength: float | None = None) -> Purifier:
     )
 
 
-class _Fitting:
-    """One fit: classified, template, candidates."""
-
-    def __init__(self, nip: Nip, source: Source, batch_size: int, progress: Callable[[int], None]) -> None:
-        self.nip, self.source, self.batch_size, self.progress = nip, source, batch_size, progress
-
-    def run(self, images: np.ndarray, labels: np.ndarray) -> FittedNip:
-        right = self._right(images, labels)
-        if not right.any():
-            raise ValueError(
-                f"Nip.fit: expected at least one image that {self.source.name} gets right, got {len(images)}, all "
-                "wrong. Are the labels counted from 0, and the images of 0..255?"
-            )
-        chosen = images[right]
-        template = self._template(chosen)
-        similarities, perturbations = self._candidates(chosen, template)
-        return FittedNip(self.nip, self.source.fingerprint, template, similarities, perturbations)
-
-    def _batches(self, images: np.ndarray) -> Iterator[Tensor]:
-        for start in range(0, len(images), self.batch_size):
-            yield tf.constant(images[start : start + self.batch_size], self.source.dtype)
-
-    def _right(self, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        found: list[np.ndarray] = []
-        for batch in self._batches(images):
-            found.append(self.source.predict(batch) == labels[len(found) * self.batch_size :][: len(batch)])
-            self.progress(len(batch) + 2 * int(np.sum(~found[-1])))
-        return np.concatenate(found) if found else np.zeros(0, bool)
-
-    def _template(self, images: np.ndarray) -> np.ndarray:
-        """T of Eq. 2, [n]."""
-
-        def one(batch: Tensor) -> tuple[Tensor, Tensor]:
-            neurons = self._neurons(batch)
-            inside = tf.cast(self.nip.is_middle(neurons), neurons.influence.dtype)
-            vectors = self.nip.middle(self.source, batch, neurons)
-            return tf.reduce_sum(vectors, axis=0), tf.reduce_sum(inside, axis=0)
-
-        run, total, times = Compiled(one), np.float64(0), np.float64(0)
-        for batch in self._batches(images):
-            vectors, inside = run(batch)
-            total, times = total + np.asarray(vectors), times + np.asarray(inside)
-            self.progress(len(batch))
-        mean = (total / len(images)).astype(self.source.dtype.as_numpy_dtype)
-        if self.nip.template == "mean":
-            return mean
-        shared = times == len(images)
-        if not shared.any():
-            raise ValueError(
-                f"Nip(template='intersection'): no neuron of {self.nip.layer} is a middle one of all {len(images)} "
-                "images. Fit on fewer, or choose template='mean'."
-            )
-        return np.where(shared, mean, 0).astype(mean.dtype)
-
-    def _candidates(self, images: np.ndarray, template: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(delta [t], rho / range float16 [t, H, W, 3]) of Eq. 3 and 5."""
-
-        def one(batch: Tensor) -> tuple[Tensor, Tensor]:
-            neurons = self._neurons(batch)
-            delta = _cosine(self.nip.middle(self.source, batch, neurons), held)
-            return delta, tf.cast(self.nip.inverse(self.source, batch, neurons), tf.float16)
-
-        held, run = tf.constant(template), Compiled(one)
-        found: list[list[np.ndarray]] = []
-        for batch in self._batches(images):
-            found.append([np.asarray(each) for each in run(batch)])
-            self.progress(len(batch))
-        similarities, perturbations = (np.concatenate(each) for each in zip(*found, strict=True))
-        return similarities, perturbations
-
-    def _neurons(self, batch: Tensor) -> Neurons:
-        neurons = self.nip.neurons(self.source, batch)
-        count = neurons.order.shape[1]
-        begin, end = self.nip.parts(count)
-        if self.nip.front > begin or self.nip.tail > count - end or begin == end:
-            raise ValueError(
-                f"{self.nip!r}: {self.nip.layer} has {count} neurons, of which {begin} are front, {end - begin} middle "
-                f"and {count - end} tail ones. Choose a wider layer or smaller front and tail."
-            )
-        return neurons
-
-
-def _checked(source: Source, images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    images, goal = check(images), untargeted(labels)
-    source.indices(goal)  # refuses classes that there are not
-    if len(goal.labels) != len(images):
-        raise ValueError(f"labels: expected one for each of the {len(images)} images, got {len(goal.labels)}.")
-    return images, np.asarray(goal.labels)
-
-
 def _flat(features: Tensor) -> Tensor:
     """[N, ...] as [N, n]."""
     return tf.reshape(features, [-1, math.prod(features.shape[1:])])
-
-
-def _cosine(vectors: Tensor, template: Tensor) -> Tensor:
-    """v . T / (|v| |T|) of rows of length 1 (or 0), [N] (Eq. 3)."""
-    return tf.math.divide_no_nan(tf.linalg.matvec(vectors, template), tf.norm(template))

@@ -11,7 +11,7 @@
 | denoise | `DenoisedTraining` | as pgd, with feature denoising (Xie et al., CVPR 2019) |
 
     method = METHODS["cas"](beta=1.0)
-    model = build(..., block=method.block and method.block(classes))
+    model = build(..., block=method.block and method.block(classes), stages=method.stages(NETWORKS[name].stages))
     train(model, method.loss(model, Network(model), sources), (images, labels), schedule)
 
 A loss takes rows (images float32 [N, H, W, 3] in 0..255, labels int32 [N]) and one seed. Sizes are grey levels.
@@ -21,8 +21,8 @@ passes through their making.
 
 import abc
 import dataclasses
-from collections.abc import Callable, Sequence
-from typing import ClassVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
 
 import keras
 import tensorflow as tf
@@ -36,6 +36,8 @@ from tfadv.shapes import Part, Tensor
 from tfadv.source import Source
 from tfadv.training import Loss
 
+#: Behind which of a network's stages `SuppressedTraining` inserts its blocks.
+PLACES = ("last", "all")
 #: (images, labels, seed) -> adversarial images of the same shape.
 Craft = Callable[[Tensor, Tensor, Tensor], Tensor]
 
@@ -46,8 +48,14 @@ class Training(Part):
 
     #: Whether other, trained networks are attacked as well.
     needs_sources = False
-    #: (classes) -> what is inserted behind the network's stages; None for nothing.
+    #: (classes) -> what is inserted behind the network's `stages`; None for nothing.
     block: ClassVar[Callable[..., Block] | None] = None
+    #: Settings that files of trained networks lack where they are older than the setting, and what they were then.
+    before: ClassVar[Mapping[str, Any]] = {}
+
+    def stages(self, found: tuple[str, ...]) -> tuple[str, ...]:
+        """Those of the network's stages that the block is inserted behind."""
+        return found
 
     @abc.abstractmethod
     def loss(self, model: keras.Model, network: Source, sources: Sequence[Source] = ()) -> Loss:
@@ -162,7 +170,8 @@ class SuppressedTraining(Training):
 
     Lowers, on adversarial images, CE + beta * the mean CE of the blocks' own classifiers; the adversarial images raise
     that sum. In training the blocks are told the true labels, in the making of adversarial images and in use they take
-    what their classifiers predict, as in the authors' code.
+    what their classifiers predict, and they stand in the last block of the network alone, as in the authors' code: what
+    an early map says of the class is mostly wrong, and channels that are multiplied by it are lost to all that follows.
 
     Differs from the paper: 2 larger steps in place of 10 of a quarter epsilon, for the time they take.
 
@@ -171,12 +180,23 @@ class SuppressedTraining(Training):
         epsilon: no value changes by more than so many grey levels.
         step: in epsilons.
         steps: how many; 0 for training on the images themselves.
+        places: behind which of the network's stages a block stands: the "last", or "all".
     """
 
     beta: Weight = 2.0
     epsilon: Size = 8.0
     step: Positive = 0.75
     steps: Natural = 2
+    places: str = "last"
+    before = {"places": "all"}
+
+    def __post_init__(self) -> None:
+        if self.places not in PLACES:
+            raise ValueError(f"SuppressedTraining(places): expected one of {', '.join(PLACES)}, got {self.places!r}.")
+
+    def stages(self, found: tuple[str, ...]) -> tuple[str, ...]:
+        """The last stage, or all of them."""
+        return found if self.places == "all" else found[-1:]
 
     def block(self, classes: int) -> Block:  # type: ignore[override]
         """What is inserted behind the network's stages: suppression of their channels."""

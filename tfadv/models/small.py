@@ -12,7 +12,7 @@ dense1, dense3, dense5 and dense9 have no convolutions, hence no maps of feature
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import keras
@@ -52,18 +52,21 @@ NETWORKS: dict[str, Facts] = {
 }
 
 
-def build(name: str, *, size: int, classes: int, block: Block | None = None) -> keras.Model:
+def build(
+    name: str, *, size: int, classes: int, block: Block | None = None, stages: Sequence[str] | None = None
+) -> keras.Model:
     """The network without its training: images [N, size, size, 3] in 0..255 -> logits [N, classes].
 
     Args:
         name: one of `NETWORKS`.
         size: side of the images in pixels.
         classes: how many logits.
-        block: called with what each of the network's `stages` gives and the stage's name; what it returns, of the same
-            shape, goes on. Layers that it makes carry the stage's name in theirs.
+        block: called with what each of these stages gives and the stage's name; what it returns, of the same shape,
+            goes on. Layers that it makes carry the stage's name in theirs.
+        stages: those of the network's `Facts.stages` that the block is inserted behind; None is all of them.
 
-    Raises ValueError for an unknown name, too small images, fewer than 2 classes, a block that changes the shape, and
-    one for a network without stages.
+    Raises ValueError for an unknown name, too small images, fewer than 2 classes, a block that changes the shape, one
+    for a network without stages, and stages that it has not.
     """
     if name not in NETWORKS:
         raise ValueError(f"architecture: expected one of {', '.join(NETWORKS)}, got {name!r}.")
@@ -72,8 +75,13 @@ def build(name: str, *, size: int, classes: int, block: Block | None = None) -> 
     if block is not None and not NETWORKS[name].stages:
         raise ValueError(f"{name}: expected no block, because it has no convolutions to insert one behind.")
 
+    chosen = NETWORKS[name].stages if stages is None else tuple(stages)
+    unknown = sorted(set(chosen) - set(NETWORKS[name].stages))
+    if unknown:
+        raise ValueError(f"{name}: expected stages among {', '.join(NETWORKS[name].stages)}, got {unknown[0]!r}.")
+
     def stage(x: Tensor, place: str) -> Tensor:
-        made = x if block is None else block(x, place)
+        made = x if block is None or place not in chosen else block(x, place)
         if tuple(made.shape) != tuple(x.shape):
             raise ValueError(f"{name}: expected a block that keeps {tuple(x.shape)} behind {place}, got {made.shape}.")
         return made

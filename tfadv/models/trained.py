@@ -67,9 +67,11 @@ class About:
 
     def build(self) -> keras.Model:
         """The network without its training. Raises ValueError for an architecture or method that there is not."""
-        blocks = method(self.method, self.settings).block
-        block = None if blocks is None else blocks(self.classes)
-        return small.build(self.architecture, size=self.size, classes=self.classes, block=block)
+        way = method(self.method, self.settings)
+        block = None if way.block is None else way.block(self.classes)
+        known = small.NETWORKS.get(self.architecture)  # None: `build` refuses it
+        stages = None if block is None or known is None else way.stages(known.stages)
+        return small.build(self.architecture, size=self.size, classes=self.classes, block=block, stages=stages)
 
 
 def method(name: str, settings: Mapping[str, Any] | None = None) -> Any:
@@ -184,7 +186,8 @@ def _accuracy(network: Network, data: small_data.Data) -> float:
 
 
 def save(model: keras.Model, path: str | os.PathLike, about: About) -> None:
-    """Write the network, whole or not at all."""
+    """Write the network, whole or not at all; with the settings that its method's defaults were, which may change."""
+    about = dataclasses.replace(about, settings=dataclasses.asdict(method(about.method, about.settings)))
     archives.write(path, {_ABOUT: _text(about)} | _weights(model))
 
 
@@ -250,4 +253,6 @@ def _read(path: Path) -> tuple[About, dict[str, np.ndarray]]:
         )
     said = forms.json_of(archives.text_of(path, arrays, _ABOUT, _WHAT), path, _WHAT, _AGAIN)
     del arrays[_ABOUT]
-    return forms.made(About, said, path, _WHAT, _AGAIN), arrays
+    about = forms.made(About, said, path, _WHAT, _AGAIN)
+    before = hardening.METHODS[about.method].before if about.method in hardening.METHODS else {}
+    return dataclasses.replace(about, settings={**before, **about.settings}), arrays

@@ -3,7 +3,18 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from tfadv.reproduce.experiments.nip_cases import BY_NAME, CLOSE, GUARDS, MOBILE, NETWORKS, NIP, REACTIVE, VGG, attacks
+from tfadv.reproduce.experiments.nip_cases import (
+    BY_NAME,
+    CLOSE,
+    GUARDS,
+    MOBILE,
+    NETWORKS,
+    NIP,
+    PRINTED,
+    REACTIVE,
+    VGG,
+    attacks,
+)
 from tfadv.reproduce.measures.defences import Benign, Consistency, Guard, Quality, Rescued, Seconds
 from tfadv.reproduce.measures.neurons import BANDS, Influence, Size
 from tfadv.reproduce.measures.rates import Accuracy, Distance, Rate
@@ -23,7 +34,11 @@ SETTINGS = (
     "perturbation has 10, as in its own paper, an l2 of up to 2.2 on CIFAR-10 and 15 on ImageNet where Table II has "
     "0.7 and 2.8, and on GTSRB 24, up to 7.8 where it has 17."
 )
-FITTING = "NIP is fitted on up to 1000 images that are not judged and that the network gets right."
+FITTING = (
+    "NIP is fitted on up to 1000 images that are not judged and that the network gets right. It finds its candidate by "
+    "the similarity of the text, retrieval=similarity. The authors' program of August 2021 finds none: it takes the "
+    "perturbation from the judged image's own clean twin."
+)
 SEARCHES = Told(
     "On a small machine the searches have small budgets: Boundary, PWA and AUNA then end farther away than the "
     "paper's. On every machine UAP is fitted on the very images that it is judged on.",
@@ -149,12 +164,12 @@ def _influence() -> Experiment:
         "Figure 2",
         "What an attack does to the influence of neurons",
         (part(letter, attacks(VGG)[name]) for letter, name in zip("abcdef", names, strict=True)),
-        "mean influence of neurons in their order on the clean image, of whose greatest influence it is a part",
+        "mean influence of neurons in their order on the clean image, in parts of the greatest of each image itself",
         count=500,
         notes=(
             "The paper's bars are single neurons after a normalisation that it does not give: ours are bands of 5 % of "
-            "them, each image's divided by the greatest influence on its clean form. Front neurons are the first two "
-            "bands, middle ones the next six.",
+            "them, each image's, clean or attacked, divided by its own greatest influence. Front neurons are the first "
+            "two bands, middle ones the next six.",
             NO_NUMBERS,
             SEARCHES,
         ),
@@ -260,7 +275,7 @@ def _counts() -> Experiment:
 
     def part(letter: str, varied: str, fixed: str) -> Part:
         cells = (
-            Cell((one,), k, Rescued(one, attacks(one)["PGD"], Guard("NIP", f"nip:{varied}={k},{fixed}=5")))
+            Cell((one,), k, Rescued(one, attacks(one)["PGD"], Guard("NIP", f"nip:{PRINTED},{varied}={k},{fixed}=5")))
             for one in CLOSE
             for k in COUNTS
         )
@@ -286,7 +301,7 @@ def _layers() -> Experiment:
     """Figure 11."""
 
     def word(role: str) -> str:
-        return "nip" if role == "between" else f"nip:layer={{{role}}}"
+        return NIP.word if role == "between" else f"{NIP.word},layer={{{role}}}"
 
     def part(letter: str, network: str) -> Part:
         case = attacks(network)["PGD"]

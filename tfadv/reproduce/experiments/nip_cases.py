@@ -77,6 +77,8 @@ def attacks(network: str) -> dict[str, Case]:
     return _BY_DATA[network.split()[0]]
 
 
+#: NIP as the paper's text has it, and not as `Nip` is set by default.
+PRINTED = "retrieval=similarity"
 #: The defences with the settings of section IV-A; {...} are trained files of the scale.
 GUARDS = (
     Guard("SS", "median:side=2"),
@@ -88,7 +90,7 @@ GUARDS = (
     Guard("FDistill", "feature-distillation:low=1.5,high=51.5,band=triangle,colours=ycbcr"),
     Guard("CAS"),
     Guard("FDenoise"),
-    Guard("NIP", "nip"),
+    Guard("NIP", f"nip:{PRINTED}"),
 )
 BY_NAME = {guard.name: guard for guard in GUARDS}
 NIP = BY_NAME["NIP"]

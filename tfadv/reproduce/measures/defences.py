@@ -117,7 +117,7 @@ def _fitted(stage: Stage, player: Player, word: str) -> tuple[Path, str]:
         images, labels = stage.bench.fitting(player.data, FITTED)
         images = np.rint(sized(player.source, images)).astype(np.uint8)
         facts = [
-            repr(Nip(**settings)),
+            dataclasses.asdict(Nip(**settings)),  # all of them: a default may change
             stage.bench.fingerprint(player.source),
             hashlib.sha256(images.tobytes()).hexdigest(),
         ]

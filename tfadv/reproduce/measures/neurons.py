@@ -65,8 +65,9 @@ class Influence(Measure):
     """The mean influence (NIP, Eq. 1) of the neurons of one band, the layer between convolutions and classifier.
 
     The neurons of an image are sorted by their influence on its clean form, and divided into `BANDS` equal bands; an
-    attacked image's neurons keep the clean one's places. All of a pair is divided by the clean form's greatest
-    influence: influences grow with 1 - y_c, by orders of magnitude between images.
+    attacked image's neurons keep the clean one's places. Each image's influences are divided by its own greatest, the
+    attacked one's too: influences grow with 1 - y_c, by orders of magnitude between images, those of a pair as well,
+    so that the clean one's scale would show how sure the network is, and not which neurons it listens to.
 
     Args:
         network: the role.
@@ -79,7 +80,7 @@ class Influence(Measure):
     case: Case
     band: int
     attacked: bool
-    says = f"mean influence of one of {BANDS} bands of the neurons sorted on the clean image, whose greatest is 1"
+    says = f"mean influence of one of {BANDS} bands of the neurons sorted on the clean image, the image's greatest 1"
 
     def of(self, stage: Stage) -> Value:
         facts = _influences(stage, self.network, self.case)
@@ -97,7 +98,7 @@ def _influences(stage: Stage, role: str, case: Case) -> dict[str, Any]:
         clean, attacked = bands(influence(source, shown.clean), influence(source, shown.images))
         return {"names": shown.names, "clean": clean.tolist(), "attacked": attacked.tolist()}
 
-    facts = [place.key, stage.bench.fingerprint(source), BANDS]
+    facts = [place.key, stage.bench.fingerprint(source), BANDS, "each by its own greatest"]
     return {**stage.bench.kept("influence", facts, make), "commands": place.commands}
 
 
@@ -112,13 +113,16 @@ def influence(network: Source, images: np.ndarray) -> np.ndarray:
 
 
 def bands(clean: np.ndarray, attacked: np.ndarray, count: int = BANDS) -> tuple[np.ndarray, np.ndarray]:
-    """The means [N, count] over bands of neurons [N, n] sorted by clean influence, the clean image's greatest 1."""
+    """The means [N, count] over bands of neurons [N, n] sorted by clean influence, each image's own greatest 1."""
     order = np.argsort(-clean, axis=1, kind="stable")
-    greatest = np.maximum(clean.max(axis=1, keepdims=True), np.finfo(float).tiny)
     ends = [round(place * clean.shape[1] / count) for place in range(count + 1)]
-    sorted_ones = (np.take_along_axis(one / greatest, order, axis=1) for one in (clean, attacked))
+    sorted_ones = (np.take_along_axis(_scaled(one), order, axis=1) for one in (clean, attacked))
     made = [
         np.stack([one[:, a:b].mean(axis=1) for a, b in zip(ends[:-1], ends[1:], strict=True)], axis=1)
         for one in sorted_ones
     ]
     return made[0], made[1]
+
+
+def _scaled(influence: np.ndarray) -> np.ndarray:
+    return influence / np.maximum(influence.max(axis=1, keepdims=True), np.finfo(float).tiny)

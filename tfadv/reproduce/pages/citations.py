@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 
 class Citation(NamedTuple):
-    """A paper: its short name, title, authors, where and when it appeared, its address or nothing."""
+    """A paper: its short name, title, authors, where and when it appeared, its address or nothing; and in a sentence
+    which of its figures no experiment makes again."""
 
     short: str
     title: str
@@ -14,6 +15,7 @@ class Citation(NamedTuple):
     venue: str
     year: int
     address: str = ""
+    lacking: str = ""
 
 
 CITATIONS = {
@@ -53,6 +55,8 @@ CITATIONS = {
         "Ruoxi Chen, Haibo Jin, Jinyin Chen, Haibin Zheng, Yue Yu, Shouling Ji",
         "preprint",
         2021,
+        lacking="Figures 14 to 18 of the paper's appendix are not made: adversarial images (14), purified ones (15, "
+        "16), and Figure 2 for MobileNetV1 on ImageNet, attacked (17) and behind three defences (18).",
     ),
 }
 

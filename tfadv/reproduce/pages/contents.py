@@ -64,7 +64,8 @@ def markdown(found: list[Record]) -> str:
         paper = citations.of(key)
         said = ", ".join(plain(str(word)) for word in (paper.authors, paper.venue, paper.year) if word)
         table = "\n".join(["| | | scale | |", "| --- | --- | --- | --- |", *map(_row, some)])
-        blocks += [f"## {plain(paper.title)}", *([f"{said}."] if said else []), table]
+        lacking = [plain(paper.lacking)] if paper.lacking else []
+        blocks += [f"## {plain(paper.title)}", *([f"{said}."] if said else []), table, *lacking]
     commands = list(dict.fromkeys(record["command"] for record in found if record["command"]))
     if commands:
         blocks += ["## Commands", _fenced(commands)]
@@ -83,7 +84,8 @@ def _paper(key: str, some: list[Record]) -> Markup:
     said = ", ".join(str(word) for word in (paper.authors, paper.venue, paper.year) if word)
     title = tag("a", paper.title, href=paper.address) if paper.address else paper.title
     lines = tag("ul", *(_line(record) for record in some), class_="contents")
-    return tag("section", tag("h2", title), tag("p", said, class_="cite"), lines)
+    lacking = [tag("p", paper.lacking, class_="dim")] if paper.lacking else []
+    return tag("section", tag("h2", title), tag("p", said, class_="cite"), lines, *lacking)
 
 
 def _row(record: Record) -> str:

@@ -1,0 +1,103 @@
+"""What the authors' program of NIP measures: no defence, because it needs the clean twin of each attacked image.
+
+    found = played(network, clean, attacked)
+    found.rescued.mean()                     how many answer as their clean twins do, 0..1
+
+The program that the authors of NIP published in August 2021 does not do what their paper describes (`tfadv.Nip`). It
+takes the class, the neurons and the perturbation from the very image whose attacked form is judged; adds a step of it;
+asks the network; and, where the answer is not the clean image's, subtracts the step instead. Either counts as success.
+Nothing here can stand in front of a network, and nothing takes it by a name: it exists to say what that would reach.
+"""
+
+from typing import NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfadv.compiled import Compiled
+from tfadv.defences.between import default_layer
+from tfadv.defences.nip import Neurons, Nip
+from tfadv.images import WHITE, check
+from tfadv.peek import network as as_source
+from tfadv.shapes import Tensor
+from tfadv.source import Source
+
+
+class Played(NamedTuple):
+    """What was found of N pairs, bool [N]: whether the network answers as to the clean twin when the step is `added` to
+    the attacked image, and when it is `subtracted`."""
+
+    added: np.ndarray
+    subtracted: np.ndarray
+
+    @property
+    def rescued(self) -> np.ndarray:
+        """What the authors' program counts: the one or the other, chosen by knowing the answer."""
+        return self.added | self.subtracted
+
+
+def played(
+    network: keras.Model | Source,
+    clean: np.ndarray,
+    attacked: np.ndarray,
+    *,
+    donors: np.ndarray | None = None,
+    layer: str | None = None,
+    front: int = 1,
+    tail: int = 5,
+    skipped: int = 0,
+    size: float = 0.001 * WHITE,
+    batch_size: int = 64,
+) -> Played:
+    """Play the authors' program on pairs of a clean and an attacked image.
+
+    Args:
+        network: a `tfadv.Network` or a Keras model of images of 0..255 and logits.
+        clean: the clean images [N, H, W, 3] in 0..255.
+        attacked: the same ones attacked.
+        donors: images [N, H, W, 3] whose neurons and perturbations are taken in place of the clean twins' own: a
+            control, which shows what knowing the answer and trying both signs bring by themselves.
+        layer: None finds it, see `tfadv.defences.between.default_layer`.
+        front, tail: how many of the front and of the tail neurons, as `Nip` has them.
+        skipped: how many of the weakest neurons the tail leaves out: 0 in the program for CIFAR-10, 5 (ranks 6 to 10
+            from the end) in that for photographs.
+        size: root mean square of the step in grey levels; the program for CIFAR-10 has 0.001 of 0..1, that for
+            photographs 0.008.
+        batch_size: images that are computed together.
+
+    Raises ValueError for batches of different shapes, numbers that `Nip` does not take, and a layer of too few neurons.
+    """
+    source, images = (
+        as_source(network),
+        [check(each) for each in (clean, attacked, clean if donors is None else donors)],
+    )
+    for name, other in zip(("attacked", "donors"), images[1:], strict=True):
+        if other.shape != images[0].shape:
+            raise ValueError(f"{name}: expected images {list(images[0].shape)} as the clean ones, got {other.shape}.")
+    if not 0 < size < float("inf") or skipped < 0:
+        raise ValueError(f"size, skipped: expected a size above 0 and no fewer than 0, got {size!r} and {skipped!r}.")
+    nip = Nip(default_layer(source) if layer is None else layer, front=front, tail=tail)
+    source.check_layers((nip.layer or "",), "clean_twins.played")
+
+    def one(clean: Tensor, attacked: Tensor, donors: Tensor) -> tuple[Tensor, Tensor]:
+        influence, order = nip.neurons(source, donors)
+        count = order.shape[1] - skipped
+        if count < front + tail:
+            raise ValueError(f"{nip.layer}: expected {front + tail + skipped} neurons or more, got {order.shape[1]}.")
+        rho = nip.step(source, donors, Neurons(influence, order[:, :count]))
+        length = tf.sqrt(tf.reduce_mean(rho**2, axis=[1, 2, 3], keepdims=True))
+        step = size * tf.math.divide_no_nan(rho, length)
+        answers = [
+            tf.argmax(source(tf.clip_by_value(shown, 0.0, WHITE)).logits, axis=1)
+            for shown in (clean, attacked + step, attacked - step)
+        ]
+        return answers[1] == answers[0], answers[2] == answers[0]
+
+    run, found = Compiled(one), []
+    for start in range(0, len(images[0]), batch_size):
+        batch = [tf.constant(each[start : start + batch_size], source.dtype) for each in images]
+        found.append([np.asarray(each) for each in run(*batch)])
+    if not found:
+        return Played(np.zeros(0, bool), np.zeros(0, bool))
+    return Played(*(np.concatenate(each) for each in zip(*found, strict=True)))
