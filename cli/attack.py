@@ -1,7 +1,6 @@
 """`tfadv attack`: a folder of images in, a folder of adversarial images out."""
 
 import sys
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -78,10 +77,11 @@ if TYPE_CHECKING:
 def command(recipe: str, images: str, out: str, **chosen: Any) -> None:
     """Turn a folder of images into a folder of adversarial images.
 
-    RECIPE is a name that `tfadv recipes` lists. IMAGES holds PNG and JPEG files, in folders of any depth; each is
-    resized to the source's input size and written to OUT with its own name as a PNG, its clean twin to OUT/clean.
-    OUT/attack.json says how all of it was made and what became of each image. The same command again continues an
-    interrupted run; the result has the same bytes. Transparent images are laid on white.
+    RECIPE is a name that `tfadv recipes` lists. IMAGES holds PNG, JPEG, WebP, GIF, BMP or TIFF files, in folders of any
+    depth; each is resized to the source's input size and written to OUT with its own name as a PNG, its clean twin to
+    OUT/clean. OUT/attack.json says how all of it was made and what became of each image. The same command again
+    continues an interrupted run, and makes again what is no longer as it was written; the result has the same bytes.
+    Transparent images are laid on white.
 
     \b
     tfadv attack naa images/ adv/ --source inception_v3 --labels labels.csv
@@ -93,7 +93,7 @@ def command(recipe: str, images: str, out: str, **chosen: Any) -> None:
         "Interrupted. The same command again continues where this one stopped.",
     )
     _tell(report)
-    if report.skipped:
+    if shell.tell_folder(report.images, report.remade, report.unsealed):
         sys.exit(options.SOME_SKIPPED)
 
 
@@ -119,16 +119,13 @@ def _craft(
     no_progress: bool,
     **rest: Any,
 ) -> "Report":
-    from PIL import Image
-
     from tfadv import making
     from tfadv.catalogue import ATTACKS
     from tfadv.crafting import craft_folder
     from tfadv.data import find_images
     from tfadv.fast import faster, gradients_in_bfloat16
 
-    for kind in (Image.DecompressionBombWarning, UserWarning):  # what matters is reported by name as skipped
-        warnings.filterwarnings("ignore", category=kind, module="PIL" if kind is UserWarning else "")
+    options.quiet_pillow()
     if fast and "copies" in settings:
         raise click.UsageError(
             "--fast says itself over how many copies it averages: leave out --set copies, or --fast."
@@ -180,8 +177,8 @@ def _source(
 
 
 def _tell(report: "Report") -> None:
-    """The outcome in a few lines; what was skipped goes to stderr, name by name."""
-    done, skipped = report.done, report.skipped
+    """The outcome in a few lines."""
+    done = report.done
     shell.echo(f"{report.experiment['attack']}\n{report.labels}")
     if done:
         largest = max(entry["distances"]["linf"] for entry in done)
@@ -199,7 +196,3 @@ def _tell(report: "Report") -> None:
     still = sum(entry["distances"]["l0"] == 0 for entry in done)
     if still:
         shell.echo(f"{still} of {len(done)} images did not change at all.")
-    for entry in skipped:
-        shell.echo(f"skipped {shell.named(entry['file'])}: {entry['reason']}", err=True)
-    if skipped:
-        shell.echo(f"{len(skipped)} of {len(report.images)} images were skipped.", err=True)

@@ -68,9 +68,8 @@ def command(words: tuple[str, ...], **chosen: Any) -> None:
         lambda: _purify(name, *rest, **chosen), "Interrupted. The same command again continues where this one stopped."
     )
     shell.echo(f"{report.out}: {len(report.images) - len(report.skipped)} images")
-    for entry in report.skipped:
-        shell.echo(f"skipped {shell.named(entry['file'])}: {entry['reason']}", err=True)
-    if report.skipped:
+    unsealed = report.unsealed or report.unsealed_images
+    if shell.tell_folder(report.images, report.remade, unsealed):
         sys.exit(options.SOME_SKIPPED)
 
 
@@ -101,6 +100,7 @@ def _purify(
     defence = making.defence(DEFENCES, name, settings)
     if not isinstance(defence, Purifier):
         raise click.UsageError(f"{name} surrounds a network and purifies no image: see tfadv evaluate --defence.")
+    options.quiet_pillow()
     network = None if source is None else _network(source, input_range, labels_offset, trust)
     bar = None if no_progress else options.progress_bar(name)
     return purify_folder(images, out, defence, network, progress=bar, **rest)

@@ -32,4 +32,7 @@ def load(
         )
         with shell.meanwhile(f"loading {spec}"):
             found.append(zoo.load(spec, **own))
+    for network in found:
+        if network.takes:
+            shell.echo(f"note: {shell.named(network.name)} takes {network.takes}.", err=True)
     return found

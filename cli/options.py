@@ -8,6 +8,7 @@ import os
 import shutil
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from typing import Any, TypeVar, get_args
@@ -71,9 +72,18 @@ trust = click.option(
 
 def filter_option(help: str) -> Callable[[Callable], Callable]:
     """--filter, with what it is for in this command."""
-    from tfadv.data import FILTERS  # for the commands that ask for it: help needs no Pillow
+    from tfadv.resizing import DEFAULT, FILTERS  # for the commands that ask for it: help needs no Pillow
 
-    return click.option("--filter", type=click.Choice(list(FILTERS)), default="bilinear", show_default=True, help=help)
+    text = f"{help} {DEFAULT}: as tf.image.resize, without antialiasing."
+    return click.option("--filter", type=click.Choice(FILTERS), default=DEFAULT, show_default=True, help=text)
+
+
+def quiet_pillow() -> None:
+    """Keep Pillow's warnings off the terminal: what matters of them is reported by name as skipped."""
+    from PIL import Image
+
+    for kind in (Image.DecompressionBombWarning, UserWarning):
+        warnings.filterwarnings("ignore", category=kind, module="PIL" if kind is UserWarning else "")
 
 
 def settings(context: click.Context, parameter: click.Parameter, written: tuple[str, ...]) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import contextlib
 import shutil
 import sys
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import click
@@ -24,6 +25,45 @@ def echo(text: str = "", *, err: bool = False, nl: bool = True) -> None:
 def named(name: Any) -> str:
     """A name within a line: also the ends of lines in it are written out."""
     return shown(str(name))
+
+
+#: How many names a line lists.
+NAMED = 10
+#: Of records without the sha256 of their files.
+UNSEALED = "note: the record is of an earlier version, without hashes: it is believed as it is."
+
+
+def some(names: Sequence[str]) -> str:
+    """The first of the names, and how many more there are."""
+    more = "" if len(names) <= NAMED else f" and {len(names) - NAMED} more"
+    return ", ".join(map(named, names[:NAMED])) + more
+
+
+def tell_folder(images: Sequence[Mapping[str, Any]], remade: Mapping[str, str], unsealed: bool) -> bool:
+    """Say on standard error what did not go as it should in a folder; whether images were skipped.
+
+    images: the entries of its record. remade, unsealed: of its report.
+    """
+    if unsealed:
+        echo(UNSEALED, err=True)
+    if remade:
+        what = [f"{name} ({reason})" for name, reason in sorted(remade.items())]
+        echo(
+            f"made again, because they were not as they had been written: {len(remade)} images: {some(what)}", err=True
+        )
+    skipped = defaultdict[str, list[str]](list)
+    for entry in images:
+        if entry["status"] != "done":
+            skipped[str(entry["reason"])].append(entry["file"])
+    for reason, names in skipped.items():
+        if len(names) <= NAMED:
+            for name in names:
+                echo(f"skipped {named(name)}: {reason}", err=True)
+        else:
+            echo(f"skipped {len(names)} images: {reason}: {some(names)}", err=True)
+    if skipped:
+        echo(f"{sum(map(len, skipped.values()))} of {len(images)} images were skipped.", err=True)
+    return bool(skipped)
 
 
 def complained(error: click.ClickException) -> click.ClickException:

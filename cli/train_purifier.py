@@ -43,7 +43,7 @@ HELD_OUT, SHOWN = 10, 200
 def command(name: str, images: Path, out: Path, **chosen: Any) -> None:
     """Train a learned purifier on patches of clean images; OUT, an .npz file, holds its weights.
 
-    IMAGES: a folder of PNG and JPEG files, of which every tenth is held out, or an .npz file with x_train, y_train,
+    IMAGES: a folder of image files, of which every tenth is held out, or an .npz file with x_train, y_train,
     x_test and y_test (uint8, N x S x S x 3). A patch is cut at random for each patch's area that an image has, and
     mirrored by chance. At the end the PSNR of held-out patches behind the purifier is written.
     The same command again continues an interrupted run, after the last whole epoch.

@@ -17,22 +17,23 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = {"tfadv": "tfadv", "tfadv.cli": "cli", "tfadv.checkpoints": "checkpoints"}
 
 FLOORS = (
-    # below all: what a number may be
-    "tfadv tfadv.ranges",
+    # below all: what a number may be; names and sizes
+    "tfadv tfadv.ranges tfadv.finding tfadv.resizing",
     # 0: conventions and the outside world
     "tfadv.shapes tfadv.words tfadv.forms tfadv.compiled tfadv.images tfadv.data tfadv.metrics tfadv.pool "
-    "tfadv.models tfadv.models.layers "
+    "tfadv.models tfadv.models.layers tfadv.copying "
     "tfadv.attacks tfadv.benchmarks tfadv.checkpoints.files tfadv.checkpoints.manifest",
     # 1: what one look, one gradient, one draw is; the architectures
     "tfadv.filters tfadv.vectors tfadv.scores tfadv.seeds tfadv.source tfadv.record "
-    "tfadv.drawing tfadv.copying tfadv.pooling "
+    "tfadv.drawing tfadv.pooling tfadv.tapping tfadv.inputs "
     "tfadv.models.inception_v1 tfadv.models.inception_v3 tfadv.models.inception_v4 tfadv.models.inception_resnet_v2 "
     "tfadv.models.resnet_v1 tfadv.models.resnet_v2 tfadv.models.vgg tfadv.models.slim "
     "tfadv.cli.shell tfadv.cli.quiet tfadv.archives tfadv.checkpoints.download tfadv.models.digits_facts "
     "tfadv.defences.distillation",
     # 2: the sources
     "tfadv.training tfadv.devices tfadv.models.small_data tfadv.models.blocks tfadv.models.digits "
-    "tfadv.models.saved tfadv.checkpoints.store tfadv.cli.options tfadv.cli.listing "
+    "tfadv.models.saved tfadv.models.code tfadv.checkpoints.store tfadv.cli.options tfadv.cli.listing "
+    "tfadv.seals "
     "tfadv.peek tfadv.ensembles tfadv.folding tfadv.precision tfadv.defences.transforms tfadv.defences.total_variation",
     # 3: the small parts; the stores
     "tfadv.models.small tfadv.gradients tfadv.views tfadv.budgets tfadv.rules tfadv.attacks.starts tfadv.attacks.door "

@@ -375,6 +375,8 @@ def test_where_it_differs_is_said():
         forms.check(forms.Images, {"images": [RECORD["images"][0], {}]}, "a.json", "x")
     with pytest.raises(ValueError, match=r"images\[0\]\.label should be a valid integer, got '3'\."):
         forms.check(forms.Images, {"images": [RECORD["images"][0] | {"label": "3"}]}, "a.json", "x")
+    with pytest.raises(ValueError, match=r"x\.json: expected y, but laeyr is none of its facts\."):
+        forms.check(forms.Played, {"network": "a", "laeyr": "b"}, "x.json", "y")
     with pytest.raises(ValueError, match=r"it should be an object, got \[\]|it should be a valid dict.*got \[\]"):
         forms.check(dict[str, Any], [], "a.json", "x")
 

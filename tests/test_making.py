@@ -65,6 +65,15 @@ def test_python_finds_the_networks_own_layers_too(name):
     assert "None" not in repr(bound.attack)
 
 
+def test_a_common_setting_is_refused_in_the_recipes_name():
+    for settings, message in (
+        ({"region": "contributive", "threshold": "nan"}, r"bim\(threshold\): expected a share from 0 to 1, got 'nan'"),
+        ({"loss": "margin", "confidence": -1}, r"bim\(confidence\): expected a number from 0 on or None, got -1"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            making.check(ATTACKS, "bim", settings)
+
+
 def test_a_layer_left_open_needs_a_network_that_names_one():
     inputs = keras.Input((8, 8, 3))
     bare = tfadv.network(keras.Model(inputs, keras.layers.Dense(3)(keras.layers.Flatten()(inputs)), name="bare"))

@@ -38,13 +38,12 @@ GIVEN = {
     "rule": tfadv.Sign(1.0),
     "budget": tfadv.Linf(2.0),
     "epochs": 1,
+    "weights": "absent.npz",
     "purifier": defences.Jpeg(),
     "rules": (tfadv.Sign(1.0),),
     "views": (tfadv.NoisyCopies(),),
     "purifiers": (defences.Jpeg(), defences.Median()),
 }
-#: Those that need a file, or what a fit has found, and have no numbers of their own.
-OF_FILES = {"ComDefend", "SuperResolution", "SparseTransformation", "FittedNip"}
 
 
 def subclasses(kind):
@@ -58,7 +57,7 @@ PARTS = {
     for one in subclasses(ranges.Checked)
     if one.__module__.startswith("tfadv.") and dataclasses.is_dataclass(one) and not inspect.isabstract(one)
 }
-PARTS = {name: one for name, one in PARTS.items() if one.__name__ not in OF_FILES}
+del PARTS["FittedNip"]  # it holds what a fit has found, and no settings
 MAKERS = {**PARTS, **{f"attack {name}": one for name, one in ATTACKS.items()}}
 MAKERS |= {f"defence {name}": one for name, one in DEFENCES.items() if inspect.isfunction(one) and name != "nip"}
 
@@ -96,6 +95,8 @@ def test_every_number_is_right_or_refused_in_a_sentence_that_names_it(name):
                 text = str(error)
                 assert re.search(rf"\b{setting}\b.*expected .*, got .|expected .*\b{setting}\b", text), text
                 assert text.endswith(".") and len(text) < 250 and "np.float" not in text, text
+                continue
+            except FileNotFoundError:  # the weights that it would take then
                 continue
             # whatever is taken is finite, of its own kind, and says itself again
             assert value is None or isinstance(value, bool) or -1e15 < value <= 255, (setting, value)

@@ -14,20 +14,19 @@ those before (`tfadv.pool`); how many threads changes no byte, and a few batches
 
 import contextlib
 import dataclasses
-import errno
 import functools
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import tensorflow as tf
 
-from tfadv import compiled, data, experiment, labelling, record
+from tfadv import compiled, data, experiment, labelling, record, resizing
 from tfadv.attacks.layers import settled
 from tfadv.budgets import Linf
 from tfadv.pool import Pool
-from tfadv.ranges import Count, Seed, checked
+from tfadv.ranges import Count, Range, Seed, checked
 from tfadv.record import DONE
 from tfadv.shapes import Attack
 from tfadv.source import Source
@@ -39,12 +38,18 @@ ON_CPU, ON_GPU = 8, 64
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """What became of a folder: attack.json's entries, where the labels came from in words, the experiment."""
+    """What became of a folder: attack.json's entries, where the labels came from in words, the experiment.
+
+    remade: of the images that an earlier run had made and that were no longer as it wrote them, why; they are made
+    again. unsealed: whether an earlier version made some, which wrote no hashes: then such a thing is not noticed.
+    """
 
     out: Path
     images: list[record.Entry]
     labels: str
     experiment: record.Entry
+    remade: dict[str, str] = dataclasses.field(default_factory=dict)
+    unsealed: bool = False
 
     @property
     def done(self) -> list[record.Entry]:
@@ -72,12 +77,12 @@ def craft_folder(
     *,
     labels: labelling.Classes | None = None,
     targets: labelling.Classes | None = None,
-    first_label: int | None = None,
+    first_label: Annotated[int, Range(0, 1, whole=True)] | None = None,
     force_labels: bool = False,
     seed: Seed = 0,
     batch_size: Count | None = None,
     size: tuple[int, int] | None = None,
-    filter: str = "bilinear",
+    filter: str = resizing.DEFAULT,
     limit: Count | None = None,
     source: str | None = None,
     twin: Source | None = None,
@@ -97,7 +102,7 @@ def craft_folder(
         batch_size: images computed together, no more than there are (or 8); by default 8 on a CPU, on a GPU what its
             memory allows, up to 64. A folder that was begun goes on with its own.
         size: (H, W) for a network that takes any size.
-        filter: what images of another size are resized with, see `tfadv.data.FILTERS`.
+        filter: what images of another size are resized with, see `tfadv.resizing.FILTERS`.
         limit: only the first so many images, in the order of their names.
         source: how the network was asked for, for attack.json.
         twin: a copy of the network that finds the gradients, see `tfadv.faster`; the classes are the network's own.
@@ -123,7 +128,7 @@ def craft_folder(
         predict = Predictions(network, count)
         seen = functools.partial(predict.of_names, clean=functools.partial(pool.each, read))
         found = labelling.settle(names, labels, targets, network, seen, first_label, force_labels, limit)
-        slots = experiment.places(names[:limit], data.output_names(names), found)
+        slots = experiment.places(names[:limit], data.output_names(names, record.ATTACK.taken), found)
         twins = experiment.twins_folder(names)
         settings = {"seed": seed, "batch_size": count, "size": list(size), "filter": filter, "clean": twins}
         described = experiment.describe(attack, network, found, slots, settings, source, twin)
@@ -133,10 +138,10 @@ def craft_folder(
         with record.Journal(out, described) as journal:
             entries = run.through(slots, record.claim(out, described), journal, progress)
             journal.fold(entries, compiled.concessions)
-        return Report(out, entries, found.sentence, described)
+        return Report(out, entries, found.sentence, described, run.remade, run.seal.unsealed)
 
     sizes = _batch_sizes(out, len(names[:limit]), batch_size)
-    with _explained(out), Pool(workers) as pool:
+    with data.room(out), _memory(), Pool(workers) as pool:
         while True:
             try:
                 return craft(sizes.pop(0))
@@ -167,17 +172,11 @@ def _batch_sizes(out: Path, images: int, asked: int | None) -> list[int]:
 
 
 @contextlib.contextmanager
-def _explained(out: Path) -> Iterator[None]:
-    """A full disk and a full memory as a sentence that says how to go on."""
+def _memory() -> Iterator[None]:
+    """A full memory as a sentence that says how to go on."""
     try:
         yield
     except tf.errors.ResourceExhaustedError as error:
         raise ValueError(
             "the memory does not suffice for a batch: give a smaller batch_size (--batch-size)."
-        ) from error
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        raise OSError(
-            f"{out}: the disk is full. What is finished is kept; make room and give the same command again."
         ) from error

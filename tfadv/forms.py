@@ -95,6 +95,8 @@ def _difference(error: ValidationError, value: Any) -> str:
             place, value = f"{place}[{word}]", value[word]
     if first["type"] == "missing":
         said = f"{place or 'it'} has no {_short.repr(first['loc'][-1])}"
+    elif first["type"] == "extra_forbidden":
+        said = f"{place} is none of its facts"
     elif first["type"] == "value_error":
         said = f"{place}: {first['ctx']['error']}" if place else str(first["ctx"]["error"])
     else:

@@ -87,7 +87,10 @@ def check(recipes: Mapping[str, Callable], name: str, chosen: dict[str, Any], ki
     for key, value in chosen.items():
         if key not in known:
             raise ValueError(f"{name} has no setting {key!r}. It has {', '.join(known)}.")
-        ranges.check(recipes[name] if key in own else makers[key], {key: value}, words=True)
+        if key in own:
+            ranges.check(recipes[name], {key: value}, words=True)
+        else:
+            ranges.check(makers[key], {key: value}, words=True, name=name)
     for maker in _common(recipes[name]):
         (first, default), *others = _of(maker).items()
         if chosen.get(first, default.default) not in COMMON[maker]:

@@ -143,17 +143,18 @@ def declared(owner: Callable) -> dict[str, Any]:
     return {name: one for name, one in found.items() if name != "return"}
 
 
-def check(owner: Callable, values: Mapping[str, Any], words: bool = False) -> None:
+def check(owner: Callable, values: Mapping[str, Any], words: bool = False, name: str = "") -> None:
     """Raise ValueError that names the first of the owner's settings that has not what its annotation says.
 
     words: check also those that are no number: whoever makes the owner says those better where it knows a list.
+    name: what the user calls the owner, where its own name is not that.
     """
     known = declared(owner)
-    for name, value in values.items():
-        if name in known and (words or _is_number(known[name])):
-            expected = wrong(known[name], value)
+    for key, value in values.items():
+        if key in known and (words or _is_number(known[key])):
+            expected = wrong(known[key], value)
             if expected is not None:
-                raise ValueError(f"{_named(owner)}({name}): expected {expected}, got {shown(value)}.")
+                raise ValueError(f"{name or _named(owner)}({key}): expected {expected}, got {shown(value)}.")
 
 
 def _named(owner: Callable) -> str:

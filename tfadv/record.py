@@ -37,16 +37,23 @@ class Files(NamedTuple):
         numbered = bool(dash) and stem == self.temporary and number.isdecimal()
         return numbered or name in (self.journal, self.temporary)
 
+    def taken(self, name: str) -> bool:
+        """Whether a file of this name, in whichever case, is a record's: no folder beside it can have it."""
+        return self.passing(name.casefold()) or name.casefold() in (self.record, SHIFT)
+
 
 ATTACK = Files("attack.json", "attack.jsonl", "attack.part")
 DEFENCE = Files("defence.json", "defence.jsonl", "defence.part")
 RECORD = ATTACK.record
+#: Where the shift of an attack that is fitted is kept, beside attack.json.
+SHIFT = "shift.npy"
 #: What is expected in such a file.
 WHAT = "a record of tfadv"
 #: The folder below the output in which the clean twins lie, unless there is one of this name among the images.
 CLEAN = "clean"
 #: What an image's status can be; all but the first were skipped.
 DONE, UNREADABLE, NO_LABEL, NO_TARGET = "done", "unreadable", "no label", "no target"
+NO_RESULT, NO_PLACE = "no result", "no place"
 
 #: The key of the record under which it says what could not be done as the experiment has it; it identifies nothing.
 CONCESSIONS = "concessions"
@@ -61,12 +68,12 @@ def read(folder: str | os.PathLike, files: Files = ATTACK) -> tuple[Entry | None
     """
     experiment, entries = None, dict[str, Entry]()
     path, journal = Path(folder, files.record), Path(folder, files.journal)
-    with contextlib.suppress(FileNotFoundError):
+    with contextlib.suppress(FileNotFoundError, IsADirectoryError):  # a folder of images can be called attack.json
         experiment = _parse(path.read_bytes(), path)
         forms.check(forms.Images, experiment, path, WHAT)
         entries = {entry["file"]: _named(entry, path) for entry in experiment.pop("images")}
         experiment.pop(CONCESSIONS, None)
-    with contextlib.suppress(FileNotFoundError):
+    with contextlib.suppress(FileNotFoundError, IsADirectoryError):
         lines = _whole_lines(journal.read_bytes())
         experiment = _parse(lines[0], journal) if lines else experiment
         for line in lines[1:]:
@@ -103,7 +110,7 @@ def claim(folder: str | os.PathLike, experiment: Entry, files: Files = ATTACK) -
         raise NotADirectoryError(f"{folder}: expected a folder to write to, got a file.")
     there, entries = read(folder, files)
     there_now = sorted(os.listdir(folder)) if folder.exists() else []
-    others = [name for name in there_now if name[0] != "." and not files.passing(name)]
+    others = [name for name in there_now if name[0] != "." and not (files.passing(name) and _no_folder(folder / name))]
     if not others:  # a run that ended before its first image binds nobody
         return {}
     if there is None:
@@ -121,6 +128,10 @@ def claim(folder: str | os.PathLike, experiment: Entry, files: Files = ATTACK) -
             if entry["status"] == DONE:
                 forms.check(forms.Attacked, entry, folder / files.record, WHAT)
     return entries
+
+
+def _no_folder(path: Path) -> bool:
+    return path.is_symlink() or not path.is_dir()
 
 
 def differences(there: Mapping[str, Any], now: Mapping[str, Any], above: str = "") -> list[str]:

@@ -14,7 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfadv import archives, forms
+from tfadv import archives, forms, ranges
 from tfadv.images import WHITE
 from tfadv.metrics import distances
 from tfadv.models.digits import put_weights, weights_of
@@ -53,6 +53,7 @@ class Kind:
         for key in values:
             if key not in known:
                 raise ValueError(f"{self.name} has no setting {key!r}. It has {', '.join(known)}.")
+        ranges.check(self.settings, values, name=self.name)
         return self.settings(**values)
 
 

@@ -68,6 +68,7 @@ class Purified(Source):
         bare = self.bare
         self.name = f"{bare.name} behind {purifier!r}" + (f" x {draws}" if draws > 1 else "")
         self.size, self.dtype, self.offset = bare.size, bare.dtype, bare.offset
+        self.takes = bare.takes
         self.logits_count, self.layer, self.accuracy = bare.logits_count, bare.layer, None
 
     @property

@@ -108,6 +108,7 @@ class Smoothed(Source):
         bare = self.bare
         self.name = f"{bare.name} by {smoothing!r}"
         self.size, self.dtype, self.offset = bare.size, bare.dtype, 1
+        self.takes = bare.takes
         self.logits_count, self.layer, self.accuracy = bare.classes + 1, None, None
 
     @property

@@ -192,8 +192,8 @@ class SparseTransformation(Purifier):
     """
 
     weights: str
-    penalty: float | None = None
-    steps: int | None = None
+    penalty: Weight | None = None
+    steps: Count | None = None
     model: Any = dataclasses.field(init=False, repr=False, compare=False)
     arrays: tuple = dataclasses.field(init=False, repr=False, compare=False)
 

@@ -118,7 +118,11 @@ def load(name: str, folder: Path | str = WEIGHTS) -> keras.Model:
     path = Path(folder) / f"{name}.npz"
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file; `tfadv train-digits {path.parent}` makes it.")
-    put_weights(model, archives.read(path, "weights as `tfadv train-digits` writes them"))
+    held = archives.read(path, "weights as `tfadv train-digits` writes them")
+    try:
+        put_weights(model, held)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
     return model
 
 

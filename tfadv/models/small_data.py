@@ -61,7 +61,7 @@ def load(path: str | os.PathLike, size: Count | None = None, fill: bool = False)
 
     Args:
         path: an .npz file with x_train and x_test, uint8 [N, S, S, 3] or, grey, [N, S, S], and y_train and y_test,
-            whole numbers [N]; or a folder of PNG and JPEG files, with a `labels.csv` (filename,label) or with a
+            whole numbers [N]; or a folder of image files, with a `labels.csv` (filename,label) or with a
             sub-folder for each class. Of a folder every image whose name's hash says so, a fifth, is for testing.
         size: side in pixels that a folder's images are brought to, 32 by default; an .npz file has its own.
         fill: whether each image is `filled`; the name says so.

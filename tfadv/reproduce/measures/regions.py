@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
-from tfadv import seeds
+from tfadv import resizing, seeds
 from tfadv.data import read_image
 from tfadv.evaluate import top
 from tfadv.images import BLACK, WHITE
@@ -40,7 +40,7 @@ def shown(source: Source, images: list[np.ndarray], inside: bool, threshold: flo
     """The part of the images inside the contributive region, or outside, uint8 [N, H, W, 3]; the rest is black."""
     within = mask(source, images, threshold) == inside
     height, width = within.shape[1:3]
-    sized = [np.rint(tf.image.resize(image, (height, width))).astype(np.uint8) for image in images]
+    sized = [resizing.resized_bytes(image, (height, width)) for image in images]
     return np.where(within, np.stack(sized), np.uint8(0))
 
 
