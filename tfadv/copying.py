@@ -9,8 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfadv.shapes import Tensor
-
+Tensor = Any
 #: A call of a layer in a model's graph, as Keras keeps it.
 Call = Any
 

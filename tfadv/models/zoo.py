@@ -24,14 +24,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import keras
-import tensorflow as tf
 
 from tfadv import checkpoints, training
 from tfadv.checkpoints import Store
+from tfadv.heads import names as names_of_outputs
 from tfadv.models import ARCHITECTURES, digits, saved, slim, trained
 from tfadv.models.layers import layer_name
-from tfadv.peek import Network, ends, is_softmax, makers, network, outputs_by_layer
-from tfadv.shapes import Tensor
+from tfadv.peek import Network, network
 from tfadv.source import Source
 
 #: ImageNet's classes; what an official network has more is background, which comes first.
@@ -89,6 +88,7 @@ def load(
     *,
     input_range: tuple[float, float] | None = None,
     labels_offset: int | None = None,
+    output: str | None = None,
     weights: bool = True,
     store: Store | None = None,
     trust: bool = False,
@@ -100,6 +100,7 @@ def load(
         input_range: what black and white are to a saved or callable-made Keras model; (0, 255) where not given.
         labels_offset: the logit of class 0 of such a model: 1 where background comes first, else 0; by default 1 for a
             model of 1001 logits and 0 for any other.
+        output: which of such a model's outputs are the logits, where it has several; see `tfadv.Network`.
         weights: False builds an official network with random weights, to look at its layers.
         store: where the official checkpoints lie; the user's store by default.
         trust: whether a saved model may run code that its file holds, such as Lambda layers.
@@ -110,10 +111,10 @@ def load(
     what = kind(spec)
     if what in ("file", "code"):
         made = saved.load(spec, trust=trust) if what == "file" else _called(spec)
-        return _wrapped(made, spec, input_range, labels_offset)
-    if input_range is not None or labels_offset is not None:
+        return _wrapped(made, spec, input_range, labels_offset, output)
+    if (input_range, labels_offset, output) != (None, None, None):
         raise ValueError(
-            f"{spec}: expected no input range and no labels' offset, because this network knows both. "
+            f"{spec}: expected neither input range nor labels' offset, because this network knows both, and no output. "
             "They are for saved models and `module:callable`."
         )
     if what == "trained":
@@ -161,6 +162,7 @@ def _official(name: str, weights: bool, store: Store | None) -> Network:
         layer=architecture.layer,
         accuracy=facts.accuracy,
         spelling=layer_name,
+        output=names_of_outputs(model)[0],  # the auxiliary head's logits are the second
     )
 
 
@@ -251,45 +253,18 @@ def _importable(folder: Path) -> Iterator[None]:
             sys.path.remove(str(folder))
 
 
-def _wrapped(made: Any, spec: str, input_range: tuple[float, float] | None, labels_offset: int | None) -> Source:
+def _wrapped(
+    made: Any, spec: str, input_range: tuple[float, float] | None, labels_offset: int | None, output: str | None
+) -> Source:
     if isinstance(made, Source):
-        if input_range is not None or labels_offset is not None:
+        if (input_range, labels_offset, output) != (None, None, None):
             raise ValueError(
-                f"{spec}: returned a tfadv.{type(made).__name__}, which has its own input range and offset; "
-                "give neither."
+                f"{spec}: returned a tfadv.{type(made).__name__}, which has its own input range, offset and output; "
+                "give none of them."
             )
         return made
     if not isinstance(made, keras.Model):
         raise ValueError(f"{spec}: expected a Keras model or a tfadv.Network, got {type(made).__name__}.")
-    model = _without_softmax(made, spec)
-    if labels_offset is None:
-        labels_offset = int(tuple(ends(model, spec)[1][0].shape)[-1:] == (IMAGENET + 1,))
-    return network(model, name=spec, input_range=input_range or (0.0, 255.0), offset=labels_offset)
-
-
-def _without_softmax(model: keras.Model, spec: str) -> keras.Model:
-    """The model with logits as its first output: a softmax there is left out, in a new model with the same weights.
-
-    The other outputs stay. Raises ValueError if the softmax lies in a nested model.
-    """
-    inputs, (first, *others) = ends(model, spec)
-    *around, last = makers(first)
-    if not is_softmax(last):
-        return model
-    if around:
-        raise ValueError(
-            f"{spec}: expected logits, got probabilities from {last.name} in the nested model {around[-1].name}, which "
-            "is not cut open. Build that model without its softmax (in keras.applications: classifier_activation=None)."
-        )
-    given = tf.nest.flatten(last._inbound_nodes[first._keras_history[1]].input_tensors)[0]
-    taken = last.name in outputs_by_layer(others)  # another output goes through the softmax, which stays for it
-    logits = _linear(last, given, last.name + "_linear" * taken) if last.weights else given
-    return keras.Model(inputs, [logits, *others] if others else logits, name=model.name)
-
-
-def _linear(last: keras.layers.Layer, given: Tensor, name: str) -> Tensor:
-    """What a layer like this one, with the same weights, makes of its input without its activation."""
-    linear = type(last).from_config({**last.get_config(), "activation": "linear", "name": name})
-    logits = linear(given)
-    linear.set_weights(last.get_weights())
-    return logits
+    found = network(made, name=spec, input_range=input_range or (0.0, 255.0), output=output)
+    found.offset = int(found.logits_count == IMAGENET + 1) if labels_offset is None else labels_offset
+    return found
