@@ -33,9 +33,7 @@ def arguments(command: Callable) -> Callable:
                 "--labels", type=click.Path(), help="CSV: filename,label. Default: the labels in attack.json."
             ),
             options.numbering,
-            options.input_range,
-            options.labels_offset,
-            options.trust,
+            networks.told,
             options.filter_option("What clean images of another size than the adversarial ones are resized with."),
             click.option(
                 "--batch-size", type=click.IntRange(1), default=16, show_default=True, help="Images seen together."
@@ -82,9 +80,7 @@ def judged(
     targets: tuple[str, ...],
     labels: str | None,
     numbering: str,
-    input_range: tuple[float, float] | None,
-    labels_offset: str | None,
-    trust: bool,
+    told: networks.Told,
     filter: str,
     batch_size: int,
     workers: int | None,
@@ -103,7 +99,7 @@ def judged(
     protect = [making.defence(DEFENCES, text) for text in dict.fromkeys(defences)]
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # reported by name as not judged
     pairing = pair(images, adversarial, labels)
-    known = networks.load(tuple(dict.fromkeys(targets)), input_range, labels_offset, trust)
+    known = networks.distinct(targets, told)
     for name, source in named(known).items():
         source.name = name  # two files of one name in two folders: what is said of one is not said of the other
     known = [Ensemble(known)] if together else known

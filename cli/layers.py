@@ -4,14 +4,15 @@ import json
 
 import click
 
-from tfadv.cli import options, shell
+from tfadv.cli import networks, options, shell
 
 
 @click.command()
 @click.argument("net")
+@options.output
 @options.trust
 @click.option("--json", "as_json", is_flag=True, help="Write JSON instead of a table.")
-def command(net: str, trust: bool, as_json: bool) -> None:
+def command(net: str, output: tuple[str, ...], trust: bool, as_json: bool) -> None:
     """List the layers of NET that an attack can tap, with the shapes of their outputs.
 
     An official network needs no weights for this. The layer that attacks tap when none is named has a star.
@@ -22,7 +23,8 @@ def command(net: str, trust: bool, as_json: bool) -> None:
     """
     from tfadv.models import zoo
 
-    network = zoo.load(net, weights=False, trust=trust)
+    *_, chosen, trusted = networks.paired((net,), networks.Told(output=output, trust=trust))[0]
+    network = zoo.load(net, output=chosen, weights=False, trust=trusted)
     if as_json:
         layers = [{"name": name, "shape": list(shape[1:])} for name, shape in network.layers.items()]
         shell.echo(json.dumps({"network": network.name, "default": network.layer, "layers": layers}, indent=2))

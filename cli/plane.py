@@ -25,9 +25,7 @@ from tfadv.cli import judging, networks, options, shell, writing
 @click.option("--seed", type=int, default=0, show_default=True, help="The noise follows from it.")
 @click.option("--batch-size", type=click.IntRange(1), default=16, show_default=True, help="Points seen together.")
 @options.filter_option("What an image of another size than the source's is resized with.")
-@options.input_range
-@options.labels_offset
-@options.trust
+@networks.told
 @options.no_progress
 def command(image: str, out: str, **chosen: Any) -> None:
     """Draw which class networks see around IMAGE, one panel for each, the same colour for the same class.
@@ -73,16 +71,14 @@ def _drawn(
     seed: int,
     batch_size: int,
     filter: str,
-    input_range: tuple[float, float] | None,
-    labels_offset: str | None,
-    trust: bool,
+    told: networks.Told,
     no_progress: bool,
 ) -> dict[str, Any]:
     """Write the picture; the numbers in it, as plain values."""
     from tfadv import data, plane
 
     levels = plane.axis(reach, step)
-    first, *others = networks.load(tuple(dict.fromkeys((source, *targets))), input_range, labels_offset, trust)
+    first, *others = networks.distinct((source, *targets), told)
     size = None if None in first.size else first.size
     picture = data.try_image(image, size, filter)  # type: ignore[arg-type]
     if picture.pixels is None:

@@ -84,7 +84,7 @@ def _train(
             held,
             out,
             Schedule(epochs, batch, learning_rate, seed),
-            sources=networks.load(sources, None, None, trust),
+            sources=networks.load(sources, networks.Told(trust=trust)),
             flip=not no_flip,
             **shown,
             **rest,

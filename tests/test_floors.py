@@ -19,13 +19,13 @@ PACKAGES = {"tfadv": "tfadv", "tfadv.cli": "cli", "tfadv.checkpoints": "checkpoi
 FLOORS = (
     # 0: conventions and the outside world
     "tfadv tfadv.shapes tfadv.words tfadv.compiled tfadv.images tfadv.data tfadv.metrics tfadv.pool "
-    "tfadv.models tfadv.models.layers tfadv.copying tfadv.own "
+    "tfadv.models.layers tfadv.copying tfadv.symptoms "
     "tfadv.attacks tfadv.benchmarks tfadv.checkpoints.download tfadv.checkpoints.files tfadv.checkpoints.manifest "
     "tfadv.cli.quiet",
     # 1: what one look, one gradient, one draw is; the architectures
     "tfadv.filters tfadv.vectors tfadv.scores tfadv.seeds tfadv.source tfadv.record "
-    "tfadv.drawing tfadv.pooling tfadv.heads tfadv.symptoms "
-    "tfadv.models.inception_v1 tfadv.models.inception_v3 tfadv.models.inception_v4 tfadv.models.inception_resnet_v2 "
+    "tfadv.drawing tfadv.pooling tfadv.heads "
+    "tfadv.models tfadv.models.inception_v1 tfadv.models.inception_v3 tfadv.models.inception_v4 tfadv.models.inception_resnet_v2 "
     "tfadv.models.resnet_v1 tfadv.models.resnet_v2 tfadv.models.vgg tfadv.models.slim "
     "tfadv.cli.shell tfadv.cli.quiet tfadv.archives "
     "tfadv.defences.distillation",

@@ -17,13 +17,15 @@ import dataclasses
 import errno
 import functools
 import os
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
-from tfadv import compiled, data, experiment, labelling, record
+from tfadv import compiled, data, experiment, labelling, record, symptoms
 from tfadv.budgets import Linf
 from tfadv.pool import Pool
 from tfadv.record import DONE
@@ -37,12 +39,14 @@ ON_CPU, ON_GPU = 8, 64
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """What became of a folder: attack.json's entries, where the labels came from in words, the experiment."""
+    """What became of a folder: attack.json's entries, where the labels came from in words, the experiment, and why
+    images did not change where there are such."""
 
     out: Path
     images: list[record.Entry]
     labels: str
     experiment: record.Entry
+    symptom: str | None = None
 
     @property
     def done(self) -> list[record.Entry]:
@@ -53,6 +57,11 @@ class Report:
     def skipped(self) -> list[record.Entry]:
         """The images that have none; "reason" says why."""
         return [entry for entry in self.images if entry["status"] != DONE]
+
+    @property
+    def unchanged(self) -> list[record.Entry]:
+        """The images that an ascent has left as they are; `symptom` says why. A search that finds nothing says so."""
+        return [entry for entry in self.done if "found" not in entry and entry["distances"]["l0"] == 0]
 
     @property
     def changed(self) -> float | None:
@@ -130,8 +139,9 @@ def craft_folder(
             raise ValueError(f"{attack!r} has no targeted form: leave the target labels out.")
         with record.Journal(out, described) as journal:
             entries = run.through(slots, record.claim(out, described), journal, progress)
-            journal.fold(entries, compiled.concessions)
-        return Report(out, entries, found.sentence, described)
+            symptom = _symptom(entries, network, run.unfitted, read)
+            journal.fold(entries, [*compiled.concessions, *([symptom] if symptom else [])])
+        return Report(out, entries, found.sentence, described, symptom)
 
     sizes = [batch_size] if batch_size else _batch_sizes(out, len(names[:limit]))
     with _explained(out), Pool(workers) as pool:
@@ -141,6 +151,23 @@ def craft_folder(
             except tf.errors.ResourceExhaustedError:
                 if not sizes or record.read(out)[0] is not None:  # what is written is of this size
                     raise
+
+
+def _symptom(
+    entries: list[record.Entry], network: Source, bound: Any, read: Callable[[str], data.Picture]
+) -> str | None:
+    """Why images did not change, and how many; None where there is nothing to be explained."""
+    done = [entry for entry in entries if entry["status"] == DONE]
+    still = [entry for entry in done if entry["distances"]["l0"] == 0]
+    found = None if not done or "found" not in done[0] else np.array([entry["found"] for entry in done])
+    pixels = [picture.pixels for picture in (read(entry["file"]) for entry in still[:ON_CPU])]
+    shown = [one for one in pixels if one is not None]
+    if not shown or not (found is None or (getattr(bound, "silent", False) and not found.any())):
+        return None
+    why = symptoms.unchanged(network.name, network, tf.cast(np.stack(shown), network.dtype))
+    sentence = f"{len(still)} of {len(done)} images did not change at all. {why}"
+    warnings.warn(sentence, compiled.Concession, stacklevel=3)
+    return sentence
 
 
 def most_together() -> int:

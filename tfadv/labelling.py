@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from scipy import stats
 
-from tfadv import data
+from tfadv import data, symptoms
 from tfadv.source import Source
 
 #: How many images are looked at.
@@ -137,10 +137,13 @@ def _checked(
     if not force and too_few(right[chosen], len(pairs), network.accuracy):
         either = "" if right[1 - chosen] <= right[chosen] else f" (counted from {1 - chosen}: {right[1 - chosen]})"
         usual = "" if network.accuracy is None else f"; it is known to get {network.accuracy:.1%} right"
+        given, best = np.array(pairs).T
+        cause = symptoms.shifted(network.name, given - chosen, best) or (
+            "Labels and files seem out of step, or the network's input is not what it was trained on (--input-range)."
+        )
         raise ValueError(
             f"labels: {network.name} agrees with {agreement}{either} when classes are counted from {chosen}{usual}. "
-            "Labels and files seem out of step, or the network's input is not what it was trained on. To craft all the "
-            "same: force_labels (--force-labels)."
+            f"{cause} To craft all the same: force_labels (--force-labels)."
         )
     if pairs and len(candidates) > 1 and right[0] == right[1]:  # with nothing to craft on, any numbering will do
         raise ValueError(

@@ -35,6 +35,7 @@ from tfadv.models.layers import (
     relu,
     spatial_mean,
     squeeze,
+    stated,
     subsampled,
 )
 
@@ -96,6 +97,7 @@ def images(split: str = "held-out") -> tuple[np.ndarray, np.ndarray]:
     return pixels[chosen], labels[chosen]
 
 
+@stated()
 def build(name: str) -> keras.Model:
     """The network without its training: images [N, 32, 32, 3] in 0..255 -> logits [N, 10]."""
     _check(name)

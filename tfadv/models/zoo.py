@@ -29,7 +29,7 @@ from tfadv import checkpoints, training
 from tfadv.checkpoints import Store
 from tfadv.heads import names as names_of_outputs
 from tfadv.models import ARCHITECTURES, digits, saved, slim, trained
-from tfadv.models.layers import layer_name
+from tfadv.models.layers import layer_name, stated
 from tfadv.peek import Network, network
 from tfadv.source import Source
 
@@ -152,7 +152,8 @@ def _official(name: str, weights: bool, store: Store | None) -> Network:
     architecture = ARCHITECTURES[facts.architecture]
     path = (store or Store()).path(name) if weights else None
     auxiliary = {"aux_logits": True} if architecture.has_aux else {}
-    model = architecture.build(classes=facts.classes, size=architecture.size, **auxiliary)
+    with stated():
+        model = architecture.build(classes=facts.classes, size=architecture.size, **auxiliary)
     if path is not None:
         slim.load(model, path)
     return Network(
@@ -182,7 +183,8 @@ def _application(spec: str, weights: str | None) -> Network:
         raise ValueError(f"{spec}: keras.applications has no such network. Nearest: {', '.join(near)}.")
     build = getattr(keras.applications, name)
     try:
-        model = build(weights=weights, classifier_activation=None)
+        with stated():
+            model = build(weights=weights, classifier_activation=None)
     except Exception as error:  # Keras raises a bare Exception when a download fails
         if weights is None or "fetch failure" not in str(error):
             raise
