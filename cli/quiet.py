@@ -7,9 +7,12 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+from tfadv import check_keras
+
 
 def import_tensorflow() -> None:
     """Import TensorFlow and keep its notes back, unless that fails or TF_CPP_MIN_LOG_LEVEL is set."""
+    check_keras()
     if "tensorflow" in sys.modules:
         return
     if "TF_CPP_MIN_LOG_LEVEL" in os.environ:

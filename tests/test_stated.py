@@ -1,6 +1,9 @@
 """Our own networks are the same whatever a user's keras.json or global policy says."""
 
 import contextlib
+import json
+import os
+import subprocess
 import sys
 
 import keras
@@ -9,7 +12,6 @@ import pytest
 import tensorflow as tf
 
 import tfadv
-from tfadv.cli import quiet
 from tfadv.defences import comdefend, sparse, super_resolution
 from tfadv.models import ARCHITECTURES, blocks, digits, small, zoo
 
@@ -91,3 +93,21 @@ def test_the_papers_architectures_have_their_own_layout():
     with user_says(layout="channels_first"):
         model = ARCHITECTURES["inception_v1"].build(classes=3, size=64)
     assert {layer.data_format for layer in model.layers if hasattr(layer, "data_format")} == {"channels_last"}
+
+
+@pytest.mark.skipif(keras.__version__.startswith("2."), reason="Keras 2 computes with TensorFlow alone")
+@pytest.mark.parametrize("by", ["environment", "keras.json"])
+def test_keras_on_something_else_than_tensorflow_is_said(tmp_path, by):
+    (tmp_path / "keras.json").write_text(json.dumps({"backend": "jax"}))
+    settings = {"KERAS_BACKEND": "jax"} if by == "environment" else {"KERAS_HOME": str(tmp_path)}
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith("KERAS")}
+    for code in ("from tfadv.cli import main; main(['models'])", "import tfadv; tfadv.network"):
+        words = [sys.executable, "-c", code]
+        done = subprocess.run(words, env=inherited | settings, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 1 and "expected TensorFlow as its backend, but" in done.stderr
+        assert "'jax'. Set KERAS_BACKEND=tensorflow" in done.stderr
+        assert ("Traceback" in done.stderr) == code.startswith("import")
+
+
+def test_keras_on_tensorflow_is_taken():
+    tfadv.check_keras()

@@ -11,6 +11,11 @@ that `import tfadv` does not wait for TensorFlow.
 """
 
 import importlib
+import importlib.metadata
+import json
+import os
+import sys
+from pathlib import Path
 from typing import Any
 
 __version__ = "0.1.0"
@@ -76,7 +81,31 @@ _MODULES = {"recipes": "attacks.recipes", "catalogue": "catalogue", "devices": "
 __all__ = ["__version__", *_HOME, *_MODULES]
 
 
+def check_keras() -> None:
+    """Raise ImportError, with what to do, where Keras 3 is set to compute with something else than TensorFlow."""
+    if not importlib.metadata.version("keras").startswith("3."):
+        return  # Keras 2 has no other
+    home, chosen = Path(os.environ.get("KERAS_HOME") or Path("~/.keras").expanduser()), os.environ.get("KERAS_BACKEND")
+    said = f"KERAS_BACKEND is {chosen!r}"
+    if "keras" in sys.modules and hasattr(sys.modules["keras"], "backend"):
+        chosen = sys.modules["keras"].backend.backend()
+        said = f"Keras was started with {chosen!r}"
+    elif not chosen:
+        try:
+            chosen = json.loads((home / "keras.json").read_text(encoding="utf-8")).get("backend")
+        except (OSError, ValueError, AttributeError):  # none, or none that Keras would read
+            return
+        said = f"{home / 'keras.json'} says {chosen!r}"
+    if chosen and chosen != "tensorflow":
+        raise ImportError(
+            f"Keras: expected TensorFlow as its backend, but {said}. Set KERAS_BACKEND=tensorflow in the environment, "
+            "before Python starts."
+        )
+
+
 def __getattr__(name: str) -> Any:
+    if name in _HOME or name in _MODULES:
+        check_keras()
     if name in _HOME:
         return getattr(importlib.import_module(f"tfadv.{_HOME[name]}"), name)
     if name in _MODULES:
