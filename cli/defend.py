@@ -11,7 +11,6 @@ from tfadv.cli import networks, options, shell, writing
 if TYPE_CHECKING:
     from tfadv.defences import FittedNip
     from tfadv.defending import Report
-    from tfadv.source import Source
 
 USAGE = "expected DEFENCE IMAGES OUT, nip fit IMAGES STATE or nip apply IMAGES OUT"
 

@@ -132,11 +132,24 @@ def test_a_saved_model_with_its_range_and_background(folders):
     both = ("--target", "model.keras", "--target", "evaluated_nets.py:grey")
     result = run(*words, *both, "--input-range", "-1", "1", "--input-range", "0", "255")
     assert [target["clean_right"]["count"] for target in json.loads(result.stdout)["targets"]] == [4, 4]
-    again = ("--target", "model.keras", "--input-range", "-1", "1", "--target", "model.keras", "--input-range", "0", "1")
+    again = (
+        "--target",
+        "model.keras",
+        "--input-range",
+        "-1",
+        "1",
+        "--target",
+        "model.keras",
+        "--input-range",
+        "0",
+        "1",
+    )
     result = run(*words, *again)
     assert [target["name"] for target in json.loads(result.stdout)["targets"]] == ["model.keras", "model.keras#2"]
     result = run(*words, *both, *both[:2], "--input-range", "-1", "1", "--input-range", "0", "255")
-    assert result.exit_code == 2 and "once for each of the 3 saved models in their order, got it 2 times" in result.output
+    assert (
+        result.exit_code == 2 and "once for each of the 3 saved models in their order, got it 2 times" in result.output
+    )
     result = run(*words, *both[:2], "--input-range", "-1", "1", "--input-range", "0", "255")
     assert result.exit_code == 2 and "expected it once, for the one saved model, got it 2 times" in result.output
 
@@ -148,7 +161,8 @@ def test_an_output_is_named(folders):
 
 def heads():
     model = grey()
-    return keras.Model(model.inputs, [keras.layers.Dense(7, name="box")(model.get_layer("mean").output), *model.outputs])
+    box = keras.layers.Dense(7, name="box")(model.get_layer("mean").output)
+    return keras.Model(model.inputs, [box, *model.outputs])
 """
     )
     words = ("evaluate", "in", "adv", "--labels", "labels.csv", "--json", "-", "--target", "evaluated_nets.py:heads")

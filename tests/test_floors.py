@@ -25,8 +25,8 @@ FLOORS = (
     # 1: what one look, one gradient, one draw is; the architectures
     "tfadv.filters tfadv.vectors tfadv.scores tfadv.seeds tfadv.source tfadv.record "
     "tfadv.drawing tfadv.pooling tfadv.heads "
-    "tfadv.models tfadv.models.inception_v1 tfadv.models.inception_v3 tfadv.models.inception_v4 tfadv.models.inception_resnet_v2 "
-    "tfadv.models.resnet_v1 tfadv.models.resnet_v2 tfadv.models.vgg tfadv.models.slim "
+    "tfadv.models tfadv.models.inception_v1 tfadv.models.inception_v3 tfadv.models.inception_v4 "
+    "tfadv.models.inception_resnet_v2 tfadv.models.resnet_v1 tfadv.models.resnet_v2 tfadv.models.vgg tfadv.models.slim "
     "tfadv.cli.shell tfadv.cli.quiet tfadv.archives "
     "tfadv.defences.distillation",
     # 2: the sources

@@ -75,7 +75,9 @@ LOGITS = {
 
 def ending(end):
     images = keras.Input((SIDE, SIDE, 3))
-    x = layers.Dense(CLASSES, kernel_initializer="he_normal", name="head")(layers.Flatten()(layers.Rescaling(0.01)(images)))
+    x = layers.Dense(CLASSES, kernel_initializer="he_normal", name="head")(
+        layers.Flatten()(layers.Rescaling(0.01)(images))
+    )
     return keras.Model(images, end(x), name="model")
 
 

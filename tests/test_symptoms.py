@@ -28,7 +28,10 @@ def levels(background=0, rounds=None):
     model = keras.Model(images, head(mean), name="levels")
     centres = (np.arange(CLASSES) + 0.5) / CLASSES * 2 - 1
     weights, biases = 40 * centres / 3, -20 * centres**2
-    weights, biases = np.concatenate([np.zeros(background), weights]), np.concatenate([np.full(background, -90.0), biases])
+    weights, biases = (
+        np.concatenate([np.zeros(background), weights]),
+        np.concatenate([np.full(background, -90.0), biases]),
+    )
     head.set_weights([np.repeat(weights[None], 3, axis=0), biases])
     return model
 
@@ -83,7 +86,9 @@ def test_a_forgotten_labels_offset_is_named(folder):
     with pytest.raises(ValueError, match=r"labels: levels agrees with 0 of 6 .*--labels-offset 1"):
         craft_folder(folder / "in", folder / "out", ATTACK, forgotten, labels=labels, batch_size=COUNT)
     pairs = [one._replace(label=labels[one.name]) for one in pair(folder / "in", folder / "in").pairs]
-    with pytest.warns(Concession, match=r"levels: the predicted class is the label plus 1 for 6 of 6 .*labels_offset=1"):
+    with pytest.warns(
+        Concession, match=r"levels: the predicted class is the label plus 1 for 6 of 6 .*labels_offset=1"
+    ):
         evaluate.evaluate(pairs, [forgotten])
     offset = network(levels(background=1), input_range=(-1, 1), offset=1)
     assert craft_folder(folder / "in", folder / "new", ATTACK, offset, labels=labels, batch_size=COUNT).symptom is None

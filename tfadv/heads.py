@@ -7,6 +7,7 @@ somebody's own, and whatever follows it that leaves probabilities as they are: a
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
 
@@ -159,12 +160,16 @@ def end_of(output: Tensor) -> End:
             return _weighted(layer, given, output.shape[-1])
         if len(given) != 1:
             return End(NOTHING)
-        what = _does(lambda numbers, call=call: _called(call, numbers), given[0], output.shape[-1])
+        what = _does(functools.partial(_called, call), given[0], output.shape[-1])
         if what in (SOFTMAX, SIGMOID):
-            return End(what, layer.name, lambda taken, before=given[0]: before)
+            return End(what, layer.name, functools.partial(_given, given[0]))
         if what != PASSES:
             return End(NOTHING)
         tensor = given[0]
+
+
+def _given(before: Tensor, taken: Collection[str]) -> Tensor:
+    return before
 
 
 def _nested(tensor: Tensor) -> End:
@@ -215,7 +220,7 @@ def _called(call: Any, numbers: Tensor) -> Tensor:
 
 
 def _does(function: Callable[[Tensor], Tensor], given: Tensor, count: int) -> str:
-    """What a function of a tensor of this shape does to rows of numbers: `SOFTMAX`, `SIGMOID`, `PASSES` or `NOTHING`."""
+    """What a function of such a tensor does to rows of numbers: `SOFTMAX`, `SIGMOID`, `PASSES` or `NOTHING`."""
     shape = tuple(given.shape)[1:]
     if None in shape or int(np.prod(shape)) != count:
         return NOTHING

@@ -92,7 +92,7 @@ class Source(abc.ABC):
         The first logits that it sees are looked at: what is wrong with them is said as a `Concession`.
         """
         logits = self.glance(images).logits
-        if not self._seen and len(logits):
+        if not self._seen and self.bare is None and len(logits):
             self._seen = True
             if symptom := symptoms.of_logits(self.name, logits.numpy()):
                 concede(symptom)

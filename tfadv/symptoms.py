@@ -39,8 +39,8 @@ def of_logits(name: str, logits: np.ndarray) -> str | None:
     if gap < SURE:
         return None
     return (
-        f"{name}: the best logit of clean images lies {gap:.0f} above the next (the median), where a softmax is 1 and 0 "
-        f"and has no gradient. {_RANGE}"
+        f"{name}: the best logit of clean images lies {gap:.0f} above the next (the median), where a softmax is 1 and "
+        f"0 and has no gradient. {_RANGE}"
     )
 
 
@@ -57,8 +57,8 @@ def shifted(name: str, labels: np.ndarray, best: np.ndarray) -> str | None:
     if known.sum() < FEW or above <= known.sum() / 2 or right >= above:
         return None
     return (
-        f"{name}: the predicted class is the label plus 1 for {above} of {known.sum()} clean images. The likely cause is "
-        "a background class in front: say labels_offset=1 (--labels-offset 1)."
+        f"{name}: the predicted class is the label plus 1 for {above} of {known.sum()} clean images. The likely cause "
+        "is a background class in front: say labels_offset=1 (--labels-offset 1)."
     )
 
 
