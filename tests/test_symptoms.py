@@ -80,6 +80,15 @@ def test_a_forgotten_input_range_is_named_by_evaluate(folder):
     assert compiled.concessions == before
 
 
+def test_a_range_that_the_model_brings_itself_is_named():
+    inside = keras.Sequential([keras.Input((SIDE, SIDE, 3)), keras.layers.Rescaling(1 / 127.5, -1), levels()], name="own")
+    with pytest.warns(Concession, match=r"own: clean images that differ get the same logits. .*input_range"):
+        network(inside, input_range=(-1, 1)).predict(np.float32(pictures()))
+    before = list(compiled.concessions)
+    network(inside).predict(np.float32(pictures()))
+    assert compiled.concessions == before
+
+
 def test_a_forgotten_labels_offset_is_named(folder):
     forgotten = network(levels(background=1), input_range=(-1, 1))
     labels = {f"{number}.png": int(label) for number, label in enumerate(LABELS)}
@@ -112,12 +121,14 @@ def test_a_model_whose_gradient_is_zero_is_named(attack):
 
 def test_logits_that_are_no_numbers_are_named():
     assert "2 of 3 clean images get logits that are no numbers" in symptoms.of_logits(
-        "net", np.array([[0, np.nan], [1, 2], [np.inf, 0]])
+        "net", np.array([[0, np.nan], [1, 2], [np.inf, 0]]), pictures()[:3]
     )
 
 
 def test_what_is_in_order_has_no_symptom():
-    assert symptoms.of_logits("net", np.array([[0.0, 20.0], [1, 2]])) is None
+    assert symptoms.of_logits("net", np.array([[0.0, 20.0], [1, 2]]), pictures()[:2]) is None
+    alike = np.tile([0.0, 20.0], (COUNT, 1))
+    assert symptoms.of_logits("net", alike, np.tile(pictures()[:1], (COUNT, 1, 1, 1))) is None
     assert symptoms.shifted("net", LABELS, LABELS) is None
     assert symptoms.shifted("net", np.full(COUNT, -1), LABELS) is None
     assert symptoms.shifted("net", LABELS, LABELS + 1) is not None

@@ -94,7 +94,7 @@ class Source(abc.ABC):
         logits = self.glance(images).logits
         if not self._seen and self.bare is None and len(logits):
             self._seen = True
-            if symptom := symptoms.of_logits(self.name, logits.numpy()):
+            if symptom := symptoms.of_logits(self.name, logits.numpy(), np.asarray(images)):
                 concede(symptom)
         return tf.math.top_k(logits, count).indices.numpy() - self.offset
 

@@ -16,8 +16,10 @@ Tensor = Any
 
 #: From here on the square of a softmax's smaller value is 0 in float32: -log(1.2e-38) / 2.
 SURE = 44.0
-#: Fewer labels than these tell nothing about how they are counted.
+#: Fewer labels, or images, than these tell nothing.
 FEW = 4
+#: Images that differ by so many grey levels, and whose logits differ by so small a part of what classes differ by.
+DIFFERENT, ALIKE = 20.0, 0.01
 
 #: What raises where a tape finds no way back to the images.
 NO_GRADIENT = (
@@ -30,11 +32,17 @@ _RANGE = (
 )
 
 
-def of_logits(name: str, logits: np.ndarray) -> str | None:
-    """What is wrong with a network's logits [N, K] of clean images, if anything."""
+def of_logits(name: str, logits: np.ndarray, images: np.ndarray) -> str | None:
+    """What is wrong with a network's logits [N, K] of clean images [N, H, W, 3] in 0..255, if anything."""
     finite = np.isfinite(logits).all(axis=1)
     if not finite.all():
         return f"{name}: {np.sum(~finite)} of {len(logits)} clean images get logits that are no numbers. {_RANGE}"
+    if len(images) >= FEW and np.std(images, axis=0).mean() > DIFFERENT:
+        if np.std(logits, axis=0).mean() < ALIKE * np.std(logits, axis=1).mean():
+            return (
+                f"{name}: clean images that differ get the same logits. The likely cause is its input: a model that "
+                "brings 0..255 to its range by itself does this where an input_range (--input-range) is said as well."
+            )
     gap = _gap(logits)
     if gap < SURE:
         return None
@@ -74,7 +82,7 @@ def unchanged(name: str, look: Callable[..., Any], images: Tensor) -> str:
         best = tf.math.top_k(logits, 2).values
         gap = tf.reduce_sum(best[:, 0] - best[:, 1])
     gradient = tape.gradient(gap, images)
-    if symptom := of_logits(name, np.asarray(logits)):
+    if symptom := of_logits(name, np.asarray(logits), np.asarray(images)):
         return f"{symptom} A network that is as sure by itself is attacked without a softmax: by cw, deepfool or fda."
     if gradient is None or not np.any(gradient):
         return f"{name}: {NO_GRADIENT}"
