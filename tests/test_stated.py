@@ -13,7 +13,8 @@ import tensorflow as tf
 
 import tfadv
 from tfadv.defences import comdefend, sparse, super_resolution
-from tfadv.models import ARCHITECTURES, blocks, digits, small, zoo
+from tfadv.models import ARCHITECTURES, digits, zoo
+from tfadv.models.trained import About
 
 BACKEND, POLICY = keras.backend, keras.mixed_precision
 
@@ -73,14 +74,14 @@ def kinds(model):
 @pytest.mark.parametrize(
     "build",
     [
-        lambda: small.build("lenet5", size=16, classes=3, block=blocks.suppressing(3)),
-        lambda: small.build("mobilenet_v1", size=16, classes=3, block=blocks.denoising("embedded")),
-        lambda: small.build("dense1", size=8, classes=3),
+        lambda: About("lenet5", 16, 3, "cas").build(),
+        lambda: About("lenet5", 16, 3, "denoise", {"filter": "embedded"}).build(),
+        lambda: About("dense1", 8, 3).build(),
         lambda: comdefend.build(comdefend.Settings()),
         lambda: sparse.build(sparse.Settings()),
         lambda: super_resolution.build(super_resolution.Settings()),
     ],
-    ids=["lenet5", "mobilenet_v1", "dense1", "comdefend", "sparse", "super-resolution"],
+    ids=["suppressing", "denoising", "dense1", "comdefend", "sparse", "super-resolution"],
 )
 def test_what_is_trained_here_has_its_own_layout_and_type(build):
     expected = kinds(build())

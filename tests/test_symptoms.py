@@ -81,7 +81,9 @@ def test_a_forgotten_input_range_is_named_by_evaluate(folder):
 
 
 def test_a_range_that_the_model_brings_itself_is_named():
-    inside = keras.Sequential([keras.Input((SIDE, SIDE, 3)), keras.layers.Rescaling(1 / 127.5, -1), levels()], name="own")
+    inside = keras.Sequential(
+        [keras.Input((SIDE, SIDE, 3)), keras.layers.Rescaling(1 / 127.5, -1), levels()], name="own"
+    )
     with pytest.warns(Concession, match=r"own: clean images that differ get the same logits. .*input_range"):
         network(inside, input_range=(-1, 1)).predict(np.float32(pictures()))
     before = list(compiled.concessions)

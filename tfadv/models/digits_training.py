@@ -29,6 +29,7 @@ import tensorflow as tf
 from tfadv import training
 from tfadv.images import BLACK
 from tfadv.models import digits, hardening
+from tfadv.models.layers import stated
 from tfadv.peek import Network
 from tfadv.seeds import fold_one
 from tfadv.shapes import Tensor
@@ -74,7 +75,8 @@ def train(
     Sets Keras's random seed. The same seed gives the same weights on the same machine and TensorFlow.
     """
     keras.utils.set_random_seed(1000 * seed + digits.NAMES.index(name))
-    model = digits.build(name)
+    with stated():
+        model = digits.build(name)
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.momentum = settings.momentum

@@ -52,9 +52,9 @@ NETWORKS: dict[str, Facts] = {
 }
 
 
-@stated()
+@stated(dtype=None)
 def build(name: str, *, size: int, classes: int, block: Block | None = None) -> keras.Model:
-    """The network without its training: images [N, size, size, 3] in 0..255 -> logits [N, classes].
+    """The network without its training, of Keras's type: images [N, size, size, 3] in 0..255 -> logits [N, classes].
 
     Args:
         name: one of `NETWORKS`.

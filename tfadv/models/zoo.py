@@ -167,6 +167,7 @@ def _official(name: str, weights: bool, store: Store | None) -> Network:
     )
 
 
+@stated()
 def _digits(spec: str, weights: bool) -> Network:
     name = spec.removeprefix("digits/")
     if not weights:
