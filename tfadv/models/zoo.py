@@ -114,7 +114,7 @@ def load(
         return _wrapped(made, spec, input_range, labels_offset, output)
     if (input_range, labels_offset, output) != (None, None, None):
         raise ValueError(
-            f"{spec}: expected neither input range nor labels' offset, because this network knows both, and no output. "
+            f"{spec}: expected no input range, labels' offset or output, because this network knows both and has one. "
             "They are for saved models and `module:callable`."
         )
     if what == "trained":
