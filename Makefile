@@ -21,7 +21,7 @@ help:
 	@echo "make test-slow   the slow tests on the default stack: references of the largest networks"
 	@echo "make test-all    the slow tests as well, on both stacks"
 	@echo "make lint        ruff and mypy;  make format: let ruff rewrite"
-	@echo "make docs        write the README's command line reference from --help;  make docs-check: compare"
+	@echo "make docs        write the README's command line reference and what tfadv lists;  make docs-check: compare"
 	@echo "make wheel-check build the wheel, install it elsewhere and run it"
 	@echo "make reproduce   every table and figure of the papers on the embedded digits, small, in reproduced/"
 	@echo "make bench       what attacks and folders cost on this machine"
@@ -74,6 +74,7 @@ format: install
 	$(BIN)/ruff check --fix $(SOURCES)
 
 docs: install
+	$(BIN)/python scripts/listed.py
 	$(BIN)/python scripts/cli_reference.py
 
 docs-check: install

@@ -60,7 +60,8 @@ setup(
     ],
     package_dir={"tfadv": "tfadv", "tfadv.cli": "cli", "tfadv.checkpoints": "checkpoints"},
     package_data={
-        "tfadv.models": ["digits_weights/*"],
+        "tfadv.cli": ["*.json"],
+        "tfadv.models": ["*.json", "digits_weights/*"],
         "tfadv.checkpoints": ["*.json"],
         "tfadv.reproduce": ["published/*.csv", "scales/*.json"],
         "tfadv.reproduce.pages": ["*.css"],
@@ -74,6 +75,7 @@ setup(
         "pillow>=9.4",
         "tqdm>=4.64",
         "pooch>=1.7",
+        "pydantic>=2.5",
         "rich>=13",
         "scikit-learn>=1.2",
         "matplotlib>=3.6",

@@ -21,6 +21,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tfadv import forms
+
 Progress = Callable[[int, "int | None"], None]
 
 _CHUNK = 1 << 20
@@ -164,10 +166,11 @@ def _note_path(part: Path) -> Path:
 def _note(part: Path) -> dict[str, Any]:
     """What is known about the file `part` belongs to: url, validator, total."""
     try:
-        note = json.loads(_note_path(part).read_text(encoding="utf-8"))
+        note = forms.json_of(_note_path(part).read_bytes(), part, "a note")
+        forms.check(forms.Note, note, part, "a note")
     except (FileNotFoundError, ValueError):
         return {}
-    return note if isinstance(note, dict) else {}
+    return note
 
 
 def _write_note(part: Path, url: str, response: Any, total: int | None) -> None:

@@ -10,7 +10,7 @@ import tarfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 _PART = re.compile(r"(?P<prefix>.+)\.(?:index|meta|data-\d{5}-of-(?P<shards>\d{5}))")
 _V1_NAME = re.compile(r".+\.ckpt(-\d+)?")
@@ -152,6 +152,21 @@ def unpack(tarball: Path, folder: Path) -> Checkpoint:
         raise type(error)(str(error).replace(str(folder), str(tarball))) from None
 
 
+def hold(file: IO[bytes], net: str) -> None:
+    """Lock an open file until it is closed, where the system has such locks.
+
+    Raises BlockingIOError where another process holds it.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise BlockingIOError(f"{net}: another process is writing it to the checkpoint store; wait for it.") from error
+
+
 def _regular(archive: tarfile.TarFile, tarball: Path) -> Iterator[tarfile.TarInfo]:
     """The regular files of an archive, once each; anything but files and folders inside is refused."""
     seen = set()
@@ -166,7 +181,7 @@ def _regular(archive: tarfile.TarFile, tarball: Path) -> Iterator[tarfile.TarInf
             raise ValueError(
                 f"{tarball}: refused, because its member {member.name!r} is a {kind}; expected only files."
             )
-        if not place.name:
+        if not place.name or "\0" in place.name:
             raise ValueError(
                 f"{tarball}: refused, because its member {member.name!r} has no name to be unpacked under."
             )

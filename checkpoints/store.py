@@ -17,10 +17,11 @@ import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
+from tfadv import forms
 from tfadv.checkpoints.download import Progress, download
-from tfadv.checkpoints.files import Checkpoint, existing, find, is_tarball, unpack, walk
+from tfadv.checkpoints.files import Checkpoint, existing, find, hold, is_tarball, unpack, walk
 from tfadv.checkpoints.manifest import Entry, entries, named, recognise
 from tfadv.data import inside
 
@@ -71,7 +72,13 @@ class Store:
         manifest: dict[str, Entry] | None = None,
         check: Callable[[Entry, Path], None] | None = None,
     ):
-        self.folder = Path(folder or os.environ.get(VARIABLE) or _cache()).expanduser()
+        try:
+            self.folder = Path(folder or os.environ.get(VARIABLE) or _cache()).expanduser()
+        except RuntimeError as error:
+            raise FileNotFoundError(
+                "expected a home folder for the checkpoint store, got none: HOME is not set and the system knows none "
+                f"of this user. Set HOME, or {VARIABLE} to a folder for the checkpoints."
+            ) from error
         self.manifest = entries() if manifest is None else manifest
         self.check = check or (_check_tensors if manifest is None else lambda entry, path: None)
 
@@ -85,6 +92,7 @@ class Store:
         entry, status = named(net, self.manifest), self.status(net)
         if status.path is not None:
             return status.path
+        self._record(net)  # says what is wrong with the record itself
         missing = "is damaged" if status.state == "damaged" else "is not"
         raise FileNotFoundError(
             f"{net} {missing} in the checkpoint store {self.folder}: "
@@ -98,7 +106,10 @@ class Store:
             ValueError: no official checkpoint has this name.
         """
         entry = named(net, self.manifest)
-        record = self._record(net)
+        try:
+            record = self._record(net)
+        except ValueError:  # `verify` and `path` say what is wrong with it
+            return Status(net, False, "damaged", 0, None)
         if "checkpoint" not in record:
             part = self._tarball(entry).with_name(entry.tarball + ".part")
             started = part.stat().st_size if part.exists() else 0
@@ -189,10 +200,14 @@ class Store:
 
     def _here(self) -> list[str]:
         """The networks of which the store holds files or a record."""
-        return [net for net in self.manifest if (self.folder / net).is_dir() or "checkpoint" in self._record(net)]
+        return [net for net in self.manifest if (self.folder / net).is_dir() or self._record_path(net).exists()]
 
     def _verdict(self, net: str) -> Verdict:
-        entry, record = named(net, self.manifest), self._record(net)
+        entry = named(net, self.manifest)
+        try:
+            record = self._record(net)
+        except ValueError as error:
+            return Verdict(net, False, str(error))
         if "checkpoint" not in record:
             return Verdict(net, False, f"nothing is recorded about it; {_by_hand(entry)}.")
         for name, known in record["files"].items():
@@ -325,10 +340,11 @@ class Store:
         path = self._record_path(net)
         if not path.exists():
             return {}
-        try:
-            return dict(json.loads(path.read_text(encoding="utf-8")))
-        except ValueError as error:
-            raise ValueError(f"{path}: not readable as JSON ({error}); delete it and fetch {net} again.") from error
+        what, advice = "what the store recorded of a checkpoint", f"Delete it and fetch {net} again."
+        record = forms.json_of(path.read_bytes(), path, what, advice)
+        if not isinstance(record, dict) or "checkpoint" in record:
+            forms.check(forms.Checkpoint, record, path, what, advice)
+        return record
 
     @contextlib.contextmanager
     def _workspace(self, net: str, purpose: str) -> Iterator[Path]:
@@ -347,7 +363,7 @@ class Store:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with open(self.folder / f".{net}.lock", "ab") as lock:
-                _lock(lock, net)
+                hold(lock, net)
                 yield
         except (ConnectionError, FileNotFoundError, BlockingIOError):
             raise
@@ -356,18 +372,6 @@ class Store:
                 f"{self.folder}: the checkpoint store could not be written ({error}); "
                 f"make room there, or set {VARIABLE} to another folder."
             ) from error
-
-
-def _lock(file: IO[bytes], net: str) -> None:
-    """Lock an open file until it is closed, where the system has such locks."""
-    try:
-        import fcntl
-    except ImportError:
-        return
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise BlockingIOError(f"{net}: another process is writing it to the checkpoint store; wait for it.") from error
 
 
 def _by_hand(entry: Entry) -> str:

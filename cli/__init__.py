@@ -44,12 +44,26 @@ COMPUTING = (
     "train-purifier",
     "train-digits",
 )
-#: The commands that need no TensorFlow.
-LIGHT = ("checkpoints",)
+#: The commands that need no TensorFlow, or import it themselves when they do.
+LIGHT = ("checkpoints", "models", "layers", "recipes", "defences")
+#: With this in the environment an error shows where it arose.
+TRACEBACK = "TFADV_TRACEBACK"
 
 
 class Commands(click.Group):
     """A group that imports a command's module when the command is asked for."""
+
+    def main(self, args: Any = None, *more: Any, **extra: Any) -> Any:
+        """As click has it; where nobody gives the arguments the process is this command's own, and ends with it."""
+        if args is not None:
+            return super().main(args, *more, **extra)
+        quiet.open_streams()
+        leave = quiet.Leave()
+        try:
+            return super().main(args, *more, **extra)
+        except SystemExit as end:
+            leave.code = end.code if isinstance(end.code, int) else int(end.code is not None)
+            raise
 
     def list_commands(self, context: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -74,10 +88,21 @@ class Commands(click.Group):
             raise  # the reader of our output has seen enough; click ends quietly
         except click.ClickException as error:
             raise shell.complained(error) from error.__cause__
-        except (ValueError, OSError, ImportError) as error:
-            if os.environ.get("TFADV_TRACEBACK"):
+        except (click.Abort, click.exceptions.Exit):
+            raise
+        except Exception as error:
+            if os.environ.get(TRACEBACK):
                 raise
-            raise shell.complained(click.ClickException(str(error) or type(error).__name__)) from error
+            raise shell.complained(click.ClickException(_sentence(error))) from error
+
+
+def _sentence(error: Exception) -> str:
+    """What is said of an error: its own words where they are meant for people, else also what it was."""
+    said, kind = str(error), type(error).__name__
+    if isinstance(error, ValueError | OSError | ImportError):
+        return said or kind
+    reason = f"{kind}: {said}" if said else kind
+    return f"something went wrong that no check foresaw ({reason}). With {TRACEBACK}=1 it shows where."
 
 
 @functools.cache
@@ -94,7 +119,10 @@ def _load(name: str) -> click.Command:
 
     @functools.wraps(run)
     def prepared(*arguments: Any, **chosen: Any) -> Any:
-        quiet.import_tensorflow()
+        if chooses:
+            quiet.check_temporary()
+        with shell.meanwhile("loading TensorFlow"):
+            quiet.import_tensorflow()
         if chooses:
             from tfadv import devices
 

@@ -1,12 +1,12 @@
 """`tfadv attack`: a folder of images in, a folder of adversarial images out."""
 
 import sys
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from tfadv.cli import networks, options, shell
+from tfadv.ranges import Count, Positive, Seed, Size
 
 if TYPE_CHECKING:
     from tfadv.crafting import Report
@@ -27,14 +27,24 @@ if TYPE_CHECKING:
     metavar="NET",
     help="The network to craft on; see `tfadv models`. Repeat it for an ensemble.",
 )
-@click.option("--weight", "weights", multiple=True, type=float, help="Of each source in the ensemble, in their order.")
+@click.option(
+    "--weight",
+    "weights",
+    multiple=True,
+    type=options.Number(Positive),
+    help="Of each source in the ensemble, in their order.",
+)
 @click.option("--average", type=click.Choice(["probabilities", "logits"]), help="Of an ensemble. [probabilities]")
 @click.option("--labels", type=click.Path(), help="CSV: filename,label. Default: what the source predicts.")
 @click.option("--target-labels", type=click.Path(), help="CSV of the classes to reach: makes the attack targeted.")
 @options.numbering
 @options.force_labels
-@click.option("--epsilon", type=float, help="Largest change of a value, grey levels of 255. Default: the recipe's own.")
-@click.option("--steps", type=int, help="How many steps. Default: the recipe's own.")
+@click.option(
+    "--epsilon",
+    type=options.Number(Size),
+    help="Largest change of a value, grey levels of 255. Default: the recipe's own.",
+)
+@click.option("--steps", type=options.Number(Count), help="How many steps. Default: the recipe's own.")
 @click.option(
     "--layer",
     "layers",
@@ -45,7 +55,7 @@ if TYPE_CHECKING:
 @click.option(
     "--set", "settings", multiple=True, callback=options.settings, metavar="KEY=VALUE", help="Another setting."
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="All randomness follows from it.")
+@click.option("--seed", type=options.Number(Seed), default=0, show_default=True, help="All randomness follows from it.")
 @options.batch_size("what its memory allows, up to 64")
 @click.option(
     "--precision",
@@ -58,17 +68,18 @@ if TYPE_CHECKING:
 )
 @options.size
 @options.filter_option("What images of another size are resized with.")
-@click.option("--limit", type=click.IntRange(1), help="Only the first so many images by name.")
+@click.option("--limit", type=options.Number(Count), help="Only the first so many images by name.")
 @networks.told
 @options.workers
 @options.no_progress
 def command(recipe: str, images: str, out: str, **chosen: Any) -> None:
     """Turn a folder of images into a folder of adversarial images.
 
-    RECIPE is a name that `tfadv recipes` lists. IMAGES holds PNG and JPEG files, in folders of any depth; each is
-    resized to the source's input size and written to OUT with its own name as a PNG, its clean twin to OUT/clean.
-    OUT/attack.json says how all of it was made and what became of each image. The same command again continues an
-    interrupted run; the result has the same bytes. Transparent images are laid on white.
+    RECIPE is a name that `tfadv recipes` lists. IMAGES holds PNG, JPEG, WebP, GIF, BMP or TIFF files, in folders of any
+    depth; each is resized to the source's input size and written to OUT with its own name as a PNG, its clean twin to
+    OUT/clean. OUT/attack.json says how all of it was made and what became of each image. The same command again
+    continues an interrupted run, and makes again what is no longer as it was written; the result has the same bytes.
+    Transparent images are laid on white.
 
     \b
     tfadv attack naa images/ adv/ --source inception_v3 --labels labels.csv
@@ -80,7 +91,7 @@ def command(recipe: str, images: str, out: str, **chosen: Any) -> None:
         "Interrupted. The same command again continues where this one stopped.",
     )
     _tell(report)
-    if report.skipped or report.unchanged:
+    if shell.tell_folder(report.images, report.remade, report.unsealed) or report.unchanged:
         sys.exit(options.SOME_SKIPPED)
 
 
@@ -104,16 +115,13 @@ def _craft(
     no_progress: bool,
     **rest: Any,
 ) -> "Report":
-    from PIL import Image
-
     from tfadv import making
     from tfadv.catalogue import ATTACKS
     from tfadv.crafting import craft_folder
     from tfadv.data import find_images
     from tfadv.fast import faster, gradients_in_bfloat16
 
-    for kind in (Image.DecompressionBombWarning, UserWarning):  # what matters is reported by name as skipped
-        warnings.filterwarnings("ignore", category=kind, module="PIL" if kind is UserWarning else "")
+    options.quiet_pillow()
     if fast and "copies" in settings:
         raise click.UsageError(
             "--fast says itself over how many copies it averages: leave out --set copies, or --fast."
@@ -163,8 +171,8 @@ def _source(
 
 
 def _tell(report: "Report") -> None:
-    """The outcome in a few lines; what was skipped goes to stderr, name by name."""
-    done, skipped = report.done, report.skipped
+    """The outcome in a few lines."""
+    done = report.done
     shell.echo(f"{report.experiment['attack']}\n{report.labels}")
     if done:
         largest = max(entry["distances"]["linf"] for entry in done)
@@ -181,7 +189,3 @@ def _tell(report: "Report") -> None:
         shell.echo(f"target class reached on the source itself: {sum(aimed)} of {len(aimed)}.")
     if report.unchanged:
         shell.echo(f"{len(report.unchanged)} of {len(done)} images did not change at all.")
-    for entry in skipped:
-        shell.echo(f"skipped {shell.named(entry['file'])}: {entry['reason']}", err=True)
-    if skipped:
-        shell.echo(f"{len(skipped)} of {len(report.images)} images were skipped.", err=True)

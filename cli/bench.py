@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from tfadv.cli import judging, options, shell
+from tfadv.ranges import Count
 
 PARTS = ("passes", "engine", "folder")
 ATTACKS = ("mim", "fia", "naa")
@@ -21,19 +22,19 @@ ATTACKS = ("mim", "fia", "naa")
     "--batch",
     "batches",
     multiple=True,
-    type=click.IntRange(1),
+    type=options.Number(Count),
     default=(8,),
     show_default=True,
     help="Images computed together; repeat it.",
 )
-@click.option("--copies", type=click.IntRange(1), default=30, show_default=True, help="Of FIA and NAA.")
-@click.option("--steps", type=click.IntRange(1), default=10, show_default=True, help="Of each attack.")
+@click.option("--copies", type=options.Number(Count), default=30, show_default=True, help="Of FIA and NAA.")
+@click.option("--steps", type=options.Number(Count), default=10, show_default=True, help="Of each attack.")
 @click.option(
-    "--repeats", type=click.IntRange(1), default=1, show_default=True, help="Medians of so many are compared."
+    "--repeats", type=options.Number(Count), default=1, show_default=True, help="Medians of so many are compared."
 )
 @click.option("--images", type=click.Path(), help="A folder of images for engine and folder. Default: made of noise.")
 @click.option(
-    "--count", type=click.IntRange(1), help="How many are made. Default: 128 for engine, 4 batches for folder."
+    "--count", type=options.Number(Count), help="How many are made. Default: 128 for engine, 4 batches for folder."
 )
 @options.workers
 def command(

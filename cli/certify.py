@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tfadv.cli import judging, networks, options, shell
+from tfadv.ranges import Chance, Count, Size, WordSeed
 
 if TYPE_CHECKING:
     from tfadv.defences.smoothing import Certified
@@ -26,11 +27,35 @@ RADII = (0.0, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0)
 @click.option("--target", required=True, metavar="NET", help="The network, best one trained with such noise.")
 @click.option("--labels", type=click.Path(), help="CSV: filename,label. Without it only certainty is counted.")
 @options.numbering
-@click.option("--std", default=0.25 * 255, show_default=True, help="Deviation of the noise, grey levels.")
-@click.option("--selection", default=100, show_default=True, help="Noisy copies that choose the class.")
-@click.option("--samples", default=1000, show_default=True, help="Others that bound the radius; the paper's: 100000.")
-@click.option("--alpha", default=0.001, show_default=True, help="The chance that a class or radius is wrong.")
-@click.option("--seed", type=int, default=0, show_default=True, help="The noise follows from it.")
+@click.option(
+    "--std",
+    type=options.Number(Size),
+    default=0.25 * 255,
+    show_default=True,
+    help="Deviation of the noise, grey levels.",
+)
+@click.option(
+    "--selection",
+    type=options.Number(Count),
+    default=100,
+    show_default=True,
+    help="Noisy copies that choose the class.",
+)
+@click.option(
+    "--samples",
+    type=options.Number(Count),
+    default=1000,
+    show_default=True,
+    help="Others that bound the radius; the paper's: 100000.",
+)
+@click.option(
+    "--alpha",
+    type=options.Number(Chance),
+    default=0.001,
+    show_default=True,
+    help="The chance that a class or radius is wrong.",
+)
+@click.option("--seed", type=options.Number(WordSeed), default=0, show_default=True, help="The noise follows from it.")
 @networks.told
 @options.filter_option("What images of another size than the network's are resized with.")
 @click.option("--json", "json_path", metavar="PATH", help="Write everything as JSON; - is stdout.")

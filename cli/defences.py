@@ -26,16 +26,21 @@ def command(name: str | None, as_json: bool) -> None:
     tfadv defences jpeg
     tfadv evaluate images/ adv/ --target inception_v4 --defence jpeg:quality=75+median:side=3
     """
+    facts = listing.chosen("defences", "defence", name)
+    listing.tell(facts, name, as_json, "defence", "defences", lambda fact: listing.page(fact, "defence"))
+
+
+def found() -> list[dict[str, Any]]:
+    """What there is to say of every defence, from the defences themselves."""
     from tfadv.catalogue import DEFENCES
     from tfadv.models.hardening import METHODS
 
     trained = {key: method for key, method in METHODS.items() if key != "plain"}
     trained = {f"{key}-training" if key in DEFENCES else key: method for key, method in trained.items()}
-    if name is not None and name not in (known := DEFENCES | trained):
-        raise ValueError(f"{name!r}: no such defence. There are {', '.join(known)}.")
-    found = [_facts(one, maker) for one, maker in DEFENCES.items() if name in (None, one)]
-    found += [_method(one, maker) for one, maker in trained.items() if name in (None, one)]
-    listing.tell(found, name, as_json, "defence", "defences", lambda fact: listing.page(fact, "defence"))
+    return [
+        *(_facts(name, maker) for name, maker in DEFENCES.items()),
+        *(_method(name, maker) for name, maker in trained.items()),
+    ]
 
 
 def _facts(name: str, maker: Callable) -> dict[str, Any]:

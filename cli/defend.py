@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tfadv.cli import networks, options, shell, writing
+from tfadv.ranges import Count, WordSeed
 
 if TYPE_CHECKING:
     from tfadv.defences import FittedNip
@@ -22,9 +23,13 @@ USAGE = "expected DEFENCE IMAGES OUT, nip fit IMAGES STATE or nip apply IMAGES O
 @click.option("--labels", type=click.Path(), help="For nip fit: CSV filename,label of the training images.")
 @options.numbering
 @options.force_labels
-@click.option("--limit", type=click.IntRange(1), help="For nip fit: only the first so many images by name.")
-@click.option("--seed", type=int, default=0, show_default=True, help="All randomness follows from it.")
-@click.option("--batch-size", type=click.IntRange(1), default=8, show_default=True, help="Images computed together.")
+@click.option("--limit", type=options.Number(Count), help="For nip fit: only the first so many images by name.")
+@click.option(
+    "--seed", type=options.Number(WordSeed), default=0, show_default=True, help="All randomness follows from it."
+)
+@click.option(
+    "--batch-size", type=options.Number(Count), default=8, show_default=True, help="Images computed together."
+)
 @options.size
 @options.filter_option("What images of another size than the source's are resized with.")
 @networks.told
@@ -60,9 +65,8 @@ def command(words: tuple[str, ...], **chosen: Any) -> None:
         lambda: _purify(name, *rest, **chosen), "Interrupted. The same command again continues where this one stopped."
     )
     shell.echo(f"{report.out}: {len(report.images) - len(report.skipped)} images")
-    for entry in report.skipped:
-        shell.echo(f"skipped {shell.named(entry['file'])}: {entry['reason']}", err=True)
-    if report.skipped:
+    unsealed = report.unsealed or report.unsealed_images
+    if shell.tell_folder(report.images, report.remade, unsealed):
         sys.exit(options.SOME_SKIPPED)
 
 
@@ -91,6 +95,7 @@ def _purify(
     defence = making.defence(DEFENCES, name, settings)
     if not isinstance(defence, Purifier):
         raise click.UsageError(f"{name} surrounds a network and purifies no image: see tfadv evaluate --defence.")
+    options.quiet_pillow()
     network = None if source is None else networks.load((source,), told)[0]
     bar = None if no_progress else options.progress_bar(name)
     return purify_folder(images, out, defence, network, progress=bar, **rest)

@@ -4,14 +4,21 @@ from pathlib import Path
 
 import click
 
-from tfadv.cli import shell, writing
+from tfadv.cli import options, shell, writing
+from tfadv.ranges import Count, Seed, Size
 
 
 @click.command()
 @click.argument("out", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--count", default=100, show_default=True, help="How many held-out digits.")
-@click.option("--epsilon", default=64.0, show_default=True, help="Largest change of a value, grey levels of 255.")
-@click.option("--seed", default=0, show_default=True, help="All randomness follows from it.")
+@click.option("--count", type=options.Number(Count), default=100, show_default=True, help="How many held-out digits.")
+@click.option(
+    "--epsilon",
+    type=options.Number(Size),
+    default=64.0,
+    show_default=True,
+    help="Largest change of a value, grey levels of 255.",
+)
+@click.option("--seed", type=options.Number(Seed), default=0, show_default=True, help="All randomness follows from it.")
 def command(out: Path, count: int, epsilon: float, seed: int) -> None:
     """Write handwritten digits to OUT, attack one network with MIM, FIA and NAA, and judge by nine.
 

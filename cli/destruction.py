@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tfadv.cli import judging, options
+from tfadv.ranges import Seed
 
 if TYPE_CHECKING:
     from tfadv.destruction import Rates
@@ -45,7 +46,7 @@ def _grids(
     metavar="NAME[=S,S,...]",
     help="rotation, noise, blur or jpeg, and in which strengths; repeat it. Default: all, in the paper's.",
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="The noise follows from it.")
+@click.option("--seed", type=options.Number(Seed), default=0, show_default=True, help="The noise follows from it.")
 @click.option("--json", "json_path", metavar="PATH", help="Write everything as JSON; - is stdout.")
 @click.option("--csv", "csv_path", metavar="PATH", help="Write a line per network and strength; - is stdout.")
 @options.no_progress

@@ -45,8 +45,8 @@ def command(images: str, adversarial: str, json_path: str | None, csv_path: str 
     """Say how often the images in ADVERSARIAL fool each --target, and how far they are from their clean twins.
 
     ADVERSARIAL is what `tfadv attack RECIPE IMAGES ADVERSARIAL` wrote, or any folder whose files are named as those in
-    IMAGES. A NET is anything that `tfadv models` lists. A network of another input size sees both images resized
-    bilinearly, without antialiasing.
+    IMAGES. A NET is anything that `tfadv models` lists. A network of another input size sees both images resized.
+    What the record of ADVERSARIAL knows otherwise, by its hashes, is not judged.
 
     \b
     changed          the network's class for the adversarial image differs from that for the clean one
@@ -64,7 +64,8 @@ def command(images: str, adversarial: str, json_path: str | None, csv_path: str 
     inputs = (images, adversarial, chosen["labels"], *chosen["targets"])
     judging.check_paths(json_path, csv_path, ("unpaired", "distances", "per_image"), "target,images,", inputs)
     pairing, report, _, method = judging.judged(images, adversarial, **chosen)
-    whole = {**pairing.facts(), **method, **report.as_dict()}
+    beyond = pairing.beyond(report.names, report.distances["linf"])
+    whole = {**pairing.facts(), **method, "beyond_epsilon": beyond, **report.as_dict()}
     judging.write(json_path, json.dumps(whole, indent=1, allow_nan=False) + "\n")
     judging.write(csv_path, _csv(report))
     if "-" not in (json_path, csv_path):

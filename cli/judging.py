@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tfadv.cli import networks, options, shell, writing
+from tfadv.ranges import Count
 
 if TYPE_CHECKING:
     from tfadv.evaluate import Report, Share
@@ -34,9 +35,11 @@ def arguments(command: Callable) -> Callable:
             ),
             options.numbering,
             networks.told,
-            options.filter_option("What clean images of another size than the adversarial ones are resized with."),
+            options.filter_option(
+                "What images are resized with: clean ones to the adversarial ones' size, both to a target's."
+            ),
             click.option(
-                "--batch-size", type=click.IntRange(1), default=16, show_default=True, help="Images seen together."
+                "--batch-size", type=options.Number(Count), default=16, show_default=True, help="Images seen together."
             ),
             options.workers,
         )
@@ -113,7 +116,7 @@ def judged(
     if labels is not None:
         first = options.FIRST_LABEL[numbering]
         report = report.numbered("auto" if first is None else first)
-    return pairing, report, known, {"resize": evaluate.RESIZE, "filter": filter, "batch_size": batch_size}
+    return pairing, report, known, {"filter": filter, "batch_size": batch_size}
 
 
 def show_origin(pairing: Pairing, report: Report) -> None:
@@ -168,9 +171,12 @@ def write(path: str | None, text: str) -> None:
 
 def complain(pairing: Pairing, report: Report) -> None:
     """Say on standard error what has not been judged."""
+    if pairing.unsealed:
+        shell.echo(shell.UNSEALED, err=True)
     for what, names in (
         ("images without an adversarial image", pairing.images_alone),
         ("adversarial images without an image", pairing.adversarial_alone),
+        (pairing.limit, pairing.beyond(report.names, report.distances["linf"])),
         ("not judged", [f"{name} ({reason})" for name, reason in report.unreadable.items()]),
     ):
         if names:

@@ -1,11 +1,26 @@
-"""What the commands that list attacks and defences have in common: a line for each, a page for one, JSON for all."""
+"""What the commands that list attacks and defences have in common: a line for each, a page for one, JSON for all.
+
+They show `listed.json`, so that they need not import TensorFlow; `make docs` writes it from the attacks and defences
+themselves, and the tests compare the two.
+"""
 
 import inspect
 import json
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from tfadv.cli import shell
+
+LISTED = Path(__file__).with_name("listed.json")
+
+
+def chosen(command: str, word: str, name: str | None) -> list[dict[str, Any]]:
+    """What is listed by a command, all or the one of this name. Raises ValueError where there is no such one."""
+    listed = {fact["name"]: fact for fact in json.loads(LISTED.read_text(encoding="utf-8"))[command]}
+    if name is not None and name not in listed:
+        raise ValueError(f"{name!r}: no such {word}. There are {', '.join(listed)}.")
+    return [listed[name]] if name is not None else list(listed.values())
 
 
 def facts(name: str, kind: str, made: str, maker: Callable, known: Mapping[str, inspect.Parameter]) -> dict[str, Any]:

@@ -24,9 +24,9 @@ def command(as_json: bool) -> None:
     tfadv models
     tfadv models --json
     """
-    from tfadv.models import zoo
+    from tfadv.models import known
 
-    entries = zoo.entries()
+    entries = known.entries()
     if as_json:
         shell.echo(json.dumps([entry._asdict() for entry in entries], indent=2))
         return

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from tfadv.cli import options
+from tfadv.cli import options, shell
 
 if TYPE_CHECKING:
     from tfadv.source import Source
@@ -98,4 +98,8 @@ def _for_each(option: str, given: Sequence[Any], count: int) -> Sequence[Any]:
 def _one(spec: str, input_range: Any, labels_offset: int | None, output: str | None, trust: bool) -> Source:
     from tfadv.models import zoo
 
-    return zoo.load(spec, input_range=input_range, labels_offset=labels_offset, output=output, trust=trust)
+    with shell.meanwhile(f"loading {spec}"):
+        network = zoo.load(spec, input_range=input_range, labels_offset=labels_offset, output=output, trust=trust)
+    if network.takes:
+        shell.echo(f"note: {shell.named(network.name)} takes {network.takes}.", err=True)
+    return network

@@ -8,14 +8,16 @@ import os
 import shutil
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import click
 
 from tfadv import words
 from tfadv.cli import shell
+from tfadv.ranges import Count
 
 #: Exit codes beyond 0 (all images done), 1 (an error) and 2 (wrong usage).
 SOME_SKIPPED, INTERRUPTED = 3, 130
@@ -23,6 +25,28 @@ SOME_SKIPPED, INTERRUPTED = 3, 130
 FIRST_LABEL = {"auto": None, "1000": 0, "1001": 1}
 
 Result = TypeVar("Result")
+
+
+class Number(click.ParamType):
+    """A number of a range, such as `tfadv.ranges.Size`: what the library would refuse is wrong usage at once."""
+
+    def __init__(self, annotation: Any) -> None:
+        (self.range,) = get_args(annotation)[1:]
+        self.name = "integer" if self.range.whole else "float"
+
+    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> Any:
+        expected = self.range.wrong(self.of(value))
+        if expected is not None:
+            self.fail(f"expected {expected}, got {value!r}.", parameter, context)
+        return self.of(value)
+
+    def of(self, value: Any) -> Any:
+        """The number that a text is; the text where it is none."""
+        try:
+            return (int if self.range.whole else float)(value) if isinstance(value, str) else value
+        except ValueError:
+            return value
+
 
 numbering = click.option(
     "--numbering",
@@ -57,9 +81,18 @@ trust = click.option(
 
 def filter_option(help: str) -> Callable[[Callable], Callable]:
     """--filter, with what it is for in this command."""
-    from tfadv.data import FILTERS  # for the commands that ask for it: help needs no Pillow
+    from tfadv.resizing import DEFAULT, FILTERS  # for the commands that ask for it: help needs no Pillow
 
-    return click.option("--filter", type=click.Choice(list(FILTERS)), default="bilinear", show_default=True, help=help)
+    text = f"{help} {DEFAULT}: as tf.image.resize, without antialiasing."
+    return click.option("--filter", type=click.Choice(FILTERS), default=DEFAULT, show_default=True, help=text)
+
+
+def quiet_pillow() -> None:
+    """Keep Pillow's warnings off the terminal: what matters of them is reported by name as skipped."""
+    from PIL import Image
+
+    for kind in (Image.DecompressionBombWarning, UserWarning):
+        warnings.filterwarnings("ignore", category=kind, module="PIL" if kind is UserWarning else "")
 
 
 def settings(context: click.Context, parameter: click.Parameter, written: tuple[str, ...]) -> dict[str, Any]:
@@ -75,7 +108,7 @@ def _size(context: click.Context, parameter: click.Parameter, text: str | None) 
     if text is None:
         return None
     sides = text.lower().split("x")
-    if len(sides) > 2 or not all(side.isdigit() and int(side) for side in sides):
+    if len(sides) > 2 or not all(side.isdecimal() and len(side) < 6 and int(side) for side in sides):
         raise click.BadParameter(f"expected a side or HEIGHTxWIDTH in pixels, got {text!r}.")
     return int(sides[0]), int(sides[-1])
 
@@ -84,9 +117,11 @@ def _batch_size(context: click.Context, parameter: click.Parameter, text: str) -
     """The number, or None for "auto"."""
     if text == "auto":
         return None
-    if not text.isdecimal() or not int(text):
-        raise click.BadParameter(f"expected a whole number above 0, or auto, got {text!r}.")
-    return int(text)
+    count = Number(Count)
+    expected = count.range.wrong(count.of(text))
+    if expected is not None:
+        raise click.BadParameter(f"expected {expected}, or auto, got {text!r}.")
+    return count.of(text)
 
 
 def batch_size(on_gpu: str) -> Callable[[Callable], Callable]:
@@ -103,7 +138,7 @@ force_labels = click.option(
 )
 workers = click.option(
     "--workers",
-    type=click.IntRange(1),
+    type=Number(Count),
     metavar="COUNT",
     help="Threads that read and write images; no result depends on it. Default: one for each core.",
 )

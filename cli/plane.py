@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from tfadv.cli import judging, networks, options, shell, writing
+from tfadv.ranges import Count, Natural, Noise, Seed, Size
 
 
 @click.command()
@@ -17,13 +18,36 @@ from tfadv.cli import judging, networks, options, shell, writing
 @click.option("--source", required=True, metavar="NET", help="The network whose gradients span the plane.")
 @click.option("--target", "targets", multiple=True, metavar="NET", help="Another network to draw; repeat it.")
 @click.option("--out", required=True, type=click.Path(dir_okay=False), help="The PNG; the numbers go beside, as .json.")
-@click.option("--label", type=int, help="The image's class, counted from 0. Default: what the source predicts.")
-@click.option("--reach", default=30.0, show_default=True, help="How far the plane goes, grey levels to each side.")
-@click.option("--step", default=2.0, show_default=True, help="From point to point, grey levels.")
-@click.option("--copies", type=click.IntRange(1), default=1000, show_default=True, help="Noisy images in the gradient.")
-@click.option("--deviation", default=15.0, show_default=True, help="Of their noise, grey levels.")
-@click.option("--seed", type=int, default=0, show_default=True, help="The noise follows from it.")
-@click.option("--batch-size", type=click.IntRange(1), default=16, show_default=True, help="Points seen together.")
+@click.option(
+    "--label",
+    type=options.Number(Natural),
+    help="The image's class, counted from 0. Default: what the source predicts.",
+)
+@click.option(
+    "--reach",
+    type=options.Number(Size),
+    default=30.0,
+    show_default=True,
+    help="How far the plane goes, grey levels to each side.",
+)
+@click.option(
+    "--step", type=options.Number(Size), default=2.0, show_default=True, help="From point to point, grey levels."
+)
+@click.option(
+    "--copies", type=options.Number(Count), default=1000, show_default=True, help="Noisy images in the gradient."
+)
+@click.option(
+    "--deviation", type=options.Number(Noise), default=15.0, show_default=True, help="Of their noise, grey levels."
+)
+@click.option(
+    "--norm",
+    type=click.Choice(["linf", "l2"]),
+    default="linf",
+    show_default=True,
+    help="linf: along the signs of both gradients. l2: along them themselves, u and v root mean squares.",
+)
+@click.option("--seed", type=options.Number(Seed), default=0, show_default=True, help="The noise follows from it.")
+@click.option("--batch-size", type=options.Number(Count), default=16, show_default=True, help="Points seen together.")
 @options.filter_option("What an image of another size than the source's is resized with.")
 @networks.told
 @options.no_progress
@@ -68,6 +92,7 @@ def _drawn(
     step: float,
     copies: int,
     deviation: float,
+    norm: str,
     seed: int,
     batch_size: int,
     filter: str,
@@ -85,7 +110,7 @@ def _drawn(
         raise ValueError(f"{image}: {picture.reason}.")
     pixels = picture.pixels.astype("float32")
     label = int(first.predict(pixels[None])[0]) if label is None else label
-    axes = plane.directions(first, pixels, label, copies=copies, deviation=deviation, seed=seed)
+    axes = plane.directions(first, pixels, label, copies=copies, deviation=deviation, seed=seed, norm=norm)
     shown_by = [first, *others]
     bar = None if no_progress else options.progress_bar("plane")
     with bar(total=len(shown_by) * len(levels) ** 2) if bar else contextlib.nullcontext() as shown:
@@ -102,6 +127,7 @@ def _drawn(
         "label": label,
         "copies": copies,
         "deviation": deviation,
+        "norm": norm,
         "seed": seed,
         "cosine": axes.cosine,
         "u": levels.tolist(),

@@ -1,13 +1,75 @@
-"""TensorFlow without the notes that it writes to standard error while it is imported."""
+"""The process around a command: its streams, TensorFlow without the notes that it writes there, its end."""
 
+import atexit
+import contextlib
 import os
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, BinaryIO
 
 from tfadv import check_keras
+
+
+def open_streams() -> None:
+    """Open what is closed of stdin, stdout and stderr on nothing: else the next file that is opened would be one."""
+    descriptor = os.open(os.devnull, os.O_RDWR)
+    while descriptor <= 2:
+        descriptor = os.dup(descriptor)
+    os.close(descriptor)
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))
+
+
+class Leave:
+    """The end of the process with `code`, at once when all that is to be done at the end has been done.
+
+    To take down TensorFlow's modules one by one takes Python a second or two after the last line. It is made before
+    anything else is to be done at the end, and so comes last.
+    """
+
+    code = 1  # of an error that nobody catches
+
+    def __init__(self) -> None:
+        atexit.register(self._leave)
+
+    def _leave(self) -> None:
+        for stream in (sys.stdout, sys.stderr):
+            try:
+                stream.flush()
+            except (OSError, ValueError):
+                self.code = self.code or 1
+        os._exit(self.code)
+
+
+def check_temporary() -> None:
+    """Raise OSError where no folder takes temporary files: TensorFlow writes the functions there that it compiles."""
+    try:
+        tempfile.gettempdir()
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f"expected a folder for temporary files, got none that can be written to ({error.strerror}). Set TMPDIR to "
+            "one."
+        ) from error
+
+
+@contextlib.contextmanager
+def _notes() -> Iterator[BinaryIO]:
+    """Where notes are kept until it is known whether they matter: nowhere, if there is no place for them."""
+    try:
+        file: Any = tempfile.TemporaryFile()
+    except OSError:
+        file = open(os.devnull, "w+b")
+    with file:
+        yield file
+
+
+def spare_working_folder() -> None:
+    """Where nobody is at home keep Keras from making a folder called "~" in the working folder."""
+    if os.path.expanduser("~") == "~":
+        os.environ.setdefault("KERAS_HOME", os.path.join(os.devnull, "keras"))  # Keras does without what it cannot make
 
 
 def import_tensorflow() -> None:
@@ -15,6 +77,7 @@ def import_tensorflow() -> None:
     check_keras()
     if "tensorflow" in sys.modules:
         return
+    spare_working_folder()
     if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
         import tensorflow  # noqa: F401
 
@@ -22,7 +85,7 @@ def import_tensorflow() -> None:
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     sys.stderr.flush()
     terminal = os.dup(2)
-    with tempfile.TemporaryFile() as notes:
+    with _notes() as notes:
         os.dup2(notes.fileno(), 2)  # the notes come from C++, below sys.stderr
         try:
             import tensorflow

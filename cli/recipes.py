@@ -23,12 +23,14 @@ def command(name: str | None, as_json: bool) -> None:
     tfadv recipes naa
     tfadv recipes --json
     """
+    listing.tell(listing.chosen("recipes", "recipe", name), name, as_json, "attack", "recipes", _page)
+
+
+def found() -> list[dict[str, Any]]:
+    """What there is to say of every attack, from the recipes themselves."""
     from tfadv.catalogue import ATTACKS
 
-    if name is not None and name not in ATTACKS:
-        raise ValueError(f"{name!r}: no such recipe. There are {', '.join(ATTACKS)}.")
-    facts = [_facts(one, ATTACKS[one]) for one in ([name] if name else ATTACKS)]
-    listing.tell(facts, name, as_json, "attack", "recipes", _page)
+    return [_facts(name, recipe) for name, recipe in ATTACKS.items()]
 
 
 def _facts(name: str, recipe: Callable) -> dict:
@@ -41,6 +43,7 @@ def _facts(name: str, recipe: Callable) -> dict:
     return listing.facts(name, "attack", repr(recipe()), recipe, known) | {
         "parts": dict(_differences(recipe())),
         "region": (inspect.getdoc(making.where) or "") if "region" in known else "",
+        "loss": (inspect.getdoc(making.raised) or "") if "loss" in known else "",
         "common": common.partition("\n")[2].strip(),
     }
 
@@ -65,5 +68,6 @@ def _page(fact: dict) -> str:
         "attack",
         *(f"{part}: {said}" for part, said in fact["parts"].items()),
         *([f"Where it may change an image:\n{fact['region']}"] if fact["region"] else []),
+        *([f"What it raises:\n{fact['loss']}"] if fact["loss"] else []),
         f"About all recipes:\n{fact['common']}",
     )

@@ -13,6 +13,7 @@ import click
 from click.core import ParameterSource
 
 from tfadv.cli import options, shell, writing
+from tfadv.ranges import Count, TrainingSeed
 
 if TYPE_CHECKING:
     from tfadv.reproduce.plan import Experiment
@@ -40,8 +41,10 @@ GIVEN = {"IMAGES": "--images", "LABELS": "--labels"}
     help="official, photographs, digits, or the file of one. Default: official where there are --images, else "
     "photographs where TFADV_SHARED is set, else digits.",
 )
-@click.option("--count", type=click.IntRange(1), help="How many images. Default: the scale's.")
-@click.option("--seed", default=0, show_default=True, help="All randomness follows from it.")
+@click.option("--count", type=options.Number(Count), help="How many images. Default: the scale's.")
+@click.option(
+    "--seed", type=options.Number(TrainingSeed), default=0, show_default=True, help="All randomness follows from it."
+)
 @options.batch_size("64")
 @click.option(
     "--trust", is_flag=True, help="Let the file of a scale name code, module:callable: if you trust whoever wrote it."
@@ -51,7 +54,7 @@ def command(names: tuple[str, ...], out: Path | None, **chosen: Any) -> None:
     """Make tables and figures of the five papers, or list them.
 
     Without an EXPERIMENT all are listed; `all` makes all. OUT/<experiment>.html puts side by side the paper's number,
-    an independent rerun's where one is known, ours, and the difference with its standard error; the same lies beside
+    an independent rerun's where one is known, ours, and the difference with two standard errors; the same lies beside
     it as CSV, Markdown and JSON. What OUT holds already is used again, also by other experiments, and an interrupted
     run goes on where it stopped. What is missing is said; what can be made without it is made.
 

@@ -5,6 +5,11 @@ A file can be called `\\x1b]0;...`, which a terminal would obey; all that a comm
 
 from __future__ import annotations
 
+import contextlib
+import shutil
+import sys
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import click
@@ -22,7 +27,60 @@ def named(name: Any) -> str:
     return shown(str(name))
 
 
+#: How many names a line lists.
+NAMED = 10
+#: Of records without the sha256 of their files.
+UNSEALED = "note: the record is of an earlier version, without hashes: it is believed as it is."
+
+
+def some(names: Sequence[str]) -> str:
+    """The first of the names, and how many more there are."""
+    more = "" if len(names) <= NAMED else f" and {len(names) - NAMED} more"
+    return ", ".join(map(named, names[:NAMED])) + more
+
+
+def tell_folder(images: Sequence[Mapping[str, Any]], remade: Mapping[str, str], unsealed: bool) -> bool:
+    """Say on standard error what did not go as it should in a folder; whether images were skipped.
+
+    images: the entries of its record. remade, unsealed: of its report.
+    """
+    if unsealed:
+        echo(UNSEALED, err=True)
+    if remade:
+        what = [f"{name} ({reason})" for name, reason in sorted(remade.items())]
+        echo(
+            f"made again, because they were not as they had been written: {len(remade)} images: {some(what)}", err=True
+        )
+    skipped = defaultdict[str, list[str]](list)
+    for entry in images:
+        if entry["status"] != "done":
+            skipped[str(entry["reason"])].append(entry["file"])
+    for reason, names in skipped.items():
+        if len(names) <= NAMED:
+            for name in names:
+                echo(f"skipped {named(name)}: {reason}", err=True)
+        else:
+            echo(f"skipped {len(names)} images: {reason}: {some(names)}", err=True)
+    if skipped:
+        echo(f"{sum(map(len, skipped.values()))} of {len(images)} images were skipped.", err=True)
+    return bool(skipped)
+
+
 def complained(error: click.ClickException) -> click.ClickException:
     """The error with a message that commands nothing."""
     error.message = shown(error.message, lines=True)  # type: ignore[misc]
     return error
+
+
+@contextlib.contextmanager
+def meanwhile(text: str) -> Iterator[None]:
+    """Say on a terminal what is being waited for, and take it back afterwards; where stderr is none, say nothing."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    line = named(text)[: shutil.get_terminal_size().columns - 5] + " ..."
+    click.echo(f"{line}\r", err=True, nl=False)
+    try:
+        yield
+    finally:
+        click.echo(f"{' ' * len(line)}\r", err=True, nl=False)

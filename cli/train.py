@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tfadv.cli import networks, options, shell
+from tfadv.ranges import Count, Natural, Positive, Several, Side, TrainingSeed
 
 if TYPE_CHECKING:
     from tfadv.peek import Network
@@ -20,13 +21,17 @@ if TYPE_CHECKING:
 @click.option("--method", default="plain", show_default=True, help="How it is trained; an unknown name lists all.")
 @click.option("--set", "settings", multiple=True, callback=options.settings, metavar="KEY=VALUE", help="Of the method.")
 @click.option("--source", "sources", multiple=True, metavar="NET", help="A trained network to learn from; repeatable.")
-@click.option("--epochs", type=click.IntRange(1), default=20, show_default=True, help="Times through the images.")
-@click.option("--batch", type=click.IntRange(2), default=128, show_default=True, help="Images in one step.")
-@click.option("--learning-rate", type=float, default=3e-3, show_default=True, help="At first; it falls to 0.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="All randomness follows from it.")
-@click.option("--size", type=click.IntRange(8), help="Side of the images of a folder, in pixels. [32]")
+@click.option("--epochs", type=options.Number(Count), default=20, show_default=True, help="Times through the images.")
+@click.option("--batch", type=options.Number(Several), default=128, show_default=True, help="Images in one step.")
+@click.option(
+    "--learning-rate", type=options.Number(Positive), default=3e-3, show_default=True, help="At first; it falls to 0."
+)
+@click.option(
+    "--seed", type=options.Number(TrainingSeed), default=0, show_default=True, help="All randomness follows from it."
+)
+@click.option("--size", type=options.Number(Side), help="Side of the images of a folder, in pixels. [32]")
 @click.option("--fill", is_flag=True, help="Cut off black below and to the right of each image, and enlarge it.")
-@click.option("--shift", type=click.IntRange(0), default=4, show_default=True, help="Images are shifted: pixels.")
+@click.option("--shift", type=options.Number(Natural), default=4, show_default=True, help="Images are shifted: pixels.")
 @click.option("--no-flip", is_flag=True, help="Do not mirror images: for signs, digits and letters.")
 @options.trust
 @options.no_progress

@@ -4,12 +4,15 @@ from pathlib import Path
 
 import click
 
-from tfadv.cli import shell, writing
+from tfadv.cli import options, shell, writing
+from tfadv.ranges import DigitsSeed
 
 
 @click.command("train-digits")
 @click.argument("out", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--seed", default=0, show_default=True, help="What every random draw follows from.")
+@click.option(
+    "--seed", type=options.Number(DigitsSeed), default=0, show_default=True, help="What every random draw follows from."
+)
 @click.option("--only", multiple=True, metavar="NAME", help="Train only this one, e.g. resnet_v2; may be repeated.")
 def command(out: Path, seed: int, only: tuple[str, ...]) -> None:
     """Train the nine embedded digit networks again.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tfadv.cli import options, shell
+from tfadv.ranges import Count, Positive, Side, TrainingSeed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,19 +27,23 @@ HELD_OUT, SHOWN = 10, 200
 @click.argument("name", type=click.Choice(list(PURIFIERS)))
 @click.argument("images", type=click.Path(path_type=Path))
 @click.argument("out", type=click.Path(dir_okay=False, path_type=Path))
-@click.option("--epochs", type=click.IntRange(1), default=10, show_default=True, help="Times through the patches.")
-@click.option("--batch", type=click.IntRange(1), default=32, show_default=True, help="Patches in one step.")
-@click.option("--patch", type=click.IntRange(8), default=32, show_default=True, help="Side of a patch, in pixels.")
-@click.option("--patches", type=click.IntRange(1), help="At most so many, chosen by chance. Default: all.")
+@click.option("--epochs", type=options.Number(Count), default=10, show_default=True, help="Times through the patches.")
+@click.option("--batch", type=options.Number(Count), default=32, show_default=True, help="Patches in one step.")
+@click.option("--patch", type=options.Number(Side), default=32, show_default=True, help="Side of a patch, in pixels.")
+@click.option("--patches", type=options.Number(Count), help="At most so many, chosen by chance. Default: all.")
 @click.option("--fill", is_flag=True, help="Of an .npz file's images: as `tfadv train --fill` does.")
-@click.option("--learning-rate", type=float, default=1e-3, show_default=True, help="At first; it falls to 0.")
-@click.option("--seed", type=int, default=0, show_default=True, help="All randomness follows from it.")
+@click.option(
+    "--learning-rate", type=options.Number(Positive), default=1e-3, show_default=True, help="At first; it falls to 0."
+)
+@click.option(
+    "--seed", type=options.Number(TrainingSeed), default=0, show_default=True, help="All randomness follows from it."
+)
 @click.option("--set", "settings", multiple=True, callback=options.settings, metavar="KEY=VALUE", help="Its network's.")
 @options.no_progress
 def command(name: str, images: Path, out: Path, **chosen: Any) -> None:
     """Train a learned purifier on patches of clean images; OUT, an .npz file, holds its weights.
 
-    IMAGES: a folder of PNG and JPEG files, of which every tenth is held out, or an .npz file with x_train, y_train,
+    IMAGES: a folder of image files, of which every tenth is held out, or an .npz file with x_train, y_train,
     x_test and y_test (uint8, N x S x S x 3). A patch is cut at random for each patch's area that an image has, and
     mirrored by chance. At the end the PSNR of held-out patches behind the purifier is written.
     The same command again continues an interrupted run, after the last whole epoch.

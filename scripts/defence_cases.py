@@ -88,7 +88,9 @@ DEFENCES = {
 }
 #: Rows of the table of sizes (Fig. 8) and of the attacks that know the defence.
 SIZED = ("NIP", "SS", "FDistill", "STL")
-ADAPTED = ("NIP", "SS", "JC", "FDistill", "R&P")
+ADAPTED = ("SS", "JC", "FDistill", "R&P", "NIP")
+#: PGD's where it knows the defence: the better of two ascents of each image.
+KNOWING = {"steps": 20, "restarts": 2}
 #: Copies that an attack averages its gradient over where a defence draws.
 DRAWS = 10
 

@@ -179,7 +179,7 @@ def adaptive(subject: Subject, attacks: tuple[str, ...]) -> str:
         judged = subject.network if purifier is None else Purified(subject.network, purifier)
         shown: list[np.ndarray | None] = [subject.images]
         for epsilon in sizes:
-            attack = cases.attack(("pgd", {"epsilon": epsilon, "steps": 20}))
+            attack = cases.attack(("pgd", {"epsilon": epsilon, **cases.KNOWING}))
             shown += [crafted(subject, plain(way), attack, network) if network else None for way, network in ways]
         right = [None if one is None else int(np.sum(answers(judged, one) == subject.labels)) for one in shown]
         body[name] = ["-" if count is None else _share(count, len(subject.labels)) for count in right]
@@ -187,8 +187,10 @@ def adaptive(subject: Subject, attacks: tuple[str, ...]) -> str:
     words = ("knows nothing", "through its gradient", "as the identity")
     heads = ["clean", *(f"{way}, {epsilon:g}" for epsilon in sizes for way in words)]
     title = (
-        f"### {subject.name}\n\n{len(subject.images)} images; share right in % behind the defence, under PGD of 20 "
-        f"steps and the epsilon named; against R&P its gradient is that of {cases.DRAWS} other draws."
+        f"### {subject.name}\n\n{len(subject.images)} images; share right in % behind the defence, under PGD of "
+        f"{cases.KNOWING['steps']} steps of 2.5 epsilon / {cases.KNOWING['steps']}, the better of "
+        f"{cases.KNOWING['restarts']} ascents, and the epsilon named; against R&P its gradient is that of "
+        f"{cases.DRAWS} other draws."
     )
     return table(title, heads, body, absent)
 

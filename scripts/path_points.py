@@ -8,8 +8,8 @@ paper's weights and with exact ones, and prints the share that each of the five 
 wrong.
 Then the attributions themselves, on three networks and eight of the photographs, against softmax_y(x) -
 softmax_y(black): the mean relative error of their sum, exact and approximated, and the mean cosine between the
-approximated and the exact ones at thirty Gauss-Legendre points, of the attributions and of the weights. The numbers go
-to OUT/points.json.
+approximated and the exact ones at thirty Gauss-Legendre points, of the attributions and of the weights, and the mean
+rank correlation (Spearman's) of the attributions. The numbers go to OUT/points.json.
 """
 
 import json
@@ -65,6 +65,7 @@ def attributions(network, layer: str, images, labels) -> dict[str, dict[str, flo
     """Points and their number -> how far the attributions' sums are off, and how alike exact and approximated are."""
     import numpy as np
     import tensorflow as tf
+    from scipy import stats
 
     from tfadv import Plain, attribution, scores, seeds
     from tfadv.views import POINTS, PathCopies
@@ -83,6 +84,10 @@ def attributions(network, layer: str, images, labels) -> dict[str, dict[str, flo
         lengths = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
         return float(np.mean((one * other).sum(axis=1) / lengths))
 
+    def order(one, other) -> float:
+        pairs = zip(one.reshape(len(rise), -1), other.reshape(len(rise), -1), strict=True)
+        return float(np.mean([stats.spearmanr(*pair).statistic for pair in pairs]))
+
     finest = PathCopies(FINEST, 0.0, POINTS[1])
     weights = attribution.exact_attention(*inputs, finest, Plain())[0].numpy()
     (black,) = attribution.black_features(look, images, (layer,))
@@ -97,6 +102,7 @@ def attributions(network, layer: str, images, labels) -> dict[str, dict[str, flo
             "approximate off": off(attention * moved),
             "cosine of attributions": cosine(attention * moved, exact[f"{POINTS[1]}-{FINEST}"]),
             "cosine of weights": cosine(attention, weights),
+            "rank correlation": order(attention * moved, exact[f"{POINTS[1]}-{FINEST}"]),
         }
     return table
 
@@ -105,11 +111,27 @@ def _row(head: str, cells: list[str]) -> str:
     return f"| {head} | " + " | ".join(cells) + " |"
 
 
+def rates(table: dict, epsilon: float, networks: dict, images: Path, labels: dict[str, int], out: Path) -> None:
+    """Print the share that each network gets wrong, row by row; what is not in the table yet is found and kept."""
+    click.echo(
+        f"{len(labels)} photographs, source {SOURCE} at {LAYERS[SOURCE]}, epsilon {epsilon:g}; share wrong in %\n"
+    )
+    click.echo(_row("points", list(networks)) + "\n" + _row("---", ["---"] * len(networks)))
+    for row in ROWS:
+        name = name_of(*row)
+        if name not in table["success"]:
+            table["success"][name] = success(row, epsilon, networks, images, labels, out)
+            (out / "points.json").write_text(json.dumps(table, indent=1))
+        click.echo(_row(name, [f"{100 * share:.0f}" for share in table["success"][name].values()]))
+
+
 @click.command(help=__doc__)
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--count", default=16, show_default=True, help="How many photographs.")
 @click.option("--epsilon", default=16.0, show_default=True, help="Of a value, in grey levels.")
-def main(out: Path, count: int, epsilon: float) -> None:
+@click.option("--attributions", "alone", is_flag=True, help="Only the attributions themselves.")
+@click.option("--network", "chosen", multiple=True, type=click.Choice(list(LAYERS)), help="Of theirs. Default: all.")
+def main(out: Path, count: int, epsilon: float, alone: bool, chosen: tuple[str, ...]) -> None:
     import numpy as np
     import tensorflow as tf
 
@@ -124,18 +146,11 @@ def main(out: Path, count: int, epsilon: float) -> None:
     table: dict[str, Any] = {"count": len(labels), "epsilon": epsilon, "success": {}, "attributions": {}}
     table = known if known.items() >= {"count": len(labels), "epsilon": epsilon}.items() else table
 
-    click.echo(
-        f"{len(labels)} photographs, source {SOURCE} at {LAYERS[SOURCE]}, epsilon {epsilon:g}; share wrong in %\n"
-    )
-    click.echo(_row("points", list(networks)) + "\n" + _row("---", ["---"] * len(networks)))
-    for row in ROWS:
-        name = name_of(*row)
-        if name not in table["success"]:
-            table["success"][name] = success(row, epsilon, networks, images, labels, out)
-            kept.write_text(json.dumps(table, indent=1))
-        click.echo(_row(name, [f"{100 * share:.0f}" for share in table["success"][name].values()]))
-
+    if not alone:
+        rates(table, epsilon, networks, images, labels, out)
     for name, layer in LAYERS.items():
+        if chosen and name not in chosen:
+            continue
         if name not in table["attributions"]:
             size, some = networks[name].size, list(labels)[:MEASURED]
             shown = tf.stack([tf.image.resize(data.read_image(images / each), size) for each in some])

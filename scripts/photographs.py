@@ -1,6 +1,6 @@
 """Real photographs, five ImageNet networks: how every attack transfers, and how near the searches come.
 
-    python scripts/photographs.py OUT                          both tables, 60 photographs; resumes where it stopped
+    python scripts/photographs.py OUT                          all tables, 60 photographs; resumes where it stopped
     python scripts/photographs.py OUT --count 8 --attack mim --attack naa --source googlenet
     python scripts/photographs.py OUT --table searches --count 10
 
@@ -10,6 +10,8 @@ were measured.
 
 transfer    every attack that ascends, crafted on each source at its own middle layer, judged by all five networks: the
             share that each gets wrong
+targeted    FIA, NAA and MIM towards a class drawn for each photograph, on each source: the share that each of the five
+            networks takes for that class
 searches    every attack that searches for a near adversarial image, and for comparison FGSM, PGD and FCR, on one
             network (the images of 224 pixels are resized to its own size): success of the files
             over the images that it gets right clean, mean l2 in grey levels
@@ -36,9 +38,13 @@ ENSEMBLE = "googlenet+mobilenet_v2"
 LAYERS[ENSEMBLE] = tuple(f"{name}:{layer}" for name, layer in LAYERS.items())
 ON_ENSEMBLE = ("fgsm", "mim", "nr-fgsm", "fia", "naa", "naa-pd")
 SOURCE = "googlenet"
+TABLES = ("transfer", "targeted", "searches")
 NETWORKS = (SOURCE, "edgetpu_100", "mobilenet_v1", "mobilenet_v2", "squeezenet_v11")
 #: Judged as a search too.
 BESIDE = ("fgsm", "pgd", "fcr")
+#: Crafted towards a class: feature attacks, and what they are compared with.
+TARGETED = ("mim", "fia", "naa")
+CLASSES = 1000
 #: What the searches are given on CPU, where their own defaults would take hours; the table says so.
 CHEAPER: dict[str, dict] = {
     "cw": {"steps": 100, "searches": 4, "c": 1.0, "rate": 0.002},
@@ -96,8 +102,8 @@ def searches() -> list[str]:
     return [*BESIDE, *(name for name in ATTACKS if name not in ascents())]
 
 
-def craft(name: str, settings: dict, network, images: Path, labels: dict[str, int], out: Path):
-    """The report of a folder, crafted once and kept."""
+def craft(name: str, settings: dict, network, images: Path, labels: dict[str, int], out: Path, wanted=None):
+    """The report of a folder, crafted once and kept; wanted: the class that each image is to become."""
     from tfadv import making
     from tfadv.catalogue import ATTACKS
     from tfadv.crafting import craft_folder
@@ -105,23 +111,42 @@ def craft(name: str, settings: dict, network, images: Path, labels: dict[str, in
     known = inspect.signature(ATTACKS[name]).parameters
     own = {key: value for key, value in settings.items() if key in known}
     attack = making.make(ATTACKS, name, network, own)
-    return craft_folder(images, out, attack, network, labels=labels, first_label=0, seed=0)
+    return craft_folder(images, out, attack, network, labels=labels, targets=wanted, first_label=0, seed=0)
 
 
-def transfer(attacks, networks: dict, images: Path, labels: dict, out: Path, copies: int = 30, source=SOURCE) -> dict:
-    """Attack -> network -> share wrong, 0..1; `copies` are those of FIA and NAA."""
+def transfer(
+    attacks,
+    networks: dict,
+    images: Path,
+    labels: dict,
+    out: Path,
+    copies: int = 30,
+    source=SOURCE,
+    layer=None,
+    wanted: dict[str, int] | None = None,
+) -> dict:
+    """Attack -> network -> share wrong, 0..1, or of the class wanted; `copies` are those of FIA and NAA."""
     from tfadv.evaluate import evaluate
     from tfadv.pairing import pair
 
     table, network = {}, networks[source] if source in networks else _ensemble(networks)
     for name in attacks:
         own = {"copies": copies} if name.startswith(("fia", "naa")) else {}
-        craft(name, {"layer": LAYERS[source], **own}, network, images, labels, out / name)
+        craft(name, {"layer": layer or LAYERS[source], **own}, network, images, labels, out / name, wanted)
         report = evaluate(pair(images, out / name).pairs, list(networks.values()))
         found = zip(networks, report.rates(), strict=True)
-        table[name] = {target: rates["wrong"].share or 0.0 for target, rates in found}
+        kind = "wrong" if wanted is None else "reached"
+        table[name] = {target: rates[kind].share or 0.0 for target, rates in found}
         click.echo(_row(name, [f"{100 * share:.0f}" for share in table[name].values()]), err=True)
     return table
+
+
+def drawn(labels: dict[str, int]) -> dict[str, int]:
+    """A class for each image to become, any but its own."""
+    import numpy as np
+
+    random = np.random.default_rng(0)
+    return {name: int((label + random.integers(1, CLASSES)) % CLASSES) for name, label in labels.items()}
 
 
 def _ensemble(networks: dict):
@@ -183,12 +208,12 @@ def _table(title: str, heads: list[str], rows: dict[str, list[str]]) -> str:
 def said(tables: dict, count: int, copies: int) -> str:
     """The tables as Markdown."""
     parts = []
-    for source, table in tables.get("transfer", {}).items():
-        title = (
-            f"Transfer: {count} photographs, source {source} at {LAYERS[source]}, {copies} copies; share wrong in %."
-        )
-        rows = {name: [f"{100 * share:.0f}" for share in shares.values()] for name, shares in table.items()}
-        parts.append(_table(title, list(NETWORKS), rows))
+    shares = {"transfer": "share wrong", "targeted": "share taken for the class drawn for it"}
+    for kind, share in shares.items():
+        for source, table in tables.get(kind, {}).items():
+            title = f"{kind.capitalize()}: {count} photographs, source {source}, {copies} copies; {share} in %."
+            rows = {name: [f"{100 * each:.0f}" for each in row.values()] for name, row in table.items()}
+            parts.append(_table(title, list(NETWORKS), rows))
     for network, table in tables.get("searches", {}).items():
         heads = ["success %", "l2", "PSNR dB", "pixels", "queries", "s / image"]
         parts.append(
@@ -206,12 +231,15 @@ def said(tables: dict, count: int, copies: int) -> str:
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--count", default=60, show_default=True, help="How many photographs.")
 @click.option("--copies", default=30, show_default=True, help="Copies of FIA and NAA.")
-@click.option("--table", "which", type=click.Choice(["transfer", "searches"]), multiple=True, help="Default: both.")
+@click.option("--table", "which", type=click.Choice(TABLES), multiple=True, help="Default: all.")
 @click.option("--source", "sources", multiple=True, type=click.Choice(list(LAYERS)), default=list(LAYERS))
+@click.option("--layer", help="Of the source, in place of its own, e.g. block_9_expand_relu.")
 @click.option("--searched", default="squeezenet_v11", show_default=True, type=click.Choice(NETWORKS))
 @click.option("--attack", "attacks", multiple=True, help="Default: all.")
-def main(out: Path, count: int, copies: int, which, sources, searched: str, attacks: tuple[str, ...]) -> None:
-    which = which or ("transfer", "searches")
+def main(
+    out: Path, count: int, copies: int, which, sources, layer: str | None, searched: str, attacks: tuple[str, ...]
+) -> None:
+    which = which or TABLES
     images = out / "images"
     images.mkdir(parents=True, exist_ok=True)
     networks = load()
@@ -220,8 +248,14 @@ def main(out: Path, count: int, copies: int, which, sources, searched: str, atta
     for source in sources if "transfer" in which else ():
         wanted = attacks or (ON_ENSEMBLE if source == ENSEMBLE else ascents())
         some = [name for name in ascents() if name in wanted]
-        found = transfer(some, networks, images, labels, out / source, copies, source)
-        tables.setdefault("transfer", {})[source] = found
+        place = source if layer is None else f"{source} at {layer}"
+        found = transfer(some, networks, images, labels, out / place.replace("/", "-"), copies, source, layer)
+        tables.setdefault("transfer", {})[place if layer else f"{source} at {LAYERS[source]}"] = found
+    for source in sources if "targeted" in which else ():
+        some = [name for name in TARGETED if not attacks or name in attacks]
+        folder = out / f"targeted-{source}"
+        found = transfer(some, networks, images, labels, folder, copies, source, layer, drawn(labels))
+        tables.setdefault("targeted", {})[f"{source} at {layer or LAYERS[source]}"] = found
     if "searches" in which:
         some = [name for name in searches() if not attacks or name in attacks]
         folder = out / f"searches-{searched}"

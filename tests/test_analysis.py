@@ -117,9 +117,11 @@ def test_the_papers_strengths():
     ("grids", "message"),
     [
         ({"shear": None}, "expected one of rotation, noise, blur, jpeg, got 'shear'"),
-        ({"jpeg": [0, 75]}, r"jpeg: expected strengths from 1 to 100, whole numbers \(quality\), got \[0\]"),
-        ({"jpeg": [75.5]}, r"whole numbers \(quality\), got \[75.5\]"),
+        ({"jpeg": [0, 75]}, r"jpeg: expected strengths, a whole number from 1 to 100 \(quality\), got \[0\]"),
+        ({"jpeg": [75.5]}, r"a whole number from 1 to 100 \(quality\), got \[75.5\]"),
         ({"noise": []}, "got none"),
+        ({"blur": [1, float("inf")]}, r"blur: expected strengths, a number from 0 to 1000 .*, got \[inf\]"),
+        ({"rotation": [float("inf"), float("nan")]}, r"a number from -360 to 360 .*, got \[inf, nan\]"),
     ],
 )
 def test_what_there_is_not_is_refused(grids, message):
@@ -213,6 +215,12 @@ def test_the_axes_are_the_noise_reduced_gradient_and_what_is_orthogonal_to_it():
     np.testing.assert_array_equal(axes.across, np.sign(remainder))
     assert axes.cosine == pytest.approx(np.sum(plain * smooth) / np.linalg.norm(plain) / np.linalg.norm(smooth))
     assert 0 < axes.cosine < 1 and np.any(axes.along != axes.across)
+    own = plane.directions(network, images[0], int(labels[0]), copies=6, deviation=40.0, seed=2, norm="l2")
+    for axis, sign, slope in ((own.along, axes.along, smooth), (own.across, axes.across, remainder)):
+        np.testing.assert_array_equal(np.sign(axis), sign)
+        assert np.sqrt(np.mean(axis**2)) == pytest.approx(1)
+        assert np.sum(axis * slope) == pytest.approx(np.linalg.norm(axis) * np.linalg.norm(slope))
+    assert own.cosine == axes.cosine
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 200])
@@ -234,10 +242,16 @@ def test_the_plane_s_errors():
     axes = plane.directions(network, image, 1, copies=2)
     for call, message in [
         (lambda: plane.directions(network, image[:5], 0), r"two takes \(6, 6\) pixels, got \(5, 6\)"),
+        (lambda: plane.directions(network, image, 1, norm="l1"), "norm: expected linf or l2, got 'l1'"),
         (lambda: plane.directions(network, image, 2), r"two has the classes 0..1, got 2"),
         (lambda: plane.directions(brightness(), flat([30])[0], 0), "has no gradient there"),
         (lambda: plane.panel(network, image, axes, [1, 2], [0]), "u: expected grey levels with 0 among them"),
         (lambda: plane.axis(1, 2), "expected 0 < step <= reach"),
+        (lambda: plane.axis(float("inf"), 2), r"axis\(reach\): expected grey levels above 0, not beyond"),
+        (
+            lambda: plane.directions(network, image, 1, deviation=float("nan")),
+            r"directions\(deviation\): expected grey",
+        ),
     ]:
         with pytest.raises(ValueError, match=message):
             call()

@@ -347,8 +347,8 @@ def test_every_form_weakens_the_label_and_strengthens_a_target(settings, batch):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Naa("F", gamma=-1), r"Naa\(gamma\): expected a number of 0 or more, got -1"),
-        (lambda: Naa("F", gamma=math.nan), r"Naa\(gamma\): expected a number of 0 or more, got nan"),
+        (lambda: Naa("F", gamma=-1), r"Naa\(gamma\): expected a number from 0 on, got -1"),
+        (lambda: Naa("F", gamma=math.nan), r"Naa\(gamma\): expected a number from 0 on, got nan"),
         (
             lambda: Naa("F", positive="sqrt"),
             r"Naa\(positive\): expected one of linear, square_root, square, logarithm, exponential, got 'sqrt'",

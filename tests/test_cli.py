@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from tfadv import cli
 from tfadv.catalogue import ATTACKS
-from tfadv.cli import COMMANDS, main
+from tfadv.cli import COMMANDS, defences, listing, main, recipes
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -120,9 +120,15 @@ def test_an_error_shows_where_it_arose_when_asked(failing, monkeypatch):
     assert isinstance(run("models").exception, ValueError)
 
 
-def test_a_fault_of_ours_is_not_hidden(failing):
-    failing(ZeroDivisionError())
-    assert isinstance(run("models").exception, ZeroDivisionError)
+@pytest.mark.parametrize("error", [ZeroDivisionError(), KeyError("a"), RecursionError("too deep"), MemoryError()])
+def test_what_no_check_foresaw_is_one_sentence_too(failing, monkeypatch, error):
+    monkeypatch.delenv("TFADV_TRACEBACK", raising=False)
+    failing(error)
+    done = run("models")
+    assert done.exit_code == 1 and done.stderr.count("\n") == 1
+    assert type(error).__name__ in done.stderr and "TFADV_TRACEBACK=1" in done.stderr
+    monkeypatch.setenv("TFADV_TRACEBACK", "1")
+    assert run("models").exception is error
 
 
 def test_an_interrupt_is_one_sentence(failing):
@@ -155,6 +161,12 @@ def test_tensorflow_is_imported_quietly():
     environment = {key: value for key, value in os.environ.items() if key != "TF_CPP_MIN_LOG_LEVEL"}
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(("name", "module"), [("recipes", recipes), ("defences", defences)])
+def test_what_is_listed_is_what_there_is(name, module):
+    """cli/listed.json is what the attacks and defences say of themselves; `python scripts/listed.py recipes`."""
+    assert listing.chosen(name, "one", None) == json.loads(json.dumps(module.found())), "`make docs` writes it."
 
 
 def test_recipes_lists_every_attack():

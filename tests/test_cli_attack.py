@@ -98,7 +98,7 @@ def test_a_folder_becomes_adversarial(tmp_path):
     assert "labels: small's own predictions" in said and "images/s" not in said
     assert "18 images, changed on the source itself:" in said and "largest change 16 of 255" in said
     saved = json.loads((tmp_path / "out" / "attack.json").read_bytes())
-    assert saved["network"]["source"] == "nets:build" and saved["seed"] == 0 and saved["filter"] == "bilinear"
+    assert saved["network"]["source"] == "nets:build" and saved["seed"] == 0 and saved["filter"] == "tf-bilinear"
     assert (tmp_path / "out" / "sub" / "1.png").is_file() and (tmp_path / "out" / "clean" / "sub" / "1.png").is_file()
 
 
@@ -125,7 +125,7 @@ def test_settings_reach_the_attack(tmp_path):
         (["mim", "images", "new", "--source", "nets:build", "--layer", "Mixed"], "no setting 'layer'"),
         (
             ["mim", "images", "new", "--source", "nets:build", "--set", "decay=high"],
-            "decay to be float or int, got 'high'",
+            "mim(decay): expected a number from 0 on, got 'high'",
         ),
         (["naa", "images", "new", "--source", "nets:build", "--layer", "Nixed"], "Nearest: Mixed"),
         (["naa", "images", "new", "--source", "nets:plain"], "small names none: choose one with --layer"),
@@ -156,7 +156,7 @@ def test_skipped_images_are_named_and_change_the_exit_code(tmp_path):
     Image.new("RGB", (20, 20), "red").save(images / "größe.PNG")
     (images / "broken.jpg").write_bytes(b"broken")
     said = attack("fgsm", str(images), f"{tmp_path}/out", "--source", "nets:build", code=3)
-    assert "skipped broken.jpg: not a PNG or JPEG image" in said and "1 of 2 images were skipped" in said
+    assert "skipped broken.jpg: not a PNG, JPEG, WebP" in said and "1 of 2 images were skipped" in said
     assert (tmp_path / "out" / "größe.png").is_file()
 
 

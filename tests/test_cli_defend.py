@@ -216,7 +216,7 @@ def test_targets_can_be_taken_for_one(folder):
         (("jpg", "a", "b"), "Nearest: jpeg"),
         (("jpeg:quality", "a", "b"), "NAME:key=value"),
         (("jpeg:qualty=3", "a", "b"), "no setting 'qualty'"),
-        (("jpeg:quality=high", "a", "b"), "expected quality to be int"),
+        (("jpeg:quality=high", "a", "b"), "Jpeg(quality): expected a whole number from 1 to 100, got 'high'"),
         (("jpeg:quality=0", "a", "b"), "from 1 to 100"),
         (("nip", "a", "b"), "nip needs state"),
         (("nip:state=none.npz", "a", "b"), "`tfadv defend nip fit` makes one"),

@@ -27,9 +27,12 @@ from tfadv import (
     load,
     metrics,
     recipes,
+    seeds,
     targeted,
     untargeted,
 )
+from tfadv.models import digits
+from tfadv.objectives.contributive import READINGS
 
 
 @pytest.fixture(scope="module")
@@ -135,10 +138,20 @@ def test_an_image_without_evidence_is_inside_as_a_whole():
     ("make", "message"),
     [
         (lambda: ContributiveRegion(("late", "middle")), r"ContributiveRegion\(layer\): expected the name of a layer"),
-        (lambda: ContributiveRegion("late", 1.5), r"ContributiveRegion\(threshold\): expected a share 0..1, got 1.5"),
-        (lambda: ContributiveRegion("late", inside=-1), r"ContributiveRegion\(inside\): expected a share 0..1, got -1"),
-        (lambda: ContributiveRegion("late", outside=2), r"ContributiveRegion\(outside\): expected a share 0..1, got 2"),
+        (
+            lambda: ContributiveRegion("late", 1.5),
+            r"ContributiveRegion\(threshold\): expected a share from 0 to 1, got 1.5",
+        ),
+        (
+            lambda: ContributiveRegion("late", inside=-1),
+            r"ContributiveRegion\(inside\): expected a share from 0 to 1, got -1",
+        ),
+        (
+            lambda: ContributiveRegion("late", outside=2),
+            r"ContributiveRegion\(outside\): expected a share from 0 to 1, got 2",
+        ),
         (lambda: Fcr(temperature=0), r"Fcr\(temperature\): expected a number above 0, got 0"),
+        (lambda: Fcr(reading="prnted"), r"Fcr\(reading\): expected softened, printed, raised, got 'prnted'"),
         (lambda: Fcr(beta=-1.0), r"Fcr\(beta\): expected a number above 0, got -1.0"),
         (
             lambda: recipes.fcr_fgsm(inside_epsilon=0.0),
@@ -193,23 +206,23 @@ def outputs_of(change, logits):
     return Outputs(tf.constant(logits), {}, tf.constant(change, tf.float64))
 
 
-@pytest.mark.parametrize("printed", [False, True])
-def test_the_objective_is_minus_one_over_f(printed):
+@pytest.mark.parametrize("reading", READINGS)
+def test_the_objective_is_minus_one_over_f(reading):
     random = np.random.RandomState(0)
     clean, change = random.uniform(0, 255, (3, 5, 4, 3)), random.standard_normal((3, 5, 4, 3)) * 9
     logits, labels = random.standard_normal((3, 7)) * 5, np.array([0, 6, 3], np.int32)
-    value = Fcr(0.3, 2.5, printed).value(outputs_of(clean + change, logits), Goal(labels, 1), clean)
-    scaled = np.exp(logits if printed else 0.3 * logits)
+    value = Fcr(0.3, 2.5, reading).value(outputs_of(clean + change, logits), Goal(labels, 1), clean)
+    scaled = np.exp(0.3 * logits if reading == "softened" else logits)
     chance = scaled[np.arange(3), labels] / scaled.sum(axis=1)
-    loss = -np.log(chance / 0.3) if printed else -np.log(chance)
+    loss = -np.log(chance / {"softened": 1, "printed": 0.3, "raised": 1 / 0.3}[reading])
     length = np.sqrt(np.sum((change / 255) ** 2, axis=(1, 2, 3)))
     np.testing.assert_allclose(value, -1 / (2.5 / length + loss), rtol=1e-12)
 
 
-@pytest.mark.parametrize("printed", [False, True])
-def test_its_gradient_is_the_numerical_one(printed, setting):
+@pytest.mark.parametrize("reading", READINGS)
+def test_its_gradient_is_the_numerical_one(reading, setting):
     network, _, images, labels = setting
-    objective, goal = Fcr(0.3, 2.0, printed), Goal(labels, 1)
+    objective, goal = Fcr(0.3, 2.0, reading), Goal(labels, 1)
     random = np.random.RandomState(1)
     place = images + random.standard_normal(images.shape) * 20
 
@@ -223,13 +236,40 @@ def test_its_gradient_is_the_numerical_one(printed, setting):
         np.testing.assert_allclose(np.sum(slope * direction, axis=(1, 2, 3)), rise, rtol=1e-4, atol=1e-9)
 
 
+@pytest.mark.parametrize("side", [32, 224])
+def test_the_start_is_as_long_on_small_images_as_on_large_ones_and_below_the_unstable_length(side):
+    """At r = LR / (1 + J r)^2 a first step takes the noise back to the image: for CIFAR-10's numbers r is 1."""
+    images = tf.zeros((2, side, side, 3), tf.float64) + 128
+    start = recipes.fcr().start.begin(images, None, tf.constant(seeds.of_images(images.numpy().astype("float32"), 0)))
+    lengths = np.sqrt(np.sum(((start - images).numpy() / 255) ** 2, axis=(1, 2, 3)))
+    np.testing.assert_allclose(lengths, 0.2, rtol=0.05)
+    for rate, classes, expected in ((10, 10, 1.0), (20, 1000, 0.7)):
+        loss = np.log(classes)
+        (unstable,) = (root.real for root in np.roots([loss**2, 2 * loss, 1, -rate]) if root.imag == 0)
+        assert unstable == pytest.approx(expected, abs=0.05)
+        assert rate / (1 + loss * 0.2) ** 2 > 3 > 10 * lengths.max()
+    assert 4 / 255 * np.sqrt(32 * 32 * 3) == pytest.approx(0.87, abs=0.01)
+
+
+def test_from_the_unstable_length_the_attack_fails_and_from_its_own_it_does_not():
+    """docs/fcr_start.md: with CIFAR-10's settings 0.87, 4 grey levels on 32 x 32 pixels, and the default."""
+    network, (images, labels) = load("digits/inception_v3"), digits.images()
+    images, labels = images[::50], labels[::50].astype(np.int32)
+    rates = {}
+    for length in (recipes.fcr().start.length, 0.87):
+        attack = recipes.fcr(network.last_map, temperature=0.03, learning_rate=10.0, length=length)
+        made = attack.on(network)(images.astype(np.float32), untargeted(labels))
+        rates[length] = np.mean(network.predict(np.rint(made)) != labels)
+    assert rates[0.2] > 0.9 and rates[0.87] < 0.8
+
+
 def test_at_the_image_itself_nothing_is_nan(setting):
     network, _, images, labels = setting
     objective, goal = Fcr(), Goal(labels, 1)
     assert np.all(objective.value(network(images), goal, images) == 0)
     slope = gradients.of_images(lambda x: objective.value(network(x), goal, images), images)
     assert np.all(slope == 0)
-    result = recipe("fcr", deviation=0.0).on(network)(images.numpy(), untargeted(labels.numpy()))
+    result = recipe("fcr", length=0.0).on(network)(images.numpy(), untargeted(labels.numpy()))
     np.testing.assert_array_equal(result, images)
 
 
@@ -244,7 +284,8 @@ def test_a_sure_network_leaves_a_gradient_only_to_the_softened_loss():
         return -tape.gradient(loss, logits).numpy()[0, 0]
 
     sure = [[40.0, 0.0, 0.0, 0.0]]
-    assert 0 <= slope(Fcr(0.05, printed=True), sure) < 1e-15
+    assert 0 <= slope(Fcr(0.05, reading="printed"), sure) < 1e-15
+    assert 0 <= slope(Fcr(0.05, reading="raised"), sure) < 1e-15
     found = [slope(Fcr(t), sure) for t in (0.01, 0.02, 0.05, 1.0)]
     np.testing.assert_allclose(found[2], 0.05 * (1 - np.exp(2) / (np.exp(2) + 3)))
     assert found[0] < found[1] and found[3] < 1e-15
@@ -274,9 +315,9 @@ def test_on_photographs_the_softened_loss_succeeds_and_the_printed_one_destroys_
             break
     images, labels = np.stack(list(shown.values())).astype(np.float32), np.array(list(shown))
     rates, lengths = {}, {}
-    for printed in (False, True):
-        result = recipes.fcr("conv10", printed=printed).on(network)(images, untargeted(labels))
-        rates[printed] = np.mean(network.predict(result) != labels)
-        lengths[printed] = metrics.distances(images, result, ("l2",))["l2"].mean() / 255
-    assert rates[False] == 1
-    assert lengths[False] < 6 and lengths[True] > 3 * lengths[False]
+    for reading in ("softened", "printed"):
+        result = recipes.fcr("conv10", reading=reading).on(network)(images, untargeted(labels))
+        rates[reading] = np.mean(network.predict(result) != labels)
+        lengths[reading] = metrics.distances(images, result, ("l2",))["l2"].mean() / 255
+    assert rates["softened"] == 1
+    assert lengths["softened"] < 7 and lengths["printed"] > 3 * lengths["softened"]

@@ -48,6 +48,20 @@ def whole(folder, network, tmp_path_factory) -> dict[str, bytes]:
     return tree(out)
 
 
+def test_a_batch_is_no_larger_than_the_folder(folder, network, tmp_path):
+    """It would be filled up with copies: a million of them are no work for anybody."""
+    report = craft_folder(folder, tmp_path / "out", recipes.fgsm(), network, batch_size=1_000_000)
+    assert report.experiment["batch_size"] == len(data.find_images(folder)) == 23
+    few = craft_folder(folder, tmp_path / "few", recipes.fgsm(), network, batch_size=1_000_000, limit=2)
+    assert few.experiment["batch_size"] == 8
+    again = craft_folder(folder, tmp_path / "few", recipes.fgsm(), network, batch_size=1_000_000, limit=2)
+    assert again.images == few.images
+    for wrong in ({"batch_size": 0}, {"limit": -1}, {"seed": 10**40}, {"workers": 0.5}):
+        with pytest.raises(ValueError, match=rf"craft_folder\({next(iter(wrong))}\): expected a whole number"):
+            craft_folder(folder, tmp_path / "wrong", BIM, network, **wrong)
+    assert not (tmp_path / "wrong").exists()
+
+
 def test_every_image_has_its_twin_and_its_entry(folder, network, tmp_path):
     report = craft_folder(folder, tmp_path / "out", BIM, network, batch_size=4, source="here:small")
     names = data.find_images(folder)
@@ -180,7 +194,7 @@ def test_a_folder_of_another_experiment_is_refused(folder, network, tmp_path, wh
         ({"attack": recipes.bim(steps=4)}, r"attack is Ascent\(.*steps=3.*\) there, Ascent\(.*steps=4.*\) now"),
         ({"seed": 1}, "holds another experiment: seed is 0 there, 1 now. Choose another folder"),
         ({"batch_size": 8}, "batch size is 4 there, 8 now"),
-        ({"filter": "nearest"}, "filter is bilinear there, nearest now"),
+        ({"filter": "nearest"}, "filter is tf-bilinear there, nearest now"),
         ({"network": small(seed=1)}, "network fingerprint is .* there"),
         ({"limit": 3}, "inputs count is 23 there, 3 now"),
         ({"labels": truth(folder, network)}, "labels from is prediction there, file now"),
@@ -314,12 +328,3 @@ def test_progress_counts_what_is_done_and_what_was_done_before(folder, network, 
         (23, 0, 23, False),
         (23, 23, 23, False),
     ]
-
-
-def test_pixels_that_are_no_numbers_are_an_error(folder, network, tmp_path):
-    class Broken:
-        def on(self, network):
-            return lambda images, goal, seed: images * np.float32(np.nan)
-
-    with pytest.raises(ValueError, match="00.jpg: .* returned pixels that are not numbers"):
-        craft_folder(folder, tmp_path / "out", Broken(), network)

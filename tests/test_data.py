@@ -10,10 +10,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tfadv import data
+from tfadv import data, record, resizing
 
 RANDOM = np.random.default_rng(0)
 COLOURS = RANDOM.integers(0, 256, (6, 8, 3), np.uint8)
+NO_IMAGE = "not a PNG, JPEG, WebP, GIF, BMP or TIFF image"
+NO_WHITE = "a TIFF of 32-bit values, of which nothing says what is white"
+#: Kinds of files that keep every pixel, and how they are asked to.
+EXACT = {"PNG": {}, "TIFF": {}, "WEBP": {"lossless": True}, "BMP": {}, "GIF": {}}
 
 
 def encoded(image: Image.Image, kind: str = "PNG", **settings) -> bytes:
@@ -34,7 +38,7 @@ def png_of_size(width: int, height: int) -> bytes:
 
 
 def test_rgb_of_the_right_size_is_taken_as_it_is():
-    for filter in data.FILTERS:
+    for filter in resizing.FILTERS:
         np.testing.assert_array_equal(data.decode(encoded(Image.fromarray(COLOURS)), (6, 8), filter), COLOURS)
 
 
@@ -79,13 +83,40 @@ def test_cmyk_jpeg_becomes_rgb():
     assert np.abs(found.astype(int) - (200, 30, 60)).max() <= 4
 
 
+def test_the_first_of_several_pictures_is_read():
+    """Of an animation, of a document of several pages; every kind is known by its content."""
+    other = Image.new("RGB", (8, 6), "red")
+    for kind, settings in EXACT.items():
+        several = {} if kind == "BMP" else {"save_all": True, "append_images": [other]}
+        content = encoded(Image.fromarray(COLOURS), kind, **several, **settings)
+        np.testing.assert_array_equal(data.decode(content), COLOURS, err_msg=kind)
+
+
+def test_grey_of_12_and_16_bits_and_white_of_0_in_a_tiff():
+    deep = np.array([[0, 128, 129, 257, 30000, 65407, 65535]], np.uint16)
+    expected = np.rint(deep / 257).astype(np.uint8)
+    content = encoded(Image.fromarray(deep), "TIFF")
+    np.testing.assert_array_equal(data.decode(content)[..., 0], expected)
+    black_is_one = struct.pack("<HHII", 262, 3, 1, 1)
+    assert content.count(black_is_one) == 1
+    turned = content.replace(black_is_one, struct.pack("<HHII", 262, 3, 1, 0))
+    np.testing.assert_array_equal(data.decode(turned)[..., 0], 255 - expected)
+
+
+def test_transparent_gifs_lie_on_white_and_cmyk_tiffs_become_rgb():
+    np.testing.assert_array_equal(data.decode(encoded(Image.new("P", (1, 1)), "GIF", transparency=0)), [[[255] * 3]])
+    image = Image.new("RGB", (4, 4), (200, 30, 60))
+    np.testing.assert_array_equal(data.decode(encoded(image.convert("CMYK"), "TIFF")), np.asarray(image))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP"])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_images_are_turned_as_their_exif_says(orientation):
+def test_images_are_turned_as_their_exif_says(orientation, kind):
     """Where row 0 and column 0 of the stored image lie in the upright one: the EXIF standard's own definition."""
     corners = {1: "tl", 2: "tr", 3: "br", 4: "bl", 5: "lt", 6: "rt", 7: "rb", 8: "lb"}
     exif = Image.Exif()
     exif[0x0112] = orientation
-    found = data.decode(encoded(Image.fromarray(COLOURS), exif=exif))
+    found = data.decode(encoded(Image.fromarray(COLOURS), kind, exif=exif, **EXACT[kind]))
     first, second = corners[orientation]
     upright = COLOURS if first in "tb" else COLOURS.transpose(1, 0, 2)
     upright = upright[::-1] if "b" in (first, second) else upright
@@ -101,10 +132,10 @@ def test_broken_exif_says_nothing_about_the_pixels():
 
 def test_resizing_uses_the_named_filter():
     image = Image.fromarray(COLOURS)
-    for name, filter in data.FILTERS.items():
+    for name in resizing.FILTERS[1:]:
         found = data.decode(encoded(image), (3, 5), name)
-        np.testing.assert_array_equal(found, np.asarray(image.resize((5, 3), filter)))
-    with pytest.raises(ValueError, match="expected one of nearest, box"):
+        np.testing.assert_array_equal(found, np.asarray(image.resize((5, 3), Image.Resampling[name.upper()])))
+    with pytest.raises(ValueError, match="expected one of tf-bilinear, nearest, box"):
         data.decode(encoded(image), (3, 5), "cubic")
 
 
@@ -113,9 +144,14 @@ def test_resizing_uses_the_named_filter():
     ("content", "reason"),
     [
         (b"", "empty file"),
-        (b"hello", "not a PNG or JPEG image"),
-        (encoded(Image.fromarray(COLOURS), "GIF"), "not a PNG or JPEG image"),
-        (encoded(Image.fromarray(COLOURS), "BMP"), "not a PNG or JPEG image"),
+        (b"hello", NO_IMAGE),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", NO_IMAGE),
+        (encoded(Image.fromarray(COLOURS), "PPM"), NO_IMAGE),
+        (encoded(Image.fromarray(np.ones((4, 4), np.float32)), "TIFF"), NO_WHITE),
+        (encoded(Image.fromarray(np.ones((4, 4), np.int32)), "TIFF"), NO_WHITE),
+        (encoded(Image.fromarray(COLOURS), "TIFF")[:-30], "broken image data"),
+        (encoded(Image.fromarray(np.tile(COLOURS, (9, 9, 1))), "GIF")[:-600], "broken image data"),
+        (encoded(Image.fromarray(COLOURS), "BMP")[:-30], "broken image data"),
         (encoded(Image.fromarray(COLOURS))[:-30], "broken image data"),
         (encoded(Image.fromarray(np.tile(COLOURS, (9, 9, 1))), "JPEG")[:-600], "broken image data"),
         (png_of_size(6, 6), "broken image data"),
@@ -181,11 +217,54 @@ def test_a_folder_without_images_says_what_it_holds(tmp_path):
         data.find_images(tmp_path / "gone")
     with pytest.raises(ValueError, match="got an empty folder"):
         data.find_images(tmp_path)
-    (tmp_path / "a.webp").write_bytes(b"")
-    with pytest.raises(ValueError, match="got other files: 1 .webp"):
+    for name in ("a.heic", "b.HEIC", "notes.txt"):
+        (tmp_path / name).write_bytes(b"")
+    with pytest.raises(ValueError, match=r"expected images \(PNG, .*TIFF\), got other files: 2 .heic, 1 .txt"):
         data.find_images(tmp_path)
     with pytest.raises(NotADirectoryError, match="got a file"):
-        data.find_images(tmp_path / "a.webp")
+        data.find_images(tmp_path / "a.heic")
+
+
+def test_images_of_every_kind_are_found_and_those_that_cannot_be_read_too(tmp_path):
+    names = sorted(f"a{suffix}" for suffix in (*data.SUFFIXES, ".heic", ".AVIF", ".jp2", ".cr2"))
+    for name in [*names, "notes.txt", "script.py", "labels.csv", "network.npz"]:
+        (tmp_path / name).write_bytes(b"")
+    assert data.find_images(tmp_path) == sorted(names)
+
+
+def test_each_folder_is_visited_once_under_its_own_name(tmp_path):
+    """Eight folders linked to each other have 8! ways through them; two that are linked from outside have one name."""
+    folders = [tmp_path / "in" / name for name in "abcdefgh"]
+    for folder in folders:
+        folder.mkdir(parents=True)
+        (folder / "x.png").write_bytes(b"")
+    for folder in folders:
+        for other in folders:
+            (folder / f"0{other.name}").symlink_to(other)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "y.png").write_bytes(b"")
+    for name in ("2", "1"):
+        (tmp_path / "in" / name).symlink_to(tmp_path / "other")
+    assert data.find_images(tmp_path / "in") == ["1/y.png", *(f"{folder.name}/x.png" for folder in folders)]
+
+
+def test_loops_and_closed_folders_do_not_hide_the_rest(tmp_path, monkeypatch):
+    for name, target in (("loop.png", "loop.png"), ("here", "there"), ("there", "here")):
+        (tmp_path / name).symlink_to(tmp_path / target)
+    (tmp_path / "closed").mkdir()
+    (tmp_path / "x.png").write_bytes(encoded(Image.fromarray(COLOURS)))
+    scandir = os.scandir
+
+    def refused(path):
+        if Path(path).name == "closed":
+            raise PermissionError(13, "Permission denied")
+        return scandir(path)
+
+    monkeypatch.setattr("tfadv.finding.os.scandir", refused)
+    names = data.find_images(tmp_path)
+    assert names == ["closed", "loop.png", "x.png"]
+    reasons = [data.try_image(tmp_path / name).reason for name in names]
+    assert reasons == ["a folder that cannot be opened", "cannot be read: Too many levels of symbolic links", None]
 
 
 def test_outputs_never_meet():
@@ -197,6 +276,25 @@ def test_outputs_never_meet():
     assert outputs["c.jpg"] == "c.jpg.png.png"
     assert outputs["d.jpeg"] == "d.jpeg.png"  # d.png is a folder
     assert outputs["x/a.jpg"] == "x/a.png"
+    assert len(set(outputs.values())) == len(names)
+
+
+def test_outputs_have_names_that_a_disk_takes():
+    names = ["a" * 251 + ".jpg", "a" * 251 + ".png", "ü" * 125 + ".gif", "ü" * 125 + ".png", "b/" + "c" * 250 + ".jpeg"]
+    outputs = data.output_names(names)
+    assert len(set(outputs.values())) == len(names)
+    assert all(len(os.fsencode(output.rpartition("/")[2])) <= 255 for output in outputs.values())
+    assert outputs[names[1]] == names[1] and outputs[names[0]].startswith("a" * 200)
+    assert outputs[names[4]] == "b/" + "c" * 250 + ".png"
+
+
+def test_outputs_leave_the_record_its_names():
+    names = ["Attack.json/x.png", "attack.jsonl/x.jpg", "attack.part-1/x.png", "attack.json_/x.png", "shift.npy/x.png"]
+    outputs = data.output_names(names, record.ATTACK.taken)
+    assert (
+        outputs["attack.json_/x.png"] == "attack.json_/x.png" and outputs["Attack.json/x.png"] == "Attack.json_/x.png"
+    )
+    assert not any(record.ATTACK.taken(output.split("/")[0]) for output in outputs.values())
     assert len(set(outputs.values())) == len(names)
 
 
@@ -231,7 +329,9 @@ def test_a_wrong_csv_is_refused_by_line(tmp_path, text, message):
 
 def test_a_png_is_whole_or_not_there(tmp_path, monkeypatch):
     target, temporary = tmp_path / "new" / "x.png", tmp_path / "part"
-    np.testing.assert_array_equal(data.write_png(target, COLOURS, temporary), COLOURS)
+    written = data.write_png(target, COLOURS, temporary)
+    np.testing.assert_array_equal(written.pixels, COLOURS)
+    assert written.sha256 == data.file_hash(target)
     assert not temporary.exists()
     monkeypatch.setattr(data.os, "fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device")))
     with pytest.raises(OSError, match="No space"):

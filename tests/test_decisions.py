@@ -144,12 +144,12 @@ def test_no_image_has_more_than_its_queries(kind, grey):
             r"AdditiveUniformNoise\(tries\): expected a whole number above 0, got 0",
         ),
         (lambda: Boundary(queries=1.5), r"Boundary\(queries\): expected a whole number above 0, got 1.5"),
-        (lambda: Boundary(inward=2), r"Boundary\(inward\): expected a share of the distance below 1, got 2"),
+        (lambda: Boundary(inward=2), r"Boundary\(inward\): expected a share above 0 and below 1, got 2"),
         (lambda: Boundary(adaptation=1), r"Boundary\(adaptation\): expected a number above 1, got 1"),
-        (lambda: Boundary(least=-1), r"Boundary\(least\): expected 0 or more, got -1"),
-        (lambda: Pointwise(halvings=-1), r"Pointwise\(halvings\): expected a whole number, 0 or more, got -1"),
-        (lambda: OnePixel(population=4), r"OnePixel\(population\): expected at least 5 candidates, got 4"),
-        (lambda: OnePixel(mutation=2), r"OnePixel\(mutation\): expected a factor from 0 to below 2, got 2"),
+        (lambda: Boundary(least=-1), r"Boundary\(least\): expected a number from 0 on, got -1"),
+        (lambda: Pointwise(halvings=-1), r"Pointwise\(halvings\): expected a whole number from 0 on, got -1"),
+        (lambda: OnePixel(population=4), r"OnePixel\(population\): expected a whole number from 5 on, got 4"),
+        (lambda: OnePixel(mutation=2), r"OnePixel\(mutation\): expected a number from 0 to below 2, got 2"),
     ],
 )
 def test_wrong_settings_are_told(make, message):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from tfadv.models import digits, digits_training, hardening
+from tfadv.models import digits, digits_training, hardening, known
 from tfadv.peek import Network
 
 
@@ -61,6 +61,8 @@ def test_every_network_shows_the_papers_layer(networks):
     taps = {"Mixed_5b", "Mixed_5e", "Conv2d_4a_3x3.Relu", "block2.unit_8"}
     assert set(digits.LAYERS.values()) == taps
     for name, network in networks.items():
+        shapes = {layer: list(shape) for layer, shape in known.layers(f"digits/{name}")[1].items()}
+        assert shapes == known.shapes_of(network.layers), "`make docs` writes it."
         outputs = network(digits.images()[0][:2], (digits.LAYERS[name],))
         assert outputs.logits.shape == (2, 10)
         assert outputs.features[digits.LAYERS[name]].shape[0] == 2

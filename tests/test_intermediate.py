@@ -167,8 +167,8 @@ def test_both_work_through_a_view_and_compare_under_one_draw(objective, setting)
 @pytest.mark.parametrize(
     "make, message",
     [
-        (lambda: Tap(LAYER, power=0), r"Tap\(power\): expected an exponent above 0 and up to 1, got 0"),
-        (lambda: Tap(LAYER, side=2), r"Tap\(side\): expected an odd number of pixels, got 2"),
+        (lambda: Tap(LAYER, power=0), r"Tap\(power\): expected a share above 0 and up to 1, got 0"),
+        (lambda: Tap(LAYER, side=2), r"Tap\(side\): expected an odd number of pixels from 1 on, got 2"),
         (lambda: Tap(3), r"Tap\(layer\): expected the name of a layer or a tuple of names, got 3"),
         (lambda: Ila(LAYER, "bim"), r"Ila\(guide\): expected an attack, got 'bim'"),
         (lambda: Ila((), FGSM), r"Ila\(layer\): expected the name of a layer or a tuple of names, got \(\)"),

@@ -2,9 +2,11 @@
 
 import inspect
 
+import keras
 import pytest
 from networks import convolutional
 
+import tfadv
 from tfadv import Ensemble, making
 from tfadv.attacks.ascent import Ascent
 from tfadv.catalogue import ATTACKS
@@ -53,6 +55,39 @@ def test_layers_left_open_are_the_sources_own():
     two = Ensemble([network, network])
     assert making.make(ATTACKS, "fia", two).objective.layer == ("small:middle", "small#2:middle")
     assert network.last_map == "late" and two.last_map == "small:late"
+
+
+@every_attack
+def test_python_finds_the_networks_own_layers_too(name):
+    network = convolutional("float64")
+    bound = ATTACKS[name]().on(network)
+    assert bound.attack == making.make(ATTACKS, name, network)
+    assert "None" not in repr(bound.attack)
+
+
+def test_a_common_setting_is_refused_in_the_recipes_name():
+    for settings, message in (
+        ({"region": "contributive", "threshold": "nan"}, r"bim\(threshold\): expected a share from 0 to 1, got 'nan'"),
+        ({"loss": "margin", "confidence": -1}, r"bim\(confidence\): expected a number from 0 on or None, got -1"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            making.check(ATTACKS, "bim", settings)
+
+
+def test_a_layer_left_open_needs_a_network_that_names_one():
+    inputs = keras.Input((8, 8, 3))
+    bare = tfadv.network(keras.Model(inputs, keras.layers.Dense(3)(keras.layers.Flatten()(inputs)), name="bare"))
+    for recipe, message in (
+        (
+            tfadv.recipes.naa(),
+            r"Naa attacks a layer, and bare names none: choose one with --layer \(layer= in Python\)",
+        ),
+        (tfadv.recipes.ila(), "Ila attacks a layer, and bare names none"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            recipe.on(bare)
+    assert repr(tfadv.recipes.fda()).startswith("Ascent(Fda(None), ")
+    assert tfadv.faster(convolutional(), tfadv.recipes.fda())[1] == tfadv.recipes.fda("middle")
 
 
 def test_several_layers_are_taken():

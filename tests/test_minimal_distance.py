@@ -264,14 +264,14 @@ def test_deepfool_reaches_no_class(company):
 @pytest.mark.parametrize(
     "make, message",
     [
-        (lambda: DeepFool(candidates=1), r"DeepFool\(candidates\): expected at least 2 classes or None, got 1"),
-        (lambda: DeepFool(overshoot=-1), r"DeepFool\(overshoot\): expected a share above 0, got -1"),
+        (lambda: DeepFool(candidates=1), r"DeepFool\(candidates\): expected a whole number from 2 on or None, got 1"),
+        (lambda: DeepFool(overshoot=-1), r"DeepFool\(overshoot\): expected a number above 0, got -1"),
         (lambda: DeepFool(steps=0), r"DeepFool\(steps\): expected a whole number above 0, got 0"),
         (lambda: CarliniWagner(c=0), r"CarliniWagner\(c\): expected a number above 0, got 0"),
         (lambda: CarliniWagner(rate=-1), r"CarliniWagner\(rate\): expected a number above 0, got -1"),
-        (lambda: CarliniWagner(confidence=-1), r"CarliniWagner\(confidence\): expected logits from 0 on, got -1"),
+        (lambda: CarliniWagner(confidence=-1), r"CarliniWagner\(confidence\): expected a number from 0 on, got -1"),
         (lambda: CarliniWagner(searches=0), r"CarliniWagner\(searches\): expected a whole number above 0, got 0"),
-        (lambda: Jsma(theta=0), r"Jsma\(theta\): expected grey levels, -255..255 without 0, got 0"),
+        (lambda: Jsma(theta=0), r"Jsma\(theta\): expected grey levels from -255 to 255 without 0, got 0"),
         (lambda: Jsma(gamma=14.5), r"Jsma\(gamma\): expected a share above 0 and up to 1, got 14.5"),
         (lambda: Jsma(candidates=1), r"Jsma\(candidates\): expected a whole number from 2 on, got 1"),
     ],

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfadv.models import ARCHITECTURES
+from tfadv.checkpoints import entries
+from tfadv.models import ARCHITECTURES, known
 from tfadv.models.layers import Preprocess, layer_name
+from tfadv.peek import Network
 
 HEAVY = ("inception_v4", "inception_resnet_v2", "vgg_16")
 GOLDEN = ("inception_v1", "inception_v3", "resnet_v1_50", "resnet_v2_50", *HEAVY)
@@ -37,7 +39,7 @@ def names_of(model):
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
-def test_checkpoint_keys_are_those_of_the_released_graph(name, shared):
+def test_layers_and_checkpoint_keys_are_those_of_the_released_graph(name, request):
     made = ARCHITECTURES[name]
     model = made.build(**settings(name))
     assert made.layer in names_of(model)
@@ -46,6 +48,11 @@ def test_checkpoint_keys_are_those_of_the_released_graph(name, shared):
     assert [tuple(output.shape) for output in model.outputs] == [(None, made.classes)] * len(model.outputs)
     found = {key: tuple(variable.shape) for key, variable in golden_nets.variables(name, model).items()}
     assert len(found) == len(model.weights)
+    nets = [net for net, entry in entries().items() if entry.architecture == name]
+    assert all(entries()[net].classes == made.classes for net in nets)
+    shapes = {layer: list(shape) for layer, shape in known.layers(nets[0])[1].items()}
+    assert shapes == known.shapes_of(Network(model).layers), "`make docs` writes it."
+    shared = request.getfixturevalue("shared")
     recorded = golden_nets.recorded_variables(name, shared)
     if recorded is not None:
         assert found == recorded

@@ -359,16 +359,30 @@ def test_it_is_a_part_and_a_link_of_a_chain(fitted, hand, batch):
     assert np.any(shuffled.on(hand[0]).purified(batch[0]) != fitted.on(hand[0]).purified(batch[0]))
 
 
+def test_a_fit_of_no_numbers_is_refused(fitted, tmp_path):
+    for place in range(3):
+        arrays = [array.copy() for array in fitted.arrays]
+        arrays[place].flat[0] = np.nan
+        with pytest.raises(ValueError, match="FittedNip: expected finite numbers, got NaN or infinity"):
+            FittedNip(fitted.nip, fitted.fitted_to, *arrays)
+        fitted.save(tmp_path / "nip.npz")
+        with np.load(tmp_path / "nip.npz") as held:
+            changed = dict(held) | {("template", "similarities", "perturbations")[place]: arrays[place]}
+        np.savez(tmp_path / "nip.npz", **changed)
+        with pytest.raises(ValueError, match="some of its numbers are NaN or infinite"):
+            Nip.load(tmp_path / "nip.npz")
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Nip(front=-1), r"Nip\(front\): expected a whole number of 0 or more, got -1"),
-        (lambda: Nip(tail=1.5), r"Nip\(tail\): expected a whole number of 0 or more, got 1.5"),
+        (lambda: Nip(front=-1), r"Nip\(front\): expected a whole number from 0 on, got -1"),
+        (lambda: Nip(tail=1.5), r"Nip\(tail\): expected a whole number from 0 on, got 1.5"),
         (lambda: Nip(front=0, tail=0), r"Nip\(front, tail\): expected at least one neuron"),
         (lambda: Nip(front_share=0.7), r"expected shares above 0 with a sum below 1, got 0.7 and 0.3"),
         (lambda: Nip(vector="numbers"), r"Nip\(vector\): expected one of influence, activation, indicator"),
         (lambda: Nip(template="union"), r"Nip\(template\): expected one of mean, intersection"),
-        (lambda: Nip(strength=np.nan), r"Nip\(strength\): expected a number"),
+        (lambda: Nip(strength=np.nan), r"Nip\(strength\): expected a number, finite, got nan"),
     ],
 )
 def test_wrong_settings_are_refused(make, message):

@@ -17,7 +17,7 @@ from PIL import Image
 
 from tfadv.reproduce import comparing, pages
 from tfadv.reproduce.pages import citations, markdown, markup, plots, sentences
-from tfadv.reproduce.pages.grid import Grid, cells, number, published
+from tfadv.reproduce.pages.grid import Grid, cells, number, published, within
 from tfadv.reproduce.plan import Value
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -284,6 +284,64 @@ def test_agreement_and_ignorance_are_said():
     assert "means nothing" in sentences.order({"parts": [{**alone, "higher": None}]})[0]
 
 
+@pytest.mark.parametrize(
+    ("images", "points"), [(6, 41), (8, 35), (12, 29), (15, 26), (16, None), (60, None), (None, None)]
+)
+def test_few_images_are_inconclusive_but_for_what_is_clear(images, points):
+    """1 / sqrt(n) of the whole: twice the standard error of a half."""
+    pair = orders()[0] | {"same": 5, "reversed": 1, "clearly": 0}
+    counts = [images, images and images // 2, images, 1000]  # accuracies are of more images
+    shares = [cell(("a",), f"t{place}", 50.0, images=count) for place, count in enumerate(counts[: 4 if images else 3])]
+
+    def told(**pairs):
+        return sentences.order({"parts": [part("one", shares, ("x",), orders=[pair | pairs])]})
+
+    for said, agrees in (told(), told(same=6, reversed=0)):
+        few = f"Inconclusive: of {images} images a share is uncertain by up to {points} points, two standard errors. "
+        assert said.startswith(few) == (points is not None) and (agrees is None) == (points is not None)
+    assert "Inconclusive" not in told(clearly=1)[0] and told(clearly=1)[1] is False
+    alone = {"parts": [part("one", shares, ("x",))]}
+    assert ("Inconclusive" in sentences.order(alone)[0]) == (points is not None)
+
+
+def test_what_is_named_uncertain_is_two_standard_errors_on_every_page(folder):
+    """31.25 with the standard error 5.375, and its difference of 0 to the paper with 1.1 times that."""
+    page = "".join(reading(folder / "naa-table9.html").text)
+    assert "31.2 ±10.8" in page and "±11.8" in page and "± two standard errors" in page
+    assert "| 31.2 ± 10.8 (31.25) |" in (folder / "naa-table9.md").read_text(encoding="utf-8")
+    grid = Grid(part("one", [compared(("a",), "t", 50.0, 5.0, 90.0)], ("x",), "bars"))
+    assert list(plots._ours(grid, ("a",), ["t"])) == [(50.0, 10.0)]
+    assert within(0.0001, 50.0, "%") == "0.0002" and within(0.0, 50.0, "%") == "0.0"
+
+
+def test_numbers_of_another_paper_are_called_its_own(tmp_path):
+    """FIA's tables stand beside what NAA's authors measured: no page calls that FIA's numbers."""
+    made = record()
+    assert "the paper's" in markdown.page(made)
+    for one in made["parts"]:
+        one["beside"] = "NAA paper"
+    (text,) = (reading(path).text for path in pages.write(made, tmp_path) if path.suffix == ".html")
+    for page in ("".join(text), (tmp_path / "naa-table9.md").read_text(encoding="utf-8")):
+        for said in ("Disagrees with the NAA paper in order", "The NAA paper has NAA above", "The NAA paper's are"):
+            assert said in page
+        assert "The paper has" not in page and "(the paper's)" not in page
+    assert "NAA paper 86.25" in "".join(text) and "Δ ours − NAA paper" in "".join(text)
+
+
+def test_pictures_are_part_of_the_whole():
+    shown = drawing()
+    made = {"experiment": "naa-figure1", "parts": [part("one", [cell(("a",), "t", 5.0)], ("x",), pictures=[shown])]}
+    assert sentences.completeness(made) == "Whole: all 1 number and 1 drawing are here."
+    assert sentences.completeness(made, shown=False) == (
+        "All 1 number are here, without the 1 drawing that the command writes into naa-figure1.html."
+    )
+    made["parts"][0]["pictures"] = []
+    for seen in (True, False):
+        assert sentences.completeness(made, seen) == "Whole: all 1 number are here."
+    made["parts"][0]["pictures"] = [shown | {"missing": "No layer."}]
+    assert sentences.completeness(made, shown=False) == "Partial: 1 drawing is missing."
+
+
 def test_standard_errors_of_shares_end_where_shares_do():
     share = Grid(part("one", [compared(("a",), "t", 98.0, 5.0, 90.0)], ("x",), "bars"))
     assert plots._whiskers(share, [98.0, 1.0], [5.0, 5.0]) == [[5.0, 1.0], [2.0, 5.0]]
@@ -321,7 +379,7 @@ def test_markdown_has_a_line_for_each_row(folder):
     rows = [line for line in text.splitlines() if line.startswith("|")]
     parts = record()["parts"]
     assert len(rows) == sum(len(Grid(one).rows) + 2 for one in parts)
-    assert "| Inc-v3 | NAA | 71.2 ± 5.4 (86.25) |" in text and "— [1] (70.25)" in text
+    assert "| Inc-v3 | NAA | 71.2 ± 10.8 (86.25) |" in text and "— [1] (70.25)" in text
     for one in rows:
         assert len(re.findall(r"(?<!\\)\|", one)) > 2
     assert "<b>" not in text.replace("\\<b\\>", "") and markdown.page(record()) == text

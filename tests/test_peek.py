@@ -203,7 +203,9 @@ def test_an_input_by_name(images):
 def test_inputs_it_cannot_take():
     image, other = keras.layers.Input((4, 4, 3)), keras.layers.Input((5,))
     logits = keras.layers.Dense(5)(keras.layers.Concatenate()([keras.layers.Flatten()(image), other]))
-    with pytest.raises(ValueError, match=r"expected a model with one input .* got \(None, 4, 4, 3\), \(None, 5\)"):
+    with pytest.raises(
+        ValueError, match=r"expected a model with one input, .* got 2 of \(None, 4, 4, 3\), \(None, 5\)"
+    ):
         Network(keras.Model([image, other], logits))
     pixels = keras.layers.Input((4, 4, 3), dtype="uint8")
     logits = keras.layers.Dense(5)(keras.layers.Flatten()(keras.layers.Rescaling(1.0)(pixels)))
@@ -251,7 +253,7 @@ def test_a_nested_model_is_tapped_where_it_is_called(images):
     pool, head = keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(5, name="head")
     model = keras.Sequential([keras.Input((4, 4, 3)), keras.layers.Rescaling(0.5), trunk, pool, head])
     look, small_images = Network(model), images[:, :4, :4]
-    assert look.layers["trunk"] == (None, 2, 2, 6) and "conv" not in look.layers
+    assert look.layers["trunk"] == look.layers["trunk/conv"] == (None, 2, 2, 6) and "conv" not in look.layers
     features = look(small_images, tuple(look.layers)).features
     np.testing.assert_allclose(features["trunk"], trunk(small_images * 0.5), rtol=1e-4, atol=1e-3)
     np.testing.assert_allclose(look(small_images, ("trunk",), logits=False).features["trunk"], features["trunk"])
@@ -265,14 +267,6 @@ def test_layers_of_another_model_are_tapped_in_this_one(images):
         y = layer(y)
     features = Network(keras.Model(x, y))(small_images, ("conv",)).features
     np.testing.assert_allclose(features["conv"], first.get_layer("conv")(small_images * 0.5), rtol=1e-4, atol=1e-3)
-
-
-@pytest.mark.parametrize("shape", [(4, 4, 1), (8,), (3, 4, 4)])
-def test_only_models_of_colour_images(shape):
-    images = keras.layers.Input(shape)
-    model = keras.Model(images, keras.layers.Dense(5)(keras.layers.Flatten()(images)), name="other")
-    with pytest.raises(ValueError, match=r"other: expected a model with one input of RGB images \[N, H, W, 3\], got"):
-        Network(model)
 
 
 def test_a_range_of_its_own():

@@ -67,11 +67,12 @@ VARIANTS = {
         {"lam": 0.005, "eta": 0.01, "alpha": 0.7, "side": 5},
     ),
     "ila, other steps": ("ila", {"steps": 4, "guide_steps": 3}, {"steps": 4, "guide_steps": 3}),
-    "fcr, Eq. 12 as printed": ("fcr", {"printed": True}, {"printed": True}),
+    "fcr, Eq. 12 as printed": ("fcr", {"reading": "printed"}, {"reading": "printed"}),
+    "fcr, J raised by log T": ("fcr", {"reading": "raised", "steps": 5}, {"reading": "raised", "N": 5}),
     "fcr, CIFAR-10": (
         "fcr",
-        {"temperature": 0.03, "learning_rate": 10.0, "threshold": 0.4, "beta": 0.5, "deviation": 8.0, "steps": 30},
-        {"T": 0.03, "LR": 10.0, "t": 0.4, "beta": 0.5, "deviation": 8.0, "N": 30},
+        {"temperature": 0.03, "learning_rate": 10.0, "threshold": 0.4, "beta": 0.5, "length": 1.3, "steps": 30},
+        {"T": 0.03, "LR": 10.0, "t": 0.4, "beta": 0.5, "length": 1.3, "N": 30},
     ),
     "fcr-fgsm, two sizes": (
         "fcr-fgsm",

@@ -15,7 +15,7 @@ from tfadv.shapes import Attack, View
 
 NAMES = {name: getattr(tfadv, name) for name in tfadv.__all__}
 #: Parts that draw: an attack with one of them hangs on its seed.
-RANDOM = ("MaskedCopies", "PathCopies", "DiverseInputs", "NoisyCopies", "InsideBall", "NoisyStart")
+RANDOM = ("MaskedCopies", "PathCopies", "DiverseInputs", "NoisyCopies", "InsideBall", "NoisyStart", "NoiseOfLength")
 RANDOM += ("AdditiveUniformNoise", "Boundary", "Pointwise", "OnePixel")
 
 
@@ -134,6 +134,14 @@ def test_wrong_calls_are_told_what_was_expected(name, batch):
         (images[:, :5], untargeted(labels), f"small takes {SIDE} x {SIDE} pixels, got 5 x {SIDE}"),
         (images, untargeted(labels[:2]), r"goal: expected one class for each of the 3 images, got \[2\]"),
         (images, untargeted(labels + CLASSES), "small has the classes 0..9"),
+        (images, labels, r"goal: expected tfadv.untargeted\(labels\) or tfadv.targeted\(classes\), got a ndarray"),
+        (images, (labels, 1), r"goal: expected .*, got a tuple. Call attack\(images, tfadv.untargeted\(labels\)\)"),
+        (images, tfadv.Goal(labels, 0), "goal: expected a sign of 1, to leave the labels, or -1, to reach them, got 0"),
+        (
+            images,
+            tfadv.Goal(np.eye(10)[labels], 1),
+            r"labels: .* got float64 \[3, 10\]. Of one-hot labels take np.argmax",
+        ),
     ]:
         with pytest.raises(ValueError, match=message):
             bound(name)(wrong, goal)

@@ -123,7 +123,7 @@ def test_an_order_without_standard_errors_is_not_called_near():
     cells = [Compared((), "small", name, Value(ours), paper) for name, (paper, ours) in rows.items()]
     (pair,) = comparing.orders(cells)
     assert (pair.reversed, pair.clearly, pair.unsure) == (1, 0, 1)
-    assert sentences.reversal(pair._asdict(), 1).endswith("level in 0, below in 1.")
+    assert sentences.reversal(pair._asdict(), 1, "paper").endswith("level in 0, below in 1.")
     part = {"orders": [pair._asdict()], "cells": []}
     assert sentences.order({"parts": [part]}) == ("Disagrees with the paper in order: TVM above NIP in 1 of 1.", False)
 

@@ -87,9 +87,11 @@ def test_negative_and_numpy_seeds_are_seeds():
     np.testing.assert_array_equal(seeds.of_images(images, np.int64(5)), seeds.of_images(images, 5))
 
 
-@pytest.mark.parametrize("seed", [1.5, "1", None, [1]])
+@pytest.mark.parametrize("seed", [1.5, "1", None, [1], 10**40, float("nan")])
 def test_a_seed_is_one_whole_number(seed):
-    with pytest.raises(ValueError, match="seed: expected one whole number, got"):
+    with pytest.raises(
+        ValueError, match="seed: expected a whole number from -9223372036854775808 to 9223372036854775807, got"
+    ):
         seeds.of_images(batch_of(1)[0], seed)
 
 

@@ -164,6 +164,7 @@ def test_grey_images_and_columns_of_labels_are_taken(tmp_path):
         ({"y_train": np.arange(19) % 4}, "y_train to be a whole number for each of 20"),
         ({"y_test": np.full(8, 4)}, "got 0..3 to train on and 4..4"),
         ({"y_train": np.zeros(20, int)}, "at least two"),
+        ({"y_train": np.arange(20) * 2**33}, "no more than its 20 images, got 0..163208757248 to train on"),
         ({"y_test": np.full(8, 0.5)}, "whole number"),
     ],
 )

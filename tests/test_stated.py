@@ -102,7 +102,7 @@ def test_keras_on_something_else_than_tensorflow_is_said(tmp_path, by):
     (tmp_path / "keras.json").write_text(json.dumps({"backend": "jax"}))
     settings = {"KERAS_BACKEND": "jax"} if by == "environment" else {"KERAS_HOME": str(tmp_path)}
     inherited = {key: value for key, value in os.environ.items() if not key.startswith("KERAS")}
-    for code in ("from tfadv.cli import main; main(['models'])", "import tfadv; tfadv.network"):
+    for code in ("from tfadv.cli import main; main(['layers', 'keras:Xception'])", "import tfadv; tfadv.network"):
         words = [sys.executable, "-c", code]
         done = subprocess.run(words, env=inherited | settings, capture_output=True, text=True, timeout=60)
         assert done.returncode == 1 and "expected TensorFlow as its backend, but" in done.stderr

@@ -64,6 +64,16 @@ def test_the_zoo_takes_the_file(made):
         zoo.load(str(out), input_range=(0, 1))
 
 
+def test_a_training_that_runs_away_ends_with_a_sentence(tmp_path):
+    """No network of NaN is written, and what was kept before is whole."""
+    with pytest.raises(ValueError, match="the loss of epoch 1 is no number any more.* smaller learning rate than 1e"):
+        trained.train("lenet5", data(), tmp_path / "lost.npz", Schedule(2, 12, learning_rate=1e15))
+    assert not list(tmp_path.iterdir())
+    for rate in (float("inf"), float("nan"), 0, -1.0):
+        with pytest.raises(ValueError, match=r"Schedule\(learning_rate\): expected a number above 0"):
+            Schedule(1, 12, learning_rate=rate)
+
+
 def test_an_interrupted_training_is_the_same_training(made, tmp_path):
     def stop(epoch, loss):
         if epoch == 2:
@@ -143,7 +153,7 @@ def test_wrong_files_are_told(made, tmp_path):
         with pytest.raises(ValueError, match=said):
             trained.load(tmp_path / "wrong.npz")
     np.savez(tmp_path / "older.npz", about=np.array('{"architecture": "lenet5"}'))
-    with pytest.raises(ValueError, match="cannot understand"):
+    with pytest.raises(ValueError, match="expected a network that `tfadv train` wrote, but"):
         trained.load(tmp_path / "older.npz")
 
 
@@ -153,8 +163,14 @@ def test_what_cannot_be_trained_is_told(made, tmp_path):
     for changed, said in (
         ({"method": "prayer"}, "expected one of plain, .*'prayer'"),
         ({"settings": {"epsilon": 3}}, "plain has no setting 'epsilon'. It has none"),
-        ({"method": "fgsm", "settings": {"epsilon": "much"}}, "expected epsilon to be float, got 'much'"),
-        ({"method": "fgsm", "settings": {"random_start": 2}}, "expected random_start to be bool, got 2"),
+        (
+            {"method": "fgsm", "settings": {"epsilon": "much"}},
+            r"FgsmTraining\(epsilon\): expected grey levels above 0, got 'much'",
+        ),
+        (
+            {"method": "fgsm", "settings": {"random_start": 2}},
+            r"FgsmTraining\(random_start\): expected True or False, got 2",
+        ),
         ({"sources": [network]}, "expected no sources, got 1"),
     ):
         with pytest.raises(ValueError, match=said):

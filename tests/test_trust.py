@@ -53,7 +53,7 @@ def test_a_scale_runs_no_code_by_a_word_either(scale, tmp_path):
 def test_a_scale_that_says_it_is_trusted_is_not(scale):
     path = scale("pwn.py:run")
     path.write_text(json.dumps(json.loads(path.read_text()) | {"trusted": True}))
-    with pytest.raises(ValueError, match="expected a network that is no code"):
+    with pytest.raises(ValueError, match="trusted is none of its facts"):
         scales.read(path)
 
 

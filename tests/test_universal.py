@@ -103,7 +103,7 @@ def test_wrong_calls_are_told(fitted, sets, tmp_path):
         ({"budget": 16}, r"Universal\(budget\): expected a Budget, got 16"),
         ({"delta": 1}, r"Universal\(delta\): expected a share from 0 to below 1, got 1"),
         ({"passes": 0}, r"Universal\(passes\): expected a whole number above 0, got 0"),
-        ({"overshoot": -1}, r"DeepFool\(overshoot\)"),
+        ({"overshoot": -1}, r"Universal\(overshoot\): expected a number above 0"),
     ]:
         with pytest.raises(ValueError, match=message):
             Universal(**settings)

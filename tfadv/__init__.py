@@ -11,11 +11,9 @@ that `import tfadv` does not wait for TensorFlow.
 """
 
 import importlib
-import importlib.metadata
 import json
 import os
 import sys
-from pathlib import Path
 from typing import Any
 
 __version__ = "0.1.0"
@@ -43,6 +41,7 @@ _HOME = {
     "Jsma": "attacks.jsma",
     "L2": "budgets",
     "Linf": "budgets",
+    "Margin": "objectives",
     "MaskedCopies": "views",
     "Momentum": "rules",
     "Naa": "objectives",
@@ -50,6 +49,7 @@ _HOME = {
     "Network": "peek",
     "NoisyCopies": "views",
     "NoisyStart": "attacks.starts",
+    "NoiseOfLength": "attacks.starts",
     "Nrdm": "objectives",
     "OnePixel": "attacks.one_pixel",
     "Outputs": "shapes",
@@ -83,19 +83,23 @@ __all__ = ["__version__", *_HOME, *_MODULES]
 
 def check_keras() -> None:
     """Raise ImportError, with what to do, where Keras 3 is set to compute with something else than TensorFlow."""
-    if not importlib.metadata.version("keras").startswith("3."):
+    from importlib import metadata
+
+    if not metadata.version("keras").startswith("3."):
         return  # Keras 2 has no other
-    home, chosen = Path(os.environ.get("KERAS_HOME") or Path("~/.keras").expanduser()), os.environ.get("KERAS_BACKEND")
+    home = os.environ.get("KERAS_HOME") or os.path.expanduser("~/.keras")
+    settings, chosen = os.path.join(home, "keras.json"), os.environ.get("KERAS_BACKEND")
     said = f"KERAS_BACKEND is {chosen!r}"
     if "keras" in sys.modules and hasattr(sys.modules["keras"], "backend"):
         chosen = sys.modules["keras"].backend.backend()
         said = f"Keras was started with {chosen!r}"
     elif not chosen:
         try:
-            chosen = json.loads((home / "keras.json").read_text(encoding="utf-8")).get("backend")
+            with open(settings, encoding="utf-8") as file:
+                chosen = json.load(file).get("backend")
         except (OSError, ValueError, AttributeError):  # none, or none that Keras would read
             return
-        said = f"{home / 'keras.json'} says {chosen!r}"
+        said = f"{settings} says {chosen!r}"
     if chosen and chosen != "tensorflow":
         raise ImportError(
             f"Keras: expected TensorFlow as its backend, but {said}. Set KERAS_BACKEND=tensorflow in the environment, "

@@ -20,16 +20,6 @@ from tfadv.data import write_safely
 ALWAYS, TIMES = 2**28, 100
 #: The bytes in which the header of an array has to end.
 HEADER = 2**16
-_BROKEN = (
-    OSError,
-    ValueError,
-    EOFError,
-    AttributeError,
-    KeyError,
-    NotImplementedError,
-    RuntimeError,
-    zipfile.BadZipFile,
-)
 
 
 def write(path: str | os.PathLike, arrays: Mapping[str, Any]) -> None:
@@ -50,7 +40,7 @@ def read(path: str | os.PathLike, what: str) -> dict[str, np.ndarray]:
         with zipfile.ZipFile(path) as archive:
             check_sizes(archive)
             return {member.filename.removesuffix(".npy"): _array(archive, member) for member in archive.infolist()}
-    except _BROKEN as error:  # as the bytes happen to be
+    except Exception as error:  # of any kind, as the bytes happen to be: zlib, struct, the parser of the header
         raise ValueError(f"{path}: expected {what}, which this is not ({_reason(error)}).") from error
 
 
@@ -59,8 +49,23 @@ def read_one(path: str | os.PathLike, what: str) -> np.ndarray:
     try:
         with open(path, "rb") as file:
             return _checked(file, os.stat(path).st_size)
-    except _BROKEN as error:
+    except Exception as error:
         raise ValueError(f"{path}: expected {what}, which this is not ({_reason(error)}).") from error
+
+
+def text_of(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], name: str, what: str) -> str:
+    """The text of this name. Raises ValueError that says `what` was expected where there is none."""
+    array = arrays.get(name)
+    if array is None or array.shape or array.dtype.kind != "U":
+        raise ValueError(f"{path}: expected {what}, but it has no text {name!r}. Make the file anew.")
+    return str(array)
+
+
+def check_numbers(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], what: str) -> None:
+    """Raise ValueError that says `what` was expected unless the arrays hold numbers."""
+    for name, array in arrays.items():
+        if array.dtype.kind not in "fiu":
+            raise ValueError(f"{path}: expected {what}, but {name} holds {array.dtype} and no numbers.")
 
 
 def check_sizes(archive: zipfile.ZipFile) -> None:
@@ -92,7 +97,10 @@ def _checked(file: BinaryIO, length: int) -> np.ndarray:
     if said != here or min(shape, default=0) < 0:
         raise ValueError(f"its header says {said} bytes, and there are {here}")
     file.seek(0)
-    return np.lib.format.read_array(file, allow_pickle=False)
+    array = np.lib.format.read_array(file, allow_pickle=False)
+    if array.dtype.kind == "f" and not np.all(np.isfinite(array)):
+        raise ValueError("some of its numbers are NaN or infinite")
+    return array
 
 
 def _reason(error: Exception) -> str:

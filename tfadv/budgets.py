@@ -6,6 +6,7 @@ import math
 import tensorflow as tf
 
 from tfadv import seeds as draws
+from tfadv.ranges import Size
 from tfadv.shapes import Budget, Tensor
 
 
@@ -13,11 +14,7 @@ from tfadv.shapes import Budget, Tensor
 class Linf(Budget):
     """No value changes by more than `size` grey levels: max |delta| <= size."""
 
-    size: float
-
-    def __post_init__(self) -> None:
-        if not self.size > 0:
-            raise ValueError(f"Linf(size): expected grey levels above 0, got {self.size}.")
+    size: Size
 
     def project(self, delta: Tensor) -> Tensor:
         return tf.clip_by_value(delta, -self.size, self.size)
@@ -35,12 +32,8 @@ class L2(Budget):
         scaled: `size` is the root mean square of the change, ||delta||_2 / sqrt(number of values): the RMSD of NRG.
     """
 
-    size: float
+    size: Size
     scaled: bool = False
-
-    def __post_init__(self) -> None:
-        if not self.size > 0:
-            raise ValueError(f"L2(size): expected a length in grey levels above 0, got {self.size}.")
 
     def project(self, delta: Tensor) -> Tensor:
         return tf.clip_by_norm(delta, self._length(tuple(delta.shape[1:])), axes=[1, 2, 3])

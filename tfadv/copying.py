@@ -12,6 +12,8 @@ import tensorflow as tf
 Tensor = Any
 #: A call of a layer in a model's graph, as Keras keeps it.
 Call = Any
+#: The packages whose models are models; the second is Keras 2 beside Keras 3.
+KERAS = ("keras", "tf_keras")
 
 
 class Change(NamedTuple):
@@ -66,37 +68,6 @@ def _copied(model: keras.Model, changes: Mapping[int, Change], twins: dict[int, 
     return keras.Model(inputs, outputs, name=model.name)
 
 
-def handing_over(model: keras.Model, tensors: list[Tensor], dtype: str) -> keras.Model:
-    """The model from its inputs to these of its tensors, handed over in this type.
-
-    What lies behind a tensor sees it as it is handed over, so that a gradient with respect to it has all of its way.
-    """
-    if all(tf.as_dtype(tensor.dtype).name == dtype for tensor in tensors):
-        return keras.Model(model.inputs, tensors)
-    wanted = {key_of(tensor) for tensor in tensors}
-    onward = {key_of(given): given for given in model.inputs}
-    handed = dict(onward)
-
-    def again(value: Any) -> Any:
-        return onward[key_of(value)] if hasattr(value, "_keras_history") else value
-
-    for call in calls_of(model, tensors):
-        arguments, named = tf.nest.map_structure(again, arguments_of(call))
-        outputs = tf.nest.flatten(layer_of(call)(*arguments, **named))
-        for before, output in zip(tensors_in(call.outputs), outputs, strict=True):
-            key, own = key_of(before), tf.as_dtype(output.dtype).name
-            handed[key] = onward[key] = output
-            if key in wanted and own != dtype:
-                handed[key] = _cast(output, dtype)
-                onward[key] = _cast(handed[key], own)
-    return keras.Model(model.inputs, [handed[key_of(tensor)] for tensor in tensors])
-
-
-def _cast(tensor: Tensor, dtype: str) -> Tensor:
-    """The tensor in this type: a layer that does nothing casts what it takes."""
-    return keras.layers.Activation("linear", dtype=dtype)(tensor)
-
-
 def calls_of(model: keras.Model, outputs: list[Tensor] | None = None) -> list[Call]:
     """The calls of layers that lead from the model's inputs to its outputs, or to these; each after what it needs."""
     begun = {key_of(given) for given in model.inputs}
@@ -125,9 +96,21 @@ def layers_of(model: keras.Model) -> list[keras.layers.Layer]:
     return list(found.values())
 
 
+def is_model(thing: Any) -> bool:
+    """Whether it is a Keras model, of whichever Keras."""
+    return any(kind.__name__ == "Model" and kind.__module__.split(".")[0] in KERAS for kind in type(thing).__mro__)
+
+
+def models_of(model: keras.Model) -> type[keras.Model]:
+    """The class keras.Model of the Keras that a model is of."""
+    return next(kind for kind in type(model).__mro__ if kind.__name__ == "Model" and kind.__module__.startswith(KERAS))
+
+
 def is_graph(layer: Any) -> bool:
     """Whether a layer is a model that knows the graph of its layers."""
-    outputs = getattr(layer, "outputs", None) if isinstance(layer, keras.Model) else None
+    if not is_model(layer) or type(layer).call.__module__.split(".")[0] not in KERAS:  # its own `call` is no graph
+        return False
+    outputs = getattr(layer, "outputs", None)
     return bool(outputs) and all(hasattr(output, "_keras_history") for output in tf.nest.flatten(outputs))
 
 

@@ -14,20 +14,21 @@ those before (`tfadv.pool`); how many threads changes no byte, and a few batches
 
 import contextlib
 import dataclasses
-import errno
 import functools
 import os
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import tensorflow as tf
 
-from tfadv import compiled, data, experiment, labelling, record, symptoms
+from tfadv import compiled, data, experiment, labelling, record, resizing, symptoms
+from tfadv.attacks.layers import settled
 from tfadv.budgets import Linf
 from tfadv.pool import Pool
+from tfadv.ranges import Count, Range, Seed, checked
 from tfadv.record import DONE
 from tfadv.shapes import Attack
 from tfadv.source import Source
@@ -39,13 +40,19 @@ ON_CPU, ON_GPU = 8, 64
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """What became of a folder: attack.json's entries, where the labels came from in words, the experiment, and why
-    images did not change where there are such."""
+    """What became of a folder: attack.json's entries, where the labels came from in words, the experiment.
+
+    remade: of the images that an earlier run had made and that were no longer as it wrote them, why; they are made
+    again. unsealed: whether an earlier version made some, which wrote no hashes: then such a thing is not noticed.
+    symptom: why images did not change, where there are such.
+    """
 
     out: Path
     images: list[record.Entry]
     labels: str
     experiment: record.Entry
+    remade: dict[str, str] = dataclasses.field(default_factory=dict)
+    unsealed: bool = False
     symptom: str | None = None
 
     @property
@@ -70,6 +77,7 @@ class Report:
         return sum(entry["before"] != entry["after"] for entry in done) / len(done) if done else None
 
 
+@checked
 def craft_folder(
     images: str | os.PathLike,
     out: str | os.PathLike,
@@ -78,16 +86,16 @@ def craft_folder(
     *,
     labels: labelling.Classes | None = None,
     targets: labelling.Classes | None = None,
-    first_label: int | None = None,
+    first_label: Annotated[int, Range(0, 1, whole=True)] | None = None,
     force_labels: bool = False,
-    seed: int = 0,
-    batch_size: int | None = None,
+    seed: Seed = 0,
+    batch_size: Count | None = None,
     size: tuple[int, int] | None = None,
-    filter: str = "bilinear",
-    limit: int | None = None,
+    filter: str = resizing.DEFAULT,
+    limit: Count | None = None,
     source: str | None = None,
     twin: Source | None = None,
-    workers: int | None = None,
+    workers: Count | None = None,
     progress: Callable[..., Any] | None = None,
 ) -> Report:
     """Craft an adversarial image for every image of a folder; called again after an interruption, it continues.
@@ -100,10 +108,10 @@ def craft_folder(
         first_label: 0 if the first class is 0 in labels and targets, 1 if it is 1; by default found out.
         force_labels: go on even if the network's clean predictions disagree with the labels.
         seed: all randomness follows from it and the images' own pixels.
-        batch_size: images computed together; by default 8 on a CPU, on a GPU what its memory allows, up to 64. A
-            folder that was begun goes on with its own.
+        batch_size: images computed together, no more than there are (or 8); by default 8 on a CPU, on a GPU what its
+            memory allows, up to 64. A folder that was begun goes on with its own.
         size: (H, W) for a network that takes any size.
-        filter: what images of another size are resized with, see `tfadv.data.FILTERS`.
+        filter: what images of another size are resized with, see `tfadv.resizing.FILTERS`.
         limit: only the first so many images, in the order of their names.
         source: how the network was asked for, for attack.json.
         twin: a copy of the network that finds the gradients, see `tfadv.faster`; the classes are the network's own.
@@ -113,8 +121,7 @@ def craft_folder(
     Raises ValueError for labels that do not fit the images, a folder of another experiment, inputs and outputs that
     would meet, a largest change below one grey level; OSError where reading or writing fails, e.g. on a full disk.
     """
-    if (batch_size is not None and batch_size < 1) or (limit is not None and limit < 1):
-        raise ValueError(f"batch_size, limit: expected whole numbers above 0, got {batch_size} and {limit}.")
+    attack = settled(attack, network)
     budget = getattr(attack, "budget", None)
     if isinstance(budget, Linf) and budget.size < 1:
         raise ValueError(f"epsilon: expected 1 or more, got {budget.size}: image files hold whole grey levels.")
@@ -130,7 +137,7 @@ def craft_folder(
         predict = Predictions(network, count)
         seen = functools.partial(predict.of_names, clean=functools.partial(pool.each, read))
         found = labelling.settle(names, labels, targets, network, seen, first_label, force_labels, limit)
-        slots = experiment.places(names[:limit], data.output_names(names), found)
+        slots = experiment.places(names[:limit], data.output_names(names, record.ATTACK.taken), found)
         twins = experiment.twins_folder(names)
         settings = {"seed": seed, "batch_size": count, "size": list(size), "filter": filter, "clean": twins}
         described = experiment.describe(attack, network, found, slots, settings, source, twin)
@@ -141,10 +148,10 @@ def craft_folder(
             entries = run.through(slots, record.claim(out, described), journal, progress)
             symptom = _symptom(entries, network, run.unfitted, read)
             journal.fold(entries, [*compiled.concessions, *([symptom] if symptom else [])])
-        return Report(out, entries, found.sentence, described, symptom)
+        return Report(out, entries, found.sentence, described, run.remade, run.seal.unsealed, symptom)
 
-    sizes = [batch_size] if batch_size else _batch_sizes(out, len(names[:limit]))
-    with _explained(out), Pool(workers) as pool:
+    sizes = _batch_sizes(out, len(names[:limit]), batch_size)
+    with data.room(out), _memory(), Pool(workers) as pool:
         while True:
             try:
                 return craft(sizes.pop(0))
@@ -175,11 +182,16 @@ def most_together() -> int:
     return ON_GPU if compiled.on_gpu() else ON_CPU
 
 
-def _batch_sizes(out: Path, images: int) -> list[int]:
-    """How many images to compute together, and how many instead where the memory does not suffice, in turn."""
+def _batch_sizes(out: Path, images: int, asked: int | None) -> list[int]:
+    """How many images to compute together, and how many instead where the memory does not suffice, in turn.
+
+    A batch is filled up with copies of its last image, so that one of more than there are images costs time alone.
+    """
     begun = ((record.read(out)[0] if out.is_dir() else None) or {}).get("batch_size")
-    if isinstance(begun, int) and begun > 0:
+    if isinstance(begun, int) and begun > 0 and asked in (None, begun):
         return [begun]
+    if asked is not None:
+        return [min(asked, max(ON_CPU, images))]
     if not compiled.on_gpu():
         return [most_together()]
     largest = min(most_together(), images)
@@ -187,17 +199,11 @@ def _batch_sizes(out: Path, images: int) -> list[int]:
 
 
 @contextlib.contextmanager
-def _explained(out: Path) -> Iterator[None]:
-    """A full disk and a full memory as a sentence that says how to go on."""
+def _memory() -> Iterator[None]:
+    """A full memory as a sentence that says how to go on."""
     try:
         yield
     except tf.errors.ResourceExhaustedError as error:
         raise ValueError(
             "the memory does not suffice for a batch: give a smaller batch_size (--batch-size)."
-        ) from error
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        raise OSError(
-            f"{out}: the disk is full. What is finished is kept; make room and give the same command again."
         ) from error

@@ -1,9 +1,11 @@
-"""Folders of images and labels in, folders of PNGs out: names, decoding, resizing, the CSV of labels, safe writing.
+"""Folders of images and labels in, folders of PNGs out: names, decoding, the CSV of labels, safe writing.
 
-Any PNG or JPEG becomes uint8 RGB: turned as its EXIF says, grey repeated, palettes and CMYK resolved, transparency laid
-on white, 16 bits rounded to 8. What cannot be read raises `Unreadable` with a reason that is the same on every run.
+Any PNG, JPEG, WebP, GIF, BMP or TIFF becomes uint8 RGB: the first of several pictures, turned as its EXIF says, grey
+repeated, palettes and CMYK resolved, transparency laid on white, 16 bits rounded to 8. What cannot be read raises
+`Unreadable` with a reason that is the same on every run.
 """
 
+import contextlib
 import csv
 import dataclasses
 import errno
@@ -14,19 +16,21 @@ import stat
 import struct
 import unicodedata
 import zlib
-from collections import Counter
 from collections.abc import Iterator, Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, features
 
-#: What is taken for an image; upper case counts too, and the content decides between PNG and JPEG.
-SUFFIXES = (".png", ".jpg", ".jpeg")
-#: The filters an image can be resized with; all but "nearest" widen with the reduction, so none of them aliases.
-FILTERS = {
-    name: Image.Resampling[name.upper()] for name in ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")
-}
+from tfadv import resizing
+from tfadv.finding import SUFFIXES as SUFFIXES
+from tfadv.finding import find_images as find_images
+from tfadv.finding import output_names as output_names
+
+#: Whether this Pillow reads AVIF; older ones do not know the question.
+AVIF = "avif" in features.modules and features.check("avif")
+#: The kinds of content that are read.
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", *(("AVIF",) if AVIF else ()))
 #: Larger images are refused unseen: a few bytes of PNG can ask for all of the memory.
 PIXEL_LIMIT, FILE_LIMIT = 64_000_000, 2**30
 
@@ -39,7 +43,9 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_ORIENTATION = 0x0112
+_ORIENTATION, _BITS, _PHOTOMETRIC = 0x0112, 0x0102, 0x0106
+#: What is wrong with the name or place of one file, and with no other's.
+_NOWHERE = (errno.ENAMETOOLONG, errno.EISDIR, errno.ENOTDIR, errno.ENOTEMPTY, errno.EEXIST)
 #: PNG's filter 1: what is kept of a byte is its difference from that of the pixel to the left.
 _SUB = 1
 
@@ -55,44 +61,6 @@ class Picture:
     pixels: np.ndarray | None
     sha256: str | None
     reason: str | None = None
-
-
-def find_images(folder: str | os.PathLike) -> list[str]:
-    """Every PNG and JPEG below the folder, as sorted relative names with "/"; names that begin with "." are left out.
-
-    Links to folders are followed, unless they lead back up. Raises FileNotFoundError or NotADirectoryError where there
-    is no such folder, ValueError where it holds no image.
-    """
-    root = Path(folder)
-    if not root.exists():
-        raise FileNotFoundError(f"{root}: no such folder of images.")
-    if not root.is_dir():
-        raise NotADirectoryError(f"{root}: expected a folder of images, got a file.")
-    names, others = [], Counter[str]()
-    for name in _walk(root, "", (os.path.realpath(root),)):
-        suffix = PurePosixPath(name).suffix.lower()
-        if suffix in SUFFIXES:
-            names.append(name)
-        else:
-            others[suffix or "no suffix"] += 1
-    if not names:
-        held = ", ".join(f"{count} {suffix}" for suffix, count in others.most_common(3))
-        raise ValueError(
-            f"{root}: expected PNG or JPEG images, got {'other files: ' + held if held else 'an empty folder'}."
-        )
-    return sorted(names)
-
-
-def _walk(root: Path, below: str, above: tuple[str, ...]) -> Iterator[str]:
-    with os.scandir(root / below) as entries:
-        for entry in entries:
-            name = f"{below}/{entry.name}" if below else entry.name
-            if entry.name.startswith("."):
-                continue
-            if not entry.is_dir():
-                yield name
-            elif (real := os.path.realpath(entry.path)) not in above:
-                yield from _walk(root, name, (*above, real))
 
 
 def inside(folder: str | os.PathLike, name: str, said_by: str, *, writing: bool = False) -> Path:
@@ -123,28 +91,12 @@ def inside(folder: str | os.PathLike, name: str, said_by: str, *, writing: bool 
     return path
 
 
-def output_names(names: list[str]) -> dict[str, str]:
-    """Name -> name of its PNG: the suffix becomes .png; where two would meet, those that were not .png keep theirs too.
-
-    `a.png` and `a.jpg` become `a.png` and `a.jpg.png`.
-    """
-    kept = {name: name for name in names if name.endswith(".png")}
-    wanted = {name: str(PurePosixPath(name).with_suffix(".png")) for name in names if name not in kept}
-    crowd = Counter(wanted.values())
-    taken = set(kept) | {str(parent) for name in names for parent in PurePosixPath(name).parents}
-    for name in sorted(wanted):
-        output = wanted[name] if crowd[wanted[name]] == 1 else f"{name}.png"
-        while output in taken:
-            output = f"{name}.png" if output == wanted[name] else f"{output}.png"
-        kept[name] = output
-        taken.add(output)
-    return kept
-
-
 def read_bytes(path: str | os.PathLike) -> bytes:
     """The file's content; `Unreadable` if it is missing, closed to us, no regular file, or larger than `FILE_LIMIT`."""
     try:
         status = os.stat(path)
+        if stat.S_ISDIR(status.st_mode):
+            raise Unreadable("a folder that cannot be opened")
         if not stat.S_ISREG(status.st_mode):
             raise Unreadable("not a regular file")
         if status.st_size > FILE_LIMIT:
@@ -158,38 +110,41 @@ def read_bytes(path: str | os.PathLike) -> bytes:
         ) from error
 
 
-def decode(content: bytes, size: tuple[int, int] | None = None, filter: str = "bilinear") -> np.ndarray:
-    """uint8 RGB [H, W, 3] of a PNG or JPEG, brought to size (H, W) with the filter unless it has that size already.
+def decode(content: bytes, size: tuple[int, int] | None = None, filter: str = resizing.DEFAULT) -> np.ndarray:
+    """uint8 RGB [H, W, 3] of an image file, brought to size (H, W) with the filter unless it has that size already.
 
-    Raises `Unreadable` with the reason, ValueError for a filter that is not in `FILTERS`.
+    Raises `Unreadable` with the reason, ValueError for a filter that is not in `tfadv.resizing.FILTERS`.
     """
-    if filter not in FILTERS:
-        raise ValueError(f"filter: expected one of {', '.join(FILTERS)}, got {filter!r}.")
+    resizing.checked(filter)
     if not content:
         raise Unreadable("empty file")
     try:
-        image: Image.Image = Image.open(io.BytesIO(content), formats=("PNG", "JPEG"))
+        image: Image.Image = Image.open(io.BytesIO(content), formats=FORMATS)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise Unreadable(f"more than {PIXEL_LIMIT // 10**6} million pixels") from error
     except Exception as error:  # a broken header surfaces as many kinds of error
-        raise Unreadable("not a PNG or JPEG image") from error
+        raise Unreadable("not a PNG, JPEG, WebP, GIF, BMP or TIFF image") from error
     if image.width * image.height > PIXEL_LIMIT:
         raise Unreadable(f"more than {PIXEL_LIMIT // 10**6} million pixels")
+    if image.format == "TIFF" and image.mode in ("I", "F"):
+        raise Unreadable("a TIFF of 32-bit values, of which nothing says what is white")
     try:
         image.load()
         image = _upright(_rgb(image), image)
     except Exception as error:
         raise Unreadable("broken image data") from error
-    if size is not None and image.size != (size[1], size[0]):
-        image = image.resize((size[1], size[0]), FILTERS[filter])
-    return np.array(image, np.uint8)
+    pixels = np.array(image, np.uint8)
+    return pixels if size is None else resizing.resized_bytes(pixels, size, filter)
 
 
 def _rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I"):  # 16-bit grey: 65535 is white
-        grey = np.rint(np.clip(np.asarray(image, np.float64), 0, 65535) / 257)
+    if image.mode.startswith("I"):  # 16-bit grey: 65535 is white; a TIFF may have 12 bits, or 0 for white
+        tags = getattr(image, "tag_v2", {})
+        white = 2 ** tags.get(_BITS, (16,))[0] - 1
+        grey = np.rint(np.clip(np.asarray(image, np.float64), 0, white) / (white / 255))
+        grey = 255 - grey if tags.get(_PHOTOMETRIC) == 0 else grey
         return Image.fromarray(grey.astype(np.uint8)).convert("RGB")
-    if image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info:
+    if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
         image = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
     return image.convert("RGB")
@@ -203,12 +158,14 @@ def _upright(image: Image.Image, original: Image.Image) -> Image.Image:
     return image if turn is None else image.transpose(turn)
 
 
-def read_image(path: str | os.PathLike, size: tuple[int, int] | None = None, filter: str = "bilinear") -> np.ndarray:
+def read_image(
+    path: str | os.PathLike, size: tuple[int, int] | None = None, filter: str = resizing.DEFAULT
+) -> np.ndarray:
     """uint8 RGB [H, W, 3] of a file; see `decode`. Raises `Unreadable` with the reason."""
     return decode(read_bytes(path), size, filter)
 
 
-def try_image(path: str | os.PathLike, size: tuple[int, int] | None = None, filter: str = "bilinear") -> Picture:
+def try_image(path: str | os.PathLike, size: tuple[int, int] | None = None, filter: str = resizing.DEFAULT) -> Picture:
     """As `read_image`, but what cannot be read comes back as a `Picture` without pixels and with the reason."""
     sha256 = None
     try:
@@ -239,6 +196,7 @@ def read_labels(path: str | os.PathLike) -> dict[str, int]:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: expected a CSV in UTF-8, got other bytes at {error.start}.") from error
+    _check_csv(path, text)
     rows = csv.DictReader(io.StringIO(text, newline=""))
     columns = {column.strip().lower(): column for column in rows.fieldnames or () if column}
     if not {"filename", "label"} <= set(columns):
@@ -248,17 +206,28 @@ def read_labels(path: str | os.PathLike) -> dict[str, int]:
         name, number = (row[columns[key]] for key in ("filename", "label"))
         try:
             label = int(number)
+            if abs(label) >= 2**31:
+                raise ValueError("no class has such a number")
         except (TypeError, ValueError):
             raise ValueError(
                 f"{path}, line {rows.line_num}: expected a whole number as the label of {name}, got {number!r}."
             ) from None
-        name = name.strip().replace("\\", "/").removeprefix("./")
+        name = (name or "").strip().replace("\\", "/").removeprefix("./")
         inside("the folder of images", name, f"{path}, line {rows.line_num}")
         if labels.setdefault(name, label) != label:
             raise ValueError(f"{path}, line {rows.line_num}: {name} has two labels, {labels[name]} and {label}.")
     if not labels:
         raise ValueError(f"{path}: expected one line for each image, got no line below the header.")
     return labels
+
+
+def _check_csv(path: Path, text: str) -> None:
+    lines = csv.reader(io.StringIO(text, newline=""))
+    try:
+        for _ in lines:
+            pass
+    except csv.Error as error:  # a field that does not end, or a character that belongs in none
+        raise ValueError(f"{path}, line {lines.line_num}: expected a CSV, got something else ({error}).") from error
 
 
 def match_labels(names: list[str], labels: Mapping[str, int]) -> dict[str, int]:
@@ -285,6 +254,24 @@ def write_safely(path: Path, content: bytes, temporary: Path) -> None:
     os.replace(temporary, path)
 
 
+def misplaced(error: OSError) -> str | None:
+    """Why one file could not be written where others can; None for an error that others would meet too."""
+    return f"cannot be written: {os.strerror(error.errno)}" if error.errno in _NOWHERE else None
+
+
+@contextlib.contextmanager
+def room(folder: str | os.PathLike) -> Iterator[None]:
+    """Within it a full disk is an OSError that says how to go on, for work that can be continued in the folder."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise OSError(
+            f"{folder}: the disk is full. What is finished is kept; make room and give the same command again."
+        ) from error
+
+
 def encode(pixels: np.ndarray) -> bytes:
     """The PNG of uint8 RGB [H, W, 3]: a sixth of the time of Pillow's default level for a twentieth more bytes.
 
@@ -306,17 +293,19 @@ def _chunk(kind: bytes, content: bytes) -> bytes:
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(content, zlib.crc32(kind)))
 
 
-def write_png(path: Path, pixels: np.ndarray, temporary: Path) -> np.ndarray:
-    """Write uint8 [H, W, 3] as a PNG, whole or not at all; returns the pixels as read back from the disk.
+def write_png(path: Path, pixels: np.ndarray, temporary: Path) -> Picture:
+    """Write uint8 [H, W, 3] as a PNG, whole or not at all; returns what is read back from the disk.
 
-    Raises OSError if they are not the pixels that were written.
+    Raises OSError if that is not what was written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_safely(path, encode(pixels), temporary)
+    content = encode(pixels)
+    write_safely(path, content, temporary)
     try:
-        again = read_image(path)
+        found = read_bytes(path)
+        again = decode(found)
     except Unreadable as error:
         raise OSError(f"{path}: the image written cannot be read back: {error}. Check the disk.") from error
-    if not np.array_equal(again, pixels):
+    if found != content or not np.array_equal(again, pixels):
         raise OSError(f"{path}: the image read back differs from the one written. Check the disk.")
-    return again
+    return Picture(again, hashlib.sha256(content).hexdigest())

@@ -15,13 +15,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
-from tfadv import data, experiment, labelling, record, saving
+from tfadv import data, experiment, labelling, record, resizing, saving, seals
 from tfadv.defences.purified import Purified, alone, digest
 from tfadv.metrics import distances
 from tfadv.models import small_data
 from tfadv.pool import Pool, in_batches
-from tfadv.record import DEFENCE, DONE, UNREADABLE
+from tfadv.ranges import Count, WordSeed, checked
+from tfadv.record import DEFENCE, DONE, NO_PLACE, NO_RESULT, UNREADABLE
+from tfadv.seals import OUTPUT, Seal, Written
 from tfadv.shapes import Purifier
 from tfadv.source import Source
 
@@ -31,10 +34,17 @@ DISTANCES = ("linf", "l2", "psnr")
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """What became of a folder: defence.json's entries in the order of their names."""
+    """What became of a folder: defence.json's entries in the order of their names.
+
+    remade, unsealed: as of `tfadv.crafting.Report`. unsealed_images: whether an earlier version made the images, and no
+    hashes to hold them against.
+    """
 
     out: Path
     images: list[record.Entry]
+    remade: dict[str, str] = dataclasses.field(default_factory=dict)
+    unsealed: bool = False
+    unsealed_images: bool = False
 
     @property
     def skipped(self) -> list[record.Entry]:
@@ -42,17 +52,18 @@ class Report:
         return [entry for entry in self.images if entry["status"] != DONE]
 
 
+@checked
 def purify_folder(
     images: str | os.PathLike,
     out: str | os.PathLike,
     purifier: Purifier,
     network: Source | None = None,
     *,
-    seed: int = 0,
-    batch_size: int = 8,
+    seed: WordSeed = 0,
+    batch_size: Count = 8,
     size: tuple[int, int] | None = None,
-    filter: str = "bilinear",
-    workers: int | None = None,
+    filter: str = resizing.DEFAULT,
+    workers: Count | None = None,
     progress: Callable[..., Any] | None = None,
 ) -> Report:
     """Purify every image of a folder; called again after an interruption, it continues.
@@ -64,7 +75,7 @@ def purify_folder(
         seed: the purifier's draws follow from it and the image's own pixels.
         batch_size: images of one size that are computed together.
         size: (H, W) that images are brought to; by default each keeps its own where there is no network.
-        filter: what images of another size are resized with, see `tfadv.data.FILTERS`.
+        filter: what images of another size are resized with, see `tfadv.resizing.FILTERS`.
         workers: threads that read and write images; by default one for each core.
         progress: like `tqdm.tqdm`.
 
@@ -86,35 +97,35 @@ def purify_folder(
         "size": None if size is None else list(size),
         "filter": filter,
     }
-    outputs = data.output_names(names)
+    outputs, wrote = data.output_names(names, DEFENCE.taken), seals.written(images)
     bar = progress(total=len(names)) if progress else None
 
     def read(name: str) -> tuple[str, data.Picture]:
-        return name, data.try_image(images / name, size, filter)
-
-    def stands(name: str) -> bool:
-        return name in known and _holds(known[name], images, out, outputs)
+        picture = data.try_image(images / name, size, filter)
+        wrong = wrote.get(name, Written()).doubt(picture.sha256)
+        return name, data.Picture(None, picture.sha256, picture.reason or wrong) if wrong else picture
 
     with (
+        data.room(out),
         record.Journal(out, described, DEFENCE) as journal,
         contextlib.closing(bar) if bar else contextlib.nullcontext(),
         Pool(workers) as pool,
     ):
-        known = record.claim(out, described, DEFENCE)
-        kept = itertools.chain.from_iterable(pool.ahead(stands, in_batches(names, batch_size)))
-        done = {name: known[name] for name, one in zip(names, kept, strict=True) if one}
+        before = _Before(images, out, outputs, record.claim(out, described, DEFENCE))
+        kept = itertools.chain.from_iterable(pool.ahead(before.stands, in_batches(names, batch_size)))
+        done = {name: before.entries[name] for name, one in zip(names, kept, strict=True) if one}
         if bar is not None:
             bar.update(len(done))
         todo = [name for name in names if name not in done]
         pictures = itertools.chain.from_iterable(pool.ahead(read, in_batches(todo, batch_size)))
         purified = (_purified(some, outputs, run) for some in _alike(pictures, batch_size))
-        for entries in _written(purified, out, journal, pool):
+        for entries in _written(purified, out, journal, before.seal, pool):
             done |= {entry["file"]: entry for entry in entries}
             if bar is not None:
                 bar.update(len(entries))
         whole = [done[name] for name in names]
         journal.fold(whole)
-    return Report(out, whole)
+    return Report(out, whole, before.remade, before.seal.unsealed, seals.unsealed(wrote))
 
 
 def _names(folder: Path) -> list[str]:
@@ -122,21 +133,39 @@ def _names(folder: Path) -> list[str]:
     made, entries = record.read(folder)
     if made is None:
         return data.find_images(folder)
-    names = sorted(entry["output"] for entry in entries.values() if entry["status"] == DONE)
+    names = sorted({entry["output"] for entry in entries.values() if entry["status"] == DONE})
     if not names:
         raise ValueError(f"{folder}: expected adversarial images, got the folder of an attack that has made none.")
     return names
 
 
-def _holds(entry: record.Entry, images: Path, out: Path, outputs: dict[str, str]) -> bool:
-    """Whether an earlier run's work on this image stands; raises ValueError where the image is another by now."""
-    if entry["status"] != DONE or not (out / entry["output"]).is_file():
-        return False
-    if entry["output"] != outputs[entry["file"]]:  # since then another image has taken its name
-        return False
-    if entry["sha256"] != data.file_hash(images / entry["file"]):
-        raise ValueError(f"{entry['file']} has changed since {out} was begun. Choose another folder, or remove it.")
-    return True
+class _Before:
+    """What an earlier run left: its entries, and of those whose files are no longer as it wrote them, why."""
+
+    def __init__(
+        self,
+        images: Path,
+        out: Path,
+        outputs: dict[str, str],
+        entries: dict[str, record.Entry],
+    ) -> None:
+        self.images, self.out, self.outputs, self.entries = images, out, outputs, entries
+        self.seal, self.remade = Seal(entries.values()), dict[str, str]()
+
+    def stands(self, name: str) -> bool:
+        """Whether its work on this image stands; raises ValueError where the image is another by now."""
+        entry = self.entries.get(name)
+        if entry is None or entry["status"] != DONE:
+            return False
+        edited = self.seal.edited(entry)
+        if entry["output"] != self.outputs[name] and not edited:  # since then another image has taken its name
+            return False
+        if entry.get("sha256") != data.file_hash(self.images / name) and not edited:
+            raise ValueError(f"{name} has changed since {self.out} was begun. Choose another folder, or remove it.")
+        wrong = self.seal.doubt(entry, {OUTPUT: self.out / self.outputs[name]})
+        if wrong:
+            self.remade[name] = wrong
+        return wrong is None
 
 
 def _alike(pictures: Iterable[tuple[str, data.Picture]], count: int) -> Iterator[list[tuple[str, data.Picture]]]:
@@ -158,24 +187,36 @@ def _purified(
     """What defence.json will say of each picture, and its purified pixels uint8 [H, W, 3]; None of one without any."""
     pixels = [picture.pixels for _, picture in some if picture.pixels is not None]
     if not pixels:
-        unread = {"status": UNREADABLE}
-        return [
-            ({"file": name, **unread, "sha256": picture.sha256, "reason": picture.reason}, None)
-            for name, picture in some
-        ]
+        return [(_skipped(name, picture, UNREADABLE, picture.reason), None) for name, picture in some]
     given = np.stack(pixels)
-    purified = saving.within(run(given.astype(np.float32)), given, None)
+    try:
+        shown = run(given.astype(np.float32))
+    except (ValueError, tf.errors.InvalidArgumentError) as error:  # such as an image too small for a window
+        reason = f"the defence cannot take it: {str(error).splitlines()[0][:200]}"
+        return [(_skipped(name, picture, NO_RESULT, reason), None) for name, picture in some]
+    purified, finite = saving.within(shown, given, None), np.isfinite(shown).all(axis=(1, 2, 3))
     far = distances(given, purified, DISTANCES)
     rows: list[tuple[record.Entry, np.ndarray | None]] = []
     for place, (name, picture) in enumerate(some):
+        if not finite[place]:
+            rows.append((_skipped(name, picture, NO_RESULT, "the defence made pixels that are not numbers"), None))
+            continue
         measured = {key: round(float(value[place]), 6) for key, value in far.items() if np.isfinite(value[place])}
         known = {"file": name, "status": DONE, "sha256": picture.sha256, "output": outputs[name]}
         rows.append(({**known, "distances": measured}, purified[place]))
     return rows
 
 
+def _skipped(name: str, picture: data.Picture, status: str, reason: str | None) -> record.Entry:
+    return {"file": name, "status": status, "sha256": picture.sha256, "reason": reason}
+
+
 def _written(
-    batches: Iterable[list[tuple[record.Entry, np.ndarray | None]]], out: Path, journal: record.Journal, pool: Pool
+    batches: Iterable[list[tuple[record.Entry, np.ndarray | None]]],
+    out: Path,
+    journal: record.Journal,
+    seal: Seal,
+    pool: Pool,
 ) -> Iterator[list[record.Entry]]:
     """The entries of each batch, its images written and the journal after them."""
 
@@ -185,11 +226,17 @@ def _written(
 
     def write(row: tuple[record.Entry, np.ndarray | None]) -> record.Entry:
         entry, pixels = row
-        if pixels is not None:
-            place = data.inside(out, entry["output"], str(out), writing=True)
+        if pixels is None:
+            return seal.put(entry)
+        place = data.inside(out, entry["output"], str(out), writing=True)
+        try:
             with journal.temporary() as temporary:
-                data.write_png(place, pixels, temporary)
-        return entry
+                return seal.put(entry | {OUTPUT: data.write_png(place, pixels, temporary).sha256})
+        except OSError as error:
+            if (reason := data.misplaced(error)) is None:
+                raise
+            known = {"file": entry["file"], "status": NO_PLACE, "sha256": entry["sha256"]}
+            return seal.put({**known, "reason": reason})
 
     def noted(_: Any, entries: list[record.Entry]) -> list[record.Entry]:
         journal.add(entries)
@@ -207,8 +254,8 @@ def training_images(
     force_labels: bool = False,
     limit: int | None = None,
     size: tuple[int, int] | None = None,
-    filter: str = "bilinear",
-    workers: int | None = None,
+    filter: str = resizing.DEFAULT,
+    workers: Count | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """What a defence is fitted on: uint8 [N, H, W, 3] of the network's size and classes int [N].
 

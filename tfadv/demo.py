@@ -8,21 +8,22 @@ The papers' Table 1 in miniature: the same attacks, settings and families of net
 """
 
 import csv
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
-from PIL import Image
 
 from tfadv import attribution, drawing
 from tfadv.catalogue import ATTACKS
 from tfadv.crafting import craft_folder
-from tfadv.data import read_image
+from tfadv.data import read_image, room, write_png, write_safely
 from tfadv.evaluate import evaluate
 from tfadv.models import digits, zoo
 from tfadv.pairing import pair
+from tfadv.ranges import Count, Seed, Size, checked
 from tfadv.record import CLEAN
 from tfadv.source import Source
 
@@ -31,6 +32,8 @@ RECIPES = ("mim", "fia", "naa")
 #: Digits are strokes of full contrast: the papers' 16 grey levels are little against them.
 EPSILON = 64.0
 PICTURED = 4
+#: What a file is called until it is whole.
+PART = ".part"
 
 
 class Row(NamedTuple):
@@ -41,11 +44,12 @@ class Row(NamedTuple):
     changed: dict[str, float]
 
 
+@checked
 def run(
     out: str | Path,
-    count: int = 100,
-    epsilon: float = EPSILON,
-    seed: int = 0,
+    count: Count = 100,
+    epsilon: Size = EPSILON,
+    seed: Seed = 0,
     say: Callable[[str], None] = lambda _: None,
 ) -> list[Row]:
     """Run the demo into the folder `out` and return the table; called again, it continues or finds everything done.
@@ -57,7 +61,11 @@ def run(
         seed: of the attacks.
         say: told what is being done.
     """
-    out = Path(out)
+    with room(Path(out)):
+        return _run(Path(out), count, epsilon, seed, say)
+
+
+def _run(out: Path, count: int, epsilon: float, seed: int, say: Callable[[str], None]) -> list[Row]:
     labels = write_digits(out, count)
     networks = {name: zoo.load(f"digits/{name}") for name in digits.NAMES}
     source = networks[SOURCE]
@@ -94,9 +102,10 @@ def write_digits(out: Path, count: int) -> dict[str, int]:
     names = {f"digit-{place:03}.png": int(label) for place, label in enumerate(labels[:count])}
     for name, image in zip(names, images, strict=False):
         if not (out / "images" / name).exists():
-            Image.fromarray(image).save(out / "images" / name)
-    with open(out / "labels.csv", "w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([("filename", "label"), *names.items()])
+            write_png(out / "images" / name, image, out / PART)
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows([("filename", "label"), *names.items()])
+    write_safely(out / "labels.csv", text.getvalue().encode(), out / PART)
     return names
 
 

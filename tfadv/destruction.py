@@ -20,12 +20,13 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from tfadv import data, filters
+from tfadv import data, filters, ranges
 from tfadv import seeds as draws
 from tfadv.evaluate import Report, Share, top
 from tfadv.images import WHITE, check
 from tfadv.pairing import Pair
 from tfadv.pool import Pool, in_batches
+from tfadv.ranges import Count, Range, Seed
 from tfadv.source import Source
 
 #: Transformation -> strength -> the images it made right again, out of those that count.
@@ -40,16 +41,13 @@ class Transformation:
         apply: (picture float32 [H, W, 3] in 0..255, strength, seed int32 [2]) -> picture [H, W, 3], of any values.
         strengths: what is looked at unless other strengths are given.
         unit: of a strength, in words.
-        weakest, strongest: between which a strength lies.
-        whole: whether a strength is a whole number.
+        range: what a strength may be.
     """
 
     apply: Callable[[np.ndarray, float, np.ndarray], np.ndarray]
     strengths: tuple[float, ...]
     unit: str
-    weakest: float = -math.inf
-    strongest: float = math.inf
-    whole: bool = False
+    range: Range = Range()
 
     def __call__(self, picture: np.ndarray, strength: float, seed: np.ndarray) -> np.ndarray:
         """uint8 [H, W, 3] of a picture uint8 [H, W, 3]."""
@@ -74,17 +72,20 @@ def _compressed(picture: np.ndarray, quality: float, seed: np.ndarray) -> np.nda
     return data.decode(buffer.getvalue())
 
 
+#: Beyond a whole turn is the same again, beyond a thousand pixels or grey levels nothing of the picture.
+TURN, FAR = Range(-360, 360), Range(0, 1000)
 #: The paper's four, in the strengths that stand at the axes of its Figure 4. It says neither which way it turns nor
 #: what surrounds a turned image, nor by which program: these are `tfadv.filters.rotate`, a Gaussian whose standard
 #: deviation is the radius, continued beyond the rim by the rim's pixels, and Pillow's JPEG (4:2:0).
 TRANSFORMATIONS = {
-    "rotation": Transformation(_rotated, (0, 5, 10, 15, 20, 25, 30), "degrees counterclockwise, black around"),
-    "noise": Transformation(_noisy, (0, 5, 10, 15, 20, 25), "grey levels, standard deviation of Gaussian noise", 0),
-    "blur": Transformation(_blurred, (0, 0.5, 1, 1.5, 2), "pixels, radius of a Gaussian", 0),
-    "jpeg": Transformation(_compressed, (60, 70, 80, 90, 100), "quality", 1, 100, whole=True),
+    "rotation": Transformation(_rotated, (0, 5, 10, 15, 20, 25, 30), "degrees counterclockwise, black around", TURN),
+    "noise": Transformation(_noisy, (0, 5, 10, 15, 20, 25), "grey levels, standard deviation of Gaussian noise", FAR),
+    "blur": Transformation(_blurred, (0, 0.5, 1, 1.5, 2), "pixels, radius of a Gaussian", FAR),
+    "jpeg": Transformation(_compressed, (60, 70, 80, 90, 100), "quality", Range(1, 100, whole=True)),
 }
 
 
+@ranges.checked
 def destruction_rate(
     network: Source,
     clean: np.ndarray,
@@ -93,8 +94,8 @@ def destruction_rate(
     transformation: str | Transformation,
     strengths: Sequence[float] | None = None,
     *,
-    seed: int = 0,
-    batch_size: int = 16,
+    seed: Seed = 0,
+    batch_size: Count = 16,
 ) -> dict[float, Share]:
     """Strength -> how many of the images that count the transformation makes right again; see the module's docstring.
 
@@ -131,15 +132,16 @@ def destruction_rate(
     return _rates([network], counted[None], labels, chosen, grids, known, seed, batch_size)[0][name]
 
 
+@ranges.checked
 def destruction_rates(
     report: Report,
     pairs: Sequence[Pair],
     networks: Sequence[Source],
     grids: Mapping[str, Sequence[float] | None],
     *,
-    seed: int = 0,
-    batch_size: int = 16,
-    workers: int | None = None,
+    seed: Seed = 0,
+    batch_size: Count = 16,
+    workers: Count | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> list[Rates]:
     """For each network, in order, the destruction rates of a folder of adversarial images.
@@ -189,15 +191,15 @@ def checked(
             raise ValueError(f"transformation: expected one of {', '.join(known)}, got {name!r}.")
         one = known[name]
         found[name] = one.strengths if strengths is None else tuple(strengths)
-        wrong = [
-            strength
-            for strength in found[name]
-            if not one.weakest <= strength <= one.strongest or (one.whole and strength != int(strength))
-        ]
+        wrong = [strength for strength in found[name] if one.range.wrong(_whole(strength)) is not None]
         if wrong or not found[name]:
-            between = f"from {one.weakest:g} to {one.strongest:g}{', whole numbers' if one.whole else ''}"
-            raise ValueError(f"{name}: expected strengths {between} ({one.unit}), got {wrong or 'none'}.")
+            raise ValueError(f"{name}: expected strengths, {one.range.text} ({one.unit}), got {wrong or 'none'}.")
     return found
+
+
+def _whole(strength: float) -> float:
+    """75.0 as 75."""
+    return int(strength) if math.isfinite(strength) and strength == int(strength) else strength
 
 
 def _rates(

@@ -48,6 +48,7 @@ class Ensemble(Source):
         self.name = "+".join(self.members)
         self.size = next((member.size for member in members if member.size[0]), members[0].size)
         self.dtype, self.accuracy = members[0].dtype, None
+        self.takes = "; ".join(f"{name}: {one.takes}" for name, one in self.members.items() if one.takes) or None
         offsets = {member.offset for member in members}
         self.offset = offsets.pop() if len(offsets) == 1 else 0
         self.logits_count = members[0].classes + self.offset

@@ -15,9 +15,9 @@ Where a network is there bare and defended, the NIP paper's two rates compare wh
     benign right     the defended one is right on the clean twin, of the images that the bare one gets right clean
 
 The published tables of the NAA paper count "changed"; many others count "wrong". A network of another input size sees
-both images resized by one method, that of TF-slim's own evaluation: bilinear, without antialiasing, on floats
-(`tf.image.resize`). Images go through in batches of one size, the last one padded; what is kept of an image is ten
-class numbers a network and its distances.
+both images resized on floats by the filter, by default as TF-slim's own evaluation does (`tfadv.resizing`). Images go
+through in batches of one size, the last one padded; what is kept of an image is ten class numbers a network and its
+distances.
 """
 
 from __future__ import annotations
@@ -30,18 +30,16 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
-from tfadv import data, symptoms
+from tfadv import data, resizing, symptoms
 from tfadv.compiled import concede
 from tfadv.images import padded
 from tfadv.metrics import distances
 from tfadv.pairing import Pair
 from tfadv.pool import Pool, in_batches
+from tfadv.ranges import Count, checked
 from tfadv.source import Source
 
-#: How a network of another input size sees images.
-RESIZE = "tf.image.resize, bilinear, no antialiasing, float32"
 #: How many of the best classes are looked at.
 TOP = 5
 #: The label of an image without one, or with one that no network can know.
@@ -231,29 +229,29 @@ def _summary(values: np.ndarray) -> dict[str, float | None]:
     return {"mean": float(values.mean()), "min": float(values.min()), "max": float(values.max())}
 
 
+@checked
 def evaluate(
     pairs: Sequence[Pair],
     targets: Sequence[Source],
     *,
-    batch_size: int = 16,
-    filter: str = "bilinear",
-    workers: int | None = None,
+    batch_size: Count = 16,
+    filter: str = resizing.DEFAULT,
+    workers: Count | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Report:
     """Judge the pairs by the networks; see the module's docstring.
 
     Args:
-        pairs: what belongs together; a clean image of another size is brought to the adversarial one's with `filter`.
+        pairs: what belongs together; a pair whose files a record knows otherwise is not judged.
         targets: networks that take images of 0..255.
         batch_size: how many images a network sees at once.
-        filter: one of `tfadv.data.FILTERS`.
+        filter: one of `tfadv.resizing.FILTERS`: what a clean image of another size is brought to the adversarial one's
+            with, and both to a network's.
         workers: threads that read the images and measure their distances; by default one for each core.
         progress: called with how many pairs are newly done.
 
     Raises ValueError if no pair can be read, or a network without a fixed size gets images of several sizes.
     """
-    if batch_size < 1:
-        raise ValueError(f"batch size: expected at least 1, got {batch_size}.")
     size = min(batch_size, max(1, len(pairs)))
     done: list[Pair] = []
     unreadable: dict[str, str] = {}
@@ -271,7 +269,7 @@ def evaluate(
                 measured += far
                 for kept, spent, target in zip(tops, times, targets, strict=True):
                     begun = time.perf_counter()
-                    kept.append(np.stack([top(target, clean, size), top(target, adversarial, size)]))
+                    kept.append(np.stack([top(target, one, size, filter=filter) for one in (clean, adversarial)]))
                     spent.append((time.perf_counter() - begun) / (2 * size))
             if progress is not None:
                 progress(len(batch))
@@ -304,32 +302,30 @@ _Read = tuple[Pair, tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]] | str]
 
 def _read(pair: Pair, filter: str) -> _Read:
     adversarial = data.try_image(pair.adversarial)
-    if adversarial.pixels is None:
-        return pair, f"{pair.adversarial}: {adversarial.reason}"
+    if adversarial.pixels is None or (wrong := pair.adversarial_written.doubt(adversarial.sha256)):
+        return pair, f"{pair.adversarial}: {adversarial.reason or wrong}"
     clean = data.try_image(pair.clean, adversarial.pixels.shape[:2], filter)
-    if clean.pixels is None:
-        return pair, f"{pair.clean}: {clean.reason}"
+    if clean.pixels is None or (wrong := pair.clean_written.doubt(clean.sha256)):
+        return pair, f"{pair.clean}: {clean.reason or wrong}"
     return pair, (clean.pixels, adversarial.pixels, distances(clean.pixels[None], adversarial.pixels[None]))
 
 
-def top(target: Source, images: Sequence[np.ndarray], size: int, count: int = TOP) -> np.ndarray:
+def top(
+    target: Source, images: Sequence[np.ndarray], size: int, count: int = TOP, filter: str = resizing.DEFAULT
+) -> np.ndarray:
     """The network's best classes, best first, int [N, K] with K up to `count`: images are brought to its input size
-    (see `RESIZE`), and the batch is padded to `size` with its last image.
+    with the filter, and the batch is padded to `size` with its last image.
 
     Raises ValueError if a network without a fixed size gets images of several sizes.
     """
-    seen = _resized(images, target)
+    seen = _resized(images, target, filter)
     return target.top(padded(seen, size), min(count, target.logits_count))[: len(seen)]
 
 
-def _resized(images: Sequence[np.ndarray], target: Source) -> np.ndarray:
+def _resized(images: Sequence[np.ndarray], target: Source, filter: str) -> np.ndarray:
     """float32 [N, H, W, 3] of the network's size."""
     if None not in target.size:
-        fitting = (
-            image if image.shape[:2] == target.size else tf.image.resize(image, target.size, "bilinear")
-            for image in images
-        )
-        return np.stack([np.asarray(image, np.float32) for image in fitting])
+        return np.stack([resizing.resized(image, target.size, filter) for image in images])
     sizes = {image.shape for image in images}
     if len(sizes) > 1:
         raise ValueError(

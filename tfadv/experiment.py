@@ -103,6 +103,7 @@ def describe(
             "classes": network.classes,
             "offset": network.offset,
             "dtype": tf.as_dtype(network.dtype).name,
+            **({"input": network.takes} if network.takes else {}),
         },
         "inputs": {"count": len(names), "names_sha256": hashlib.sha256(json.dumps(names).encode()).hexdigest()},
         "labels": found.facts,

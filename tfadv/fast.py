@@ -9,6 +9,7 @@ import keras
 
 from tfadv import devices
 from tfadv.attacks.ascent import Ascent
+from tfadv.attacks.layers import settled
 from tfadv.peek import network as as_source
 from tfadv.shapes import Attack, Part
 from tfadv.source import Source
@@ -42,6 +43,7 @@ def faster(network: Source | keras.Model, attack: Attack, *, bfloat16: bool | No
     made from its configuration, and with bfloat16=True for one that is not of float32.
     """
     source = as_source(network)
+    attack = settled(attack, source)
     tapped = _checked(source, attack)
     if bfloat16 is None:
         bfloat16 = source.dtype.name == "float32" and devices.computes_bfloat16()
@@ -52,7 +54,7 @@ def faster(network: Source | keras.Model, attack: Attack, *, bfloat16: bool | No
 def gradients_in_bfloat16(network: Source | keras.Model, attack: Attack) -> Source:
     """The network as its twin that finds this attack's gradients in bfloat16, and nothing else: see `faster`."""
     source = as_source(network)
-    _checked(source, attack)
+    _checked(source, settled(attack, source))
     return in_bfloat16(source)
 
 

@@ -29,6 +29,7 @@ from tfadv.copying import (
     made_anew,
     tensors_in,
 )
+from tfadv.tapping import places
 
 
 class Fold(NamedTuple):
@@ -47,7 +48,7 @@ def fold(model: keras.Model, keep: Collection[str] = ()) -> tuple[keras.Model, t
 
     Args:
         model: a functional or Sequential model; models nested in it and layers that are shared are folded as well.
-        keep: names of convolutions that stay as they are.
+        keep: names of convolutions that stay as they are; inside a nested model its name and theirs, `base/conv`.
 
     Raises ValueError, with its name, for a layer that cannot be made from its configuration.
     """
@@ -57,8 +58,8 @@ def fold(model: keras.Model, keep: Collection[str] = ()) -> tuple[keras.Model, t
         changes[id(convolution)] = _taken_in(convolution, normalisation)
         nothing = keras.layers.Activation("linear", name=normalisation.name, dtype=normalisation.dtype)
         changes[id(normalisation)] = Change(nothing, [])
-    own = {id(layer_of(call)) for call in calls_of(model)}
-    return copied(model, changes), tuple(one.convolution.name for one in found if id(one.convolution) in own)
+    names = _names(model)
+    return copied(model, changes), tuple(names[id(one.convolution)] for one in found if id(one.convolution) in names)
 
 
 def folds(model: keras.Model, keep: Collection[str] = ()) -> list[Fold]:
@@ -69,6 +70,7 @@ def folds(model: keras.Model, keep: Collection[str] = ()) -> list[Fold]:
     """
     graphs = list(_graphs(model))
     counts = Counter(id(layer_of(call)) for graph in graphs for call in calls_of(graph))
+    names = _names(model)
     found = []
     for graph in graphs:
         calls = calls_of(graph)
@@ -76,12 +78,17 @@ def folds(model: keras.Model, keep: Collection[str] = ()) -> list[Fold]:
         seen.update(key_of(output) for output in graph.outputs)
         for call in calls:
             one = _fold(call)
-            if one is None or one.convolution.name in keep:
+            if one is None or names.get(id(one.convolution)) in keep:
                 continue
             given = tensors_in(arguments_of(call))[0]
             if seen[key_of(given)] == 1 and all(counts[id(layer)] == 1 for layer in one):
                 found.append(one)
     return found
+
+
+def _names(model: keras.Model) -> dict[int, str]:
+    """What the layers that can be tapped are called, by their ids."""
+    return {id(layer_of(call_of(place.tensor))): name for name, place in places(model).items()}
 
 
 def _graphs(model: keras.Model) -> Iterator[keras.Model]:

@@ -8,6 +8,7 @@ somebody's own, and whatever follows it that leaves probabilities as they are: a
 from __future__ import annotations
 
 import functools
+import importlib
 from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
 
@@ -15,7 +16,18 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfadv.copying import arguments_of, call_of, calls_of, is_graph, key_of, layer_of, made_anew, tensors_in
+from tfadv.copying import (
+    KERAS,
+    arguments_of,
+    call_of,
+    calls_of,
+    is_graph,
+    key_of,
+    layer_of,
+    made_anew,
+    models_of,
+    tensors_in,
+)
 
 Tensor = Any
 
@@ -31,7 +43,6 @@ ROWS, IMAGES, SIDES = 4, 2, (64, 224, 331)
 HALF = (tf.float16, tf.bfloat16)
 #: The ends that can be no probabilities: a layer of weights behind which nothing, or a ReLU, comes.
 _WEIGHTS = (keras.layers.Dense, keras.layers.Conv2D)
-KERAS = ("keras", "tf_keras")
 _UNBOUNDED = (None, keras.activations.linear, keras.activations.relu)
 
 
@@ -86,7 +97,7 @@ def with_first(model: keras.Model, outputs: list[Tensor], wanted: str | None, na
     first = 0 if wanted is None else known.index(wanted)
     if not first:
         return model
-    return keras.Model(model.inputs, [outputs[first], *outputs[:first], *outputs[first + 1 :]], name=model.name)
+    return models_of(model)(model.inputs, [outputs[first], *outputs[:first], *outputs[first + 1 :]], name=model.name)
 
 
 def names(model: keras.Model) -> list[str]:
@@ -142,7 +153,7 @@ def check(model: keras.Model, size: tuple[int | None, int | None], look: Callabl
         f"{name}: expected logits, got probabilities from {maker}: rows of 0..1 that sum to 1. Build the model without "
         "its softmax, or let tfadv.network take their logarithm.",
         f"{name}: the outputs of {maker} are probabilities, and their logarithm stands for the logits.",
-        lambda: _joined(model, LogProbabilities(name=f"{maker}_log", dtype=output.dtype)(output)),
+        lambda: _joined(model, _logarithm(model, f"{maker}_log", output)),
     )
 
 
@@ -183,7 +194,7 @@ def _nested(tensor: Tensor) -> End:
     def logits(taken: Collection[str]) -> Tensor:
         arguments, named = arguments_of(call)
         name = f"{model.name}_logits" if model.name in taken else model.name
-        return keras.Model(model.inputs, inside.logits(()), name=name)(*arguments, **named)  # type: ignore[misc]
+        return models_of(model)(model.inputs, inside.logits(()), name=name)(*arguments, **named)  # type: ignore[misc]
 
     where = "" if " in " in inside.maker else f" in {model.name}"
     return End(inside.kind, inside.maker + where, logits)
@@ -254,16 +265,27 @@ def _before(model: keras.Model, end: End) -> keras.Model:
     taken = {layer_of(call).name for call in calls_of(model, others)} if others else ()
     logits = end.logits(taken)  # type: ignore[misc]
     if len(logits.shape) != 2:
-        logits = keras.layers.Flatten(data_format="channels_last", dtype=logits.dtype)(logits)
+        logits = _layers(model).Flatten(data_format="channels_last", dtype=logits.dtype)(logits)
     if logits.dtype != output.dtype:
-        logits = keras.layers.Activation("linear", dtype=output.dtype)(logits)
+        logits = _layers(model).Activation("linear", dtype=output.dtype)(logits)
     return _joined(model, logits)
+
+
+def _layers(model: keras.Model) -> Any:
+    """The layers of the Keras that a model is of."""
+    return importlib.import_module(models_of(model).__module__.split(".")[0]).layers
+
+
+def _logarithm(model: keras.Model, name: str, output: Tensor) -> Tensor:
+    own = _layers(model) is keras.layers  # a layer of one Keras takes no tensor of the other's
+    kind = LogProbabilities if own else functools.partial(_layers(model).Lambda, LogProbabilities().call)
+    return kind(name=name, dtype=output.dtype)(output)
 
 
 def _joined(model: keras.Model, first: Tensor) -> keras.Model:
     """The model with another tensor as its first output."""
     others = model.outputs[1:]
-    return keras.Model(model.inputs, [first, *others] if others else first, name=model.name)
+    return models_of(model)(model.inputs, [first, *others] if others else first, name=model.name)
 
 
 def _shows_probabilities(look: Callable[[Tensor], Tensor], size: tuple[int | None, int | None]) -> bool:

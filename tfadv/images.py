@@ -12,21 +12,33 @@ def check(images: np.ndarray) -> np.ndarray:
     Whole-number images (uint8) are taken as they are.
     """
     images = np.asarray(images)
+    got = f"images: expected float32 [N, H, W, 3] in [0, 255], got {images.dtype} {list(images.shape)}"
     if images.ndim != 4 or images.shape[-1] != 3 or images.dtype.kind not in "fui":
-        raise ValueError(f"images: expected float32 [N, H, W, 3] in [0, 255], got {images.dtype} {list(images.shape)}.")
+        raise ValueError(f"{got}.{_advice(images)}")
     if images.size:
         low, high = float(images.min()), float(images.max())
-        if not (low >= BLACK and high <= WHITE):  # also false for NaN
-            raise ValueError(
-                f"images: expected float32 [N, H, W, 3] in [0, 255], got {images.dtype} {list(images.shape)} "
-                f"in [{low:g}, {high:g}]. Undo the preprocessing."
-            )
-        if images.dtype.kind == "f" and high <= 1 and images.shape[1] * images.shape[2] > 1 and np.any(images % 1):
-            raise ValueError(
-                f"images: expected float32 [N, H, W, 3] in [0, 255], got {images.dtype} {list(images.shape)} "
-                f"in [{low:g}, {high:g}]. Multiply by 255."
-            )
+        if not np.isfinite(low + high):
+            raise ValueError(f"{got} in [{low:g}, {high:g}]. Not every value is a number.")
+        if not (low >= BLACK and high <= WHITE):
+            raise ValueError(f"{got} in [{low:g}, {high:g}]. Undo the preprocessing.")
+        # Of 0 and 1 alone: no photograph has the two darkest levels only.
+        small = high <= 1 and images.shape[1] * images.shape[2] > 1 and (low < high or np.any(images % 1))
+        if images.dtype.kind == "f" and small:
+            raise ValueError(f"{got} in [{low:g}, {high:g}]. Multiply by 255.")
     return images
+
+
+def _advice(images: np.ndarray) -> str:
+    """What makes [N, H, W, 3] of these, where that can be seen."""
+    if images.ndim == 3 and images.shape[-1] == 3:
+        return " Of one image take image[None]."
+    if images.ndim == 4 and images.shape[1] == 3:
+        return " Channels stand last: np.moveaxis(images, 1, -1)."
+    if images.ndim == 4 and images.shape[-1] == 1:
+        return " Of grey images take np.repeat(images, 3, axis=-1)."
+    if images.ndim == 4 and images.shape[-1] == 4:
+        return " Leave transparency out: images[..., :3]."
+    return ""
 
 
 def padded(rows: np.ndarray, count: int) -> np.ndarray:

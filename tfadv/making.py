@@ -7,43 +7,74 @@ image going through them from left to right.
 import dataclasses
 import difflib
 import inspect
-import types
 import typing
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tfadv import words
+from tfadv import ranges, words
 from tfadv.attacks.ascent import Ascent
+from tfadv.attacks.layers import settled
+from tfadv.objectives import CrossEntropy, Margin
 from tfadv.regions import ContributiveRegion, Everywhere
-from tfadv.shapes import Attack, Defence, Purifier, Region
+from tfadv.shapes import Attack, Defence, Objective, Purifier, Region
 from tfadv.source import Source
 
-#: Where an ascent may change an image, by name, as the setting `region` has it.
+#: Where an ascent may change an image, by name, as the setting `region` has it; what it raises, as `loss` has it.
 REGIONS = ("everywhere", "contributive")
+LOSSES = ("cross-entropy", "margin")
 
 
-def where(region: str = "everywhere", cam_layer: str | None = None, threshold: float = 0.2) -> Region:
+@ranges.checked
+def where(region: str = "everywhere", cam_layer: str | None = None, threshold: ranges.Share = 0.2) -> Region:
     """The settings of every ascent beside its recipe's own: where it may change an image.
 
     region=contributive keeps it to the pixels whose Grad-CAM at `cam_layer`, by default the source's last map of
     features, is at least `threshold` of the largest.
     """
-    if region == REGIONS[0]:
-        return Everywhere()
-    if cam_layer is None:
-        raise ValueError("cam_layer: the source has no layer with a map of features; name one.")
-    return ContributiveRegion(cam_layer, threshold)
+    return Everywhere() if region == REGIONS[0] else ContributiveRegion(cam_layer, threshold)
+
+
+@ranges.checked
+def raised(own: CrossEntropy, loss: str = "cross-entropy", confidence: ranges.Weight | None = None) -> Objective:
+    """What an attack raises whose recipe raises the cross entropy.
+
+    loss=margin raises the lead of the best other logit over the label's (Carlini and Wagner, 2017) instead, up to
+    `confidence` where that is given.
+    """
+    if loss == LOSSES[0]:
+        return own
+    if own.auxiliary:
+        raise ValueError(f"auxiliary: loss={loss} has no term for an auxiliary head; leave one of the two out.")
+    return Margin(confidence, own.predicted)
+
+
+#: What every ascent, and every one that raises the cross entropy, is given beside its recipe's own settings: the names
+#: by which it is chosen, the first being the default, with which the settings that follow have nothing to say.
+COMMON: dict[Callable, tuple[str, ...]] = {where: REGIONS, raised: LOSSES}
 
 
 def settings(recipe: Callable) -> dict[str, inspect.Parameter]:
-    """The settings a recipe can be given, by name: its own and, if it ascends everywhere, those of the region."""
+    """The settings a recipe can be given, by name: its own and, of an ascent, the common ones that fit it."""
     own = dict(_own(recipe))
-    ascends = typing.get_type_hints(recipe).get("return") is Ascent and "cam_layer" not in own
-    return own | (dict(inspect.signature(where).parameters) if ascends else {})
+    return own | {key: one for maker in _common(recipe) for key, one in _of(maker).items() if key not in own}
+
+
+def _common(recipe: Callable) -> list[Callable]:
+    """The makers of `COMMON` for this recipe."""
+    own = _own(recipe)
+    if typing.get_type_hints(recipe).get("return") is not Ascent:
+        return []
+    raises = isinstance(recipe().objective, CrossEntropy)
+    return ([] if "cam_layer" in own else [where]) + ([raised] if raises else [])
+
+
+def _of(maker: Callable) -> dict[str, inspect.Parameter]:
+    """The settings of a maker of `COMMON`, the one that chooses first."""
+    return {key: one for key, one in _own(maker).items() if one.default is not one.empty}
 
 
 def check(recipes: Mapping[str, Callable], name: str, chosen: dict[str, Any], kind: str = "recipe") -> dict[str, Any]:
-    """The settings, if there is such a recipe that has all of them and their kind is that of its defaults.
+    """The settings, if there is such a recipe that has all of them and each is what its annotation says.
 
     Raises ValueError that names the recipes, the settings or the kinds there are; `tfadv <kind>s` is said to list them.
     """
@@ -51,36 +82,30 @@ def check(recipes: Mapping[str, Callable], name: str, chosen: dict[str, Any], ki
         near = difflib.get_close_matches(name, recipes, 3, 0.4)
         hint = f"Nearest: {', '.join(near)}. " if near else ""
         raise ValueError(f"{name!r}: no such {kind}. {hint}`tfadv {kind}s` lists all: {', '.join(recipes)}.")
-    known = settings(recipes[name])
+    known, own = settings(recipes[name]), _own(recipes[name])
+    makers = {key: maker for maker in _common(recipes[name]) for key in _of(maker)}
     for key, value in chosen.items():
         if key not in known:
             raise ValueError(f"{name} has no setting {key!r}. It has {', '.join(known)}.")
-        kinds = _kinds(known[key].annotation)
-        if not any(isinstance(value, kind) and (kind is bool or not isinstance(value, bool)) for kind in kinds):
-            expected = " or ".join(kind.__name__.replace("NoneType", "None") for kind in kinds)
-            raise ValueError(f"{name}: expected {key} to be {expected}, got {value!r}.")
-    if chosen.get("region", REGIONS[0]) not in REGIONS:
-        raise ValueError(f"{name}: expected region to be {' or '.join(REGIONS)}, got {chosen['region']!r}.")
-    default = {key: parameter.default for key, parameter in inspect.signature(where).parameters.items()}
-    idle = sorted(set(chosen) & (set(default) - {"region", *_own(recipes[name])}))
-    if chosen.get("region", REGIONS[0]) == REGIONS[0] and any(chosen[key] != default[key] for key in idle):
-        raise ValueError(f"{name}: {' and '.join(idle)} are for region=contributive, which was not asked for.")
+        if key in own:
+            ranges.check(recipes[name], {key: value}, words=True)
+        else:
+            ranges.check(makers[key], {key: value}, words=True, name=name)
+    for maker in _common(recipes[name]):
+        (first, default), *others = _of(maker).items()
+        if chosen.get(first, default.default) not in COMMON[maker]:
+            raise ValueError(f"{name}: expected {first} to be {' or '.join(COMMON[maker])}, got {chosen[first]!r}.")
+        idle = [key for key, one in others if key not in own and chosen.get(key, one.default) != one.default]
+        if chosen.get(first, default.default) == default.default and idle:
+            are = "are" if len(idle) > 1 else "is"
+            raise ValueError(
+                f"{name}: {' and '.join(idle)} {are} for {first}={COMMON[maker][1]}, which was not asked for."
+            )
     return chosen
 
 
 def _own(recipe: Callable) -> Mapping[str, inspect.Parameter]:
     return inspect.signature(recipe).parameters
-
-
-def _kinds(annotation: Any) -> tuple[type, ...]:
-    """The types a setting may have, by its annotation; a whole number is a float too."""
-    if annotation is inspect.Parameter.empty:
-        return (object,)
-    united = isinstance(annotation, types.UnionType) or typing.get_origin(annotation) is typing.Union
-    found = tuple(typing.get_origin(one) or one for one in (typing.get_args(annotation) if united else (annotation,)))
-    if not all(isinstance(kind, type) for kind in found):
-        return (object,)
-    return (*found, int) if float in found and int not in found else found
 
 
 def make(recipes: Mapping[str, Callable], name: str, source: Source, chosen: dict[str, Any] | None = None) -> Attack:
@@ -90,13 +115,13 @@ def make(recipes: Mapping[str, Callable], name: str, source: Source, chosen: dic
     """
     chosen = check(recipes, name, dict(chosen or {}))
     own = _own(recipes[name])
-    if "layer" in own and "layer" not in chosen:
-        chosen["layer"] = _layer(name, source, own["layer"].default)
-    if ("cam_layer" in own or "region" in chosen) and chosen.get("cam_layer") is None:
-        chosen["cam_layer"] = source.last_map
     attack = recipes[name](**{key: value for key, value in chosen.items() if key in own})
-    common = {key: value for key, value in chosen.items() if key not in own}
-    return dataclasses.replace(attack, region=where(**common)) if common else attack  # type: ignore[type-var]
+    for maker in _common(recipes[name]):
+        common = {key: value for key, value in chosen.items() if key in _of(maker) and key not in own}
+        if common:
+            part = {"region": where(**common)} if maker is where else {"objective": raised(attack.objective, **common)}
+            attack = dataclasses.replace(attack, **part)
+    return settled(attack, source)
 
 
 def defence(recipes: Mapping[str, Callable], text: str, more: Mapping[str, Any] | None = None) -> Defence:
@@ -122,10 +147,3 @@ def _one(recipes: Mapping[str, Callable], name: str, chosen: dict[str, Any]) -> 
         if parameter.default is parameter.empty and key not in chosen:
             raise ValueError(f"{name} needs {key}, as in {name}:{key}=...; `tfadv defences {name}` says what it is.")
     return recipes[name](**chosen)
-
-
-def _layer(name: str, source: Source, default: Any) -> str | tuple[str, ...]:
-    chosen = source.layer or (default if default in source.layers else None)
-    if chosen is None:
-        raise ValueError(f"{name} attacks a layer, and {source.name} names none: choose one with --layer.")
-    return chosen

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tfadv import data, record
+from tfadv import data, record, seals
+from tfadv.seals import Seal, Written
 
 
 class Pair(NamedTuple):
     """One image to judge: its name, its two files, the class it should have, and the one the attack was to reach
-    (None: not known)."""
+    (None: not known); and what a record says of the two files."""
 
     name: str
     clean: Path
     adversarial: Path
     label: int | None = None
     target: int | None = None
+    clean_written: Written = Written()
+    adversarial_written: Written = Written()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +34,7 @@ class Pairing:
     images_alone: names in the folder of images that have no adversarial image. adversarial_alone: the reverse.
     experiment: attack.json without its images, None for a folder of another tool.
     labels: where the labels come from, in words; None where there are none.
+    unsealed: whether an earlier version made the folder, and no hashes to hold its files against.
     """
 
     pairs: list[Pair]
@@ -37,6 +42,21 @@ class Pairing:
     adversarial_alone: list[str]
     experiment: dict[str, Any] | None = None
     labels: str | None = None
+    unsealed: bool = False
+
+    @property
+    def limit(self) -> str:
+        """What the images are that `beyond` names."""
+        return f"adversarial images beyond the attack's epsilon of {self._epsilon:g} grey levels"
+
+    @property
+    def _epsilon(self) -> float:
+        said = (self.experiment or {}).get("epsilon")
+        return said if isinstance(said, (int, float)) else math.inf
+
+    def beyond(self, names: Iterable[str], linf: Iterable[float]) -> list[str]:
+        """Those of the images, given their largest changes in grey levels, whose change exceeds the recorded one."""
+        return [f"{name} ({far:g})" for name, far in zip(names, linf, strict=True) if far > self._epsilon]
 
     def facts(self) -> dict[str, Any]:
         """Where the pairs come from, as plain values."""
@@ -86,22 +106,28 @@ def _by_record(
         raise ValueError(
             f"{adversarial}: was made from other images than those in {images}, such as {done[0]['file']}."
         )
-    pairs, twins = [], adversarial / experiment.get("clean", record.CLEAN)
+    pairs, twins, seal = [], adversarial / experiment.get("clean", record.CLEAN), Seal(entries.values())
     for entry in done:
-        twin = twins / entry["output"]
-        clean = twin if twin.exists() else images / entry["file"]
-        result = adversarial / entry["output"]
-        pairs.append(Pair(entry["file"], clean, result, entry["label"], entry.get("target")))
+        twin, result = twins / entry["output"], adversarial / entry["output"]
+        clean, clean_written = twin, seals.of_entry(seal, entry, twin, seals.TWIN)
+        if not twin.exists():
+            clean, clean_written = images / entry["file"], Written(entry.get("sha256"))
+        written = seals.of_entry(seal, entry, result, seals.OUTPUT)
+        pairs.append(
+            Pair(entry["file"], clean, result, entry.get("label"), entry.get("target"), clean_written, written)
+        )
     paired = {pair.name for pair in pairs}
     origin = {"prediction": "the source's own predictions", "file": "the attack's labels"}
-    labels = origin.get(experiment.get("labels", {}).get("from"), record.RECORD)
-    return Pairing(pairs, [name for name in names if name not in paired], [], experiment, labels)
+    labels = origin.get(str((experiment.get("labels") or {}).get("from")), record.RECORD)
+    alone = [name for name in names if name not in paired]
+    return Pairing(pairs, alone, [], experiment, labels, seal.unsealed)
 
 
 def _by_name(images: Path, adversarial: Path) -> Pairing:
     """The same relative name, else the same but for the suffix where that leaves one choice."""
     originals, results = data.find_images(images), data.find_images(adversarial)
     written = {output: name for name, output in data.output_names(originals).items()}
+    wrote = seals.written(adversarial)
     stems = collections.defaultdict(list)
     for name in originals:
         stems[_stem(name)].append(name)
@@ -114,13 +140,15 @@ def _by_name(images: Path, adversarial: Path) -> Pairing:
             alone.append(result)
         else:
             taken.add(match)
-            pairs.append(Pair(match, images / match, adversarial / result))
+            known = wrote.get(result, Written())
+            pairs.append(Pair(match, images / match, adversarial / result, adversarial_written=known))
     if not pairs:
         raise ValueError(
             f"{adversarial}: expected adversarial images named as those in {images}, such as "
             f"{_stem(originals[0])}.png, got {results[0]}."
         )
-    return Pairing(pairs, [name for name in originals if name not in taken], alone)
+    left = [name for name in originals if name not in taken]
+    return Pairing(pairs, left, alone, unsealed=seals.unsealed(wrote))
 
 
 def _stem(name: str) -> str:

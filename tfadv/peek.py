@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 import functools
 import hashlib
-from collections.abc import Callable, Collection, Mapping
+import math
+from collections.abc import Callable, Collection
 
 import keras
 import numpy as np
@@ -13,8 +14,11 @@ import tensorflow as tf
 
 from tfadv import heads, pooling
 from tfadv.compiled import concede
+from tfadv.copying import key_of
+from tfadv.inputs import form_of
 from tfadv.shapes import Outputs, Tensor
 from tfadv.source import Source
+from tfadv.tapping import Place, Walk, leading_to, places, repeated
 
 
 class Network(Source):
@@ -23,7 +27,8 @@ class Network(Source):
     Args:
         model: a functional or Sequential Keras model with one floating point image input and logits [N, classes] as
             its output. A model of another kind is wrapped first: keras.Model(x, model(x)) with x = keras.Input((H, W,
-            3)).
+            3)). One of grey images is shown the luma of RGB images, one with channels first has them turned
+            (`tfadv.inputs`): what is attacked stays RGB.
         name: how it is called in records and errors; the model's own name by default.
         offset: the logit of class 0; 1 where a background class comes first, as in the 1001-class networks.
         preprocess: images 0..255 -> what the model takes, where the model's first layer does not do it itself.
@@ -54,35 +59,31 @@ class Network(Source):
         self.name = name or model.name
         self.offset, self.preprocess, self.layer, self.accuracy = offset, preprocess, layer, accuracy
         inputs, outputs = ends(model, self.name)
-        self.size, self.dtype = _image_input(inputs, self.name)
+        self.form = form_of(inputs, self.name)
+        self.size, self.dtype, self.takes = self.form.size, self.form.dtype, self.form.words
         self.model = heads.with_first(model, outputs, output, self.name)
         self.logits_count = _logits_output(self.model.outputs[0], self.name)
         heads.check(self.model, self.size, lambda images: self(images).logits, self.name)
 
     @functools.cached_property
     def layers(self) -> dict[str, tuple]:
-        """Every layer that can be tapped, in order, with the shape of its output."""
-        return {name: tuple(output.shape) for name, output in self._taps.items()}
-
-    @functools.cached_property
-    def _taps(self) -> dict[str, Tensor]:
-        """What each layer puts out in this model (a layer called twice: first), a nested model where it is called."""
-        found: dict[str, Tensor] = {}
-        made = outputs_by_layer(self.model.outputs)
-        for layer in self.model.layers:
-            output = made.get(layer.name, ())
-            if len(output) == 1 and not isinstance(layer, keras.layers.InputLayer):
-                found[layer.name] = output[0]
-        return found
+        """Every layer that can be tapped, in order, with its output's shape; in a nested model `its_name/layer`."""
+        return {name: place.shape for name, place in self._cuts.places.items()}
 
     @functools.cached_property
     def last_map(self) -> str | None:
-        """The last layer before the logits whose output [N, h, w, C] still has places; None without one."""
-        before = outputs_by_layer(self.model.outputs[:1])
+        """The last layer before the logits with a map of features [N, h, w, C] that still has places; None without one.
+
+        The picture, and what is only preprocessed, is no map of features.
+        """
+        before = leading_to(self.model, self.model.outputs[:1])
         maps = [
             name
-            for name, shape in self.layers.items()
-            if name in before and len(shape) == 4 and all(side is None or side > 1 for side in shape[1:3])
+            for name, place in self._cuts.places.items()
+            if place.features
+            and key_of(place.tensor) in before
+            and len(place.shape) == 4
+            and all(side is None or side > 1 for side in place.shape[1:3])
         ]
         return maps[-1] if maps else None
 
@@ -90,11 +91,19 @@ class Network(Source):
         """Raise a ValueError that names the nearest layers if one of these does not exist."""
         for layer in layers:
             if self.own_name(layer) not in self.layers:
-                near = difflib.get_close_matches(layer, self.layers, 3, 0.4) or list(self.layers)[-3:]
-                raise ValueError(
-                    f"{who + ': ' if who else ''}{self.name} has no layer {layer!r}. Nearest: {', '.join(near)}. "
-                    f"`tfadv layers {self.name}` lists all."
-                )
+                raise ValueError(f"{who + ': ' if who else ''}{self.name} has no layer {layer!r}. {self._hint(layer)}")
+
+    def _hint(self, layer: str) -> str:
+        """What may be named in place of a layer that is not there."""
+        twice = next((name for name in repeated(self.model) if layer.startswith(f"{name}/")), None)
+        if twice:
+            return (
+                f"{twice} is called more than once in this model, so that a layer in it has as many outputs: name "
+                f"{twice} itself (its first call) or a layer around it."
+            )
+        inside = [full for full in self.layers if full.endswith(f"/{layer}")]
+        near = inside or difflib.get_close_matches(layer, self.layers, 3, 0.4) or list(self.layers)[-3:]
+        return f"Nearest: {', '.join(near[:3])}. `tfadv layers {self.name}` lists all."
 
     def own_name(self, layer: str) -> str:
         """The layer's name in the model, where users know it by another."""
@@ -115,12 +124,13 @@ class Network(Source):
         given = images = tf.cast(images, self.dtype)
         if self.preprocess is not None:
             images = self.preprocess(images)
+        images = self.form(images)
         answer, features = cuts(images, tuple(map(self.own_name, layers)), logits)
         return Outputs(answer, dict(zip(layers, features, strict=True)), given)
 
     @functools.cached_property
     def _cuts(self) -> Cuts:
-        return Cuts(self.model, self._taps, lambda tensors: keras.Model(self.model.inputs, tensors))
+        return Cuts(self.model)
 
     @property
     def fingerprint(self) -> str:
@@ -136,23 +146,22 @@ class Cuts:
 
     Args:
         model: the model; its first output are the logits.
-        taps: layer -> what it puts out in the model.
-        join: tensors of the model -> the model from its inputs to these.
+        dtype: the type of numbers in which they are handed over; their own by default.
     """
 
-    def __init__(
-        self, model: keras.Model, taps: Mapping[str, Tensor], join: Callable[[list[Tensor]], keras.Model]
-    ) -> None:
-        self.model, self.taps, self.join = model, taps, join
-        self._made: dict[tuple[tuple[str, ...], bool], keras.Model] = {}
+    def __init__(self, model: keras.Model, dtype: str | None = None) -> None:
+        self.model, self.dtype, self.places = model, dtype, places(model)
+        self._made: dict[tuple[tuple[str, ...], bool], Walk] = {}
 
     def __call__(self, taken: Tensor, layers: tuple[str, ...], logits: bool) -> tuple[Tensor | None, list[Tensor]]:
         """The logits, None when not asked for, and the feature of each layer; only what is asked for is computed."""
         if (layers, logits) not in self._made:
-            wanted = [self.model.outputs[0]] if logits else []
-            self._made[layers, logits] = self.join([*wanted, *(self.taps[layer] for layer in layers)])
+            wanted = [Place((), self.model.outputs[0], True, False)] if logits else []
+            self._made[layers, logits] = Walk(
+                self.model, [*wanted, *(self.places[layer] for layer in layers)], self.dtype
+            )
         with pooling.differentiable(self.model):
-            shown = tf.nest.flatten(self._made[layers, logits](taken, training=False))
+            shown = self._made[layers, logits](taken)
         return (shown[0], shown[1:]) if logits else (None, shown)
 
 
@@ -188,22 +197,6 @@ def outputs_by_layer(outputs: list[Tensor]) -> dict[str, list[Tensor]]:
         ]
     latest_first = sorted(calls.values(), key=lambda call: -call[1])
     return {name: made for name, _, made in latest_first}
-
-
-def _image_input(inputs: list[Tensor], name: str) -> tuple[tuple[int | None, int | None], tf.DType]:
-    """Height and width, and the type, of the one input of images."""
-    shapes = [tuple(each.shape) for each in inputs]
-    if len(shapes) != 1 or len(shapes[0]) != 4 or shapes[0][-1] != 3:
-        raise ValueError(
-            f"{name}: expected a model with one input of RGB images [N, H, W, 3], got {', '.join(map(str, shapes))}."
-        )
-    dtype = tf.as_dtype(inputs[0].dtype)
-    if not dtype.is_floating:
-        raise ValueError(
-            f"{name}: expected a floating point input, got {dtype.name}, which has no gradients. "
-            'Build the model on keras.Input((H, W, 3), dtype="float32").'
-        )
-    return shapes[0][1:3], dtype
 
 
 def _logits_output(output: Tensor, name: str) -> int:
@@ -243,7 +236,7 @@ def network(
     if isinstance(model, Source):
         return model
     low, high = input_range if scale is None else (0.0, 255.0 * scale)
-    if not high > low:
+    if not -math.inf < low < high < math.inf:
         raise ValueError(f"input_range: expected (black, white) with black below white, got ({low}, {high}).")
     if (low, high) != (0.0, 255.0):
         if settings.get("preprocess") is not None:

@@ -4,9 +4,10 @@
     R = grad J(x) - <grad J(x), G> / <G, G> G                   the remainder of the gradient
     (u, v) is the image clip(x + u sign(G) + v sign(R), 0, 255)
 
-u and v are grey levels (NRG, ICLR 2018 submission, section 6.3, Eq. 13). The paper takes G for the component of the
-gradient that lies along the data and writes the other one with the sign of orthogonality, without a formula: here it is
-what is orthogonal to G, whatever G's length.
+u and v are grey levels (NRG, ICLR 2018 submission, section 6.3, Eq. 13). With norm="l2" the axes are G and R themselves
+at a root mean square of 1, as in its Figure 1(b), and u and v are root mean squares of the change. The paper takes G
+for the component of the gradient that lies along the data and writes the other one with the sign of orthogonality,
+without a formula: here it is what is orthogonal to G, whatever G's length.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from tfadv.compiled import Compiled
 from tfadv.drawing import SOFTWARE
 from tfadv.evaluate import top
 from tfadv.images import BLACK, WHITE, check
+from tfadv.ranges import Count, Natural, Noise, Seed, Size, checked
 from tfadv.shapes import untargeted
 from tfadv.source import Source
 from tfadv.views import NoisyCopies, Plain
@@ -38,8 +40,8 @@ ROUNDING = 1e-4
 
 
 class Directions(NamedTuple):
-    """The two axes of the plane: signs [H, W, 3] of G (`along`) and of R (`across`, zeros where nothing remains), and
-    the cosine between the gradient and G."""
+    """The two axes of the plane [H, W, 3], of G (`along`) and of R (`across`, zeros where nothing remains): their signs
+    or, in l2, they themselves with a root mean square of 1; and the cosine between the gradient and G."""
 
     along: np.ndarray
     across: np.ndarray
@@ -74,23 +76,25 @@ class Panel:
         return {"name": self.name, "clean": self.clean, "nearest": self.nearest(), "classes": self.classes.tolist()}
 
 
-def axis(reach: float, step: float) -> np.ndarray:
+@checked
+def axis(reach: Size, step: Size) -> np.ndarray:
     """Grey levels from -reach to reach in steps, 0 among them."""
-    if not (0 < step <= reach and math.isfinite(reach)):
+    if step > reach:
         raise ValueError(f"axis: expected 0 < step <= reach in grey levels, got step {step:g}, reach {reach:g}.")
     count = int(reach / step + 1e-9)
     return np.arange(-count, count + 1) * float(step)
 
 
-def directions(
-    source: Source, image: np.ndarray, label: int, *, copies: int = 1000, deviation: float = 15.0, seed: int = 0
-) -> Directions:
-    """The axes of the plane around an image [H, W, 3] of the source's size, in 0..255.
+@checked
+def gradient(
+    source: Source, image: np.ndarray, label: int, *, copies: Natural = 0, deviation: Noise = 15.0, seed: Seed = 0
+) -> np.ndarray:
+    """The gradient of the cross entropy at an image [H, W, 3] of the source's size, in 0..255; float64 [H, W, 3].
 
     Args:
         source: whose gradient it is.
-        label: the class that J is the cross entropy of, as the user counts.
-        copies, deviation: m and sigma, the paper's.
+        label: the class, as the user counts.
+        copies, deviation: m and sigma of the noise-reduced gradient; without copies it is that at the image itself.
         seed: of the noise, with the image's own pixels.
 
     Raises ValueError for an image of another size, shape or range, an unknown class, or a gradient of zeros.
@@ -102,24 +106,60 @@ def directions(
     shown = tf.cast(images, source.dtype)
     labels = tf.constant(source.indices(untargeted([label])).labels)
     own = tf.constant(draws.of_images(images, seed))
+    view = NoisyCopies(copies, deviation) if copies else Plain()
 
-    def gradient(view: NoisyCopies | Plain) -> np.ndarray:
-        def value(copy: tf.Tensor, _: gradients.Glasses) -> tf.Tensor:
-            return scores.cross_entropy(source(copy).logits, labels)
+    def value(copy: tf.Tensor, _: gradients.Glasses) -> tf.Tensor:
+        return scores.cross_entropy(source(copy).logits, labels)
 
-        run = Compiled(lambda images, seeds: gradients.mean_of_images(value, images, view, seeds))
-        return np.asarray(run(shown, own), np.float64)[0]
-
-    plain, smooth = gradient(Plain()), gradient(NoisyCopies(copies, deviation))
-    lengths = np.linalg.norm(plain), np.linalg.norm(smooth)
-    if not all(lengths):
+    run = Compiled(lambda images, seeds: gradients.mean_of_images(value, images, view, seeds))
+    found = np.asarray(run(shown, own), np.float64)[0]
+    if not np.any(found):
         raise ValueError(f"image: {source.name} has no gradient there; it is sure of class {label}, or knows no other.")
+    return found
+
+
+@checked
+def directions(
+    source: Source,
+    image: np.ndarray,
+    label: int,
+    *,
+    copies: Count = 1000,
+    deviation: Noise = 15.0,
+    seed: Seed = 0,
+    norm: str = "linf",
+) -> Directions:
+    """The axes of the plane around an image [H, W, 3] of the source's size, in 0..255.
+
+    Args:
+        source, label, seed: as of `gradient`.
+        copies, deviation: m and sigma, the paper's.
+        norm: "linf" for the signs, "l2" for the directions themselves.
+
+    Raises ValueError as `gradient` does, and for another norm.
+    """
+    if norm not in NORMS:
+        raise ValueError(f"norm: expected {' or '.join(NORMS)}, got {norm!r}.")
+    plain = gradient(source, image, label, seed=seed)
+    smooth = gradient(source, image, label, copies=copies, deviation=deviation, seed=seed)
+    lengths = np.linalg.norm(plain), np.linalg.norm(smooth)
     inner = np.sum(plain * smooth)
     remainder = plain - inner / lengths[1] ** 2 * smooth
     left = np.linalg.norm(remainder) > ROUNDING * lengths[0]
-    return Directions(np.sign(smooth), np.sign(remainder) * left, float(inner / lengths[0] / lengths[1]))
+    along, across = (NORMS[norm](axis) for axis in (smooth, remainder * left))
+    return Directions(along, across, float(inner / lengths[0] / lengths[1]))
 
 
+def _scaled(axis: np.ndarray) -> np.ndarray:
+    """With a root mean square of 1; zeros stay zeros."""
+    return axis * (math.sqrt(axis.size) / (np.linalg.norm(axis) or 1.0))
+
+
+#: What an axis is made of its gradient, by the norm in which u and v measure it.
+NORMS: dict[str, Callable[[np.ndarray], np.ndarray]] = {"linf": np.sign, "l2": _scaled}
+
+
+@checked
 def panel(
     network: Source,
     image: np.ndarray,
@@ -127,7 +167,7 @@ def panel(
     u: Sequence[float] | np.ndarray,
     v: Sequence[float] | np.ndarray,
     *,
-    batch_size: int = 16,
+    batch_size: Count = 16,
     progress: Callable[[int], None] | None = None,
 ) -> Panel:
     """The network's classes at every (u, v); a network of another input size sees the images as `tfadv.evaluate` shows

@@ -43,13 +43,20 @@ def _span(size: int, window: int, stride: int, padding: str) -> tuple[int, list[
     return count, [missing // 2, missing - missing // 2]
 
 
+#: Layer -> its pooling of [N, h, w, C].
+POOLS = {keras.layers.MaxPooling2D: tf.nn.max_pool2d, keras.layers.AveragePooling2D: tf.nn.avg_pool2d}
+
+
 @contextlib.contextmanager
 def differentiable(model: keras.Model) -> Iterator[None]:
-    """Within, where functions are compiled with XLA, the model's max pooling layers pool by `max_pool`.
+    """Within, the model's pooling layers have values and a gradient wherever they compute.
 
-    The layers are the model's own and keep their place in its graph: they only compute in another way meanwhile.
+    Where functions are compiled with XLA max pooling is that of `max_pool`. With their channels first they pool with
+    them last: on a CPU TensorFlow 2.15 has no gradient of the one and eagerly wrong values of both. The layers are the
+    model's own and keep their place in its graph: they only compute in another way meanwhile.
     """
-    pools = [layer for layer in model._flatten_layers(include_self=False) if _is_pool(layer)] if use_xla() else []
+    layers = [layer for layer in model._flatten_layers(include_self=False) if type(layer) in POOLS]
+    pools = [layer for layer in layers if _channels_first(layer) or (use_xla() and _is_largest(layer))]
     for layer in pools:
         vars(layer)["call"] = functools.partial(_pooled, layer)
     try:
@@ -59,11 +66,22 @@ def differentiable(model: keras.Model) -> Iterator[None]:
             vars(layer).pop("call", None)
 
 
-def _pooled(layer: keras.layers.MaxPooling2D, images: Tensor) -> Tensor:
-    if None in images.shape[1:3]:  # the windows cannot be counted
-        return type(layer).call(layer, images)
-    return max_pool(images, layer.pool_size, layer.strides, layer.padding)
+def _pooled(layer: keras.layers.Layer, images: Tensor) -> Tensor:
+    if _channels_first(layer):
+        return tf.transpose(_of_maps(layer, tf.transpose(images, (0, 2, 3, 1))), (0, 3, 1, 2))
+    return _of_maps(layer, images)
 
 
-def _is_pool(layer: keras.layers.Layer) -> bool:
-    return type(layer) is keras.layers.MaxPooling2D and layer.data_format == "channels_last"
+def _of_maps(layer: keras.layers.Layer, maps: Tensor) -> Tensor:
+    """The layer's pooling of [N, h, w, C]."""
+    if use_xla() and _is_largest(layer) and None not in maps.shape[1:3]:  # the windows can be counted
+        return max_pool(maps, layer.pool_size, layer.strides, layer.padding)
+    return POOLS[type(layer)](maps, layer.pool_size, layer.strides, layer.padding.upper())
+
+
+def _is_largest(layer: keras.layers.Layer) -> bool:
+    return type(layer) is keras.layers.MaxPooling2D
+
+
+def _channels_first(layer: keras.layers.Layer) -> bool:
+    return layer.data_format == "channels_first"

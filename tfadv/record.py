@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
+from tfadv import forms
 from tfadv.data import inside, write_safely
 
 try:
@@ -36,14 +37,23 @@ class Files(NamedTuple):
         numbered = bool(dash) and stem == self.temporary and number.isdecimal()
         return numbered or name in (self.journal, self.temporary)
 
+    def taken(self, name: str) -> bool:
+        """Whether a file of this name, in whichever case, is a record's: no folder beside it can have it."""
+        return self.passing(name.casefold()) or name.casefold() in (self.record, SHIFT)
+
 
 ATTACK = Files("attack.json", "attack.jsonl", "attack.part")
 DEFENCE = Files("defence.json", "defence.jsonl", "defence.part")
 RECORD = ATTACK.record
+#: Where the shift of an attack that is fitted is kept, beside attack.json.
+SHIFT = "shift.npy"
+#: What is expected in such a file.
+WHAT = "a record of tfadv"
 #: The folder below the output in which the clean twins lie, unless there is one of this name among the images.
 CLEAN = "clean"
 #: What an image's status can be; all but the first were skipped.
 DONE, UNREADABLE, NO_LABEL, NO_TARGET = "done", "unreadable", "no label", "no target"
+NO_RESULT, NO_PLACE = "no result", "no place"
 
 #: The key of the record under which it says what could not be done as the experiment has it; it identifies nothing.
 CONCESSIONS = "concessions"
@@ -58,15 +68,12 @@ def read(folder: str | os.PathLike, files: Files = ATTACK) -> tuple[Entry | None
     """
     experiment, entries = None, dict[str, Entry]()
     path, journal = Path(folder, files.record), Path(folder, files.journal)
-    with contextlib.suppress(FileNotFoundError):
-        whole = _parse(path.read_bytes(), path)
-        images = whole.pop("images", None)
-        if not isinstance(images, list):
-            raise ValueError(f"{path}: expected a record of tfadv, got one without a list of images.")
-        entries = {entry["file"]: entry for entry in (_named(one, path) for one in images)}
-        whole.pop(CONCESSIONS, None)
-        experiment = whole
-    with contextlib.suppress(FileNotFoundError):
+    with contextlib.suppress(FileNotFoundError, IsADirectoryError):  # a folder of images can be called attack.json
+        experiment = _parse(path.read_bytes(), path)
+        forms.check(forms.Images, experiment, path, WHAT)
+        entries = {entry["file"]: _named(entry, path) for entry in experiment.pop("images")}
+        experiment.pop(CONCESSIONS, None)
+    with contextlib.suppress(FileNotFoundError, IsADirectoryError):
         lines = _whole_lines(journal.read_bytes())
         experiment = _parse(lines[0], journal) if lines else experiment
         for line in lines[1:]:
@@ -74,22 +81,21 @@ def read(folder: str | os.PathLike, files: Files = ATTACK) -> tuple[Entry | None
                 entry = _parse(line, journal)
             except ValueError:
                 continue  # half a line, from a full disk: its images are made again
-            entries[_named(entry, journal)["file"]] = entry
-    if experiment is not None and "clean" in experiment:
-        inside(folder, experiment["clean"], str(path if path.exists() else journal))
+            forms.check(forms.Image, entry, journal, WHAT)
+            entries[entry["file"]] = _named(entry, journal)
+    if experiment is not None:
+        said_by = path if path.exists() else journal
+        if "clean" in experiment:
+            inside(folder, experiment["clean"], str(said_by))
+        if files == ATTACK:
+            forms.check(forms.Experiment, experiment, said_by, WHAT)
     return experiment, entries
 
 
-def _named(entry: Any, path: Path) -> Entry:
+def _named(entry: Entry, path: Path) -> Entry:
     """The entry of an image, whose names stay in their folders."""
-    if (
-        not isinstance(entry, dict)
-        or not {"file", "status"} <= entry.keys()
-        or (entry["status"] == DONE and "output" not in entry)
-    ):
-        raise ValueError(f"{path}: expected a record of tfadv, got an image without its file, status or output.")
     inside("the folder of images", entry["file"], str(path))
-    if "output" in entry:
+    if entry.get("output") is not None:
         inside(path.parent, entry["output"], str(path))
     return entry
 
@@ -104,7 +110,7 @@ def claim(folder: str | os.PathLike, experiment: Entry, files: Files = ATTACK) -
         raise NotADirectoryError(f"{folder}: expected a folder to write to, got a file.")
     there, entries = read(folder, files)
     there_now = sorted(os.listdir(folder)) if folder.exists() else []
-    others = [name for name in there_now if name[0] != "." and not files.passing(name)]
+    others = [name for name in there_now if name[0] != "." and not (files.passing(name) and _no_folder(folder / name))]
     if not others:  # a run that ended before its first image binds nobody
         return {}
     if there is None:
@@ -117,7 +123,15 @@ def claim(folder: str | os.PathLike, experiment: Entry, files: Files = ATTACK) -
         raise ValueError(
             f"{folder} holds another experiment: {'; '.join(differing)}. Choose another folder, or remove this one."
         )
+    if files == ATTACK:
+        for entry in entries.values():
+            if entry["status"] == DONE:
+                forms.check(forms.Attacked, entry, folder / files.record, WHAT)
     return entries
+
+
+def _no_folder(path: Path) -> bool:
+    return path.is_symlink() or not path.is_dir()
 
 
 def differences(there: Mapping[str, Any], now: Mapping[str, Any], above: str = "") -> list[str]:
@@ -255,12 +269,8 @@ def _dump(value: Entry) -> bytes:
 
 
 def _parse(content: bytes, path: Path) -> Entry:
-    try:
-        value = json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: expected a record of tfadv, got something else ({error}).") from error
-    if not isinstance(value, dict):
-        raise ValueError(f"{path}: expected a record of tfadv, got {type(value).__name__}.")
+    value = forms.json_of(content, path, WHAT)
+    forms.check(dict[str, Any], value, path, WHAT)
     return value
 
 

@@ -5,6 +5,7 @@ import dataclasses
 import tensorflow as tf
 
 from tfadv import attribution
+from tfadv.ranges import Share
 from tfadv.shapes import Goal, Look, Region, Tensor
 
 
@@ -27,7 +28,7 @@ class ContributiveRegion(Region):
     clean image: the region is the evidence that is there, and a target that is not in the image has none.
 
     Args:
-        layer: the maps' layer [N, h, w, K]: the last convolution or the end of its block.
+        layer: the maps' layer [N, h, w, K]: the last convolution or the end of its block; None for the network's last.
         threshold: the paper's t, 0..1 of the map's largest value; 0 is the whole image.
         inside, outside: shares of a step, 0..1; (0, 1) is the paper's Non-FCRs.
 
@@ -41,25 +42,23 @@ class ContributiveRegion(Region):
     Eq. 4 ends, kept at zero.
     """
 
-    layer: str
-    threshold: float = 0.2
-    inside: float = 1.0
-    outside: float = 0.0
+    layer: str | None
+    threshold: Share = 0.2
+    inside: Share = 1.0
+    outside: Share = 0.0
 
     def __post_init__(self) -> None:
-        if not (isinstance(self.layer, str) and self.layer):
+        if self.layer is not None and not (isinstance(self.layer, str) and self.layer):
             raise ValueError(f"ContributiveRegion(layer): expected the name of a layer, got {self.layer!r}.")
-        for name in ("threshold", "inside", "outside"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"ContributiveRegion({name}): expected a share 0..1, got {getattr(self, name)!r}.")
 
     @property
     def layers(self) -> tuple[str, ...]:
-        return (self.layer,)
+        return () if self.layer is None else (self.layer,)
 
     def mask(self, look: Look, images: Tensor, goal: Goal, seeds: Tensor) -> Tensor:
         own = tf.argmax(look(images).logits, axis=1, output_type=goal.labels.dtype)
-        maps = attribution.grad_cam(look, images, tf.where(goal.sign > 0, goal.labels, own), self.layer)
+        (layer,) = self.layers
+        maps = attribution.grad_cam(look, images, tf.where(goal.sign > 0, goal.labels, own), layer)
         maps = tf.image.resize(maps[..., tf.newaxis], tf.shape(images)[1:3])
         largest = tf.reduce_max(maps, axis=[1, 2, 3], keepdims=True)
         within = (maps >= self.threshold * largest) | (largest <= 0)

@@ -12,22 +12,25 @@ Sizes are grey levels. g is the gradient, a step moves the image up the objectiv
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 import tensorflow as tf
 
 from tfadv import filters, vectors
 from tfadv.images import GREY
+from tfadv.ranges import Odd, Positive, Range, Size, Weight
 from tfadv.shapes import Rule, Tensor
 
 Project = Callable[[Tensor], Tensor]
+#: A ring has neighbours.
+RingSide = Annotated[int, Range(3, whole=True, odd=True, of="an odd number of pixels")]
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Sign(Rule):
     """size * sign(g) (FGSM; Goodfellow et al., 2015). sign(0) is 0."""
 
-    size: float
+    size: Size
 
     def init(self, images: Tensor) -> Any:
         return ()
@@ -45,7 +48,7 @@ class Unit(Rule):
         scaled: `size` is the root mean square of the step's values, and not its length.
     """
 
-    size: float
+    size: Size
     scaled: bool = False
 
     def init(self, images: Tensor) -> Any:
@@ -59,7 +62,7 @@ class Unit(Rule):
 class Scale(Rule):
     """size * g: plain gradient ascent, size is the learning rate."""
 
-    size: float
+    size: Positive
 
     def init(self, images: Tensor) -> Any:
         return ()
@@ -75,7 +78,7 @@ class Momentum(Rule):
     Differs from the paper: it divides by the sum of |g|, the authors' program by the mean; under a sign both are one.
     """
 
-    decay: float = 1.0
+    decay: Weight = 1.0
 
     def init(self, images: Tensor) -> Tensor:
         return tf.zeros_like(images)
@@ -93,8 +96,8 @@ class Nesterov(Rule):
     because a says how far ahead.
     """
 
-    size: float
-    decay: float = 1.0
+    size: Size
+    decay: Weight = 1.0
 
     def init(self, images: Tensor) -> Tensor:
         return Momentum(self.decay).init(images)
@@ -115,12 +118,8 @@ class Smooth(Rule):
         deviations: how many standard deviations it reaches to either side: sigma = (side - 1) / 2 / deviations.
     """
 
-    side: int
-    deviations: float = 3
-
-    def __post_init__(self) -> None:
-        if self.side < 1 or self.side % 2 == 0:
-            raise ValueError(f"Smooth(side): expected an odd number of pixels, got {self.side}.")
+    side: Odd
+    deviations: Positive = 3
 
     def init(self, images: Tensor) -> Any:
         return ()
@@ -143,14 +142,10 @@ class Patchwise(Rule):
         side: of the ring, in pixels, odd.
     """
 
-    size: float
-    amplify: float = 2.5
-    spill: float = 0.5
-    side: int = 3
-
-    def __post_init__(self) -> None:
-        if self.side < 3 or self.side % 2 == 0:
-            raise ValueError(f"Patchwise(side): expected an odd number of pixels from 3 on, got {self.side}.")
+    size: Size
+    amplify: Positive = 2.5
+    spill: Weight = 0.5
+    side: RingSide = 3
 
     def init(self, images: Tensor) -> Tensor:
         return tf.zeros_like(images)

@@ -22,6 +22,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
+from tfadv import ranges
 from tfadv.compiled import fused
 from tfadv.pool import Pool
 from tfadv.shapes import Tensor
@@ -60,9 +61,10 @@ def of_images(images: np.ndarray, seed: int) -> np.ndarray:
 
 
 def run_key(seed: int) -> bytes:
-    """The run's seed as the key of a hash. Raises ValueError for what is no whole number."""
-    if not isinstance(seed, (int, np.integer)):
-        raise ValueError(f"seed: expected one whole number, got {seed!r}.")
+    """The run's seed as the key of a hash. Raises ValueError for what is no whole number of 64 bits."""
+    expected = ranges.wrong(ranges.Seed, seed)
+    if expected is not None:
+        raise ValueError(f"seed: expected {expected}, got {ranges.shown(seed)}.")
     return int(seed).to_bytes(16, "little", signed=True)
 
 

@@ -26,6 +26,8 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import tensorflow as tf
 
+from tfadv import ranges
+
 Tensor = Any  # tf.Tensor or numpy array: TensorFlow ships no usable type of its own
 
 
@@ -47,19 +49,30 @@ class Goal(NamedTuple):
 
 def untargeted(labels: Sequence[int] | np.ndarray) -> Goal:
     """Leave these classes: labels int [N]."""
-    return Goal(_class_numbers(labels), 1)
+    return Goal(class_numbers(labels), 1)
 
 
 def targeted(classes: Sequence[int] | np.ndarray) -> Goal:
     """Reach these classes: classes int [N]."""
-    return Goal(_class_numbers(classes), -1)
+    return Goal(class_numbers(classes), -1)
 
 
-def _class_numbers(labels: Sequence[int] | np.ndarray) -> np.ndarray:
-    numbers = np.asarray(labels)
-    if numbers.ndim != 1 or not np.issubdtype(numbers.dtype, np.integer):
-        raise ValueError(f"labels: expected class numbers, int [N], got {numbers.dtype} {list(numbers.shape)}.")
-    return numbers.astype(np.int32)
+def class_numbers(labels: Sequence[int] | np.ndarray) -> np.ndarray:
+    """Class numbers as int32 [N]. Raises ValueError that says what else they are, and what to do, for anything else."""
+    given = np.asarray(labels)
+    if given.ndim == 1 and np.issubdtype(given.dtype, np.integer):
+        if given.size and not (-ranges.WHOLE <= int(given.min()) and int(given.max()) <= ranges.WHOLE):
+            raise ValueError(
+                f"labels: expected class numbers, got {given.min()}..{given.max()}, more than 32 bits hold."
+            )
+        return given.astype(np.int32)
+    advice = ""
+    if given.ndim == 2:
+        column = given.shape[1] == 1
+        advice = " Take labels[:, 0]." if column else " Of one-hot labels take np.argmax(labels, axis=1)."
+    elif given.ndim == 1 and given.dtype.kind == "f" and np.array_equal(given, np.rint(given)):
+        advice = " Take labels.astype(int)."
+    raise ValueError(f"labels: expected class numbers, int [N], got {given.dtype} {list(given.shape)}.{advice}")
 
 
 class Crafted(NamedTuple):
@@ -76,8 +89,10 @@ Look = Callable[..., Outputs]
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class Part(abc.ABC):  # noqa: B024 - its kinds below have the abstract methods
+class Part(ranges.Checked, abc.ABC):  # noqa: B024 - its kinds below have the abstract methods
     """A value of plain numbers whose `repr` is the line that makes it.
+
+    What a number may be stands in its annotation, see `tfadv.ranges`; another one raises ValueError.
 
     Settings without a default stand in their place, the others have their name, or are left out at their default. A
     field with repr=False is no setting: what was found when a part was fitted.
@@ -90,27 +105,14 @@ class Part(abc.ABC):  # noqa: B024 - its kinds below have the abstract methods
                 continue
             value, default = getattr(self, field.name), _default(field)
             if default is dataclasses.MISSING:
-                words.append(_typed(value))
+                words.append(ranges.shown(value))
             elif value != default:
-                words.append(f"{field.name}={_typed(value)}")
+                words.append(f"{field.name}={ranges.shown(value)}")
         return f"{type(self).__name__}({', '.join(words)})"
-
-
-def _typed(value: Any) -> str:
-    """As it would be typed: numpy's numbers are numbers."""
-    return repr(value.item() if isinstance(value, np.generic) else value)
 
 
 def _default(field: dataclasses.Field) -> Any:
     return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
-
-
-def check_counts(part: Part, *names: str) -> None:
-    """Raise ValueError unless these fields are whole numbers above 0."""
-    for name in names:
-        value = getattr(part, name)
-        if not (isinstance(value, (int, np.integer)) and not isinstance(value, bool) and value > 0):
-            raise ValueError(f"{type(part).__name__}({name}): expected a whole number above 0, got {value!r}.")
 
 
 class View(Part):

@@ -26,7 +26,8 @@ class Source(abc.ABC):
     name: how it is called in records and errors. size: (H, W) in pixels, None where it takes any. dtype: of the images.
     offset: the logit of class 0. logits_count, classes: with background and without. layer: what attacks tap when none
     is named, a name or several, or None. accuracy: the share of clean images it is known to get right, or None. bare:
-    the network within a defended one; None for one without a defence.
+    the network within a defended one; None for one without a defence. takes: what becomes of RGB images in front of it,
+    in words; None where it takes them as they are.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Source(abc.ABC):
     layer: str | tuple[str, ...] | None
     accuracy: float | None
     bare: Source | None = None
+    takes: str | None = None
     _seen = False
 
     @property

@@ -18,12 +18,11 @@ from tfadv.experiment import Slot, entry_of
 from tfadv.images import padded
 from tfadv.metrics import distances
 from tfadv.pool import Pool, in_batches
-from tfadv.record import DONE, UNREADABLE
+from tfadv.record import DONE, NO_PLACE, NO_RESULT, SHIFT, UNREADABLE
+from tfadv.seals import OUTPUT, TWIN, Seal
 from tfadv.shapes import Attack, Budget, untargeted
 from tfadv.source import Source
 
-#: Where the shift of an attack that is fitted is kept, beside attack.json.
-SHIFT = "shift.npy"
 #: What attack.json says of the way from the clean image to the adversarial one.
 DISTANCES = ("linf", "l2", "l0")
 #: An image and its seed; None where it cannot be read.
@@ -34,7 +33,8 @@ Seeded = tuple[data.Picture, np.ndarray | None]
 class Batch:
     """Slots on their way through reading, crafting and writing; `entries` is what attack.json will say of them.
 
-    pictures: with the seed of each that can be read. made: what the attack made of those.
+    pictures: with the seed of each that can be read. made: what the attack made of those. finished: an earlier run's
+    work stands. known: an earlier run had finished it, whether or not it stands.
     """
 
     slots: list[Slot]
@@ -42,6 +42,7 @@ class Batch:
     pictures: list[Seeded] = dataclasses.field(default_factory=list)
     made: Made | None = None
     finished: bool = False
+    known: bool = False
 
 
 class Predictions:
@@ -88,6 +89,7 @@ class Run:
         self.key = draws.run_key(seed)
         self.budget: Budget | None = getattr(attack, "budget", None)
         self.slots: list[Slot] = []
+        self.remade: dict[str, str] = {}
         self.unfitted: Any = attack.on(twin)
 
     def through(
@@ -97,8 +99,12 @@ class Run:
         journal: record.Journal,
         progress: Callable[..., Any] | None,
     ) -> list[record.Entry]:
-        """Take every slot through the stages; returns the entries of all images in their order."""
-        entries = entries | {slot["file"]: slot for slot in slots if not isinstance(slot, Slot)}
+        """Take every slot through the stages; returns the entries of all images in their order.
+
+        What an earlier run made, and is not as it was written, is made again; `remade` says of what, and why.
+        """
+        self.seal = Seal(entries.values())
+        entries = entries | {slot["file"]: self.seal.put(slot) for slot in slots if not isinstance(slot, Slot)}
         work = [slot for slot in slots if isinstance(slot, Slot)]
         self.slots = work
         batches = [self._begun(list(some), entries) for some in in_batches(work, self.batch_size)]
@@ -108,7 +114,7 @@ class Run:
             with contextlib.closing(self.written(map(self.craft, self.read(batches)), journal)) as written:
                 for batch in written:
                     entries |= {entry["file"]: entry for entry in batch.entries}
-                    if bar is not None and not batch.finished:
+                    if bar is not None and not batch.known:
                         bar.update(len(batch.slots))
         finally:
             if bar is not None:
@@ -116,14 +122,13 @@ class Run:
         return [entries[slot.name if isinstance(slot, Slot) else slot["file"]] for slot in slots]
 
     def _begun(self, slots: list[Slot], entries: dict[str, record.Entry]) -> Batch:
-        """The batch of these slots; finished, if an earlier run made all of it and its files are still there."""
+        """The batch of these slots; finished, if an earlier run made all of it."""
         found = [entries[slot.name] for slot in slots if slot.name in entries]
-        outputs = [entry["output"] for entry in found if entry["status"] == DONE]
-        there = all((self.out / name).is_file() and (self.twins / name).is_file() for name in outputs)
-        return Batch(slots, found, finished=there and len(found) == len(slots))
+        finished = len(found) == len(slots)
+        return Batch(slots, found, finished=finished, known=finished)
 
     def read(self, batches: Iterable[Batch]) -> Iterator[Batch]:
-        """The batches with their images; of one that is finished, only check that its inputs are still the same."""
+        """The batches with their images; of one that is finished, only check that its files are still the same."""
 
         def looks(batch: Batch) -> list[tuple[Slot, record.Entry | None, bool]]:
             before = {entry["file"]: entry for entry in batch.entries}
@@ -133,7 +138,8 @@ class Run:
             if batch.finished and all(picture is None for picture in pictures):
                 return batch
             pairs = zip(batch.slots, pictures, strict=True)
-            return Batch(batch.slots, [], [picture or self._picture(slot.name) for slot, picture in pairs])
+            again = [picture or self._picture(slot.name) for slot, picture in pairs]
+            return Batch(batch.slots, [], again, known=batch.known)
 
         return self.pool.through(batches, looks, self._looked, whole)
 
@@ -141,14 +147,25 @@ class Run:
         """The image of a slot, with what an earlier run said of it; None where that run's work stands."""
         slot, before, finished = look
         seeded = None if finished else self._picture(slot.name)
-        sha256 = seeded[0].sha256 if seeded else data.file_hash(self.images / slot.name)
-        if before is None or before["sha256"] == sha256:
+        if before is None:
             return seeded
-        if before["status"] == DONE:
+        wrong = self.seal.doubt(before, self._files(slot, before) if finished else {})
+        sha256 = seeded[0].sha256 if seeded else data.file_hash(self.images / slot.name)
+        same = before.get("sha256") == sha256
+        if not same and before["status"] == DONE and not self.seal.edited(before):
             raise ValueError(
                 f"{slot.name} has changed since {self.out} was begun. Choose another folder, or remove it."
             )
-        return seeded or self._picture(slot.name)  # it could not be read then, and may be whole now
+        if wrong and finished:
+            self.remade[slot.name] = wrong
+        # what could not be read then may be whole now
+        return seeded if same and not wrong else seeded or self._picture(slot.name)
+
+    def _files(self, slot: Slot, entry: record.Entry) -> dict[str, Path]:
+        """Where the files lie that an earlier run made of the image."""
+        if entry["status"] != DONE:
+            return {}
+        return {OUTPUT: self.out / slot.output, TWIN: self.twins / slot.output}
 
     def _picture(self, name: str) -> Seeded:
         picture = self.picture(name)
@@ -174,11 +191,7 @@ class Run:
         aims = [slot.target for slot in slots if slot.target is not None]
         whole = [padded(rows, self.batch_size) for rows in (clean, labels, seeds)]
         targets = padded(np.array(aims), self.batch_size) if aims else None
-        made = self.run(whole[0], whole[1], targets, whole[2])
-        for slot, finite in zip(slots, made.finite, strict=False):
-            if not finite:
-                raise ValueError(f"{slot.name}: {self.attack!r} returned pixels that are not numbers.")
-        return made
+        return self.run(whole[0], whole[1], targets, whole[2])
 
     @functools.cached_property
     def run(self) -> BatchAttack:
@@ -227,14 +240,12 @@ class Run:
 
         def write(row: tuple[Slot, data.Picture, Made | None, int]) -> record.Entry:
             slot, picture, made, place = row
-            if picture.pixels is None or made is None:
-                return entry_of(slot, picture, UNREADABLE, reason=picture.reason)
-            twin, result = self._to_write(f"{self.twins.name}/{slot.output}"), self._to_write(slot.output)
-            with journal.temporary() as temporary:
-                clean = data.write_png(twin, picture.pixels, temporary)
-                adversarial = data.write_png(result, made.images[place], temporary)
-            saving.hold(self.budget, clean, adversarial, slot.name)
-            return _done(slot, picture, made, place)
+            try:
+                return self.seal.put(self._write(slot, picture, made, place, journal))
+            except OSError as error:
+                if (reason := data.misplaced(error)) is None:
+                    raise
+                return self.seal.put(entry_of(slot, picture, NO_PLACE, reason=reason))
 
         def whole(batch: Batch, entries: list[record.Entry]) -> Batch:
             if batch.finished:
@@ -243,6 +254,21 @@ class Run:
             return Batch(batch.slots, entries)
 
         return self.pool.through(batches, rows, write, whole)
+
+    def _write(
+        self, slot: Slot, picture: data.Picture, made: Made | None, place: int, journal: record.Journal
+    ) -> record.Entry:
+        """Both files of an image, and what attack.json says of it."""
+        if picture.pixels is None or made is None:
+            return entry_of(slot, picture, UNREADABLE, reason=picture.reason)
+        if not made.finite[place]:
+            return entry_of(slot, picture, NO_RESULT, reason="the attack returned pixels that are not numbers")
+        twin, result = self._to_write(f"{self.twins.name}/{slot.output}"), self._to_write(slot.output)
+        with journal.temporary() as temporary:
+            clean = data.write_png(twin, picture.pixels, temporary)
+            adversarial = data.write_png(result, made.images[place], temporary)
+        saving.hold(self.budget, np.asarray(clean.pixels), np.asarray(adversarial.pixels), slot.name)
+        return _done(slot, picture, made, place) | {OUTPUT: adversarial.sha256, TWIN: clean.sha256}
 
     def _to_write(self, name: str) -> Path:
         return data.inside(self.out, name, str(self.out), writing=True)

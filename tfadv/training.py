@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfadv import archives
+from tfadv.ranges import Checked, Count, Positive, TrainingSeed
 from tfadv.seeds import fold_one
 from tfadv.shapes import Tensor
 
@@ -24,18 +26,14 @@ Loss = Callable[[tuple[Tensor, ...], Tensor], Tensor]
 
 
 @dataclasses.dataclass(frozen=True)
-class Schedule:
+class Schedule(Checked):
     """epochs over the rows in batches; Adam's rate falls from learning_rate to 0 along a cosine. Everything that is
     drawn follows from the seed."""
 
-    epochs: int
-    batch: int = 64
-    learning_rate: float = 1e-3
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if min(self.epochs, self.batch) < 1 or not self.learning_rate > 0:
-            raise ValueError(f"expected epochs, batch and learning rate above 0, got {self!r}.")
+    epochs: Count
+    batch: Count = 64
+    learning_rate: Positive = 1e-3
+    seed: TrainingSeed = 0
 
 
 def places(out: str | os.PathLike) -> tuple[Path, Path]:
@@ -79,7 +77,7 @@ def train(
         report: called with the number of epochs done and the last one's mean loss.
         progress: called after each batch with the number of batches newly done, once before for those done earlier.
 
-    Raises ValueError for fewer rows than a batch and a checkpoint of another training.
+    Raises ValueError for fewer rows than a batch, a checkpoint of another training, and a loss that is no number.
     """
     count, steps = len(rows[0]), len(rows[0]) // schedule.batch
     if not steps:
@@ -105,6 +103,11 @@ def train(
             total += float(step(batch, tf.constant([schedule.seed, epoch]), tf.constant(number)))
             if progress is not None:
                 progress(1)
+        if not math.isfinite(total):
+            raise ValueError(
+                f"training: the loss of epoch {epoch + 1} is no number any more, and the network is lost. Choose a "
+                f"smaller learning rate than {schedule.learning_rate:g}."
+            )
         losses.append(total / steps)
         state.keep(losses)
         report(len(losses), losses[-1])
@@ -140,18 +143,25 @@ class _State:
         """The losses so far, and the variables as they were then."""
         if self.path is None or not self.path.is_file():
             return []
+        what = "the checkpoint of a training"
         try:
-            kept = archives.read(self.path, "a checkpoint")
-            there, losses = str(kept["facts"]), kept["losses"].tolist()
+            kept = archives.read(self.path, what)
+            there, losses = archives.text_of(self.path, kept, "facts", what), kept["losses"]
+            kept = {name: array for name, array in kept.items() if name not in ("facts", "losses")}
+            archives.check_numbers(self.path, kept | {"losses": losses}, what)
         except (ValueError, KeyError) as error:
-            raise ValueError(f"{self.path}: expected the checkpoint of a training. Remove it to begin anew.") from error
+            raise ValueError(f"{self.path}: expected {what}. Remove it to begin anew.") from error
         if there != self.facts:
             raise ValueError(
                 f"{self.path}: holds another training, {there}, not {self.facts}. Remove it, or choose another file."
             )
-        for number, variable in enumerate(self._variables()):
-            variable.assign(kept[f"v{number}"])
-        return losses
+        variables = {f"v{number}": variable for number, variable in enumerate(self._variables())}
+        shapes = {name: tuple(variable.shape) for name, variable in variables.items()}
+        if losses.ndim != 1 or shapes != {name: array.shape for name, array in kept.items()}:
+            raise ValueError(f"{self.path}: expected {what}, got other arrays. Remove it to begin anew.")
+        for name, variable in variables.items():
+            variable.assign(kept[name])
+        return losses.tolist()
 
     def keep(self, losses: list[float]) -> None:
         if self.path is None:

@@ -15,10 +15,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfadv.copying import handing_over
 from tfadv.ensembles import Ensemble
 from tfadv.folding import fold
-from tfadv.peek import Cuts, Network, outputs_by_layer
+from tfadv.peek import Cuts, Network
 from tfadv.peek import network as as_source
 from tfadv.precision import to_bfloat16
 from tfadv.shapes import Outputs, Tensor
@@ -45,8 +44,14 @@ class Twin(Source):
     def __init__(self, exact: Network, folds: bool, bfloat16: bool, keep: Collection[str] = ()) -> None:
         self.exact, self.folds, self.bfloat16, self.keep = exact, folds, bfloat16, tuple(keep)
         exact.check_layers(self.keep, "keep")
+        if not isinstance(exact.model, keras.Model):
+            raise ValueError(
+                f"{exact.name}: expected a model of Keras {keras.__version__} to make a faster twin of, got one of "
+                f"{type(exact.model).__module__.split('.')[0]}. Attack it without (no --fast, no --precision bfloat16)."
+            )
         self.name, self.size, self.dtype, self.offset = exact.name, exact.size, exact.dtype, exact.offset
         self.logits_count, self.layer, self.accuracy = exact.logits_count, exact.layer, exact.accuracy
+        self.takes = exact.takes
         self._folded: tuple[str, ...] = ()
         self.model = exact.model
         if folds:
@@ -55,8 +60,7 @@ class Twin(Source):
             if exact.dtype != tf.float32:
                 raise ValueError(f"bfloat16: expected a network of float32, got {exact.name} of {exact.dtype.name}.")
             self.model = to_bfloat16(self.model)
-        taps = {name: made[0] for name, made in outputs_by_layer(self.model.outputs).items()}
-        self._cuts = Cuts(self.model, taps, self._joined)
+        self._cuts = Cuts(self.model, exact.dtype.name)
 
     @property
     def layers(self) -> dict[str, tuple]:
@@ -84,10 +88,6 @@ class Twin(Source):
         if any(self.exact.own_name(layer) in self._folded for layer in layers):
             return self.exact(images, layers, logits)
         return self.exact.shown(self._cuts, images, layers, logits)
-
-    def _joined(self, tensors: list[Tensor]) -> keras.Model:
-        with tf.init_scope():
-            return handing_over(self.model, tensors, self.dtype.name)
 
 
 def shortcuts(network: Source) -> dict[str, Any]:

@@ -19,7 +19,8 @@ import tensorflow as tf
 
 from tfadv import seeds as draws
 from tfadv.images import BLACK, GREY
-from tfadv.shapes import Tensor, View, check_counts
+from tfadv.ranges import Count, Grey, Noise, Portion, Share
+from tfadv.shapes import Tensor, View
 
 RIEMANN, GAUSS_LEGENDRE = POINTS = ("riemann", "gauss-legendre")
 
@@ -50,14 +51,10 @@ class DiverseInputs(View):
     theirs is zero after the preprocessing, which for VGG and ResNet-v1 is the mean colour of their training set.
     """
 
-    probability: float = 0.7
-    larger: int | None = None
-    pad: float = GREY
+    probability: Share = 0.7
+    larger: Count | None = None
+    pad: Grey = GREY
     shared: bool = False
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.probability <= 1:
-            raise ValueError(f"DiverseInputs(probability): expected 0..1, got {self.probability}.")
 
     def apply(self, images: Tensor, copy: Tensor, seeds: Tensor) -> Tensor:
         side = images.shape[1]
@@ -144,11 +141,8 @@ class ScaledCopies(View):
         toward: the grey level g. The authors halve images of -1..1, so theirs fade to grey.
     """
 
-    copies: int = 5
-    toward: float = GREY
-
-    def __post_init__(self) -> None:
-        check_counts(self, "copies")
+    copies: Count = 5
+    toward: Grey = GREY
 
     def apply(self, images: Tensor, copy: Tensor, seeds: Tensor) -> Tensor:
         scale = tf.pow(tf.cast(0.5, images.dtype), tf.cast(copy, images.dtype))
@@ -159,11 +153,8 @@ class ScaledCopies(View):
 class NoisyCopies(View):
     """Copies with Gaussian noise of `deviation` grey levels (NRG, Eq. 8; SmoothGrad)."""
 
-    copies: int = 20
-    deviation: float = 15
-
-    def __post_init__(self) -> None:
-        check_counts(self, "copies")
+    copies: Count = 20
+    deviation: Noise = 15
 
     def apply(self, images: Tensor, copy: Tensor, seeds: Tensor) -> Tensor:
         noise = draws.normal(draws.fold(seeds, copy), tuple(images.shape[1:]), images.dtype)
@@ -174,13 +165,8 @@ class NoisyCopies(View):
 class MaskedCopies(View):
     """Copies in which each value of each pixel is kept with probability `keep`, else black (FIA, Eq. 4)."""
 
-    copies: int = 30
-    keep: float = 0.7
-
-    def __post_init__(self) -> None:
-        check_counts(self, "copies")
-        if not 0 < self.keep <= 1:
-            raise ValueError(f"MaskedCopies(keep): expected above 0 and at most 1, got {self.keep}.")
+    copies: Count = 30
+    keep: Portion = 0.7
 
     def apply(self, images: Tensor, copy: Tensor, seeds: Tensor) -> Tensor:
         chance = draws.uniform(draws.fold(seeds, copy), tuple(images.shape[1:]))
@@ -208,12 +194,11 @@ class PathCopies(View):
     preprocessing, which for VGG and ResNet-v1 is 0.2 grey levels.
     """
 
-    copies: int = 30
-    noise: float = 25.5
+    copies: Count = 30
+    noise: Noise = 25.5
     points: str = RIEMANN
 
     def __post_init__(self) -> None:
-        check_counts(self, "copies")
         if self.points not in POINTS:
             raise ValueError(f"PathCopies(points): expected one of {', '.join(POINTS)}, got {self.points!r}.")
 

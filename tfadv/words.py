@@ -9,7 +9,7 @@ def value_of(text: str) -> Any:
     """What a setting written as text is: a literal of Python, or else the word itself."""
     try:
         return ast.literal_eval(text.capitalize() if text in ("true", "false", "none") else text)
-    except (ValueError, SyntaxError, TypeError):
+    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):  # the last two: brackets within brackets
         return text
 
 

@@ -48,18 +48,19 @@ def mask_of(net, x, labels, threshold=0.2):
     return np.stack(masks)[..., None].astype(np.float64)
 
 
-def fcr(net, images, labels, seed, *, T=0.05, beta=1.0, LR=20.0, N=20, t=0.2, deviation=4.0, printed=False):
+def fcr(net, images, labels, seed, *, T=0.05, beta=1.0, LR=20.0, N=20, t=0.2, length=0.2, reading="softened"):
     """delta <- (delta - grad(1/F) LR) * mask, F = beta/|delta| + J, from Gaussian noise; X + delta in 0..1."""
     x, hot = images / 255, np.eye(10)[labels]
     mask = mask_of(net, x, labels, t)
-    delta = deviation / 255 * draws.start_noise(images, seed) * mask
+    delta = length / np.sqrt(images[0].size) * draws.start_noise(images, seed) * mask
+    shift = {"softened": 0, "printed": np.log(T), "raised": -np.log(T)}[reading]
     delta = np.clip(x + delta, 0, 1) - x
     for _ in range(N):
         change = tf.constant(delta)
         with tf.GradientTape() as tape:
             tape.watch(change)
             y = _logits(net, x + change)
-            J = -tf.reduce_sum(hot * tf.nn.log_softmax(y if printed else T * y), 1) + (np.log(T) if printed else 0)
+            J = -tf.reduce_sum(hot * tf.nn.log_softmax(T * y if reading == "softened" else y), 1) + shift
             loss = tf.reduce_sum(1 / (beta / tf.sqrt(tf.reduce_sum(change**2, [1, 2, 3])) + J))
         delta = (delta - tape.gradient(loss, change).numpy() * LR) * mask
         delta = np.clip(x + delta, 0, 1) - x

@@ -43,8 +43,8 @@ def bim(net, images, labels, seed, epsilon=16.0, steps=10):
 
 
 def pgd(net, images, labels, seed, epsilon=16.0, steps=10):
-    """x_0 uniform in the ball, x <- project(x + a sign(dJ/dx))"""
-    x, alpha = np.clip(images + draws.ball(images, seed, epsilon), 0, 255), epsilon / steps
+    """x_0 uniform in the ball, x <- project(x + a sign(dJ/dx)), a = 2.5 epsilon / steps"""
+    x, alpha = np.clip(images + draws.ball(images, seed, epsilon), 0, 255), 2.5 * epsilon / steps
     for _ in range(steps):
         moved = x + alpha * np.sign(_grey(net, x, labels))
         x = np.clip(np.clip(moved, images - epsilon, images + epsilon), 0, 255)

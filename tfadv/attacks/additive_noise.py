@@ -11,7 +11,8 @@ from tfadv import seeds as draws
 from tfadv.attacks.decisions import Decision, SmallestNoise
 from tfadv.attacks.door import Bound
 from tfadv.budgets import Linf
-from tfadv.shapes import Attack, Tensor, check_counts
+from tfadv.ranges import Count, Size
+from tfadv.shapes import Attack, Tensor
 from tfadv.source import Source
 
 
@@ -31,14 +32,9 @@ class AdditiveUniformNoise(Attack):
     NIP's text gives no numbers.
     """
 
-    epsilon: float = 255.0
-    sizes: int = 100
-    tries: int = 10
-
-    def __post_init__(self) -> None:
-        if not self.epsilon > 0:
-            raise ValueError(f"AdditiveUniformNoise(epsilon): expected grey levels above 0, got {self.epsilon!r}.")
-        check_counts(self, "sizes", "tries")
+    epsilon: Size = 255.0
+    sizes: Count = 100
+    tries: Count = 10
 
     @property
     def budget(self) -> Linf:

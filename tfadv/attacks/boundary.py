@@ -9,6 +9,7 @@ x_{t+1} = x' where x' is adversarial, else x_t
 
 import dataclasses
 import itertools
+from typing import Annotated
 
 import numpy as np
 import tensorflow as tf
@@ -19,7 +20,8 @@ from tfadv.attacks.decisions import Decision, SmallestNoise
 from tfadv.attacks.door import Bound
 from tfadv.compiled import Compiled
 from tfadv.images import BLACK, WHITE
-from tfadv.shapes import Attack, Crafted, Goal, Tensor, check_counts
+from tfadv.ranges import Count, Positive, Range, Weight
+from tfadv.shapes import Attack, Crafted, Goal, Tensor
 from tfadv.source import Source
 from tfadv.vectors import where
 
@@ -29,6 +31,8 @@ START, WALK = range(2)
 BLENDS = 10
 #: How many points on the sphere, and how many steps from an adversarial one, a success rate is taken of.
 SPHERE, INWARD = 5, 4
+Inward = Annotated[float, Range(0, 1, above=True, below=True, of="a share")]
+Adaptation = Annotated[float, Range(1, above=True)]
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -53,22 +57,12 @@ class Boundary(Attack):
     and so comes nearer with a few thousand queries.
     """
 
-    queries: int = 25000
-    tries: int = 100
-    orthogonal: float = 0.05
-    inward: float = 0.05
-    adaptation: float = 1.5
-    least: float = 1e-7
-
-    def __post_init__(self) -> None:
-        check_counts(self, "queries", "tries")
-        for name, above in {"orthogonal": 0, "inward": 0, "adaptation": 1}.items():
-            if not getattr(self, name) > above:
-                raise ValueError(f"Boundary({name}): expected a number above {above}, got {getattr(self, name)!r}.")
-        if not self.inward < 1:
-            raise ValueError(f"Boundary(inward): expected a share of the distance below 1, got {self.inward!r}.")
-        if not self.least >= 0:
-            raise ValueError(f"Boundary(least): expected 0 or more, got {self.least!r}.")
+    queries: Count = 25000
+    tries: Count = 100
+    orthogonal: Positive = 0.05
+    inward: Inward = 0.05
+    adaptation: Adaptation = 1.5
+    least: Weight = 1e-7
 
     def on(self, model) -> Bound:
         return Bound(self, model, self._craft, has_target=False)

@@ -17,8 +17,9 @@ from tfadv import gradients, vectors
 from tfadv.attacks.door import Bound
 from tfadv.compiled import Compiled
 from tfadv.images import GREY, WHITE
+from tfadv.ranges import Count, Positive, Weight
 from tfadv.scores import margin, reached
-from tfadv.shapes import Attack, Crafted, Goal, Tensor, check_counts
+from tfadv.shapes import Attack, Crafted, Goal, Tensor
 from tfadv.source import Source
 from tfadv.vectors import where
 
@@ -56,22 +57,14 @@ class CarliniWagner(Attack):
     confidence, comes back as it is.
     """
 
-    steps: int = 1000
-    searches: int = 9
-    c: float = 1e-3
-    rate: float = 0.01
-    confidence: float = 0.0
+    steps: Count = 1000
+    searches: Count = 9
+    c: Positive = 1e-3
+    rate: Positive = 0.01
+    confidence: Weight = 0.0
     stop_early: bool = True
 
     has_target = True
-
-    def __post_init__(self) -> None:
-        check_counts(self, "steps", "searches")
-        for name in ("c", "rate"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"CarliniWagner({name}): expected a number above 0, got {getattr(self, name)!r}.")
-        if not self.confidence >= 0:
-            raise ValueError(f"CarliniWagner(confidence): expected logits from 0 on, got {self.confidence!r}.")
 
     def on(self, model) -> Bound:
         return Bound(self, model, self._craft, self.has_target)

@@ -17,8 +17,9 @@ from tfadv import gradients, vectors
 from tfadv.attacks.door import Bound
 from tfadv.compiled import Compiled
 from tfadv.images import BLACK, WHITE
+from tfadv.ranges import Count, Positive, Several
 from tfadv.scores import logit, reached
-from tfadv.shapes import Attack, Crafted, Goal, Tensor, check_counts
+from tfadv.shapes import Attack, Crafted, Goal, Tensor
 from tfadv.source import Source
 from tfadv.vectors import where
 
@@ -47,18 +48,11 @@ class DeepFool(Attack):
     count.
     """
 
-    candidates: int | None = 10
-    overshoot: float = 0.02
-    steps: int = 50
+    candidates: Several | None = 10
+    overshoot: Positive = 0.02
+    steps: Count = 50
 
     has_target = False
-
-    def __post_init__(self) -> None:
-        check_counts(self, "steps")
-        if self.candidates is not None and not (isinstance(self.candidates, int) and self.candidates > 1):
-            raise ValueError(f"DeepFool(candidates): expected at least 2 classes or None, got {self.candidates!r}.")
-        if not self.overshoot > 0:  # on the boundary itself the class is a matter of rounding
-            raise ValueError(f"DeepFool(overshoot): expected a share above 0, got {self.overshoot!r}.")
 
     def on(self, model) -> Bound:
         return Bound(self, model, self._craft, self.has_target)

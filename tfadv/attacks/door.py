@@ -12,7 +12,7 @@ from tfadv import symptoms
 from tfadv.compiled import Program, concede
 from tfadv.images import BLACK, WHITE, check
 from tfadv.peek import network
-from tfadv.shapes import Attack, Crafted, Goal, Tensor
+from tfadv.shapes import Attack, Crafted, Goal, Tensor, class_numbers
 from tfadv.source import Source
 
 
@@ -71,6 +71,11 @@ class Bound:
 
     def crafted(self, images: np.ndarray, goal: Goal, *, seed: int = 0) -> Crafted:
         """The adversarial images with what the attack knows of each: `found` and `queries`, or None of an ascent."""
+        if not isinstance(goal, Goal):
+            raise ValueError(
+                f"goal: expected tfadv.untargeted(labels) or tfadv.targeted(classes), got a {type(goal).__name__}. "
+                "Call attack(images, tfadv.untargeted(labels))."
+            )
         images = check(images)
         height, width = self.network.size
         if images.shape[1] != (height or images.shape[1]) or images.shape[2] != (width or images.shape[2]):
@@ -113,14 +118,18 @@ class Bound:
         return made._replace(images=tf.clip_by_value(made.images, BLACK, WHITE))
 
     def _check(self, goal: Goal, count: int) -> Goal:
-        name, labels = type(getattr(self.attack, "objective", self.attack)).__name__, np.asarray(goal.labels)
+        name, labels = type(getattr(self.attack, "objective", self.attack)).__name__, class_numbers(goal.labels)
         if labels.shape != (count,):
             raise ValueError(f"goal: expected one class for each of the {count} images, got {list(labels.shape)}.")
+        if goal.sign not in (1, -1):
+            raise ValueError(
+                f"goal: expected a sign of 1, to leave the labels, or -1, to reach them, got {goal.sign!r}."
+            )
         if goal.sign < 0 and not self.has_target:
             raise ValueError(
                 f"{name} has no targeted form: expected untargeted(labels), got targeted({labels[:5].tolist()})."
             )
-        return self.network.indices(goal)
+        return self.network.indices(goal._replace(labels=labels))
 
     def __repr__(self) -> str:
         return f"{self.attack!r}.on({self.network!r})"

@@ -7,7 +7,7 @@ x_p, x_q <- clip(x + theta)
 
 import dataclasses
 import math
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import tensorflow as tf
 
@@ -15,10 +15,13 @@ from tfadv import gradients
 from tfadv.attacks.door import Bound
 from tfadv.compiled import Compiled
 from tfadv.images import BLACK, WHITE
+from tfadv.ranges import Portion, Range, Several
 from tfadv.scores import logit, reached, rivals
 from tfadv.shapes import Attack, Crafted, Goal, Tensor
 from tfadv.source import Source
 from tfadv.vectors import where
+
+Theta = Annotated[float, Range(-WHITE, WHITE, of="grey levels")]
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -44,19 +47,15 @@ class Jsma(Attack):
     those of the logits, as the paper advises, also where its formula has the softmax.
     """
 
-    theta: float = 255.0
-    gamma: float = 0.145
-    candidates: int = 256
+    theta: Theta = 255.0
+    gamma: Portion = 0.145
+    candidates: Several = 256
 
     has_target = True
 
     def __post_init__(self) -> None:
-        if not 0 < abs(self.theta) <= WHITE:
-            raise ValueError(f"Jsma(theta): expected grey levels, -255..255 without 0, got {self.theta!r}.")
-        if not 0 < self.gamma <= 1:
-            raise ValueError(f"Jsma(gamma): expected a share above 0 and up to 1, got {self.gamma!r}.")
-        if not (isinstance(self.candidates, int) and self.candidates > 1):
-            raise ValueError(f"Jsma(candidates): expected a whole number from 2 on, got {self.candidates!r}.")
+        if not self.theta:
+            raise ValueError("Jsma(theta): expected grey levels from -255 to 255 without 0, got 0.")
 
     def on(self, model) -> Bound:
         return Bound(self, model, self._craft, self.has_target)

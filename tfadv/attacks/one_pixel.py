@@ -6,6 +6,7 @@ child     = c_1 + F (c_2 - c_3) of three drawn from the population, kept where i
 
 import dataclasses
 from collections.abc import Iterator
+from typing import Annotated
 
 import numpy as np
 import tensorflow as tf
@@ -15,14 +16,17 @@ from tfadv.attacks.decisions import Decision, generator
 from tfadv.attacks.door import Bound
 from tfadv.compiled import Compiled
 from tfadv.images import BLACK, WHITE, padded
+from tfadv.ranges import Count, Range
 from tfadv.scores import cross_entropy, reached
-from tfadv.shapes import Attack, Crafted, Goal, Tensor, check_counts
+from tfadv.shapes import Attack, Crafted, Goal, Tensor
 from tfadv.source import Source
 
 #: Candidates shown at once: calls of one size.
 CHUNK = 100
 #: Row, column and three colours.
 NUMBERS = 5
+Population = Annotated[int, Range(5, whole=True)]
+Mutation = Annotated[float, Range(0, 2, below=True)]
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -49,17 +53,10 @@ class OnePixel(Attack):
     colours are drawn as in the paper, uniform and N(128, 127), the latter cut to 0..255.
     """
 
-    pixels: int = 1
-    population: int = 400
-    generations: int = 100
-    mutation: float = 0.5
-
-    def __post_init__(self) -> None:
-        check_counts(self, "pixels", "population", "generations")
-        if self.population < 5:
-            raise ValueError(f"OnePixel(population): expected at least 5 candidates, got {self.population!r}.")
-        if not 0 <= self.mutation < 2:
-            raise ValueError(f"OnePixel(mutation): expected a factor from 0 to below 2, got {self.mutation!r}.")
+    pixels: Count = 1
+    population: Population = 400
+    generations: Count = 100
+    mutation: Mutation = 0.5
 
     def on(self, model) -> Bound:
         return Bound(self, model, self._craft)

@@ -14,7 +14,8 @@ from tfadv import seeds as draws
 from tfadv.attacks.decisions import Decision, Search, SmallestNoise, generator, side_by_side
 from tfadv.attacks.door import Bound
 from tfadv.images import BLACK, WHITE
-from tfadv.shapes import Attack, Crafted, Goal, Tensor, check_counts
+from tfadv.ranges import Count, Natural
+from tfadv.shapes import Attack, Crafted, Goal, Tensor
 from tfadv.source import Source
 
 # What an image's seed is folded with.
@@ -42,15 +43,10 @@ class Pointwise(Attack):
     small shares to large, not one after the other over all shares.
     """
 
-    queries: int = 25000
-    sizes: int = 100
-    tries: int = 10
-    halvings: int = 10
-
-    def __post_init__(self) -> None:
-        check_counts(self, "queries", "sizes", "tries")
-        if not (isinstance(self.halvings, int) and self.halvings >= 0):
-            raise ValueError(f"Pointwise(halvings): expected a whole number, 0 or more, got {self.halvings!r}.")
+    queries: Count = 25000
+    sizes: Count = 100
+    tries: Count = 10
+    halvings: Natural = 10
 
     def on(self, model) -> Bound:
         return Bound(self, model, self._craft, has_target=False)

@@ -1,8 +1,11 @@
 """From where an ascent sets out."""
 
 import dataclasses
+import math
 
 from tfadv import seeds as draws
+from tfadv.images import WHITE
+from tfadv.ranges import Noise, Weight
 from tfadv.shapes import Budget, Start, Tensor
 
 
@@ -26,7 +29,21 @@ class InsideBall(Start):
 class NoisyStart(Start):
     """The image with Gaussian noise of `deviation` grey levels: a nudge where the objective is flat (NRDM)."""
 
-    deviation: float = 0.1
+    deviation: Noise = 0.1
 
     def begin(self, images: Tensor, budget: Budget, seeds: Tensor) -> Tensor:
         return images + self.deviation * draws.normal(seeds, tuple(images.shape[1:]), images.dtype)
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class NoiseOfLength(Start):
+    """The image with Gaussian noise of this length, whatever the image's size: for what weighs the length itself (FCR).
+
+    length: the l2, of images in 0..1, that the noise has in the mean square.
+    """
+
+    length: Weight
+
+    def begin(self, images: Tensor, budget: Budget, seeds: Tensor) -> Tensor:
+        deviation = self.length * WHITE / math.sqrt(math.prod(images.shape[1:]))
+        return NoisyStart(deviation).begin(images, budget, seeds)

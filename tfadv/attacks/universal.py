@@ -16,7 +16,8 @@ from tfadv.attacks.deepfool import DeepFool, Walk
 from tfadv.attacks.door import Bound
 from tfadv.budgets import Linf
 from tfadv.images import BLACK, WHITE
-from tfadv.shapes import Attack, Budget, Crafted, Goal, Tensor, check_counts
+from tfadv.ranges import Count, Positive, Rest, Several
+from tfadv.shapes import Attack, Budget, Crafted, Goal, Tensor
 from tfadv.source import Source
 
 #: Images of the set that are looked at together.
@@ -51,21 +52,17 @@ class Universal(Attack):
     """
 
     budget: Budget = Linf(10)
-    delta: float = 0.2
-    passes: int = 10
-    images: int = 500
-    candidates: int | None = 10
-    overshoot: float = 0.02
-    steps: int = 10
+    delta: Rest = 0.2
+    passes: Count = 10
+    images: Count = 500
+    candidates: Several | None = 10
+    overshoot: Positive = 0.02
+    steps: Count = 10
     shift: str = ""
 
     def __post_init__(self) -> None:
         if not isinstance(self.budget, Budget):
             raise ValueError(f"Universal(budget): expected a Budget, got {self.budget!r}.")
-        if not 0 <= self.delta < 1:
-            raise ValueError(f"Universal(delta): expected a share from 0 to below 1, got {self.delta!r}.")
-        check_counts(self, "passes", "images")
-        self.deepfool  # noqa: B018 - refuses what it cannot take
 
     @property
     def deepfool(self) -> DeepFool:

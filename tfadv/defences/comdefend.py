@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from tfadv.defences import learned
 from tfadv.models.layers import stated
+from tfadv.ranges import Checked, Count, Positive, Weight
 from tfadv.shapes import Look, Purifier, Tensor
 
 #: Bits of the code at each pixel, and the filters of the layers, as in the authors' code.
@@ -19,16 +20,13 @@ RECONSTRUCTION = (32, 64, 128, 256, 128, 64, 32, 16)
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
+class Settings(Checked):
     """widest: the most filters a layer has, 256 in the authors' code. noise: deviation of the noise on the code before
     the sigmoid, in training. penalty: weight of the code's mean square in the loss."""
 
-    widest: int = 32
-    noise: float = 20.0
-    penalty: float = 1e-4
-
-    def __post_init__(self) -> None:
-        learned.check_positive(self, "widest", "noise", zero=("penalty",))
+    widest: Count = 32
+    noise: Positive = 20.0
+    penalty: Weight = 1e-4
 
 
 @keras.saving.register_keras_serializable("tfadv")

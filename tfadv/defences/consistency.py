@@ -8,17 +8,19 @@ from tfadv import attribution
 from tfadv.defences.between import default_layer
 from tfadv.images import check
 from tfadv.peek import network as as_source
+from tfadv.ranges import Count, checked
 from tfadv.source import Source
 
 
+@checked
 def top_k_consistency(
     network: keras.Model | Source,
     images: np.ndarray,
     others: np.ndarray,
     layer: str | None = None,
-    k: int = 5,
+    k: Count = 5,
     *,
-    batch_size: int = 64,
+    batch_size: Count = 64,
 ) -> np.ndarray:
     """|topk(x) n topk(x')| / |topk(x) u topk(x')| of each pair of images, float [N] in 0..1; TKNC is their mean.
 

@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfadv.images import BLACK, WHITE
+from tfadv.ranges import Positive
 from tfadv.shapes import Look, Purifier, Tensor
 
 BLOCK = 8
@@ -49,16 +50,13 @@ class FeatureDistillation(Purifier):
     multiples of 8: others are continued by their last row and column, and cut again.
     """
 
-    low: float = 25.0
-    high: float = 30.0
+    low: Positive = 25.0
+    high: Positive = 30.0
     band: str = "square"
     colours: str = "rgb"
     has_gradient = False
 
     def __post_init__(self) -> None:
-        for name in ("low", "high"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise ValueError(f"FeatureDistillation({name}): expected a step above 0, got {getattr(self, name)!r}.")
         for name, known in (("band", BANDS), ("colours", COLOURS)):
             if getattr(self, name) not in known:
                 raise ValueError(

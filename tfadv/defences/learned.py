@@ -14,15 +14,18 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfadv import archives
+from tfadv import archives, forms, ranges
 from tfadv.images import WHITE
 from tfadv.metrics import distances
 from tfadv.models.digits import put_weights, weights_of
+from tfadv.ranges import Count, TrainingSeed, checked
 from tfadv.shapes import Purifier, Tensor
 from tfadv.training import Loss, Schedule, train
 
 #: What a file of weights holds beside the arrays.
 KIND, SETTINGS = "purifier", "settings"
+#: A whole number in a file's settings is no larger, unless its weights are more.
+LARGEST = 1000
 
 Settings = TypeVar("Settings")
 
@@ -47,23 +50,11 @@ class Kind:
         Raises ValueError for a setting that it does not have, or a value of another kind or out of range.
         """
         known = {field.name: field.default for field in dataclasses.fields(self.settings)}
-        for key, value in values.items():
+        for key in values:
             if key not in known:
                 raise ValueError(f"{self.name} has no setting {key!r}. It has {', '.join(known)}.")
-            kinds = (int,) if isinstance(known[key], int) else (int, float)
-            if isinstance(value, bool) or not isinstance(value, kinds):
-                expected = "a whole number" if len(kinds) == 1 else "a number"
-                raise ValueError(f"{self.name}: expected {key} to be {expected}, got {value!r}.")
+        ranges.check(self.settings, values, name=self.name)
         return self.settings(**values)
-
-
-def check_positive(settings: Any, *names: str, zero: Sequence[str] = ()) -> None:
-    """Raise ValueError unless these settings are above 0, and those called `zero` at least 0."""
-    for name in (*names, *zero):
-        value = getattr(settings, name)
-        if not (value > 0 or (name in zero and value == 0)):
-            least = "at least 0" if name in zero else "above 0"
-            raise ValueError(f"{type(settings).__name__}({name}): expected a number {least}, got {value!r}.")
 
 
 def save(path: str | os.PathLike, kind: Kind, settings: Any, model: keras.Model) -> None:
@@ -84,14 +75,22 @@ def load(path: str | os.PathLike, kind: Kind, **changed: Any) -> tuple[keras.Mod
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file of weights. `tfadv train-purifier {kind.name}` makes one.")
-    held = archives.read(path, "an .npz of numbers, as `tfadv train-purifier` writes it")
-    name = str(held.pop(KIND, "no purifier"))
+    what = "an .npz of numbers, as `tfadv train-purifier` writes it"
+    held = archives.read(path, what)
+    name = archives.text_of(path, {KIND: np.array("no purifier")} | held, KIND, what)
     if name != kind.name:
         raise ValueError(f"{path}: expected the weights of {kind.name}, got those of {name}.")
-    settings = kind.chosen(json.loads(str(held.pop(SETTINGS, "{}"))) | changed)
-    model = kind.build(settings)
+    said = forms.json_of(archives.text_of(path, {SETTINGS: np.array("{}")} | held, SETTINGS, what), path, what)
+    forms.check(dict[str, Any], said, path, what)
+    weights = {key: array for key, array in held.items() if key not in (KIND, SETTINGS)}
+    archives.check_numbers(path, weights, what)
+    most = max([LARGEST, *(array.size for array in weights.values())])
     try:
-        put_weights(model, held)
+        settings = kind.chosen(said | changed)
+        if large := [key for key, value in said.items() if isinstance(value, int) and value > most]:
+            raise ValueError(f"expected {large[0]} to be at most {most}, as its weights are, got {said[large[0]]}.")
+        model = kind.build(settings)
+        put_weights(model, weights)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     return model, settings
@@ -108,7 +107,8 @@ def purified(function: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
     return tf.cast(tf.clip_by_value(shown, 0.0, 1.0) * WHITE, images.dtype)
 
 
-def patches(images: Sequence[np.ndarray], side: int, seed: int) -> np.ndarray:
+@checked
+def patches(images: Sequence[np.ndarray], side: Count, seed: TrainingSeed) -> np.ndarray:
     """Random squares uint8 [M, side, side, 3] of images uint8 [H, W, 3], of each as many as would tile it.
 
     Raises ValueError for an image that is smaller than the square.
@@ -124,7 +124,8 @@ def patches(images: Sequence[np.ndarray], side: int, seed: int) -> np.ndarray:
     return np.stack(found)
 
 
-def some(rows: np.ndarray, count: int | None, seed: int) -> np.ndarray:
+@checked
+def some(rows: np.ndarray, count: Count | None, seed: TrainingSeed) -> np.ndarray:
     """So many of the rows, chosen by chance, in their order; all where there are no more, or count is None."""
     if count is None or count >= len(rows):
         return rows

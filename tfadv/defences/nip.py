@@ -20,11 +20,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfadv import archives, attribution, gradients
+from tfadv import archives, attribution, forms, gradients
 from tfadv.compiled import Compiled
 from tfadv.defences.between import default_layer
 from tfadv.images import BLACK, WHITE, check
 from tfadv.peek import network as as_source
+from tfadv.ranges import Count, Natural, Portion, checked
 from tfadv.shapes import Look, Part, Purifier, Tensor, untargeted
 from tfadv.source import Source
 
@@ -78,23 +79,19 @@ class Nip(Part):
     """
 
     layer: str | None = None
-    front: int = 5
-    tail: int = 5
-    front_share: float = 0.1
-    middle_share: float = 0.3
+    front: Natural = 5
+    tail: Natural = 5
+    front_share: Portion = 0.1
+    middle_share: Portion = 0.3
     vector: str = "influence"
     template: str = "mean"
     weakest: bool = True
     strength: float = 1.0
 
     def __post_init__(self) -> None:
-        for name in ("front", "tail"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-                raise ValueError(f"Nip({name}): expected a whole number of 0 or more, got {value!r}.")
         if not self.front + self.tail:
             raise ValueError("Nip(front, tail): expected at least one neuron, got 0 and 0.")
-        if not (self.front_share > 0 and self.middle_share > 0 and self.front_share + self.middle_share < 1):
+        if self.front_share + self.middle_share >= 1:
             raise ValueError(
                 "Nip(front_share, middle_share): expected shares above 0 with a sum below 1, got "
                 f"{self.front_share!r} and {self.middle_share!r}."
@@ -102,8 +99,6 @@ class Nip(Part):
         for name, known in (("vector", VECTORS), ("template", TEMPLATES)):
             if getattr(self, name) not in known:
                 raise ValueError(f"Nip({name}): expected one of {', '.join(known)}, got {getattr(self, name)!r}.")
-        if not math.isfinite(self.strength):
-            raise ValueError(f"Nip(strength): expected a number, got {self.strength!r}.")
 
     def parts(self, count: int) -> tuple[int, int]:
         """Where the middle part of so many neurons begins and ends in their order."""
@@ -156,13 +151,14 @@ class Nip(Part):
         spread = [reduce(rho, axis=[1, 2, 3], keepdims=True) for reduce in (tf.reduce_max, tf.reduce_min)]
         return tf.math.divide_no_nan(rho, spread[0] - spread[1])
 
+    @checked
     def fit(
         self,
         network: keras.Model | Source,
         images: np.ndarray,
         labels: np.ndarray,
         *,
-        batch_size: int = 64,
+        batch_size: Count = 64,
         progress: Callable[[int], None] = lambda done: None,
     ) -> "FittedNip":
         """The candidates (Algorithm 2) of the images that the network gets right; the others play no part.
@@ -197,16 +193,19 @@ class Nip(Part):
             raise FileNotFoundError(f"{path}: no such file of a fitted NIP; `tfadv defend nip fit` makes one.")
         what = f"the file of a fitted NIP ({KIND}), as FittedNip.save writes it"
         found = archives.read(path, what)
+        kind, fitted_to, said = (archives.text_of(path, found, name, what) for name in _TEXTS)
+        if kind != KIND:
+            raise ValueError(f"{path}: expected {what}; got a {kind}.")
+        settings = forms.made(Nip, forms.json_of(said, path, what), path, what)
+        arrays = {name: found.get(name, np.zeros(())) for name in _ARRAYS}
+        archives.check_numbers(path, arrays, what)
         try:
-            if str(found["kind"]) != KIND:
-                raise ValueError(f"a {found['kind']}")
-            settings = Nip(**json.loads(str(found["settings"])))
-            return FittedNip(settings, str(found["fitted_to"]), *(found[name] for name in _ARRAYS))
-        except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{path}: expected {what}; got {error}.") from error
+            return FittedNip(settings, fitted_to, *arrays.values())
+        except ValueError as error:
+            raise ValueError(f"{path}: expected {what}; got {error}") from error
 
 
-_ARRAYS = ("template", "similarities", "perturbations")
+_TEXTS, _ARRAYS = ("kind", "fitted_to", "settings"), ("template", "similarities", "perturbations")
 
 
 @dataclasses.dataclass(frozen=True, repr=False, eq=False)
@@ -234,6 +233,8 @@ class FittedNip(Purifier):
     looks = True
 
     def __post_init__(self) -> None:
+        if not all(np.all(np.isfinite(each)) for each in self.arrays):
+            raise ValueError("FittedNip: expected finite numbers, got NaN or infinity among them. Fit it again.")
         shapes = [each.shape for each in self.arrays]
         if [len(shape) for shape in shapes] != [1, 1, 4] or not shapes[1][0] == shapes[2][0] > 0:
             raise ValueError(
@@ -287,8 +288,6 @@ class _Fitting:
     """One fit: classified, template, candidates."""
 
     def __init__(self, nip: Nip, source: Source, batch_size: int, progress: Callable[[int], None]) -> None:
-        if batch_size < 1:
-            raise ValueError(f"Nip.fit(batch_size): expected a whole number above 0, got {batch_size!r}.")
         self.nip, self.source, self.batch_size, self.progress = nip, source, batch_size, progress
 
     def run(self, images: np.ndarray, labels: np.ndarray) -> FittedNip:

@@ -17,6 +17,7 @@ from tfadv import seeds as draws
 from tfadv.compiled import Compiled
 from tfadv.images import BLACK, WHITE, check
 from tfadv.peek import network as as_source
+from tfadv.ranges import Count, WordSeed, checked
 from tfadv.shapes import Defence, Look, Outputs, Purifier, Tensor
 from tfadv.source import Source
 
@@ -46,19 +47,18 @@ class Purified(Source):
 
     bare: Source
 
+    @checked
     def __init__(
         self,
         network: keras.Model | Source,
         purifier: Purifier,
         *,
-        draws: int = 1,
-        seed: int = 0,
+        draws: Count = 1,
+        seed: WordSeed = 0,
         identity: bool = False,
     ) -> None:
         if not isinstance(purifier, Purifier):
             raise ValueError(f"Purified(purifier): expected a purifier, got {purifier!r}.")
-        if not (isinstance(draws, int) and draws > 0):
-            raise ValueError(f"Purified(draws): expected a whole number above 0, got {draws!r}.")
         self.bare, self.purifier, self.draws, self.seed = as_source(network), purifier, draws, seed
         self.identity = identity or not purifier.has_gradient
         if purifier.fitted_to not in (None, self.bare.fingerprint):
@@ -68,6 +68,7 @@ class Purified(Source):
         bare = self.bare
         self.name = f"{bare.name} behind {purifier!r}" + (f" x {draws}" if draws > 1 else "")
         self.size, self.dtype, self.offset = bare.size, bare.dtype, bare.offset
+        self.takes = bare.takes
         self.logits_count, self.layer, self.accuracy = bare.logits_count, bare.layer, None
 
     @property
@@ -142,7 +143,8 @@ def purified(purifier: Purifier, images: np.ndarray, seed: int = 0) -> np.ndarra
     return alone(purifier, seed)(images)
 
 
-def alone(purifier: Purifier, seed: int = 0) -> Callable[[np.ndarray], np.ndarray]:
+@checked
+def alone(purifier: Purifier, seed: WordSeed = 0) -> Callable[[np.ndarray], np.ndarray]:
     """The purifier without a network, compiled once for many calls of `purified`."""
     if purifier.looks:
         raise ValueError(f"{purifier!r} looks at the network that it defends: call on(network).purified(images).")
@@ -212,13 +214,11 @@ class Averaged(Defence):
     """
 
     purifier: Purifier
-    draws: int = 10
+    draws: Count = 10
 
     def __post_init__(self) -> None:
         if not isinstance(self.purifier, Purifier):
             raise ValueError(f"Averaged(purifier): expected a purifier, got {self.purifier!r}.")
-        if not (isinstance(self.draws, int) and self.draws > 0):
-            raise ValueError(f"Averaged(draws): expected a whole number above 0, got {self.draws!r}.")
 
     def on(self, network: Any) -> Purified:
         return Purified(network, self.purifier, draws=self.draws)

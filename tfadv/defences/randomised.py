@@ -9,7 +9,7 @@ Each image draws for itself, and a defended network always draws alike for the s
 
 import dataclasses
 import math
-from typing import Any
+from typing import Annotated, Any
 
 import tensorflow as tf
 
@@ -19,8 +19,14 @@ from tfadv.defences.transforms import Jpeg
 from tfadv.ensembles import Ensemble
 from tfadv.images import BLACK, GREY, WHITE
 from tfadv.peek import network as as_source
+from tfadv.ranges import Count, Grey, Noise, Portion, Range, Rest, Share, checked
 from tfadv.shapes import Defence, Look, Purifier, Tensor
 from tfadv.views import draw_map, whole
+
+Degrees = Annotated[float, Range(-360, 360, of="degrees")]
+WholeDegrees = Annotated[int, Range(0, 360, whole=True, of="whole degrees")]
+#: Beyond these a picture is a few pixels, or one pixel the picture.
+Enlargement = Annotated[float, Range(0.001, 1000)]
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -40,17 +46,9 @@ class ResizePad(Purifier):
     has its own draw, not each batch.
     """
 
-    low: float = 299 / 331
-    flip: float = 0.0
-    pad: float = GREY
-
-    def __post_init__(self) -> None:
-        if not 0 < self.low <= 1:
-            raise ValueError(f"ResizePad(low): expected above 0 and at most 1, got {self.low!r}.")
-        if not 0 <= self.flip <= 1:
-            raise ValueError(f"ResizePad(flip): expected a probability, 0..1, got {self.flip!r}.")
-        if not BLACK <= self.pad <= WHITE:
-            raise ValueError(f"ResizePad(pad): expected a grey level, 0..255, got {self.pad!r}.")
+    low: Portion = 299 / 331
+    flip: Share = 0.0
+    pad: Grey = GREY
 
     def purify(self, look: Look, images: Tensor, seeds: Tensor) -> Tensor:
         height, width = images.shape[1], images.shape[2]
@@ -64,7 +62,8 @@ class ResizePad(Purifier):
         return draw_map(images, rows, columns, self.pad, most=1)  # a smaller image shows no pixel twice
 
 
-def r_and_p(draws: int = 30, low: float = 299 / 331, flip: float = 0.0) -> Averaged:
+@checked
+def r_and_p(draws: Count = 30, low: Portion = 299 / 331, flip: Share = 0.0) -> Averaged:
     """R&P as its authors' program answers: the mean over thirty draws; see `ResizePad`.
 
     The program's own settings are low = 310/331 and flip = 0.5, and it adds 0.4 of an auxiliary head's probabilities.
@@ -88,20 +87,12 @@ class RandomAffine(Purifier):
         pad: grey level of the outside; 127.5 is the program's zero of -1..1.
     """
 
-    shear: float = 180 / 128
-    turn: float = 180 / 128
-    shift: float = 0.02
-    zoom: float = 0.95
-    spread: float = 0.05
-    pad: float = GREY
-
-    def __post_init__(self) -> None:
-        if not all(math.isfinite(value) for value in (self.shear, self.turn, self.shift)):
-            raise ValueError(f"{self!r}: expected finite degrees and shares.")
-        if not (0 < self.zoom < math.inf and 0 <= self.spread < 1):
-            raise ValueError(f"{self!r}: expected a zoom above 0 and a spread from 0 to below 1.")
-        if not BLACK <= self.pad <= WHITE:
-            raise ValueError(f"RandomAffine(pad): expected a grey level, 0..255, got {self.pad!r}.")
+    shear: Degrees = 180 / 128
+    turn: Degrees = 180 / 128
+    shift: Annotated[float, Range(-1, 1, of="a share")] = 0.02
+    zoom: Enlargement = 0.95
+    spread: Rest = 0.05
+    pad: Grey = GREY
 
     def purify(self, look: Look, images: Tensor, seeds: Tensor) -> Tensor:
         places, inside = _grid(images), tf.constant(True)
@@ -148,22 +139,18 @@ class TurnedZoom(Purifier):
     middle; there they are two of cubic splines, whose middles are whole pixels. The gradient passes.
     """
 
-    noise: float = 2.0
-    least: int = 2
-    most: int = 3
-    near: float = 1.05
-    far: float = 1.1
-    pad: float = GREY
+    noise: Noise = 2.0
+    least: WholeDegrees = 2
+    most: WholeDegrees = 3
+    near: Enlargement = 1.05
+    far: Enlargement = 1.1
+    pad: Grey = GREY
 
     def __post_init__(self) -> None:
-        if not 0 <= self.noise < math.inf:
-            raise ValueError(f"TurnedZoom(noise): expected grey levels from 0, got {self.noise!r}.")
-        if not (isinstance(self.least, int) and isinstance(self.most, int) and 0 <= self.least <= self.most):
+        if self.least > self.most:
             raise ValueError(f"{self!r}: expected whole degrees, 0 <= least <= most.")
-        if not 0 < self.near <= self.far < math.inf:
+        if self.near > self.far:
             raise ValueError(f"{self!r}: expected enlargements, 0 < near <= far.")
-        if not BLACK <= self.pad <= WHITE:
-            raise ValueError(f"TurnedZoom(pad): expected a grey level, 0..255, got {self.pad!r}.")
 
     def purify(self, look: Look, images: Tensor, seeds: Tensor) -> Tensor:
         if self.noise:

@@ -25,7 +25,8 @@ from tfadv import seeds as keys
 from tfadv.compiled import Compiled
 from tfadv.images import BLACK, WHITE, check
 from tfadv.peek import network as as_source
-from tfadv.shapes import Defence, Look, Outputs, Purifier, Tensor, check_counts
+from tfadv.ranges import Chance, Count, Size, WordSeed, checked
+from tfadv.shapes import Defence, Look, Outputs, Purifier, Tensor
 from tfadv.source import Source
 
 #: Images whose votes are counted together.
@@ -42,10 +43,7 @@ class GaussianNoise(Purifier):
         std: its deviation, grey levels.
     """
 
-    std: float = 0.25 * WHITE
-
-    def __post_init__(self) -> None:
-        _check_deviation(self)
+    std: Size = 0.25 * WHITE
 
     def purify(self, look: Look, images: Tensor, seeds: Tensor) -> Tensor:
         noise = keys.normal(seeds, tuple(images.shape[1:]), images.dtype)
@@ -69,28 +67,13 @@ class Smoothing(Defence):
     alike: alpha holds for an image, not for the best of many images that somebody tries against one seed.
     """
 
-    std: float = 0.25 * WHITE
-    samples: int = 100
-    alpha: float = 0.001
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        _check_deviation(self)
-        check_counts(self, "samples")
-        _check_chance("Smoothing(alpha)", self.alpha)
+    std: Size = 0.25 * WHITE
+    samples: Count = 100
+    alpha: Chance = 0.001
+    seed: WordSeed = 0
 
     def on(self, network: Any) -> "Smoothed":
         return Smoothed(network, self)
-
-
-def _check_deviation(part: "GaussianNoise | Smoothing") -> None:
-    if not 0 < part.std < float("inf"):
-        raise ValueError(f"{type(part).__name__}(std): expected grey levels above 0, got {part.std!r}.")
-
-
-def _check_chance(what: str, alpha: float) -> None:
-    if not 0 < alpha < 1:
-        raise ValueError(f"{what}: expected a probability between 0 and 1, got {alpha!r}.")
 
 
 class Certified(NamedTuple):
@@ -125,6 +108,7 @@ class Smoothed(Source):
         bare = self.bare
         self.name = f"{bare.name} by {smoothing!r}"
         self.size, self.dtype, self.offset = bare.size, bare.dtype, 1
+        self.takes = bare.takes
         self.logits_count, self.layer, self.accuracy = bare.classes + 1, None, None
 
     @property
@@ -203,14 +187,15 @@ class Smoothed(Source):
     def _counted(self) -> Compiled:
         return Compiled(self._votes)
 
+    @checked
     def certify(
         self,
         images: np.ndarray,
         *,
-        selection: int = 100,
-        samples: int = 1000,
-        alpha: float | None = None,
-        seed: int | None = None,
+        selection: Count = 100,
+        samples: Count = 1000,
+        alpha: Chance | None = None,
+        seed: WordSeed | None = None,
         progress: Callable[[int], None] | None = None,
     ) -> Certified:
         """The class of each image and within which radius it cannot change: CERTIFY.
@@ -230,10 +215,6 @@ class Smoothed(Source):
         """
         images, alpha = self._fitting(images), self.smoothing.alpha if alpha is None else alpha
         seed = self.smoothing.seed if seed is None else seed
-        _check_chance("certify(alpha)", alpha)
-        for name, count in (("selection", selection), ("samples", samples)):
-            if not (isinstance(count, (int, np.integer)) and count > 0):
-                raise ValueError(f"certify({name}): expected a whole number above 0, got {count!r}.")
         votes = np.zeros((2, len(images), self.bare.logits_count), np.int64)
         for start in range(0, len(images), CHUNK):
             some = images[start : start + CHUNK].astype(self.dtype.as_numpy_dtype)

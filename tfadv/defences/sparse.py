@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from tfadv.defences import learned
 from tfadv.models.layers import stated
+from tfadv.ranges import Checked, Count, Weight
 from tfadv.shapes import Look, Purifier, Tensor
 
 #: The image is continued by reflection by so many pixels before it is smoothed.
@@ -17,18 +18,15 @@ MARGIN = 16
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
+class Settings(Checked):
     """atoms: how many the dictionary has. side: of an atom, in pixels. penalty: of the codes' absolute values, images
     being in 0..1. steps: of the search for the codes. smoothing: of what is left out of the coding."""
 
-    atoms: int = 64
-    side: int = 8
-    penalty: float = 0.1
-    steps: int = 20
-    smoothing: float = 5.0
-
-    def __post_init__(self) -> None:
-        learned.check_positive(self, "atoms", "side", "steps", zero=("penalty", "smoothing"))
+    atoms: Count = 64
+    side: Count = 8
+    penalty: Weight = 0.1
+    steps: Count = 20
+    smoothing: Weight = 5.0
 
 
 def smooth(images: Tensor, strength: float) -> Tensor:
@@ -196,8 +194,8 @@ class SparseTransformation(Purifier):
     """
 
     weights: str
-    penalty: float | None = None
-    steps: int | None = None
+    penalty: Weight | None = None
+    steps: Count | None = None
     model: Any = dataclasses.field(init=False, repr=False, compare=False)
     arrays: tuple = dataclasses.field(init=False, repr=False, compare=False)
 

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from tfadv.defences import learned
 from tfadv.models.layers import ScaledAdd, stated
+from tfadv.ranges import Checked, Count, Positive, Share
 from tfadv.shapes import Look, Purifier, Tensor
 
 #: Y, Cb, Cr of R, G, B in 0..1 (ITU-R BT.601), without their constants, which no detail of a wavelet holds.
@@ -20,16 +21,13 @@ HEIGHT, WIDTH = 1, 2
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
+class Settings(Checked):
     """blocks: residual blocks, 16 in EDSR's smaller network and 32 in its larger. features: filters of a layer, 64 and
     256 there. scale: of a block's residual, 1 and 0.1 there."""
 
-    blocks: int = 4
-    features: int = 32
-    scale: float = 1.0
-
-    def __post_init__(self) -> None:
-        learned.check_positive(self, "blocks", "features", "scale")
+    blocks: Count = 4
+    features: Count = 32
+    scale: Positive = 1.0
 
 
 @keras.saving.register_keras_serializable("tfadv")
@@ -76,7 +74,9 @@ def halved(images: Tensor) -> Tensor:
     near, far = 1.5 * away**3 - 2.5 * away**2 + 1, -0.5 * away**3 + 2.5 * away**2 - 4 * away + 2
     taps = np.where(away < 1, near, far)
     kernel = np.tile(np.outer(taps, taps)[:, :, None, None] / taps.sum() ** 2, (1, 1, images.shape[-1], 1))
-    wide = tf.pad(images, [[0, 0], [3, 3], [3, 3], [0, 0]], "SYMMETRIC")
+    wide = images
+    for reach in (3,) if min(images.shape[1:3]) > 2 else (2, 1):  # of two pixels their mirror images' mirror image too
+        wide = tf.pad(wide, [[0, 0], [reach, reach], [reach, reach], [0, 0]], "SYMMETRIC")
     return tf.nn.depthwise_conv2d(wide, tf.cast(kernel, images.dtype), [1, 2, 2, 1], "VALID")
 
 
@@ -164,13 +164,11 @@ class SuperResolution(Purifier):
     """
 
     weights: str
-    sigma: float = 0.04
+    sigma: Share = 0.04
     model: Any = dataclasses.field(init=False, repr=False, compare=False)
     arrays: tuple = dataclasses.field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        if not 0 <= self.sigma <= 1:
-            raise ValueError(f"SuperResolution(sigma): expected a number from 0 to 1, got {self.sigma!r}.")
         model, settings = learned.load(self.weights, KIND)
         object.__setattr__(self, "model", model)
         object.__setattr__(self, "arrays", learned.arrays(model, settings))

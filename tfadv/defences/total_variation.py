@@ -16,7 +16,8 @@ import tensorflow as tf
 
 from tfadv import seeds as draws
 from tfadv.images import BLACK, WHITE
-from tfadv.shapes import Look, Purifier, Tensor, check_counts
+from tfadv.ranges import Count, Portion, Positive
+from tfadv.shapes import Look, Purifier, Tensor
 
 #: The largest |K z|^2 / |z|^2: 1 of the mask, 4 of the differences in each direction.
 LARGEST = 9.0
@@ -38,17 +39,10 @@ class TotalVariation(Purifier):
     The toolbox stops L-BFGS after ten iterations: its images are rougher than the minimum, large ones by much.
     """
 
-    keep: float = 0.5
-    weight: float = 0.03
-    iterations: int = 100
+    keep: Portion = 0.5
+    weight: Positive = 0.03
+    iterations: Count = 100
     has_gradient = False
-
-    def __post_init__(self) -> None:
-        check_counts(self, "iterations")
-        if not 0 < self.keep <= 1:
-            raise ValueError(f"TotalVariation(keep): expected above 0 and at most 1, got {self.keep!r}.")
-        if not 0 < self.weight < math.inf:
-            raise ValueError(f"TotalVariation(weight): expected a number above 0, got {self.weight!r}.")
 
     def purify(self, look: Look, images: Tensor, seeds: Tensor) -> Tensor:
         kept = tf.cast(draws.uniform(seeds, tuple(images.shape[1:])) < self.keep, images.dtype)

@@ -1,11 +1,13 @@
 """Input transformations that are one operation: spatial smoothing, colour bit depth and JPEG."""
 
 import dataclasses
+from typing import Annotated
 
 import tensorflow as tf
 
 from tfadv import filters
 from tfadv.images import BLACK, WHITE
+from tfadv.ranges import Range
 from tfadv.shapes import Look, Purifier, Tensor
 
 
@@ -19,12 +21,8 @@ class BitDepth(Purifier):
     It has no gradient that is not zero.
     """
 
-    bits: int = 4
+    bits: Annotated[int, Range(1, 8, whole=True)] = 4
     has_gradient = False
-
-    def __post_init__(self) -> None:
-        if not (isinstance(self.bits, int) and 1 <= self.bits <= 8):
-            raise ValueError(f"BitDepth(bits): expected a whole number from 1 to 8, got {self.bits!r}.")
 
     def purify(self, look: Look, images: Tensor, seeds: Tensor) -> Tensor:
         step = WHITE / (2**self.bits - 1)
@@ -43,11 +41,7 @@ class Median(Purifier):
     as in the authors' program: scipy.ndimage.median_filter(mode="reflect").
     """
 
-    side: int = 2
-
-    def __post_init__(self) -> None:
-        if not (isinstance(self.side, int) and 0 < self.side <= 15):  # each value of the square is an operation
-            raise ValueError(f"Median(side): expected a whole number from 1 to 15, got {self.side!r}.")
+    side: Annotated[int, Range(1, 15, whole=True)] = 2  # each value of the square is an operation
 
     def purify(self, look: Look, images: Tensor, seeds: Tensor) -> Tensor:
         if self.side // 2 > min(images.shape[1:3]):  # there is nothing further out to reflect
@@ -69,12 +63,8 @@ class Jpeg(Purifier):
     Values that are no whole grey levels are rounded first.
     """
 
-    quality: int = 75
+    quality: Annotated[int, Range(1, 100, whole=True)] = 75
     has_gradient = False
-
-    def __post_init__(self) -> None:
-        if not (isinstance(self.quality, int) and 1 <= self.quality <= 100):
-            raise ValueError(f"Jpeg(quality): expected a whole number from 1 to 100, got {self.quality!r}.")
 
     def purify(self, look: Look, images: Tensor, seeds: Tensor) -> Tensor:
         def compressed(image: Tensor) -> Tensor:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +15,18 @@ import keras
 import numpy as np
 
 from tfadv import archives
+from tfadv.models.digits_facts import (
+    ARCHITECTURES,
+    CLASSES,
+    LAYERS,
+    MANIFEST,
+    NAMES,
+    SIZE,
+    WEIGHTS,
+    accuracy,
+    check_name,
+    manifest,
+)
 from tfadv.models.layers import (
     RESNET_EPSILON,
     SLIM_SUFFIXES,
@@ -39,32 +50,25 @@ from tfadv.models.layers import (
     subsampled,
 )
 
-SIZE, CLASSES = 32, 10
-WEIGHTS = Path(__file__).parent / "digits_weights"
-MANIFEST = "manifest.json"
+__all__ = [
+    "ARCHITECTURES",
+    "CLASSES",
+    "LAYERS",
+    "MANIFEST",
+    "NAMES",
+    "SIZE",
+    "WEIGHTS",
+    "accuracy",
+    "build",
+    "images",
+    "images_digest",
+    "load",
+    "manifest",
+    "put_weights",
+    "weights_of",
+]
+
 SPLITS = ("held-out", "training")
-
-#: The layer that the papers attack.
-_TAPS = {
-    "inception_v3": "Mixed_5b",
-    "inception_v4": "Mixed_5e",
-    "inception_resnet_v2": "Conv2d_4a_3x3.Relu",
-    "resnet_v2": "block2.unit_8",
-}
-
-#: Network -> its architecture: undefended, then adversarially trained.
-ARCHITECTURES = {name: name for name in _TAPS} | {
-    "adv_inception_v3": "inception_v3",
-    "ens3_adv_inception_v3": "inception_v3",
-    "ens4_adv_inception_v3": "inception_v3",
-    "adv_inception_resnet_v2": "inception_resnet_v2",
-    "ens_adv_inception_resnet_v2": "inception_resnet_v2",
-}
-
-NAMES = tuple(ARCHITECTURES)
-
-#: Network -> the layer that an attack taps when none is named.
-LAYERS = {name: _TAPS[architecture] for name, architecture in ARCHITECTURES.items()}
 
 
 @functools.cache
@@ -100,7 +104,7 @@ def images(split: str = "held-out") -> tuple[np.ndarray, np.ndarray]:
 @stated(dtype=None)
 def build(name: str) -> keras.Model:
     """The network without its training, of Keras's type: images [N, 32, 32, 3] in 0..255 -> logits [N, 10]."""
-    _check(name)
+    check_name(name)
     inputs, x = images_input(SIZE, SIZE, "inception", name)  # [N, 32, 32, 3]
     x = _TRUNKS[ARCHITECTURES[name]](x)
     x = squeeze(spatial_mean(x, "Logits.AvgPool"), "Logits.Flatten")
@@ -117,19 +121,12 @@ def load(name: str, folder: Path | str = WEIGHTS) -> keras.Model:
     path = Path(folder) / f"{name}.npz"
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file; `tfadv train-digits {path.parent}` makes it.")
-    put_weights(model, archives.read(path, "weights as `tfadv train-digits` writes them"))
+    held = archives.read(path, "weights as `tfadv train-digits` writes them")
+    try:
+        put_weights(model, held)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
     return model
-
-
-def accuracy(name: str) -> float:
-    """The share of held-out digits that the shipped network gets right, 0..1."""
-    _check(name)
-    return manifest()["networks"][name]["accuracy"]
-
-
-def manifest(folder: Path | str = WEIGHTS) -> dict:
-    """How the weights in this folder were made and what they reach."""
-    return json.loads((Path(folder) / MANIFEST).read_text(encoding="utf-8"))
 
 
 def images_digest() -> str:
@@ -156,11 +153,6 @@ def put_weights(model: keras.Model, weights: dict[str, np.ndarray]) -> None:
 def _variables(model: keras.Model) -> dict[str, Tensor]:
     held = {f"{layer.name}:{key}": getattr(layer, key, None) for layer in model.layers for key in SLIM_SUFFIXES}
     return {key: variable for key, variable in held.items() if variable is not None}
-
-
-def _check(name: str) -> None:
-    if name not in ARCHITECTURES:
-        raise ValueError(f"digits: expected one of {', '.join(NAMES)}, got {name!r}.")
 
 
 # The networks. Behind a line stands the shape it gives, without its N.

@@ -31,6 +31,7 @@ from tfadv.images import BLACK
 from tfadv.models import digits, hardening
 from tfadv.models.layers import stated
 from tfadv.peek import Network
+from tfadv.ranges import DigitsSeed, checked
 from tfadv.seeds import fold_one
 from tfadv.shapes import Tensor
 
@@ -63,11 +64,12 @@ class Settings(NamedTuple):
     momentum: float = 0.9
 
 
+@checked
 def train(
     name: str,
     sources: Iterable[keras.Model] = (),
     *,
-    seed: int = 0,
+    seed: DigitsSeed = 0,
     settings: Settings = Settings(),  # noqa: B008  a value, never changed
 ) -> tuple[keras.Model, list[float]]:
     """A trained network and its mean loss in each epoch; sources are those that `SOURCES` names, in that order.
@@ -116,11 +118,12 @@ def augmented(images: Tensor, seed: Tensor) -> Tensor:
     )
 
 
+@checked
 def train_all(
     folder: Path,
     names: Iterable[str] = digits.NAMES,
     *,
-    seed: int = 0,
+    seed: DigitsSeed = 0,
     settings: Settings = Settings(),  # noqa: B008
     report: Callable[[str, dict], None] = lambda name, entry: None,
 ) -> dict:

@@ -30,8 +30,9 @@ import tensorflow as tf
 from tfadv import gradients, scores
 from tfadv.images import BLACK, WHITE
 from tfadv.models.blocks import FILTERS, Block, ChannelSuppression, denoising, suppressing, told
+from tfadv.ranges import Count, Natural, Positive, Rest, Size, Weight
 from tfadv.seeds import fold_one
-from tfadv.shapes import Part, Tensor, check_counts
+from tfadv.shapes import Part, Tensor
 from tfadv.source import Source
 from tfadv.training import Loss
 
@@ -47,9 +48,6 @@ class Training(Part):
     needs_sources = False
     #: (classes) -> what is inserted behind the network's stages; None for nothing.
     block: ClassVar[Callable[..., Block] | None] = None
-
-    def __post_init__(self) -> None:
-        _check(self)
 
     @abc.abstractmethod
     def loss(self, model: keras.Model, network: Source, sources: Sequence[Source] = ()) -> Loss:
@@ -76,7 +74,7 @@ class NoisyTraining(Training):
         std: deviation of the noise, grey levels; the paper's are 0.12, 0.25, 0.5 and 1 times 255.
     """
 
-    std: float = 0.12 * WHITE
+    std: Size = 0.12 * WHITE
 
     def loss(self, model: keras.Model, network: Source, sources: Sequence[Source] = ()) -> Loss:
         """The mean cross entropy on noisy images."""
@@ -102,10 +100,10 @@ class FgsmTraining(Training):
         clean: the share of each batch that stays clean, from 0 to below 1; half with Kurakin et al. (ICLR 2017).
     """
 
-    epsilon: float = 8.0
-    step: float = 1.25
+    epsilon: Size = 8.0
+    step: Positive = 1.25
     random_start: bool = True
-    clean: float = 0.0
+    clean: Rest = 0.0
 
     def loss(self, model: keras.Model, network: Source, sources: Sequence[Source] = ()) -> Loss:
         """The mean cross entropy on the adversarial and, by their share, the clean images."""
@@ -124,13 +122,9 @@ class PgdTraining(Training):
         steps: how many; the paper's 7 for training.
     """
 
-    epsilon: float = 8.0
-    step: float = 0.25
-    steps: int = 7
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_counts(self, "steps")
+    epsilon: Size = 8.0
+    step: Positive = 0.25
+    steps: Count = 7
 
     def loss(self, model: keras.Model, network: Source, sources: Sequence[Source] = ()) -> Loss:
         """The mean cross entropy on adversarial images."""
@@ -151,8 +145,8 @@ class EnsembleTraining(Training):
         clean: the share of each batch that stays clean, from 0 to below 1.
     """
 
-    epsilon: float = 16.0
-    clean: float = 0.5
+    epsilon: Size = 16.0
+    clean: Rest = 0.5
     needs_sources = True
 
     def loss(self, model: keras.Model, network: Source, sources: Sequence[Source] = ()) -> Loss:
@@ -179,10 +173,10 @@ class SuppressedTraining(Training):
         steps: how many; 0 for training on the images themselves.
     """
 
-    beta: float = 2.0
-    epsilon: float = 8.0
-    step: float = 0.75
-    steps: int = 2
+    beta: Weight = 2.0
+    epsilon: Size = 8.0
+    step: Positive = 0.75
+    steps: Natural = 2
 
     def block(self, classes: int) -> Block:  # type: ignore[override]
         """What is inserted behind the network's stages: suppression of their channels."""
@@ -226,12 +220,11 @@ class DenoisedTraining(Training):
     """
 
     filter: str = "median"
-    epsilon: float = 8.0
-    step: float = 0.75
-    steps: int = 2
+    epsilon: Size = 8.0
+    step: Positive = 0.75
+    steps: Natural = 2
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         if self.filter not in FILTERS:
             raise ValueError(f"DenoisedTraining(filter): expected one of {', '.join(FILTERS)}, got {self.filter!r}.")
 
@@ -329,19 +322,3 @@ def _mixed(rows: tuple[Tensor, ...], seed: Tensor, craft: Craft, clean: float = 
 def _refuse(method: Part, sources: Sequence[Source]) -> None:
     if sources:
         raise ValueError(f"{type(method).__name__} takes no source networks, got {len(sources)}: leave them out.")
-
-
-def _check(method: Part) -> None:
-    """Raise ValueError for numbers that no training has."""
-    name = type(method).__name__
-    for field in ("epsilon", "step", "std"):
-        value = getattr(method, field, 1.0)
-        if not 0 < value < float("inf"):
-            raise ValueError(f"{name}({field}): expected a number above 0, got {value!r}.")
-    for field in ("beta", "steps"):
-        value = getattr(method, field, 0)
-        if not value >= 0 or (field == "steps" and int(value) != value):
-            raise ValueError(f"{name}({field}): expected a number from 0 on, got {value!r}.")
-    clean = getattr(method, "clean", 0.0)
-    if not 0 <= clean < 1:
-        raise ValueError(f"{name}(clean): expected a share from 0 to below 1, got {clean!r}.")

@@ -22,6 +22,23 @@ from tfadv import archives
 
 #: Where the description of a model lies: in the .keras archive, and as an attribute of the .h5 file.
 CONFIG, ATTRIBUTE = "config.json", "model_config"
+#: Where a .keras archive says which Keras wrote it.
+METADATA = "metadata.json"
+#: What makes a folder a SavedModel.
+SAVED_MODEL = ("saved_model.pb", "saved_model.pbtxt")
+_BUILD = "build the model in Python, fill it with these weights, and give what returns it as module:callable"
+_CHECKPOINT = f"a part of a checkpoint: `tfadv checkpoints import` takes the official ones; of your own, {_BUILD}"
+#: What files are that are taken for networks, and what to do, by how their names end.
+OTHERS = {
+    ".tflite": "a TensorFlow Lite model, which has no gradients: give the Keras model that it was made of",
+    ".onnx": "an ONNX model: give the model that it was made of, or convert it to Keras or a SavedModel and give what "
+    "returns that as module:callable",
+    ".pb": "a graph of TensorFlow: give the Keras model that it was made of; of a SavedModel name the folder",
+    ".py": "Python without its callable: say which, as in file.py:callable",
+    ".json": "a model's description, without weights: build it in Python and give what returns it as module:callable",
+    **dict.fromkeys((".pt", ".pth", ".safetensors"), f"a model or weights of PyTorch: in Keras, {_BUILD}"),
+    **dict.fromkeys((".ckpt", ".index", ".data-00000-of-00001", ".meta"), _CHECKPOINT),
+}
 #: Whose layers and functions a file may name.
 KNOWN = frozenset({"keras", "tf_keras", "tensorflow", "builtins", "tfadv"})
 #: The modules of Keras whose functions a layer may be given.
@@ -41,16 +58,17 @@ def load(path: str | os.PathLike, *, trust: bool = False) -> keras.Model:
 
     Raises FileNotFoundError, or ValueError for a file that Keras cannot read, or that holds code and is not trusted.
     """
+    if Path(path).is_dir():
+        raise ValueError(advice(path))
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: no such file; expected a model saved by Keras (.keras or .h5).")
     try:
         found = None if trust else next((code for one in _described(path) for code in _code(one)), None)
         model = None if found else keras.models.load_model(path, compile=False, safe_mode=not trust)
     except Exception as error:  # of every kind: zip, HDF5, missing classes, another Keras
-        reason = str(error).strip().split("\n")[0]
         raise ValueError(
-            f"{path}: Keras {keras.__version__} cannot read this model ({type(error).__name__}: {reason[:200]}). "
-            "A model of another Keras, or with layers of your own, is given as module:callable."
+            f"{path}: Keras {keras.__version__} cannot read this model ({type(error).__name__}: {_reason(error)}). "
+            f"{_remedy(path)}"
         ) from error
     if found:
         raise ValueError(
@@ -58,6 +76,69 @@ def load(path: str | os.PathLike, *, trust: bool = False) -> keras.Model:
             "the model in Python and give it as module:callable, or say --trust if you trust whoever made the file."
         )
     return model
+
+
+def advice(path: str | os.PathLike) -> str:
+    """What to do with a file or a folder that is there and that is no network to be named by its path."""
+    path = Path(path)
+    if path.is_dir():
+        if not any((path / name).is_file() for name in SAVED_MODEL):
+            return f"{path}: expected a network, got a folder. A model is a file: .keras, .h5, .npz of `tfadv train`."
+        return (
+            f"{path}: expected a model with its layers, got a SavedModel, which is a program without them. What works, "
+            "with Keras 3: a callable that makes a layer of it, given as module:callable:\n"
+            f'    layer = keras.layers.TFSMLayer({str(path)!r}, call_endpoint="serving_default")\n'
+            "    x = keras.Input((H, W, 3))\n"
+            "    return keras.Model(x, layer(x))\n"
+            "Attacks on single layers need the .keras or .h5 file."
+        )
+    known = OTHERS.get(path.suffix.lower())
+    if zipfile.is_zipfile(path) and known is None:
+        with zipfile.ZipFile(path) as archive:
+            known = "a model saved by Keras: call it .keras" if CONFIG in archive.namelist() else None
+    elif h5py.is_hdf5(path):
+        known = "an HDF5 file: call it .h5 if it is a model saved by Keras"
+    return (
+        f"{path}: expected a network, got {known or 'a file of no kind that holds one'}. Taken are .keras and .h5 "
+        "files, an .npz of `tfadv train`, module:callable, and the names that `tfadv models` lists."
+    )
+
+
+def _reason(error: Exception) -> str:
+    """What Keras says, whole, but for the configurations that it writes out before the reason."""
+    text = re.sub(r"(?: using)? config=\{.*?\}\.?\s*Exception encountered:", ":", str(error), flags=re.DOTALL)
+    return " ".join(re.sub(r"\s*Full object config: .*", "", text, flags=re.DOTALL).split()).rstrip(".") or "no reason"
+
+
+def _remedy(path: str | os.PathLike) -> str:
+    """What works for a model that this Keras cannot read."""
+    version = _version(path)
+    if version is None and h5py.is_hdf5(path):
+        return f"It holds weights without their model: {_BUILD}."
+    if version is None or version.split(".")[0] == keras.__version__.split(".")[0]:
+        return "A model with layers of your own is given as module:callable, which builds it."
+    if version.startswith("2."):
+        return (
+            f"Keras {version} saved it. What works: `pip install tf_keras`, which is Keras 2, and as module:callable a "
+            f"function that returns tf_keras.models.load_model({str(path)!r}, compile=False); or, where Keras 2 is, "
+            'model.export(FOLDER), and here keras.layers.TFSMLayer(FOLDER, call_endpoint="serving_default") as the '
+            "only layer of a model."
+        )
+    return f"Keras {version} saved it. Use it with that Keras, or {_BUILD}."
+
+
+def _version(path: str | os.PathLike) -> str | None:
+    """Which Keras wrote the model; None for a file that does not say so or holds none."""
+    try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                archives.check_sizes(archive)
+                return str(json.loads(archive.read(METADATA))["keras_version"])
+        with h5py.File(path, "r") as file:
+            version = file.attrs["keras_version"] if ATTRIBUTE in file.attrs else None
+            return version.decode() if isinstance(version, bytes) else version
+    except Exception:  # a broken file, as its bytes happen to be
+        return None
 
 
 def _described(path: str | os.PathLike) -> Iterator[Any]:

@@ -12,6 +12,7 @@ import tensorflow as tf
 from PIL import Image
 
 from tfadv import archives, data
+from tfadv.ranges import Count, checked
 from tfadv.seeds import fold_one
 from tfadv.shapes import Tensor
 
@@ -54,12 +55,13 @@ class Data(NamedTuple):
         return digest.hexdigest()
 
 
-def load(path: str | os.PathLike, size: int | None = None, fill: bool = False) -> Data:
+@checked
+def load(path: str | os.PathLike, size: Count | None = None, fill: bool = False) -> Data:
     """The data of an .npz file or a folder, under the file's or folder's name.
 
     Args:
         path: an .npz file with x_train and x_test, uint8 [N, S, S, 3] or, grey, [N, S, S], and y_train and y_test,
-            whole numbers [N]; or a folder of PNG and JPEG files, with a `labels.csv` (filename,label) or with a
+            whole numbers [N]; or a folder of image files, with a `labels.csv` (filename,label) or with a
             sub-folder for each class. Of a folder every image whose name's hash says so, a fifth, is for testing.
         size: side in pixels that a folder's images are brought to, 32 by default; an .npz file has its own.
         fill: whether each image is `filled`; the name says so.
@@ -173,11 +175,11 @@ def _checked(made: Data, path: Path) -> Data:
             f"{made.x_test.shape[1:3]} to test with."
         )
     both = np.concatenate([made.y_train, made.y_test])
-    if both.min() < 0 or made.y_test.max() >= made.classes or made.classes < 2:
+    if both.min() < 0 or made.y_test.max() >= made.classes or not 2 <= made.classes <= len(made.y_train):
         raise ValueError(
-            f"{path}: expected classes counted from 0, at least two, each of them in y_train, got "
-            f"{made.y_train.min()}..{made.y_train.max()} to train on and {made.y_test.min()}..{made.y_test.max()} to "
-            "test with."
+            f"{path}: expected classes counted from 0, at least two, each of them in y_train and so no more than its "
+            f"{len(made.y_train)} images, got {made.y_train.min()}..{made.y_train.max()} to train on and "
+            f"{made.y_test.min()}..{made.y_test.max()} to test with."
         )
     return made._replace(y_train=made.y_train.astype(np.int32), y_test=made.y_test.astype(np.int32))
 

@@ -19,10 +19,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfadv import archives, training
+from tfadv import archives, forms, training
 from tfadv.models import hardening, small, small_data
 from tfadv.models.layers import stated
 from tfadv.peek import Network
+from tfadv.ranges import Natural, checked
 from tfadv.seeds import fold_one
 from tfadv.shapes import Tensor
 from tfadv.source import Source
@@ -31,7 +32,11 @@ from tfadv.training import Schedule
 #: Images that are tested together.
 CHUNK = 250
 
+#: No network of this package is for larger pictures, in pixels.
+LARGEST = 4096
+
 _ABOUT = "about"
+_WHAT, _AGAIN = "a network that `tfadv train` wrote", "Train it again, or take another file."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,16 +82,13 @@ def method(name: str, settings: Mapping[str, Any] | None = None) -> Any:
     if name not in hardening.METHODS:
         raise ValueError(f"method: expected one of {', '.join(hardening.METHODS)}, got {name!r}.")
     fields = {field.name: field for field in dataclasses.fields(hardening.METHODS[name])}
-    for key, value in (settings or {}).items():
+    for key in settings or {}:
         if key not in fields:
             raise ValueError(f"method {name} has no setting {key!r}. It has {', '.join(fields) or 'none'}.")
-        kind = type(fields[key].default)
-        wanted = (int, float) if kind is float else kind
-        if not isinstance(value, wanted) or (isinstance(value, bool) and kind is not bool):
-            raise ValueError(f"method {name}: expected {key} to be {kind.__name__}, got {value!r}.")
     return hardening.METHODS[name](**(settings or {}))
 
 
+@checked
 def train(
     architecture: str,
     data: small_data.Data,
@@ -96,7 +98,7 @@ def train(
     method: str = "plain",
     settings: Mapping[str, Any] | None = None,
     sources: Sequence[Source] = (),
-    shift: int = 4,
+    shift: Natural = 4,
     flip: bool = True,
     report: Callable[[int, float], None] = lambda epoch, loss: None,
     progress: Callable[[int], None] | None = None,
@@ -210,12 +212,19 @@ def load(path: str | os.PathLike) -> Network:
     is not, and weights that do not fit.
     """
     known, arrays = _read(Path(path))
+    archives.check_numbers(path, arrays, _WHAT)
+    held = {key: array.shape for key, array in arrays.items()}
+    most = max((array.size for array in arrays.values()), default=0)
+    if not (0 < known.classes <= most and 0 < known.size <= LARGEST):
+        raise ValueError(
+            f"{path}: expected {_WHAT}, got {known.classes} classes and pictures of {known.size} pixels, which its "
+            f"weights cannot be of. {_AGAIN}"
+        )
     try:
         model = known.build()
     except ValueError as error:
         raise ValueError(f"{path}: {error} Was it written by a newer tfadv?") from error
     expected = {key: array.shape for key, array in _weights(model).items()}
-    held = {key: array.shape for key, array in arrays.items()}
     wrong = sorted(key for key in expected.keys() | held.keys() if expected.get(key) != held.get(key))
     if wrong:
         key = wrong[0]
@@ -235,16 +244,12 @@ def _network(model: keras.Model, path: Path, about: About) -> Network:
 def _read(path: Path) -> tuple[About, dict[str, np.ndarray]]:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file; `tfadv train` writes it.")
-    arrays = archives.read(path, "a network that `tfadv train` wrote")
+    arrays = archives.read(path, _WHAT)
     if _ABOUT not in arrays:
         raise ValueError(
-            f"{path}: expected a network that `tfadv train` wrote, got {', '.join(list(arrays)[:4])}. Data is given to "
+            f"{path}: expected {_WHAT}, got {', '.join(list(arrays)[:4])}. Data is given to "
             "`tfadv train`, and the file that it writes is the network."
         )
-    try:
-        said = json.loads(str(arrays.pop(_ABOUT)))
-        for key in ("class_names", "sources"):
-            said[key] = tuple(tuple(one) if isinstance(one, list) else one for one in said[key])
-        return About(**said), arrays
-    except (ValueError, TypeError, KeyError) as error:
-        raise ValueError(f"{path}: cannot understand what it says of its network ({error}).") from error
+    said = forms.json_of(archives.text_of(path, arrays, _ABOUT, _WHAT), path, _WHAT, _AGAIN)
+    del arrays[_ABOUT]
+    return forms.made(About, said, path, _WHAT, _AGAIN), arrays

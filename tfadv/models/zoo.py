@@ -7,48 +7,32 @@
 | `keras:MobileNetV2`, ... | a network of keras.applications with its own weights and preprocessing |
 | `network.npz` | a network that `tfadv train` wrote |
 | `model.keras`, `model.h5` | a saved Keras model, with its input range and its labels' offset |
-| `module:callable`, `file.py:callable` | what the callable returns: a Keras model or a `tfadv.Network` |
+| `module:callable`, `file.py:callable` | what the callable returns: a Keras or `tf_keras` model, a `tfadv.Network` |
 | `module:callable:word` | the same, called with "word": `nets:load:googlenet` is load("googlenet") of nets.py |
 """
 
 from __future__ import annotations
 
-import contextlib
 import difflib
-import importlib
-import importlib.util
-import operator
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 
 from tfadv import checkpoints, training
 from tfadv.checkpoints import Store
+from tfadv.copying import is_model
 from tfadv.heads import names as names_of_outputs
-from tfadv.models import ARCHITECTURES, digits, saved, slim, trained
+from tfadv.models import ARCHITECTURES, code, digits, saved, slim, trained
+from tfadv.models.known import IMAGENET, Listed, entries, names
 from tfadv.models.layers import layer_name, stated
 from tfadv.peek import Network, network
 from tfadv.source import Source
 
-#: ImageNet's classes; what an official network has more is background, which comes first.
-IMAGENET = 1000
+__all__ = ["Listed", "entries", "kind", "load", "names", "without_code"]
+
 SAVED = (".keras", ".h5", ".hdf5")
-
-
-class Listed(NamedTuple):
-    """One line of `tfadv models`: classes as the user counts them, size in pixels, accuracy 0..1 where published."""
-
-    name: str
-    kind: str
-    size: int
-    classes: int
-    layer: str
-    accuracy: float | None
-    present: bool
-    weights: str
 
 
 def kind(spec: str) -> str:
@@ -78,11 +62,6 @@ def without_code(spec: str, said_by: str) -> str:
     return spec
 
 
-def names() -> list[str]:
-    """Every name that needs no file and no code: the official networks, then the digits."""
-    return [*checkpoints.entries(), *(f"digits/{name}" for name in digits.NAMES)]
-
-
 def load(
     spec: str,
     *,
@@ -109,8 +88,10 @@ def load(
     for a model that cannot be attacked; FileNotFoundError or OSError for weights that are not there.
     """
     what = kind(spec)
+    if what in ("official", "digits", "code") and spec not in names() and Path(spec).exists():
+        raise ValueError(saved.advice(spec))
     if what in ("file", "code"):
-        made = saved.load(spec, trust=trust) if what == "file" else _called(spec)
+        made = saved.load(spec, trust=trust) if what == "file" else code.called(spec)
         return _wrapped(made, spec, input_range, labels_offset, output)
     if (input_range, labels_offset, output) != (None, None, None):
         raise ValueError(
@@ -128,23 +109,6 @@ def load(
             "file of `tfadv train`, a .keras or .h5 file and module:callable are taken as well."
         )
     return _digits(spec, weights) if what == "digits" else _official(spec, weights, store)
-
-
-def entries(store: Store | None = None) -> list[Listed]:
-    """What `names()` has, with where its weights are or the command that fetches them."""
-    store = store or Store()
-    rows = []
-    for name, facts in checkpoints.entries().items():
-        made = ARCHITECTURES[facts.architecture]
-        status = store.status(name)
-        where = str(status.path) if status.present else f"tfadv checkpoints fetch {name}"
-        rows.append(Listed(name, "official", made.size, IMAGENET, made.layer, facts.accuracy, status.present, where))
-    for name in digits.NAMES:
-        present = (digits.WEIGHTS / f"{name}.npz").is_file()
-        accuracy, where = (digits.accuracy(name), "in the package") if present else (None, "tfadv train-digits")
-        layer = digits.LAYERS[name]
-        rows.append(Listed(f"digits/{name}", "digits", digits.SIZE, digits.CLASSES, layer, accuracy, present, where))
-    return rows
 
 
 def _official(name: str, weights: bool, store: Store | None) -> Network:
@@ -187,73 +151,19 @@ def _application(spec: str, weights: str | None) -> Network:
         with stated():
             model = build(weights=weights, classifier_activation=None)
     except Exception as error:  # Keras raises a bare Exception when a download fails
-        if weights is None or "fetch failure" not in str(error):
+        if weights is None:
             raise
+        if "fetch failure" not in str(error):
+            raise ValueError(
+                f"{spec}: its weights, in ~/.keras/models, cannot be read ({str(error).splitlines()[0][:200]}). Remove "
+                "the file, so that it is fetched again."
+            ) from error
         raise OSError(
             f"{spec}: its weights could not be fetched ({error}). On a machine with internet run "
             f'`python -c "import keras; keras.applications.{name}()"` and copy ~/.keras/models from there.'
         ) from error
     preprocess = sys.modules[build.__module__].preprocess_input
     return Network(model, name=spec, preprocess=preprocess)
-
-
-def _called(spec: str) -> Any:
-    """What the callable of a `module:callable` or `module:callable:word` returns."""
-    module, _, rest = spec.partition(":") if ".py:" not in spec else _split_file(spec)
-    path, *words = rest.split(":")
-    with _importable(Path.cwd()):
-        found = _module(module, spec)
-        try:
-            target = operator.attrgetter(path)(found)
-        except AttributeError as error:
-            near = difflib.get_close_matches(path, vars(found), 3, 0.4)
-            hint = f" Nearest: {', '.join(near)}." if near else ""
-            raise ValueError(f"{spec}: {module} has no {path!r}.{hint}") from error
-        if isinstance(target, (keras.Model, Source)):
-            return target
-        if not callable(target):
-            raise ValueError(f"{spec}: expected a callable that returns a model, got {type(target).__name__}.")
-        return target(*words)
-
-
-def _split_file(spec: str) -> tuple[str, str, str]:
-    before, after = spec.split(".py:", 1)
-    return before + ".py", ":", after
-
-
-def _module(name: str, spec: str) -> Any:
-    if not name.endswith(".py"):
-        try:
-            return importlib.import_module(name)
-        except ModuleNotFoundError as error:
-            if error.name is None or not (name == error.name or name.startswith(error.name + ".")):
-                raise
-            raise ValueError(
-                f"{spec}: no module {name!r} here or among the installed ones. "
-                "Expected module:callable, path/to/file.py:callable or a name that `tfadv models` lists."
-            ) from error
-    file = Path(name).resolve()
-    if not file.is_file():
-        raise FileNotFoundError(f"{spec}: no file {name}.")
-    described = importlib.util.spec_from_file_location(f"tfadv_user_{file.stem}", file)
-    if described is None or described.loader is None:
-        raise ValueError(f"{spec}: {name} is no Python file.")
-    module = importlib.util.module_from_spec(described)
-    with _importable(file.parent):
-        sys.modules[module.__name__] = module  # where pickles and dataclasses of the file look for it
-        described.loader.exec_module(module)
-    return module
-
-
-@contextlib.contextmanager
-def _importable(folder: Path) -> Iterator[None]:
-    """Modules of this folder can be imported inside, as `python -m` would."""
-    sys.path.insert(0, str(folder))
-    try:
-        yield
-    finally:
-        with contextlib.suppress(ValueError):
-            sys.path.remove(str(folder))
 
 
 def _wrapped(
@@ -266,7 +176,7 @@ def _wrapped(
                 "give none of them."
             )
         return made
-    if not isinstance(made, keras.Model):
+    if not is_model(made):
         raise ValueError(f"{spec}: expected a Keras model or a tfadv.Network, got {type(made).__name__}.")
     found = network(made, name=spec, input_range=input_range or (0.0, 255.0), output=output)
     found.offset = int(found.logits_count == IMAGENET + 1) if labels_offset is None else labels_offset

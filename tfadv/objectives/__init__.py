@@ -1,6 +1,7 @@
 """What an attack raises, one number per image. F are the features of a layer, L the logits, y the label.
 
     CrossEntropy     -log softmax(L)_y                       FGSM, BIM, PGD, MIM and its relatives
+    Margin           max_{k != y} L_k - L_y                  Carlini and Wagner, S&P 2017; NRG's footnote 2
     Nrdm             ||F(x') - F(x)||                        Naseer et al., 2018
     Fda              log ||F(x')|_low|| - log ||F(x')|_high||  Ganeshan et al., ICCV 2019
     Fia              -sum F(x') * w,  w the aggregate gradient of the logit     Wang et al., ICCV 2021
@@ -12,10 +13,10 @@
 Features are read at one layer, or at several at once: pass a name or a tuple of names.
 """
 
-from tfadv.objectives.classes import CrossEntropy
+from tfadv.objectives.classes import CrossEntropy, Margin
 from tfadv.objectives.contributive import Fcr
 from tfadv.objectives.distortions import Fda, Nrdm
 from tfadv.objectives.importance import Fia, Naa
 from tfadv.objectives.intermediate import Ila, Tap
 
-__all__ = ["CrossEntropy", "Fcr", "Fda", "Fia", "Ila", "Naa", "Nrdm", "Tap"]
+__all__ = ["CrossEntropy", "Fcr", "Fda", "Fia", "Ila", "Margin", "Naa", "Nrdm", "Tap"]

@@ -8,7 +8,10 @@ from tfadv.shapes import Tensor
 
 
 def layer_names(part: Any) -> tuple[str, ...]:
-    """The layers a feature objective was given: a name or a tuple of names. Raises ValueError for anything else."""
+    """The layers a feature objective was given: a name or a tuple of names; none yet where they are the network's own,
+    and known when the attack is bound to one. Raises ValueError for anything else."""
+    if part.layer is None:
+        return ()
     names = (part.layer,) if isinstance(part.layer, str) else part.layer
     if not (isinstance(names, tuple) and names and all(isinstance(name, str) and name for name in names)):
         raise ValueError(

@@ -1,6 +1,7 @@
 """The objective of the feature contributive regions' attack, which weighs the loss against the length of the change."""
 
 import dataclasses
+import math
 from typing import Any
 
 import tensorflow as tf
@@ -8,7 +9,11 @@ import tensorflow as tf
 from tfadv import scores, vectors
 from tfadv.images import WHITE
 from tfadv.objectives.common import root
+from tfadv.ranges import Positive
 from tfadv.shapes import Goal, Look, Objective, Outputs, Tensor, View
+
+#: How Eq. 12 of the paper can be read.
+READINGS = ("softened", "printed", "raised")
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -16,16 +21,17 @@ class Fcr(Objective):
     """-1/F with F = beta / ||delta||_2 + J, delta = (x' - x) / 255 (FCR, Eq. 8-13; submitted to ICLR 2021).
 
     J = -log softmax(T L)_y. Closed form: -1/F = -r / (beta + J r) with r = ||delta||_2, which is 0 with gradient 0 at
-    r = 0: set out from a `NoisyStart`. Its gradient in delta is J' / F^2 - beta / (beta + J r)^2 * delta / r. The
+    r = 0: set out from `NoiseOfLength`. Its gradient in delta is J' / F^2 - beta / (beta + J r)^2 * delta / r. The
     second term shortens delta by a length that does not vanish with r: a change much shorter than learning_rate * beta
     / (beta + J r)^2 is thrown across to the other side. Through a view x is shown as x' is.
 
     Args:
         temperature: the paper's inverse temperature T; T <= 1 softens. It scales the gradient of J as well.
         beta: weight of the length.
-        printed: take J as Eq. 12 prints it, -log(softmax(L)_y / T). It has the gradient of the plain cross entropy,
-            which vanishes where the network is sure, and is below zero there (log T): F passes zero, 1/F has a pole,
-            and the steps around it destroy the image.
+        reading: of Eq. 12. "softened": J as above. "printed": -log(softmax(L)_y / T), which has the gradient of the
+            plain cross entropy, vanishing where the network is sure, and is below zero there (log T): F passes zero,
+            1/F has a pole, and the steps around it destroy the image. "raised": -log softmax(L)_y + |log T|, as the
+            words "will make J increase log T" can be taken; no pole, and the same vanishing gradient.
 
     It has no targeted form: J would come down, F could pass zero, and 1/F has a pole there. The paper has none either.
 
@@ -34,16 +40,15 @@ class Fcr(Objective):
     describe, J does not vanish where S_y -> 1, and success grows with T; near 1 the change grows as large as printed.
     """
 
-    temperature: float = 0.05
-    beta: float = 1.0
-    printed: bool = False
+    temperature: Positive = 0.05
+    beta: Positive = 1.0
+    reading: str = "softened"
 
     compares = True
 
     def __post_init__(self) -> None:
-        for name in ("temperature", "beta"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"Fcr({name}): expected a number above 0, got {getattr(self, name)!r}.")
+        if self.reading not in READINGS:
+            raise ValueError(f"Fcr(reading): expected {', '.join(READINGS)}, got {self.reading!r}.")
 
     def prepare(self, look: Look, images: Tensor, goal: Goal, view: View, seeds: Tensor) -> Any:
         return images
@@ -55,6 +60,7 @@ class Fcr(Objective):
 
     def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """J, Eq. 12."""
-        if self.printed:
-            return scores.cross_entropy(logits, labels) + tf.math.log(tf.constant(self.temperature, logits.dtype))
-        return scores.cross_entropy(self.temperature * logits, labels)
+        if self.reading == "softened":
+            return scores.cross_entropy(self.temperature * logits, labels)
+        shift = math.log(self.temperature)
+        return scores.cross_entropy(logits, labels) + (shift if self.reading == "printed" else abs(shift))

@@ -19,7 +19,7 @@ class Nrdm(Objective):
     because every rule with a sign or a norm divides by the gradient's size.
     """
 
-    layer: str | tuple[str, ...]
+    layer: str | tuple[str, ...] | None
 
     compares = True
 
@@ -44,14 +44,14 @@ class Fda(Objective):
     a view the clean image is shown as x' is, with the same draw.
 
     Args:
-        layer: the layer or layers.
+        layer: the layer or layers, None for the network's own.
         coupled: take both norms over the whole batch, as the authors' program does. An image's result then depends on
             the images beside it.
 
     Differs from the authors' code: the norms are taken for each image unless `coupled`.
     """
 
-    layer: str | tuple[str, ...]
+    layer: str | tuple[str, ...] | None
     coupled: bool = False
 
     compares = True

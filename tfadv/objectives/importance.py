@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-import numbers
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +9,7 @@ import tensorflow as tf
 
 from tfadv import attribution, scores, vectors
 from tfadv.objectives.common import layer_names, root, total
+from tfadv.ranges import Weight
 from tfadv.shapes import Goal, Look, Objective, Outputs, Tensor, View
 from tfadv.views import MaskedCopies, PathCopies
 
@@ -24,11 +24,11 @@ class Fia(Objective):
     To reach a class the sign turns: +sum F(x') * w, w from the target's logit. The paper has no such form.
 
     Args:
-        layer: the layer or layers.
+        layer: the layer or layers, None for the network's own.
         masks: the copies to average over; `Plain()` takes the clean image alone (the paper's ens = 0).
     """
 
-    layer: str | tuple[str, ...]
+    layer: str | tuple[str, ...] | None
     masks: View = MaskedCopies(30, keep=0.7)
 
     has_target = True
@@ -67,7 +67,7 @@ class Naa(Objective):
     the class, which are then brought to 0. The paper has no such form.
 
     Args:
-        layer: the layer or layers.
+        layer: the layer or layers, None for the network's own.
         path: the points to average over.
         gamma: what a negative attribution weighs, 0 or more, beside a positive one; 1 in the paper's tables.
         positive, negative: f_p and f_n by name; linear in the paper's tables.
@@ -84,9 +84,9 @@ class Naa(Objective):
     A sums to less than 1 over all neurons, and both would be straight lines.
     """
 
-    layer: str | tuple[str, ...]
+    layer: str | tuple[str, ...] | None
     path: View = PathCopies(30)
-    gamma: float = 1.0
+    gamma: Weight = 1.0
     positive: str = "linear"
     negative: str = "linear"
     exact: bool = False
@@ -95,8 +95,6 @@ class Naa(Objective):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not (isinstance(self.gamma, numbers.Real) and 0 <= self.gamma < math.inf):
-            raise ValueError(f"Naa(gamma): expected a number of 0 or more, got {self.gamma!r}.")
         for name in ("positive", "negative"):
             if getattr(self, name) not in list(TRANSFORMATIONS):
                 raise ValueError(

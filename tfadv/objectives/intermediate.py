@@ -8,6 +8,7 @@ import tensorflow as tf
 from tfadv import scores, vectors
 from tfadv.images import GREY
 from tfadv.objectives.common import layer_names, total
+from tfadv.ranges import Odd, Portion, Weight
 from tfadv.shapes import Attack, Goal, Look, Objective, Outputs, Tensor, View
 from tfadv.source import Glance
 
@@ -26,7 +27,7 @@ class Tap(Objective):
     It has no targeted form: the distance and the smoothness have no class, and outweigh J.
 
     Args:
-        layer: the layer or layers; the paper sums over several.
+        layer: the layer or layers, None for the network's own; the paper sums over several.
         distance, power, smoothness: the paper's lambda, alpha and eta. The program released with ILA has 0.005, 0.5 and
             0.01, and takes the means of squares that do not overlap.
         side: of the square, in pixels, odd.
@@ -35,21 +36,14 @@ class Tap(Objective):
     rounding error. That eta counts in -1..1 is a reading.
     """
 
-    layer: str | tuple[str, ...]
-    distance: float = 0.05
-    power: float = 0.5
-    smoothness: float = 1000.0
-    side: int = 3
+    layer: str | tuple[str, ...] | None
+    distance: Weight = 0.05
+    power: Portion = 0.5
+    smoothness: Weight = 1000.0
+    side: Odd = 3
 
     reads_logits = True
     compares = True
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 0 < self.power <= 1:
-            raise ValueError(f"Tap(power): expected an exponent above 0 and up to 1, got {self.power!r}.")
-        if self.side < 1 or self.side % 2 == 0:
-            raise ValueError(f"Tap(side): expected an odd number of pixels, got {self.side!r}.")
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -86,13 +80,13 @@ class Ila(Objective):
     It can reach a class where its guide can: the direction carries it. The guide sees x plainly, also through a view.
 
     Args:
-        layer: the layer or layers.
+        layer: the layer or layers, None for the network's own.
         guide: the attack that finds the direction; its own layers are checked when the attack is bound.
 
     Differs from the authors' code: the direction is each image's own, not one over the batch.
     """
 
-    layer: str | tuple[str, ...]
+    layer: str | tuple[str, ...] | None
     guide: Attack
 
     def __post_init__(self) -> None:

@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from tfadv import data as folders
-from tfadv import labelling
+from tfadv import labelling, resizing
 from tfadv.models import digits, small_data
 from tfadv.reproduce.scales import Scale
 from tfadv.source import Source
@@ -85,7 +84,7 @@ def of_folder(folder: Path, labels: Path, first_label: int | None, size: int | N
         pixels = folders.read_image(folder / name)
         if size is None:
             return pixels
-        return np.rint(tf.image.resize(pixels, (size, size))).astype(np.uint8)
+        return resizing.resized_bytes(pixels, (size, size))
 
     return Everything(sorted(names, key=_by_number), known, read, digest.hexdigest())
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tfadv.reproduce.plan import Value
+from tfadv.reproduce.plan import SURE, Value
 
 
 class Pairwise(NamedTuple):
@@ -103,7 +103,7 @@ def _difference(high: Value, low: Value) -> tuple[float, float]:
 def _pairwise(higher: str, lower: str, differences: Iterable[tuple[float, float, str]]) -> Pairwise:
     known = [one for one in differences if not math.isnan(one[0])]
     wrong = [(difference, error, where) for difference, error, where in known if difference < 0]
-    clear = [one for one in wrong if -one[0] > 2 * one[1]]
+    clear = [one for one in wrong if -one[0] > SURE * one[1]]
     return Pairwise(
         higher,
         lower,

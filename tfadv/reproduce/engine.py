@@ -16,6 +16,7 @@ import tensorflow as tf
 
 import tfadv
 from tfadv.reproduce import comparing, keeping, published
+from tfadv.reproduce.pages import citations
 from tfadv.reproduce.plan import Cell, Experiment, Missing, Part, Plate, Value
 from tfadv.reproduce.stage import Bench, Stage
 
@@ -95,6 +96,7 @@ def _part(part: Part, stage: Stage, experiment: Experiment, known: dict, missing
         "name": part.name,
         "title": part.title,
         "heads": list(part.heads),
+        "beside": f"{citations.of(experiment.measured_by).short} paper" if experiment.measured_by else "paper",
         "unit": part.unit,
         "higher": part.higher,
         "drawn": {"kind": part.drawn.kind, "x": part.drawn.x, "y": part.drawn.y, "shown": part.drawn.shown},

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tfadv import forms
 from tfadv.data import write_safely
 
 
@@ -18,7 +20,8 @@ def write(path: Path, content: bytes) -> None:
 
 
 def kept(path: Path, make: Callable[[], Any]) -> Any:
-    """What the JSON file holds; where there is none, what `make` returns, written there first."""
-    if not path.is_file():
-        write(path, json.dumps(make()).encode())
+    """What the JSON file holds; where there is none, or it is none, what `make` returns, written there first."""
+    with contextlib.suppress(FileNotFoundError, ValueError):
+        return forms.json_of(path.read_bytes(), path, "what was kept")
+    write(path, json.dumps(make()).encode())
     return json.loads(path.read_bytes())

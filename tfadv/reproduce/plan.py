@@ -18,6 +18,9 @@ import numpy as np
 #: A `tfadv.reproduce.stage.Stage`, which knows all that is said here.
 Stage = Any
 
+#: How many standard errors an uncertainty is, wherever one is named; beyond them a difference is clear.
+SURE = 2
+
 
 class Missing(Exception):
     """What a cell needs and is not there: one sentence, with the command that gets it."""
@@ -194,6 +197,7 @@ class Experiment:
         metric: what the numbers are, in a sentence.
         count: how many images the paper's numbers are of; None where it does not say.
         notes: where this leaves the paper's letter, a sentence each.
+        measured_by: the key of the paper that the published numbers are of, where it is another one.
     """
 
     name: str
@@ -205,3 +209,4 @@ class Experiment:
     metric: str
     count: int | None = None
     notes: tuple[str, ...] = ()
+    measured_by: str = ""

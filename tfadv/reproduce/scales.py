@@ -23,13 +23,13 @@ $NAME in a path is taken from the environment; a setting of the scale beats it.
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tfadv import forms
 from tfadv.data import inside
 from tfadv.models import zoo
 
@@ -95,19 +95,15 @@ def read(name: str | os.PathLike, words: Mapping[str, str] | None = None, *, tru
     path = FOLDER / f"{name}.json" if str(name) in NAMES else Path(name)
     if not path.is_file():
         raise FileNotFoundError(f"{name}: expected a scale, {', '.join(NAMES)}, or the file of one.")
-    try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
-        scale = Scale(
-            **{**facts, "name": path.stem, "words": dict(words or {}), "trusted": trust or path.parent == FOLDER}
-        )
-        for one in (*scale.data, *scale.networks):  # folders of the results are called so
-            inside("the folder of results", one, str(path))
-    except (ValueError, TypeError, RecursionError) as error:
-        raise ValueError(f"{path}: expected a scale as tfadv.reproduce.scales describes it ({error}).") from error
+    what = "a scale as tfadv.reproduce.scales describes it"
+    facts = forms.json_of(path.read_bytes(), path, what)
+    forms.check(forms.Scale, facts, path, what)
+    scale = Scale(**facts, name=path.stem, words=dict(words or {}), trusted=trust or path.parent == FOLDER)
+    for one in (*scale.data, *scale.networks):  # folders of the results are called so
+        inside("the folder of results", one, str(path))
     for network in () if scale.trusted else scale.networks.values():
-        spec = network.get("network") if isinstance(network, dict) else None
-        if isinstance(spec, str):
-            zoo.without_code(spec, str(path))
+        if isinstance(network["network"], str):
+            zoo.without_code(network["network"], str(path))
     return scale
 
 

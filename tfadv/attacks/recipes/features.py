@@ -3,26 +3,30 @@
 from tfadv.attacks.ascent import Ascent
 from tfadv.attacks.recipes.frame import momentum, patchwise_diverse
 from tfadv.objectives import Fda, Fia, Naa, Nrdm
+from tfadv.ranges import Count, Natural, Noise, Portion, Positive, Share, Size, Weight, checked
+from tfadv.rules import RingSide
 from tfadv.views import MaskedCopies, PathCopies, Plain
 
 
+@checked
 def nrdm(
-    layer: str | tuple[str, ...] = "Mixed_5b",
-    epsilon: float = 16.0,
-    steps: int = 10,
-    step: float | None = None,
-    decay: float = 1.0,
+    layer: str | tuple[str, ...] | None = None,
+    epsilon: Size = 16.0,
+    steps: Count = 10,
+    step: Size | None = None,
+    decay: Weight = 1.0,
 ) -> Ascent:
     """Neural representation distortion (Naseer et al., 2018), with momentum, from an image nudged by noise of 0.1."""
     return momentum(Nrdm(layer), epsilon, steps, step, decay, Plain())
 
 
+@checked
 def fda(
-    layer: str | tuple[str, ...] = "Mixed_5b",
-    epsilon: float = 16.0,
-    steps: int = 10,
-    step: float | None = None,
-    decay: float = 1.0,
+    layer: str | tuple[str, ...] | None = None,
+    epsilon: Size = 16.0,
+    steps: Count = 10,
+    step: Size | None = None,
+    decay: Weight = 1.0,
     coupled: bool = False,
 ) -> Ascent:
     """Feature disruptive attack (Ganeshan et al., ICCV 2019), with momentum.
@@ -32,33 +36,36 @@ def fda(
     return momentum(Fda(layer, coupled), epsilon, steps, step, decay, Plain())
 
 
+@checked
 def fia(
-    layer: str | tuple[str, ...] = "Mixed_5b",
-    epsilon: float = 16.0,
-    steps: int = 10,
-    step: float | None = None,
-    decay: float = 1.0,
-    copies: int = 30,
-    keep: float = 0.7,
+    layer: str | tuple[str, ...] | None = None,
+    epsilon: Size = 16.0,
+    steps: Count = 10,
+    step: Size | None = None,
+    decay: Weight = 1.0,
+    copies: Natural = 30,
+    keep: Portion = 0.7,
 ) -> Ascent:
     """Feature importance-aware attack (Wang et al., ICCV 2021). copies=0 takes the weights from the clean image alone.
 
-    Differs from the authors' code: keep is 0.7, the paper's and their README's; their flag stands at 0.9.
+    Differs from the authors' code: keep is 0.7, their README's; their flag stands at 0.9. Of the paper itself only the
+    abstract and the introduction were at hand, which name neither it nor the number of copies: 30 is the program's.
     """
     masks = MaskedCopies(copies, keep) if copies else Plain()
     return momentum(Fia(layer, masks), epsilon, steps, step, decay, Plain())
 
 
+@checked
 def naa(
-    layer: str | tuple[str, ...] = "Mixed_5b",
-    epsilon: float = 16.0,
-    steps: int = 10,
-    step: float | None = None,
-    decay: float = 1.0,
-    copies: int = 30,
-    noise: float = 25.5,
+    layer: str | tuple[str, ...] | None = None,
+    epsilon: Size = 16.0,
+    steps: Count = 10,
+    step: Size | None = None,
+    decay: Weight = 1.0,
+    copies: Count = 30,
+    noise: Noise = 25.5,
     points: str = "riemann",
-    gamma: float = 1.0,
+    gamma: Weight = 1.0,
     positive: str = "linear",
     negative: str = "linear",
     exact: bool = False,
@@ -73,69 +80,73 @@ def naa(
     return momentum(objective, epsilon, steps, step, decay, Plain())
 
 
+@checked
 def nrdm_pd(
-    layer: str | tuple[str, ...] = "Mixed_5b",
-    epsilon: float = 16.0,
-    steps: int = 10,
-    step: float | None = None,
-    decay: float = 1.0,
-    amplify: float = 2.5,
-    spill: float = 0.5,
-    side: int = 3,
-    probability: float = 0.7,
+    layer: str | tuple[str, ...] | None = None,
+    epsilon: Size = 16.0,
+    steps: Count = 10,
+    step: Size | None = None,
+    decay: Weight = 1.0,
+    amplify: Positive = 2.5,
+    spill: Weight = 0.5,
+    side: RingSide = 3,
+    probability: Share = 0.7,
 ) -> Ascent:
     """NRDM, patch-wise, with diverse inputs."""
     return patchwise_diverse(Nrdm(layer), epsilon, steps, step, decay, amplify, spill, side, probability)
 
 
+@checked
 def fda_pd(
-    layer: str | tuple[str, ...] = "Mixed_5b",
-    epsilon: float = 16.0,
-    steps: int = 10,
-    step: float | None = None,
-    decay: float = 1.0,
+    layer: str | tuple[str, ...] | None = None,
+    epsilon: Size = 16.0,
+    steps: Count = 10,
+    step: Size | None = None,
+    decay: Weight = 1.0,
     coupled: bool = False,
-    amplify: float = 2.5,
-    spill: float = 0.5,
-    side: int = 3,
-    probability: float = 0.7,
+    amplify: Positive = 2.5,
+    spill: Weight = 0.5,
+    side: RingSide = 3,
+    probability: Share = 0.7,
 ) -> Ascent:
     """FDA, patch-wise, with diverse inputs."""
     return patchwise_diverse(Fda(layer, coupled), epsilon, steps, step, decay, amplify, spill, side, probability)
 
 
+@checked
 def fia_pd(
-    layer: str | tuple[str, ...] = "Mixed_5b",
-    epsilon: float = 16.0,
-    steps: int = 10,
-    step: float | None = None,
-    decay: float = 1.0,
-    copies: int = 30,
-    keep: float = 0.7,
-    amplify: float = 2.5,
-    spill: float = 0.5,
-    side: int = 3,
-    probability: float = 0.7,
+    layer: str | tuple[str, ...] | None = None,
+    epsilon: Size = 16.0,
+    steps: Count = 10,
+    step: Size | None = None,
+    decay: Weight = 1.0,
+    copies: Natural = 30,
+    keep: Portion = 0.7,
+    amplify: Positive = 2.5,
+    spill: Weight = 0.5,
+    side: RingSide = 3,
+    probability: Share = 0.7,
 ) -> Ascent:
     """FIA, patch-wise, with diverse inputs, also in front of the masks."""
     masks = MaskedCopies(copies, keep) if copies else Plain()
     return patchwise_diverse(Fia(layer, masks), epsilon, steps, step, decay, amplify, spill, side, probability)
 
 
+@checked
 def naa_pd(
-    layer: str | tuple[str, ...] = "Mixed_5b",
-    epsilon: float = 16.0,
-    steps: int = 10,
-    step: float | None = None,
-    decay: float = 1.0,
-    copies: int = 30,
-    noise: float = 25.5,
-    amplify: float = 2.5,
-    spill: float = 0.5,
-    side: int = 3,
-    probability: float = 0.7,
+    layer: str | tuple[str, ...] | None = None,
+    epsilon: Size = 16.0,
+    steps: Count = 10,
+    step: Size | None = None,
+    decay: Weight = 1.0,
+    copies: Count = 30,
+    noise: Noise = 25.5,
+    amplify: Positive = 2.5,
+    spill: Weight = 0.5,
+    side: RingSide = 3,
+    probability: Share = 0.7,
     points: str = "riemann",
-    gamma: float = 1.0,
+    gamma: Weight = 1.0,
     positive: str = "linear",
     negative: str = "linear",
     exact: bool = False,

@@ -42,6 +42,14 @@ def patchwise_diverse(
     return Ascent(objective, rule, Linf(epsilon), steps, view, start=start)
 
 
-def size_of(epsilon: float, steps: int, step: float | None) -> float:
-    """The size of a step: epsilon / steps unless it is given."""
-    return epsilon / steps if step is None else step
+def size_of(epsilon: float, steps: int, step: float | None, way: float = 1.0) -> float:
+    """The size of a step unless it is given: epsilon / steps, all of them going as far as the budget.
+
+    way: how many epsilons they go, `ACROSS` from a random point of the ball.
+    """
+    return way * epsilon / steps if step is None else step
+
+
+#: From a point of the ball the far side is up to 2 epsilon away: steps that go so far, and some to turn back by, reach
+#: all of it (Madry et al.'s 2.5 epsilon / steps).
+ACROSS = 2.5

@@ -5,38 +5,47 @@ with noise of 15 grey levels. In "l2" sizes are root mean squares over all value
 """
 
 from tfadv.attacks.ascent import Ascent
-from tfadv.attacks.recipes.frame import momentum, patchwise_diverse, size_of
+from tfadv.attacks.recipes.frame import ACROSS, momentum, patchwise_diverse, size_of
 from tfadv.attacks.starts import InsideBall
 from tfadv.budgets import L2, Linf
 from tfadv.objectives import CrossEntropy
-from tfadv.rules import Nesterov, Sign, Smooth, Unit
+from tfadv.ranges import Count, Noise, Odd, Positive, Share, Size, Weight, checked
+from tfadv.rules import Nesterov, RingSide, Sign, Smooth, Unit
 from tfadv.shapes import View
 from tfadv.views import DiverseInputs, NoisyCopies, Plain, ScaledCopies
 
 
-def fgsm(epsilon: float = 16.0) -> Ascent:
+@checked
+def fgsm(epsilon: Size = 16.0) -> Ascent:
     """Fast gradient sign method (Goodfellow et al., ICLR 2015): one step of the whole budget, true label."""
     return Ascent(CrossEntropy(), Sign(epsilon), Linf(epsilon), steps=1, in_range=True)
 
 
-def bim(epsilon: float = 16.0, steps: int = 10, step: float | None = None) -> Ascent:
+@checked
+def bim(epsilon: Size = 16.0, steps: Count = 10, step: Size | None = None) -> Ascent:
     """Basic iterative method, I-FGSM (Kurakin et al., 2017): true label, every step within 0..255."""
     return Ascent(CrossEntropy(), Sign(size_of(epsilon, steps, step)), Linf(epsilon), steps, in_range=True)
 
 
-def pgd(epsilon: float = 16.0, steps: int = 10, step: float | None = None) -> Ascent:
-    """Projected gradient descent (Madry et al., ICLR 2018): BIM from a random point of the ball."""
-    rule = Sign(size_of(epsilon, steps, step))
-    return Ascent(CrossEntropy(), rule, Linf(epsilon), steps, start=InsideBall(), in_range=True)
+@checked
+def pgd(epsilon: Size = 16.0, steps: Count = 10, step: Size | None = None, restarts: Count = 1) -> Ascent:
+    """Projected gradient descent (Madry et al., ICLR 2018): BIM from a random point of the ball, which it can cross.
+
+    The step is 2.5 epsilon / steps unless it is given; with restarts=2 it is done from two points, and of each image
+    the better result kept.
+    """
+    rule = Sign(size_of(epsilon, steps, step, ACROSS))
+    return Ascent(CrossEntropy(), rule, Linf(epsilon), steps, start=InsideBall(), in_range=True, restarts=restarts)
 
 
+@checked
 def mim(
-    epsilon: float = 16.0,
-    steps: int = 10,
-    step: float | None = None,
-    decay: float = 1.0,
+    epsilon: Size = 16.0,
+    steps: Count = 10,
+    step: Size | None = None,
+    decay: Weight = 1.0,
     predicted: bool = True,
-    auxiliary: float = 0.0,
+    auxiliary: Weight = 0.0,
 ) -> Ascent:
     """Momentum iterative method (Dong et al., CVPR 2018).
 
@@ -46,8 +55,9 @@ def mim(
     return momentum(CrossEntropy(predicted=predicted, auxiliary=auxiliary), epsilon, steps, step, decay, Plain())
 
 
+@checked
 def nim(
-    epsilon: float = 16.0, steps: int = 10, step: float | None = None, decay: float = 1.0, predicted: bool = True
+    epsilon: Size = 16.0, steps: Count = 10, step: Size | None = None, decay: Weight = 1.0, predicted: bool = True
 ) -> Ascent:
     """Nesterov iterative method (Lin et al., ICLR 2020); every step within 0..255."""
     size = size_of(epsilon, steps, step)
@@ -55,38 +65,45 @@ def nim(
     return Ascent(CrossEntropy(predicted=predicted), rule, Linf(epsilon), steps, in_range=True)
 
 
+@checked
 def dim(
-    epsilon: float = 16.0,
-    steps: int = 10,
-    step: float | None = None,
-    decay: float = 1.0,
+    epsilon: Size = 16.0,
+    steps: Count = 10,
+    step: Size | None = None,
+    decay: Weight = 1.0,
     predicted: bool = True,
-    probability: float = 0.7,
-    larger: int | None = None,
+    probability: Share = 0.7,
+    larger: Count | None = None,
 ) -> Ascent:
-    """Diverse inputs method with momentum (Xie et al., CVPR 2019); 331 for images of 299, 250 for 224."""
+    """Diverse inputs method with momentum (Xie et al., CVPR 2019); 331 for images of 299, 250 for 224.
+
+    Differs from the authors' code: the class to leave is the one that is predicted of the clean image, once; theirs
+    predicts it anew at each step, of the clean image as that step's draw resizes and pads it.
+    """
     return momentum(CrossEntropy(predicted=predicted), epsilon, steps, step, decay, DiverseInputs(probability, larger))
 
 
+@checked
 def tim(
-    epsilon: float = 16.0,
-    steps: int = 10,
-    step: float | None = None,
-    decay: float = 1.0,
+    epsilon: Size = 16.0,
+    steps: Count = 10,
+    step: Size | None = None,
+    decay: Weight = 1.0,
     predicted: bool = True,
-    side: int = 15,
+    side: Odd = 15,
 ) -> Ascent:
     """Translation invariant method with momentum (Dong et al., CVPR 2019): the gradient is smoothed first."""
     return momentum(CrossEntropy(predicted=predicted), epsilon, steps, step, decay, Plain(), Smooth(side))
 
 
+@checked
 def sim(
-    epsilon: float = 16.0,
-    steps: int = 10,
-    step: float | None = None,
-    decay: float = 1.0,
+    epsilon: Size = 16.0,
+    steps: Count = 10,
+    step: Size | None = None,
+    decay: Weight = 1.0,
     predicted: bool = True,
-    copies: int = 5,
+    copies: Count = 5,
 ) -> Ascent:
     """Scale invariant method with Nesterov's momentum, SI-NI-FGSM (Lin et al., ICLR 2020); steps within 0..255."""
     size = size_of(epsilon, steps, step)
@@ -94,44 +111,47 @@ def sim(
     return Ascent(CrossEntropy(predicted=predicted), rule, Linf(epsilon), steps, ScaledCopies(copies), in_range=True)
 
 
+@checked
 def pim(
-    epsilon: float = 16.0,
-    steps: int = 10,
-    step: float | None = None,
-    decay: float = 1.0,
+    epsilon: Size = 16.0,
+    steps: Count = 10,
+    step: Size | None = None,
+    decay: Weight = 1.0,
     predicted: bool = True,
-    amplify: float = 2.5,
-    spill: float = 0.5,
-    side: int = 3,
+    amplify: Positive = 2.5,
+    spill: Weight = 0.5,
+    side: RingSide = 3,
 ) -> Ascent:
     """Patch-wise iterative method (Gao et al., ECCV 2020), with momentum as in the program released with FIA."""
     return patchwise_diverse(CrossEntropy(predicted=predicted), epsilon, steps, step, decay, amplify, spill, side, 0)
 
 
+@checked
 def mim_pd(
-    epsilon: float = 16.0,
-    steps: int = 10,
-    step: float | None = None,
-    decay: float = 1.0,
+    epsilon: Size = 16.0,
+    steps: Count = 10,
+    step: Size | None = None,
+    decay: Weight = 1.0,
     predicted: bool = True,
-    amplify: float = 2.5,
-    spill: float = 0.5,
-    side: int = 3,
-    probability: float = 0.7,
+    amplify: Positive = 2.5,
+    spill: Weight = 0.5,
+    side: RingSide = 3,
+    probability: Share = 0.7,
 ) -> Ascent:
-    """MIM, patch-wise, with diverse inputs."""
+    """MIM, patch-wise, with diverse inputs; its class to leave differs from the authors' code as that of `dim`."""
     return patchwise_diverse(
         CrossEntropy(predicted=predicted), epsilon, steps, step, decay, amplify, spill, side, probability
     )
 
 
+@checked
 def m_di2_fgsm(
-    epsilon: float = 16.0,
-    steps: int = 20,
-    step: float = 2.0,
-    decay: float = 1.0,
-    probability: float = 0.5,
-    larger: int | None = None,
+    epsilon: Size = 16.0,
+    steps: Count = 20,
+    step: Size = 2.0,
+    decay: Weight = 1.0,
+    probability: Share = 0.5,
+    larger: Count | None = None,
 ) -> Ascent:
     """Momentum diverse inputs iterative FGSM (Xie et al., CVPR 2019), with the settings of the FCR paper's appendix C.
 
@@ -141,12 +161,14 @@ def m_di2_fgsm(
     return momentum(CrossEntropy(), epsilon, steps, step, decay, view)
 
 
-def fgm(epsilon: float = 15.0) -> Ascent:
+@checked
+def fgm(epsilon: Size = 15.0) -> Ascent:
     """Fast gradient method (NRG, ICLR 2018 submission, Eq. 4 and 6): one step of the whole RMSD along the gradient."""
     return _steepest("fgm", "l2", epsilon, 1, epsilon, Plain())
 
 
-def igsm(epsilon: float = 15.0, steps: int = 100, step: float = 1.0, norm: str = "linf") -> Ascent:
+@checked
+def igsm(epsilon: Size = 15.0, steps: Count = 100, step: Size = 1.0, norm: str = "linf") -> Ascent:
     """Iterative gradient sign method (NRG, ICLR 2018 submission, Eq. 7): x <- clip(x + step g(x)), true label.
 
     Table 2's settings. Table 3 has, from ensembles: steps=200 untargeted; epsilon=20, steps=20, step=15 targeted.
@@ -160,7 +182,8 @@ def igsm(epsilon: float = 15.0, steps: int = 100, step: float = 1.0, norm: str =
     return _steepest("igsm", norm, epsilon, steps, step, Plain())
 
 
-def nr_fgsm(epsilon: float = 15.0, copies: int = 20, deviation: float = 15.0) -> Ascent:
+@checked
+def nr_fgsm(epsilon: Size = 15.0, copies: Count = 20, deviation: Noise = 15.0) -> Ascent:
     """FGSM by the noise-reduced gradient (NRG, ICLR 2018 submission, section 3.2): nr-IGSM of one whole step.
 
     Args:
@@ -169,7 +192,8 @@ def nr_fgsm(epsilon: float = 15.0, copies: int = 20, deviation: float = 15.0) ->
     return _steepest("nr-fgsm", "linf", epsilon, 1, epsilon, NoisyCopies(copies, deviation))
 
 
-def nr_fgm(epsilon: float = 15.0, copies: int = 20, deviation: float = 15.0) -> Ascent:
+@checked
+def nr_fgm(epsilon: Size = 15.0, copies: Count = 20, deviation: Noise = 15.0) -> Ascent:
     """FGM by the noise-reduced gradient (NRG, ICLR 2018 submission, Eq. 10): one step of the whole RMSD.
 
     Args:
@@ -178,12 +202,13 @@ def nr_fgm(epsilon: float = 15.0, copies: int = 20, deviation: float = 15.0) -> 
     return _steepest("nr-fgm", "l2", epsilon, 1, epsilon, NoisyCopies(copies, deviation))
 
 
+@checked
 def nr_igsm(
-    epsilon: float = 15.0,
-    steps: int = 5,
-    step: float = 5.0,
-    copies: int = 20,
-    deviation: float = 15.0,
+    epsilon: Size = 15.0,
+    steps: Count = 5,
+    step: Size = 5.0,
+    copies: Count = 20,
+    deviation: Noise = 15.0,
     norm: str = "linf",
 ) -> Ascent:
     """IGSM by the noise-reduced gradient (NRG, ICLR 2018 submission, Eq. 9 and 10), fresh noise in every step.

@@ -4,18 +4,20 @@ from tfadv.attacks.ascent import Ascent
 from tfadv.attacks.recipes.frame import size_of
 from tfadv.budgets import Linf
 from tfadv.objectives import CrossEntropy, Ila, Tap
+from tfadv.ranges import Count, Odd, Portion, Size, Weight, checked
 from tfadv.rules import Sign
 
 
+@checked
 def tap(
-    layer: str | tuple[str, ...] = "Mixed_5b",
-    epsilon: float = 16.0,
-    steps: int = 10,
-    step: float | None = None,
-    distance: float = 0.05,
-    power: float = 0.5,
-    smoothness: float = 1000.0,
-    side: int = 3,
+    layer: str | tuple[str, ...] | None = None,
+    epsilon: Size = 16.0,
+    steps: Count = 10,
+    step: Size | None = None,
+    distance: Weight = 0.05,
+    power: Portion = 0.5,
+    smoothness: Weight = 1000.0,
+    side: Odd = 3,
 ) -> Ascent:
     """Transferable adversarial perturbations (Zhou et al., ECCV 2018): I-FGSM, every step within 0..255.
 
@@ -25,12 +27,13 @@ def tap(
     return Ascent(objective, Sign(size_of(epsilon, steps, step)), Linf(epsilon), steps, in_range=True)
 
 
+@checked
 def ila(
-    layer: str | tuple[str, ...] = "Mixed_5b",
-    epsilon: float = 16.0,
-    steps: int = 10,
-    step: float | None = None,
-    guide_steps: int = 10,
+    layer: str | tuple[str, ...] | None = None,
+    epsilon: Size = 16.0,
+    steps: Count = 10,
+    step: Size | None = None,
+    guide_steps: Count = 10,
 ) -> Ascent:
     """Intermediate level attack (Huang et al., ICCV 2019): ten steps of I-FGSM, then ten towards what they found.
 

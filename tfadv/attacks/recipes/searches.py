@@ -1,52 +1,61 @@
 """Recipes that search for the nearest adversarial image."""
 
 from tfadv.attacks.additive_noise import AdditiveUniformNoise
-from tfadv.attacks.boundary import Boundary
+from tfadv.attacks.boundary import Adaptation, Boundary, Inward
 from tfadv.attacks.carlini_wagner import CarliniWagner
 from tfadv.attacks.deepfool import DeepFool
-from tfadv.attacks.jsma import Jsma
-from tfadv.attacks.one_pixel import OnePixel
+from tfadv.attacks.jsma import Jsma, Theta
+from tfadv.attacks.one_pixel import Mutation, OnePixel, Population
 from tfadv.attacks.pointwise import Pointwise
+from tfadv.ranges import Count, Natural, Portion, Positive, Several, Size, Weight, checked
 
 
-def auna(epsilon: float = 255.0, sizes: int = 100, tries: int = 10) -> AdditiveUniformNoise:
+@checked
+def auna(epsilon: Size = 255.0, sizes: Count = 100, tries: Count = 10) -> AdditiveUniformNoise:
     """Additive uniform noise attack, as in the tables of NIP: the smallest size that fools, of `sizes` to epsilon."""
     return AdditiveUniformNoise(epsilon, sizes, tries)
 
 
+@checked
 def boundary(
-    queries: int = 25000,
-    tries: int = 100,
-    orthogonal: float = 0.05,
-    inward: float = 0.05,
-    adaptation: float = 1.5,
-    least: float = 1e-7,
+    queries: Count = 25000,
+    tries: Count = 100,
+    orthogonal: Positive = 0.05,
+    inward: Inward = 0.05,
+    adaptation: Adaptation = 1.5,
+    least: Weight = 1e-7,
 ) -> Boundary:
     """Boundary attack (Brendel et al., ICLR 2018): decisions only, l2, at most `queries` images shown for each."""
     return Boundary(queries, tries, orthogonal, inward, adaptation, least)
 
 
-def pwa(queries: int = 25000, sizes: int = 100, tries: int = 10, halvings: int = 10) -> Pointwise:
+@checked
+def pwa(queries: Count = 25000, sizes: Count = 100, tries: Count = 10, halvings: Natural = 10) -> Pointwise:
     """Pointwise attack (Schott et al., ICLR 2019): decisions only, l0, at most `queries` images shown for each."""
     return Pointwise(queries, sizes, tries, halvings)
 
 
-def one_pixel(pixels: int = 1, population: int = 400, generations: int = 100, mutation: float = 0.5) -> OnePixel:
+@checked
+def one_pixel(
+    pixels: Count = 1, population: Population = 400, generations: Count = 100, mutation: Mutation = 0.5
+) -> OnePixel:
     """One-pixel attack (Su et al., IEEE TEVC 2019): differential evolution on the probability; 1, 3 or 5 pixels."""
     return OnePixel(pixels, population, generations, mutation)
 
 
-def deepfool(candidates: int | None = 10, overshoot: float = 0.02, steps: int = 50) -> DeepFool:
+@checked
+def deepfool(candidates: Several | None = 10, overshoot: Positive = 0.02, steps: Count = 50) -> DeepFool:
     """DeepFool (Moosavi-Dezfooli et al., CVPR 2016): gradients, l2, to the nearest boundary of the linear network."""
     return DeepFool(candidates, overshoot, steps)
 
 
+@checked
 def cw(
-    steps: int = 1000,
-    searches: int = 9,
-    c: float = 1e-3,
-    rate: float = 0.01,
-    confidence: float = 0.0,
+    steps: Count = 1000,
+    searches: Count = 9,
+    c: Positive = 1e-3,
+    rate: Positive = 0.01,
+    confidence: Weight = 0.0,
     stop_early: bool = True,
 ) -> CarliniWagner:
     """C&W in l2 (Carlini and Wagner, IEEE S&P 2017): Adam on the distance and c times the logits, c by a search.
@@ -57,6 +66,7 @@ def cw(
     return CarliniWagner(steps, searches, c, rate, confidence, stop_early)
 
 
-def jsma(theta: float = 255.0, gamma: float = 0.145, candidates: int = 256) -> Jsma:
+@checked
+def jsma(theta: Theta = 255.0, gamma: Portion = 0.145, candidates: Several = 256) -> Jsma:
     """Jacobian-based saliency map attack (Papernot et al., EuroS&P 2016): pairs of values, l0; 14.5 % may change."""
     return Jsma(theta, gamma, candidates)

@@ -2,21 +2,23 @@
 
 from tfadv.attacks.universal import Universal
 from tfadv.budgets import L2, Linf
+from tfadv.ranges import Count, Positive, Rest, Several, Size, checked
 from tfadv.shapes import Budget
 
 #: Name of a norm -> its budget.
 NORMS: dict[str, type] = {"linf": Linf, "l2": L2}
 
 
+@checked
 def uap(
-    epsilon: float = 10.0,
+    epsilon: Size = 10.0,
     norm: str = "linf",
-    delta: float = 0.2,
-    passes: int = 10,
-    images: int = 500,
-    candidates: int = 10,
-    overshoot: float = 0.02,
-    steps: int = 10,
+    delta: Rest = 0.2,
+    passes: Count = 10,
+    images: Count = 500,
+    candidates: Several | None = 10,
+    overshoot: Positive = 0.02,
+    steps: Count = 10,
     shift: str = "",
 ) -> Universal:
     """Universal adversarial perturbation (Moosavi-Dezfooli et al., CVPR 2017): fit on a set, then a fixed shift.

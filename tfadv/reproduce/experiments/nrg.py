@@ -24,21 +24,23 @@ from tfadv.reproduce.experiments.nrg_cases import (
     SHORT_LONG,
     SHORT_TARGETED,
     SHORTER,
+    STAND_INS,
     TARGETED,
     TARGETED_ENSEMBLES,
     TARGETED_TARGETS,
     TARGETS,
     WIDE,
+    WRONG,
+    experiment,
 )
+from tfadv.reproduce.experiments.nrg_pictures import BOUNDARIES, FIRST_PLANE, SLOPES
 from tfadv.reproduce.measures.capacity import Parameters
 from tfadv.reproduce.measures.combined import Average, Percent, Unseen
 from tfadv.reproduce.measures.rates import Accuracy, Rate
 from tfadv.reproduce.measures.robustness import Destruction
 from tfadv.reproduce.plan import Case, Cell, Drawn, Experiment, Levels, Part
 from tfadv.reproduce.plates.attention import Attention
-from tfadv.reproduce.plates.planes import Grid, Nearest, Planes
 
-WRONG = "share of images, in %, whose label is not predicted by the target; every network predicts it of the clean ones"
 WRONG_BEST = f"{WRONG}; top-5: not among its best five classes"
 REACHED = "share of images, in %, whose target class, drawn for each among the wrong ones, the target predicts"
 
@@ -54,16 +56,9 @@ def _pairs(
     )
 
 
-def _experiment(
-    place: str, title: str, parts: tuple[Part, ...], count: int | None, metric: str = WRONG, cast: str = "nrg", notes=()
-) -> Experiment:
-    name = "nrg-" + place.lower().replace(" ", "")
-    return Experiment(name, "nrg", place, title, cast, parts, metric, count, tuple(notes))
-
-
 def _table(number: int, title: str, cases: tuple[Case, ...], plates: tuple = (), notes: tuple[str, ...] = ()):
     part = Part("all", title, _pairs(NETWORKS, cases, NETWORKS), ("source", "attack"), plates=plates)
-    return _experiment(f"Table {number}", title, (part,), 5000, notes=(STAND_INS, *notes))
+    return experiment(f"Table {number}", title, (part,), 5000, notes=(STAND_INS, *notes))
 
 
 def _ensembles(name: str, title: str, cases: tuple[Case, ...], best: int = 1) -> Part:
@@ -73,11 +68,6 @@ def _ensembles(name: str, title: str, cases: tuple[Case, ...], best: int = 1) ->
     return Part(name, title, cells, ("ensemble", "attack"))
 
 
-STAND_INS = (
-    "The paper's networks are PyTorch's. At the official scale its VGGs are played by those without batch norm, "
-    "resnet34, but for Figures 6 and 9, by ResNet-50, and a role that nothing like it can play is empty; elsewhere all "
-    "players are others."
-)
 MEMBERS = (
     "An ensemble's members are what the scale has of its kind; none of them is a target of it. At the official scale "
     "VGG-19 and DenseNet-169 stand for vgg11_bn and densenet161."
@@ -106,7 +96,7 @@ SINGLE = (
 )
 
 ENSEMBLE = (
-    _experiment(
+    experiment(
         "Table 3",
         "Ensembles, top-5: IGSM and nr-IGSM, untargeted and targeted",
         (_ensembles("a", "Untargeted", LONG, 5), _ensembles("b", "Targeted", TARGETED, 5)),
@@ -120,7 +110,7 @@ ENSEMBLE = (
             SHORT_TARGETED,
         ),
     ),
-    _experiment(
+    experiment(
         "Table 6",
         "Ensembles, top-1: FGSM and nr-FGSM",
         (_ensembles("all", "Untargeted", (FGSM, NR_FGSM)),),
@@ -133,7 +123,7 @@ ENSEMBLE = (
             FEWER,
         ),
     ),
-    _experiment(
+    experiment(
         "Table 7",
         "Ensembles, top-1: IGSM and nr-IGSM, untargeted",
         (
@@ -152,7 +142,7 @@ ENSEMBLE = (
             "On small machines IGSM within 20 takes 30 steps of 10 and nr-IGSM 10 steps of 15 with 4 copies.",
         ),
     ),
-    _experiment(
+    experiment(
         "Table 8",
         "Ensembles, top-1: IGSM and nr-IGSM, targeted",
         (_ensembles("all", "Targeted", TARGETED),),
@@ -163,7 +153,7 @@ ENSEMBLE = (
     ),
 )
 
-DENSE = _experiment(
+DENSE = experiment(
     "Table 4",
     "Fully connected networks of one to nine hidden layers on handwritten digits: FGSM",
     (
@@ -207,7 +197,7 @@ def _with_copies(copies: int, epsilon: int) -> Case:
     return Case("nr-FGSM", "nr-fgsm", {"epsilon": Levels(epsilon), **NOISE, "copies": copies})
 
 
-CURVES = _experiment(
+CURVES = experiment(
     "Figure 3",
     "nr-FGSM: how much noise, and how many copies",
     (
@@ -252,7 +242,7 @@ def _destruction(transformation: str) -> Part:
     return Part(transformation, title, cells, ("attack",), drawn=Drawn("curves"), higher=False)
 
 
-ROBUSTNESS = _experiment(
+ROBUSTNESS = experiment(
     "Figure 4",
     "What survives rotation, noise, blur and JPEG: destruction rates from densenet121 to resnet34",
     tuple(_destruction(name) for name in TRANSFORMATIONS),
@@ -267,38 +257,6 @@ ROBUSTNESS = _experiment(
         "Table 2 here.",
         FEWER,
         SHORTER,
-    ),
-)
-
-_GRID = Grid("resnet34")
-_LOOKERS = (
-    *("resnet34", "resnet18", "resnet50", "resnet101", "resnet152"),
-    *("vgg11_bn", "vgg16_bn", "vgg19_bn", "densenet121", "alexnet"),
-)
-BOUNDARIES = _experiment(
-    "Figure 5",
-    "The decision boundaries around an image, in the plane of resnet34's two components of the gradient",
-    (
-        Part(
-            "nearest",
-            "The nearest u and v above 0 at which the class changes",
-            tuple(Cell((role,), axis, Nearest(_GRID, role, axis)) for role in _LOOKERS for axis in ("u", "v")),
-            ("network",),
-            unit="grey levels",
-            higher=None,
-            plates=(Planes(_GRID, _LOOKERS[1:]),),
-        ),
-    ),
-    None,
-    "grey levels along the sign of the noise-reduced gradient (u) and of the gradient's remainder (v)",
-    notes=(
-        STAND_INS,
-        "The paper's image is number 26 of the ILSVRC validation set, a table lamp; here it is the scale's first.",
-        "The axes' range is known as a picture alone; the remainder, for which the paper has a sign of orthogonality "
-        "and no formula, is what is orthogonal to the noise-reduced gradient.",
-        "The text: resnet34 itself changes its mind as soon along v as along u; all others but alexnet much sooner "
-        "along u, large networks later than small ones.",
-        "On small machines the gradient is that of 100 noisy copies, not 1000, and the grid is twice as coarse.",
     ),
 )
 
@@ -324,7 +282,7 @@ _OTHERS = ("densenet121", "densenet161", "densenet169", "densenet201", "alexnet"
 
 
 def _scatter(place: str, target: str, others: tuple[str, ...]) -> Experiment:
-    return _experiment(
+    return experiment(
         place,
         f"Error, number of parameters and success against {target} of one network beside another",
         tuple(_capacity(target, others, case) for case in (FGSM, BRIEF)),
@@ -351,7 +309,7 @@ def _step(steps: int, step: int, target: str) -> Average:
     return Average(tuple(Unseen(one, target, Rate(one, case, target, "reached", 5)) for one in ensembles))
 
 
-STEPS = _experiment(
+STEPS = experiment(
     "Figure 7",
     "Targeted IGSM: the size and the number of its steps",
     (
@@ -381,6 +339,8 @@ STEPS = _experiment(
 )
 
 EXPERIMENTS = (
+    FIRST_PLANE,
+    SLOPES,
     *SINGLE[:2],
     ENSEMBLE[0],
     DENSE,

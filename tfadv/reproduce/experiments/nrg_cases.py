@@ -1,6 +1,6 @@
 """Who attacks whom in the NRG paper: networks, ensembles, attacks with their settings, also the smaller ones."""
 
-from tfadv.reproduce.plan import Case, Levels
+from tfadv.reproduce.plan import Case, Experiment, Levels, Part
 
 NETWORKS = ("alexnet", "densenet121", "resnet152", "resnet34", "vgg13_bn", "vgg19_bn")
 ENSEMBLES = ("resnet18+resnet34+resnet101", "vgg11_bn+densenet161", "resnet34+vgg16_bn+alexnet")
@@ -55,3 +55,21 @@ SHORT_LONG = (
     "the same distance."
 )
 SHORT_TARGETED = "On small machines the targeted attacks take 10 steps, not 20, and nr-IGSM averages 4 copies."
+
+# What every experiment has
+
+WRONG = "share of images, in %, whose label is not predicted by the target; every network predicts it of the clean ones"
+
+STAND_INS = (
+    "The paper's networks are PyTorch's. At the official scale its VGGs are played by those without batch norm, "
+    "resnet34, but for Figures 6 and 9, by ResNet-50, and a role that nothing like it can play is empty; elsewhere all "
+    "players are others."
+)
+
+
+def experiment(
+    place: str, title: str, parts: tuple[Part, ...], count: int | None, metric: str = WRONG, cast: str = "nrg", notes=()
+) -> Experiment:
+    """An experiment of this paper, called by its place."""
+    name = "nrg-" + place.lower().replace(" ", "")
+    return Experiment(name, "nrg", place, title, cast, parts, metric, count, tuple(notes))

@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import tensorflow as tf
 
-from tfadv import making, words
+from tfadv import making, resizing, words
 from tfadv.catalogue import DEFENCES
 from tfadv.data import read_image
 from tfadv.defences import Nip, Purified, top_k_consistency
@@ -146,11 +145,7 @@ def behind(stage: Stage, role: str, guard: Guard | None) -> Defended:
 
 def sized(network: Source, images: Any) -> np.ndarray:
     """Images as float32 [N, H, W, 3] of the network's size, as `tfadv evaluate` brings them to it."""
-    fitting = (
-        image if None in network.size or image.shape[:2] == network.size else tf.image.resize(image, network.size)
-        for image in images
-    )
-    return np.stack([np.asarray(image, np.float32) for image in fitting])
+    return np.stack([resizing.resized(np.asarray(image), network.size) for image in images])
 
 
 class Shown(NamedTuple):

@@ -7,8 +7,10 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
+from tfadv import resizing, seeds
 from tfadv.data import read_image
 from tfadv.evaluate import top
+from tfadv.images import BLACK, WHITE
 from tfadv.pairing import pair
 from tfadv.regions import ContributiveRegion
 from tfadv.reproduce.choosing import SAMPLE
@@ -38,7 +40,7 @@ def shown(source: Source, images: list[np.ndarray], inside: bool, threshold: flo
     """The part of the images inside the contributive region, or outside, uint8 [N, H, W, 3]; the rest is black."""
     within = mask(source, images, threshold) == inside
     height, width = within.shape[1:3]
-    sized = [np.rint(tf.image.resize(image, (height, width))).astype(np.uint8) for image in images]
+    sized = [resizing.resized_bytes(image, (height, width)) for image in images]
     return np.where(within, np.stack(sized), np.uint8(0))
 
 
@@ -126,3 +128,48 @@ class ValuesChanged(Measure):
 
         counts = stage.bench.kept(f"values-{folder.key}", [folder.made], make)
         return Value.mean({name: float(count) for name, count in counts.items()}, (folder.command,))
+
+
+@dataclasses.dataclass(frozen=True)
+class NoiseAsLong(Measure):
+    """How often Gaussian noise makes `target` wrong that is as long as what an attack on `source` did to the image.
+
+    A control: what an attack does beyond it is its own. The noise lies in the pixels that the attack changed and
+    follows from the run's seed and the image; it is cut to 0..255 and rounded, as files are.
+    """
+
+    source: str
+    case: Case
+    target: str
+    says = "share of images whose label is not predicted under Gaussian noise as long as the attack's change"
+
+    def of(self, stage: Stage) -> Value:
+        player, seed = stage.player(self.target), stage.bench.seed
+        folder = stage.crafted(self.source, self.case)
+        stage.verdict(folder, self.target)  # refuses a network of other images
+
+        def make() -> dict[str, bool]:
+            stage.bench.say(f"{self.target} sees noise as long as {self.case.name} of {self.source}")
+            pairs = pair(folder.images.folder, folder.path).pairs
+            images = [noised(read_image(one.clean), read_image(one.adversarial), seed) for one in pairs]
+            best = top(player.source, images, BATCH, 1)[:, 0]
+            return {
+                one.name: bool(said != folder.images.labels[one.name]) for one, said in zip(pairs, best, strict=True)
+            }
+
+        wrong = stage.bench.kept(
+            f"noise-{folder.key}", [folder.made, stage.bench.fingerprint(player.source), seed], make
+        )
+        return Value.mean({name: float(one) for name, one in wrong.items()}, (folder.command,), share=True)
+
+
+def noised(clean: np.ndarray, adversarial: np.ndarray, seed: int) -> np.ndarray:
+    """The clean image with noise of the change's length in the pixels that changed, before it is cut and rounded; uint8
+    [H, W, 3] all."""
+    change = adversarial.astype(np.float64) - clean
+    (own,) = seeds.of_images(clean[None], seed)
+    noise = np.array(seeds.normal(tf.constant(own[None]), clean.shape, tf.float64))[0]
+    noise *= np.any(change != 0, axis=-1, keepdims=True)
+    length = np.linalg.norm(noise)
+    added = noise * (np.linalg.norm(change) / length if length else 0.0)
+    return np.rint(np.clip(clean + added, BLACK, WHITE)).astype(np.uint8)

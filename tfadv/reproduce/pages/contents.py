@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 
+from tfadv import forms
 from tfadv.reproduce.pages import citations, sentences
 from tfadv.reproduce.pages.grid import Record
 from tfadv.reproduce.pages.markdown import plain
@@ -27,10 +27,11 @@ def records(folder: Path) -> list[Record]:
 def _record(path: Path) -> Record | None:
     """The record of a file; None for a file that is something else."""
     try:
-        held = json.loads(path.read_bytes())
+        held = forms.json_of(path.read_bytes(), path, "a record")
+        forms.check(forms.Reproduced, held, path, "a record")
     except (OSError, ValueError):
         return None
-    return held if isinstance(held, dict) and {"experiment", "parts", "scale", "place"} <= held.keys() else None
+    return held
 
 
 def _place(order: list[str], paper: str) -> tuple[int, str]:
@@ -38,7 +39,7 @@ def _place(order: list[str], paper: str) -> tuple[int, str]:
 
 
 def _natural(name: str) -> list[tuple[int, str]]:
-    return [(int(word), "") if word.isdigit() else (-1, word) for word in re.split(r"(\d+)", name)]
+    return [(int(word), "") if word.isdecimal() else (-1, word) for word in re.split(r"(\d+)", name)]
 
 
 def _papers(found: list[Record]) -> dict[str, list[Record]]:
@@ -87,7 +88,7 @@ def _paper(key: str, some: list[Record]) -> Markup:
 
 def _row(record: Record) -> str:
     place = f"[{plain(record['place'])}]({record['experiment']}.md)"
-    said = f"{sentences.completeness(record)} {plain(sentences.order(record, most=1)[0])}"
+    said = f"{plain(sentences.completeness(record, shown=False))} {plain(sentences.order(record, most=1)[0])}"
     words = (place, plain(record["title"]), plain(record["scale"]["name"]), said)
     return "| " + " | ".join(word.replace("|", "\\|") for word in words) + " |"
 

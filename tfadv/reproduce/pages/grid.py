@@ -8,6 +8,8 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+from tfadv.reproduce.plan import SURE
+
 Record = dict[str, Any]
 Row = tuple[str, ...]
 #: Why a cell without a reason is empty: the mean of no images.
@@ -33,10 +35,12 @@ def number(value: float | None, unit: str, signed: bool = False) -> str:
     return sign + text.lstrip("-")
 
 
-def spread(error: float, value: float, unit: str) -> str:
-    """A standard error to read, with the decimals of its number, or two digits where it is below them."""
-    text = f"{error:.{_decimals(value, unit)}f}"
-    return text if float(text) or not error else f"{error:.2g}"
+def within(error: float, value: float, unit: str) -> str:
+    """How far a number with this standard error may be off, to read: two standard errors, with the decimals of the
+    number, or two digits where they are below them."""
+    reach = SURE * error
+    text = f"{reach:.{_decimals(value, unit)}f}"
+    return text if float(text) or not reach else f"{reach:.2g}"
 
 
 def _decimals(value: float, unit: str) -> int:
@@ -62,6 +66,11 @@ class Grid:
     def unit(self) -> str:
         """The unit of its numbers."""
         return self.part["unit"]
+
+    @property
+    def paper(self) -> str:
+        """Whose the published numbers are: "paper" for the paper's own."""
+        return self.part.get("beside", "paper")
 
     @functools.cached_property
     def columns(self) -> list[str]:

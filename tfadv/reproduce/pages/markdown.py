@@ -6,7 +6,7 @@ import html
 import re
 
 from tfadv.reproduce.pages import citations, sentences
-from tfadv.reproduce.pages.grid import DASH, Grid, Record, Row, number, published, reason, reasons, spread
+from tfadv.reproduce.pages.grid import DASH, Grid, Record, Row, number, published, reason, reasons, within
 from tfadv.words import shown
 
 
@@ -26,7 +26,7 @@ def page(record: Record) -> str:
     known = reasons(record)
     blocks = [
         f"# {plain(paper.short)}, {plain(record['place'])}: {plain(record['title'])}",
-        f"**{sentences.completeness(record)}** **{plain(sentences.order(record)[0])}**",
+        f"**{plain(sentences.completeness(record, shown=False))}** **{plain(sentences.order(record)[0])}**",
         _list(facts),
         *(plain(note) for note in record["notes"]),
         *(block for part in record["parts"] for block in _part(part, known)),
@@ -44,11 +44,9 @@ def _part(part: Record, known: dict[str, tuple[int, int, int]]) -> list[str]:
     lines = [head, *rows]
     table = ["| " + " | ".join(plain(word).replace("|", "\\|") for word in line) + " |" for line in lines]
     table.insert(1, "|" + " --- |" * len(part["heads"]) + " ---: |" * len(grid.columns))
-    key = "ours ± standard error" + (" (the paper's)" if grid.any("paper") else "")
+    key = "ours ± two standard errors" + (f" (the {grid.paper}'s)" if grid.any("paper") else "")
     blocks = [f"## {plain(part['title'])}", f"{plain(sentences.measured(part))}: {key}.", "\n".join(table)]
-    wrong = sentences.reversed_pairs(part["orders"])
-    places = sentences.both_ways(part["orders"])
-    said = [plain(sentences.reversal(pair, places[pair["higher"], pair["lower"]])) for pair in wrong]
+    said = [plain(one) for one, _ in sentences.reversals(part)]
     return blocks + ([_list(said)] if said else [])
 
 
@@ -59,7 +57,7 @@ def _cell(grid: Grid, row: Row, column: str, known: dict[str, tuple[int, int, in
     why = reason(cell)
     text = number(cell["value"], grid.unit)
     if cell["error"] is not None and why is None:
-        text += f" ± {spread(cell['error'], cell['value'], grid.unit)}"
+        text += f" ± {within(cell['error'], cell['value'], grid.unit)}"
     if why is not None:
         text = f"{DASH} [{known[why][0]}]"
     return text + (f" ({published(cell['paper'], grid.unit)})" if cell["paper"] is not None else "")

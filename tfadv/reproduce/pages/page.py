@@ -110,20 +110,11 @@ def _part(
 
 def _orders(part: Record) -> Markup | None:
     """A sentence for each pair of rows whose order is not the paper's; the long tail folded."""
-    places = sentences.both_ways(part["orders"])
-    wrong = sentences.reversed_pairs(part["orders"])
-    if not any(places.values()):
+    if not any(pair["cells"] for pair in part["orders"]):
         return tag("p", "Order: it means nothing here.", class_="order") if sentences.unordered(part) else None
-    if not wrong:
-        return tag("p", "Order: ", sentences.agreement(part["orders"]), class_="order")
-    lines = [
-        tag(
-            "li",
-            sentences.reversal(pair, places[pair["higher"], pair["lower"]]),
-            _where(pair),
-        )
-        for pair in wrong
-    ]
+    lines = [tag("li", said, _where(pair)) for said, pair in sentences.reversals(part)]
+    if not lines:
+        return tag("p", "Order: ", sentences.agreement(part["orders"], Grid(part).paper), class_="order")
     rest = lines[UNFOLDED:]
     more = tag("details", tag("summary", sentences.counted(len(rest), "more pair")), tag("ul", *rest)) if rest else None
     return tag("div", tag("h3", "Order"), tag("ul", *lines[:UNFOLDED]), more, class_="order")

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from tfadv.reproduce.pages.grid import Grid, Record, Row, number, published
 from tfadv.reproduce.pages.markup import Markup
+from tfadv.reproduce.plan import SURE
 
 #: Inches: a panel that fills a phone with letters that are legible there.
 WIDTH = 4.4
@@ -77,10 +78,10 @@ def _inline(svg: str, name: str) -> Markup:
 
 
 def _ours(grid: Grid, row: Row, columns: Sequence[str]) -> Iterator[tuple[float, float]]:
-    """(number, standard error or 0) along the columns; nan where there is none."""
+    """(number, two standard errors or 0) along the columns; nan where there is none."""
     for column in columns:
         cell = grid.at(row, column) or {"value": None, "error": None}
-        yield _known(cell["value"]), cell["error"] or 0.0
+        yield _known(cell["value"]), SURE * (cell["error"] or 0.0)
 
 
 def _paper(grid: Grid, row: Row, columns: Sequence[str]) -> list[float]:
@@ -88,7 +89,7 @@ def _paper(grid: Grid, row: Row, columns: Sequence[str]) -> list[float]:
 
 
 def _whiskers(grid: Grid, values: Sequence[float], errors: Sequence[float]) -> list[list[float]]:
-    """How far the standard errors reach down and up, [[...], [...]]: those of shares end at 0 and at 100."""
+    """How far the errors reach down and up, [[...], [...]]: those of shares end at 0 and at 100."""
     pairs = list(zip(values, errors, strict=True))
     if not grid.shares:
         return [list(errors), list(errors)]
@@ -111,7 +112,7 @@ def _legend(figure: Any, axes: Any, grid: Grid, paper: str) -> None:
     if grid.any("paper"):
         look: dict[str, Any] = {"linestyle": "--"} if paper == "dashed" else {"linestyle": "", "marker": "D"}
         handles.append(Line2D([], [], color="#777", markerfacecolor="white", markersize=4, **look))
-        labels.append(f"the paper ({paper})")
+        labels.append(f"the {grid.paper} ({paper})")
     longest = max(map(len, labels), default=0)
     columns = max(1, min(4, int(46 // (longest + 5))))
     lines = math.ceil(len(labels) / columns)
@@ -120,7 +121,7 @@ def _legend(figure: Any, axes: Any, grid: Grid, paper: str) -> None:
 
 
 def _curves(figure: Any, axes: Any, grid: Grid, group: Row, rows: list[Row]) -> None:
-    """A line for each row over the columns, with standard errors; the paper's dashed."""
+    """A line for each row over the columns, with two standard errors; the paper's dashed."""
     places, columns = zip(*sorted(zip(grid.places, grid.columns, strict=True)), strict=True)
     for place, row in enumerate(rows):
         look = _look(place)
@@ -144,7 +145,7 @@ def _curves(figure: Any, axes: Any, grid: Grid, group: Row, rows: list[Row]) -> 
 
 
 def _bars(figure: Any, axes: Any, grid: Grid, group: Row, rows: list[Row]) -> None:
-    """Bars side by side in each column, with standard errors; a diamond is the paper's."""
+    """Bars side by side in each column, with two standard errors; a diamond is the paper's."""
     thick = 0.82 / len(rows)
     figure.set_figwidth(max(WIDTH, 0.5 + 0.13 * len(rows) * len(grid.columns)))
     for place, row in enumerate(rows):

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import collections
+import math
+import statistics
 from collections.abc import Sequence
 
-from tfadv.reproduce.pages.grid import Record, cells, reasons
+from tfadv.reproduce.pages.grid import Grid, Record, cells, reasons
+from tfadv.reproduce.plan import SURE
 
 OFFICIAL = "official"
+#: Numbers of fewer images than this settle nothing: the uncertainty of a share is a quarter of the whole there.
+FEWEST = 16
+#: What an uncertainty is, in words.
+ERRORS = "two standard errors"
 STAND_INS = (
     "Outside the official scale other networks, and often other images, stand in for the paper's: the differences "
     "measure how far these stand-ins are from the paper's networks."
@@ -40,7 +47,13 @@ def images(record: Record) -> str:
         low, high = min(found), max(found)
         here += f"; each number is of {counted(high, 'image')}" if low == high else f"; {low} to {high} for each number"
     theirs = record["paper_images"]
-    return f"{here}. " + (f"The paper's are of {theirs}." if theirs else "The paper does not say of how many.")
+    paper = _whose(record)
+    return f"{here}. " + (f"The {paper}'s are of {theirs}." if theirs else f"The {paper} does not say of how many.")
+
+
+def _whose(record: Record) -> str:
+    """Whose the published numbers are."""
+    return Grid(record["parts"][0]).paper if record["parts"] else "paper"
 
 
 def stand_ins(record: Record) -> str | None:
@@ -48,13 +61,21 @@ def stand_ins(record: Record) -> str | None:
     return None if record["scale"]["name"] == OFFICIAL else STAND_INS
 
 
-def completeness(record: Record) -> str:
-    """Whether it is whole, and what share of it is there."""
+def completeness(record: Record, shown: bool = True) -> str:
+    """Whether it is whole, and what share of it is there; shown: whether this page shows the drawings."""
     everything = list(cells(record))
     absent = sum(cell["value"] is None for cell in everything)
     drawings = sum(count for _, _, count in reasons(record).values())
+    drawn = sum(not drawing["missing"] for part in record["parts"] for drawing in part["pictures"])
     if not absent and not drawings:
-        return f"Whole: all {counted(len(everything), 'number')} are here."
+        if not drawn:
+            return f"Whole: all {counted(len(everything), 'number')} are here."
+        if shown:
+            return f"Whole: all {counted(len(everything), 'number')} and {counted(drawn, 'drawing')} are here."
+        return (
+            f"All {counted(len(everything), 'number')} are here, without the {counted(drawn, 'drawing')} that the "
+            f"command writes into {record['experiment']}.html."
+        )
     lost = [f"{absent} of {counted(len(everything), 'number')}"] * bool(absent)
     lost += [counted(drawings, "drawing")] * bool(drawings)
     return f"Partial: {' and '.join(lost)} {'is' if absent + drawings == 1 else 'are'} missing."
@@ -75,13 +96,21 @@ def both_ways(orders: Sequence[Record]) -> dict[tuple[str, str], int]:
     return found
 
 
-def reversal(pair: Record, places: int) -> str:
+def reversals(part: Record) -> list[tuple[str, Record]]:
+    """(what is said of it, the pair) for each pair of rows whose order is not the paper's."""
+    places, paper = both_ways(part["orders"]), Grid(part).paper
+    return [
+        (reversal(pair, places[pair["higher"], pair["lower"]], paper), pair) for pair in reversed_pairs(part["orders"])
+    ]
+
+
+def reversal(pair: Record, places: int, paper: str) -> str:
     """One pair whose order is not the paper's; places: in how many cells the paper orders the two."""
     clear, wrong = pair["clearly"], pair["reversed"]
     of_them = f"{clear} of them " if 0 < clear < wrong else "each " if wrong > 1 else ""
-    far = f", {of_them}by {'more' if clear else 'less'} than two standard errors" if pair["unsure"] < wrong else ""
+    far = f", {of_them}by {'more' if clear else 'less'} than {ERRORS}" if pair["unsure"] < wrong else ""
     return (
-        f"The paper has {pair['higher']} above {pair['lower']} in {pair['cells']} of {counted(places, 'cell')}; of "
+        f"The {paper} has {pair['higher']} above {pair['lower']} in {pair['cells']} of {counted(places, 'cell')}; of "
         f"these, here it is above in {pair['same']}, level in {pair['equal']}, below in {wrong}{far}."
     )
 
@@ -91,12 +120,12 @@ def reversed_pairs(orders: Sequence[Record]) -> list[Record]:
     return [pair for pair in orders if pair["reversed"]]
 
 
-def agreement(orders: Sequence[Record]) -> str:
+def agreement(orders: Sequence[Record], paper: str) -> str:
     """That no order is reversed, and over how many pairs and cells."""
     places = sum(pair["cells"] for pair in orders)
     level = sum(pair["equal"] for pair in orders)
     more = f"; in {level} of them the two are level here" if level else ""
-    return f"no order of the paper's is reversed here, in {counted(places, 'comparison')} of two rows{more}."
+    return f"no order of the {paper}'s is reversed here, in {counted(places, 'comparison')} of two rows{more}."
 
 
 def unordered(part: Record) -> bool:
@@ -104,30 +133,59 @@ def unordered(part: Record) -> bool:
     return part.get("higher", True) is None
 
 
-def order(record: Record, most: int = 3) -> tuple[str, bool | None]:
-    """(how our order stands to the paper's, in a line; whether it agrees, None where nothing is compared).
+def inconclusive(record: Record) -> str | None:
+    """That its shares are of too few images to say anything of the paper; None where they are not.
 
-    Names the `most` pairs that are reversed most clearly.
+    Judged by the number of images that half of its shares do not exceed: accuracies are of more than what is attacked.
+    The uncertainty that is named is that of a share of a half.
     """
+    counts = [
+        cell["images"]
+        for part in record["parts"]
+        for cell in part["cells"]
+        if cell["images"] and ("%" in part["unit"] or "%" in str(cell["column"]))
+    ]
+    if not counts or statistics.median_low(counts) >= FEWEST:
+        return None
+    count = statistics.median_low(counts)
+    off = 100 * SURE * math.sqrt(0.25 / count)
+    return f"Inconclusive: of {counted(count, 'image')} a share is uncertain by up to {off:.0f} points, {ERRORS}."
+
+
+def order(record: Record, most: int = 3) -> tuple[str, bool | None]:
+    """(how our order stands to the paper's, in a line; whether it agrees, None where that is not known).
+
+    Names the `most` pairs that are reversed most clearly. Of too few images only what is clear is taken for a finding.
+    """
+    said, agrees = _order(record, most)
+    few = inconclusive(record)
+    if few is None or any(pair["clearly"] for part in record["parts"] for pair in part["orders"]):
+        return said, agrees
+    return f"{few} {said}", None
+
+
+def _order(record: Record, most: int) -> tuple[str, bool | None]:
+    """The same, however few the images are."""
     pairs = [pair for part in record["parts"] for pair in part["orders"]]
+    paper = _whose(record)
     if not any(pair["cells"] for pair in pairs):
         known = [part for part in record["parts"] if any(cell["paper"] is not None for cell in part["cells"])]
         if not known:
-            return "No number of the paper is known for it: there is nothing to compare.", None
+            return f"No number of the {paper} is known for it: there is nothing to compare.", None
         if all(unordered(part) for part in known):
-            return "Which number is the higher means nothing here: each stands beside the paper's by itself.", None
-        return "No two rows are both here and in the paper: there is no order to compare.", None
+            return f"Which number is the higher means nothing here: each stands beside the {paper}'s by itself.", None
+        return f"No two rows are both here and in the {paper}: there is no order to compare.", None
     wrong = sorted(reversed_pairs(pairs), key=lambda pair: (-pair["clearly"], -pair["reversed"]))
     if not any(pair["same"] or pair["reversed"] for pair in pairs):
         return f"No order to compare: here all {sum(pair['cells'] for pair in pairs)} compared pairs are level.", None
     if not wrong:
-        return "Agrees with the paper in order: " + agreement(pairs), True
+        return f"Agrees with the {paper} in order: {agreement(pairs, paper)}", True
     named = [
         f"{pair['lower']} above {pair['higher']} in {pair['reversed']} of {pair['cells']}"
-        + (f" ({pair['clearly']} by more than two standard errors)" if pair["clearly"] else "")
+        + (f" ({pair['clearly']} by more than {ERRORS})" if pair["clearly"] else "")
         for pair in wrong[:most]
     ]
     rest = f"; and {counted(len(wrong) - most, 'more pair')}" if len(wrong) > most else ""
     near = not wrong[0]["clearly"] and not any(pair["unsure"] for pair in wrong)
-    mild = ", but nowhere by more than two standard errors" if near else ""
-    return f"Disagrees with the paper in order{mild}: {'; '.join(named)}{rest}.", False
+    mild = f", but nowhere by more than {ERRORS}" if near else ""
+    return f"Disagrees with the {paper} in order{mild}: {'; '.join(named)}{rest}.", False

@@ -1,10 +1,11 @@
-"""A part as a table in HTML: in each cell ours with its standard error, below it the published and the difference."""
+"""A part as a table in HTML: in each cell ours with two standard errors, below it the published and the difference."""
 
 from __future__ import annotations
 
-from tfadv.reproduce.pages.grid import DASH, Grid, Record, Row, number, published, reason, spread
+from tfadv.reproduce.pages.grid import DASH, Grid, Record, Row, number, published, reason, within
 from tfadv.reproduce.pages.markup import Markup, joined, tag
 from tfadv.reproduce.pages.pictures import trace
+from tfadv.reproduce.plan import SURE
 
 Links = dict[str, int]
 Reasons = dict[str, tuple[int, int, int]]
@@ -26,13 +27,13 @@ def table(grid: Grid, links: Links, known: Reasons) -> Markup:
 
 def _key(grid: Grid) -> Markup:
     """What the lines of a cell are."""
-    lines = [joined(tag("b", "ours"), tag("span", " ± standard error", class_="error"))]
+    lines = [joined(tag("b", "ours"), tag("span", " ± two standard errors", class_="error"))]
     if grid.any("paper"):
-        lines.append(tag("span", "paper", class_="paper"))
+        lines.append(tag("span", grid.paper, class_="paper"))
     if grid.any("rerun"):
         lines.append(tag("span", "rerun by others", class_="rerun"))
     if grid.any("difference"):
-        lines.append(tag("span", "Δ ours − paper ± standard error", class_="difference"))
+        lines.append(tag("span", f"Δ ours − {grid.paper} ± two standard errors", class_="difference"))
         lines.append(tag("span", "Δ beyond two standard errors", class_="difference far"))
     return tag("span", *(tag("span", line) for line in lines), class_="lines")
 
@@ -47,19 +48,20 @@ def _group(grid: Grid, group: Row, rows: list[Row], links: Links, known: Reasons
         tag(
             "tr",
             tag("th", grid.name(group, row), scope="row"),
-            *(_cell(grid.at(row, column), grid.unit, links, known) for column in grid.columns),
+            *(_cell(grid.at(row, column), grid, links, known) for column in grid.columns),
         )
         for row in rows
     ]
     return tag("tbody", tag("tr", tag("th", corner, scope="col"), *columns, class_="head"), *lines)
 
 
-def _cell(cell: Record | None, unit: str, links: Links, known: Reasons) -> Markup:
+def _cell(cell: Record | None, grid: Grid, links: Links, known: Reasons) -> Markup:
     if cell is None:
         return tag("td")
+    unit = grid.unit
     lines = [_ours(cell, unit, links, known)]
     if cell["paper"] is not None:
-        lines.append(tag("span", tag("i", "paper "), published(cell["paper"], unit), class_="paper"))
+        lines.append(tag("span", tag("i", f"{grid.paper} "), published(cell["paper"], unit), class_="paper"))
     if cell["rerun"] is not None:
         lines.append(tag("span", tag("i", "rerun "), published(cell["rerun"], unit), class_="rerun"))
     if cell["difference"] is not None:
@@ -79,13 +81,13 @@ def _ours(cell: Record, unit: str, links: Links, known: Reasons) -> Markup:
     value = number(cell["value"], unit)
     linked = tag("a", value, href=f"#command-{numbers[0]}", title=said) if numbers else tag("b", value, title=said)
     error = cell["error"]
-    within = None if error is None else tag("span", f" ±{spread(error, cell['value'], unit)}", class_="error")
-    return tag("span", linked, within, class_="ours")
+    off = None if error is None else tag("span", f" ±{within(error, cell['value'], unit)}", class_="error")
+    return tag("span", linked, off, class_="ours")
 
 
 def _difference(cell: Record, unit: str) -> Markup:
     difference, error = cell["difference"], cell["difference_error"]
-    far = error is not None and abs(difference) > 2 * error
-    within = "" if error is None else f" ±{spread(error, difference, unit)}"
-    text = f"Δ {number(difference, unit, signed=True)}{within}"
+    far = error is not None and abs(difference) > SURE * error
+    off = "" if error is None else f" ±{within(error, difference, unit)}"
+    text = f"Δ {number(difference, unit, signed=True)}{off}"
     return tag("span", text, class_="difference far" if far else "difference")

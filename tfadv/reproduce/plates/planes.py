@@ -26,6 +26,7 @@ class Grid:
         reach, step: how far the plane goes and from point to point, grey levels; a scale multiplies them.
         copies, deviation: m and sigma of the noise-reduced gradient; sigma in grey levels, multiplied as well.
         small_step, small_copies: instead, where the scale is for a machine that cannot pay the paper's.
+        norm: what u and v are measured in, see `tfadv.plane.directions`.
     """
 
     source: str
@@ -35,6 +36,7 @@ class Grid:
     deviation: float = 15.0
     small_step: float = 2.0
     small_copies: int = 100
+    norm: str = "linf"
 
     def panel(self, stage: Stage, role: str) -> Panel:
         """What the network in this role sees in the plane, looked at once. Raises `Missing`."""
@@ -59,6 +61,7 @@ class Grid:
         words += [word for player in players if player != source for word in ("--target", player.spec)]
         settings = self._settings(stage)
         words += ["--out", "plane.png", "--label", str(label), "--seed", str(stage.bench.seed)]
+        words += ["--norm", self.norm] if self.norm != "linf" else []
         return typed([*words, *(word for name, value in settings.items() for word in (f"--{name}", f"{value:g}"))])
 
     def _settings(self, stage: Stage) -> dict[str, float]:
@@ -89,7 +92,7 @@ class Grid:
         name, label = self._first(stage)
         content = data.file_hash(images.folder / name)
         networks = [stage.bench.fingerprint(one.source) for one in (source, player)]
-        return [content, label, networks, self._settings(stage), stage.bench.seed, BATCH]
+        return [content, label, networks, self._settings(stage), stage.bench.seed, BATCH, self.norm]
 
 
 @functools.lru_cache(maxsize=1)  # the panels of an image come one after the other
@@ -102,6 +105,7 @@ def _axes(grid: Grid, stage: Stage) -> plane.Directions:
         copies=int(settings["copies"]),
         deviation=settings["deviation"],
         seed=stage.bench.seed,
+        norm=grid.norm,
     )
 
 

@@ -1,0 +1,41 @@
+"""Write what is listed without TensorFlow: attacks and defences in cli/listed.json, layers in tfadv/models/shapes.json.
+
+python scripts/listed.py          write both
+python scripts/listed.py recipes  write only cli/listed.json, in a few seconds
+
+The tests compare the files with the attacks, the defences and the networks themselves.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from tfadv.cli import defences, listing, recipes
+from tfadv.models import ARCHITECTURES, digits, known
+from tfadv.peek import Network
+
+
+def write(path: Path, facts: dict[str, Any], width: int | None) -> None:
+    """Write JSON: indented, or with a line for each of the facts."""
+    if width is None:
+        lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(fact)}" for name, fact in facts.items())
+        text = "{\n" + lines + "\n}"
+    else:
+        text = json.dumps(facts, indent=width, ensure_ascii=False)
+    path.write_text(text + "\n", encoding="utf-8")
+
+
+def shapes() -> dict[str, dict[str, list[int]]]:
+    """Architecture -> layer -> the shape of its output without the batch."""
+    models = {f"digits/{name}": digits.build(name) for name in digits.NAMES if digits.ARCHITECTURES[name] == name}
+    for name, made in ARCHITECTURES.items():
+        auxiliary = {"aux_logits": True} if made.has_aux else {}
+        models[name] = made.build(classes=made.classes, size=made.size, **auxiliary)
+    return {name: known.shapes_of(Network(model).layers) for name, model in models.items()}
+
+
+if __name__ == "__main__":
+    write(listing.LISTED, {"recipes": recipes.found(), "defences": defences.found()}, 1)
+    if "recipes" not in sys.argv[1:]:
+        write(known.SHAPES, shapes(), None)

@@ -1,0 +1,135 @@
+"""Which images a folder holds, by name, and what is made of them is called."""
+
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path, PurePosixPath
+
+#: What is taken for an image that can be read; upper case counts too, and the content decides which kind it is.
+SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".gif", ".bmp", ".dib", ".tif", ".tiff", ".apng")
+#: What is an image too, and is found so that it is said where it cannot be read.
+OTHER_SUFFIXES = tuple(
+    ".avif .heic .heif .hif .jxl .jp2 .j2k .jpx .svg .psd .tga .ico .pcx .ppm .pgm .pbm .pnm .exr .hdr "
+    ".dng .cr2 .cr3 .nef .arw .orf .raf .rw2".split()
+)
+#: The bytes that a name may have on the usual disks.
+NAME_LIMIT = 255
+
+
+def find_images(folder: str | os.PathLike) -> list[str]:
+    """Every image below the folder, as sorted relative names with "/"; names that begin with "." are left out.
+
+    Images of a kind that cannot be read and folders that cannot be opened are named too: whoever reads them hears why.
+    Links to folders are followed, and each folder is visited once, under its own name where it has one here.
+
+    Raises FileNotFoundError or NotADirectoryError where there is no such folder, ValueError where no image in it is of
+    a kind that can be read.
+    """
+    root = Path(folder)
+    if not root.exists():
+        raise FileNotFoundError(f"{root}: no such folder of images.")
+    if not root.is_dir():
+        raise NotADirectoryError(f"{root}: expected a folder of images, got a file.")
+    names, others, readable = [], Counter[str](), False
+    for name, is_file in _walk(root):
+        suffix = PurePosixPath(name).suffix.lower() if is_file else "closed folders"
+        readable |= suffix in SUFFIXES
+        if suffix in SUFFIXES + OTHER_SUFFIXES or not is_file:
+            names.append(name)
+        if suffix not in SUFFIXES:
+            others[suffix or "no suffix"] += 1
+    if not readable:
+        held = ", ".join(f"{count} {suffix}" for suffix, count in others.most_common(3))
+        raise ValueError(
+            f"{root}: expected images (PNG, JPEG, WebP, GIF, BMP or TIFF), got "
+            f"{'other files: ' + held if held else 'an empty folder'}."
+        )
+    return sorted(names)
+
+
+def _walk(root: Path) -> Iterator[tuple[str, bool]]:
+    """(name, True) of every file, (name, False) of every folder that cannot be opened; links come after the rest."""
+    folders, links, seen = [""], list[str](), {_identity(root)}
+    while folders or links:
+        if folders:
+            below = folders.pop()
+        else:
+            links.sort()
+            below = links.pop(0)
+            if (identity := _identity(root / below)) in seen:
+                continue
+            seen.add(identity)
+        try:
+            entries = list(os.scandir(root / below))
+        except OSError:
+            if not below:
+                raise
+            yield below, False
+            continue
+        for entry in entries:
+            name = f"{below}/{entry.name}" if below else entry.name
+            if entry.name.startswith("."):
+                continue
+            if not _is_folder(entry):
+                yield name, True
+            elif entry.is_symlink():
+                links.append(name)
+            elif (identity := _identity(entry.path)) not in seen:
+                seen.add(identity)
+                folders.append(name)
+
+
+def _is_folder(entry: os.DirEntry) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads to itself
+        return False
+
+
+def _identity(path: str | os.PathLike) -> tuple[int, int]:
+    status = os.stat(path)
+    return status.st_dev, status.st_ino
+
+
+def output_names(names: Iterable[str], reserved: Callable[[str], bool] = lambda top: False) -> dict[str, str]:
+    """Name -> name of its PNG: the suffix becomes .png; where two would meet, those that were not .png keep theirs too.
+
+    `a.png` and `a.jpg` become `a.png` and `a.jpg.png`. A name that would be too long is cut and ends in a hash.
+
+    Args:
+        names: of images.
+        reserved: which folders at the top have the name of a file that will be there; such a one gets a "_".
+    """
+    places = {name: _beside(name, reserved) for name in names}
+    kept = {name: name for name, place in places.items() if name.endswith(".png") and place == name}
+    wanted = {
+        name: _short(str(PurePosixPath(place).with_suffix(".png")))
+        for name, place in places.items()
+        if name not in kept
+    }
+    crowd = Counter(wanted.values())
+    taken = set(kept) | {str(parent) for place in places.values() for parent in PurePosixPath(place).parents}
+    for name in sorted(wanted):
+        longer = _short(f"{places[name]}.png")
+        output = wanted[name] if crowd[wanted[name]] == 1 else longer
+        while output in taken:
+            output = longer if output == wanted[name] else _short(f"{output}.png")
+        kept[name] = output
+        taken.add(output)
+    return kept
+
+
+def _beside(name: str, reserved: Callable[[str], bool]) -> str:
+    top, slash, rest = name.partition("/")
+    return f"{top}_/{rest}" if slash and reserved(top) else name
+
+
+def _short(name: str) -> str:
+    """The name of a PNG, whose last part is no longer than a disk takes."""
+    path = PurePosixPath(name)
+    written = os.fsencode(path.name)
+    if len(written) <= NAME_LIMIT:
+        return name
+    end = f"-{hashlib.sha256(written).hexdigest()[:12]}.png"
+    return str(path.with_name(written[: NAME_LIMIT - len(end)].decode("utf-8", "ignore") + end))

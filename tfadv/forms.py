@@ -1,0 +1,330 @@
+"""What comes from a file is held to a form where it enters; where it differs is said in one sentence.
+
+The forms of JSON files are here; a dataclass is a form too. A reader takes the plain values of a text with `json_of`
+and holds them to a form with `check`. pydantic compares; what a reader goes on with are the plain values themselves.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import reprlib
+from typing import Annotated, Any, Literal
+
+from pydantic import AllowInfNan, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+
+#: Lists within lists are read so deep; no file of this package's own goes beyond a dozen.
+DEPTH = 50
+ADVICE = "Correct that file, or do without it."
+
+_short = reprlib.Repr()
+_short.maxstring = _short.maxother = _short.maxlong = 60
+
+
+def json_of(content: bytes | str, said_by: Any, what: str, advice: str = ADVICE) -> Any:
+    """The plain values of a JSON text.
+
+    Args:
+        content: the text, of a file.
+        said_by: the file, for the message.
+        what: was expected there, as in "a record of tfadv".
+        advice: what to do.
+
+    Raises ValueError for what is no JSON, or nested deeper than `DEPTH`.
+    """
+    try:
+        value = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        reason = "nested too deeply" if isinstance(error, RecursionError) else error
+        raise ValueError(f"{said_by}: expected {what}, got something else ({reason}). {advice}") from error
+    level = [value]
+    for _ in range(DEPTH):
+        inner = (one.values() if isinstance(one, dict) else one for one in level if isinstance(one, dict | list))
+        level = [each for one in inner for each in one]
+        if not level:
+            return value
+    raise ValueError(f"{said_by}: expected {what}, got something else (nested too deeply). {advice}")
+
+
+def check(form: Any, value: Any, said_by: Any, what: str, advice: str = ADVICE) -> None:
+    """Raise ValueError, with the first place where they differ, unless the plain values have the form.
+
+    A number is no text and a text no number; only a whole number may stand for one that need not be whole.
+    """
+    try:
+        # as text again: JSON's lists may be tuples of a dataclass, and names that are no UTF-8 may be anything
+        text = json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")
+        _adapter(form).validate_json(text, strict=True)
+    except ValidationError as error:
+        raise ValueError(f"{said_by}: expected {what}, but {_difference(error, value)}. {advice}") from error
+
+
+def made(kind: Any, value: Any, said_by: Any, what: str, advice: str = ADVICE) -> Any:
+    """The dataclass of this kind with the plain values as its fields, lists as tuples where it has those.
+
+    Raises ValueError as `check`, and for a field that it does not have.
+    """
+    check(kind, value, said_by, what, advice)
+    fields = {field.name for field in dataclasses.fields(kind) if field.init}
+    if unknown := sorted(value.keys() - fields):
+        raise ValueError(
+            f"{said_by}: expected {what}, but {_short.repr(unknown[0])} is none of its facts, "
+            f"{', '.join(sorted(fields))}. {advice}"
+        )
+    return kind(**{name: _tuples(one) for name, one in value.items()})
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
+
+
+@functools.cache
+def _adapter(form: Any) -> TypeAdapter:
+    return TypeAdapter(form)
+
+
+def _difference(error: ValidationError, value: Any) -> str:
+    """The first difference in words, and how many more there are."""
+    first, *more = error.errors(include_url=False)
+    place = ""
+    for word in first["loc"]:  # of a choice between kinds it names those too
+        if isinstance(value, dict) and word in value:
+            place, value = f"{place}.{word}" if place else str(word), value[word]
+        elif isinstance(value, list) and isinstance(word, int) and word < len(value):
+            place, value = f"{place}[{word}]", value[word]
+    if first["type"] == "missing":
+        said = f"{place or 'it'} has no {_short.repr(first['loc'][-1])}"
+    elif first["type"] == "extra_forbidden":
+        said = f"{place} is none of its facts"
+    elif first["type"] == "value_error":
+        said = f"{place}: {first['ctx']['error']}" if place else str(first["ctx"]["error"])
+    else:
+        wanted = first["msg"].removeprefix("Input ").removeprefix("should be ")
+        said = f"{place or 'it'} should be {wanted}, got {_short.repr(value)}"
+    return said + (f" (and {len(more)} more)" if more else "")
+
+
+class Form(BaseModel):
+    """An object of JSON; what it has beside its fields is not looked at."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+class Closed(BaseModel):
+    """An object of JSON that has its fields and nothing else."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+#: The number of a class.
+Class = Annotated[int, Field(ge=0, lt=2**31)]
+
+
+class Labels(Form):
+    """Where the labels of an experiment come from."""
+
+    origin: str | None = Field(None, alias="from")
+
+
+class Named(Form):
+    """A network by its name."""
+
+    name: str
+
+
+class Experiment(Form):
+    """attack.json without its images."""
+
+    attack: str
+    network: Named
+    labels: Labels | None = None
+
+
+class Image(Form):
+    """What a record says of an image."""
+
+    file: str
+    status: str
+    sha256: str | None = None
+    output: str | None = None
+    label: Class | None = None
+    target: Class | None = None
+
+    @model_validator(mode="after")
+    def _written(self) -> Image:
+        if self.status == "done" and self.output is None:
+            raise ValueError("it is done and has no output")
+        return self
+
+
+class Images(Form):
+    """The images of a record."""
+
+    images: list[Image]
+
+
+class Distances(Form):
+    """How far an adversarial image is from its clean twin."""
+
+    linf: float
+    l0: float
+
+
+class Attacked(Form):
+    """What attack.json says of an image beside that where it is done."""
+
+    label: Class
+    before: int
+    after: int
+    distances: Distances
+    found: bool = True
+    queries: int = 0
+
+
+class File(Form):
+    """A file of a checkpoint."""
+
+    sha256: str
+    size: int = Field(ge=0)
+
+
+class Checkpoint(Form):
+    """What the store of checkpoints knows about a network."""
+
+    checkpoint: str
+    files: dict[str, File]
+    published: bool = False
+    tarball_sha256: str | None = None
+
+
+class Digits(Form):
+    """What a manifest says of a digit network."""
+
+    accuracy: float = Field(ge=0, le=1)
+
+
+class Manifest(Form):
+    """The manifest of a folder of digit networks."""
+
+    networks: dict[str, Digits]
+
+
+class Note(Form):
+    """What is known about a file of which a part has been downloaded."""
+
+    url: str
+    validator: str | None = None
+    total: int | None = None
+
+
+class Counted(Form):
+    """How the order of two rows stands to the paper's."""
+
+    higher: str
+    lower: str
+    cells: int
+    same: int
+    equal: int
+    reversed: int
+    clearly: int
+    unsure: int
+
+
+class Cell(Form):
+    """A number of a table, and the paper's."""
+
+    value: float | None
+    paper: float | None
+    missing: str | None
+
+
+class Drawing(Form):
+    """A picture beside a table, or why it is missing."""
+
+    missing: str | None
+
+
+class Table(Form):
+    """A part of a paper's table."""
+
+    higher: bool | None = True
+    cells: list[Cell]
+    orders: list[Counted]
+    pictures: list[Drawing]
+
+
+class Reproduced(Form):
+    """What the list of all pages says of the record of an experiment."""
+
+    experiment: str
+    paper: str
+    place: str
+    title: str
+    command: str
+    scale: Named
+    parts: list[Table]
+
+
+class Pictures(Closed):
+    """Images of a scale: a folder with labels, arrays or the digits."""
+
+    folder: str | None = None
+    labels: str | None = None
+    first_label: Literal[0, 1] | None = None
+    size: Annotated[int, Field(ge=1, le=4096)] | None = None
+    arrays: str | None = None
+    fill: bool = False
+    digits: bool = False
+    right: bool = True
+
+    @model_validator(mode="after")
+    def _one(self) -> Pictures:
+        if [self.digits, self.arrays is not None, self.folder is not None].count(True) != 1:
+            raise ValueError("it should have one of folder, arrays and digits")
+        if (self.folder is None) != (self.labels is None):
+            raise ValueError("it should have folder and labels, or neither")
+        return self
+
+
+class Played(Closed):
+    """A network of a scale, or an ensemble of its others."""
+
+    network: str | Annotated[list[str], Field(min_length=1)]
+    data: str | None = None
+    layer: str | list[str] | None = None
+    layers: dict[str, str | list[str]] = {}
+    get: str | None = None
+    right: bool = True
+
+
+class Cast(Closed):
+    """Who is in the roles of a paper."""
+
+    data: dict[str, str] = {}
+    roles: dict[str, str] = {}
+
+
+class Scale(Closed):
+    """A scale, as `tfadv.reproduce.scales` describes it."""
+
+    says: str
+    levels: Annotated[float, Field(gt=0), AllowInfNan(False)]
+    small: Annotated[int, Field(ge=0, le=2)]
+    count: Annotated[int, Field(ge=1, le=10**9)]
+    data: dict[str, Pictures]
+    networks: dict[str, Played]
+    casts: dict[str, Cast]
+    files: dict[str, str] = {}
+
+    @model_validator(mode="after")
+    def _named(self) -> Scale:
+        for name, one in self.networks.items():
+            if isinstance(one.network, str):
+                if one.data not in self.data:
+                    raise ValueError(f"the images of network {name} are none of its data, got {one.data!r}")
+                continue
+            for member in one.network:
+                if member not in self.networks or isinstance(self.networks[member].network, list):
+                    raise ValueError(f"ensemble {name} should be of its networks that are no ensemble, got {member!r}")
+        return self

@@ -1,0 +1,125 @@
+"""Models that a user's own code makes: `module:callable`, `file.py:callable`, and words that the callable is given."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import importlib
+import importlib.util
+import operator
+import sys
+import sysconfig
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tfadv.copying import is_model
+from tfadv.source import Source
+
+
+class Raised(ValueError):
+    """A user's own code raised something, which is the `__cause__`; the message has the lines where it did."""
+
+    def __init__(self, spec: str, error: BaseException) -> None:
+        if isinstance(error, SystemExit):
+            what = f"called sys.exit({'' if error.code is None else repr(error.code)}), and no model came of it"
+            said = ['What a script does when it is run belongs below `if __name__ == "__main__":`.']
+        else:
+            what, said = f"raised {type(error).__name__}", traceback.format_exception_only(error)
+        lines = "".join([*traceback.format_list(_of_the_user(error)), *said]).rstrip()
+        super().__init__(f"{spec}: your code {what}{':' if lines else '.'}\n{lines}".rstrip())
+
+
+def called(spec: str) -> Any:
+    """What the callable of a `module:callable` or `module:callable:word` returns; a model or a network as it is.
+
+    Raises ValueError or FileNotFoundError where there is no such callable, `Raised` for whatever it raises itself.
+    """
+    module, _, rest = spec.partition(":") if ".py:" not in spec else _split_file(spec)
+    path, *words = rest.split(":")
+    with _importable(Path.cwd()):
+        found = _module(module, spec)
+        try:
+            target = operator.attrgetter(path)(found)
+        except AttributeError as error:
+            near = difflib.get_close_matches(path, vars(found), 3, 0.4)
+            hint = f" Nearest: {', '.join(near)}." if near else ""
+            raise ValueError(f"{spec}: {module} has no {path!r}.{hint}") from error
+        if is_model(target) or isinstance(target, Source):
+            return target
+        if not callable(target):
+            raise ValueError(f"{spec}: expected a callable that returns a model, got {type(target).__name__}.")
+        with _told(spec):
+            return target(*words)
+
+
+def _split_file(spec: str) -> tuple[str, str, str]:
+    before, after = spec.split(".py:", 1)
+    return before + ".py", ":", after
+
+
+def _module(name: str, spec: str) -> Any:
+    if not name.endswith(".py"):
+        try:
+            with _told(spec):
+                if not all(name.split(".")):  # "..", which is relative to nothing
+                    raise ModuleNotFoundError(name=name)
+                return importlib.import_module(name)
+        except Raised as error:
+            missing = error.__cause__
+            if not isinstance(missing, ModuleNotFoundError) or missing.name is None:
+                raise
+            if not (name == missing.name or name.startswith(missing.name + ".")):
+                raise
+            raise ValueError(
+                f"{spec}: no module {name!r} here or among the installed ones. "
+                "Expected module:callable, path/to/file.py:callable or a name that `tfadv models` lists."
+            ) from missing
+    file = Path(name).resolve()
+    if not file.is_file():
+        raise FileNotFoundError(f"{spec}: no file {name}.")
+    described = importlib.util.spec_from_file_location(f"tfadv_user_{file.stem}", file)
+    if described is None or described.loader is None:
+        raise ValueError(f"{spec}: {name} is no Python file.")
+    module = importlib.util.module_from_spec(described)
+    with _importable(file.parent), _told(spec):
+        sys.modules[module.__name__] = module  # where pickles and dataclasses of the file look for it
+        described.loader.exec_module(module)
+    return module
+
+
+@contextlib.contextmanager
+def _told(spec: str) -> Iterator[None]:
+    """Inside, code of the user's runs: whatever it raises, an end of the program too, is `Raised`; Ctrl-C stays."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        raise Raised(spec, error) from error
+
+
+def _of_the_user(error: BaseException) -> list[traceback.FrameSummary]:
+    """The frames of the user's own files, from the first to the one that raised or called a library that did."""
+    libraries = {sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")}
+    own = Path(__file__).parent.parent
+    return [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not frame.filename.startswith("<frozen")
+        and own not in Path(frame.filename).parents
+        and not any(part in ("site-packages", "dist-packages") for part in Path(frame.filename).parts)
+        and not any(Path(folder) in Path(frame.filename).parents for folder in libraries if folder)
+    ]
+
+
+@contextlib.contextmanager
+def _importable(folder: Path) -> Iterator[None]:
+    """Modules of this folder can be imported inside, as `python -m` would."""
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ValueError):
+            sys.path.remove(str(folder))

@@ -1,0 +1,203 @@
+"""What a number may be: ranges stand in the annotations of settings and are enforced where a setting is given.
+
+    size: Size                      a float above 0, in grey levels
+    copies: Count = 30              an int above 0
+    larger: Count | None = None
+
+`Checked` does it for the fields of a dataclass (every part is one), `checked` for the arguments of a function; the
+command line's options have the same ranges. So a wrong number is refused in one sentence, wherever it comes from, and
+nothing is made that cannot work. A field that is annotated as plain float, int or bool is any finite number, any whole
+number, True or False.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+import math
+import numbers
+import types
+import typing
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, TypeVar
+
+#: Beyond these nothing is meant and float32 loses squares and sums; whole numbers have 32 bits.
+SMALLEST, LARGEST, WHOLE = 1e-30, 1e15, 2**31 - 1
+
+Function = TypeVar("Function", bound=Callable)
+
+
+@dataclasses.dataclass(frozen=True)
+class Range:
+    """The numbers from `least` to `most`; above, below: without that end. of: what they are of, in words."""
+
+    least: float = -math.inf
+    most: float = math.inf
+    above: bool = False
+    below: bool = False
+    whole: bool = False
+    odd: bool = False
+    of: str = ""
+
+    @property
+    def text(self) -> str:
+        """In words: "a whole number above 0", "grey levels from 0 on"."""
+        what = self.of or ("an odd number" if self.odd else "a whole number" if self.whole else "a number")
+        low, high = (f"{end}" if isinstance(end, int) else f"{end:g}" for end in (self.least, self.most))
+        if math.isinf(self.least) and math.isinf(self.most):
+            return what if self.whole else f"{what}, finite"
+        if math.isinf(self.most):
+            above = self.above or (self.whole and not self.odd and self.least == 1)
+            return f"{what} above {0 if self.whole else low}" if above else f"{what} from {low} on"
+        end = f"below {high}" if self.below else high
+        if math.isinf(self.least):
+            return f"{what} up to {end}"
+        start, to = (f"above {low}", "and " if self.below else "and up to ") if self.above else (f"from {low}", "to ")
+        return f"{what} {start} {to}{end}"
+
+    def wrong(self, value: Any) -> str | None:
+        """What was expected in words, None where the value is that."""
+        if not isinstance(value, numbers.Integral if self.whole else numbers.Real) or isinstance(value, bool):
+            return self.text
+        value = typing.cast(float, value)
+        low = value > self.least if self.above else value >= self.least
+        high = value < self.most if self.below else value <= self.most
+        if not (low and high) or (self.odd and value % 2 == 0):
+            return self.text
+        if self.whole:
+            known = not math.isinf(self.most) or value <= WHOLE
+            return None if known and (not math.isinf(self.least) or value >= -WHOLE) else f"{self.text}, below 2^31"
+        if value and abs(value) < SMALLEST:
+            return f"{self.text}, not nearer to 0 than {SMALLEST:g}"
+        return None if abs(value) <= LARGEST else f"{self.text}, not beyond {LARGEST:g}"
+
+
+Finite = Annotated[float, Range()]
+Positive = Annotated[float, Range(0, above=True)]
+Weight = Annotated[float, Range(0)]
+Size = Annotated[float, Range(0, above=True, of="grey levels")]
+Noise = Annotated[float, Range(0, of="grey levels")]
+Grey = Annotated[float, Range(0, 255, of="a grey level")]
+Share = Annotated[float, Range(0, 1, of="a share")]
+Portion = Annotated[float, Range(0, 1, above=True, of="a share")]
+Rest = Annotated[float, Range(0, 1, below=True, of="a share")]
+Chance = Annotated[float, Range(0, 1, above=True, below=True, of="a probability")]
+Count = Annotated[int, Range(1, whole=True)]
+Natural = Annotated[int, Range(0, whole=True)]
+Several = Annotated[int, Range(2, whole=True)]
+#: A side in pixels below which no small network has anything left, and what batch normalisation needs.
+Side = Annotated[int, Range(8, whole=True)]
+Odd = Annotated[int, Range(1, whole=True, odd=True, of="an odd number of pixels")]
+#: What a run's draws follow from; a compiled function holds 32 bits of it, a hash 64.
+Seed = Annotated[int, Range(-(2**63), 2**63 - 1, whole=True)]
+WordSeed = Annotated[int, Range(-(2**31), WHOLE, whole=True)]
+#: A thousand networks have seeds of their own within 32 bits.
+DigitsSeed = Annotated[int, Range(0, 2_000_000, whole=True)]
+TrainingSeed = Annotated[int, Range(0, WHOLE, whole=True)]
+
+#: What a plain annotation stands for.
+PLAIN: dict[Any, Range] = {float: Range(), int: Range(whole=True)}
+
+
+def wrong(annotation: Any, value: Any) -> str | None:
+    """What an annotation expects in words, None where the value is that."""
+    expected = []
+    for kind in _alternatives(annotation):
+        if isinstance(kind, Range):
+            text = kind.wrong(value)
+        elif kind is bool:
+            text = None if isinstance(value, bool) else "True or False"
+        else:
+            text = None if isinstance(value, kind) else {type(None): "None", str: "a word"}.get(kind, kind.__name__)
+        if text is None:
+            return None
+        expected.append(text)
+    return " or ".join(expected)
+
+
+def _alternatives(annotation: Any) -> list[Any]:
+    """The ranges and types of an annotation; `object` for what is none of them."""
+    origin = typing.get_origin(annotation)
+    if origin is Annotated:
+        return [typing.get_args(annotation)[1]]
+    if origin is typing.Union or isinstance(annotation, types.UnionType):
+        return [kind for one in typing.get_args(annotation) for kind in _alternatives(one)]
+    kind = PLAIN.get(annotation, origin or annotation)
+    return [kind if isinstance(kind, (type, Range)) else object]
+
+
+def _is_number(annotation: Any) -> bool:
+    return any(isinstance(kind, Range) or kind is bool for kind in _alternatives(annotation))
+
+
+@functools.cache
+def declared(owner: Callable) -> dict[str, Any]:
+    """What the settings of a dataclass or a function are annotated as, by name; empty where that cannot be read."""
+    try:
+        found = typing.get_type_hints(owner, include_extras=True)
+    except (NameError, TypeError):  # of a user's own, that names what is not there
+        return {}
+    if dataclasses.is_dataclass(owner):
+        return {field.name: found[field.name] for field in dataclasses.fields(owner) if field.name in found}
+    return {name: one for name, one in found.items() if name != "return"}
+
+
+def check(owner: Callable, values: Mapping[str, Any], words: bool = False, name: str = "") -> None:
+    """Raise ValueError that names the first of the owner's settings that has not what its annotation says.
+
+    words: check also those that are no number: whoever makes the owner says those better where it knows a list.
+    name: what the user calls the owner, where its own name is not that.
+    """
+    known = declared(owner)
+    for key, value in values.items():
+        if key in known and (words or _is_number(known[key])):
+            expected = wrong(known[key], value)
+            if expected is not None:
+                raise ValueError(f"{name or _named(owner)}({key}): expected {expected}, got {shown(value)}.")
+
+
+def _named(owner: Callable) -> str:
+    return owner.__qualname__.removesuffix(".__init__").rpartition(".")[2]
+
+
+def shown(value: Any) -> str:
+    """As it would be typed: numpy's numbers are numbers."""
+    return repr(value.item() if hasattr(value, "item") and getattr(value, "ndim", None) == 0 else value)
+
+
+class Checked:
+    """A dataclass whose numbers are in their ranges when it is made, and before its own `__post_init__` looks."""
+
+    def __init_subclass__(cls, **words: Any) -> None:
+        super().__init_subclass__(**words)
+        own = cls.__dict__.get("__post_init__")
+        if own is not None:
+
+            @functools.wraps(own)
+            def first(self: Checked) -> None:
+                Checked.__post_init__(self)
+                own(self)
+
+            cls.__post_init__ = first  # type: ignore[method-assign]
+
+    def __post_init__(self) -> None:
+        if dataclasses.is_dataclass(self):
+            fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.init}
+            check(type(self), fields)
+
+
+def checked(function: Function) -> Function:
+    """The function, whose arguments are in their ranges when it begins."""
+    signature = inspect.signature(function)
+
+    @functools.wraps(function)
+    def first(*arguments: Any, **named: Any) -> Any:
+        try:
+            given = signature.bind(*arguments, **named).arguments
+        except TypeError:  # the call itself says it better
+            given = {}
+        check(function, given)
+        return function(*arguments, **named)
+
+    return typing.cast(Function, first)
