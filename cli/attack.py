@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @click.command(
-    epilog="Exit code: 0 all images done, 3 some skipped, 1 an error, 2 wrong usage, 130 interrupted.",
+    epilog="Exit code: 0 all images done, 3 some skipped or unchanged, 1 an error, 2 wrong usage, 130 interrupted.",
 )
 @click.argument("recipe")
 @click.argument("images", type=click.Path())
@@ -68,9 +68,7 @@ if TYPE_CHECKING:
 @options.size
 @options.filter_option("What images of another size are resized with.")
 @click.option("--limit", type=options.Number(Count), help="Only the first so many images by name.")
-@options.input_range
-@options.labels_offset
-@options.trust
+@networks.told
 @options.workers
 @options.no_progress
 def command(recipe: str, images: str, out: str, **chosen: Any) -> None:
@@ -92,7 +90,7 @@ def command(recipe: str, images: str, out: str, **chosen: Any) -> None:
         "Interrupted. The same command again continues where this one stopped.",
     )
     _tell(report)
-    if shell.tell_folder(report.images, report.remade, report.unsealed):
+    if shell.tell_folder(report.images, report.remade, report.unsealed) or report.unchanged:
         sys.exit(options.SOME_SKIPPED)
 
 
@@ -110,9 +108,7 @@ def _craft(
     layers: tuple[str, ...],
     numbering: str,
     target_labels: str | None,
-    input_range: tuple[float, float] | None,
-    labels_offset: str | None,
-    trust: bool,
+    told: networks.Told,
     precision: str | None,
     fast: bool,
     no_progress: bool,
@@ -134,7 +130,7 @@ def _craft(
     settings = words.united(settings, {"epsilon": epsilon, "steps": steps, "layer": layer}, "--{}")
     settings = making.check(ATTACKS, recipe, settings)
     find_images(images)  # a wrong folder is said before a large network is built
-    network, _ = networks.sources(sources, input_range, labels_offset, trust, weights=weights, average=average)
+    network, _ = networks.sources(sources, told, weights=weights, average=average)
     weighed = [f"{weight:g}*{one}" for weight, one in zip(weights, sources, strict=True)] if weights else sources
     asked = "+".join(weighed)
     asked += f", {average} averaged" if average else ""
@@ -151,7 +147,7 @@ def _craft(
         twin=twin,
         targets=target_labels,
         first_label=options.FIRST_LABEL[numbering],
-        source=asked if input_range is None else f"{asked} --input-range {input_range[0]:g} {input_range[1]:g}",
+        source=f"{asked}{told}",
         progress=None if no_progress else options.progress_bar(f"{recipe} on {network.name}"),
         **rest,
     )
@@ -174,6 +170,5 @@ def _tell(report: "Report") -> None:
     aimed = [entry["after"] == entry["target"] for entry in done if "target" in entry]
     if aimed:
         shell.echo(f"target class reached on the source itself: {sum(aimed)} of {len(aimed)}.")
-    still = sum(entry["distances"]["l0"] == 0 for entry in done)
-    if still:
-        shell.echo(f"{still} of {len(done)} images did not change at all.")
+    if report.unchanged:
+        shell.echo(f"{len(report.unchanged)} of {len(done)} images did not change at all.")

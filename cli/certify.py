@@ -58,9 +58,7 @@ RADII = (0.0, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0)
     help="The chance that a class or radius is wrong.",
 )
 @click.option("--seed", type=options.Number(WordSeed), default=0, show_default=True, help="The noise follows from it.")
-@options.input_range
-@options.labels_offset
-@options.trust
+@networks.told
 @options.filter_option("What images of another size than the network's are resized with.")
 @click.option("--json", "json_path", metavar="PATH", help="Write everything as JSON; - is stdout.")
 @click.option("--csv", "csv_path", metavar="PATH", help="Write one line per image as CSV; - is stdout.")
@@ -99,9 +97,7 @@ def _certified(
     samples: int,
     alpha: float,
     seed: int,
-    input_range: tuple[float, float] | None,
-    labels_offset: str | None,
-    trust: bool,
+    told: networks.Told,
     filter: str,
     no_progress: bool,
 ) -> tuple[dict[str, Any], dict[str, str]]:
@@ -111,7 +107,7 @@ def _certified(
     from tfadv.defences.smoothing import Smoothing
 
     smoothing = Smoothing(std, alpha=alpha, seed=seed)
-    (network,) = networks.load((target,), input_range, labels_offset, trust)
+    (network,) = networks.load((target,), told)
     pixels, unreadable = _read(images, network, filter)
     batch = np.stack(list(pixels.values())).astype(np.float32)
     known = _labels(list(pixels), labels, options.FIRST_LABEL[numbering], force_labels, network, batch)

@@ -12,7 +12,6 @@ from tfadv.ranges import Count, WordSeed
 if TYPE_CHECKING:
     from tfadv.defences import FittedNip
     from tfadv.defending import Report
-    from tfadv.source import Source
 
 USAGE = "expected DEFENCE IMAGES OUT, nip fit IMAGES STATE or nip apply IMAGES OUT"
 
@@ -34,9 +33,7 @@ USAGE = "expected DEFENCE IMAGES OUT, nip fit IMAGES STATE or nip apply IMAGES O
 )
 @options.size
 @options.filter_option("What images of another size than the source's are resized with.")
-@options.input_range
-@options.labels_offset
-@options.trust
+@networks.told
 @options.workers
 @options.no_progress
 def command(words: tuple[str, ...], **chosen: Any) -> None:
@@ -81,9 +78,7 @@ def _purify(
     *,
     source: str | None,
     settings: dict[str, Any],
-    input_range: tuple[float, float] | None,
-    labels_offset: str | None,
-    trust: bool,
+    told: networks.Told,
     labels: str | None,
     numbering: str,
     force_labels: bool,
@@ -103,13 +98,9 @@ def _purify(
     if not isinstance(defence, Purifier):
         raise click.UsageError(f"{name} surrounds a network and purifies no image: see tfadv evaluate --defence.")
     options.quiet_pillow()
-    network = None if source is None else _network(source, input_range, labels_offset, trust)
+    network = None if source is None else networks.load((source,), told)[0]
     bar = None if no_progress else options.progress_bar(name)
     return purify_folder(images, out, defence, network, progress=bar, **rest)
-
-
-def _network(source: str, input_range: tuple[float, float] | None, labels_offset: str | None, trust: bool) -> "Source":
-    return networks.load((source,), input_range, labels_offset, trust)[0]
 
 
 def _fit(
@@ -126,9 +117,7 @@ def _fit(
     batch_size: int,
     size: tuple[int, int] | None,
     filter: str,
-    input_range: tuple[float, float] | None,
-    labels_offset: str | None,
-    trust: bool,
+    told: networks.Told,
     no_progress: bool,
     workers: int | None,
     seed: int,
@@ -142,7 +131,7 @@ def _fit(
         raise click.UsageError("nip fit needs the network that it is for: --source NET.")
     writing.check({state: writing.fitted}, (images, source, labels))
     nip = Nip(**making.check({"nip": Nip}, "nip", settings, "defence"))
-    network = _network(source, input_range, labels_offset, trust)
+    network = networks.load((source,), told)[0]
     first = options.FIRST_LABEL[numbering]
     pictures, classes = training_images(
         images,

@@ -34,9 +34,7 @@ def arguments(command: Callable) -> Callable:
             ),
             options.numbering,
             options.force_labels,
-            options.input_range,
-            options.labels_offset,
-            options.trust,
+            networks.told,
             options.filter_option(
                 "What images are resized with: clean ones to the adversarial ones' size, both to a target's."
             ),
@@ -92,9 +90,7 @@ def judged(
     labels: str | None,
     numbering: str,
     force_labels: bool,
-    input_range: tuple[float, float] | None,
-    labels_offset: str | None,
-    trust: bool,
+    told: networks.Told,
     filter: str,
     batch_size: int,
     workers: int | None,
@@ -111,16 +107,16 @@ def judged(
     from tfadv.ensembles import Ensemble, named
     from tfadv.pairing import pair
 
-    targets, hardened = tuple(dict.fromkeys(targets)), tuple(dict.fromkeys(hardened))
-    if hardened and len(targets) > 1 and not together:
+    own, instead = networks.asked(told, targets, hardened)
+    if hardened and len(own) > 1 and not together:
         raise click.UsageError(f"--hardened stands in the place of one --target, got {', '.join(targets)}.")
     protect = [making.defence(DEFENCES, text) for text in dict.fromkeys(defences)]
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # reported by name as not judged
     pairing = pair(images, adversarial, labels)
-    known = networks.load((*targets, *hardened), input_range, labels_offset, trust)
+    known = networks.loaded(own + instead)
     for name, source in named(known).items():
         source.name = name  # two files of one name in two folders: what is said of one is not said of the other
-    known, withstanding = known[: len(targets)], known[len(targets) :]
+    known, withstanding = known[: len(own)], known[len(own) :]
     known = [Ensemble(known)] if together else known
     sizes: dict[str, Any] = {"batch_size": batch_size, "filter": filter}
     first = None

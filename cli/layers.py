@@ -7,15 +7,16 @@ from collections.abc import Mapping
 
 import click
 
-from tfadv.cli import options, quiet, shell
+from tfadv.cli import networks, options, quiet, shell
 
 
 @click.command()
 @click.argument("net")
 @click.argument("patterns", metavar="[PATTERN]...", nargs=-1)
+@options.output
 @options.trust
 @click.option("--json", "as_json", is_flag=True, help="Write JSON instead of a table.")
-def command(net: str, patterns: tuple[str, ...], trust: bool, as_json: bool) -> None:
+def command(net: str, patterns: tuple[str, ...], output: tuple[str, ...], trust: bool, as_json: bool) -> None:
     """List the layers of NET that an attack can tap, with the shapes of their outputs.
 
     An official network needs no weights for this. The layer that attacks tap when none is named has a star.
@@ -39,8 +40,9 @@ def command(net: str, patterns: tuple[str, ...], trust: bool, as_json: bool) -> 
             quiet.import_tensorflow()
         from tfadv.models import zoo
 
+        *_, said, trusted = networks.paired((net,), networks.Told(output=output, trust=trust))[0]
         with shell.meanwhile(f"loading {net}"):
-            network = zoo.load(net, weights=False, trust=trust)
+            network = zoo.load(net, output=said, weights=False, trust=trusted)
         name, default = network.name, network.layer
         shapes = {layer: tuple(shape[1:]) for layer, shape in network.layers.items()}
     chosen = _fitting(shapes, patterns, name)

@@ -2,59 +2,132 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import functools
+import itertools
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from tfadv.cli import shell
+from tfadv.cli import options, shell
 
 if TYPE_CHECKING:
     from tfadv.source import Source
 
 
-def load(
-    specs: tuple[str, ...],
-    input_range: tuple[float, float] | None,
-    labels_offset: str | None,
-    trust: bool = False,
-) -> list[Source]:
-    """The networks by name; range and offset go to those that do not know theirs; `trust`: see `tfadv.models.zoo`."""
+class Told(NamedTuple):
+    """What is said of saved models on the command line: each once for all of them, or once for each in their order.
+
+    trust: see `tfadv.models.zoo`.
+    """
+
+    input_range: tuple[tuple[float, float], ...] = ()
+    labels_offset: tuple[str, ...] = ()
+    output: tuple[str, ...] = ()
+    trust: bool = False
+
+    def __str__(self) -> str:
+        """What decides on the numbers, as it was typed."""
+        ranges = [f" --input-range {black:g} {white:g}" for black, white in self.input_range]
+        return "".join([*ranges, *(f" --output {name}" for name in self.output)])
+
+
+def told(command: Callable) -> Callable:
+    """The options that say what a saved model does not know; the command gets them as `told`."""
+
+    @functools.wraps(command)
+    def gathered(*arguments: Any, **chosen: Any) -> Any:
+        said = Told(**{key: chosen.pop(key) for key in Told._fields})
+        return command(*arguments, told=said, **chosen)
+
+    for option in (options.trust, options.output, options.labels_offset, options.input_range):
+        gathered = option(gathered)
+    return gathered
+
+
+def load(specs: Sequence[str], told: Told) -> list[Source]:
+    """The networks by name; what is told goes to the saved ones among them.
+
+    Raises click.UsageError where it is told of none, or of another number of them than there are.
+    """
+    return loaded(paired(specs, told))
+
+
+#: A network's name, the input range, labels' offset and output that are told of it, and whether its file is trusted.
+Asked = tuple[str, "tuple[float, float] | None", "int | None", "str | None", bool]
+
+
+def paired(specs: Sequence[str], told: Told) -> list[Asked]:
+    """What is told of each network; nothing of one that knows all by itself. Raises as `load`."""
     from tfadv.models import zoo
 
-    saved = [spec for spec in specs if zoo.kind(spec) in ("file", "code")]
-    offset = None if labels_offset is None else int(labels_offset)
-    if not saved and (input_range, offset) != (None, None):
-        raise click.UsageError("--input-range and --labels-offset are for saved models and module:callable alone.")
-    found = []
-    for spec in specs:
-        own: dict[str, Any] = (
-            {"input_range": input_range, "labels_offset": offset, "trust": trust} if spec in saved else {}
+    saved = [zoo.kind(spec) in ("file", "code") for spec in specs]
+    ranges, offsets, outputs = (
+        iter(_for_each(option, getattr(told, option), sum(saved)))
+        for option in ("input_range", "labels_offset", "output")
+    )
+    rows: list[Asked] = []
+    for spec, is_saved in zip(specs, saved, strict=True):
+        if is_saved:
+            offset = next(offsets)
+            rows.append((spec, next(ranges), None if offset is None else int(offset), next(outputs), told.trust))
+        else:
+            rows.append((spec, None, None, None, False))
+    return rows
+
+
+def _for_each(option: str, given: Sequence[Any], count: int) -> Sequence[Any]:
+    """What was given for each of the saved models."""
+    name = f"--{option.replace('_', '-')}"
+    if given and not count:
+        raise click.UsageError(f"{name} is for saved models and module:callable alone.")
+    if len(given) not in (0, 1, count):
+        raise click.UsageError(
+            f"{name}: expected it once, or once for each of the {count} saved models in their order, got it "
+            f"{len(given)} times."
+            if count > 1
+            else f"{name}: expected it once, for the one saved model, got it {len(given)} times."
         )
-        with shell.meanwhile(f"loading {spec}"):
-            found.append(zoo.load(spec, **own))
-    for network in found:
-        if network.takes:
-            shell.echo(f"note: {shell.named(network.name)} takes {network.takes}.", err=True)
-    return found
+    return list(given) * count if len(given) == 1 else list(given) or [None] * count
+
+
+def asked(told: Told, *groups: Sequence[str]) -> list[list[Asked]]:
+    """The same of several groups of names, in each of which what is asked for twice is there once."""
+    rows = iter(paired([spec for group in groups for spec in group], told))
+    return [list(dict.fromkeys(itertools.islice(rows, len(group)))) for group in groups]
+
+
+def loaded(rows: Sequence[Asked]) -> list[Source]:
+    """The networks that are asked for."""
+    return [_one(*row) for row in rows]
+
+
+def _one(spec: str, input_range: Any, labels_offset: int | None, output: str | None, trust: bool) -> Source:
+    from tfadv.models import zoo
+
+    with shell.meanwhile(f"loading {spec}"):
+        network = zoo.load(spec, input_range=input_range, labels_offset=labels_offset, output=output, trust=trust)
+    if network.takes:
+        shell.echo(f"note: {shell.named(network.name)} takes {network.takes}.", err=True)
+    return network
 
 
 def sources(
-    specs: tuple[str, ...],
-    input_range: tuple[float, float] | None,
-    labels_offset: str | None,
-    trust: bool = False,
+    specs: Sequence[str],
+    told: Told,
     *,
     weights: tuple[float, ...] = (),
     average: str | None = None,
-    targets: tuple[str, ...] = (),
+    targets: Sequence[str] = (),
 ) -> tuple[Source, list[Source]]:
-    """The one source, or the ensemble of several with these weights and this average; and the targets beside it."""
+    """The one source, or the ensemble of several with these weights and this average; and other targets beside it."""
     from tfadv.ensembles import Ensemble
 
     if len(specs) == 1 and (weights or average):
         raise click.UsageError("--weight and --average are for several sources: repeat --source.")
-    loaded = load((*specs, *targets), input_range, labels_offset, trust)
-    members, others = loaded[: len(specs)], loaded[len(specs) :]
+    rows = paired((*specs, *targets), told)
+    own, rest = rows[: len(specs)], rows[len(specs) :]
+    members, others = loaded(own), loaded([row for row in dict.fromkeys(rest) if [row] != own])
     if len(members) == 1:
         return members[0], others
     return Ensemble(members, weights or None, average or "probabilities"), others

@@ -57,12 +57,21 @@ numbering = click.option(
     help="How a CSV counts the classes: 1000: from 0; 1001: from 1, background being 0; auto: whichever fits.",
 )
 input_range = click.option(
-    "--input-range", nargs=2, type=float, metavar="BLACK WHITE", help="What a saved model takes: e.g. -1 1."
+    "--input-range",
+    nargs=2,
+    type=float,
+    multiple=True,
+    metavar="BLACK WHITE",
+    help="What a saved model takes: e.g. -1 1. Once for all saved models, or once for each in their order.",
 )
 labels_offset = click.option(
     "--labels-offset",
     type=click.Choice(["0", "1"]),
+    multiple=True,
     help="A saved model's logit of the first class: 1 where background comes first. Default: 1 for 1001 logits.",
+)
+output = click.option(
+    "--output", "output", multiple=True, metavar="NAME", help="Which of a saved model's several outputs are the logits."
 )
 trust = click.option(
     "--trust",

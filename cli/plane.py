@@ -73,9 +73,7 @@ from tfadv.ranges import Count, Natural, Noise, Positive, Seed, Size
 @click.option("--seed", type=options.Number(Seed), default=0, show_default=True, help="The noise follows from it.")
 @click.option("--batch-size", type=options.Number(Count), default=16, show_default=True, help="Points seen together.")
 @options.filter_option("What an image of another size than the source's is resized with.")
-@options.input_range
-@options.labels_offset
-@options.trust
+@networks.told
 @options.no_progress
 def command(image: str, out: str, **chosen: Any) -> None:
     """Draw which class networks see around IMAGE, one panel for each, the same colour for the same class.
@@ -133,9 +131,7 @@ def _seen(
     seed: int,
     batch_size: int,
     filter: str,
-    input_range: tuple[float, float] | None,
-    labels_offset: str | None,
-    trust: bool,
+    told: networks.Told,
     no_progress: bool,
 ) -> tuple[dict[str, Any], Callable[[str], None]]:
     """The numbers of the picture, as plain values, and what draws it."""
@@ -144,10 +140,7 @@ def _seen(
 
     levels = plane.axis(reach, step)
     names = None if class_names is None else called.read(class_names)
-    others = tuple(one for one in dict.fromkeys(targets) if (one,) != sources)
-    first, seen_by = networks.sources(
-        sources, input_range, labels_offset, trust, weights=weights, average=average, targets=others
-    )
+    first, seen_by = networks.sources(sources, told, weights=weights, average=average, targets=targets)
     names = called.of(sources[0], first.classes) if names is None else names
     size = None if None in first.size else first.size
     picture = data.try_image(image, size, filter)  # type: ignore[arg-type]

@@ -9,6 +9,8 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
 
+from tfadv import check_keras
+
 
 def open_streams() -> None:
     """Open what is closed of stdin, stdout and stderr on nothing: else the next file that is opened would be one."""
@@ -72,6 +74,7 @@ def spare_working_folder() -> None:
 
 def import_tensorflow() -> None:
     """Import TensorFlow and keep its notes back, unless that fails or TF_CPP_MIN_LOG_LEVEL is set."""
+    check_keras()
     if "tensorflow" in sys.modules:
         return
     spare_working_folder()

@@ -55,7 +55,7 @@ def convolutional(dtype: str = "float32", side: int = SIDE, offset: int = 0, act
     x = keras.layers.Flatten(dtype=dtype, name="flat")(x)
     logits = keras.layers.Dense(CLASSES + offset, dtype=dtype, name="logits")(x)
     model = keras.Model(images, [logits, auxiliary], name="small")
-    return network(_seeded(model), input_range=(-1, 1), offset=offset, layer=LAYER)
+    return network(_seeded(model), input_range=(-1, 1), offset=offset, layer=LAYER, output="logits")
 
 
 @functools.cache

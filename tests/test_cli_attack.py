@@ -172,8 +172,9 @@ def test_images_that_all_cannot_be_read_are_named_one_by_one(tmp_path):
 
 
 def test_images_that_did_not_change_are_counted(tmp_path):
-    said = attack("fgsm", "images", f"{tmp_path}/out", "--source", "nets:saturated", "--limit", "2")
+    said = attack("fgsm", "images", f"{tmp_path}/out", "--source", "nets:saturated", "--limit", "2", code=3)
     assert "2 of 2 images did not change at all" in said
+    assert "note: 2 of 2 images did not change at all. small: the best logit" in said and "--input-range" in said
     assert "did not change" not in attack("fgsm", "images", f"{tmp_path}/new", "--source", "nets:build", "--limit", "2")
 
 

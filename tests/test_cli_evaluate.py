@@ -133,6 +133,50 @@ def test_a_saved_model_with_its_range_and_background(folders):
     assert json.loads(result.stdout)["targets"][0]["clean_right"]["count"] == 4
     result = run(*words, "--target", "inception_v3", "--input-range", "-1", "1")
     assert result.exit_code == 2 and "for saved models" in result.output
+    both = ("--target", "model.keras", "--target", "evaluated_nets.py:grey")
+    result = run(*words, *both, "--input-range", "-1", "1", "--input-range", "0", "255")
+    assert [target["clean_right"]["count"] for target in json.loads(result.stdout)["targets"]] == [4, 4]
+    again = (
+        "--target",
+        "model.keras",
+        "--input-range",
+        "-1",
+        "1",
+        "--target",
+        "model.keras",
+        "--input-range",
+        "0",
+        "1",
+    )
+    result = run(*words, *again)
+    assert [target["name"] for target in json.loads(result.stdout)["targets"]] == ["model.keras", "model.keras#2"]
+    result = run(*words, *both, *both[:2], "--input-range", "-1", "1", "--input-range", "0", "255")
+    assert (
+        result.exit_code == 2 and "once for each of the 3 saved models in their order, got it 2 times" in result.output
+    )
+    result = run(*words, *both[:2], "--input-range", "-1", "1", "--input-range", "0", "255")
+    assert result.exit_code == 2 and "expected it once, for the one saved model, got it 2 times" in result.output
+
+
+def test_an_output_is_named(folders):
+    (folders / "evaluated_nets.py").write_text(
+        NETS
+        + """
+
+def heads():
+    model = grey()
+    box = keras.layers.Dense(7, name="box")(model.get_layer("mean").output)
+    return keras.Model(model.inputs, [box, *model.outputs])
+"""
+    )
+    words = ("evaluate", "in", "adv", "--labels", "labels.csv", "--json", "-", "--target", "evaluated_nets.py:heads")
+    result = run(*words)
+    assert result.exit_code == 1
+    assert "by output (--output) which of its 2 outputs are the logits: box [N, 7], Logits [N, 4]." in result.output
+    found = json.loads(run(*words, "--output", "Logits").stdout)["targets"][0]
+    assert (found["classes"], found["clean_right"]["count"]) == (4, 4)
+    listed = run("layers", "evaluated_nets.py:heads", "--output", "Logits")
+    assert listed.exit_code == 0 and "box" in listed.output
 
 
 def test_a_result_that_cannot_be_written_costs_neither_the_table_nor_the_other_result(folders, monkeypatch):

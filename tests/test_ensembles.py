@@ -14,7 +14,7 @@ from tfadv import Ensemble, gradients, targeted, untargeted
 def members():
     """Two networks of other weights: a rectified and a smooth one."""
     one, other = convolutional("float64"), convolutional("float64", activation="softplus")
-    return one, tfadv.Network(other.model, name="smooth", preprocess=other.preprocess, layer=LAYER)
+    return one, tfadv.Network(other.model, name="smooth", preprocess=other.preprocess, layer=LAYER, output="logits")
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def test_a_confident_member_keeps_its_gradient(members):
             outputs = super().__call__(images, layers, logits)
             return outputs._replace(logits=outputs.logits * 1e4)
 
-    sure = Sure(members[0].model, name="sure", preprocess=members[0].preprocess)
+    sure = Sure(members[0].model, name="sure", preprocess=members[0].preprocess, output="logits")
     unlikely = int(np.argmin(sure(images).logits))
     slope = gradients.of_images(lambda x: Ensemble([sure, sure])(x).logits[:, unlikely], images)
     alone = gradients.of_images(lambda x: sure(x).logits[:, unlikely], images)

@@ -21,13 +21,14 @@ FLOORS = (
     "tfadv tfadv.ranges tfadv.finding tfadv.resizing",
     # 0: conventions and the outside world
     "tfadv.shapes tfadv.words tfadv.forms tfadv.compiled tfadv.images tfadv.data tfadv.metrics tfadv.pool "
-    "tfadv.models tfadv.models.layers tfadv.copying "
+    "tfadv.models.layers tfadv.copying tfadv.symptoms "
     "tfadv.attacks tfadv.benchmarks tfadv.checkpoints.files tfadv.checkpoints.manifest",
     # 1: what one look, one gradient, one draw is; the architectures
     "tfadv.filters tfadv.vectors tfadv.scores tfadv.seeds tfadv.source tfadv.record "
     "tfadv.drawing tfadv.pooling tfadv.tapping tfadv.inputs tfadv.label_files tfadv.copying "
-    "tfadv.models.inception_v1 tfadv.models.inception_v3 tfadv.models.inception_v4 tfadv.models.inception_resnet_v2 "
-    "tfadv.models.resnet_v1 tfadv.models.resnet_v2 tfadv.models.vgg tfadv.models.slim "
+    "tfadv.models.inception_v1 tfadv.models.inception_v3 tfadv.models.inception_v4 "
+    "tfadv.models.inception_resnet_v2 tfadv.models.resnet_v1 tfadv.models.resnet_v2 tfadv.models.vgg "
+    "tfadv.models.slim tfadv.heads tfadv.models "
     "tfadv.cli.shell tfadv.cli.quiet tfadv.archives tfadv.checkpoints.download tfadv.models.digits_facts "
     "tfadv.defences.distillation",
     # 2: the sources

@@ -103,7 +103,7 @@ def test_an_unknown_layer_names_the_nearest(images):
 
 def test_a_layer_may_be_spelt_otherwise(images):
     model = convolutional().model
-    look = network(model, input_range=(-1, 1), spelling=lambda name, known: name.rpartition("/")[2])
+    look = network(model, input_range=(-1, 1), output="logits", spelling=lambda name, known: name.rpartition("/")[2])
     expected = convolutional()(images, (LAYER,)).features[LAYER]
     np.testing.assert_array_equal(look(images, ("Small/middle",)).features["Small/middle"], expected)
     look.check_layers(("Small/middle",))
@@ -143,10 +143,29 @@ def test_probabilities_of_a_nested_model_are_refused():
         Network(keras.Sequential([keras.Input((4, 4, 3)), model]))
 
 
-def test_only_the_first_output_has_to_be_logits():
+def test_of_several_outputs_one_is_named():
+    model = headed(lambda x: [probabilities(x), keras.layers.Dense(4, name="box")(x)])
+    listed = r"which of its 2 outputs are the logits: chance \[N, 5\], box \[N, 4\]"
+    for make in (Network, network):
+        with pytest.raises(ValueError, match=f"headed: expected to be told by output .--output. {listed}"):
+            make(model)
+        with pytest.raises(ValueError, match=r"headed: has no output 'bix'; it has chance \[N, 5\], box"):
+            make(model, output="bix")
+    assert Network(model, output="box").classes == 4
     with pytest.raises(ValueError, match="probabilities from chance"):
-        Network(headed(lambda x: [probabilities(x), keras.layers.Dense(4)(x)]))
-    assert Network(headed(lambda x: [keras.layers.Dense(7)(x), probabilities(x)])).classes == 7
+        Network(model, output="chance")
+    assert network(model, output="chance").classes == 5
+
+
+def test_the_named_output_is_shown(images):
+    model = headed(lambda x: {"a": keras.layers.Dense(5)(x), "b": keras.layers.Dense(4)(x)})
+    small_images = images[:, :4, :4]
+    for name in "ab":
+        logits = Network(model, output=name)(small_images).logits
+        np.testing.assert_allclose(logits, model(small_images)[name], rtol=1e-4, atol=1e-3)
+    given = keras.layers.Input((48,))
+    both = keras.Model(given, [keras.layers.Dense(5)(given), keras.layers.Dense(4)(given)], name="both")
+    assert Network(headed(both), output="both#2").classes == 4
 
 
 @pytest.mark.parametrize("activation", [tf.nn.softmax, keras.activations.softmax])
@@ -158,17 +177,17 @@ def test_a_softmax_given_as_a_function_is_refused(activation):
 
 
 @pytest.mark.parametrize(
-    "make",
+    "make, output",
     [
-        lambda x: {"a": keras.layers.Dense(5)(x), "b": keras.layers.Dense(4)(x)},
-        lambda x: {"logits": keras.layers.Dense(5)(x)},
-        lambda x: (keras.layers.Dense(5)(x), keras.layers.Dense(4)(x)),
-        lambda x: [keras.layers.Dense(5)(x)],
+        (lambda x: {"a": keras.layers.Dense(5)(x), "b": keras.layers.Dense(4)(x)}, "a"),
+        (lambda x: {"logits": keras.layers.Dense(5)(x)}, None),
+        (lambda x: (keras.layers.Dense(5, name="first")(x), keras.layers.Dense(4)(x)), "first"),
+        (lambda x: [keras.layers.Dense(5)(x)], None),
     ],
     ids=["dictionary", "dictionary of one", "tuple", "list of one"],
 )
-def test_outputs_of_any_form(make, images):
-    look, small_images = Network(headed(make)), images[:, :4, :4]
+def test_outputs_of_any_form(make, output, images):
+    look, small_images = Network(headed(make), output=output), images[:, :4, :4]
     outputs = look(small_images, tuple(look.layers))
     np.testing.assert_allclose(outputs.logits, tf.nest.flatten(look.model(small_images))[0], rtol=1e-4, atol=1e-3)
     assert look.classes == 5 and look.top(small_images, 2).shape == (3, 2)
@@ -197,7 +216,7 @@ def test_inputs_it_cannot_take():
 @pytest.mark.parametrize(
     "make, message",
     [
-        (lambda x: keras.layers.Reshape((4, 4, 3))(x), "expected logits .N, classes. as the first output, got"),
+        (lambda x: keras.layers.Reshape((4, 4, 3))(x), "expected an output of logits .N, classes., got"),
         (lambda x: keras.layers.Dense(1)(x), "expected at least 2 logits, one for each class, got"),
     ],
 )

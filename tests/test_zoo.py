@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 
+from tfadv.compiled import Concession
 from tfadv.models import ARCHITECTURES, digits, zoo
 from tfadv.peek import Network
 
@@ -206,10 +207,10 @@ def two_heads(make):
     ],
     ids=["boxes", "a head with a softmax", "a head on the probabilities"],
 )
-def test_the_softmax_of_the_first_output_is_left_out_and_the_others_stay(tmp_path, make):
+def test_the_softmax_of_the_named_output_is_left_out_and_the_others_stay(tmp_path, make):
     model, pixels = two_heads(make), images() / 255
     model.save(tmp_path / "model.keras")
-    network = zoo.load(str(tmp_path / "model.keras"), input_range=(0, 1))
+    network = zoo.load(str(tmp_path / "model.keras"), input_range=(0, 1), output="main")
     chances, other = model(pixels)
     logits = network(pixels * 255).logits
     np.testing.assert_allclose(keras.activations.softmax(logits), chances, rtol=1e-4)
@@ -217,19 +218,23 @@ def test_the_softmax_of_the_first_output_is_left_out_and_the_others_stay(tmp_pat
     np.testing.assert_allclose(network.model([pixels])[1], other, rtol=1e-4, atol=1e-5)
 
 
-def test_a_first_output_of_logits_stays_as_it_is(tmp_path):
+def test_an_output_of_logits_stays_as_it_is(tmp_path):
     inputs = keras.Input((8, 8, 3))
     pooled = keras.layers.GlobalAveragePooling2D()(inputs)
-    main, aux = keras.layers.Dense(3)(pooled), keras.layers.Dense(4, activation="softmax")(pooled)
+    main, aux = keras.layers.Dense(3, name="main")(pooled), keras.layers.Dense(4, activation="softmax")(pooled)
     keras.Model(inputs, [main, aux]).save(tmp_path / "heads.keras")
-    assert zoo.load(str(tmp_path / "heads.keras")).classes == 3
+    assert zoo.load(str(tmp_path / "heads.keras"), output="main").classes == 3
+    with pytest.raises(ValueError, match=r"which of its 2 outputs are the logits: main \[N, 3\], dense"):
+        zoo.load(str(tmp_path / "heads.keras"))
 
 
-def test_the_softmax_of_a_nested_model_is_refused(tmp_path):
+def test_the_softmax_of_a_nested_model_is_left_out(tmp_path):
     model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Rescaling(1 / 255), small("softmax")])
     model.save(tmp_path / "model.keras")
-    with pytest.raises(ValueError, match="probabilities from logits in the nested model small, .* without its softmax"):
-        zoo.load(str(tmp_path / "model.keras"))
+    with pytest.warns(Concession, match="the softmax of logits in small is left out"):
+        network = zoo.load(str(tmp_path / "model.keras"))
+    np.testing.assert_allclose(keras.activations.softmax(network(images()).logits), model(images()), rtol=1e-4)
+    assert "small" in network.layers
 
 
 def test_a_float64_model_stays_float64(tmp_path):

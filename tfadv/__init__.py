@@ -11,6 +11,9 @@ that `import tfadv` does not wait for TensorFlow.
 """
 
 import importlib
+import json
+import os
+import sys
 from typing import Any
 
 __version__ = "0.1.0"
@@ -78,7 +81,35 @@ _MODULES = {"recipes": "attacks.recipes", "catalogue": "catalogue", "devices": "
 __all__ = ["__version__", *_HOME, *_MODULES]
 
 
+def check_keras() -> None:
+    """Raise ImportError, with what to do, where Keras 3 is set to compute with something else than TensorFlow."""
+    from importlib import metadata
+
+    if not metadata.version("keras").startswith("3."):
+        return  # Keras 2 has no other
+    home = os.environ.get("KERAS_HOME") or os.path.expanduser("~/.keras")
+    settings, chosen = os.path.join(home, "keras.json"), os.environ.get("KERAS_BACKEND")
+    said = f"KERAS_BACKEND is {chosen!r}"
+    if "keras" in sys.modules and hasattr(sys.modules["keras"], "backend"):
+        chosen = sys.modules["keras"].backend.backend()
+        said = f"Keras was started with {chosen!r}"
+    elif not chosen:
+        try:
+            with open(settings, encoding="utf-8") as file:
+                chosen = json.load(file).get("backend")
+        except (OSError, ValueError, AttributeError):  # none, or none that Keras would read
+            return
+        said = f"{settings} says {chosen!r}"
+    if chosen and chosen != "tensorflow":
+        raise ImportError(
+            f"Keras: expected TensorFlow as its backend, but {said}. Set KERAS_BACKEND=tensorflow in the environment, "
+            "before Python starts."
+        )
+
+
 def __getattr__(name: str) -> Any:
+    if name in _HOME or name in _MODULES:
+        check_keras()
     if name in _HOME:
         return getattr(importlib.import_module(f"tfadv.{_HOME[name]}"), name)
     if name in _MODULES:

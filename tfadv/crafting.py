@@ -16,13 +16,15 @@ import contextlib
 import dataclasses
 import functools
 import os
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import tensorflow as tf
 
-from tfadv import compiled, data, experiment, labelling, record, resizing
+from tfadv import compiled, data, experiment, labelling, record, resizing, symptoms
 from tfadv.attacks.layers import settled
 from tfadv.budgets import Linf
 from tfadv.pool import Pool
@@ -42,6 +44,7 @@ class Report:
 
     remade: of the images that an earlier run had made and that were no longer as it wrote them, why; they are made
     again. unsealed: whether an earlier version made some, which wrote no hashes: then such a thing is not noticed.
+    symptom: why images did not change, where there are such.
     """
 
     out: Path
@@ -50,6 +53,7 @@ class Report:
     experiment: record.Entry
     remade: dict[str, str] = dataclasses.field(default_factory=dict)
     unsealed: bool = False
+    symptom: str | None = None
 
     @property
     def done(self) -> list[record.Entry]:
@@ -60,6 +64,11 @@ class Report:
     def skipped(self) -> list[record.Entry]:
         """The images that have none; "reason" says why."""
         return [entry for entry in self.images if entry["status"] != DONE]
+
+    @property
+    def unchanged(self) -> list[record.Entry]:
+        """The images that an ascent has left as they are; `symptom` says why. A search that finds nothing says so."""
+        return [entry for entry in self.done if "found" not in entry and entry["distances"]["l0"] == 0]
 
     @property
     def changed(self) -> float | None:
@@ -137,8 +146,9 @@ def craft_folder(
             raise ValueError(f"{attack!r} has no targeted form: leave the target labels out.")
         with record.Journal(out, described) as journal:
             entries = run.through(slots, record.claim(out, described), journal, progress)
-            journal.fold(entries, compiled.concessions)
-        return Report(out, entries, found.sentence, described, run.remade, run.seal.unsealed)
+            symptom = _symptom(entries, network, run.unfitted, read)
+            journal.fold(entries, [*compiled.concessions, *([symptom] if symptom else [])])
+        return Report(out, entries, found.sentence, described, run.remade, run.seal.unsealed, symptom)
 
     sizes = _batch_sizes(out, len(names[:limit]), batch_size)
     with data.room(out), _memory(), Pool(workers) as pool:
@@ -148,6 +158,23 @@ def craft_folder(
             except tf.errors.ResourceExhaustedError:
                 if not sizes or record.read(out)[0] is not None:  # what is written is of this size
                     raise
+
+
+def _symptom(
+    entries: list[record.Entry], network: Source, bound: Any, read: Callable[[str], data.Picture]
+) -> str | None:
+    """Why images did not change, and how many; None where there is nothing to be explained."""
+    done = [entry for entry in entries if entry["status"] == DONE]
+    still = [entry for entry in done if entry["distances"]["l0"] == 0]
+    found = None if not done or "found" not in done[0] else np.array([entry["found"] for entry in done])
+    pixels = [picture.pixels for picture in (read(entry["file"]) for entry in still[:ON_CPU])]
+    shown = [one for one in pixels if one is not None]
+    if not shown or not (found is None or (getattr(bound, "silent", False) and not found.any())):
+        return None
+    why = symptoms.unchanged(network.name, network, tf.cast(np.stack(shown), network.dtype))
+    sentence = f"{len(still)} of {len(done)} images did not change at all. {why}"
+    warnings.warn(sentence, compiled.Concession, stacklevel=3)
+    return sentence
 
 
 def most_together() -> int:

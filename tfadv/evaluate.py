@@ -31,7 +31,8 @@ from typing import Any
 
 import numpy as np
 
-from tfadv import data, labelling, resizing
+from tfadv import data, labelling, resizing, symptoms
+from tfadv.compiled import concede
 from tfadv.images import padded
 from tfadv.metrics import distances
 from tfadv.pairing import Pair
@@ -310,6 +311,9 @@ def evaluate(
     judged = [_judged(*row) for row in zip(targets, tops, times, strict=True)]
     labels, wanted = _classes([pair.label for pair in done]), _classes([pair.target for pair in done])
     columns = {name: np.concatenate([row[name] for row in measured]) for name in measured[0]}
+    for one in judged:
+        if one.bare is None and (symptom := symptoms.shifted(one.name, labels, one.clean[:, 0])):
+            concede(symptom)
     aims = wanted if np.any(wanted != UNKNOWN) else None
     return Report([pair.name for pair in done], labels, judged, columns, unreadable, wanted=aims)
 

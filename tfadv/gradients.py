@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tfadv import symptoms
 from tfadv.compiled import added, repeat
 from tfadv.shapes import Look, Outputs, Tensor, View
 from tfadv.source import Glance
@@ -24,11 +25,17 @@ Glasses = Callable[[Tensor], Tensor]
 
 
 def of_images(value: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
-    """d sum(value(images)) / d images, [N, H, W, 3]."""
+    """d sum(value(images)) / d images, [N, H, W, 3]. Raises ValueError where the value does not depend on them."""
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(images)
         total = tf.reduce_sum(value(images))
-    return tape.gradient(total, images)
+    return _there(tape.gradient(total, images))
+
+
+def _there(gradient: Tensor | None) -> Tensor:
+    if gradient is None:
+        raise ValueError(symptoms.NO_GRADIENT)
+    return gradient
 
 
 def with_values(value: Callable[[Tensor], tuple[Tensor, Any]], images: Tensor) -> tuple[Tensor, Tensor, Any]:
@@ -37,7 +44,7 @@ def with_values(value: Callable[[Tensor], tuple[Tensor, Any]], images: Tensor) -
         tape.watch(images)
         numbers, more = value(images)
         total = tf.reduce_sum(numbers)
-    return tape.gradient(total, images), numbers, more
+    return _there(tape.gradient(total, images)), numbers, more
 
 
 def one_by_one(
@@ -54,7 +61,7 @@ def one_by_one(
 
     def step(number: Tensor, state: Any) -> Any:
         chosen = tf.zeros_like(rows) + tf.one_hot(number, count, dtype=rows.dtype)
-        gradient = tape.gradient(rows, images, output_gradients=chosen)
+        gradient = _there(tape.gradient(rows, images, output_gradients=chosen))
         return visit(state, tf.gather(rows, number, axis=1), gradient)
 
     return repeat(count, step, state)

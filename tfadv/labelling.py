@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from scipy import stats
 
+from tfadv import symptoms
 from tfadv.label_files import Column, column
 from tfadv.source import Source
 
@@ -112,24 +113,31 @@ def _other_than_true(
     if own is not None and both and all(aims[name] == own[name] for name in both):
         raise ValueError(f"{got}what the labels say of all {len(both)} images. {advice}")
     if own is None and wanted.name and not wanted.aims:
-        right, seen = _agreement(both, aims, predict)
+        given, best = _seen(both, aims, predict)
         expected = UNKNOWN_ACCURACY if network.accuracy is None else network.accuracy
-        most = max(right[one] for one in _offsets(offset))
-        if seen and most >= PART * expected * seen:
-            raise ValueError(f"{got}what {network.name} sees in {most} of {seen} images. {advice}")
+        most = max(_right(given, best)[one] for one in _offsets(offset))
+        if len(best) and most >= PART * expected * len(best):
+            raise ValueError(f"{got}what {network.name} sees in {most} of {len(best)} images. {advice}")
 
 
-def _agreement(
+def _seen(
     known: list[str], classes: Mapping[str, int], predict: Callable[[list[str]], Sequence[int | None]]
-) -> tuple[dict[int, int], int]:
-    """How many of a sample the network sees so, counted from 0 and from 1, and how many the sample has."""
+) -> tuple[np.ndarray, np.ndarray]:
+    """The classes of a sample and those that the network sees in it, int [N] each."""
     places = np.unique(np.linspace(0, len(known) - 1, min(SAMPLE, len(known))).round().astype(int))
 
     def seen(some: list[str]) -> list[tuple[int, int]]:
         return [(classes[name], best) for name, best in zip(some, predict(some), strict=True) if best is not None]
 
-    pairs = seen([known[place] for place in places]) or seen(known)  # the sample may hold none that can be read
-    return {one: sum(label - one == best for label, best in pairs) for one in (0, 1)}, len(pairs)
+    # The sample may hold none that can be read.
+    pairs = seen([known[place] for place in places]) or seen(known)
+    given, best = np.array(pairs, np.int64).reshape(-1, 2).T
+    return given, best
+
+
+def _right(given: np.ndarray, best: np.ndarray) -> dict[int, int]:
+    """How many agree, counted from 0 and from 1."""
+    return {one: int(np.sum(given - one == best)) for one in (0, 1)}
 
 
 def _fitting(classes: Mapping[str, int], network: Source, offset: int | None, what: str) -> int:
@@ -158,7 +166,8 @@ def _checked(
 ) -> tuple[int, str]:
     """(offset, how many clean predictions agree in words); see `settle`."""
     known = [name for name in names if name in labels]
-    right, seen = _agreement(known, labels, predict)
+    given, best = _seen(known, labels, predict)
+    right, seen = _right(given, best), len(best)
     candidates = [one for one in _offsets(offset) if _outside(labels, network, one) is None]
     if not candidates:
         _fitting(labels, network, offset, "labels")
@@ -167,10 +176,12 @@ def _checked(
     if not force and too_few(right[chosen], seen, network.accuracy):
         either = "" if right[1 - chosen] <= right[chosen] else f" (counted from {1 - chosen}: {right[1 - chosen]})"
         usual = "" if network.accuracy is None else f"; it is known to get {network.accuracy:.1%} right"
+        cause = symptoms.shifted(network.name, given - chosen, best) or (
+            "Labels and files seem out of step, or the network's input is not what it was trained on (--input-range)."
+        )
         raise ValueError(
             f"labels: {network.name} agrees with {agreement}{either} when classes are counted from {chosen}{usual}. "
-            "Labels and files seem out of step, or the network's input is not what it was trained on. To go on all the "
-            "same: force_labels (--force-labels)."
+            f"{cause} To go on all the same: force_labels (--force-labels)."
         )
     if seen and len(candidates) > 1 and right[0] == right[1]:  # with nothing to craft on, any numbering will do
         raise ValueError(

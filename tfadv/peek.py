@@ -12,7 +12,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfadv import pooling
+from tfadv import heads, pooling
+from tfadv.compiled import concede
 from tfadv.copying import key_of
 from tfadv.inputs import form_of
 from tfadv.shapes import Outputs, Tensor
@@ -25,17 +26,19 @@ class Network(Source):
 
     Args:
         model: a functional or Sequential Keras model with one floating point image input and logits [N, classes] as
-            its first output (of a dictionary, the first by key). A model of another kind is wrapped first:
-            keras.Model(x, model(x)) with x = keras.Input((H, W, 3)). One of grey images is shown the luma of RGB
-            images, one with channels first has them turned (`tfadv.inputs`): what is attacked stays RGB.
+            its output. A model of another kind is wrapped first: keras.Model(x, model(x)) with x = keras.Input((H, W,
+            3)). One of grey images is shown the luma of RGB images, one with channels first has them turned
+            (`tfadv.inputs`): what is attacked stays RGB.
         name: how it is called in records and errors; the model's own name by default.
         offset: the logit of class 0; 1 where a background class comes first, as in the 1001-class networks.
         preprocess: images 0..255 -> what the model takes, where the model's first layer does not do it itself.
         layer: the layer that attacks tap when none is named.
         accuracy: the share of clean images it is known to get right, 0..1.
         spelling: (name, known names) -> the layer's own name, where users know it by another (a paper's op name).
+        output: which of several outputs are the logits: its key in a dictionary, else its layer's name.
 
-    Raises ValueError if the model has no such input, no such output, or a softmax as its end.
+    Raises ValueError if the model has no such input, no such output, several and none is named, or probabilities in the
+    place of logits.
     """
 
     layer: str | None
@@ -50,14 +53,17 @@ class Network(Source):
         layer: str | None = None,
         accuracy: float | None = None,
         spelling: Callable[[str, Collection[str]], str] | None = None,
+        output: str | None = None,
     ) -> None:
         self.spelling = spelling
-        self.model, self.name = model, name or model.name
+        self.name = name or model.name
         self.offset, self.preprocess, self.layer, self.accuracy = offset, preprocess, layer, accuracy
         inputs, outputs = ends(model, self.name)
         self.form = form_of(inputs, self.name)
         self.size, self.dtype, self.takes = self.form.size, self.form.dtype, self.form.words
-        self.logits_count = _logits_output(outputs[0], self.name)
+        self.model = heads.with_first(model, outputs, output, self.name)
+        self.logits_count = _logits_output(self.model.outputs[0], self.name)
+        heads.check(self.model, self.size, lambda images: self(images).logits, self.name)
 
     @functools.cached_property
     def layers(self) -> dict[str, tuple]:
@@ -176,25 +182,6 @@ def ends(model: keras.Model, name: str) -> tuple[list[Tensor], list[Tensor]]:
     return inputs, outputs
 
 
-def makers(tensor: Tensor) -> list[keras.layers.Layer]:
-    """The layer that makes a tensor of a model: where that is a nested model, first this and then the layer in it."""
-    found = [tensor._keras_history[0]]
-    while isinstance(found[-1], keras.Model) and getattr(found[-1], "outputs", None):
-        tensor = tf.nest.flatten(found[-1].outputs)[tensor._keras_history[2]]
-        found.append(tensor._keras_history[0])
-    return found
-
-
-def is_softmax(layer: keras.layers.Layer) -> bool:
-    """Whether a layer (or an operation) ends in a softmax."""
-    if type(layer).__name__ == "Softmax" or getattr(layer, "symbol", None) == "nn.softmax":  # operations of Keras 3, 2
-        return True
-    activation = getattr(layer, "activation", None)
-    if getattr(activation, "__name__", None) == "softmax":  # of tf_keras too
-        return True
-    return isinstance(activation, keras.layers.Softmax) or activation in (keras.activations.softmax, tf.nn.softmax)
-
-
 def outputs_by_layer(outputs: list[Tensor]) -> dict[str, list[Tensor]]:
     """By layer, what its first call on the way to these outputs gives; calls in other models do not count."""
     calls: dict[int, tuple[str, int, list[Tensor]]] = {}
@@ -217,20 +204,13 @@ def _logits_output(output: Tensor, name: str) -> int:
     shape = tuple(output.shape)
     if len(shape) != 2:
         raise ValueError(
-            f"{name}: expected logits [N, classes] as the first output, got {shape}. "
-            "Bring them to two axes (keras.layers.Flatten or a pooling layer), or put the logits first."
+            f"{name}: expected an output of logits [N, classes], got {shape}. "
+            "Bring them to two axes (keras.layers.Flatten or a pooling layer)."
         )
     if shape[1] is None or shape[1] < 2:
         raise ValueError(
             f"{name}: expected at least 2 logits, one for each class, got {shape}. "
             "A single logit z for yes or no becomes the two logits [0, z]."
-        )
-    *around, last = makers(output)
-    if is_softmax(last):
-        inside = f" in {around[-1].name}" if around else ""
-        raise ValueError(
-            f"{name}: expected logits, got probabilities from {last.name}{inside}. Build the model without its "
-            "softmax (in keras.applications: classifier_activation=None)."
         )
     return shape[1]
 
@@ -244,11 +224,14 @@ def network(
 ) -> Source:
     """A user's Keras model as a `Network`: images of 0..255 are brought to the range it was trained on.
 
+    Where the model ends in probabilities, its softmax (or sigmoids) is left out or, where that cannot be, their
+    logarithm taken, which is the logits of a softmax up to a constant; a `Concession` says so.
+
     Args:
-        model: a Keras model with logits as output; a `Network` or an `Ensemble` comes back as it is.
+        model: a Keras model with logits or probabilities as output; a `Network` or an `Ensemble` comes back as it is.
         input_range: what black and white are to the model, e.g. (-1, 1) or (0, 1).
         scale: short for input_range=(0, 255 * scale), e.g. scale=1/255.
-        settings: name, offset, layer, accuracy, or preprocess for anything else than a range; see `Network`.
+        settings: name, offset, layer, accuracy, output, or preprocess for anything else than a range; see `Network`.
     """
     if isinstance(model, Source):
         return model
@@ -259,4 +242,10 @@ def network(
         if settings.get("preprocess") is not None:
             raise ValueError("Give input_range (or scale) or preprocess, not both.")
         settings["preprocess"] = lambda images: images * ((high - low) / 255.0) + low
-    return Network(model, **settings)
+    try:
+        return Network(model, **settings)
+    except heads.Probabilities as found:
+        concede(found.note)
+        model = found.with_logits()
+    name = settings.pop("name", None) or model.name
+    return Network(model, **settings | {"name": name, "output": heads.names(model)[0]})

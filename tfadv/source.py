@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfadv.compiled import Compiled
+from tfadv import symptoms
+from tfadv.compiled import Compiled, concede
 from tfadv.shapes import Attack, Goal, Outputs, Tensor
 
 
@@ -38,6 +39,7 @@ class Source(abc.ABC):
     accuracy: float | None
     bare: Source | None = None
     takes: str | None = None
+    _seen = False
 
     @property
     @abc.abstractmethod
@@ -87,8 +89,16 @@ class Source(abc.ABC):
         return Glance(self)
 
     def top(self, images: Tensor, count: int = 1) -> np.ndarray:
-        """The most likely classes, best first, int [N, count]; background is -1."""
-        return tf.math.top_k(self.glance(images).logits, count).indices.numpy() - self.offset
+        """The most likely classes, best first, int [N, count]; background is -1.
+
+        The first logits that it sees are looked at: what is wrong with them is said as a `Concession`.
+        """
+        logits = self.glance(images).logits
+        if not self._seen and self.bare is None and len(logits):
+            self._seen = True
+            if symptom := symptoms.of_logits(self.name, logits.numpy(), np.asarray(images)):
+                concede(symptom)
+        return tf.math.top_k(logits, count).indices.numpy() - self.offset
 
     def predict(self, images: Tensor) -> np.ndarray:
         """The most likely class, int [N]; background is -1."""

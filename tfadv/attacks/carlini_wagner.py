@@ -94,6 +94,9 @@ class State(NamedTuple):
 class Descent:
     """C&W on a network: (images, goal, seeds) -> Crafted, by calling one compiled step again and again."""
 
+    #: It follows a gradient that also has a part without the network, and so goes on where the network has none.
+    silent = True
+
     def __init__(self, attack: CarliniWagner, network: Source) -> None:
         self.attack, self.network = attack, network
         self._compiled = Compiled(self._step)

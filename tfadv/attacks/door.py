@@ -8,7 +8,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfadv import seeds as draws
-from tfadv.compiled import Program
+from tfadv import symptoms
+from tfadv.compiled import Program, concede
 from tfadv.images import BLACK, WHITE, check
 from tfadv.peek import network
 from tfadv.shapes import Attack, Crafted, Goal, Tensor, class_numbers
@@ -90,8 +91,17 @@ class Bound:
         given = tf.cast(images, self.network.dtype)
         made = self.search(given, goal, tf.constant(own))
         pixels = np.asarray(made.images, np.float64 if self.network.dtype == tf.float64 else np.float32)
+        still = np.all(pixels == images, axis=(1, 2, 3))
+        if still.any() and (made.found is None or (self.silent and not np.any(made.found))):
+            why = symptoms.unchanged(self.network.name, self.network, given[still])
+            concede(f"{still.sum()} of {len(still)} images did not change at all. {why}")
         known = (None if part is None else np.asarray(part) for part in made[1:])
         return Crafted(pixels, *known)
+
+    @property
+    def silent(self) -> bool:
+        """Whether it is a search by gradients that would not notice that the network has none."""
+        return getattr(self._craft, "silent", False)
 
     def search(self, images: Tensor, goal: Goal, seeds: Tensor) -> Crafted:
         """The same for what another part of an attack hands over, in tensors and unchecked.

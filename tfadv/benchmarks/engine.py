@@ -24,6 +24,7 @@ from tfadv import data
 from tfadv.budgets import Linf
 from tfadv.crafting import craft_folder
 from tfadv.images import padded
+from tfadv.models.layers import stated
 from tfadv.peek import Network
 from tfadv.pool import cores, in_batches
 from tfadv.shapes import Attack, Goal, untargeted
@@ -122,6 +123,7 @@ class _Bound(Attack):
         return self.bound
 
 
+@stated()
 def free_network(side: int = SIDE) -> Network:
     """A network that costs nothing: it looks at one pixel in a hundred of each row and column."""
     images = keras.Input((side, side, 3))

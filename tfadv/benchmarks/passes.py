@@ -29,6 +29,7 @@ import tensorflow as tf
 from tfadv import compiled, devices, gradients, scores
 from tfadv.attacks import recipes
 from tfadv.models import ARCHITECTURES
+from tfadv.models.layers import stated
 from tfadv.peek import Network
 from tfadv.shapes import Attack, untargeted
 
@@ -88,7 +89,9 @@ class Cost:
 def network() -> Network:
     """Inception-v3 with random weights, the same every time."""
     keras.utils.set_random_seed(0)
-    return Network(ARCHITECTURES["inception_v3"].build(), name="inception_v3", offset=1, layer=LAYER)
+    with stated():
+        model = ARCHITECTURES["inception_v3"].build()
+    return Network(model, name="inception_v3", offset=1, layer=LAYER)
 
 
 def attack(name: str, copies: int, steps: int) -> Attack:

@@ -9,6 +9,7 @@ import keras
 import tensorflow as tf
 
 from tfadv.defences import learned
+from tfadv.models.layers import stated
 from tfadv.ranges import Checked, Count, Positive, Weight
 from tfadv.shapes import Look, Purifier, Tensor
 
@@ -38,6 +39,7 @@ class Binary(keras.layers.Layer):
         return tf.cast(code > 0, code.dtype) + (mean - tf.stop_gradient(mean))
 
 
+@stated()
 def build(settings: Settings) -> keras.Model:
     """ComCNN, `Binary`, RecCNN: images [N, H, W, 3] in 0..1 -> the same."""
     images = keras.layers.Input((None, None, 3))

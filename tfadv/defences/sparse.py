@@ -9,6 +9,7 @@ import keras
 import tensorflow as tf
 
 from tfadv.defences import learned
+from tfadv.models.layers import stated
 from tfadv.ranges import Checked, Count, Weight
 from tfadv.shapes import Look, Purifier, Tensor
 
@@ -146,6 +147,7 @@ class Sparse(keras.layers.Layer):
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 
+@stated()
 def build(settings: Settings) -> keras.Model:
     """Images [N, H, W, 3] in 0..1 -> the same, through `Sparse`."""
     images = keras.layers.Input((None, None, 3))

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfadv.defences import learned
-from tfadv.models.layers import ScaledAdd
+from tfadv.models.layers import ScaledAdd, stated
 from tfadv.ranges import Checked, Count, Positive, Share
 from tfadv.shapes import Look, Purifier, Tensor
 
@@ -38,6 +38,7 @@ class PixelShuffle(keras.layers.Layer):
         return tf.nn.depth_to_space(features, 2)
 
 
+@stated()
 def build(settings: Settings) -> keras.Model:
     """EDSR (Lim et al., CVPR workshops 2017): images [N, H, W, 3] in 0..1 -> [N, 2 H, 2 W, 3]."""
     images = keras.layers.Input((None, None, 3))

@@ -23,7 +23,10 @@ class Architecture(NamedTuple):
 
 
 def _build(module: str, function: str, **settings: Any) -> Any:
-    return getattr(importlib.import_module(f"{__name__}.{module}"), function)(**settings)
+    from tfadv.models.layers import stated  # with Keras, which a list of names does not wait for
+
+    with stated(dtype=None):  # of Keras's type: the references are of float64
+        return getattr(importlib.import_module(f"{__name__}.{module}"), function)(**settings)
 
 
 def _builder(module: str, function: str = "") -> Callable[..., Any]:

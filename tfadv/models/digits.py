@@ -46,6 +46,7 @@ from tfadv.models.layers import (
     relu,
     spatial_mean,
     squeeze,
+    stated,
     subsampled,
 )
 
@@ -100,8 +101,9 @@ def images(split: str = "held-out") -> tuple[np.ndarray, np.ndarray]:
     return pixels[chosen], labels[chosen]
 
 
+@stated(dtype=None)
 def build(name: str) -> keras.Model:
-    """The network without its training: images [N, 32, 32, 3] in 0..255 -> logits [N, 10]."""
+    """The network without its training, of Keras's type: images [N, 32, 32, 3] in 0..255 -> logits [N, 10]."""
     check_name(name)
     inputs, x = images_input(SIZE, SIZE, "inception", name)  # [N, 32, 32, 3]
     x = _TRUNKS[ARCHITECTURES[name]](x)
@@ -109,6 +111,7 @@ def build(name: str) -> keras.Model:
     return keras.Model(inputs, keras.layers.Dense(CLASSES, name="Logits")(x), name=name)
 
 
+@stated()
 def load(name: str, folder: Path | str = WEIGHTS) -> keras.Model:
     """The trained network; folder is where `tfadv train-digits` wrote, the package's own by default.
 

@@ -30,6 +30,7 @@ from tfadv import training
 from tfadv.data import write_whole
 from tfadv.images import BLACK
 from tfadv.models import digits, hardening
+from tfadv.models.layers import stated
 from tfadv.peek import Network
 from tfadv.ranges import DigitsSeed, checked
 from tfadv.seeds import fold_one
@@ -77,7 +78,8 @@ def train(
     Sets Keras's random seed. The same seed gives the same weights on the same machine and TensorFlow.
     """
     keras.utils.set_random_seed(1000 * seed + digits.NAMES.index(name))
-    model = digits.build(name)
+    with stated():
+        model = digits.build(name)
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.momentum = settings.momentum

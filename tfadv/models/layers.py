@@ -5,9 +5,10 @@ A convolution layer has its slim scope as its name, so a checkpoint key is compu
 `....BatchNorm` and `....Relu`; the end of a block has the block's name (`Mixed_5b`, `block2.unit_8`).
 """
 
+import contextlib
 import difflib
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import keras
@@ -26,6 +27,28 @@ SLIM_SUFFIXES = {
     "moving_variance": "moving_variance",
 }
 RESNET_EPSILON = 1e-5  # TensorFlow's fused float32 kernel raises it to 1.001e-5, below float32's own rounding
+
+
+@contextlib.contextmanager
+def stated(dtype: str | None = "float32") -> Iterator[None]:
+    """Within, or in a function that it decorates, layers are made in channels_last and of this type, None for Keras's.
+
+    What a user's keras.json or global policy says is for the user's own networks; it is as it was afterwards.
+    """
+    layout, own = keras.backend.image_data_format(), keras.backend.floatx()
+    policy = keras.mixed_precision.global_policy()
+    changed = dtype is not None and (own, policy.name) != (dtype, dtype)
+    keras.backend.set_image_data_format("channels_last")
+    if changed:
+        keras.backend.set_floatx(dtype)
+        keras.mixed_precision.set_global_policy(dtype)
+    try:
+        yield
+    finally:
+        keras.backend.set_image_data_format(layout)
+        if changed:
+            keras.backend.set_floatx(own)
+            keras.mixed_precision.set_global_policy(policy)
 
 
 @keras.saving.register_keras_serializable("tfadv")

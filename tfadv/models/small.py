@@ -18,7 +18,7 @@ from typing import NamedTuple
 import keras
 
 from tfadv.models.blocks import Block
-from tfadv.models.layers import Tensor, images_input
+from tfadv.models.layers import Tensor, images_input, stated
 
 #: Moving averages of the batch norms: short, because the training is.
 MOMENTUM = 0.9
@@ -52,10 +52,11 @@ NETWORKS: dict[str, Facts] = {
 }
 
 
+@stated(dtype=None)
 def build(
     name: str, *, size: int, classes: int, block: Block | None = None, stages: Sequence[str] | None = None
 ) -> keras.Model:
-    """The network without its training: images [N, size, size, 3] in 0..255 -> logits [N, classes].
+    """The network without its training, of Keras's type: images [N, size, size, 3] in 0..255 -> logits [N, classes].
 
     Args:
         name: one of `NETWORKS`.

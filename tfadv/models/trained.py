@@ -21,6 +21,7 @@ import tensorflow as tf
 
 from tfadv import archives, forms, training
 from tfadv.models import hardening, small, small_data
+from tfadv.models.layers import stated
 from tfadv.peek import Network
 from tfadv.ranges import Natural, checked
 from tfadv.seeds import fold_one
@@ -65,6 +66,7 @@ class About:
     tested: int = 0
     tensorflow: str = tf.__version__
 
+    @stated()
     def build(self) -> keras.Model:
         """The network without its training. Raises ValueError for an architecture or method that there is not."""
         way = method(self.method, self.settings)

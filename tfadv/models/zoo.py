@@ -19,16 +19,15 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import tensorflow as tf
 
 from tfadv import checkpoints, training
 from tfadv.checkpoints import Store
-from tfadv.copying import is_model, models_of
+from tfadv.copying import is_model
+from tfadv.heads import names as names_of_outputs
 from tfadv.models import ARCHITECTURES, code, digits, saved, slim, trained
 from tfadv.models.known import IMAGENET, Listed, entries, names
-from tfadv.models.layers import layer_name
-from tfadv.peek import Network, ends, is_softmax, makers, network, outputs_by_layer
-from tfadv.shapes import Tensor
+from tfadv.models.layers import layer_name, stated
+from tfadv.peek import Network, network
 from tfadv.source import Source
 
 __all__ = ["Listed", "entries", "kind", "load", "names", "without_code"]
@@ -68,6 +67,7 @@ def load(
     *,
     input_range: tuple[float, float] | None = None,
     labels_offset: int | None = None,
+    output: str | None = None,
     weights: bool = True,
     store: Store | None = None,
     trust: bool = False,
@@ -79,6 +79,7 @@ def load(
         input_range: what black and white are to a saved or callable-made Keras model; (0, 255) where not given.
         labels_offset: the logit of class 0 of such a model: 1 where background comes first, else 0; by default 1 for a
             model of 1001 logits and 0 for any other.
+        output: which of such a model's outputs are the logits, where it has several; see `tfadv.Network`.
         weights: False builds an official network with random weights, to look at its layers.
         store: where the official checkpoints lie; the user's store by default.
         trust: whether a saved model may run code that its file holds, such as Lambda layers.
@@ -91,10 +92,10 @@ def load(
         raise ValueError(saved.advice(spec))
     if what in ("file", "code"):
         made = saved.load(spec, trust=trust) if what == "file" else code.called(spec)
-        return _wrapped(made, spec, input_range, labels_offset)
-    if input_range is not None or labels_offset is not None:
+        return _wrapped(made, spec, input_range, labels_offset, output)
+    if (input_range, labels_offset, output) != (None, None, None):
         raise ValueError(
-            f"{spec}: expected no input range and no labels' offset, because this network knows both. "
+            f"{spec}: expected no input range, labels' offset or output, because this network knows both and has one. "
             "They are for saved models and `module:callable`."
         )
     if what == "trained":
@@ -115,7 +116,8 @@ def _official(name: str, weights: bool, store: Store | None) -> Network:
     architecture = ARCHITECTURES[facts.architecture]
     path = (store or Store()).path(name) if weights else None
     auxiliary = {"aux_logits": True} if architecture.has_aux else {}
-    model = architecture.build(classes=facts.classes, size=architecture.size, **auxiliary)
+    with stated():
+        model = architecture.build(classes=facts.classes, size=architecture.size, **auxiliary)
     if path is not None:
         slim.load(model, path)
     return Network(
@@ -125,9 +127,11 @@ def _official(name: str, weights: bool, store: Store | None) -> Network:
         layer=architecture.layer,
         accuracy=facts.accuracy,
         spelling=layer_name,
+        output=names_of_outputs(model)[0],  # the auxiliary head's logits are the second
     )
 
 
+@stated()
 def _digits(spec: str, weights: bool) -> Network:
     name = spec.removeprefix("digits/")
     if not weights:
@@ -144,7 +148,8 @@ def _application(spec: str, weights: str | None) -> Network:
         raise ValueError(f"{spec}: keras.applications has no such network. Nearest: {', '.join(near)}.")
     build = getattr(keras.applications, name)
     try:
-        model = build(weights=weights, classifier_activation=None)
+        with stated():
+            model = build(weights=weights, classifier_activation=None)
     except Exception as error:  # Keras raises a bare Exception when a download fails
         if weights is None:
             raise
@@ -161,45 +166,18 @@ def _application(spec: str, weights: str | None) -> Network:
     return Network(model, name=spec, preprocess=preprocess)
 
 
-def _wrapped(made: Any, spec: str, input_range: tuple[float, float] | None, labels_offset: int | None) -> Source:
+def _wrapped(
+    made: Any, spec: str, input_range: tuple[float, float] | None, labels_offset: int | None, output: str | None
+) -> Source:
     if isinstance(made, Source):
-        if input_range is not None or labels_offset is not None:
+        if (input_range, labels_offset, output) != (None, None, None):
             raise ValueError(
-                f"{spec}: returned a tfadv.{type(made).__name__}, which has its own input range and offset; "
-                "give neither."
+                f"{spec}: returned a tfadv.{type(made).__name__}, which has its own input range, offset and output; "
+                "give none of them."
             )
         return made
     if not is_model(made):
         raise ValueError(f"{spec}: expected a Keras model or a tfadv.Network, got {type(made).__name__}.")
-    model = _without_softmax(made, spec)
-    if labels_offset is None:
-        labels_offset = int(tuple(ends(model, spec)[1][0].shape)[-1:] == (IMAGENET + 1,))
-    return network(model, name=spec, input_range=input_range or (0.0, 255.0), offset=labels_offset)
-
-
-def _without_softmax(model: keras.Model, spec: str) -> keras.Model:
-    """The model with logits as its first output: a softmax there is left out, in a new model with the same weights.
-
-    The other outputs stay. Raises ValueError if the softmax lies in a nested model.
-    """
-    inputs, (first, *others) = ends(model, spec)
-    *around, last = makers(first)
-    if not is_softmax(last):
-        return model
-    if around:
-        raise ValueError(
-            f"{spec}: expected logits, got probabilities from {last.name} in the nested model {around[-1].name}, which "
-            "is not cut open. Build that model without its softmax (in keras.applications: classifier_activation=None)."
-        )
-    given = tf.nest.flatten(last._inbound_nodes[first._keras_history[1]].input_tensors)[0]
-    taken = last.name in outputs_by_layer(others)  # another output goes through the softmax, which stays for it
-    logits = _linear(last, given, last.name + "_linear" * taken) if last.weights else given
-    return models_of(model)(inputs, [logits, *others] if others else logits, name=model.name)
-
-
-def _linear(last: keras.layers.Layer, given: Tensor, name: str) -> Tensor:
-    """What a layer like this one, with the same weights, makes of its input without its activation."""
-    linear = type(last).from_config({**last.get_config(), "activation": "linear", "name": name})
-    logits = linear(given)
-    linear.set_weights(last.get_weights())
-    return logits
+    found = network(made, name=spec, input_range=input_range or (0.0, 255.0), output=output)
+    found.offset = int(found.logits_count == IMAGENET + 1) if labels_offset is None else labels_offset
+    return found
