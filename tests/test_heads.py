@@ -39,6 +39,14 @@ def nested(x):
     return layers.Dropout(0.5)(keras.Model(given, layers.Softmax()(given), name="inner")(x))
 
 
+def summed(x):
+    """The probabilities of three classes, of two each."""
+    classes = layers.Dense(3, use_bias=False)
+    found = classes(softmax(x))
+    classes.set_weights([np.repeat(np.eye(3), 2, axis=0)])
+    return found
+
+
 #: What comes behind the logits, where a softmax of theirs can be taken away.
 LEFT_OUT = {
     "softmax": lambda x: softmax(x),
@@ -50,6 +58,7 @@ LEFT_OUT = {
     "reshaped": lambda x: layers.Flatten()(layers.Reshape((CLASSES, 1))(softmax(x))),
     "clipped": lambda x: clip(softmax(x), 1e-7, 1 - 1e-7),
     "named": lambda x: layers.Lambda(lambda one: one, name="probabilities")(softmax(x)),
+    "a function in per cent": lambda x: layers.Lambda(lambda one: 100 * tf.nn.softmax(one))(x),
     "per cent": lambda x: layers.Rescaling(100.0)(softmax(x)),
     "a map": lambda x: layers.Flatten()(layers.Softmax()(layers.Reshape((1, 1, CLASSES))(x))),
     "in a dense layer": lambda x: layers.Dense(CLASSES, lambda one: tf.nn.softmax(one), name="last")(x),
@@ -60,6 +69,14 @@ LOGARITHM = {
     "own": lambda x: Own()(x),
     "average": lambda x: layers.Average()([softmax(x), layers.Softmax()(x * 2.0)]),
     "written out": lambda x: exponential(x) / total(exponential(x)),
+    "own in per cent": lambda x: layers.Rescaling(100.0)(Own()(x)),
+    "shares of what is above 0": lambda x: layers.Lambda(
+        lambda one: tf.nn.relu(one) / tf.reduce_sum(tf.nn.relu(one), 1, keepdims=True)
+    )(x),
+    "without the background": lambda x: softmax(x)[:, 1:],
+    "classes joined": summed,
+    "products": lambda x: layers.Multiply()([softmax(x), layers.Softmax()(x * 2.0)]),
+    "two groups": lambda x: layers.Concatenate()([layers.Softmax()(x[:, :2]), layers.Softmax()(x[:, 2:])]),
 }
 #: What is no probability, and is not taken for one.
 LOGITS = {
@@ -70,6 +87,8 @@ LOGITS = {
     "a temperature": lambda x: layers.Rescaling(0.5)(x),
     "normed": lambda x: layers.BatchNormalization()(x),
     "softmax within": lambda x: layers.Dense(CLASSES)(softmax(x)),
+    "a soft cap": lambda x: layers.Lambda(lambda one: 30.0 * tf.tanh(one / 30.0))(x),
+    "within 0..6": lambda x: layers.ReLU(6.0)(x),
 }
 
 
@@ -104,7 +123,9 @@ def test_a_softmax_is_found_behind_what_passes_values_on(end):
 @pytest.mark.parametrize("end", LOGARITHM)
 def test_where_only_the_values_tell_their_logarithm_is_taken(end):
     model, pixels = ending(LOGARITHM[end]), images()
-    with pytest.raises(ValueError, match="model: expected logits, got probabilities .*: rows of 0..1 that sum to 1"):
+    with pytest.raises(
+        ValueError, match=r"model: expected logits, got probabilities from .*: rows (of 0..1|from 0 on) that"
+    ):
         Network(model)
     with pytest.warns(RuntimeWarning, match="model: .* probabilities, and their logarithm stands for the logits"):
         look = network(model)
@@ -120,6 +141,13 @@ def test_logits_stay_as_they_are(end):
         look = network(model)
     assert look.model is model and Network(model).classes == CLASSES
     np.testing.assert_allclose(look(pixels).logits, model(pixels), rtol=1e-5, atol=1e-5)
+
+
+def test_a_softmax_behind_a_softmax_is_left_out_too():
+    model, pixels = ending(lambda x: layers.Softmax(name="twice")(softmax(x))), images()
+    with pytest.warns(RuntimeWarning, match="the softmax of .* is left out"):
+        logits = network(model)(pixels).logits
+    same_but_for_a_constant(tf.nn.softmax(logits), model(pixels).numpy())
 
 
 def test_sigmoids_are_left_out():

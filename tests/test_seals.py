@@ -115,6 +115,19 @@ def test_what_differs_is_made_again_and_said(made, here, network, how):
     assert tree(here / "adv") == tree(made / "adv") and not any(path.is_symlink() for path in here.rglob("*"))
 
 
+def test_what_lay_in_an_image_s_place_is_not_remembered(made, here, network):
+    """A folder in the place of an image: it is skipped as long as that is there, and no longer."""
+    place = here / "adv" / DAMAGED
+    place.unlink()
+    place.mkdir()
+    for _ in range(2):
+        skipped = craft_folder("images", "adv", FGSM, network, batch_size=4).skipped
+        assert [(one["file"], one["status"]) for one in skipped] == [(DAMAGED, "no place")]
+    place.rmdir()
+    assert not craft_folder("images", "adv", FGSM, network, batch_size=4).skipped
+    assert tree(here / "adv") == tree(made / "adv")
+
+
 def test_of_two_that_claim_a_file_neither_is_taken(here, network):
     damage(here, "name")
     assert list(evaluate(pairing.pair("images", "adv").pairs, [network]).unreadable) == [DAMAGED]

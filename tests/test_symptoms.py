@@ -134,3 +134,11 @@ def test_what_is_in_order_has_no_symptom():
     assert symptoms.shifted("net", LABELS, LABELS) is None
     assert symptoms.shifted("net", np.full(COUNT, -1), LABELS) is None
     assert symptoms.shifted("net", LABELS, LABELS + 1) is not None
+
+
+def test_outputs_within_0_and_1_may_be_probabilities():
+    """Sigmoids of somebody's own, whose layers tell nothing, draw a remark; logits do not."""
+    own = np.random.RandomState(0).uniform(0, 1, (symptoms.FEW, CLASSES))
+    assert "all logits of clean images lie in 0..1" in symptoms.of_logits("own", own, own)
+    for logits in (2 * own, own - 0.5, own[:2], 0 * own):
+        assert symptoms.of_logits("own", logits, logits[:, :1]) is None

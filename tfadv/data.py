@@ -201,6 +201,14 @@ def misplaced(error: OSError) -> str | None:
     return f"cannot be written: {os.strerror(error.errno)}" if error.errno in _NOWHERE else None
 
 
+def is_free(path: Path) -> bool:
+    """Whether a file can lie in this place: nothing is there, or on the way to it, that `misplaced` would speak of."""
+    try:
+        return not stat.S_ISDIR(os.lstat(path).st_mode)
+    except OSError as error:
+        return error.errno == errno.ENOENT
+
+
 @contextlib.contextmanager
 def room(folder: str | os.PathLike) -> Iterator[None]:
     """Within it a full disk is an OSError that says how to go on, for work that can be continued in the folder."""

@@ -76,6 +76,10 @@ class LogProbabilities(keras.layers.Layer):
     def call(self, probabilities: Tensor) -> Tensor:
         return tf.math.log(tf.maximum(probabilities, tf.as_dtype(probabilities.dtype).as_numpy_dtype(TINY)))
 
+    def compute_output_shape(self, shape: tuple) -> tuple:
+        """As it comes: Keras need not try, which fails behind operations that it takes for sparse."""
+        return shape
+
 
 #: The least normal number of float32: what a softmax says less is 0.
 TINY = float(np.finfo(np.float32).tiny)
@@ -141,7 +145,8 @@ def check(model: keras.Model, size: tuple[int | None, int | None], look: Callabl
             f"{name}: the {end.kind} of {end.maker} is left out, because attacks need the logits before it.",
             lambda: _before(model, end),
         )
-    if end.kind == LOGITS or not _shows_probabilities(look, size):
+    shown = "" if end.kind == LOGITS else _shows_probabilities(look, size, output)
+    if not shown:
         return
     maker = output._keras_history[0].name
     if tf.as_dtype(output.dtype) in HALF:
@@ -150,8 +155,8 @@ def check(model: keras.Model, size: tuple[int | None, int | None], look: Callabl
             "or 1 where the network is sure. Build the model without its softmax, or its last layers in float32."
         )
     raise Probabilities(
-        f"{name}: expected logits, got probabilities from {maker}: rows of 0..1 that sum to 1. Build the model without "
-        "its softmax, or let tfadv.network take their logarithm.",
+        f"{name}: expected logits, got probabilities from {maker}: {shown}. Build the model without what makes them, "
+        "or let tfadv.network take their logarithm.",
         f"{name}: the outputs of {maker} are probabilities, and their logarithm stands for the logits.",
         lambda: _joined(model, _logarithm(model, f"{maker}_log", output)),
     )
@@ -159,7 +164,7 @@ def check(model: keras.Model, size: tuple[int | None, int | None], look: Callabl
 
 def end_of(output: Tensor) -> End:
     """How an output [N, K] of a model ends."""
-    tensor = output
+    tensor, passed = output, False
     while True:
         call = call_of(tensor)
         layer, given = layer_of(call), tensors_in(arguments_of(call))
@@ -168,7 +173,9 @@ def end_of(output: Tensor) -> End:
         if is_graph(layer):
             return _nested(tensor)
         if getattr(layer, "weights", []):
-            return _weighted(layer, given, output.shape[-1])
+            end = _weighted(layer, given, output.shape[-1])
+            # What passes probabilities on may also make some, as what divides by the sum does: the values tell.
+            return End(NOTHING) if passed and end.kind == LOGITS else end
         if len(given) != 1:
             return End(NOTHING)
         what = _does(functools.partial(_called, call), given[0], output.shape[-1])
@@ -176,7 +183,23 @@ def end_of(output: Tensor) -> End:
             return End(what, layer.name, functools.partial(_given, given[0]))
         if what != PASSES:
             return End(NOTHING)
-        tensor = given[0]
+        tensor, passed = given[0], True
+
+
+def _from_probabilities(output: Tensor) -> bool:
+    """Whether a softmax, or sigmoids, are among what an output is computed from, behind the last map of features."""
+    waiting, seen = [output], set()
+    while waiting:
+        tensor = waiting.pop()
+        if key_of(tensor) in seen or len(tensor.shape) > 3:
+            continue
+        seen.add(key_of(tensor))
+        if len(tensor.shape) == 2 and end_of(tensor).kind in (SOFTMAX, SIGMOID):
+            return True
+        call = call_of(tensor)
+        inside = tf.nest.flatten(layer_of(call).outputs) if is_graph(layer_of(call)) else []
+        waiting += [*inside, *tensors_in(arguments_of(call))]
+    return False
 
 
 def _given(before: Tensor, taken: Collection[str]) -> Tensor:
@@ -204,7 +227,8 @@ def _weighted(layer: Any, given: list[Tensor], count: int) -> End:
     """How the output of a layer with weights ends: as its activation does."""
     activation = getattr(layer, "activation", None)
     if isinstance(layer, _WEIGHTS) and activation in _UNBOUNDED:
-        return End(LOGITS)
+        mixed = len(given) == 1 and len(given[0].shape) == 2 and end_of(given[0]).kind in (SOFTMAX, SIGMOID)
+        return End(NOTHING if mixed else LOGITS)  # weights may add classes up: of probabilities the values tell
     own = type(layer).__module__.split(".")[0] not in KERAS  # what such a layer does behind its activation is not known
     if activation is None or own or len(given) != 1:
         return End(NOTHING)
@@ -251,12 +275,13 @@ def _does(function: Callable[[Tensor], Tensor], given: Tensor, count: int) -> st
         return SOFTMAX
     if _near(shown, 1 / (1 + np.exp(-rows))):
         return SIGMOID
-    scale = passed.sum() / ROWS  # a softmax in per cent is one as well
-    return PASSES if scale > 0 and _near(passed / scale, shares) else NOTHING
+    return PASSES if _near(passed, shares) else NOTHING
 
 
 def _near(one: np.ndarray, other: np.ndarray) -> bool:
-    return bool(np.allclose(one, other, RELATIVE, ABSOLUTE))
+    """Whether one is the other but for a factor above 0: a softmax in per cent is one as well."""
+    factor = one.sum() / other.sum()
+    return bool(factor > 0 and np.allclose(one / factor, other, RELATIVE, ABSOLUTE))
 
 
 def _before(model: keras.Model, end: End) -> keras.Model:
@@ -288,8 +313,8 @@ def _joined(model: keras.Model, first: Tensor) -> keras.Model:
     return models_of(model)(model.inputs, [first, *others] if others else first, name=model.name)
 
 
-def _shows_probabilities(look: Callable[[Tensor], Tensor], size: tuple[int | None, int | None]) -> bool:
-    """Whether the outputs for images of noise are rows of 0..1 that sum to 1."""
+def _shows_probabilities(look: Callable[[Tensor], Tensor], size: tuple[int | None, int | None], output: Tensor) -> str:
+    """How the outputs for images of noise look as probabilities do, in words; "" where they do not."""
     for side in SIDES if None in size else (0,):
         shape = (IMAGES, size[0] or side, size[1] or side, 3)
         images = np.random.RandomState(0).uniform(0, 255, shape).astype(np.float32)
@@ -298,6 +323,17 @@ def _shows_probabilities(look: Callable[[Tensor], Tensor], size: tuple[int | Non
                 rows = np.asarray(tf.cast(look(tf.constant(images)), tf.float64))
         except Exception:  # images too small, a function of a user's own: it is said where the network is used
             continue
-        inside = (rows >= -ABSOLUTE) & (rows <= 1 + ABSOLUTE)
-        return bool(np.all(inside) and np.allclose(rows.sum(axis=1), 1, atol=RELATIVE))
-    return False
+        return _like_probabilities(rows, output)
+    return ""
+
+
+def _like_probabilities(rows: np.ndarray, output: Tensor) -> str:
+    if not rows.min() >= -ABSOLUTE:  # also what is no number
+        return ""
+    total, inside = rows.sum(axis=1).mean(), bool(rows.max() <= 1 + ABSOLUTE)
+    if total > 0 and np.allclose(rows.sum(axis=1), total, rtol=RELATIVE):
+        if inside and abs(total - 1) < RELATIVE:
+            return "rows of 0..1 that sum to 1"
+        if np.ptp(rows, axis=0).max() > RELATIVE * total:  # a network without an answer gives all images the same
+            return f"rows from 0 on that all sum to {total:.3g}"
+    return "rows of 0..1 that are made of a softmax, or sigmoids," if inside and _from_probabilities(output) else ""

@@ -242,10 +242,10 @@ def network(
         if settings.get("preprocess") is not None:
             raise ValueError("Give input_range (or scale) or preprocess, not both.")
         settings["preprocess"] = lambda images: images * ((high - low) / 255.0) + low
-    try:
-        return Network(model, **settings)
-    except heads.Probabilities as found:
-        concede(found.note)
-        model = found.with_logits()
-    name = settings.pop("name", None) or model.name
-    return Network(model, **settings | {"name": name, "output": heads.names(model)[0]})
+    while True:  # behind one softmax there may be another
+        try:
+            return Network(model, **settings)
+        except heads.Probabilities as found:
+            concede(found.note)
+            model = found.with_logits()
+            settings |= {"name": settings.get("name") or model.name, "output": heads.names(model)[0]}

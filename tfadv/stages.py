@@ -158,14 +158,18 @@ class Run:
             )
         if wrong and finished:
             self.remade[slot.name] = wrong
-        # what could not be read then may be whole now
-        return seeded if same and not wrong else seeded or self._picture(slot.name)
+        free = finished and before["status"] == NO_PLACE and all(map(data.is_free, self._places(slot)))
+        # what could not be read then may be whole now, and what lay in its place may be gone
+        return seeded if same and not (wrong or free) else seeded or self._picture(slot.name)
 
     def _files(self, slot: Slot, entry: record.Entry) -> dict[str, Path]:
         """Where the files lie that an earlier run made of the image."""
         if entry["status"] != DONE:
             return {}
-        return {OUTPUT: self.out / slot.output, TWIN: self.twins / slot.output}
+        return dict(zip((OUTPUT, TWIN), self._places(slot), strict=True))
+
+    def _places(self, slot: Slot) -> tuple[Path, Path]:
+        return self.out / slot.output, self.twins / slot.output
 
     def _picture(self, name: str) -> Seeded:
         picture = self.picture(name)

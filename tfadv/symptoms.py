@@ -43,6 +43,11 @@ def of_logits(name: str, logits: np.ndarray, images: np.ndarray) -> str | None:
                 f"{name}: clean images that differ get the same logits. The likely cause is its input: a model that "
                 "brings 0..255 to its range by itself does this where an input_range (--input-range) is said as well."
             )
+    if len(logits) >= FEW and logits.min() >= 0 and logits.max() <= 1 and np.ptp(logits) > ALIKE:
+        return (
+            f"{name}: all logits of clean images lie in 0..1. If they are probabilities, as sigmoids of one's own are, "
+            "build the model without what makes them: attacks need the logits before."
+        )
     gap = _gap(logits)
     if gap < SURE:
         return None
@@ -83,7 +88,8 @@ def unchanged(name: str, look: Callable[..., Any], images: Tensor) -> str:
         gap = tf.reduce_sum(best[:, 0] - best[:, 1])
     gradient = tape.gradient(gap, images)
     if symptom := of_logits(name, np.asarray(logits), np.asarray(images)):
-        return f"{symptom} A network that is as sure by itself is attacked without a softmax: by cw, deepfool or fda."
+        sure = " A network that is as sure by itself is attacked without a softmax: by cw, deepfool or fda."
+        return symptom + (sure if _gap(np.asarray(logits)) >= SURE else "")
     if gradient is None or not np.any(gradient):
         return f"{name}: {NO_GRADIENT}"
     return (
