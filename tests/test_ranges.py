@@ -32,6 +32,7 @@ WRONG = (math.nan, math.inf, -math.inf, -1, -0.5, 0, 0.5, 10**40, 1e40, 1e-40, T
 GIVEN = {
     "size": 2.0,
     "side": 3,
+    "length": 0.2,
     "layer": "middle",
     "guide": ATTACKS["bim"](),
     "objective": tfadv.CrossEntropy(),

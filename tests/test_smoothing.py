@@ -182,7 +182,7 @@ def test_the_command_says_class_and_radius_and_what_is_certainly_right(folder):
     )
     result = CliRunner().invoke(main, words.split())
     assert result.exit_code == 0, result.output
-    whole = json.loads(result.output)
+    whole = json.loads(result.stdout)
     assert [row["class"] for row in whole["per_image"]] == [1, None, 0]
     radius = 20 * stats.norm.ppf(0.001 ** (1 / 200))
     assert whole["per_image"][0]["radius"] == pytest.approx(radius, rel=0.02)
