@@ -238,7 +238,7 @@ class Cell(Form):
     value: float | None
     paper: float | None
     missing: str | None
-    images: int | None
+    images: Annotated[int, Field(ge=1)] | None
 
 
 class Drawing(Form):
