@@ -252,6 +252,7 @@ def test_the_start_is_as_long_on_small_images_as_on_large_ones_and_below_the_uns
     assert 4 / 255 * np.sqrt(32 * 32 * 3) == pytest.approx(0.87, abs=0.01)
 
 
+@pytest.mark.slow
 def test_from_the_unstable_length_the_attack_fails_and_from_its_own_it_does_not():
     """docs/fcr_start.md: with CIFAR-10's settings 0.87, 4 grey levels on 32 x 32 pixels, and the default."""
     network, (images, labels) = load("digits/inception_v3"), digits.images()
