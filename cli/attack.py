@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tfadv.cli import networks, options, shell
-from tfadv.ranges import Count, Positive, Seed, Size
+from tfadv.ranges import Count, Seed, Size
 
 if TYPE_CHECKING:
     from tfadv.crafting import Report
@@ -18,22 +18,7 @@ if TYPE_CHECKING:
 @click.argument("recipe")
 @click.argument("images", type=click.Path())
 @click.argument("out", type=click.Path())
-@click.option(
-    "--source",
-    "sources",
-    multiple=True,
-    required=True,
-    metavar="NET",
-    help="The network to craft on; see `tfadv models`. Repeat it for an ensemble.",
-)
-@click.option(
-    "--weight",
-    "weights",
-    multiple=True,
-    type=options.Number(Positive),
-    help="Of each source in the ensemble, in their order.",
-)
-@click.option("--average", type=click.Choice(["probabilities", "logits"]), help="Of an ensemble. [probabilities]")
+@networks.ensemble("The network to craft on; see `tfadv models`. Repeat it for an ensemble.")
 @click.option("--labels", type=click.Path(), help="CSV: filename,label. Default: what the source predicts.")
 @click.option("--target-labels", type=click.Path(), help="CSV of the classes to reach: makes the attack targeted.")
 @options.numbering

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from tfadv.cli import options, shell
+from tfadv.ranges import Positive
 
 if TYPE_CHECKING:
     from tfadv.source import Source
@@ -43,6 +44,33 @@ def told(command: Callable) -> Callable:
     for option in (options.trust, options.output, options.labels_offset, options.input_range):
         gathered = option(gathered)
     return gathered
+
+
+def ensemble(what: str) -> Callable[[Callable], Callable]:
+    """The options that name one source, or several as an ensemble; the command gives them to `sources`.
+
+    what: the help of --source.
+    """
+    every = (
+        click.option("--source", "sources", multiple=True, required=True, metavar="NET", help=what),
+        click.option(
+            "--weight",
+            "weights",
+            multiple=True,
+            type=options.Number(Positive),
+            help="Of each source in the ensemble, in their order.",
+        ),
+        click.option(
+            "--average", type=click.Choice(["probabilities", "logits"]), help="Of an ensemble. [probabilities]"
+        ),
+    )
+
+    def added(command: Callable) -> Callable:
+        for option in reversed(every):
+            command = option(command)
+        return command
+
+    return added
 
 
 def load(specs: Sequence[str], told: Told) -> list[Source]:

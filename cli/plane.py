@@ -13,27 +13,12 @@ from typing import Any
 import click
 
 from tfadv.cli import judging, networks, options, shell, tables, writing
-from tfadv.ranges import Count, Natural, Noise, Positive, Seed, Size
+from tfadv.ranges import Count, Natural, Noise, Seed, Size
 
 
 @click.command()
 @click.argument("image", type=click.Path(dir_okay=False))
-@click.option(
-    "--source",
-    "sources",
-    multiple=True,
-    required=True,
-    metavar="NET",
-    help="The network whose gradients span the plane; repeat it for an ensemble.",
-)
-@click.option(
-    "--weight",
-    "weights",
-    multiple=True,
-    type=options.Number(Positive),
-    help="Of each source in the ensemble, in their order.",
-)
-@click.option("--average", type=click.Choice(["probabilities", "logits"]), help="Of an ensemble. [probabilities]")
+@networks.ensemble("The network whose gradients span the plane; repeat it for an ensemble.")
 @click.option("--target", "targets", multiple=True, metavar="NET", help="Another network to draw; repeat it.")
 @click.option("--out", required=True, type=click.Path(dir_okay=False), help="The PNG; the numbers go beside, as .json.")
 @click.option(
