@@ -131,7 +131,7 @@ def _seen(
     picture = data.try_image(image, size, filter)  # type: ignore[arg-type]
     if picture.pixels is None:
         raise ValueError(f"{image}: {picture.reason}.")
-    pixels = picture.pixels.astype("float32")
+    pixels = picture.pixels  # as bytes: of numbers as dark as 0..1 one would doubt that they are grey levels
     label = int(first.predict(pixels[None])[0]) if label is None else label
     axes = plane.directions(first, pixels, label, copies=copies, deviation=deviation, seed=seed, norm=norm)
     shown_by = [first, *seen_by]

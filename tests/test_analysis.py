@@ -379,6 +379,15 @@ def test_plane_draws_and_writes_its_numbers(folder):
     assert (folder / "again.json").read_text() == (folder / "plane.json").read_text(), again.output
 
 
+def test_plane_of_a_picture_of_the_two_darkest_levels(folder):
+    dark = np.zeros_like(np.asarray(Image.open("in/1.png").convert("RGB")))
+    dark[:2] = 1
+    Image.fromarray(dark).save("dark.png")
+    words = ("plane", "dark.png", "--source", "analysed_nets.py:soft", "--copies", 2, "--reach", 4, "--step", 4)
+    done = run(*words, "--out", "dark-plane.png")
+    assert done.exit_code == 0, done.output
+
+
 def test_plane_of_an_ensemble_with_the_names_of_its_classes(folder):
     (folder / "names.txt").write_text("black\ndark\nlight\nwhite\n")
     nets = ("analysed_nets.py:soft", "analysed_nets.py:soft:20 80 140 220")

@@ -105,6 +105,12 @@ FLOORS = (
     "tfadv.cli.reproduce",
 )
 FLOOR = {module: number for number, modules in enumerate(FLOORS) for module in modules.split()}
+
+
+def test_a_module_has_one_floor():
+    assert len(FLOOR) == sum(len(modules.split()) for modules in FLOORS)
+
+
 #: `a >> b` and `purifier.on(network)` are methods of the parts on floor 0, and make what lies on floor 3.
 UPWARD = {("tfadv.shapes", "tfadv.views"), ("tfadv.shapes", "tfadv.rules"), ("tfadv.shapes", "tfadv.defences.purified")}
 

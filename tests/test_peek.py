@@ -84,7 +84,18 @@ def test_classes_it_does_not_have(labels):
         convolutional().indices(untargeted(labels))
 
 
-@pytest.mark.parametrize("labels", [[1.0], [[1]], 3, ["cat"]])
+def test_what_is_no_network():
+    with pytest.raises(ValueError, match=r"expected a Keras model or a tfadv.Network, got str. .* tfadv.load\(it\)"):
+        network("digits/inception_v3")
+    with pytest.raises(ValueError, match="got NoneType.$"):
+        network(None)
+
+
+def test_no_labels_are_those_of_no_images():
+    assert untargeted([]).labels.shape == (0,)
+
+
+@pytest.mark.parametrize("labels", [[1.0], [[1]], 3, ["cat"], [[1, 2], [3]]])
 def test_labels_are_whole_numbers_in_a_row(labels):
     with pytest.raises(ValueError, match=r"labels: expected class numbers, int \[N\], got"):
         untargeted(labels)

@@ -248,7 +248,36 @@ def test_a_file_that_is_no_model(tmp_path):
         zoo.load(str(tmp_path / "model.keras"))
     (tmp_path / "model.keras").write_text("no zip")
     with pytest.raises(ValueError, match="cannot read this model"):
-        zoo.load(str(tmp_path / "model.keras"))
+        zoo.load(tmp_path / "model.keras")
+    with pytest.raises(ValueError, match="expected the name of a network or the path of its file, got NoneType"):
+        zoo.load(None)
+
+
+@pytest.mark.parametrize(
+    ("made", "name", "part", "message"),
+    [
+        ("m.keras", "m.h5", 1.0, "an archive as .keras files are: call it .keras"),
+        ("m.h5", "m.keras", 1.0, "an HDF5 file: call it .h5"),
+        ("m.keras", "M.KERAS", 1.0, "call it .keras"),
+        ("m.h5", "copy.h5", 0.3, "a damaged HDF5 file, of which a part is missing: copy it again"),
+        ("m.keras", "copy.keras", 0.3, "whose end is missing: copy it again"),
+        ("m.h5", "copy.h5", 0.0, "an empty file: copy it again"),
+    ],
+)
+def test_a_saved_model_under_a_wrong_name_or_in_part(tmp_path, made, name, part, message):
+    (tmp_path / "from").mkdir()
+    small().save(tmp_path / "from" / made)
+    content = (tmp_path / "from" / made).read_bytes()
+    (tmp_path / name).write_bytes(content[: int(part * len(content))])
+    with pytest.raises(ValueError, match=f"expected a model saved by Keras, got .*{message}"):
+        zoo.load(tmp_path / name)
+
+
+def test_a_keras_file_that_was_unpacked(tmp_path):
+    for name in ("config.json", "metadata.json", "model.weights.h5"):
+        (tmp_path / name).write_text("{}")
+    with pytest.raises(ValueError, match="what was in a .keras file. Make one of it again"):
+        zoo.load(tmp_path)
 
 
 def test_code_from_the_current_folder(code):

@@ -307,7 +307,11 @@ def evaluate(
             if progress is not None:
                 progress(len(batch))
     if not done:
-        raise ValueError(f"none of {len(pairs)} pairs of images can be read, {next(iter(unreadable.items()), '')}.")
+        why = "; ".join(f"{name} is not ({reason})" for name, reason in [*unreadable.items()][:1])
+        raise ValueError(
+            f"none of {len(pairs)} pairs of images can be judged: {why or 'there is none'}. Images that `tfadv attack` "
+            "made are made again by the same command."
+        )
     judged = [_judged(*row) for row in zip(targets, tops, times, strict=True)]
     labels, wanted = _classes([pair.label for pair in done]), _classes([pair.target for pair in done])
     columns = {name: np.concatenate([row[name] for row in measured]) for name in measured[0]}

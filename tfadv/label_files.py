@@ -66,7 +66,8 @@ def read(path: str | os.PathLike, targets: bool = False) -> Column:
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file of labels.")
+        there = "expected a CSV of labels, got what is no file" if path.exists() else "no such file of labels"
+        raise FileNotFoundError(f"{path}: {there}.")
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:

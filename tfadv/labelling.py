@@ -144,7 +144,9 @@ def _fitting(classes: Mapping[str, int], network: Source, offset: int | None, wh
     """The offset, or the only one that these numbers allow."""
     fitting = [one for one in _offsets(offset) if _outside(classes, network, one) is None]
     if not fitting:
-        name = str(_outside(classes, network, _offsets(offset)[-1]))
+        # Best one for which no counting has a class.
+        names = [name for name, label in classes.items() if not -1 < label <= network.classes]
+        name = next(iter(names), None) or str(_outside(classes, network, _offsets(offset)[-1]))
         raise ValueError(
             f"{what}: {network.name} has the classes {_range(network, offset)}, got {classes[name]} for {name}."
         )

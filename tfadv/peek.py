@@ -6,6 +6,7 @@ import difflib
 import functools
 import hashlib
 import math
+import os
 from collections.abc import Callable, Collection
 
 import keras
@@ -14,7 +15,7 @@ import tensorflow as tf
 
 from tfadv import heads, pooling
 from tfadv.compiled import concede
-from tfadv.copying import key_of
+from tfadv.copying import is_model, key_of
 from tfadv.inputs import form_of
 from tfadv.shapes import Outputs, Tensor
 from tfadv.source import Source
@@ -235,6 +236,9 @@ def network(
     """
     if isinstance(model, Source):
         return model
+    if not is_model(model):
+        advice = " Of a name or a file take tfadv.load(it)." if isinstance(model, str | os.PathLike) else ""
+        raise ValueError(f"expected a Keras model or a tfadv.Network, got {type(model).__name__}.{advice}")
     low, high = input_range if scale is None else (0.0, 255.0 * scale)
     if not -math.inf < low < high < math.inf:
         raise ValueError(f"input_range: expected (black, white) with black below white, got ({low}, {high}).")

@@ -59,7 +59,12 @@ def targeted(classes: Sequence[int] | np.ndarray) -> Goal:
 
 def class_numbers(labels: Sequence[int] | np.ndarray) -> np.ndarray:
     """Class numbers as int32 [N]. Raises ValueError that says what else they are, and what to do, for anything else."""
-    given = np.asarray(labels)
+    try:
+        given = np.asarray(labels)
+    except ValueError as error:  # rows of several lengths
+        raise ValueError(f"labels: expected class numbers, int [N], got something else ({error}).") from error
+    if given.shape == (0,):
+        return np.zeros(0, np.int32)  # of no images
     if given.ndim == 1 and np.issubdtype(given.dtype, np.integer):
         if given.size and not (-ranges.WHOLE <= int(given.min()) and int(given.max()) <= ranges.WHOLE):
             raise ValueError(

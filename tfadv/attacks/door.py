@@ -71,6 +71,21 @@ class Bound:
 
     def crafted(self, images: np.ndarray, goal: Goal, *, seed: int = 0) -> Crafted:
         """The adversarial images with what the attack knows of each: `found` and `queries`, or None of an ascent."""
+        given, goal, own = self.entered(images, goal, seed=seed)
+        if not len(images):
+            return Crafted(np.zeros(given.shape, np.float32))
+        made = self.search(given, goal, own)
+        pixels = np.asarray(made.images, np.float64 if self.network.dtype == tf.float64 else np.float32)
+        still = np.all(pixels == given, axis=(1, 2, 3))
+        if still.any() and (made.found is None or (self.silent and not np.any(made.found))):
+            why = symptoms.unchanged(self.network.name, self.network, given[still])
+            concede(f"{still.sum()} of {len(still)} images did not change at all. {why}")
+        known = (None if part is None else np.asarray(part) for part in made[1:])
+        return Crafted(pixels, *known)
+
+    def entered(self, images: np.ndarray, goal: Goal, *, seed: int = 0) -> tuple[Tensor, Goal, Tensor]:
+        """What comes in, checked and as tensors: images of the network's type, a goal whose labels index the logits, and
+        each image's own seed."""
         if not isinstance(goal, Goal):
             raise ValueError(
                 f"goal: expected tfadv.untargeted(labels) or tfadv.targeted(classes), got a {type(goal).__name__}. "
@@ -84,19 +99,9 @@ class Bound:
                 f"got {images.shape[1]} x {images.shape[2]}. Resize them first."
             )
         indices = self._check(goal, len(images))
-        if not len(images):
-            return Crafted(np.zeros(images.shape, np.float32))
         own = draws.of_images(images, seed)
         goal = Goal(tf.constant(indices.labels), tf.constant(indices.sign))
-        given = tf.cast(images, self.network.dtype)
-        made = self.search(given, goal, tf.constant(own))
-        pixels = np.asarray(made.images, np.float64 if self.network.dtype == tf.float64 else np.float32)
-        still = np.all(pixels == images, axis=(1, 2, 3))
-        if still.any() and (made.found is None or (self.silent and not np.any(made.found))):
-            why = symptoms.unchanged(self.network.name, self.network, given[still])
-            concede(f"{still.sum()} of {len(still)} images did not change at all. {why}")
-        known = (None if part is None else np.asarray(part) for part in made[1:])
-        return Crafted(pixels, *known)
+        return tf.cast(images, self.network.dtype), goal, tf.constant(own)
 
     @property
     def silent(self) -> bool:

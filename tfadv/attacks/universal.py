@@ -96,7 +96,7 @@ class Shifting(Bound):
         if not len(images):
             raise ValueError("images: expected at least one image to fit the shift on, got none.")
         fitting = Fitting(self._craft)
-        Bound(self.attack, self.network, lambda _: fitting, has_target=False).crafted(images, goal, seed=seed)
+        fitting(*self.entered(images, goal, seed=seed))
         self._craft.shift, self._craft.rate = fitting.shift, fitting.rate
         return fitting.shift
 

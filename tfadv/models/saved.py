@@ -24,6 +24,8 @@ from tfadv import archives
 CONFIG, ATTRIBUTE = "config.json", "model_config"
 #: Where a .keras archive says which Keras wrote it.
 METADATA = "metadata.json"
+#: How .keras archives and .h5 files begin.
+ZIP, HDF5 = b"PK\x03\x04", b"\x89HDF\r\n\x1a\n"
 #: What makes a folder a SavedModel.
 SAVED_MODEL = ("saved_model.pb", "saved_model.pbtxt")
 _BUILD = "build the model in Python, fill it with these weights, and give what returns it as module:callable"
@@ -62,6 +64,8 @@ def load(path: str | os.PathLike, *, trust: bool = False) -> keras.Model:
         raise ValueError(advice(path))
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: no such file; expected a model saved by Keras (.keras or .h5).")
+    if wrong := _misnamed(path):
+        raise ValueError(f"{path}: expected a model saved by Keras, got {wrong}.")
     try:
         found = None if trust else next((code for one in _described(path) for code in _code(one)), None)
         model = None if found else keras.models.load_model(path, compile=False, safe_mode=not trust)
@@ -78,10 +82,44 @@ def load(path: str | os.PathLike, *, trust: bool = False) -> keras.Model:
     return model
 
 
+def _misnamed(path: str | os.PathLike) -> str | None:
+    """What a file is that its name does not say, and what to do; None for one that Keras reads by its name."""
+    suffix = Path(path).suffix
+    with open(path, "rb") as file:
+        start = file.read(len(HDF5))
+    if not start:
+        return "an empty file: copy it again"
+    if suffix != suffix.lower():
+        return f"a name that Keras does not read, which ends in {suffix}: call it {suffix.lower()}"
+    if suffix == ".keras":
+        if start == HDF5:
+            return "an HDF5 file: call it .h5"
+        if start[: len(ZIP)] == ZIP and not zipfile.is_zipfile(path):
+            return "a part of a .keras file, whose end is missing: copy it again"
+    elif start[: len(ZIP)] == ZIP:
+        return "an archive as .keras files are: call it .keras"
+    elif start == HDF5 and not _opens(path):
+        return "a damaged HDF5 file, of which a part is missing: copy it again"
+    return None
+
+
+def _opens(path: str | os.PathLike) -> bool:
+    try:
+        h5py.File(path, "r").close()
+    except OSError:
+        return False
+    return True
+
+
 def advice(path: str | os.PathLike) -> str:
     """What to do with a file or a folder that is there and that is no network to be named by its path."""
     path = Path(path)
     if path.is_dir():
+        if (path / CONFIG).is_file() and (path / METADATA).is_file():
+            return (
+                f"{path}: expected a network, got a folder with what was in a .keras file. Make one of it again: in "
+                "the folder, zip -r0 ../model.keras *, and give that."
+            )
         if not any((path / name).is_file() for name in SAVED_MODEL):
             return f"{path}: expected a network, got a folder. A model is a file: .keras, .h5, .npz of `tfadv train`."
         return (

@@ -14,6 +14,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -63,7 +64,7 @@ def without_code(spec: str, said_by: str) -> str:
 
 
 def load(
-    spec: str,
+    spec: str | os.PathLike,
     *,
     input_range: tuple[float, float] | None = None,
     labels_offset: int | None = None,
@@ -75,7 +76,7 @@ def load(
     """The network that a name stands for; the module's docstring lists the kinds of name.
 
     Args:
-        spec: the name.
+        spec: the name, or the path of a file.
         input_range: what black and white are to a saved or callable-made Keras model; (0, 255) where not given.
         labels_offset: the logit of class 0 of such a model: 1 where background comes first, else 0; by default 1 for a
             model of 1001 logits and 0 for any other.
@@ -87,6 +88,9 @@ def load(
     Raises ValueError for an unknown name (with the nearest ones), for settings that the network knows by itself, and
     for a model that cannot be attacked; FileNotFoundError or OSError for weights that are not there.
     """
+    if not isinstance(spec, str | os.PathLike):
+        raise ValueError(f"expected the name of a network or the path of its file, got {type(spec).__name__}.")
+    spec = str(spec)
     what = kind(spec)
     if what in ("official", "digits", "code") and spec not in names() and Path(spec).exists():
         raise ValueError(saved.advice(spec))
