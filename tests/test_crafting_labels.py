@@ -51,7 +51,7 @@ def test_labels_that_fit_nothing_are_refused(folder, network, tmp_path):
         craft_folder(folder, out, BIM, network, labels=labels | {"03.png": 9})
     with pytest.raises(ValueError, match="expected names of the images, such as 00.jpg, got other.png"):
         craft_folder(folder, out, BIM, network, labels={"other.png": 1})
-    with pytest.raises(ValueError, match="first_label: expected 0, 1 or nothing"):
+    with pytest.raises(ValueError, match=r"\(first_label\): expected a whole number from 0 to 1"):
         craft_folder(folder, out, BIM, network, labels=labels, first_label=2)
 
 
@@ -116,6 +116,12 @@ def test_classes_to_reach_are_taken_from_their_column_and_never_from_that_of_the
         settled(labels, labels)
     with pytest.raises(ValueError, match="got column label, what small sees in 23 of 23 images. Give those to reach"):
         settled(None, true)
+    true.write_text(true.read_text().replace("label", "targeted_label", 1))
+    for own in (true, labels):  # whatever they are called: all of them
+        with pytest.raises(ValueError, match="got .*what small sees in 23 of 23 images. Give those to reach"):
+            settled(None, own)
+    some = labels | {name: aims[name] for name in list(aims)[:1]}
+    assert settled(None, some).targets == some
 
 
 def test_background_is_never_a_label(folder, tmp_path):

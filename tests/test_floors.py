@@ -25,7 +25,7 @@ FLOORS = (
     "tfadv.attacks tfadv.benchmarks tfadv.checkpoints.files tfadv.checkpoints.manifest",
     # 1: what one look, one gradient, one draw is; the architectures
     "tfadv.filters tfadv.vectors tfadv.scores tfadv.seeds tfadv.source tfadv.record "
-    "tfadv.drawing tfadv.pooling tfadv.tapping tfadv.inputs tfadv.label_files tfadv.copying "
+    "tfadv.drawing tfadv.pooling tfadv.tapping tfadv.inputs tfadv.label_files "
     "tfadv.models.inception_v1 tfadv.models.inception_v3 tfadv.models.inception_v4 "
     "tfadv.models.inception_resnet_v2 tfadv.models.resnet_v1 tfadv.models.resnet_v2 tfadv.models.vgg "
     "tfadv.models.slim tfadv.heads tfadv.models "

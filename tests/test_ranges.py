@@ -31,6 +31,7 @@ WRONG = (math.nan, math.inf, -math.inf, -1, -0.5, 0, 0.5, 10**40, 1e40, 1e-40, T
 #: What a part that has no default for it is given here.
 GIVEN = {
     "size": 2.0,
+    "length": 1.0,
     "side": 3,
     "layer": "middle",
     "guide": ATTACKS["bim"](),
@@ -105,6 +106,13 @@ def test_every_number_is_right_or_refused_in_a_sentence_that_names_it(name):
                 tried.setdefault(repr(found), found)
     for part in tried.values():
         works(part)
+
+
+def test_numbers_of_numpy_are_numbers_and_arrays_are_none():
+    assert ranges.wrong(bool, np.bool_(True)) is None and ranges.wrong(ranges.Count, np.int64(3)) is None
+    assert ranges.wrong(bool, np.int64(1)) == ranges.wrong(bool, np.array(True)) == "True or False"
+    with pytest.raises(ValueError, match=r"Linf\(size\): expected grey levels above 0, got array\(3.0*\)"):
+        tfadv.Linf(np.array(3.0))
 
 
 def works(part):
