@@ -312,8 +312,9 @@ def evaluate(
     labels, wanted = _classes([pair.label for pair in done]), _classes([pair.target for pair in done])
     columns = {name: np.concatenate([row[name] for row in measured]) for name in measured[0]}
     shifted = [symptoms.shifted(one.name, labels, one.clean[:, 0]) for one in judged if one.bare is None]
-    for symptom in filter(None, shifted if any(shifted) else [_out_of_step(judged, targets, labels)]):
-        concede(symptom)
+    for symptom in shifted if any(shifted) else [_out_of_step(judged, targets, labels)]:
+        if symptom:
+            concede(symptom)
     aims = wanted if np.any(wanted != UNKNOWN) else None
     return Report([pair.name for pair in done], labels, judged, columns, unreadable, wanted=aims)
 
