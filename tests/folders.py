@@ -68,6 +68,8 @@ def stopped(monkeypatch, after: int):
             yield
 
 
+#: What a record of another experiment holds at least.
+OTHER = {"attack": "Another()", "network": {"name": "another"}}
 #: A network as a user's own file, nets.py.
 NET = f"import sys; sys.path.append({str(Path(__file__).parent)!r})\nfrom folders import small as build\n"
 

@@ -263,7 +263,7 @@ def test_settings_are_held_to_the_kinds_of_the_recipe():
     good = {"layer": "a", "epsilon": 8, "steps": 3, "step": None, "flag": False}
     assert making.check({"recipe": recipe}, "recipe", good) == good
     for bad in ({"epsilon": True}, {"steps": 1.5}, {"flag": 1}, {"layer": 5}, {"steps": None}):
-        with pytest.raises(ValueError, match="recipe: expected"):
+        with pytest.raises(ValueError, match=r"recipe\(\w+\): expected"):
             making.check({"recipe": recipe}, "recipe", bad)
 
 

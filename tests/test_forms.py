@@ -112,9 +112,11 @@ def test_the_record_of_a_folder(tmp_path):
 
 @pytest.mark.parametrize("text", ["{}", '{"images": null}', "[" * 10**5, '{"images": ' + "[" * 10**5, "", "\x00", "1"])
 def test_a_file_that_is_no_record(tmp_path, text):
-    (tmp_path / "attack.json").write_text(text)
-    assert "expected a record of tfadv" in said(lambda: record.read(tmp_path), "attack.json")
-    done = CliRunner().invoke(main, ["defend", "bit-depth:bits=1", str(tmp_path), str(tmp_path / "out")])
+    images = tmp_path / "images"
+    images.mkdir()
+    (images / "attack.json").write_text(text)
+    assert "expected a record of tfadv" in said(lambda: record.read(images), "attack.json")
+    done = CliRunner().invoke(main, ["defend", "bit-depth:bits=1", str(images), str(tmp_path / "out")])
     assert done.exit_code == 1 and "expected a record of tfadv" in done.output
 
 
@@ -216,8 +218,8 @@ def test_the_list_of_pages(tmp_path):
     order = {"higher": "a", "lower": "b"} | dict.fromkeys(
         ("cells", "same", "equal", "reversed", "clearly", "unsure"), 1
     )
-    cell = {"value": 1.0, "paper": 2.0, "missing": None}
-    part = {"higher": True, "cells": [cell], "orders": [order], "pictures": [{"missing": "why"}]}
+    cell = {"column": "%", "value": 1.0, "paper": 2.0, "missing": None, "images": 6}
+    part = {"unit": "%", "higher": True, "cells": [cell], "orders": [order], "pictures": [{"missing": "why"}]}
     whole = {"experiment": "naa-table1", "paper": "naa", "place": "Table 1", "title": "x", "command": "y"}
     found = 0
     for value in (
@@ -325,7 +327,7 @@ def test_the_weights_of_a_purifier(tmp_path):
 
 def test_a_fitted_nip(tmp_path):
     path = tmp_path / "a.npz"
-    fitted = FittedNip(Nip("flatten"), "0", np.ones(3), np.ones(2), np.ones((2, 4, 4, 3), np.float16))
+    fitted = FittedNip(Nip("flatten"), "0", np.ones(3), np.ones((2, 3)), np.ones((2, 4, 4, 3), np.float16))
     fitted.save(path)
     with np.load(path) as held:
         arrays = dict(held)

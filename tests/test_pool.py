@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from folders import pictures, small, stopped, truth
+from folders import OTHER, pictures, small, stopped, truth
 
 from tfadv import data, defending, destruction, pairing, pool, record
 from tfadv.attacks import recipes
@@ -140,7 +140,7 @@ def test_a_run_of_several_threads_broken_anywhere_ends_the_same(after, folder, n
 
 
 def test_those_who_write_at_once_have_a_temporary_file_each_and_none_is_left(tmp_path):
-    with record.Journal(tmp_path, {"seed": 0}) as journal:
+    with record.Journal(tmp_path, OTHER | {"seed": 0}) as journal:
         journal.open()
         with journal.temporary() as first, journal.temporary() as second:
             assert (first.name, second.name) == ("attack.part", "attack.part-1")
@@ -148,10 +148,10 @@ def test_those_who_write_at_once_have_a_temporary_file_each_and_none_is_left(tmp
             assert again == first
         for name in ("attack.part", "attack.part-1", "attack.part-17"):
             (tmp_path / name).write_bytes(b"half")
-        assert record.claim(tmp_path, {"seed": 1}) == {}  # a run that ended before its first image binds nobody
+        assert record.claim(tmp_path, OTHER | {"seed": 1}) == {}  # a run that ended before its first image binds nobody
         (tmp_path / "attack.part-x").write_bytes(b"somebody's")
         with pytest.raises(ValueError, match="seed is 0 there, 1 now"):
-            record.claim(tmp_path, {"seed": 1})
+            record.claim(tmp_path, OTHER | {"seed": 1})
         journal.fold([])
     assert set(tree(tmp_path)) == {"attack.json", "attack.part-x"}
 

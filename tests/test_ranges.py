@@ -34,6 +34,7 @@ GIVEN = {
     "size": 2.0,
     "length": 1.0,
     "side": 3,
+    "length": 0.2,
     "layer": "middle",
     "guide": ATTACKS["bim"](),
     "objective": tfadv.CrossEntropy(),

@@ -158,7 +158,7 @@ def test_diverse_inputs_cover_every_side_and_as_many_images_as_they_should():
     rows = shown[:, :, :, 0].max(axis=2).sum(axis=1)
     assert set(rows) == {5, 6, 7, 8}
     touched = show(DiverseInputs(0.3, larger, pad=0.0)).numpy().min(axis=(1, 2, 3)) == 0
-    always = show(DiverseInputs(1.0, larger, pad=-1.0)).numpy().min(axis=(1, 2, 3)) < 0
+    always = show(DiverseInputs(1.0, larger, pad=2.0)).numpy().max(axis=(1, 2, 3)) > 1
     assert abs(touched.sum() / always.sum() - 0.3) < 0.1
     shared = show(DiverseInputs(1.0, larger, pad=0.0, shared=True)).numpy()
     assert np.all(shared == shared[:1])

@@ -234,9 +234,11 @@ class Counted(Form):
 class Cell(Form):
     """A number of a table, and the paper's."""
 
+    column: str | float
     value: float | None
     paper: float | None
     missing: str | None
+    images: Annotated[int, Field(ge=1)] | None
 
 
 class Drawing(Form):
@@ -248,6 +250,7 @@ class Drawing(Form):
 class Table(Form):
     """A part of a paper's table."""
 
+    unit: str
     higher: bool | None = True
     cells: list[Cell]
     orders: list[Counted]
