@@ -32,7 +32,6 @@ WRONG = (math.nan, math.inf, -math.inf, -1, -0.5, 0, 0.5, 10**40, 1e40, 1e-40, T
 #: What a part that has no default for it is given here.
 GIVEN = {
     "size": 2.0,
-    "length": 1.0,
     "side": 3,
     "length": 0.2,
     "layer": "middle",
