@@ -234,6 +234,11 @@ def test_images_of_every_kind_are_found_and_those_that_cannot_be_read_too(tmp_pa
     assert data.find_images(tmp_path) == sorted(names)
 
 
+def test_avif_alone_is_a_folder_of_images(tmp_path):
+    (tmp_path / "a.avif").write_bytes(b"")
+    assert data.find_images(tmp_path) == ["a.avif"]
+
+
 def test_each_folder_is_visited_once_under_its_own_name(tmp_path):
     """Eight folders linked to each other have 8! ways through them; two that are linked from outside have one name."""
     folders = [tmp_path / "in" / name for name in "abcdefgh"]

@@ -11,6 +11,7 @@ import click
 import numpy as np
 import pytest
 import tensorflow as tf
+from networks import convolutional
 from test_floors import LIBRARY
 
 import tfadv
@@ -106,6 +107,13 @@ def test_every_number_is_right_or_refused_in_a_sentence_that_names_it(name):
                 tried.setdefault(repr(found), found)
     for part in tried.values():
         works(part)
+
+
+def test_numbers_of_numpy_are_numbers_and_arrays_are_none():
+    assert ranges.wrong(bool, np.bool_(True)) is None and ranges.wrong(ranges.Count, np.int64(3)) is None
+    assert ranges.wrong(bool, np.int64(1)) == ranges.wrong(bool, np.array(True)) == "True or False"
+    with pytest.raises(ValueError, match=r"Linf\(size\): expected grey levels above 0, got array\(3.0*\)"):
+        tfadv.Linf(np.array(3.0))
 
 
 def works(part):
@@ -250,3 +258,27 @@ def test_every_option_that_is_a_number_has_the_range_of_the_library():
                 one.type.convert(text, one, None)
         if isinstance(one.default, (int, float)):
             assert one.type.convert(str(one.default), one, None) == one.default, name
+
+
+@pytest.mark.parametrize(
+    "settings, said",
+    [
+        ({"offset": -1}, r"Network\(offset\): expected a whole number from 0 on, got -1"),
+        ({"offset": 1.5}, r"Network\(offset\): expected a whole number"),
+        ({"offset": 9}, "expected an offset that leaves two classes or more of 10 logits, got 9"),
+        ({"accuracy": 98.0}, r"Network\(accuracy\): expected a share from 0 to 1 or None, got 98.0"),
+        ({"input_range": 255}, r"input_range: expected \(black, white\), .*, got 255"),
+        ({"input_range": ("0", "white")}, "input_range: expected"),
+        ({"input_range": (0, 0.5, 1)}, "input_range: expected"),
+        ({"scale": -1}, "scale: expected a number above 0, got -1"),
+        ({"scale": 1 / 255, "input_range": (-1, 1)}, "Give input_range or scale, not both"),
+    ],
+)
+def test_what_is_told_of_a_model_is_in_its_range(settings, said):
+    with pytest.raises(ValueError, match=said):
+        tfadv.network(convolutional().model, output="logits", **settings)
+
+
+def test_a_name_is_no_model():
+    with pytest.raises(ValueError, match="expected a Keras model, got 'a.keras'. A name or a file is for tfadv.load"):
+        tfadv.network("a.keras")

@@ -128,6 +128,13 @@ def test_what_lay_in_an_image_s_place_is_not_remembered(made, here, network):
     assert tree(here / "adv") == tree(made / "adv")
 
 
+def test_a_whole_number_with_a_fraction_is_the_same_experiment(made, here, network):
+    """From Python epsilon is 8, from the command line 8.0."""
+    assert craft_folder("images", "adv", recipes.fgsm(epsilon=8.0), network, batch_size=4).remade == {}
+    with pytest.raises(ValueError, match="another experiment: attack is"):
+        craft_folder("images", "adv", recipes.fgsm(epsilon=8.5), network, batch_size=4)
+
+
 def test_of_two_that_claim_a_file_neither_is_taken(here, network):
     damage(here, "name")
     assert list(evaluate(pairing.pair("images", "adv").pairs, [network]).unreadable) == [DAMAGED]

@@ -136,7 +136,7 @@ def test_noise_is_a_purifier_with_a_gradient_and_what_an_attack_on_the_vote_asce
     adversarial = recipes.pgd(epsilon=4, steps=2).on(soft)(images, goal)
     assert np.any(adversarial != images)
     with pytest.raises(ValueError, match="a vote has no gradient.*Averaged"):
-        recipes.pgd(steps=1).on(Smoothing(STD, samples=5).on(convolutional()))(images, goal)
+        recipes.pgd(steps=1).on(Smoothing(STD, samples=11).on(convolutional()))(images, goal)
 
 
 def test_what_is_wrong_is_said():
@@ -145,6 +145,8 @@ def test_what_is_wrong_is_said():
         (lambda: GaussianNoise(-1), r"GaussianNoise\(std\)"),
         (lambda: Smoothing(samples=0), r"Smoothing\(samples\)"),
         (lambda: Smoothing(alpha=1), r"Smoothing\(alpha\): expected a probability"),
+        (lambda: Smoothing(samples=10), r"Smoothing\(samples\): expected 11 or more where alpha is 0.001, got 10"),
+        (lambda: Smoothing().on(halves()).certify(at(1), samples=9), r"certify\(samples\): expected 10 or more"),
         (lambda: Smoothing().on(halves()).certify(at(1), samples=0), r"certify\(samples\)"),
         (lambda: Smoothing().on(halves()).certify(at(1), alpha=2), r"certify\(alpha\)"),
         (lambda: Smoothing().on(halves()).certify(np.zeros((1, 3, 3, 3))), "Resize them first"),

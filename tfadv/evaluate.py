@@ -315,11 +315,29 @@ def evaluate(
     judged = [_judged(*row) for row in zip(targets, tops, times, strict=True)]
     labels, wanted = _classes([pair.label for pair in done]), _classes([pair.target for pair in done])
     columns = {name: np.concatenate([row[name] for row in measured]) for name in measured[0]}
-    for one in judged:
-        if one.bare is None and (symptom := symptoms.shifted(one.name, labels, one.clean[:, 0])):
+    shifted = [symptoms.shifted(one.name, labels, one.clean[:, 0]) for one in judged if one.bare is None]
+    for symptom in shifted if any(shifted) else [_out_of_step(judged, targets, labels)]:
+        if symptom:
             concede(symptom)
     aims = wanted if np.any(wanted != UNKNOWN) else None
     return Report([pair.name for pair in done], labels, judged, columns, unreadable, wanted=aims)
+
+
+def _out_of_step(judged: Sequence[Judged], targets: Sequence[Source], labels: np.ndarray) -> str | None:
+    """Whether no network agrees with the labels on clean images, however they are counted."""
+    known, agreements = labels != UNKNOWN, []
+    for one, target in zip(judged, targets, strict=True):
+        right = max(int(np.sum(one.clean[known, 0] == labels[known] - first)) for first in (0, 1))
+        if one.bare is None:
+            if not labelling.too_few(right, int(known.sum()), target.accuracy):
+                return None
+            agreements.append(f"{one.name} with {right}")
+    if not agreements:
+        return None
+    return (
+        f"labels: {', '.join(agreements)} of {known.sum()} clean images: no network agrees with them. Labels and files "
+        "seem out of step, or the networks' input is not what they were trained on (--input-range)."
+    )
 
 
 def _judged(target: Source, tops: list[np.ndarray], times: list[float]) -> Judged:

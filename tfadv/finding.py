@@ -7,11 +7,26 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
 #: What is taken for an image that can be read; upper case counts too, and the content decides which kind it is.
-SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".gif", ".bmp", ".dib", ".tif", ".tiff", ".apng")
+SUFFIXES = (
+    ".png",
+    ".jpg",
+    ".jpeg",
+    ".jpe",
+    ".jfif",
+    ".webp",
+    ".gif",
+    ".bmp",
+    ".dib",
+    ".tif",
+    ".tiff",
+    ".apng",
+    ".avif",
+)
 #: What is an image too, and is found so that it is said where it cannot be read.
 OTHER_SUFFIXES = tuple(
-    ".avif .heic .heif .hif .jxl .jp2 .j2k .jpx .svg .psd .tga .ico .pcx .ppm .pgm .pbm .pnm .exr .hdr "
-    ".dng .cr2 .cr3 .nef .arw .orf .raf .rw2".split()
+    ".avifs .heic .heics .heif .hif .jxl .jxr .wdp .jp2 .j2k .jpx .jpf .jpm .mpo .svg .eps .psd .xcf .tga .ico .icns "
+    ".cur .pcx .ppm .pgm .pbm .pnm .pfm .xbm .xpm .sgi .dds .qoi .exr .hdr .dcm .fits "
+    ".dng .cr2 .cr3 .nef .arw .orf .raf .rw2 .pef .srw .x3f .3fr".split()
 )
 #: The bytes that a name may have on the usual disks.
 NAME_LIMIT = 255

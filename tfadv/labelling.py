@@ -19,6 +19,8 @@ from tfadv.source import Source
 
 #: How many images are looked at.
 SAMPLE = 100
+#: Fewer images than these may all be what they are to be changed to.
+FEW = 4
 #: Labels are wrong when the network agrees with less than this part of what it is known to get right, ...
 PART, UNKNOWN_ACCURACY = 0.6, 0.8
 #: ... and so few of the sample would agree by chance in fewer than this share of cases.
@@ -105,18 +107,20 @@ def _other_than_true(
     offset: int | None,
 ) -> None:
     """Raise ValueError where the classes to reach are those that the images have: by their labels, or, of a column that
-    is not called that of classes to reach, at sight."""
+    is not called that of classes to reach by most at sight, of others by all."""
     aims = wanted.classes
     both = [name for name in names if name in aims and (own is None or name in own)]
     got = f"{TARGETS}: expected other classes than the images' own, got {wanted.said}"
     advice = "Give those to reach, in a column targeted_label or a file of their own."
     if own is not None and both and all(aims[name] == own[name] for name in both):
         raise ValueError(f"{got}what the labels say of all {len(both)} images. {advice}")
-    if own is None and wanted.name and not wanted.aims:
+    if own is None:
         given, best = _seen(both, aims, predict)
         expected = UNKNOWN_ACCURACY if network.accuracy is None else network.accuracy
         most = max(_right(given, best)[one] for one in _offsets(offset))
-        if len(best) and most >= PART * expected * len(best):
+        # what its maker calls classes to reach may be some images' own: not those of all
+        enough = PART * expected * len(best) if wanted.name and not wanted.aims else max(len(best), FEW)
+        if len(best) and most >= enough:
             raise ValueError(f"{got}what {network.name} sees in {most} of {len(best)} images. {advice}")
 
 

@@ -17,6 +17,7 @@ from tfadv import heads, pooling
 from tfadv.compiled import concede
 from tfadv.copying import is_model, key_of
 from tfadv.inputs import form_of
+from tfadv.ranges import Natural, Share, checked
 from tfadv.shapes import Outputs, Tensor
 from tfadv.source import Source
 from tfadv.tapping import Place, Walk, leading_to, places, repeated
@@ -44,26 +45,32 @@ class Network(Source):
 
     layer: str | None
 
+    @checked
     def __init__(
         self,
         model: keras.Model,
         *,
         name: str | None = None,
-        offset: int = 0,
+        offset: Natural = 0,
         preprocess: Callable[[Tensor], Tensor] | None = None,
         layer: str | None = None,
-        accuracy: float | None = None,
+        accuracy: Share | None = None,
         spelling: Callable[[str, Collection[str]], str] | None = None,
         output: str | None = None,
     ) -> None:
         self.spelling = spelling
-        self.name = name or model.name
+        self.name = str(name or getattr(model, "name", "model"))
         self.offset, self.preprocess, self.layer, self.accuracy = offset, preprocess, layer, accuracy
         inputs, outputs = ends(model, self.name)
         self.form = form_of(inputs, self.name)
         self.size, self.dtype, self.takes = self.form.size, self.form.dtype, self.form.words
         self.model = heads.with_first(model, outputs, output, self.name)
         self.logits_count = _logits_output(self.model.outputs[0], self.name)
+        if self.classes < 2:
+            raise ValueError(
+                f"{self.name}: expected an offset that leaves two classes or more of {self.logits_count} logits, got "
+                f"{offset}. It is 1 where a background class comes first, else 0."
+            )
         heads.check(self.model, self.size, lambda images: self(images).logits, self.name)
 
     @functools.cached_property
@@ -239,9 +246,7 @@ def network(
     if not is_model(model):
         advice = " Of a name or a file take tfadv.load(it)." if isinstance(model, str | os.PathLike) else ""
         raise ValueError(f"expected a Keras model or a tfadv.Network, got {type(model).__name__}.{advice}")
-    low, high = input_range if scale is None else (0.0, 255.0 * scale)
-    if not -math.inf < low < high < math.inf:
-        raise ValueError(f"input_range: expected (black, white) with black below white, got ({low}, {high}).")
+    low, high = _range(input_range, scale)
     if (low, high) != (0.0, 255.0):
         if settings.get("preprocess") is not None:
             raise ValueError("Give input_range (or scale) or preprocess, not both.")
@@ -253,3 +258,21 @@ def network(
             concede(found.note)
             model = found.with_logits()
             settings |= {"name": settings.get("name") or model.name, "output": heads.names(model)[0]}
+
+
+def _range(input_range: tuple[float, float], scale: float | None) -> tuple[float, float]:
+    """(black, white). Raises ValueError for what is none, and for both."""
+    if scale is not None and tuple(input_range) != (0.0, 255.0):
+        raise ValueError("Give input_range or scale, not both.")
+    given = input_range if scale is None else (0.0, scale)
+    try:
+        low, high = map(float, given)
+    except (TypeError, ValueError):
+        low = high = math.nan
+    if not -math.inf < low < high < math.inf:
+        what = "input_range: expected (black, white), numbers with black below white" if scale is None else _SCALE
+        raise ValueError(f"{what}, got {input_range if scale is None else scale!r}.")
+    return (low, high) if scale is None else (low, 255.0 * high)
+
+
+_SCALE = "scale: expected a number above 0"

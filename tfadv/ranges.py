@@ -19,7 +19,7 @@ import math
 import numbers
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import Annotated, Any, TypeVar
 
 #: Beyond these nothing is meant and float32 loses squares and sums; whole numbers have 32 bits.
@@ -107,7 +107,7 @@ def wrong(annotation: Any, value: Any) -> str | None:
         if isinstance(kind, Range):
             text = kind.wrong(value)
         elif kind is bool:
-            text = None if isinstance(value, bool) else "True or False"
+            text = None if isinstance(value, bool) or _is_numpys(value, "bool") else "True or False"
         else:
             text = None if isinstance(value, kind) else {type(None): "None", str: "a word"}.get(kind, kind.__name__)
         if text is None:
@@ -163,7 +163,13 @@ def _named(owner: Callable) -> str:
 
 def shown(value: Any) -> str:
     """As it would be typed: numpy's numbers are numbers."""
-    return repr(value.item() if hasattr(value, "item") and getattr(value, "ndim", None) == 0 else value)
+    return repr(value.item() if _is_numpys(value) else value)
+
+
+def _is_numpys(value: Any, dtype: str = "") -> bool:
+    """Whether it is one number of numpy's, of this type; an array of none dimensions is no number."""
+    found = getattr(value, "dtype", None)
+    return isinstance(value, Hashable) and getattr(value, "ndim", None) == 0 and dtype in ("", str(found))
 
 
 class Checked:

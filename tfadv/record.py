@@ -10,6 +10,7 @@ import contextlib
 import itertools
 import json
 import os
+import re
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -141,9 +142,17 @@ def differences(there: Mapping[str, Any], now: Mapping[str, Any], above: str = "
         old, new, name = there.get(key), now.get(key), f"{above}{key}".replace("_", " ")
         if isinstance(old, Mapping) and isinstance(new, Mapping):
             found += differences(old, new, f"{name} ")
-        elif old != new:
+        elif _plain(old) != _plain(new):
             found.append(f"{name} is {_short(old)} there, {_short(new)} now")
     return found
+
+
+def _plain(value: Any) -> Any:
+    """Without the fraction of whole numbers in a part's words: Linf(16) and Linf(16.0) are one experiment."""
+    return _FRACTION.sub("", value) if isinstance(value, str) else value
+
+
+_FRACTION = re.compile(r"(?<=(?<![\w.])\d)\.0(?![\w.])|(?<=\d\d)\.0(?![\w.])")
 
 
 def _short(value: Any) -> str:

@@ -41,7 +41,8 @@ def of_logits(name: str, logits: np.ndarray, images: np.ndarray) -> str | None:
         if np.std(logits, axis=0).mean() < ALIKE * np.std(logits, axis=1).mean():
             return (
                 f"{name}: clean images that differ get the same logits. The likely cause is its input: a model that "
-                "brings 0..255 to its range by itself does this where an input_range (--input-range) is said as well."
+                "brings 0..255 to its range by itself does this where an input_range (--input-range) is said as well, "
+                "and one that clips its input where none is said."
             )
     if len(logits) >= FEW and logits.min() >= 0 and logits.max() <= 1 and np.ptp(logits) > ALIKE:
         return (

@@ -14,6 +14,7 @@ and Kolter, "Certified Adversarial Robustness via Randomized Smoothing", ICML 20
 import dataclasses
 import functools
 import hashlib
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple, NoReturn
 
@@ -71,6 +72,14 @@ class Smoothing(Defence):
     samples: Count = 100
     alpha: Chance = 0.001
     seed: WordSeed = 0
+
+    def __post_init__(self) -> None:
+        least = math.ceil(1 - math.log2(self.alpha))
+        if self.samples < least:
+            raise ValueError(
+                f"Smoothing(samples): expected {least} or more where alpha is {self.alpha:g}, got {self.samples}: of "
+                "fewer copies it abstains whatever they say."
+            )
 
     def on(self, network: Any) -> "Smoothed":
         return Smoothed(network, self)
@@ -211,10 +220,15 @@ class Smoothed(Source):
             seed: the noise follows from it and the image; the smoothing's own by default.
             progress: called with how many images are newly done.
 
-        Raises ValueError for images of another size or range, counts below 1 and an alpha outside 0..1.
+        Raises ValueError for images of another size or range, an alpha outside 0..1, and too few samples for it.
         """
         images, alpha = self._fitting(images), self.smoothing.alpha if alpha is None else alpha
-        seed = self.smoothing.seed if seed is None else seed
+        seed, least = self.smoothing.seed if seed is None else seed, math.floor(-math.log2(alpha)) + 1
+        if samples < least:
+            raise ValueError(
+                f"certify(samples): expected {least} or more where alpha is {alpha:g}, got {samples}: fewer certify "
+                "nothing whatever they say."
+            )
         votes = np.zeros((2, len(images), self.bare.logits_count), np.int64)
         for start in range(0, len(images), CHUNK):
             some = images[start : start + CHUNK].astype(self.dtype.as_numpy_dtype)
