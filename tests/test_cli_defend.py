@@ -120,6 +120,13 @@ def test_a_fit_is_applied_with_another_strength_and_to_one_image(folder):
     np.testing.assert_array_equal(shown["out0"], images[0])
     np.testing.assert_array_equal(shown["out1"], shown["as-fitted"])
     assert not np.array_equal(shown["out2"], shown["out1"])
+    Image.fromarray(images[1]).save("two.png")
+    Image.fromarray(images[1]).save("two.bmp")
+    run("defend", "nip", "apply", "two.png", "as-fitted", *net)
+    held = json.loads((folder / "as-fitted" / "defence.json").read_text())["images"]
+    assert [entry["file"] for entry in held] == ["one.png", "two.png"]
+    taken = run("defend", "nip", "apply", "two.bmp", "as-fitted", *net, code=1)
+    assert "two.png is there, made of two.png" in taken.stderr
     assert "expected a folder for the purified image" in run("defend", "median", "one.png", "new.png", code=1).stderr
     assert "another folder than that of the image" in run("defend", "median", "one.png", ".", code=1).stderr
     assert "for nip fit" in run("defend", "median", "one.png", "x", "--fill", code=2).stderr

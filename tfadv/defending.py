@@ -86,7 +86,8 @@ def purify_folder(
     images, out = Path(images), Path(out)
     if purifier.looks and network is None:
         raise ValueError(f"{purifier!r} looks at the network that it defends: name it (--source).")
-    images, names = _one(images, out) if images.is_file() else (images, _names(images, out))
+    single = images.is_file()
+    images, names = _one(images, out) if single else (images, _names(images, out))
     size = experiment.input_size(network, size) if network is not None else size
     run = alone(purifier, seed) if network is None else Purified(network, purifier, seed=seed).purified
     described = {
@@ -112,6 +113,7 @@ def purify_folder(
         Pool(workers) as pool,
     ):
         before = _Before(images, out, outputs, record.claim(out, described, DEFENCE))
+        others = _others(before.entries, outputs, out) if single else []
         kept = itertools.chain.from_iterable(pool.ahead(before.stands, in_batches(names, batch_size)))
         done = {name: before.entries[name] for name, one in zip(names, kept, strict=True) if one}
         if bar is not None:
@@ -124,7 +126,7 @@ def purify_folder(
             if bar is not None:
                 bar.update(len(entries))
         whole = [done[name] for name in names]
-        journal.fold(whole)
+        journal.fold([*others, *whole])
     return Report(out, whole, before.remade, before.seal.unsealed, seals.unsealed(wrote))
 
 
@@ -135,6 +137,15 @@ def _one(image: Path, out: Path) -> tuple[Path, list[str]]:
     if out.resolve() == image.parent.resolve():
         raise ValueError(f"{out}: expected another folder than that of the image.")
     return image.parent, [image.name]
+
+
+def _others(entries: dict[str, record.Entry], outputs: dict[str, str], out: Path) -> list[record.Entry]:
+    """What was purified into the folder before a single image is; raises ValueError if that would lie in its place."""
+    others = [entry for name, entry in entries.items() if name not in outputs]
+    for entry in others:
+        if entry.get("output") in outputs.values():
+            raise ValueError(f"{out}: {entry['output']} is there, made of {entry['file']}. Choose another folder.")
+    return others
 
 
 def _names(folder: Path, out: Path) -> list[str]:

@@ -84,8 +84,8 @@ class Bound:
         return Crafted(pixels, *known)
 
     def entered(self, images: np.ndarray, goal: Goal, *, seed: int = 0) -> tuple[Tensor, Goal, Tensor]:
-        """What comes in, checked and as tensors: images of the network's type, a goal whose labels index the logits, and
-        each image's own seed."""
+        """What comes in, checked and as tensors: images of the network's type, a goal whose labels index the logits,
+        and each image's own seed."""
         if not isinstance(goal, Goal):
             raise ValueError(
                 f"goal: expected tfadv.untargeted(labels) or tfadv.targeted(classes), got a {type(goal).__name__}. "
