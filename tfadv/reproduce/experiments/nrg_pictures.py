@@ -50,6 +50,7 @@ SLOPES = experiment(
     ),
     None,
     "correlation of the gradient's values at neighbouring pixels; 0 is noise, 1 is smooth",
+    cast="nrg-noise",
     notes=(
         STAND_INS,
         "The figure has pictures alone; of its m only 100 is named. The number is ours: the text says that a larger m "
