@@ -148,7 +148,7 @@ def _labels(
     rows = {name: row for row, name in enumerate(names)}
 
     def predict(some: Sequence[str]) -> list[int]:
-        return [int(network.predict(batch[rows[name]][None])[0]) for name in some]
+        return network.predict(batch[[rows[name] for name in some]]).tolist() if some else []
 
     found = labelling.settle(names, path, None, network, predict, first, force)
     return [(found.labels or {}).get(name) for name in names]

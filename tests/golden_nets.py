@@ -4,7 +4,6 @@ model = recipe_network("inception_v3", shared, "float64")
 batch = images("inception_v3", shared, "float64")
 """
 
-import contextlib
 import importlib.util
 import json
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfadv.models import ARCHITECTURES
+from tfadv.models.layers import stated
 
 ATTRIBUTES = {
     "kernel": "weights",
@@ -23,20 +23,6 @@ ATTRIBUTES = {
     "moving_mean": "moving_mean",
     "moving_variance": "moving_variance",
 }
-
-
-@contextlib.contextmanager
-def floatx(dtype):
-    """Keras builds in dtype ("float32", "float64") inside."""
-    before, policy = keras.backend.floatx(), keras.mixed_precision.global_policy()
-    keras.backend.set_floatx(dtype)
-    # Keras 3 keeps the policy of its first layer, whatever floatx says later
-    keras.mixed_precision.set_global_policy(dtype)
-    try:
-        yield
-    finally:
-        keras.backend.set_floatx(before)
-        keras.mixed_precision.set_global_policy(policy)
 
 
 def recipe(shared: Path):
@@ -61,7 +47,7 @@ def variables(name, model):
 
 def recipe_network(name, shared, dtype="float32", **settings):
     """The network in dtype with the recipe's weights (float32 values, cast up)."""
-    with floatx(dtype):
+    with stated(dtype):
         model = ARCHITECTURES[name].build(**settings)
     weight = recipe(shared).weight
     for key, variable in variables(name, model).items():

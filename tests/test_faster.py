@@ -11,6 +11,7 @@ from tfadv import devices, gradients, recipes, scores, untargeted
 from tfadv.defences import BitDepth
 from tfadv.folding import fold, folds
 from tfadv.models import digits, small
+from tfadv.models.layers import stated
 from tfadv.precision import to_bfloat16
 from tfadv.views import PathCopies
 
@@ -24,14 +25,8 @@ def images():
 
 def in_float64(build):
     """What build() makes, in float64, with weights and statistics as they are after training."""
-    before, policy = keras.backend.floatx(), keras.mixed_precision.global_policy()
-    keras.backend.set_floatx("float64")
-    keras.mixed_precision.set_global_policy("float64")
-    try:
+    with stated("float64"):
         return seeded(build())
-    finally:
-        keras.backend.set_floatx(before)
-        keras.mixed_precision.set_global_policy(policy)
 
 
 def seeded(model):

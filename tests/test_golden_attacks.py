@@ -9,7 +9,7 @@ import json
 import numpy as np
 import pytest
 import tensorflow as tf
-from golden_nets import floatx, recipe, recipe_network
+from golden_nets import recipe, recipe_network
 
 from tfadv import (
     Ascent,
@@ -25,6 +25,7 @@ from tfadv import (
     Sign,
     untargeted,
 )
+from tfadv.models.layers import stated
 from tfadv.shapes import Start, View
 
 LAYER, STEPS, MEMBERS, SIDE = "Mixed_5b", 3, 5, 299
@@ -66,7 +67,7 @@ def setting(shared):
     noise = [source.rng(f"naa/noise/{m}").standard_normal(size) * 0.2 for m in range(MEMBERS)]
     DRAWS["path"] = np.stack(noise) * 127.5
     DRAWS["start"] = source.rng("nrdm/noise").standard_normal(size) * 0.1
-    with floatx("float64"):
+    with stated("float64"):
         yield (
             Network(recipe_network("inception_v3", shared, "float64"), offset=1),
             source.images(SIDE),

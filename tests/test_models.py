@@ -9,7 +9,7 @@ import tensorflow as tf
 from tfadv import heads
 from tfadv.checkpoints import entries
 from tfadv.models import ARCHITECTURES, known
-from tfadv.models.layers import Preprocess, layer_name
+from tfadv.models.layers import Preprocess, layer_name, stated
 from tfadv.peek import Network
 
 HEAVY = ("inception_v4", "inception_resnet_v2", "vgg_16")
@@ -138,7 +138,7 @@ def test_values_and_gradients_in_float64(name, shared):
 @pytest.mark.parametrize("kind", ["inception", "vgg"])
 def test_preprocessing_is_the_papers(kind, shared):
     recipe = golden_nets.recipe(shared)
-    with golden_nets.floatx("float64"):
+    with stated("float64"):
         layer = Preprocess(kind)
     found = layer(tf.constant(recipe.images(224), "float64")).numpy()
     assert np.abs(found - recipe.preprocess(recipe.images(224), kind)).max() < 1e-13

@@ -169,12 +169,13 @@ def _symptom(
     found = None if not done or "found" not in done[0] else np.array([entry["found"] for entry in done])
     pixels = [picture.pixels for picture in (read(entry["file"]) for entry in still[:ON_CPU])]
     shown = [one for one in pixels if one is not None]
-    if not shown or not (found is None or (getattr(bound, "silent", False) and not found.any())):
+    if not shown:
         return None
-    why = symptoms.unchanged(network.name, network, tf.cast(np.stack(shown), network.dtype))
-    sentence = f"{len(still)} of {len(done)} images did not change at all. {why}"
-    warnings.warn(sentence, compiled.Concession, stacklevel=3)
-    return sentence
+    images, silent = tf.cast(np.stack(shown), network.dtype), getattr(bound, "silent", False)
+    symptom = symptoms.unchanged(network.name, network, images, len(still), len(done), found, silent)
+    if symptom:
+        warnings.warn(symptom, compiled.Concession, stacklevel=3)
+    return symptom
 
 
 def most_together() -> int:

@@ -334,10 +334,8 @@ def _out_of_step(judged: Sequence[Judged], targets: Sequence[Source], labels: np
             agreements.append(f"{one.name} with {right}")
     if not agreements:
         return None
-    return (
-        f"labels: {', '.join(agreements)} of {known.sum()} clean images: no network agrees with them. Labels and files "
-        "seem out of step, or the networks' input is not what they were trained on (--input-range)."
-    )
+    right_of = f"{', '.join(agreements)} of {known.sum()} clean images"
+    return f"labels: {right_of}: no network agrees with them. {symptoms.OUT_OF_STEP}"
 
 
 def _judged(target: Source, tops: list[np.ndarray], times: list[float]) -> Judged:

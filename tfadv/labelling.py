@@ -182,9 +182,7 @@ def _checked(
     if not force and too_few(right[chosen], seen, network.accuracy):
         either = "" if right[1 - chosen] <= right[chosen] else f" (counted from {1 - chosen}: {right[1 - chosen]})"
         usual = "" if network.accuracy is None else f"; it is known to get {network.accuracy:.1%} right"
-        cause = symptoms.shifted(network.name, given - chosen, best) or (
-            "Labels and files seem out of step, or the network's input is not what it was trained on (--input-range)."
-        )
+        cause = symptoms.shifted(network.name, given - chosen, best) or symptoms.OUT_OF_STEP
         raise ValueError(
             f"labels: {network.name} agrees with {agreement}{either} when classes are counted from {chosen}{usual}. "
             f"{cause} To go on all the same: force_labels (--force-labels)."

@@ -190,23 +190,6 @@ def ends(model: keras.Model, name: str) -> tuple[list[Tensor], list[Tensor]]:
     return inputs, outputs
 
 
-def outputs_by_layer(outputs: list[Tensor]) -> dict[str, list[Tensor]]:
-    """By layer, what its first call on the way to these outputs gives; calls in other models do not count."""
-    calls: dict[int, tuple[str, int, list[Tensor]]] = {}
-    waiting = [output._keras_history[:2] for output in outputs]
-    while waiting:
-        layer, index = waiting.pop()
-        call = layer._inbound_nodes[index]
-        if id(call) in calls:
-            continue
-        calls[id(call)] = (layer.name, index, tf.nest.flatten(call.outputs))
-        waiting += [
-            given._keras_history[:2] for parent in call.parent_nodes for given in tf.nest.flatten(parent.outputs)
-        ]
-    latest_first = sorted(calls.values(), key=lambda call: -call[1])
-    return {name: made for name, _, made in latest_first}
-
-
 def _logits_output(output: Tensor, name: str) -> int:
     """How many logits the output has."""
     shape = tuple(output.shape)

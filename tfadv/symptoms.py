@@ -26,6 +26,8 @@ NO_GRADIENT = (
     "no gradient reaches the images: somewhere the network rounds, casts to whole numbers or stops the gradient "
     "(tf.round, tf.cast, tf.argmax, tf.stop_gradient). Leave that out of the model that is attacked."
 )
+#: What is likely where labels and predictions do not agree.
+OUT_OF_STEP = "Labels and files seem out of step, or the network's input is not what it was trained on (--input-range)."
 _RANGE = (
     "The likely cause is its input: shown 0..255, a model trained on 0..1 or -1..1 does this; say input_range "
     "(--input-range BLACK WHITE)."
@@ -76,11 +78,25 @@ def shifted(name: str, labels: np.ndarray, best: np.ndarray) -> str | None:
     )
 
 
-def unchanged(name: str, look: Callable[..., Any], images: Tensor) -> str:
-    """Why an attack by gradients has left these clean images [N, H, W, 3] as they are.
+def unchanged(
+    name: str, look: Callable[..., Any], images: Tensor, still: int, count: int, found: Any = None, silent: bool = False
+) -> str | None:
+    """That an attack has left images as they are, and why; None of a search, which says itself what it has not found.
 
-    look: the network of that name, see `tfadv.Network`.
+    Args:
+        look: the network of that name, see `tfadv.Network`.
+        images: some of those images, [N, H, W, 3] in 0..255.
+        still, count: how many did not change, and of how many.
+        found: what a search says of all of them, bool [count]; None of an ascent.
+        silent: whether a search would not notice that the network has no gradient, see `tfadv.attacks.door.Bound`.
     """
+    if not still or not (found is None or (silent and not np.any(found))):
+        return None
+    return f"{still} of {count} images did not change at all. {_why(name, look, images)}"
+
+
+def _why(name: str, look: Callable[..., Any], images: Tensor) -> str:
+    """Why an attack by gradients has left these clean images as they are."""
     images = tf.convert_to_tensor(images)
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(images)

@@ -77,9 +77,10 @@ class Bound:
         made = self.search(given, goal, own)
         pixels = np.asarray(made.images, np.float64 if self.network.dtype == tf.float64 else np.float32)
         still = np.all(pixels == given, axis=(1, 2, 3))
-        if still.any() and (made.found is None or (self.silent and not np.any(made.found))):
-            why = symptoms.unchanged(self.network.name, self.network, given[still])
-            concede(f"{still.sum()} of {len(still)} images did not change at all. {why}")
+        counts = int(still.sum()), len(still)
+        symptom = symptoms.unchanged(self.network.name, self.network, given[still], *counts, made.found, self.silent)
+        if symptom:
+            concede(symptom)
         known = (None if part is None else np.asarray(part) for part in made[1:])
         return Crafted(pixels, *known)
 
