@@ -69,6 +69,12 @@ def test_top_and_predict(images):
     np.testing.assert_array_equal(look.predict(images.astype(np.uint8)), expected[:, 0])
 
 
+@pytest.mark.parametrize("wrong", [lambda some: some / 255, lambda some: some * np.nan, lambda some: some[0]])
+def test_images_that_mean_something_else_are_not_predicted(wrong, images):
+    with pytest.raises(ValueError, match="images: expected float32"):
+        convolutional().predict(wrong(images))
+
+
 def test_background_is_no_class(images):
     look = convolutional(offset=1)
     assert look.classes == CLASSES and look.logits_count == CLASSES + 1

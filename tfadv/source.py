@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from tfadv import symptoms
 from tfadv.compiled import Compiled, concede
+from tfadv.images import check
 from tfadv.shapes import Attack, Goal, Outputs, Tensor
 
 
@@ -91,9 +92,10 @@ class Source(abc.ABC):
     def top(self, images: Tensor, count: int = 1) -> np.ndarray:
         """The most likely classes, best first, int [N, count]; background is -1.
 
-        The first logits that it sees are looked at: what is wrong with them is said as a `Concession`.
+        The first logits that it sees are looked at: what is wrong with them is said as a `Concession`. Raises
+        ValueError for images of another shape or range, and for values that are no numbers.
         """
-        logits = self.glance(images).logits
+        logits = self.glance(check(images)).logits
         if not self._seen and self.bare is None and len(logits):
             self._seen = True
             if symptom := symptoms.of_logits(self.name, logits.numpy(), np.asarray(images)):
