@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from setuptools import setup
+from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
 VERSION = re.findall(r'^__version__ = "(.+)"$', (HERE / "tfadv/__init__.py").read_text(encoding="utf-8"), re.MULTILINE)[
@@ -42,26 +42,12 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.10",
-    packages=[
-        "tfadv",
-        "tfadv.attacks",
-        "tfadv.attacks.recipes",
-        "tfadv.benchmarks",
-        "tfadv.objectives",
-        "tfadv.defences",
-        "tfadv.models",
-        "tfadv.reproduce",
-        "tfadv.reproduce.experiments",
-        "tfadv.reproduce.measures",
-        "tfadv.reproduce.pages",
-        "tfadv.reproduce.plates",
-        "tfadv.cli",
-        "tfadv.checkpoints",
-    ],
+    packages=[*find_packages(include=["tfadv", "tfadv.*"]), "tfadv.cli", "tfadv.checkpoints"],
     package_dir={"tfadv": "tfadv", "tfadv.cli": "cli", "tfadv.checkpoints": "checkpoints"},
     package_data={
         "tfadv.cli": ["*.json"],
-        "tfadv.models": ["*.json", "digits_weights/*"],
+        "tfadv.models": ["digits_weights/*"],
+        "tfadv.registry": ["*.json"],
         "tfadv.checkpoints": ["*.json"],
         "tfadv.reproduce": ["published/*.csv", "scales/*.json"],
         "tfadv.reproduce.pages": ["*.css"],

@@ -1,6 +1,6 @@
 """The official TF-slim checkpoints: a manifest of where they lie, and a store that fetches, checks and finds them.
 
-`Store().path("inception_v3")` is what `tfadv.models.slim.load` takes. Nothing here imports TensorFlow.
+`Store().path("inception_v3")` is what `tfadv.checkpoints.reader.load` takes. Nothing here imports TensorFlow.
 """
 
 from tfadv.checkpoints.manifest import Entry, entries

@@ -21,7 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tfadv import forms
+from tfadv.files import schemas
 
 Progress = Callable[[int, "int | None"], None]
 
@@ -166,8 +166,8 @@ def _note_path(part: Path) -> Path:
 def _note(part: Path) -> dict[str, Any]:
     """What is known about the file `part` belongs to: url, validator, total."""
     try:
-        note = forms.json_of(_note_path(part).read_bytes(), part, "a note")
-        forms.check(forms.Note, note, part, "a note")
+        note = schemas.json_of(_note_path(part).read_bytes(), part, "a note")
+        schemas.check(schemas.Note, note, part, "a note")
     except (FileNotFoundError, ValueError):
         return {}
     return note

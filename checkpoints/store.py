@@ -19,11 +19,11 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tfadv import forms
 from tfadv.checkpoints.download import Progress, download
 from tfadv.checkpoints.files import Checkpoint, existing, find, hold, is_tarball, unpack, walk
 from tfadv.checkpoints.manifest import Entry, entries, named, recognise
-from tfadv.data import inside
+from tfadv.files import schemas
+from tfadv.files.image_files import inside
 
 VARIABLE = "TFADV_CHECKPOINTS"
 
@@ -62,7 +62,7 @@ class Store:
         folder: where; by default the environment variable TFADV_CHECKPOINTS, else the user's cache folder.
         manifest: name -> Entry; by default the official checkpoints.
         check: (entry, checkpoint) -> raises ValueError unless its tensors are those of the network; asked about all but
-            what has a published hash. By default of the official checkpoints `tfadv.models.slim.check`.
+            what has a published hash. By default of the official checkpoints `tfadv.checkpoints.reader.check`.
     """
 
     def __init__(
@@ -341,9 +341,9 @@ class Store:
         if not path.exists():
             return {}
         what, advice = "what the store recorded of a checkpoint", f"Delete it and fetch {net} again."
-        record = forms.json_of(path.read_bytes(), path, what, advice)
+        record = schemas.json_of(path.read_bytes(), path, what, advice)
         if not isinstance(record, dict) or "checkpoint" in record:
-            forms.check(forms.Checkpoint, record, path, what, advice)
+            schemas.check(schemas.Checkpoint, record, path, what, advice)
         return record
 
     @contextlib.contextmanager
@@ -381,9 +381,10 @@ def _by_hand(entry: Entry) -> str:
 
 
 def _check_tensors(entry: Entry, path: Path) -> None:
-    from tfadv.models import ARCHITECTURES, slim
+    from tfadv.checkpoints import reader
+    from tfadv.models import ARCHITECTURES
 
-    slim.check(ARCHITECTURES[entry.architecture], path, entry.classes)
+    reader.check(ARCHITECTURES[entry.architecture], path, entry.classes)
 
 
 def _sha256(path: Path) -> str:

@@ -133,7 +133,7 @@ def _load(name: str) -> click.Command:
         with shell.meanwhile("loading TensorFlow"):
             quiet.import_tensorflow()
         if chooses:
-            from tfadv import devices
+            from tfadv.core import devices
 
             devices.use(*(chosen[option.name] for option in options.arithmetic()))
             quiet.speak_plainly(lambda sentence: shell.echo(f"note: {sentence}", err=True))

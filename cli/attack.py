@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tfadv.cli import networks, options, shell
-from tfadv.ranges import Count, Seed, Size
+from tfadv.core.ranges import Count, Seed, Size
 
 if TYPE_CHECKING:
-    from tfadv.crafting import Report
+    from tfadv.folders.craft import Report
 
 
 @click.command(
@@ -100,11 +100,11 @@ def _craft(
     **rest: Any,
 ) -> "Report":
 
-    from tfadv import making, words
-    from tfadv.catalogue import ATTACKS
-    from tfadv.crafting import craft_folder
-    from tfadv.data import find_images
-    from tfadv.fast import faster, gradients_in_bfloat16
+    from tfadv.attacks.faster import faster, gradients_in_bfloat16
+    from tfadv.files.image_files import find_images
+    from tfadv.folders.craft import craft_folder
+    from tfadv.registry import building, settings_syntax
+    from tfadv.registry.catalogue import ATTACKS
 
     options.quiet_pillow()
     if fast and "copies" in settings:
@@ -112,14 +112,14 @@ def _craft(
             "--fast says itself over how many copies it averages: leave out --set copies, or --fast."
         )
     layer = layers[0] if len(layers) == 1 else layers or None
-    settings = words.united(settings, {"epsilon": epsilon, "steps": steps, "layer": layer}, "--{}")
-    settings = making.check(ATTACKS, recipe, settings)
+    settings = settings_syntax.united(settings, {"epsilon": epsilon, "steps": steps, "layer": layer}, "--{}")
+    settings = building.check(ATTACKS, recipe, settings)
     find_images(images)  # a wrong folder is said before a large network is built
     network, _ = networks.sources(sources, told, weights=weights, average=average)
     weighed = [f"{weight:g}*{one}" for weight, one in zip(weights, sources, strict=True)] if weights else sources
     asked = "+".join(weighed)
     asked += f", {average} averaged" if average else ""
-    attack, twin = making.make(ATTACKS, recipe, network, settings), None
+    attack, twin = building.make(ATTACKS, recipe, network, settings), None
     if fast:
         twin, attack = faster(network, attack, bfloat16=None if precision is None else precision == "bfloat16")
     elif precision == "bfloat16":

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from tfadv.cli import options, shell, tables
-from tfadv.ranges import Count
+from tfadv.core.ranges import Count
 
 PARTS = ("passes", "engine", "folder")
 ATTACKS = ("mim", "fia", "naa")
@@ -65,7 +65,7 @@ def command(
     import keras
     import tensorflow as tf
 
-    from tfadv import devices, pool
+    from tfadv.core import devices, pool
 
     shell.echo(f"{devices.name()}, {pool.cores()} cores, TensorFlow {tf.__version__}, Keras {keras.__version__}")
     for part in parts or PARTS:
@@ -100,8 +100,8 @@ def _passes(attacks: Sequence[str], batches: Sequence[int], copies: int, steps: 
 def _engine(
     images: str | None, place: Path, count: int, workers: int | None, batches: Sequence[int], repeats: int
 ) -> None:
-    from tfadv import pool
     from tfadv.benchmarks import engine
+    from tfadv.core import pool
 
     folder = images or engine.photographs(place / "images", count)
     rows = []

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tfadv.cli import judging, networks, options, shell, tables
-from tfadv.ranges import Chance, Count, Size, WordSeed
+from tfadv.core.ranges import Chance, Count, Size, WordSeed
 
 if TYPE_CHECKING:
+    from tfadv.core.source import Source
     from tfadv.defences.smoothing import Certified
-    from tfadv.source import Source
 
 #: Radii of the table, as multiples of the noise's deviation.
 RADII = (0.0, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0)
@@ -124,10 +124,10 @@ def _read(images: str, network: Source, filter: str) -> tuple[dict[str, Any], di
     """The images of the network's size by name, and the reasons of those that cannot be read."""
     from pathlib import Path
 
-    from tfadv import data
+    from tfadv.files import image_files
 
     size = None if None in network.size else network.size
-    read = {name: data.try_image(Path(images) / name, size, filter) for name in data.find_images(images)}  # type: ignore[arg-type]
+    read = {name: image_files.try_image(Path(images) / name, size, filter) for name in image_files.find_images(images)}  # type: ignore[arg-type]
     pixels = {name: picture.pixels for name, picture in read.items() if picture.pixels is not None}
     if not pixels:
         raise ValueError(f"{images}: none of {len(read)} images can be read.")
@@ -141,7 +141,7 @@ def _labels(
     names: list[str], path: str | None, first: int | None, force: bool, network: Source, batch: Any
 ) -> list[int | None] | None:
     """The class of each image, counted from 0; None where there is none. They are doubted as those of an attack are."""
-    from tfadv import labelling
+    from tfadv.folders import labelling
 
     if path is None:
         return None
@@ -181,7 +181,7 @@ def _facts(names: list[str], labels: list[int | None] | None, found: Certified, 
 
 
 def _show(whole: dict[str, Any]) -> None:
-    from tfadv.evaluate import Share
+    from tfadv.folders.evaluate import Share
 
     rows = whole["per_image"]
     tables.table(

@@ -32,8 +32,8 @@ def command(name: str | None, as_json: bool) -> None:
 
 def found() -> list[dict[str, Any]]:
     """What there is to say of every defence, from the defences themselves."""
-    from tfadv.catalogue import DEFENCES
-    from tfadv.models.hardening import METHODS
+    from tfadv.registry.catalogue import DEFENCES
+    from tfadv.training.adversarial import METHODS
 
     trained = {key: method for key, method in METHODS.items() if key != "plain"}
     trained = {f"{key}-training" if key in DEFENCES else key: method for key, method in trained.items()}
@@ -44,9 +44,9 @@ def found() -> list[dict[str, Any]]:
 
 
 def _facts(name: str, maker: Callable) -> dict[str, Any]:
-    from tfadv import making
+    from tfadv.registry import building
 
-    known = making.settings(maker)
+    known = building.settings(maker)
     fitted = _fits().get(name)
     files = [key for key, one in known.items() if one.default is one.empty]
     made = f"{name}:{','.join(f'{key}=FILE' for key in files)}" if files else repr(maker())

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tfadv.cli import networks, options, shell, writing
-from tfadv.ranges import Count, WordSeed
+from tfadv.core.ranges import Count, WordSeed
 
 if TYPE_CHECKING:
     from tfadv.defences import FittedNip
-    from tfadv.defending import Report
+    from tfadv.folders.purify import Report
 
 USAGE = "expected DEFENCE IMAGES OUT, nip fit IMAGES STATE or nip apply IMAGES OUT"
 
@@ -87,14 +87,14 @@ def _purify(
     no_progress: bool,
     **rest: Any,
 ) -> "Report":
-    from tfadv import making
-    from tfadv.catalogue import DEFENCES
-    from tfadv.defending import purify_folder
-    from tfadv.shapes import Purifier
+    from tfadv.core.interfaces import Purifier
+    from tfadv.folders.purify import purify_folder
+    from tfadv.registry import building
+    from tfadv.registry.catalogue import DEFENCES
 
     if labels is not None or limit is not None or force_labels or fill:
         raise click.UsageError("--labels, --force-labels, --limit and --fill are for nip fit.")
-    defence = making.defence(DEFENCES, name, settings)
+    defence = building.defence(DEFENCES, name, settings)
     if not isinstance(defence, Purifier):
         raise click.UsageError(f"{name} surrounds a network and purifies no image: see tfadv evaluate --defence.")
     options.quiet_pillow()
@@ -123,14 +123,14 @@ def _fit(
     seed: int,
 ) -> tuple["FittedNip", int]:
     """Fit and save; what was fitted and of how many images. Nothing in a fit is drawn: the seed plays no part."""
-    from tfadv import making
     from tfadv.defences import Nip
-    from tfadv.defending import training_images
+    from tfadv.folders.purify import training_images
+    from tfadv.registry import building
 
     if source is None:
         raise click.UsageError("nip fit needs the network that it is for: --source NET.")
     writing.check({state: writing.fitted}, (images, source, labels))
-    nip = Nip(**making.check({"nip": Nip}, "nip", settings, "defence"))
+    nip = Nip(**building.check({"nip": Nip}, "nip", settings, "defence"))
     network = networks.load((source,), told)[0]
     first = options.FIRST_LABEL[numbering]
     pictures, classes = training_images(

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from tfadv.cli import options, shell, writing
-from tfadv.ranges import Count, Seed, Size
+from tfadv.core.ranges import Count, Seed, Size
 
 
 @click.command()

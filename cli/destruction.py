@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tfadv.cli import judging, options, tables
-from tfadv.ranges import Seed
+from tfadv.core.ranges import Seed
 
 if TYPE_CHECKING:
-    from tfadv.destruction import Rates
-    from tfadv.evaluate import Report
+    from tfadv.folders.destruction import Rates
+    from tfadv.folders.evaluate import Report
 
 #: The columns of a CSV.
 HEAD = "target,transformation,strength,count,of,share"
@@ -76,7 +76,7 @@ def command(
     tfadv destruction images/ adv/ --target resnet_v2_152
     tfadv destruction images/ adv/ --target keras:MobileNetV2 --transformation jpeg=50,75 --transformation blur
     """
-    from tfadv import destruction
+    from tfadv.folders import destruction
 
     inputs = (images, adversarial, chosen["labels"], *chosen["targets"])
     judging.check_paths(json_path, csv_path, ("unpaired", "targets", "seed"), HEAD, inputs)
@@ -101,7 +101,7 @@ def command(
 
 
 def _show(report: Report, found: list[Rates]) -> None:
-    from tfadv.destruction import TRANSFORMATIONS, counts
+    from tfadv.folders.destruction import TRANSFORMATIONS, counts
 
     counted = counts(report).sum(axis=1)
     for name in found[0]:

@@ -13,14 +13,14 @@ import click
 from tfadv.cli import judging, options, tables
 
 if TYPE_CHECKING:
-    from tfadv.evaluate import Report
-    from tfadv.pairing import Pairing
+    from tfadv.folders.evaluate import Report
+    from tfadv.folders.pairing import Pairing
 
-#: Rates on screen: heading and key of `tfadv.evaluate.judge`; "_top5" is added for the second table.
+#: Rates on screen: heading and key of `tfadv.folders.evaluate.judge`; "_top5" is added for the second table.
 COLUMNS = {"clean right": "clean_right", "changed": "changed", "wrong": "wrong", "wrong of right": "wrong_of_right"}
 #: One more for a folder with target classes.
 REACHED = {"reached": "reached"}
-#: Of a defended network beside its bare one: heading and key of `tfadv.evaluate.defended`.
+#: Of a defended network beside its bare one: heading and key of `tfadv.folders.evaluate.defended`.
 DEFENDED = {"defence success": "defence_success", "benign right": "benign_right"}
 TABLES = {"network, best class": "", "network, best five": "_top5"}
 #: Distances on screen: how a number is written, and its unit.

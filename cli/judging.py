@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tfadv.cli import networks, options, shell, writing
-from tfadv.ranges import Count
+from tfadv.core.ranges import Count
 
 if TYPE_CHECKING:
-    from tfadv.evaluate import Report, Share
-    from tfadv.pairing import Pairing
-    from tfadv.source import Source
+    from tfadv.core.source import Source
+    from tfadv.folders.evaluate import Report, Share
+    from tfadv.folders.pairing import Pairing
 
 #: How many names a complaint lists.
 NAMED = 10
@@ -99,18 +99,19 @@ def judged(
     hardened: tuple[str, ...] = (),
     together: bool = False,
 ) -> tuple[Pairing, Report, list[Source], dict[str, Any]]:
-    """The pairs, what `tfadv.evaluate` finds, the networks, and how they were shown the images."""
+    """The pairs, what `tfadv.folders.evaluate` finds, the networks, and how they were shown the images."""
     from PIL import Image
 
-    from tfadv import evaluate, making
-    from tfadv.catalogue import DEFENCES
-    from tfadv.ensembles import Ensemble, named
-    from tfadv.pairing import pair
+    from tfadv.folders import evaluate
+    from tfadv.folders.pairing import pair
+    from tfadv.models.ensembles import Ensemble, named
+    from tfadv.registry import building
+    from tfadv.registry.catalogue import DEFENCES
 
     own, instead = networks.asked(told, targets, hardened)
     if hardened and len(own) > 1 and not together:
         raise click.UsageError(f"--hardened stands in the place of one --target, got {', '.join(targets)}.")
-    protect = [making.defence(DEFENCES, text) for text in dict.fromkeys(defences)]
+    protect = [building.defence(DEFENCES, text) for text in dict.fromkeys(defences)]
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # reported by name as not judged
     pairing = pair(images, adversarial, labels)
     known = networks.loaded(own + instead)
@@ -158,7 +159,7 @@ def results(files: Mapping[str | None, str]) -> None:
 
     What cannot be written does not keep the others from it. Raises OSError with a sentence for each.
     """
-    from tfadv.data import write_whole
+    from tfadv.files.image_files import write_whole
 
     failed = []
     for path, text in files.items():

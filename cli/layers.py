@@ -29,7 +29,7 @@ def command(net: str, patterns: tuple[str, ...], output: tuple[str, ...], trust:
     tfadv layers inception_v3 Mixed_5b "*Relu"
     tfadv layers keras:MobileNetV2 --json
     """
-    from tfadv.models import known
+    from tfadv.registry import known
 
     if net in known.names():
         name: str = net
@@ -38,11 +38,11 @@ def command(net: str, patterns: tuple[str, ...], output: tuple[str, ...], trust:
     else:
         with shell.meanwhile("loading TensorFlow"):
             quiet.import_tensorflow()
-        from tfadv.models import zoo
+        from tfadv.registry import loading
 
         *_, said, trusted = networks.paired((net,), networks.Told(output=output, trust=trust))[0]
         with shell.meanwhile(f"loading {net}"):
-            network = zoo.load(net, output=said, weights=False, trust=trusted)
+            network = loading.load(net, output=said, weights=False, trust=trusted)
         name, default = network.name, network.layer
         shapes = {layer: tuple(shape[1:]) for layer, shape in network.layers.items()}
     chosen = _fitting(shapes, patterns, name)

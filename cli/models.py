@@ -24,7 +24,7 @@ def command(as_json: bool) -> None:
     tfadv models
     tfadv models --json
     """
-    from tfadv.models import known
+    from tfadv.registry import known
 
     entries = known.entries()
     if as_json:

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from tfadv.cli import options, shell
-from tfadv.ranges import Positive
+from tfadv.core.ranges import Positive
 
 if TYPE_CHECKING:
-    from tfadv.source import Source
+    from tfadv.core.source import Source
 
 
 class Told(NamedTuple):
     """What is said of saved models on the command line: each once for all of them, or once for each in their order.
 
-    trust: see `tfadv.models.zoo`.
+    trust: see `tfadv.registry.loading`.
     """
 
     input_range: tuple[tuple[float, float], ...] = ()
@@ -87,9 +87,9 @@ Asked = tuple[str, "tuple[float, float] | None", "int | None", "str | None", boo
 
 def paired(specs: Sequence[str], told: Told) -> list[Asked]:
     """What is told of each network; nothing of one that knows all by itself. Raises as `load`."""
-    from tfadv.models import zoo
+    from tfadv.registry import loading
 
-    saved = [zoo.kind(spec) in ("file", "code") for spec in specs]
+    saved = [loading.kind(spec) in ("file", "code") for spec in specs]
     ranges, offsets, outputs = (
         iter(_for_each(option, getattr(told, option), sum(saved)))
         for option in ("input_range", "labels_offset", "output")
@@ -131,10 +131,10 @@ def loaded(rows: Sequence[Asked]) -> list[Source]:
 
 
 def _one(spec: str, input_range: Any, labels_offset: int | None, output: str | None, trust: bool) -> Source:
-    from tfadv.models import zoo
+    from tfadv.registry import loading
 
     with shell.meanwhile(f"loading {spec}"):
-        network = zoo.load(spec, input_range=input_range, labels_offset=labels_offset, output=output, trust=trust)
+        network = loading.load(spec, input_range=input_range, labels_offset=labels_offset, output=output, trust=trust)
     if network.takes:
         shell.echo(f"note: {shell.named(network.name)} takes {network.takes}.", err=True)
     return network
@@ -149,7 +149,7 @@ def sources(
     targets: Sequence[str] = (),
 ) -> tuple[Source, list[Source]]:
     """The one source, or the ensemble of several with these weights and this average; and other targets beside it."""
-    from tfadv.ensembles import Ensemble
+    from tfadv.models.ensembles import Ensemble
 
     if len(specs) == 1 and (weights or average):
         raise click.UsageError("--weight and --average are for several sources: repeat --source.")

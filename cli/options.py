@@ -16,9 +16,9 @@ from typing import Any, TypeVar, get_args
 
 import click
 
-from tfadv import words
 from tfadv.cli import shell
-from tfadv.ranges import Count
+from tfadv.core.ranges import Count
+from tfadv.registry import settings_syntax
 
 #: Exit codes beyond 0 (all images done), 1 (an error) and 2 (wrong usage).
 SOME_SKIPPED, INTERRUPTED = 3, 130
@@ -29,7 +29,7 @@ Result = TypeVar("Result")
 
 
 class Number(click.ParamType):
-    """A number of a range, such as `tfadv.ranges.Size`: what the library would refuse is wrong usage at once."""
+    """A number of a range, such as `tfadv.core.ranges.Size`: what the library would refuse is wrong usage at once."""
 
     def __init__(self, annotation: Any) -> None:
         (self.range,) = get_args(annotation)[1:]
@@ -82,7 +82,7 @@ trust = click.option(
 
 def filter_option(help: str) -> Callable[[Callable], Callable]:
     """--filter, with what it is for in this command."""
-    from tfadv.resizing import DEFAULT, FILTERS  # for the commands that ask for it: help needs no Pillow
+    from tfadv.files.resizing import DEFAULT, FILTERS  # for the commands that ask for it: help needs no Pillow
 
     text = f"{help} {DEFAULT}: as tf.image.resize, without antialiasing."
     return click.option("--filter", type=click.Choice(FILTERS), default=DEFAULT, show_default=True, help=text)
@@ -99,7 +99,7 @@ def quiet_pillow() -> None:
 def settings(context: click.Context, parameter: click.Parameter, written: tuple[str, ...]) -> dict[str, Any]:
     """{"key": value} of "key=value" words; values are Python's literals, anything else is a word."""
     try:
-        return words.settings_of(written)
+        return settings_syntax.settings_of(written)
     except ValueError as error:
         raise click.BadParameter(str(error)) from error
 
@@ -162,7 +162,7 @@ no_progress = click.option(
 
 
 def arithmetic() -> list[click.Option]:
-    """The options of every command that computes: where, and how exactly; see `tfadv.devices.use`."""
+    """The options of every command that computes: where, and how exactly; see `tfadv.core.devices.use`."""
     return [
         click.Option(["--device"], metavar="DEVICE", help="cpu, gpu or gpu:N. Default: a GPU where there is one."),
         click.Option(
@@ -192,7 +192,7 @@ def progress_bar(title: str) -> Callable[..., Any] | None:
 
 @contextlib.contextmanager
 def training_bar(title: str, rows: int, epochs: int, batch: int, no_progress: bool) -> Iterator[dict[str, Callable]]:
-    """The report and progress of `tfadv.training.train`: a line for each epoch, above the bar if there is one."""
+    """The report and progress of `tfadv.training.loop.train`: a line for each epoch, above the bar if there is one."""
     make = None if no_progress else progress_bar(title)
     bar = make(total=epochs * (rows // batch) * batch) if make else None
 

@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from tfadv.cli import judging, networks, options, shell, tables, writing
-from tfadv.ranges import Count, Natural, Noise, Seed, Size
+from tfadv.core.ranges import Count, Natural, Noise, Seed, Size
 
 
 @click.command()
@@ -120,25 +120,26 @@ def _seen(
     no_progress: bool,
 ) -> tuple[dict[str, Any], Callable[[str], None]]:
     """The numbers of the picture, as plain values, and what draws it."""
-    from tfadv import class_names as called
-    from tfadv import data, plane
+    from tfadv.files import image_files
+    from tfadv.folders import decision_plane
+    from tfadv.registry import class_names as called
 
-    levels = plane.axis(reach, step)
+    levels = decision_plane.axis(reach, step)
     names = None if class_names is None else called.read(class_names)
     first, seen_by = networks.sources(sources, told, weights=weights, average=average, targets=targets)
     names = called.of(sources[0], first.classes) if names is None else names
     size = None if None in first.size else first.size
-    picture = data.try_image(image, size, filter)  # type: ignore[arg-type]
+    picture = image_files.try_image(image, size, filter)  # type: ignore[arg-type]
     if picture.pixels is None:
         raise ValueError(f"{image}: {picture.reason}.")
     pixels = picture.pixels  # as bytes: of numbers as dark as 0..1 one would doubt that they are grey levels
     label = int(first.predict(pixels[None])[0]) if label is None else label
-    axes = plane.directions(first, pixels, label, copies=copies, deviation=deviation, seed=seed, norm=norm)
+    axes = decision_plane.directions(first, pixels, label, copies=copies, deviation=deviation, seed=seed, norm=norm)
     shown_by = [first, *seen_by]
     bar = None if no_progress else options.progress_bar("plane")
     with bar(total=len(shown_by) * len(levels) ** 2) if bar else contextlib.nullcontext() as shown:
         panels = [
-            plane.panel(
+            decision_plane.panel(
                 network, pixels, axes, levels, levels, batch_size=batch_size, progress=shown.update if shown else None
             )
             for network in shown_by
@@ -158,4 +159,4 @@ def _seen(
         "networks": [panel.as_dict() for panel in panels],
         "class_names": {str(number): names[number] for number in counted if number in names},
     }
-    return whole, functools.partial(plane.draw, panels=panels, image=picture.pixels, names=names)
+    return whole, functools.partial(decision_plane.draw, panels=panels, image=picture.pixels, names=names)

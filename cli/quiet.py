@@ -102,7 +102,7 @@ def import_tensorflow() -> None:
 
 def speak_plainly(say: Callable[[str], None]) -> None:
     """Tell what runs otherwise than asked as a sentence, and not as Python's warning with a line of the library."""
-    from tfadv.compiled import Concession
+    from tfadv.core.compilation import Concession
 
     shown = warnings.showwarning
 

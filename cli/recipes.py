@@ -28,22 +28,22 @@ def command(name: str | None, as_json: bool) -> None:
 
 def found() -> list[dict[str, Any]]:
     """What there is to say of every attack, from the recipes themselves."""
-    from tfadv.catalogue import ATTACKS
+    from tfadv.registry.catalogue import ATTACKS
 
     return [_facts(name, recipe) for name, recipe in ATTACKS.items()]
 
 
 def _facts(name: str, recipe: Callable) -> dict:
     """What there is to say about a recipe: its attack with the defaults, its settings and its documentation."""
-    from tfadv import making
     from tfadv.attacks import recipes
+    from tfadv.registry import building
 
-    known = making.settings(recipe)
+    known = building.settings(recipe)
     common = inspect.getdoc(recipes) or ""
     return listing.facts(name, "attack", repr(recipe()), recipe, known) | {
         "parts": dict(_differences(recipe())),
-        "region": (inspect.getdoc(making.where) or "") if "region" in known else "",
-        "loss": (inspect.getdoc(making.raised) or "") if "loss" in known else "",
+        "region": (inspect.getdoc(building.where) or "") if "region" in known else "",
+        "loss": (inspect.getdoc(building.raised) or "") if "loss" in known else "",
         "common": common.partition("\n")[2].strip(),
     }
 

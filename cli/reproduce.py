@@ -13,7 +13,7 @@ import click
 from click.core import ParameterSource
 
 from tfadv.cli import options, shell, writing
-from tfadv.ranges import Count, TrainingSeed
+from tfadv.core.ranges import Count, TrainingSeed
 
 if TYPE_CHECKING:
     from tfadv.reproduce.plan import Experiment
@@ -106,7 +106,7 @@ def _make(
     **settings: Any,
 ) -> None:
     from tfadv.reproduce import engine, pages, scales
-    from tfadv.reproduce.stage import Bench
+    from tfadv.reproduce.workspace import Bench
 
     given = {name: value for name, value in (("IMAGES", images), ("LABELS", labels)) if value is not None}
     found = scales.read(scale or scales.at_hand(images), given, trust=trust)
@@ -140,7 +140,7 @@ def _make(
 
 def _keep_apart(out: Path, experiments: list[Experiment], inputs: tuple[str | None, ...]) -> None:
     """Refuse a folder in which the results would be written over what is read, or over anything but earlier results."""
-    from tfadv.experiment import keep_apart
+    from tfadv.folders.experiment import keep_apart
 
     if inputs[0] is not None:
         keep_apart(Path(inputs[0]), out)

@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from tfadv.words import shown
+from tfadv.registry.settings_syntax import shown
 
 
 def echo(text: str = "", *, err: bool = False, nl: bool = True) -> None:

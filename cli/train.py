@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tfadv.cli import networks, options, shell
-from tfadv.ranges import Count, Natural, Positive, Several, Side, TrainingSeed
+from tfadv.core.ranges import Count, Natural, Positive, Several, Side, TrainingSeed
 
 if TYPE_CHECKING:
-    from tfadv.peek import Network
+    from tfadv.models.network import Network
 
 
 @click.command()
@@ -78,13 +78,13 @@ def _train(
     no_progress: bool,
     **rest: Any,
 ) -> Network:
-    from tfadv.models import small_data, trained
-    from tfadv.training import Schedule, places
+    from tfadv.training import datasets, trained
+    from tfadv.training.loop import Schedule, places
 
     places(out)  # what is wrong with the name, the schedule or the method is said before anything is loaded
     schedule = Schedule(epochs, batch, learning_rate, seed)
     trained.method(method, settings)
-    held = small_data.load(data, size, fill, labels)
+    held = datasets.load(data, size, fill, labels)
     shell.echo(
         f"{data}: {len(held.x_train)} images of {held.size} x {held.size} pixels and {held.classes} classes to train "
         f"on, {len(held.x_test)} to test with"

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from tfadv.cli import options, shell, writing
-from tfadv.ranges import DigitsSeed
+from tfadv.core.ranges import DigitsSeed
 
 
 @click.command("train-digits")
@@ -22,7 +22,8 @@ def command(out: Path, seed: int, only: tuple[str, ...]) -> None:
     """
     import tensorflow as tf
 
-    from tfadv.models import digits, digits_training
+    from tfadv.models import digits
+    from tfadv.training import digit_networks
 
     unknown = sorted(set(only) - set(digits.NAMES))
     if unknown:
@@ -37,5 +38,5 @@ def command(out: Path, seed: int, only: tuple[str, ...]) -> None:
     def report(name: str, entry: dict) -> None:
         shell.echo(f"{name:28} {entry['parameters']:7d} parameters, {entry['accuracy']:.2%} of held-out digits right")
 
-    digits_training.train_all(out, only or digits.NAMES, seed=seed, report=report)
+    digit_networks.train_all(out, only or digits.NAMES, seed=seed, report=report)
     shell.echo(f"Written to {out}")

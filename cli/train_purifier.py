@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tfadv.cli import options, shell
-from tfadv.ranges import Count, Positive, Side, TrainingSeed
+from tfadv.core.ranges import Count, Positive, Side, TrainingSeed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -84,7 +84,7 @@ def _train(
     import importlib
 
     from tfadv.defences import learned
-    from tfadv.training import Schedule, places
+    from tfadv.training.loop import Schedule, places
 
     out, checkpoint = places(out)
     module = importlib.import_module(f"tfadv.defences.{PURIFIERS[name][0]}")
@@ -107,18 +107,18 @@ def _train(
 
 def _read(path: Path, fill: bool) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """Images uint8 [H, W, 3] to train on and held out."""
-    from tfadv import data
-    from tfadv.models import small_data
+    from tfadv.files import image_files
+    from tfadv.training import datasets
 
     if not path.is_dir():
-        held = small_data.load(path, fill=fill)
+        held = datasets.load(path, fill=fill)
         return list(held.x_train), list(held.x_test)
     if fill:
         raise ValueError(f"{path}: expected no --fill for a folder, whose images keep their sizes.")
-    names = data.find_images(path)
+    names = image_files.find_images(path)
     if len(names) < HELD_OUT:
         raise ValueError(f"{path}: expected at least {HELD_OUT} images, so that one is held out, got {len(names)}.")
-    pictures = {name: data.try_image(path / name) for name in names}
+    pictures = {name: image_files.try_image(path / name) for name in names}
     broken = [f"{name} ({one.reason})" for name, one in pictures.items() if one.pixels is None]
     if broken:
         raise ValueError(f"{path}: {len(broken)} of {len(names)} images cannot be read: {', '.join(broken[:3])}.")

@@ -96,7 +96,7 @@ def says(text: str) -> Made:
 
 def drawn(path: Path) -> bool:
     """Whether a file is a PNG that this package drew."""
-    from tfadv.drawing import SOFTWARE
+    from tfadv.files.drawing import SOFTWARE
 
     with open(path, "rb") as file:
         return f"Software\0{SOFTWARE}".encode() in file.read(HEAD)
@@ -104,7 +104,7 @@ def drawn(path: Path) -> bool:
 
 def fitted(path: Path) -> bool:
     """Whether a file is a fitted NIP."""
-    from tfadv import archives
     from tfadv.defences.nip import KIND, OLDER
+    from tfadv.files import array_files
 
-    return str(archives.read(path, "a fit").get("kind")) in (KIND, OLDER)
+    return str(array_files.read(path, "a fit").get("kind")) in (KIND, OLDER)

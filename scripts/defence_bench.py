@@ -95,8 +95,9 @@ def crafted(subject: Subject, name: str, attack: Any, network: Any = None) -> np
 
 def attacked(subject: Subject, attack: Any, network: Any) -> np.ndarray:
     """The images as bytes within the attack's budget; those of a search are stretched until the bytes fool."""
-    from tfadv import saving, untargeted
-    from tfadv.shapes import Crafted
+    from tfadv import untargeted
+    from tfadv.core.interfaces import Crafted
+    from tfadv.folders import rounding
 
     bound, budget, done = attack.on(network), getattr(attack, "budget", None), []
     if hasattr(bound, "fit"):
@@ -107,16 +108,16 @@ def attacked(subject: Subject, attack: Any, network: Any) -> np.ndarray:
         made = bound.crafted(clean.astype(np.float32), untargeted(labels))
         made = made if isinstance(made, Crafted) else Crafted(made)
         if made.found is None:
-            done.append(saving.within(made.images, clean, budget))
+            done.append(rounding.within(made.images, clean, budget))
         else:
             fools = lambda images, labels=labels: answers(network, images) != labels  # noqa: E731
-            done.append(saving.fooling(made.images, clean, budget, made.found, fools)[0])
+            done.append(rounding.fooling(made.images, clean, budget, made.found, fools)[0])
     return np.concatenate(done)
 
 
 def answers(network: Any, images: np.ndarray) -> np.ndarray:
     """The best class of each image, int [N]."""
-    from tfadv.evaluate import top
+    from tfadv.folders.evaluate import top
 
     size = min(CHUNK, len(images))
     parts = (images[start : start + size] for start in range(0, len(images), size))

@@ -12,9 +12,10 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfadv import defences, load, recipes, seeds
-from tfadv.images import BLACK, WHITE
-from tfadv.shapes import Attack, Look, Purifier, Tensor
+from tfadv import defences, load, recipes
+from tfadv.core import seeds
+from tfadv.core.images import BLACK, WHITE
+from tfadv.core.interfaces import Attack, Look, Purifier, Tensor
 
 #: Data set -> the file of its images in the folder of reference data.
 DATA = {"cifar10": "cifar10_part.npz", "gtsrb": "gtsrb48_part.npz"}

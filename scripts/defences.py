@@ -37,8 +37,8 @@ SHARED = Path(os.environ.get("TFADV_SHARED", Path(__file__).resolve().parent.par
 def row(subject: Subject, name: str, line: str, shown: dict[str, np.ndarray]) -> dict:
     """What a defence does to each attack's images: how many of those that fool are right behind it; benign accuracy,
     consistency and PSNR against the clean images, milliseconds an image."""
+    from tfadv.core.metrics import distances
     from tfadv.defences import top_k_consistency
-    from tfadv.metrics import distances
 
     defended = subject.defence(line)
     facts = {"defence": defended.fingerprint, "images": digest(subject.images), "attacks": _facts(shown)}
@@ -121,8 +121,8 @@ def compared(subject: Subject, attacks: dict[str, tuple[str, dict]], lines: dict
 
 def bare(subject: Subject, shown: dict[str, np.ndarray]) -> dict[str, list[str]]:
     """Of each attack: share that fools, mean l2, linf and pixels of those, consistency and PSNR of all."""
+    from tfadv.core.metrics import distances
     from tfadv.defences import top_k_consistency
-    from tfadv.metrics import distances
 
     found = {}
     for name, images in shown.items():
@@ -222,11 +222,11 @@ def subjects(
 
 def trained_on(file: Path, network: Path) -> Any:
     """The data of the file as the network was trained on it: as it is, or with its images filled."""
-    from tfadv.models import small_data, trained
+    from tfadv.training import datasets, trained
 
     wanted = trained.about(network).data_sha256
     for fill in (False, True):
-        found = small_data.load(file, fill=fill)
+        found = datasets.load(file, fill=fill)
         if found.sha256 == wanted:
             return found
     raise click.ClickException(f"{network} was trained on other images than {file}: name those, --data DATA=FILE.")
@@ -237,17 +237,19 @@ def photographed(out: Path, nets: Path, count: int) -> tuple[Subject, dict]:
     the other photographs."""
     import tensorflow as tf
 
-    from tfadv import data, label_files
+    from tfadv.files import image_files, label_files
 
     networks = pictures.load(SHARED)
     folder = out / "photographs"
     folder.mkdir(parents=True, exist_ok=True)
     labels = pictures.choose(SHARED, networks, count, folder)
-    images = np.stack([data.read_image(folder / name) for name in labels])
+    images = np.stack([image_files.read_image(folder / name) for name in labels])
     known = {name: label - 1 for name, label in label_files.read(SHARED / "imagenet" / "labels.csv").classes.items()}
     others = sorted(set(known) - set(labels))
     target = networks[cases.TARGET]
-    resized = [tf.image.resize(data.read_image(SHARED / "imagenet" / "images" / name), target.size) for name in others]
+    resized = [
+        tf.image.resize(image_files.read_image(SHARED / "imagenet" / "images" / name), target.size) for name in others
+    ]
     fitting = (np.rint(np.stack(resized)).astype(np.uint8), np.array([known[name] for name in others], np.int32))
     classes = np.array(list(labels.values()), np.int32)
     return Subject(cases.TARGET, "imagenet", target, images, classes, fitting, out / cases.TARGET, nets), networks

@@ -85,8 +85,8 @@ def wrong(networks: dict, row: Row, way: str, photographs: Any, labels: Any, so_
     import tensorflow as tf
 
     import tfadv
-    from tfadv import saving
-    from tfadv.images import padded
+    from tfadv.core.images import padded
+    from tfadv.folders import rounding
 
     network, attack = made(networks[row.source], row, way)
     craft, found = attack.on(network), list(so_far)
@@ -94,7 +94,7 @@ def wrong(networks: dict, row: Row, way: str, photographs: Any, labels: Any, so_
         clean, known = photographs[start : start + BATCH], labels[start : start + BATCH]
         goal = tfadv.untargeted(padded(known, BATCH))
         images = craft(padded(clean, BATCH).astype(np.float32), goal)[: len(clean)]
-        files = saving.within(images, clean, tfadv.Linf(row.epsilon))
+        files = rounding.within(images, clean, tfadv.Linf(row.epsilon))
         judged = [one.predict(tf.image.resize(files, one.size)) != known for one in networks.values()]
         found += np.stack(judged, axis=1).astype(int).tolist()
     return found[: row.most]
@@ -104,14 +104,14 @@ def price(out: Path) -> str:
     """The table of what the settings cost, from what is kept in OUT and what is missing there."""
     import numpy as np
 
-    from tfadv import data
+    from tfadv.files import image_files
 
     images, kept = out / "images", out / "price.json"
     images.mkdir(parents=True, exist_ok=True)
     known: dict[str, list] = json.loads(kept.read_text()) if kept.exists() else {}
     networks = load()
     chosen = choose(SHARED, networks, 1000, images)
-    photographs = np.stack([data.read_image(images / name) for name in chosen]).astype(np.uint8)
+    photographs = np.stack([image_files.read_image(images / name) for name in chosen]).astype(np.uint8)
     labels = np.array(list(chosen.values()), np.int32)
     for row in rows():
         for way in (row.beside, row.way):
@@ -199,7 +199,7 @@ def passes(network: Any, layer: str, images: Any, labels: Any, xla: bool) -> dic
     """What attacks are made of, compiled."""
     import tensorflow as tf
 
-    from tfadv import gradients, scores
+    from tfadv.core import gradients, scores
 
     def total(shown: Any) -> Any:
         feature = network(shown, (layer,), logits=False).features[layer]
@@ -225,7 +225,8 @@ def attacked(network: Any) -> list[list[str]]:
     """NAA's time in each of the ways that this device has."""
     import numpy as np
 
-    from tfadv import devices, faster, recipes, untargeted
+    from tfadv import faster, recipes, untargeted
+    from tfadv.core import devices
 
     images = np.random.RandomState(0).uniform(0, 255, (8, *network.size, 3)).astype(np.float32)
     attack, goal = recipes.naa(layer="Mixed_5b"), untargeted(network.predict(images))

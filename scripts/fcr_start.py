@@ -29,12 +29,13 @@ def images_of(networks: dict, file: str | None, count: int):
     """(images uint8 [N, H, W, 3], labels [N]) that all networks get right."""
     import numpy as np
 
-    from tfadv.models import digits, small_data
+    from tfadv.models import digits
+    from tfadv.training import datasets
 
     if file is None:
         images, labels = digits.images()
     else:
-        found = small_data.load(file)
+        found = datasets.load(file)
         images, labels = found.x_test, found.y_test
     order = np.random.default_rng(0).permutation(len(images))[: 6 * count]
     images, labels = images[order], labels[order]

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from tfadv.cli import defences, listing, recipes
-from tfadv.models import ARCHITECTURES, digits, known
-from tfadv.peek import Network
+from tfadv.models import ARCHITECTURES, digits
+from tfadv.models.network import Network
+from tfadv.registry import known
 
 
 def write(path: Path, facts: dict[str, Any], width: int | None) -> None:

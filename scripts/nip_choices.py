@@ -211,9 +211,9 @@ def _line(head: str, cells: list[str]) -> str:
 def main(spec: str, data: str, fit: int, count: int, settings: tuple, fill: bool, epsilons: tuple, strengths: tuple):
     import tfadv
     from tfadv.defences import Nip
-    from tfadv.models import small_data
+    from tfadv.training import datasets
 
-    network, kept = tfadv.load(spec), small_data.load(data, fill=fill)
+    network, kept = tfadv.load(spec), datasets.load(data, fill=fill)
     train = kept.x_train[:fit], kept.y_train[:fit]
     pictures, classes = kept.x_test[: 4 * count], kept.y_test[: 4 * count]
     found = np.concatenate([network.predict(pictures[i : i + 64]) for i in range(0, len(pictures), 64)])

@@ -42,8 +42,8 @@ def name_of(points: str, exact: bool, count: int) -> str:
 
 def success(row: tuple, epsilon: float, networks: dict, images: Path, labels: dict[str, int], out: Path) -> dict:
     """Network -> share wrong, 0..1, of the images crafted with a row's settings."""
-    from tfadv.evaluate import evaluate
-    from tfadv.pairing import pair
+    from tfadv.folders.evaluate import evaluate
+    from tfadv.folders.pairing import pair
 
     points, exact, count = row
     settings = {
@@ -67,8 +67,10 @@ def attributions(network, layer: str, images, labels) -> dict[str, dict[str, flo
     import tensorflow as tf
     from scipy import stats
 
-    from tfadv import Plain, attribution, scores, seeds
-    from tfadv.views import POINTS, PathCopies
+    from tfadv import Plain
+    from tfadv.core import scores, seeds
+    from tfadv.parts import attribution
+    from tfadv.parts.views import POINTS, PathCopies
 
     look, own = network.glance, tf.constant(seeds.of_images(np.asarray(images), 0))
     inputs = look, images, tf.constant(labels), (layer,), own
@@ -135,7 +137,7 @@ def main(out: Path, count: int, epsilon: float, alone: bool, chosen: tuple[str, 
     import numpy as np
     import tensorflow as tf
 
-    from tfadv import data
+    from tfadv.files import image_files
 
     images = out / "images"
     images.mkdir(parents=True, exist_ok=True)
@@ -153,7 +155,7 @@ def main(out: Path, count: int, epsilon: float, alone: bool, chosen: tuple[str, 
             continue
         if name not in table["attributions"]:
             size, some = networks[name].size, list(labels)[:MEASURED]
-            shown = tf.stack([tf.image.resize(data.read_image(images / each), size) for each in some])
+            shown = tf.stack([tf.image.resize(image_files.read_image(images / each), size) for each in some])
             classes = np.array([labels[each] for each in some], np.int32)
             table["attributions"][name] = attributions(networks[name], layer, shown, classes)
             kept.write_text(json.dumps(table, indent=1))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from tfadv.source import Source
+    from tfadv.core.source import Source
 
 PEERS = ("foolbox", "art", "cleverhans")
 #: How many images for attacks that take seconds, and for those that take minutes.

@@ -102,12 +102,12 @@ def photographs_subject(count: int, seed: int) -> Subject:
     import tensorflow as tf
 
     import tfadv
-    from tfadv import data, label_files
+    from tfadv.files import image_files, label_files
 
     network = tfadv.load(f"{SHARED / 'imagenet' / 'nets.py'}:load:{PHOTOGRAPHED}")
     known = label_files.read(SHARED / "imagenet" / "labels.csv").classes
     names = sorted(known, key=lambda name: int(Path(name).stem))[: 4 * count]
-    read = (data.read_image(SHARED / "imagenet" / "images" / name) for name in names)
+    read = (image_files.read_image(SHARED / "imagenet" / "images" / name) for name in names)
     images = np.stack([np.rint(tf.image.resize(image, network.size)) for image in read])
     return _right(network, images, np.array([known[name] - 1 for name in names]), count, seed)
 

@@ -70,12 +70,12 @@ def choose(shared: Path, networks: dict, count: int, out: Path) -> dict[str, int
     import tensorflow as tf
     from PIL import Image
 
-    from tfadv import data, label_files
+    from tfadv.files import image_files, label_files
 
     labels = {name: label - 1 for name, label in label_files.read(shared / "imagenet" / "labels.csv").classes.items()}
     chosen: dict[str, int] = {}
     for name in sorted(labels, key=lambda name: int(Path(name).stem)):
-        photograph = data.read_image(shared / "imagenet" / "images" / name)
+        photograph = image_files.read_image(shared / "imagenet" / "images" / name)
         pixels = np.rint(tf.image.resize(photograph, networks[SOURCE].size)).astype(np.uint8)
         shown = {network: tf.image.resize(pixels, network.size)[None] for network in networks.values()}
         if all(network.predict(image)[0] == labels[name] for network, image in shown.items()):
@@ -90,27 +90,27 @@ def choose(shared: Path, networks: dict, count: int, out: Path) -> dict[str, int
 def ascents() -> list[str]:
     """The recipes that ascend, as the catalogue has them."""
     from tfadv.attacks.ascent import Ascent
-    from tfadv.catalogue import ATTACKS
+    from tfadv.registry.catalogue import ATTACKS
 
     return [name for name, recipe in ATTACKS.items() if isinstance(recipe(), Ascent)]
 
 
 def searches() -> list[str]:
     """The recipes that search, after those they are compared with."""
-    from tfadv.catalogue import ATTACKS
+    from tfadv.registry.catalogue import ATTACKS
 
     return [*BESIDE, *(name for name in ATTACKS if name not in ascents())]
 
 
 def craft(name: str, settings: dict, network, images: Path, labels: dict[str, int], out: Path, wanted=None):
     """The report of a folder, crafted once and kept; wanted: the class that each image is to become."""
-    from tfadv import making
-    from tfadv.catalogue import ATTACKS
-    from tfadv.crafting import craft_folder
+    from tfadv.folders.craft import craft_folder
+    from tfadv.registry import building
+    from tfadv.registry.catalogue import ATTACKS
 
     known = inspect.signature(ATTACKS[name]).parameters
     own = {key: value for key, value in settings.items() if key in known}
-    attack = making.make(ATTACKS, name, network, own)
+    attack = building.make(ATTACKS, name, network, own)
     return craft_folder(images, out, attack, network, labels=labels, targets=wanted, first_label=0, seed=0)
 
 
@@ -126,8 +126,8 @@ def transfer(
     wanted: dict[str, int] | None = None,
 ) -> dict:
     """Attack -> network -> share wrong, 0..1, or of the class wanted; `copies` are those of FIA and NAA."""
-    from tfadv.evaluate import evaluate
-    from tfadv.pairing import pair
+    from tfadv.folders.evaluate import evaluate
+    from tfadv.folders.pairing import pair
 
     table, network = {}, networks[source] if source in networks else _ensemble(networks)
     for name in attacks:

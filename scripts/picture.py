@@ -47,7 +47,7 @@ def look(network, image, label: int):
     import numpy as np
     import tensorflow as tf
 
-    from tfadv import attribution
+    from tfadv.parts import attribution
 
     found = attribution.grad_cam(network.glance, image[None], np.array([label + network.offset]), network.last_map)
     shown = tf.image.resize(found[..., None], image.shape[:2])[0, ..., 0].numpy()
@@ -60,7 +60,7 @@ def draw(path: Path, attack, networks: dict, label: int, clean, adversarial) -> 
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    from tfadv import drawing
+    from tfadv.files import drawing
 
     figure = Figure(figsize=(11.4, 4.9), dpi=110)
     FigureCanvasAgg(figure)

@@ -40,6 +40,6 @@ def own(images):
     """The seeds of these images in run 0."""
     import tensorflow as tf
 
-    from tfadv import seeds
+    from tfadv.core import seeds
 
     return tf.constant(seeds.of_images(images.numpy(), 0))

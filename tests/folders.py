@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tfadv import data
-from tfadv.peek import Network
+from tfadv.files import image_files
+from tfadv.models.network import Network
 
 SIZE, CLASSES = 16, 6
 
@@ -41,7 +41,9 @@ def pictures(root: Path) -> Path:
 
 def truth(folder: Path, network: Network) -> dict[str, int]:
     """What the network predicts, as labels."""
-    pictures = {name: data.try_image(folder / name, (SIZE, SIZE)).pixels for name in data.find_images(folder)}
+    pictures = {
+        name: image_files.try_image(folder / name, (SIZE, SIZE)).pixels for name in image_files.find_images(folder)
+    }
     readable = {name: pixels for name, pixels in pictures.items() if pixels is not None}
     best = network.predict(np.stack(list(readable.values())).astype(np.float32))
     return dict.fromkeys(pictures, 0) | dict(zip(readable, best.tolist(), strict=True))
@@ -54,7 +56,7 @@ class Stop(Exception):
 @contextlib.contextmanager
 def stopped(monkeypatch, after: int):
     """Within, the run is broken off, and has to be, when so many files have got their names."""
-    left, replace = [after], data.os.replace
+    left, replace = [after], image_files.os.replace
 
     def breaking(source, target):
         left[0] -= 1
@@ -63,7 +65,7 @@ def stopped(monkeypatch, after: int):
         replace(source, target)
 
     with monkeypatch.context() as patched:
-        patched.setattr(data.os, "replace", breaking)
+        patched.setattr(image_files.os, "replace", breaking)
         with pytest.raises(Stop):
             yield
 

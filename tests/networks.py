@@ -12,7 +12,7 @@ import keras
 import numpy as np
 
 from tfadv import Network, network, untargeted
-from tfadv.catalogue import ATTACKS
+from tfadv.registry.catalogue import ATTACKS
 
 SIDE, CLASSES, LAYER, COPIES = 24, 10, "middle", 3
 #: Recipe -> settings that make it small, beside few copies and the layer.

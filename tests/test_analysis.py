@@ -14,13 +14,15 @@ from PIL import Image
 from scipy import ndimage
 from test_evaluate import brightness, grey, pairs
 
-from tfadv import class_names, destruction, gradients, plane, scores
 from tfadv.cli import main
-from tfadv.destruction import TRANSFORMATIONS, Transformation, destruction_rate, destruction_rates
-from tfadv.evaluate import Share, evaluate
-from tfadv.peek import Network
-from tfadv.seeds import of_images
-from tfadv.views import NoisyCopies
+from tfadv.core import gradients, scores
+from tfadv.core.seeds import of_images
+from tfadv.folders import decision_plane, destruction
+from tfadv.folders.destruction import TRANSFORMATIONS, Transformation, destruction_rate, destruction_rates
+from tfadv.folders.evaluate import Share, evaluate
+from tfadv.models.network import Network
+from tfadv.parts.views import NoisyCopies
+from tfadv.registry import class_names
 
 SEED = np.array([3, 4], np.int32)
 PICTURE = np.random.RandomState(5).randint(0, 256, (24, 20, 3)).astype(np.uint8)
@@ -179,29 +181,31 @@ def two_classes(side=6, dtype="float64"):
 def test_the_class_of_a_linear_network_changes_where_it_should():
     network, weights = two_classes()
     image = np.full((6, 6, 3), 127.5)
-    axes = plane.directions(network, image, 0, copies=4)
+    axes = decision_plane.directions(network, image, 0, copies=4)
     np.testing.assert_array_equal(axes.along, np.sign(weights))  # the gradient of J is p_1 w
     assert axes.cosine == pytest.approx(1) and not axes.across.any(), "all of the gradient is noise-reduced"
     margin = 0.5 - np.sum(weights * image)
     expected = margin / np.abs(weights).sum()
-    levels = plane.axis(30, 0.25)
+    levels = decision_plane.axis(30, 0.25)
     assert 1 < expected < 30
-    found = plane.panel(network, image, axes, levels, levels[::20])
+    found = decision_plane.panel(network, image, axes, levels, levels[::20])
     assert found.clean == 0 and found.classes.shape == (len(levels[::20]), len(levels))
     np.testing.assert_array_equal(found.classes, np.tile(levels > expected, (len(levels[::20]), 1)))
     assert found.nearest() == {"u": np.ceil(4 * expected) / 4, "v": None}
-    turned = plane.panel(network, image, axes._replace(along=axes.across, across=axes.along), levels[::20], levels)
+    turned = decision_plane.panel(
+        network, image, axes._replace(along=axes.across, across=axes.along), levels[::20], levels
+    )
     np.testing.assert_array_equal(turned.classes, found.classes.T)
     # Beyond black and white nothing moves: only the values with w > 0 above, or w < 0 below, can still change.
     corner = np.where(weights > 0, 255.0, 0.0)
-    stuck = plane.panel(network, corner, axes, levels[levels >= 0], levels[::20])
+    stuck = decision_plane.panel(network, corner, axes, levels[levels >= 0], levels[::20])
     assert np.all(stuck.classes == stuck.clean)
 
 
 def test_the_axes_are_the_noise_reduced_gradient_and_what_is_orthogonal_to_it():
     network = convolutional("float64")
     images, labels = batch_of(1, dtype=np.float64)
-    axes = plane.directions(network, images[0], int(labels[0]), copies=6, deviation=40.0, seed=2)
+    axes = decision_plane.directions(network, images[0], int(labels[0]), copies=6, deviation=40.0, seed=2)
     own, shown = tf.constant(of_images(images, 2)), tf.constant(images)
 
     def value(seen, _=None):
@@ -215,7 +219,7 @@ def test_the_axes_are_the_noise_reduced_gradient_and_what_is_orthogonal_to_it():
     np.testing.assert_array_equal(axes.across, np.sign(remainder))
     assert axes.cosine == pytest.approx(np.sum(plain * smooth) / np.linalg.norm(plain) / np.linalg.norm(smooth))
     assert 0 < axes.cosine < 1 and np.any(axes.along != axes.across)
-    own = plane.directions(network, images[0], int(labels[0]), copies=6, deviation=40.0, seed=2, norm="l2")
+    own = decision_plane.directions(network, images[0], int(labels[0]), copies=6, deviation=40.0, seed=2, norm="l2")
     for axis, sign, slope in ((own.along, axes.along, smooth), (own.across, axes.across, remainder)):
         np.testing.assert_array_equal(np.sign(axis), sign)
         assert np.sqrt(np.mean(axis**2)) == pytest.approx(1)
@@ -227,9 +231,9 @@ def test_the_axes_are_the_noise_reduced_gradient_and_what_is_orthogonal_to_it():
 def test_the_origin_is_the_image(batch_size):
     network = convolutional()
     images, labels = batch_of(1)
-    axes = plane.directions(network, images[0], int(labels[0]), copies=3)
-    u, v, calls = plane.axis(40, 20), plane.axis(30, 10), []
-    found = plane.panel(network, images[0], axes, u, v, batch_size=batch_size, progress=calls.append)
+    axes = decision_plane.directions(network, images[0], int(labels[0]), copies=3)
+    u, v, calls = decision_plane.axis(40, 20), decision_plane.axis(30, 10), []
+    found = decision_plane.panel(network, images[0], axes, u, v, batch_size=batch_size, progress=calls.append)
     assert found.clean == network.predict(images)[0] and sum(calls) == found.classes.size == 35
     corner = np.clip(images[0] - 40 * axes.along + 30 * axes.across, 0, 255)[None].astype(np.float32)
     assert found.classes[-1, 0] == network.predict(corner)[0]
@@ -239,17 +243,17 @@ def test_the_origin_is_the_image(batch_size):
 def test_the_plane_s_errors():
     network, _ = two_classes()
     image = np.full((6, 6, 3), 127.5)
-    axes = plane.directions(network, image, 1, copies=2)
+    axes = decision_plane.directions(network, image, 1, copies=2)
     for call, message in [
-        (lambda: plane.directions(network, image[:5], 0), r"two takes \(6, 6\) pixels, got \(5, 6\)"),
-        (lambda: plane.directions(network, image, 1, norm="l1"), "norm: expected linf or l2, got 'l1'"),
-        (lambda: plane.directions(network, image, 2), r"two has the classes 0..1, got 2"),
-        (lambda: plane.directions(brightness(), flat([30])[0], 0), "has no gradient there"),
-        (lambda: plane.panel(network, image, axes, [1, 2], [0]), "u: expected grey levels with 0 among them"),
-        (lambda: plane.axis(1, 2), "expected 0 < step <= reach"),
-        (lambda: plane.axis(float("inf"), 2), r"axis\(reach\): expected grey levels above 0, not beyond"),
+        (lambda: decision_plane.directions(network, image[:5], 0), r"two takes \(6, 6\) pixels, got \(5, 6\)"),
+        (lambda: decision_plane.directions(network, image, 1, norm="l1"), "norm: expected linf or l2, got 'l1'"),
+        (lambda: decision_plane.directions(network, image, 2), r"two has the classes 0..1, got 2"),
+        (lambda: decision_plane.directions(brightness(), flat([30])[0], 0), "has no gradient there"),
+        (lambda: decision_plane.panel(network, image, axes, [1, 2], [0]), "u: expected grey levels with 0 among them"),
+        (lambda: decision_plane.axis(1, 2), "expected 0 < step <= reach"),
+        (lambda: decision_plane.axis(float("inf"), 2), r"axis\(reach\): expected grey levels above 0, not beyond"),
         (
-            lambda: plane.directions(network, image, 1, deviation=float("nan")),
+            lambda: decision_plane.directions(network, image, 1, deviation=float("nan")),
             r"directions\(deviation\): expected grey",
         ),
     ]:
@@ -260,13 +264,13 @@ def test_the_plane_s_errors():
 def test_one_colour_is_one_class(tmp_path):
     levels = np.array([-1.0, 0.0, 1.0])
     panels = [
-        plane.Panel(name, levels, levels, np.random.RandomState(number).randint(0, 9, (3, 3)))
+        decision_plane.Panel(name, levels, levels, np.random.RandomState(number).randint(0, 9, (3, 3)))
         for number, name in enumerate("abcdefg")
     ]
-    plane.draw(tmp_path / "plane.png", panels)
+    decision_plane.draw(tmp_path / "plane.png", panels)
     image = np.asarray(Image.open(tmp_path / "plane.png").convert("RGB"))
     assert image.shape[0] > 400 and len(np.unique(image.reshape(-1, 3), axis=0)) > 9
-    assert len(set(plane._colours(300))) == 300
+    assert len(set(decision_plane._colours(300))) == 300
 
 
 # The commands

@@ -11,24 +11,14 @@ from networks import CLASSES, LAYER, batch_of, convolutional, linear, recipe
 from PIL import Image
 
 import tfadv
-from tfadv import (
-    DiverseInputs,
-    Fia,
-    MaskedCopies,
-    Naa,
-    Outputs,
-    PathCopies,
-    Plain,
-    attribution,
-    compiled,
-    gradients,
-    scores,
-)
-from tfadv import seeds as draws
+from tfadv import DiverseInputs, Fia, MaskedCopies, Naa, Outputs, PathCopies, Plain
 from tfadv.cli import main
-from tfadv.objectives.importance import TRANSFORMATIONS
-from tfadv.shapes import targeted, untargeted
-from tfadv.views import gauss_legendre
+from tfadv.core import compilation, gradients, scores
+from tfadv.core import seeds as draws
+from tfadv.core.interfaces import targeted, untargeted
+from tfadv.parts import attribution
+from tfadv.parts.objectives.importance import TRANSFORMATIONS
+from tfadv.parts.views import gauss_legendre
 
 LAYERS = ("early", LAYER, "late")
 FUNCTIONS = {
@@ -177,7 +167,7 @@ def test_with_xla_the_pixels_are_the_same(batch, monkeypatch):
     images, labels, _ = batch
     attack = recipe("naa", noise=0.0, exact=True, points="gauss-legendre", gamma=0.5, positive="square_root", steps=2)
     expected = attack.on(convolutional("float64"))(images, untargeted(labels))
-    monkeypatch.setattr(compiled, "on_gpu", lambda: True)
+    monkeypatch.setattr(compilation, "on_gpu", lambda: True)
     result = attack.on(convolutional.__wrapped__("float64"))(images, untargeted(labels))
     assert np.all(np.abs(result - expected) < 1e-3)
 

@@ -10,14 +10,14 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from tfadv import label_files
 from tfadv.cli import main
+from tfadv.files import label_files
 from tfadv.models import digits
-from tfadv.peek import Network
-from tfadv.reproduce import keeping, scales, stage
+from tfadv.models.network import Network
+from tfadv.reproduce import cache, scales, workspace
 from tfadv.reproduce.measures.rates import Accuracy, Rate
 from tfadv.reproduce.plan import Case, Levels, Missing
-from tfadv.reproduce.stage import Bench, Stage
+from tfadv.reproduce.workspace import Bench, Stage
 
 MIM = Case("MIM", "mim", {"epsilon": Levels(16), "steps": 2})
 
@@ -93,8 +93,8 @@ def test_two_recipes_of_the_same_attack_have_a_folder_each(bench):
 def test_what_cannot_be_made_is_missing_and_tried_once(bench, monkeypatch):
     staged, tried = Stage(bench, "naa"), []
     universal = Case("UAP", "uap", {}, targeted=True)
-    craft = stage.craft_folder
-    monkeypatch.setattr(stage, "craft_folder", lambda *some, **more: tried.append(0) or craft(*some, **more))
+    craft = workspace.craft_folder
+    monkeypatch.setattr(workspace, "craft_folder", lambda *some, **more: tried.append(0) or craft(*some, **more))
     for target in ("Inc-v3", "Inc-v4"):
         with pytest.raises(Missing, match="UAP cannot be made on inception_v3: .*has no targeted form"):
             Rate("Inc-v3", universal, target).of(staged)
@@ -131,11 +131,11 @@ def test_two_runs_at_once_do_not_write_into_each_others_files(tmp_path, monkeypa
 
     def slow():
         monkeypatch.setattr(os, "getpid", lambda: 2)
-        assert keeping.kept(path, lambda: [2]) == [2]
+        assert cache.kept(path, lambda: [2]) == [2]
         monkeypatch.undo()
         return [1]
 
-    assert keeping.kept(path, slow) == [1] and keeping.kept(path, slow) == [1]
+    assert cache.kept(path, slow) == [1] and cache.kept(path, slow) == [1]
     assert [file.name for file in path.parent.iterdir()] == ["one.json"]
 
 

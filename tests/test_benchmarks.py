@@ -7,11 +7,12 @@ import pytest
 from click.testing import CliRunner
 from folders import small
 
-from tfadv import compiled, data
 from tfadv.attacks import recipes
 from tfadv.benchmarks import engine, passes
 from tfadv.cli import main
-from tfadv.shapes import untargeted
+from tfadv.core import compilation
+from tfadv.core.interfaces import untargeted
+from tfadv.files import image_files
 
 
 @pytest.fixture(scope="module")
@@ -21,9 +22,9 @@ def folder(tmp_path_factory):
 
 def test_made_images_are_as_large_as_photographs_and_the_same_every_time(folder, tmp_path):
     again = engine.photographs(tmp_path / "again", 6, side=48)
-    for name in data.find_images(folder):
-        pixels = data.read_image(folder / name)
-        np.testing.assert_array_equal(pixels, data.read_image(again / name))
+    for name in image_files.find_images(folder):
+        pixels = image_files.read_image(folder / name)
+        np.testing.assert_array_equal(pixels, image_files.read_image(again / name))
         assert pixels.shape == (48, 48, 3) and pixels.std() > 30
     (large,) = engine.photographs(tmp_path / "large", 1).iterdir()
     assert 0.5 < large.stat().st_size / (3 * 299 * 299) < 0.65  # 200 photographs of this size: 0.57 on average
@@ -31,7 +32,9 @@ def test_made_images_are_as_large_as_photographs_and_the_same_every_time(folder,
 
 def test_the_free_attack_uses_its_budget_and_stays_in_range(folder):
     network = engine.free_network(48)
-    images = np.stack([data.read_image(folder / name) for name in data.find_images(folder)]).astype(np.float32)
+    images = np.stack([image_files.read_image(folder / name) for name in image_files.find_images(folder)]).astype(
+        np.float32
+    )
     made = engine.Free().on(network)(images, untargeted(network.predict(images)))
     assert np.abs(made - images).max() == 16 and made.min() >= 0 and made.max() <= 255
     assert repr(engine.Free()) == "Free()"
@@ -72,7 +75,7 @@ def test_memory_is_compared_whole_and_above_the_network():
 
 @pytest.mark.parametrize("gpu", [True, False])
 def test_bare_passes_are_compiled_as_attacks_are(gpu, monkeypatch):
-    monkeypatch.setattr(compiled, "on_gpu", lambda: gpu)
+    monkeypatch.setattr(compilation, "on_gpu", lambda: gpu)
     assert passes._compiled(lambda x: x)._jit_compile == (gpu or None)
 
 

@@ -13,8 +13,8 @@ import pytest
 from click.testing import CliRunner
 
 from tfadv import cli
-from tfadv.catalogue import ATTACKS
 from tfadv.cli import COMMANDS, defences, listing, main, recipes
+from tfadv.registry.catalogue import ATTACKS
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -15,11 +15,12 @@ import tensorflow as tf
 from click.testing import CliRunner
 from PIL import Image
 
-from tfadv import compiled, devices, making
 from tfadv.attacks import recipes
-from tfadv.batches import BatchAttack
 from tfadv.cli import main
 from tfadv.cli.options import progress_bar
+from tfadv.core import compilation, devices
+from tfadv.folders.batches import BatchAttack
+from tfadv.registry import building
 
 #: A network as a user's own code, and a `slowly` with which files are written so that a kill meets the run at work.
 CODE = """
@@ -29,7 +30,7 @@ import keras
 import numpy as np
 
 from tfadv import data
-from tfadv.peek import Network
+from tfadv.models.network import Network
 
 
 def build(**settings):
@@ -222,7 +223,7 @@ def test_a_batch_too_large_for_a_gpu_is_halved_until_it_fits(tmp_path, monkeypat
 
     craft = BatchAttack.__call__
     monkeypatch.setattr(BatchAttack, "__call__", made)
-    monkeypatch.setattr(compiled, "on_gpu", lambda: True)
+    monkeypatch.setattr(compilation, "on_gpu", lambda: True)
     monkeypatch.setenv("TFADV_XLA", "0")
     attack("mim", "images", f"{tmp_path}/out", "--source", "nets:build", "--steps", "1")
     assert asked[:2] == [18, 9] and set(asked[2:]) == {4}  # 18 images at once, half of them, ...
@@ -261,10 +262,10 @@ def test_settings_are_held_to_the_kinds_of_the_recipe():
     def recipe(layer: str, epsilon: float = 16.0, steps: int = 10, step: float | None = None, flag: bool = True): ...
 
     good = {"layer": "a", "epsilon": 8, "steps": 3, "step": None, "flag": False}
-    assert making.check({"recipe": recipe}, "recipe", good) == good
+    assert building.check({"recipe": recipe}, "recipe", good) == good
     for bad in ({"epsilon": True}, {"steps": 1.5}, {"flag": 1}, {"layer": 5}, {"steps": None}):
         with pytest.raises(ValueError, match=r"recipe\(\w+\): expected"):
-            making.check({"recipe": recipe}, "recipe", bad)
+            building.check({"recipe": recipe}, "recipe", bad)
 
 
 def test_the_progress_bar_is_for_terminals(monkeypatch):
@@ -286,7 +287,7 @@ def test_an_interruption_says_how_to_go_on(tmp_path, monkeypatch):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("tfadv.crafting.craft_folder", interrupted)
+    monkeypatch.setattr("tfadv.folders.craft.craft_folder", interrupted)
     said = attack("fgsm", "images", f"{tmp_path}/out", "--source", "nets:build", code=130)
     assert "The same command again continues" in said
 

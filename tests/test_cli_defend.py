@@ -11,11 +11,12 @@ from click.testing import CliRunner
 from folders import NET, SIZE, labelled, small, truth
 from PIL import Image
 
-from tfadv import data, defending
-from tfadv.catalogue import DEFENCES
 from tfadv.cli import main
 from tfadv.defences import BitDepth, Jpeg, Median, Nip
-from tfadv.models import hardening, small_data
+from tfadv.files import image_files
+from tfadv.folders import purify
+from tfadv.registry.catalogue import DEFENCES
+from tfadv.training import adversarial, datasets
 
 
 @pytest.fixture
@@ -32,17 +33,17 @@ def run(*words, code=0):
 
 
 def readable(folder):
-    return [name for name in data.find_images(folder) if data.try_image(folder / name).pixels is not None]
+    return [name for name in image_files.find_images(folder) if image_files.try_image(folder / name).pixels is not None]
 
 
 def test_a_folder_is_purified_each_image_at_its_own_size(folder):
     done = run("defend", "jpeg:quality=40+median:side=3", "images", "out", code=3)
     assert "07 broken.png" in done.stderr and "2 of" not in done.stdout
     names, purifier = readable(folder / "images"), Jpeg(40) >> Median(3)
-    outputs = data.output_names(data.find_images(folder / "images"))
+    outputs = image_files.output_names(image_files.find_images(folder / "images"))
     for name in names:
-        given = data.read_image(folder / "images" / name)
-        found = data.read_image(folder / "out" / outputs[name])
+        given = image_files.read_image(folder / "images" / name)
+        found = image_files.read_image(folder / "out" / outputs[name])
         np.testing.assert_array_equal(found, np.rint(purifier(given[None].astype(np.float32)))[0])
     kept = json.loads((folder / "out" / "defence.json").read_text(encoding="utf-8"))
     assert kept["defence"] == repr(purifier)
@@ -52,7 +53,7 @@ def test_a_folder_is_purified_each_image_at_its_own_size(folder):
 
 def test_it_goes_on_where_it_stopped_and_refuses_another_defence(folder, monkeypatch):
     run("defend", "median", "images", "whole", code=3)
-    write, written = data.write_png, []
+    write, written = image_files.write_png, []
 
     def failing(path, *rest):
         written.append(path.name)
@@ -60,7 +61,7 @@ def test_it_goes_on_where_it_stopped_and_refuses_another_defence(folder, monkeyp
             raise OSError("no more")
         return write(path, *rest)
 
-    monkeypatch.setattr(defending.data, "write_png", failing)
+    monkeypatch.setattr(purify.data, "write_png", failing)
     assert "no more" in run("defend", "median", "images", "out", "--batch-size", "2", code=1).stderr
     run("defend", "median", "images", "out", "--batch-size", "2", code=3)
     assert len(written) < 6 + 21
@@ -73,11 +74,11 @@ def test_it_goes_on_where_it_stopped_and_refuses_another_defence(folder, monkeyp
 def test_of_an_attacks_folder_the_adversarial_images_are_taken(folder):
     run("attack", "fgsm", "images", "adv", "--source", "nets.py:build", code=3)
     run("defend", "bit-depth", "adv", "purified")
-    adversarial = sorted(name for name in data.find_images(folder / "adv") if not name.startswith("clean/"))
-    assert data.find_images(folder / "purified") == adversarial
-    one = data.read_image(folder / "adv" / adversarial[0])
+    adversarial = sorted(name for name in image_files.find_images(folder / "adv") if not name.startswith("clean/"))
+    assert image_files.find_images(folder / "purified") == adversarial
+    one = image_files.read_image(folder / "adv" / adversarial[0])
     expected = np.rint(BitDepth()(one[None].astype(np.float32)))[0]
-    np.testing.assert_array_equal(data.read_image(folder / "purified" / adversarial[0]), expected)
+    np.testing.assert_array_equal(image_files.read_image(folder / "purified" / adversarial[0]), expected)
     run("evaluate", "images", "purified", "--target", "nets.py:build")
 
 
@@ -85,7 +86,7 @@ def test_nip_is_fitted_and_applied(folder):
     good = folder / "good"
     good.mkdir()
     for name in readable(folder / "images"):
-        pixels = data.read_image(folder / "images" / name, (SIZE, SIZE))
+        pixels = image_files.read_image(folder / "images" / name, (SIZE, SIZE))
         Image.fromarray(pixels).save(good / f"{name.replace('/', '-')[:-4]}.png")
     labels = truth(good, small())
     (folder / "good.csv").write_text("filename,label\n" + "".join(f'"{k}",{v}\n' for k, v in labels.items()), "utf-8")
@@ -94,9 +95,9 @@ def test_nip_is_fitted_and_applied(folder):
     fitted = Nip.load("nip.npz")
     assert f"{len(fitted.keys)} images" in done.output and fitted.fitted_to == small().fingerprint
     run("defend", "nip", "apply", "good", "out", "--source", "nets.py:build", "--set", "state=nip.npz")
-    one = data.read_image(good / sorted(labels)[0])
+    one = image_files.read_image(good / sorted(labels)[0])
     expected = np.rint(fitted.on(small()).purified(one[None].astype(np.float32)))[0]
-    np.testing.assert_array_equal(data.read_image(folder / "out" / sorted(labels)[0]), expected)
+    np.testing.assert_array_equal(image_files.read_image(folder / "out" / sorted(labels)[0]), expected)
     assert "name it (--source)" in run("defend", "nip:state=nip.npz", "good", "no", code=1).stderr
     assert "--source NET" in run("defend", "nip", "fit", "good", "no.npz", "--labels", "good.csv", code=2).stderr
     assert "labels.csv" in run("defend", "nip", "fit", "good", "no.npz", *net, code=1).stderr
@@ -116,7 +117,7 @@ def test_a_fit_is_applied_with_another_strength_and_to_one_image(folder):
         assert f"out{strength}: 1 images" in done.stdout
         assert f"strength={strength}" in (folder / f"out{strength}" / "defence.json").read_text() or strength == "1"
     run("defend", "nip", "apply", "one.png", "as-fitted", *net)
-    shown = {name: data.read_image(folder / name / "one.png") for name in ("out0", "out1", "out2", "as-fitted")}
+    shown = {name: image_files.read_image(folder / name / "one.png") for name in ("out0", "out1", "out2", "as-fitted")}
     np.testing.assert_array_equal(shown["out0"], images[0])
     np.testing.assert_array_equal(shown["out1"], shown["as-fitted"])
     assert not np.array_equal(shown["out2"], shown["out1"])
@@ -141,15 +142,15 @@ def test_a_fit_takes_images_filled_as_those_of_the_training(folder, monkeypatch)
     (folder / "all.csv").write_text("filename,label\n" + "".join(f"{number}.png,0\n" for number in range(8)))
     given = ("padded", small())
     settled = {"labels": "all.csv", "first_label": 0, "force_labels": True}
-    filled, _ = defending.training_images(*given, **settled, fill=True)
-    np.testing.assert_array_equal(filled, small_data.filled(images))
-    assert not np.array_equal(filled, defending.training_images(*given, **settled)[0])
+    filled, _ = purify.training_images(*given, **settled, fill=True)
+    np.testing.assert_array_equal(filled, datasets.filled(images))
+    assert not np.array_equal(filled, purify.training_images(*given, **settled)[0])
 
 
 def test_labels_that_disagree_can_be_insisted_on(folder):
     (folder / "good").mkdir()
     for name in readable(folder / "images")[:12]:
-        pixels = data.read_image(folder / "images" / name, (SIZE, SIZE))
+        pixels = image_files.read_image(folder / "images" / name, (SIZE, SIZE))
         Image.fromarray(pixels).save(folder / "good" / f"{name.replace('/', '-')[:-4]}.png")
     labels = truth(folder / "good", small())
     wrong = {name: label if place == 0 else (label + 1) % 6 for place, (name, label) in enumerate(labels.items())}
@@ -168,10 +169,10 @@ def test_another_fit_with_the_same_settings_is_another_defence(folder):
     nip = Nip("Mixed", front=1, tail=1)
     first, second = (nip.fit(network, some, network.predict(some)) for some in (images[:5], images[5:]))
     assert repr(first) == repr(second)
-    defending.purify_folder("one", "out", first, network)
-    defending.purify_folder("one", "out", first, network)
+    purify.purify_folder("one", "out", first, network)
+    purify.purify_folder("one", "out", first, network)
     with pytest.raises(ValueError, match="holds is .* there"):
-        defending.purify_folder("one", "out", second, network)
+        purify.purify_folder("one", "out", second, network)
 
 
 def test_an_image_that_takes_anothers_name_later_loses_neither(folder):
@@ -183,15 +184,15 @@ def test_an_image_that_takes_anothers_name_later_loses_neither(folder):
     run("defend", "median", "some", "out")
     kept = json.loads((folder / "out" / "defence.json").read_text(encoding="utf-8"))
     for entry in kept["images"]:
-        given = data.read_image(folder / "some" / entry["file"])
+        given = image_files.read_image(folder / "some" / entry["file"])
         expected = np.rint(Median()(given[None].astype(np.float32)))[0]
-        np.testing.assert_array_equal(data.read_image(folder / "out" / entry["output"]), expected)
+        np.testing.assert_array_equal(image_files.read_image(folder / "out" / entry["output"]), expected)
     assert [entry["output"] for entry in kept["images"]] == ["a.jpg.png", "a.png"]
 
 
 def test_images_are_brought_to_a_size(folder):
     run("defend", "median", "images", "out", "--size", "20x24", code=3)
-    found = data.read_image(folder / "out" / data.find_images(folder / "out")[0])
+    found = image_files.read_image(folder / "out" / image_files.find_images(folder / "out")[0])
     assert found.shape == (20, 24, 3)
     assert "SIDE|HxW" in run("defend", "--help").output
 
@@ -308,7 +309,7 @@ def test_a_defence_shows_its_settings(name):
 
 def test_what_a_network_is_trained_with_is_listed_too():
     listed = run("defences").stdout
-    for name in hardening.METHODS:
+    for name in adversarial.METHODS:
         assert (f"tfadv train ARCHITECTURE DATA OUT.npz --method {name}" in listed) == (name != "plain")
     assert "\n  beta " in run("defences", "cas").stdout
     assert "NoisyTraining" not in run("defences", "noise").stdout and "std" in run("defences", "noise-training").stdout

@@ -180,9 +180,9 @@ def heads():
 
 
 def test_a_result_that_cannot_be_written_costs_neither_the_table_nor_the_other_result(folders, monkeypatch):
-    from tfadv import data
+    from tfadv.files import image_files
 
-    write = data.write_safely
+    write = image_files.write_safely
 
     def full(path, content, temporary):
         if path.name == "out.json":
@@ -190,7 +190,7 @@ def test_a_result_that_cannot_be_written_costs_neither_the_table_nor_the_other_r
             raise OSError(errno.ENOSPC, "No space left on device")
         write(path, content, temporary)
 
-    monkeypatch.setattr(data, "write_safely", full)
+    monkeypatch.setattr(image_files, "write_safely", full)
     words = ("evaluate", "in", "adv", "--target", "evaluated_nets.py:grey", "--json", "out.json", "--csv", "out.csv")
     result = run(*words)
     assert result.exit_code == 1 and "network, best class" in result.stdout
@@ -265,12 +265,12 @@ def test_a_targeted_folder_shows_what_is_reached(folders):
 
 
 def test_models_lists_every_network():
-    from tfadv.models import zoo
+    from tfadv.registry import loading
 
     found = json.loads(run("models", "--json").stdout)
-    assert [row["name"] for row in found] == zoo.names()
+    assert [row["name"] for row in found] == loading.names()
     table = run("models").output
-    assert all(name in table for name in zoo.names()) and "module:callable:word" in table
+    assert all(name in table for name in loading.names()) and "module:callable:word" in table
     first = next(line for line in table.splitlines() if line.startswith("ens3_adv_inception_v3"))
     assert first.split()[:5] == ["ens3_adv_inception_v3", "official", "299", "1000", "Mixed_5b"]
 

@@ -11,8 +11,9 @@ import pytest
 from click.testing import CliRunner
 
 from tfadv.cli import main
-from tfadv.models import saved, zoo
+from tfadv.models import saved
 from tfadv.models.code import Raised
+from tfadv.registry import loading
 
 CODE = """
 import sys
@@ -89,7 +90,7 @@ def script(tmp_path, monkeypatch):
 def test_what_it_raises_comes_with_its_own_lines(script, callable, message, spec):
     expected = re.compile(f"{spec}:{callable}: your code {message}", re.DOTALL)
     with pytest.raises(Raised, match=expected) as raised:
-        zoo.load(f"{spec}:{callable}")
+        loading.load(f"{spec}:{callable}")
     assert "click/core.py" not in str(raised.value) and "decoder.py" not in str(raised.value)
     assert raised.value.__cause__ is not None
 
@@ -106,13 +107,13 @@ def test_so_does_what_a_file_raises_when_it_is_imported(script, tmp_path, line, 
     (tmp_path / script).write_text(line)
     for spec in (script, script.removesuffix(".py")):
         with pytest.raises(Raised, match=message):
-            zoo.load(f"{spec}:net")
+            loading.load(f"{spec}:net")
 
 
 def test_ctrl_c_stays_what_it_is(script, tmp_path):
     (tmp_path / script).write_text("raise KeyboardInterrupt")
     with pytest.raises(KeyboardInterrupt):
-        zoo.load(f"{script}:net")
+        loading.load(f"{script}:net")
 
 
 @pytest.mark.parametrize("callable, shown", [("leaves", "sys.exit(0)"), ("divides", "return deeper(0)")])
@@ -142,7 +143,7 @@ def test_a_path_that_is_there_is_no_misspelt_name(tmp_path, monkeypatch, name, m
     (tmp_path / "digits").mkdir()
     (tmp_path / name).write_bytes(b"\0")
     with pytest.raises(ValueError, match=f"{name}: expected a network, got .*{message}") as raised:
-        zoo.load(name)
+        loading.load(name)
     assert "Nearest" not in str(raised.value)
 
 
@@ -150,10 +151,10 @@ def test_a_folder_is_no_misspelt_name_either(tmp_path):
     for name in ("plain", "model.keras"):
         (tmp_path / name).mkdir()
         with pytest.raises(ValueError, match="expected a network, got a folder. A model is a file"):
-            zoo.load(str(tmp_path / name))
+            loading.load(str(tmp_path / name))
         (tmp_path / name / "saved_model.pb").write_bytes(b"")
         with pytest.raises(ValueError, match="got a SavedModel.*\n.*keras.layers.TFSMLayer"):
-            zoo.load(str(tmp_path / name))
+            loading.load(str(tmp_path / name))
 
 
 def model():
@@ -168,13 +169,13 @@ def test_keras_s_own_files_by_other_names(tmp_path):
     for suffix in ("h5", "keras"):
         (tmp_path / f"net.{suffix}").rename(tmp_path / f"{suffix}-net")
         with pytest.raises(ValueError, match=rf"call it \.{suffix}"):
-            zoo.load(str(tmp_path / f"{suffix}-net"))
+            loading.load(str(tmp_path / f"{suffix}-net"))
 
 
 def test_weights_without_a_model_say_so(tmp_path):
     model().save_weights(tmp_path / "net.weights.h5")
     with pytest.raises(ValueError, match="holds weights without their model: build the model in Python"):
-        zoo.load(str(tmp_path / "net.weights.h5"))
+        loading.load(str(tmp_path / "net.weights.h5"))
 
 
 def test_a_file_of_another_keras_says_the_reason_whole_and_what_works(tmp_path):

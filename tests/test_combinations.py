@@ -23,13 +23,11 @@ from tfadv import (
     ScaledCopies,
     Sign,
     Smooth,
-    gradients,
-    scores,
-    seeds,
     targeted,
     untargeted,
 )
-from tfadv.shapes import Region, View
+from tfadv.core import gradients, scores, seeds
+from tfadv.core.interfaces import Region, View
 
 
 @dataclasses.dataclass(frozen=True, repr=False)

@@ -22,18 +22,16 @@ from tfadv import (
     Outputs,
     PathCopies,
     Sign,
-    attribution,
-    gradients,
-    label_files,
     load,
-    metrics,
     recipes,
-    seeds,
     targeted,
     untargeted,
 )
+from tfadv.core import gradients, metrics, seeds
+from tfadv.files import label_files
 from tfadv.models import digits
-from tfadv.objectives.contributive import READINGS
+from tfadv.parts import attribution
+from tfadv.parts.objectives.contributive import READINGS
 
 
 @pytest.fixture(scope="module")
@@ -304,13 +302,13 @@ def test_through_a_view_the_clean_image_is_shown_as_the_adversarial_one(setting)
 
 @pytest.mark.slow
 def test_on_photographs_the_softened_loss_succeeds_and_the_printed_one_destroys_the_image(shared):
-    from tfadv import data
+    from tfadv.files import image_files
 
     network = load(f"{shared / 'imagenet' / 'nets.py'}:load:squeezenet_v11")
     listed = label_files.read(shared / "imagenet" / "labels.csv").classes
     shown = {}
     for name, label in sorted(listed.items(), key=lambda item: int(os.path.splitext(item[0])[0])):
-        image = np.rint(tf.image.resize(data.read_image(shared / "imagenet" / "images" / name), network.size))
+        image = np.rint(tf.image.resize(image_files.read_image(shared / "imagenet" / "images" / name), network.size))
         if network.predict(image[None])[0] == label - 1:
             shown[label - 1] = image
         if len(shown) == 4:

@@ -12,14 +12,16 @@ import pytest
 from folders import OTHER, SIZE, pictures, small, stopped, truth
 from PIL import Image
 
-from tfadv import data, pairing, pool, record, stages
 from tfadv.attacks import recipes
 from tfadv.attacks.ascent import Ascent
-from tfadv.budgets import L2, Linf
-from tfadv.crafting import craft_folder
-from tfadv.objectives import CrossEntropy
-from tfadv.peek import Network
-from tfadv.rules import Sign
+from tfadv.core import pool
+from tfadv.files import image_files, record
+from tfadv.folders import pairing, pipeline
+from tfadv.folders.craft import craft_folder
+from tfadv.models.network import Network
+from tfadv.parts.budgets import L2, Linf
+from tfadv.parts.objectives import CrossEntropy
+from tfadv.parts.rules import Sign
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +54,7 @@ def whole(folder, network, tmp_path_factory) -> dict[str, bytes]:
 def test_a_batch_is_no_larger_than_the_folder(folder, network, tmp_path):
     """It would be filled up with copies: a million of them are no work for anybody."""
     report = craft_folder(folder, tmp_path / "out", recipes.fgsm(), network, batch_size=1_000_000)
-    assert report.experiment["batch_size"] == len(data.find_images(folder)) == 23
+    assert report.experiment["batch_size"] == len(image_files.find_images(folder)) == 23
     few = craft_folder(folder, tmp_path / "few", recipes.fgsm(), network, batch_size=1_000_000, limit=2)
     assert few.experiment["batch_size"] == 8
     again = craft_folder(folder, tmp_path / "few", recipes.fgsm(), network, batch_size=1_000_000, limit=2)
@@ -65,7 +67,7 @@ def test_a_batch_is_no_larger_than_the_folder(folder, network, tmp_path):
 
 def test_every_image_has_its_twin_and_its_entry(folder, network, tmp_path):
     report = craft_folder(folder, tmp_path / "out", BIM, network, batch_size=4, source="here:small")
-    names = data.find_images(folder)
+    names = image_files.find_images(folder)
     saved = json.loads((tmp_path / "out" / "attack.json").read_bytes())
     assert [entry["file"] for entry in saved["images"]] == names
     assert saved["images"] == report.images
@@ -96,7 +98,7 @@ def test_the_budget_holds_on_the_bytes_and_the_entries_are_true(attack, folder, 
     for entry in report.done:
         clean = np.asarray(Image.open(out / "clean" / entry["output"]), np.float64)
         adversarial = np.asarray(Image.open(out / entry["output"]), np.float64)
-        np.testing.assert_array_equal(clean, data.read_image(folder / entry["file"], (SIZE, SIZE)))
+        np.testing.assert_array_equal(clean, image_files.read_image(folder / entry["file"], (SIZE, SIZE)))
         change = adversarial - clean
         largest, length = np.abs(change).max(), np.sqrt((change**2).sum())
         assert 0 < (largest if isinstance(attack.budget, Linf) else length) <= attack.budget.size
@@ -138,7 +140,11 @@ def test_a_full_disk_is_one_sentence_and_can_be_resumed(what, folder, network, t
             raise full
         return original(*arguments)
 
-    where, name = {"file": (data, "write_png"), "journal": (record, "_dump"), "record": (record, "write_safely")}[what]
+    where, name = {
+        "file": (image_files, "write_png"),
+        "journal": (record, "_dump"),
+        "record": (record, "write_safely"),
+    }[what]
     original = getattr(where, name)
     left = [0] if what == "record" else left
     monkeypatch.setattr(where, name, failing)
@@ -163,9 +169,9 @@ def test_half_a_line_in_the_journal_is_made_again(folder, network, tmp_path, who
 
 
 def test_what_is_finished_is_not_made_again_and_what_is_lost_is(folder, network, tmp_path, whole, monkeypatch):
-    out, written, original = tmp_path / "out", [], data.write_png
+    out, written, original = tmp_path / "out", [], image_files.write_png
     craft_folder(folder, out, BIM, network, batch_size=4)
-    monkeypatch.setattr(data, "write_png", lambda *given: written.append(given[0]) or original(*given))
+    monkeypatch.setattr(image_files, "write_png", lambda *given: written.append(given[0]) or original(*given))
     craft_folder(folder, out, BIM, network, batch_size=4)
     assert not written
     (out / "clean" / "00.png").unlink()
@@ -240,7 +246,7 @@ def test_two_experiments_that_begin_together_do_not_mix(tmp_path):
     with record.Journal(tmp_path, OTHER | {"seed": 0}) as first:
         first.open()
         with first.temporary() as temporary:
-            data.write_png(tmp_path / "a.png", np.zeros((2, 2, 3), np.uint8), temporary)
+            image_files.write_png(tmp_path / "a.png", np.zeros((2, 2, 3), np.uint8), temporary)
         first.fold([])
     with (
         record.Journal(tmp_path, OTHER | {"seed": 1}) as second,
@@ -275,7 +281,7 @@ def test_a_network_of_any_size_needs_to_be_told_one(folder, tmp_path):
 
 def test_memory_does_not_grow_with_the_images(folder, network, tmp_path, monkeypatch):
     """However many images there are, the pixels of a few batches are alive."""
-    seen, most, original = [], [], data.try_image
+    seen, most, original = [], [], image_files.try_image
 
     def counted(*given):
         picture = original(*given)
@@ -284,7 +290,7 @@ def test_memory_does_not_grow_with_the_images(folder, network, tmp_path, monkeyp
             most.append(sum(reference() is not None for reference in seen))
         return picture
 
-    monkeypatch.setattr(data, "try_image", counted)
+    monkeypatch.setattr(image_files, "try_image", counted)
     craft_folder(folder, tmp_path / "out", recipes.fgsm(), network, batch_size=1, workers=2)
     assert max(most) <= 2 * (pool.AHEAD + 2) + 1 < len(seen)
 
@@ -306,7 +312,7 @@ def test_stages_overlap(folder, network, tmp_path, monkeypatch):
 
         return stage
 
-    for where, name in ((data, "try_image"), (stages.Run, "craft"), (data, "write_png")):
+    for where, name in ((image_files, "try_image"), (pipeline.Run, "craft"), (image_files, "write_png")):
         monkeypatch.setattr(where, name, watched(name, getattr(where, name)))
     craft_folder(folder, tmp_path / "out", BIM, network, batch_size=2)
     assert any({"craft", "write_png"} <= seen for seen in both) and any({"craft", "try_image"} <= seen for seen in both)

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from folders import CLASSES, pictures, small, truth
 
-from tfadv import data, labelling
 from tfadv.attacks import recipes
-from tfadv.crafting import craft_folder
-from tfadv.peek import Network
+from tfadv.files import image_files
+from tfadv.folders import labelling
+from tfadv.folders.craft import craft_folder
+from tfadv.models.network import Network
 
 BIM = recipes.bim(steps=3)
 
@@ -74,7 +75,7 @@ def test_labels_are_wrong_when_agreement_is_low_and_no_chance(right, of, accurac
 
 
 def test_targets_are_reached(folder, network, tmp_path):
-    names = data.find_images(folder)
+    names = image_files.find_images(folder)
     goal = {name: (label + 1) % CLASSES for name, label in truth(folder, network).items()}
     strong = recipes.bim(epsilon=120, steps=20)
     report = craft_folder(folder, tmp_path / "out", strong, network, targets=goal, first_label=0)
@@ -96,7 +97,7 @@ def test_classes_to_reach_are_taken_from_their_column_and_never_from_that_of_the
     other.write_text("filename,label\n" + "".join(f"{name},{aim}\n" for name, aim in aims.items()))
 
     def settled(labels, targets):
-        names = data.find_images(folder)
+        names = image_files.find_images(folder)
 
         def predict(some):
             return [known[name] for name in some]

@@ -8,17 +8,9 @@ import pytest
 import tensorflow as tf
 from networks import batch_of, convolutional, linear
 
-from tfadv import (
-    AdditiveUniformNoise,
-    Boundary,
-    Network,
-    OnePixel,
-    Pointwise,
-    seeds,
-    targeted,
-    untargeted,
-)
+from tfadv import AdditiveUniformNoise, Boundary, Network, OnePixel, Pointwise, targeted, untargeted
 from tfadv.attacks import boundary
+from tfadv.core import seeds
 
 SMALL = (
     AdditiveUniformNoise(sizes=20, tries=3),

@@ -12,12 +12,12 @@ import tensorflow as tf
 from networks import batch_of, convolutional
 
 from tfadv import defences, recipes, untargeted
-from tfadv import seeds as draws
-from tfadv.catalogue import DEFENCES
-from tfadv.compiled import Compiled
+from tfadv.core import seeds as draws
+from tfadv.core.compilation import Compiled
+from tfadv.core.interfaces import Defence, Purifier
+from tfadv.core.source import Source
 from tfadv.defences import Nip, Purified, comdefend, learned, sparse, super_resolution
-from tfadv.shapes import Defence, Purifier
-from tfadv.source import Source
+from tfadv.registry.catalogue import DEFENCES
 
 LEARNED = {"comdefend": comdefend.KIND, "super-resolution": super_resolution.KIND, "sparse": sparse.KIND}
 #: Settings that make it quick, and those without a default.

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from tfadv.models import digits, digits_training, hardening, known
-from tfadv.peek import Network
+from tfadv.models import digits
+from tfadv.models.network import Network
+from tfadv.registry import known
+from tfadv.training import adversarial, digit_networks
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +80,7 @@ def test_defended_networks_withstand_what_fools_their_undefended_twin(networks):
     # One signed step from Inception v4, which no defence was trained on.
     import tensorflow as tf
 
-    from tfadv import gradients, scores
+    from tfadv.core import gradients, scores
 
     pixels, labels = digits.images()
     images = tf.constant(pixels[:200], tf.float32)
@@ -86,7 +88,7 @@ def test_defended_networks_withstand_what_fools_their_undefended_twin(networks):
     uphill = gradients.of_images(lambda shown: scores.cross_entropy(source(shown).logits, labels[:200]), images)
     fooling = tf.clip_by_value(images + 64 * tf.sign(uphill), 0, 255)
     wrong = {name: np.mean(network.predict(fooling) != labels[:200]) for name, network in networks.items()}
-    for name in digits_training.SOURCES:
+    for name in digit_networks.SOURCES:
         assert wrong[name] < wrong[digits.ARCHITECTURES[name]], wrong
 
 
@@ -112,7 +114,7 @@ def test_adversarial_images_stay_within_epsilon_and_lean_to_the_least_likely(net
 
     source = networks["resnet_v2"]
     images = tf.constant(digits.images("training")[0][:32], tf.float32)
-    changed = hardening.towards_least_likely([source], images, tf.constant([0, 1]), 8.0)
+    changed = adversarial.towards_least_likely([source], images, tf.constant([0, 1]), 8.0)
     assert 0 < np.max(np.abs(changed - images)) <= 8 and np.min(changed) >= 0 and np.max(changed) <= 255
     least = np.argmin(source(images).logits, axis=1)
     gain = np.take_along_axis(np.asarray(source(changed).logits - source(images).logits), least[:, None], axis=1)
@@ -123,7 +125,7 @@ def test_augmentation_keeps_the_digit_on_black():
     import tensorflow as tf
 
     images = tf.constant(digits.images("training")[0][:64], tf.float32)
-    shown = digits_training.augmented(images, tf.constant([3, 4]))
+    shown = digit_networks.augmented(images, tf.constant([3, 4]))
     assert shown.shape == images.shape and float(tf.reduce_max(shown)) <= 255 and float(tf.reduce_min(shown)) >= 0
     assert np.mean(np.abs(shown - images)) > 1
     assert np.mean(shown) == pytest.approx(np.mean(images), rel=0.1)
@@ -136,23 +138,23 @@ def test_training_follows_from_its_seed_and_learns(tmp_path, monkeypatch):
 
     whole = digits.images
     monkeypatch.setattr(digits, "images", few)
-    settings = digits_training.Settings(epochs=4, batch=32)
+    settings = digit_networks.Settings(epochs=4, batch=32)
     entries = []
     for run in ("a", "b"):
-        record = digits_training.train_all(tmp_path / run, ["resnet_v2"], seed=5, settings=settings)
+        record = digit_networks.train_all(tmp_path / run, ["resnet_v2"], seed=5, settings=settings)
         entries.append(record["networks"]["resnet_v2"])
         assert json.loads((tmp_path / run / digits.MANIFEST).read_text()) == record
     assert entries[0]["logits"] == pytest.approx(np.asarray(entries[1]["logits"]), abs=1e-2)
     assert entries[0]["loss"] < 2.2  # a guess among ten has log(10) = 2.303
     with pytest.raises(ValueError, match="another seed"):
-        digits_training.train_all(tmp_path / "a", ["resnet_v2"], seed=6, settings=settings)
+        digit_networks.train_all(tmp_path / "a", ["resnet_v2"], seed=6, settings=settings)
 
 
 def test_sources_are_trained_before_those_who_need_them():
-    order = digits_training._in_order(["ens3_adv_inception_v3"], present={"resnet_v2"})
+    order = digit_networks._in_order(["ens3_adv_inception_v3"], present={"resnet_v2"})
     assert order == ["inception_v3", "ens3_adv_inception_v3"]
     with pytest.raises(ValueError, match="vgg"):
-        digits_training._in_order(["vgg"], present=set())
+        digit_networks._in_order(["vgg"], present=set())
 
 
 def test_command_explains_itself():

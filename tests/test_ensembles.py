@@ -7,7 +7,8 @@ import tensorflow as tf
 from networks import CLASSES, LAYER, SIDE, batch_of, convolutional
 
 import tfadv
-from tfadv import Ensemble, gradients, targeted, untargeted
+from tfadv import Ensemble, targeted, untargeted
+from tfadv.core import gradients
 
 
 @pytest.fixture(scope="module")

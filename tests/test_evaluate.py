@@ -8,11 +8,12 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from tfadv import compiled, evaluate
-from tfadv.evaluate import Share, first_label, judge
-from tfadv.metrics import DISTANCES, distances
-from tfadv.pairing import Pair, pair
-from tfadv.peek import Network
+from tfadv.core import compilation
+from tfadv.core.metrics import DISTANCES, distances
+from tfadv.folders import evaluate
+from tfadv.folders.evaluate import Share, first_label, judge
+from tfadv.folders.pairing import Pair, pair
+from tfadv.models.network import Network
 
 LEVELS = (30, 90, 150, 210)
 
@@ -172,17 +173,17 @@ def test_labels_that_no_network_agrees_with_are_refused_as_an_attack_refuses_the
 
 def test_labels_that_no_network_agrees_with_draw_a_remark(tmp_path, monkeypatch):
     """Those of a record that was made with wrong ones too; of several networks one that agrees is enough."""
-    monkeypatch.setattr(compiled, "concessions", [])
+    monkeypatch.setattr(compilation, "concessions", [])
     levels = [30, 90, 150, 210, 30, 90]
     wrong = pairs(tmp_path, levels, levels, [2, 3, 0, 1, 2, 3])
-    with pytest.warns(compiled.Concession, match="brightness with 0 of 6 clean images: no network agrees with them"):
+    with pytest.warns(compilation.Concession, match="brightness with 0 of 6 clean images: no network agrees with them"):
         evaluate.evaluate(wrong, [brightness()])
-    monkeypatch.setattr(compiled, "concessions", [])
+    monkeypatch.setattr(compilation, "concessions", [])
     right = [one._replace(label=label) for one, label in zip(wrong, [0, 1, 2, 3, 0, 1], strict=True)]
     from_one = [one._replace(label=one.label + 1) for one in right]
     for some, names in ((right, ("a",)), (from_one, ("a",)), (right[:1], ("a",)), (right, ("other", "a"))):
         evaluate.evaluate(some, [brightness(7 if name == "other" else 4, name=name) for name in names])
-    assert "no network agrees" not in str(compiled.concessions)
+    assert "no network agrees" not in str(compilation.concessions)
 
 
 def test_a_background_class_is_no_class(tmp_path):

@@ -7,8 +7,8 @@ from collections import Counter
 import pytest
 from conftest import REPOSITORY
 
-from tfadv import making
-from tfadv.catalogue import ATTACKS
+from tfadv.registry import building
+from tfadv.registry.catalogue import ATTACKS
 from tfadv.reproduce import published, scales
 from tfadv.reproduce.experiments import EXPERIMENTS
 from tfadv.reproduce.plan import Case, Layer, Levels, Told
@@ -46,7 +46,7 @@ def test_its_attacks_have_their_settings(one):
         for chosen in (case.settings, {**case.settings, **case.small}):
             known = {name: value.value if isinstance(value, Levels) else value for name, value in chosen.items()}
             known = {name: value.role if isinstance(value, Layer) else value for name, value in known.items()}
-            making.check(ATTACKS, case.recipe, known)
+            building.check(ATTACKS, case.recipe, known)
 
 
 @pytest.mark.parametrize("one", EXPERIMENTS.values(), ids=EXPERIMENTS)

@@ -6,18 +6,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tfadv import evaluate, making
-from tfadv.catalogue import DEFENCES
-from tfadv.data import read_image
-from tfadv.models import zoo
+from tfadv.files.image_files import read_image
+from tfadv.folders import evaluate
+from tfadv.registry import building, loading
+from tfadv.registry.catalogue import DEFENCES
 from tfadv.reproduce import published, scales
 from tfadv.reproduce.experiments import fia, naa
+from tfadv.reproduce.figures.attention import Attention, overlaid, shrunk
 from tfadv.reproduce.measures.behind import Behind
 from tfadv.reproduce.measures.combined import Average
 from tfadv.reproduce.measures.rates import Rate
 from tfadv.reproduce.plan import Case, Levels, Missing
-from tfadv.reproduce.plates.attention import Attention, overlaid, shrunk
-from tfadv.reproduce.stage import Bench, Stage
+from tfadv.reproduce.workspace import Bench, Stage
 
 ALL = (*naa.EXPERIMENTS, *fia.EXPERIMENTS)
 MIM = Case("MIM", "mim", {"epsilon": Levels(16), "steps": 2})
@@ -87,7 +87,7 @@ def ladders() -> list[tuple[str, str]]:
 
 
 def test_every_layer_of_a_ladder_is_one_of_its_network():
-    found = {network: zoo.load(network, weights=False) for network in {network for network, _ in ladders()}}
+    found = {network: loading.load(network, weights=False) for network in {network for network, _ in ladders()}}
     for network, layer in ladders():
         found[network].check_layers((layer,))
 
@@ -131,7 +131,7 @@ def test_a_photograph_is_shrunk_and_a_map_is_red_where_it_is_largest():
 def test_behind_a_defence_is_what_a_loop_counts(stage):
     found = Behind("Inc-v3", MIM, "Res-v2", "jpeg:quality=10", small="median:side=3").of(stage)
     folder = stage.crafted("Inc-v3", MIM)
-    network = making.defence(DEFENCES, "median:side=3").on(stage.player("Res-v2").source)
+    network = building.defence(DEFENCES, "median:side=3").on(stage.player("Res-v2").source)
     assert list(found.images) == list(folder.images.labels)
     for name, changed in found.images.items():
         clean, adversarial = (read_image(where / name)[None] for where in (folder.images.folder, folder.path))

@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 
 from tfadv.defences import Median, Nip, Purified
-from tfadv.evaluate import top
+from tfadv.folders.evaluate import top
 from tfadv.models import digits
-from tfadv.peek import Network
+from tfadv.models.network import Network
 from tfadv.reproduce import engine, published, scales
 from tfadv.reproduce.experiments import nip
 from tfadv.reproduce.experiments.nip_cases import GUARDS, NETWORKS, NIP, attacks
+from tfadv.reproduce.figures.defended import Defended
 from tfadv.reproduce.measures import defences, neurons
 from tfadv.reproduce.measures.defences import Benign, Consistency, Guard, Place, Quality, Rescued, Seconds
 from tfadv.reproduce.plan import Case, Cell, Experiment, Layer, Levels, Missing, Part
-from tfadv.reproduce.plates.defended import Defended
-from tfadv.reproduce.stage import Bench, Stage
+from tfadv.reproduce.workspace import Bench, Stage
 
 ROLE = "CIFAR-10 VGG19"
 MEDIAN = Guard("SS", "median:side=2")

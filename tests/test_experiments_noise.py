@@ -7,18 +7,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tfadv import data, destruction, plane
-from tfadv.models import digits, zoo
-from tfadv.pairing import pair
+from tfadv.files import image_files
+from tfadv.folders import decision_plane, destruction
+from tfadv.folders.pairing import pair
+from tfadv.models import digits
+from tfadv.registry import loading
 from tfadv.reproduce import published, scales
 from tfadv.reproduce.experiments import nrg
+from tfadv.reproduce.figures.gradients import Alike, Gradient, Gradients, alike, grey
+from tfadv.reproduce.figures.planes import Grid, Nearest, Planes
 from tfadv.reproduce.measures.capacity import Parameters
 from tfadv.reproduce.measures.combined import Average, Percent, Unseen
 from tfadv.reproduce.measures.robustness import Destruction
 from tfadv.reproduce.plan import Case, Levels, Measure, Missing, Value
-from tfadv.reproduce.plates.gradients import Alike, Gradient, Gradients, alike, grey
-from tfadv.reproduce.plates.planes import Grid, Nearest, Planes
-from tfadv.reproduce.stage import Bench, Stage
+from tfadv.reproduce.workspace import Bench, Stage
 
 EXPERIMENTS = {one.name: one for one in nrg.EXPERIMENTS}
 PAIRS = {"nrg-table1": ("FGSM", "nr-FGSM"), "nrg-table2": ("IGSM", "nr-IGSM"), "nrg-table5": ("FGM", "nr-FGM")}
@@ -167,11 +169,11 @@ def test_a_destruction_rate_is_that_of_tfadv_destruction(stage, transformation, 
     folder, images = stage.crafted("one", STRONG), stage.images("one")
     pairs = pair(images.folder, folder.path).pairs
     clean, adversarial = (
-        np.stack([data.read_image(getattr(one, w)) for one in pairs]) for w in ("clean", "adversarial")
+        np.stack([image_files.read_image(getattr(one, w)) for one in pairs]) for w in ("clean", "adversarial")
     )
     labels = np.array([images.labels[one.name] for one in pairs])
     (share,) = destruction.destruction_rate(
-        zoo.load("digits/resnet_v2"), clean, adversarial, labels, transformation, [strength]
+        loading.load("digits/resnet_v2"), clean, adversarial, labels, transformation, [strength]
     ).values()
     assert share.of >= 5 and (sum(found.images.values()), len(found.images)) == (share.count, share.of)
     assert Destruction("one", STRONG, "other", transformation, strength).of(stage) == found
@@ -195,11 +197,11 @@ def test_the_plane_and_its_nearest_classes_are_those_of_tfadv_plane(stage, tmp_p
     grid = Grid("one", reach=20, small_step=10, small_copies=3)
     images = stage.images("one")
     name, label = next(iter(images.labels.items()))
-    image = data.read_image(images.folder / name).astype(np.float32)
+    image = image_files.read_image(images.folder / name).astype(np.float32)
     one, other = stage.player("one").source, stage.player("other").source
-    axes = plane.directions(one, image, label, copies=3, deviation=60.0)
-    levels = plane.axis(80, 40)
-    seen = plane.panel(other, image, axes, levels, levels)
+    axes = decision_plane.directions(one, image, label, copies=3, deviation=60.0)
+    levels = decision_plane.axis(80, 40)
+    seen = decision_plane.panel(other, image, axes, levels, levels)
     np.testing.assert_array_equal(grid.panel(stage, "other").classes, seen.classes)
     assert {axis: Nearest(grid, "other", axis).of(stage).value for axis in "uv"} == seen.nearest()
     drawing = Planes(grid, ("other", "nobody")).draw(stage, tmp_path)
@@ -213,10 +215,10 @@ def test_the_plane_in_l2_is_asked_for_by_name(stage):
     assert "--norm l2 " in grid.command(stage) and "--norm" not in Grid("one").command(stage)
     images, source = stage.images("one"), stage.player("one").source
     name, label = next(iter(images.labels.items()))
-    image = data.read_image(images.folder / name).astype(np.float32)
-    axes = plane.directions(source, image, label, copies=3, deviation=60.0, norm="l2")
-    levels = plane.axis(80, 40)
-    seen = plane.panel(source, image, axes, levels, levels)
+    image = image_files.read_image(images.folder / name).astype(np.float32)
+    axes = decision_plane.directions(source, image, label, copies=3, deviation=60.0, norm="l2")
+    levels = decision_plane.axis(80, 40)
+    seen = decision_plane.panel(source, image, axes, levels, levels)
     np.testing.assert_array_equal(grid.panel(stage, "one").classes, seen.classes)
 
 
@@ -234,10 +236,10 @@ def test_the_gradient_is_shown_and_measured_as_tfadv_plane_has_it(stage, tmp_pat
     some = tuple(Gradient("one", copies, count=2) for copies in (0, 3))
     images, source = stage.images("one"), stage.player("one").source
     name, label = next(iter(images.labels.items()))
-    image = data.read_image(images.folder / name).astype(np.float32)
+    image = image_files.read_image(images.folder / name).astype(np.float32)
     for one in some:
         found = Alike(one).of(stage)
-        slope = plane.gradient(source, image, label, copies=one.copies, deviation=60.0)
+        slope = decision_plane.gradient(source, image, label, copies=one.copies, deviation=60.0)
         assert len(found.images) == 2 and found.images[name] == pytest.approx(alike(slope))
     drawing = Gradients(some).draw(stage, tmp_path)
     assert drawing.columns == ("image", "the gradient", "m = 3") and len(drawing.rows) == 2

@@ -13,8 +13,8 @@ from published.plain import PlainNet
 
 from tfadv import Network
 from tfadv.reproduce import published, scales
-from tfadv.reproduce.choosing import Everything
 from tfadv.reproduce.experiments import fcr
+from tfadv.reproduce.figures.compared import Compared, Regions
 from tfadv.reproduce.measures.rates import Accuracy, Rate
 from tfadv.reproduce.measures.regions import (
     NoiseAsLong,
@@ -26,8 +26,8 @@ from tfadv.reproduce.measures.regions import (
     shown,
 )
 from tfadv.reproduce.plan import Missing
-from tfadv.reproduce.plates.compared import Compared, Regions
-from tfadv.reproduce.stage import Bench, Player, Stage
+from tfadv.reproduce.selection import Everything
+from tfadv.reproduce.workspace import Bench, Player, Stage
 
 EXPERIMENTS = {one.name: one for one in fcr.EXPERIMENTS}
 CIFAR, PHOTOGRAPHS = fcr.DATA

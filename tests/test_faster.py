@@ -7,13 +7,15 @@ import tensorflow as tf
 from networks import batch_of, convolutional
 
 import tfadv
-from tfadv import devices, gradients, recipes, scores, untargeted
+from tfadv import recipes, untargeted
+from tfadv.core import devices, gradients, scores
 from tfadv.defences import BitDepth
-from tfadv.folding import fold, folds
-from tfadv.models import digits, small
+from tfadv.models import digits
+from tfadv.models.folding import fold, folds
 from tfadv.models.layers import stated
-from tfadv.precision import to_bfloat16
-from tfadv.views import PathCopies
+from tfadv.models.mixed_precision import to_bfloat16
+from tfadv.parts.views import PathCopies
+from tfadv.training import small_networks
 
 SIDE = 16
 
@@ -125,9 +127,9 @@ def test_the_digits_networks_are_folded_exactly(name):
     alike(twin, network, images, tuple(name for name in network.layers if name not in twin._folded))
 
 
-@pytest.mark.parametrize("name", [name for name in small.NETWORKS if not name.startswith("dense")])
+@pytest.mark.parametrize("name", [name for name in small_networks.NETWORKS if not name.startswith("dense")])
 def test_the_small_networks_are_folded_exactly(name):
-    model = in_float64(lambda: small.build(name, size=32, classes=10))
+    model = in_float64(lambda: small_networks.build(name, size=32, classes=10))
     network, images = tfadv.Network(model), batch_of(1, 32, np.float64)[0]
     twin = tfadv.folded(network)
     assert not any(isinstance(layer, keras.layers.BatchNormalization) for layer in twin.model.layers)

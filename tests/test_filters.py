@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 from scipy import ndimage
 
-from tfadv import filters
+from tfadv.core import filters
 
 IMAGES = np.random.RandomState(3).uniform(0, 255, (2, 13, 17, 3)).astype(np.float32)
 

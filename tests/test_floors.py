@@ -18,79 +18,79 @@ PACKAGES = {"tfadv": "tfadv", "tfadv.cli": "cli", "tfadv.checkpoints": "checkpoi
 
 FLOORS = (
     # below all: what a number may be; names and sizes
-    "tfadv tfadv.ranges tfadv.finding tfadv.resizing",
+    "tfadv tfadv.core.ranges tfadv.files.listing tfadv.files.resizing",
     # 0: conventions and the outside world
-    "tfadv.shapes tfadv.words tfadv.forms tfadv.compiled tfadv.images tfadv.data tfadv.metrics tfadv.pool "
-    "tfadv.models.layers tfadv.copying tfadv.symptoms "
+    "tfadv.core.interfaces tfadv.registry.settings_syntax tfadv.files.schemas tfadv.core.compilation tfadv.core.images tfadv.files.image_files tfadv.core.metrics tfadv.core.pool "
+    "tfadv.models.layers tfadv.models.cloning tfadv.core.diagnostics "
     "tfadv.attacks tfadv.benchmarks tfadv.checkpoints.files tfadv.checkpoints.manifest",
     # 1: what one look, one gradient, one draw is; the architectures
-    "tfadv.filters tfadv.vectors tfadv.scores tfadv.seeds tfadv.source tfadv.record "
-    "tfadv.drawing tfadv.pooling tfadv.tapping tfadv.inputs tfadv.label_files "
+    "tfadv.core.filters tfadv.core.tensors tfadv.core.scores tfadv.core.seeds tfadv.core.source tfadv.files.record "
+    "tfadv.files.drawing tfadv.models.max_pooling tfadv.models.tapping tfadv.models.inputs tfadv.files.label_files "
     "tfadv.models.inception_v1 tfadv.models.inception_v3 tfadv.models.inception_v4 "
     "tfadv.models.inception_resnet_v2 tfadv.models.resnet_v1 tfadv.models.resnet_v2 tfadv.models.vgg "
-    "tfadv.models.slim tfadv.heads tfadv.models "
-    "tfadv.cli.shell tfadv.cli.quiet tfadv.archives tfadv.checkpoints.download tfadv.models.digits_facts "
+    "tfadv.checkpoints.reader tfadv.models.heads tfadv.models "
+    "tfadv.cli.shell tfadv.cli.quiet tfadv.files.array_files tfadv.checkpoints.download tfadv.models.digits_facts "
     "tfadv.defences.distillation",
     # 2: the sources
-    "tfadv.training tfadv.devices tfadv.models.small_data tfadv.models.blocks tfadv.models.digits "
+    "tfadv.training.loop tfadv.core.devices tfadv.training.datasets tfadv.training.blocks tfadv.models.digits "
     "tfadv.models.saved tfadv.models.code tfadv.checkpoints.store tfadv.cli.options tfadv.cli.listing "
-    "tfadv.seals tfadv.cli.tables "
-    "tfadv.peek tfadv.ensembles tfadv.folding tfadv.precision tfadv.defences.transforms tfadv.defences.total_variation",
+    "tfadv.files.integrity tfadv.cli.tables "
+    "tfadv.models.network tfadv.models.ensembles tfadv.models.folding tfadv.models.mixed_precision tfadv.defences.transforms tfadv.defences.total_variation",
     # 3: the small parts; the stores
-    "tfadv.models.small tfadv.gradients tfadv.views tfadv.budgets tfadv.rules tfadv.attacks.starts tfadv.attacks.door "
-    "tfadv.attacks.decisions tfadv.attacks.layers "
-    "tfadv.labelling tfadv.pairing tfadv.twins tfadv.checkpoints tfadv.cli "
+    "tfadv.training.small_networks tfadv.core.gradients tfadv.parts.views tfadv.parts.budgets tfadv.parts.rules tfadv.parts.starts tfadv.attacks.bound "
+    "tfadv.attacks.decisions tfadv.attacks.default_layers "
+    "tfadv.folders.labelling tfadv.folders.pairing tfadv.models.twins tfadv.checkpoints tfadv.cli "
     "tfadv.defences.learned tfadv.defences.purified tfadv.defences.smoothing",
     # 4: what is built of them
-    "tfadv.models.known tfadv.attribution tfadv.objectives.common tfadv.models.hardening "
-    "tfadv.evaluate tfadv.experiment tfadv.saving tfadv.defences.randomised "
+    "tfadv.registry.known tfadv.parts.attribution tfadv.parts.objectives.common tfadv.training.adversarial "
+    "tfadv.folders.evaluate tfadv.folders.experiment tfadv.folders.rounding tfadv.defences.randomised "
     "tfadv.defences.comdefend tfadv.defences.super_resolution tfadv.defences.sparse "
     "tfadv.attacks.carlini_wagner tfadv.attacks.deepfool tfadv.attacks.jsma "
     "tfadv.attacks.additive_noise tfadv.attacks.boundary tfadv.attacks.one_pixel tfadv.attacks.pointwise",
     # 5
-    "tfadv.models.digits_training tfadv.models.trained tfadv.regions tfadv.objectives.contributive "
-    "tfadv.objectives.classes tfadv.objectives.distortions tfadv.objectives.importance "
-    "tfadv.defences.between tfadv.defences.nip_fitting tfadv.objectives.intermediate tfadv.batches "
-    "tfadv.destruction tfadv.plane",
+    "tfadv.training.digit_networks tfadv.training.trained tfadv.parts.regions tfadv.parts.objectives.contributive "
+    "tfadv.parts.objectives.classes tfadv.parts.objectives.distortions tfadv.parts.objectives.importance "
+    "tfadv.defences.between tfadv.defences.nip_fitting tfadv.parts.objectives.intermediate tfadv.folders.batches "
+    "tfadv.folders.destruction tfadv.folders.decision_plane",
     # 6
-    "tfadv.models.zoo tfadv.objectives tfadv.attacks.ascent tfadv.attacks.universal tfadv.defences.nip "
-    "tfadv.class_names tfadv.defences.consistency tfadv.stages",
+    "tfadv.registry.loading tfadv.parts.objectives tfadv.attacks.ascent tfadv.attacks.universal tfadv.defences.nip "
+    "tfadv.registry.class_names tfadv.defences.consistency tfadv.folders.pipeline",
     # 7
-    "tfadv.crafting tfadv.attacks.recipes.frame tfadv.fast tfadv.defences.clean_twins",
+    "tfadv.folders.craft tfadv.attacks.recipes.frame tfadv.attacks.faster tfadv.defences.clean_twins",
     # 8: the papers' methods, a line each
     "tfadv.attacks.recipes.inputs tfadv.attacks.recipes.features tfadv.attacks.recipes.regions "
     "tfadv.attacks.recipes.searches tfadv.attacks.recipes.intermediate tfadv.attacks.recipes.universal",
     # 9
     "tfadv.attacks.recipes tfadv.defences",
     # 10
-    "tfadv.catalogue tfadv.making tfadv.cli.networks tfadv.cli.writing",
+    "tfadv.registry.catalogue tfadv.registry.building tfadv.cli.networks tfadv.cli.writing",
     # 11: networks meet attacks, only here and above
-    "tfadv.defending tfadv.demo tfadv.cli.judging tfadv.benchmarks.engine tfadv.benchmarks.passes",
+    "tfadv.folders.purify tfadv.demo tfadv.cli.judging tfadv.benchmarks.engine tfadv.benchmarks.passes",
     # 12
     "tfadv.cli.attack tfadv.cli.evaluate tfadv.cli.demo tfadv.cli.models tfadv.cli.layers tfadv.cli.recipes "
     "tfadv.cli.checkpoints tfadv.cli.train tfadv.cli.train_digits "
     "tfadv.cli.train_purifier tfadv.cli.destruction tfadv.cli.certify tfadv.cli.plane "
     "tfadv.cli.defend tfadv.cli.defences tfadv.cli.bench "
     # the papers' tables: what they are, at what scale, on which images
-    "tfadv.reproduce.scales tfadv.reproduce.published tfadv.reproduce.plan tfadv.reproduce.keeping",
+    "tfadv.reproduce.scales tfadv.reproduce.published tfadv.reproduce.plan tfadv.reproduce.cache",
     # 13: how the order of two numbers is judged; images
-    "tfadv.reproduce.comparing tfadv.reproduce.choosing tfadv.reproduce.players "
+    "tfadv.reproduce.comparison tfadv.reproduce.selection tfadv.reproduce.artifacts "
     # what a page says, in which words
     "tfadv.reproduce.pages.citations tfadv.reproduce.pages.grid tfadv.reproduce.pages.markup",
     # 14: where they are played; what pages are made of
     "tfadv.reproduce.pages.sentences tfadv.reproduce.pages.plots tfadv.reproduce.pages.pictures "
     "tfadv.reproduce.pages.longform "
-    "tfadv.reproduce.stage",
+    "tfadv.reproduce.workspace",
     # 15: how a number is found, a picture drawn, all of it run
     "tfadv.reproduce.pages.tables tfadv.reproduce.pages.markdown "
     "tfadv.reproduce.measures.regions "
-    "tfadv.reproduce.measures tfadv.reproduce.measures.rates tfadv.reproduce.plates tfadv.reproduce.engine "
+    "tfadv.reproduce.measures tfadv.reproduce.measures.rates tfadv.reproduce.figures tfadv.reproduce.engine "
     "tfadv.reproduce.measures.combined tfadv.reproduce.measures.capacity tfadv.reproduce.measures.robustness "
-    "tfadv.reproduce.plates.planes tfadv.reproduce.plates.attention tfadv.reproduce.measures.defences",
+    "tfadv.reproduce.figures.planes tfadv.reproduce.figures.attention tfadv.reproduce.measures.defences",
     # 16: neurons, where networks behind defences look, rates behind them
     "tfadv.reproduce.measures.behind "
-    "tfadv.reproduce.plates.compared tfadv.reproduce.plates.gradients tfadv.reproduce.pages.page "
-    "tfadv.reproduce.measures.neurons tfadv.reproduce.plates.defended tfadv.reproduce.experiments.nip_cases "
+    "tfadv.reproduce.figures.compared tfadv.reproduce.figures.gradients tfadv.reproduce.pages.page "
+    "tfadv.reproduce.measures.neurons tfadv.reproduce.figures.defended tfadv.reproduce.experiments.nip_cases "
     "tfadv.reproduce.experiments.nrg_cases",
     # 17: the papers, a file each
     "tfadv.reproduce.experiments.fcr tfadv.reproduce.pages.contents "
@@ -112,7 +112,11 @@ def test_a_module_has_one_floor():
 
 
 #: `a >> b` and `purifier.on(network)` are methods of the parts on floor 0, and make what lies on floor 3.
-UPWARD = {("tfadv.shapes", "tfadv.views"), ("tfadv.shapes", "tfadv.rules"), ("tfadv.shapes", "tfadv.defences.purified")}
+UPWARD = {
+    ("tfadv.core.interfaces", "tfadv.parts.views"),
+    ("tfadv.core.interfaces", "tfadv.parts.rules"),
+    ("tfadv.core.interfaces", "tfadv.defences.purified"),
+}
 
 
 def sources() -> dict[str, Path]:

@@ -17,16 +17,18 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from tfadv import archives, forms, label_files, pairing, record, training, words
 from tfadv.checkpoints import Store
 from tfadv.checkpoints.download import _note, _note_path
 from tfadv.cli import main
 from tfadv.defences import learned
 from tfadv.defences.nip import KIND, FittedNip, Nip
 from tfadv.defences.sparse import KIND as SPARSE
-from tfadv.models import small_data, trained, zoo
+from tfadv.files import array_files, label_files, record, schemas
+from tfadv.folders import pairing
+from tfadv.registry import loading, settings_syntax
 from tfadv.reproduce import scales
 from tfadv.reproduce.pages import contents
+from tfadv.training import datasets, loop, trained
 
 
 def nested(depth: int) -> Any:
@@ -243,7 +245,7 @@ def test_an_archive_with_bytes_changed(tmp_path, save):
         for _ in range(1 + number % 3):
             some[chance.randrange(len(some))] = chance.randrange(256)
         path.write_bytes(bytes(some[: chance.randrange(len(some))] if number % 5 == 0 else some))
-        refuses(lambda: archives.read(path, "an archive"), "a.npz")
+        refuses(lambda: array_files.read(path, "an archive"), "a.npz")
 
 
 def test_an_encrypted_archive(tmp_path):
@@ -253,7 +255,7 @@ def test_an_encrypted_archive(tmp_path):
     for mark, place in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
         some[some.index(mark) + place] |= 1
     (tmp_path / "a.npz").write_bytes(bytes(some))
-    assert refuses(lambda: archives.read(tmp_path / "a.npz", "an archive"), "a.npz")
+    assert refuses(lambda: array_files.read(tmp_path / "a.npz", "an archive"), "a.npz")
 
 
 @pytest.mark.parametrize(
@@ -263,10 +265,10 @@ def test_the_header_of_an_array(tmp_path, header):
     text = header.encode("latin1")
     content = b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + bytes(8)
     (tmp_path / "a.npy").write_bytes(content)
-    refuses(lambda: archives.read_one(tmp_path / "a.npy", "an array"), "a.npy")
+    refuses(lambda: array_files.read_one(tmp_path / "a.npy", "an array"), "a.npy")
     with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
         archive.writestr("a.npy", content)
-    refuses(lambda: archives.read(tmp_path / "a.npz", "an archive"), "a.npz")
+    refuses(lambda: array_files.read(tmp_path / "a.npz", "an archive"), "a.npz")
 
 
 def rewritten(path: Path, change: Callable[[dict[str, np.ndarray]], dict[str, Any]]) -> None:
@@ -351,7 +353,7 @@ def test_the_checkpoint_of_a_training(tmp_path):
         return tf.reduce_mean(model(batch[0], training=True))
 
     def train():
-        training.train(model, loss, rows, training.Schedule(1, batch=2), checkpoint=path)
+        loop.train(model, loss, rows, loop.Schedule(1, batch=2), checkpoint=path)
 
     train()
     with np.load(path) as held:
@@ -366,21 +368,21 @@ def test_the_checkpoint_of_a_training(tmp_path):
 
 @pytest.mark.parametrize("text", ["(" * 10**4, "[" * 200, "1" * 5000, "1e999", "'", "\0", "{", "-" * 3000, "a" * 9])
 def test_a_setting_is_a_value_or_a_word(text):
-    words.value_of(text)
-    words.row_of(f"jpeg:quality={text.replace(',', '')}")
+    settings_syntax.value_of(text)
+    settings_syntax.row_of(f"jpeg:quality={text.replace(',', '')}")
 
 
 def test_where_it_differs_is_said():
     with pytest.raises(
         ValueError, match=r"a\.json: expected x, but images\[1\] has no 'file' \(and 1 more\)\. Correct"
     ):
-        forms.check(forms.Images, {"images": [RECORD["images"][0], {}]}, "a.json", "x")
+        schemas.check(schemas.Images, {"images": [RECORD["images"][0], {}]}, "a.json", "x")
     with pytest.raises(ValueError, match=r"images\[0\]\.label should be a valid integer, got '3'\."):
-        forms.check(forms.Images, {"images": [RECORD["images"][0] | {"label": "3"}]}, "a.json", "x")
+        schemas.check(schemas.Images, {"images": [RECORD["images"][0] | {"label": "3"}]}, "a.json", "x")
     with pytest.raises(ValueError, match=r"x\.json: expected y, but laeyr is none of its facts\."):
-        forms.check(forms.Played, {"network": "a", "laeyr": "b"}, "x.json", "y")
+        schemas.check(schemas.Played, {"network": "a", "laeyr": "b"}, "x.json", "y")
     with pytest.raises(ValueError, match=r"it should be an object, got \[\]|it should be a valid dict.*got \[\]"):
-        forms.check(dict[str, Any], [], "a.json", "x")
+        schemas.check(dict[str, Any], [], "a.json", "x")
 
 
 @pytest.mark.parametrize(
@@ -388,7 +390,7 @@ def test_where_it_differs_is_said():
 )
 def test_a_network_s_name(spec):
     with pytest.raises((ValueError, OSError)):
-        zoo.load(spec)
+        loading.load(spec)
 
 
 def test_pictures_to_train_on(tmp_path):
@@ -396,5 +398,5 @@ def test_pictures_to_train_on(tmp_path):
     whole = {"x_train": images, "y_train": labels, "x_test": images, "y_test": labels}
     for arrays in (*arrays_changed(whole), whole):
         np.savez(tmp_path / "a.npz", **arrays)
-        refused = refuses(lambda: small_data.load(tmp_path / "a.npz", fill=True), "a.npz")
+        refused = refuses(lambda: datasets.load(tmp_path / "a.npz", fill=True), "a.npz")
         assert refused != (arrays.keys() >= whole.keys() and all(arrays[key] is whole[key] for key in whole))

@@ -25,8 +25,8 @@ from tfadv import (
     Sign,
     untargeted,
 )
+from tfadv.core.interfaces import Start, View
 from tfadv.models.layers import stated
-from tfadv.shapes import Start, View
 
 LAYER, STEPS, MEMBERS, SIDE = "Mixed_5b", 3, 5, 299
 DRAWS: dict[str, np.ndarray] = {}

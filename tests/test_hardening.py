@@ -10,10 +10,10 @@ import pytest
 import tensorflow as tf
 from scipy import ndimage
 
-from tfadv.models import blocks, hardening, trained
-from tfadv.peek import Network
-from tfadv.shapes import Outputs
-from tfadv.training import Schedule, train
+from tfadv.core.interfaces import Outputs
+from tfadv.models.network import Network
+from tfadv.training import adversarial, blocks, trained
+from tfadv.training.loop import Schedule, train
 
 SIDE, CLASSES, SEED = 8, 3, (3, 4)
 
@@ -48,7 +48,7 @@ def batch() -> tuple[tf.Tensor, tf.Tensor]:
 
 def made(name: str, **settings):
     """(method, its model, a source) of the tiny network."""
-    method = hardening.METHODS[name](**settings)
+    method = adversarial.METHODS[name](**settings)
     sources = [Network(small(seed=1))] if method.needs_sources else []
     return method, small(method.block and method.block(CLASSES)), sources
 
@@ -56,9 +56,11 @@ def made(name: str, **settings):
 def seen(method: str, monkeypatch, model=None, sources=(), **settings) -> np.ndarray:
     """The images that the method's loss shows the model in training."""
     shown = []
-    monkeypatch.setattr(hardening, "_cross_entropy", lambda model, images, labels: shown.append(images.numpy()) or 0.0)
+    monkeypatch.setattr(
+        adversarial, "_cross_entropy", lambda model, images, labels: shown.append(images.numpy()) or 0.0
+    )
     model = model or small()
-    hardening.METHODS[method](**settings).loss(model, Network(model), sources)(batch(), tf.constant(SEED))
+    adversarial.METHODS[method](**settings).loss(model, Network(model), sources)(batch(), tf.constant(SEED))
     return shown[0]
 
 
@@ -67,14 +69,14 @@ def loss_on(model: keras.Model, images) -> np.ndarray:
     return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, model(images, training=False)).numpy()
 
 
-@pytest.mark.parametrize("method", hardening.METHODS)
+@pytest.mark.parametrize("method", adversarial.METHODS)
 def test_a_method_is_the_line_that_makes_it(method):
-    part = hardening.METHODS[method]()
-    assert eval(repr(part), vars(hardening)) == part
+    part = adversarial.METHODS[method]()
+    assert eval(repr(part), vars(adversarial)) == part
     assert repr(part) == f"{type(part).__name__}()"
 
 
-@pytest.mark.parametrize("method", hardening.METHODS)
+@pytest.mark.parametrize("method", adversarial.METHODS)
 def test_each_method_learns(method):
     part, model, sources = made(method)
     losses = train(model, part.loss(model, Network(model), sources), rows(), Schedule(12, 16, 0.03))
@@ -93,13 +95,13 @@ def test_only_the_ensemble_takes_sources(name):
 def test_the_ensemble_asks_for_sources():
     model = small()
     with pytest.raises(ValueError, match="one or more trained source"):
-        hardening.EnsembleTraining().loss(model, Network(model), [])
+        adversarial.EnsembleTraining().loss(model, Network(model), [])
 
 
 def test_suppression_asks_for_its_block():
     model = small()
     with pytest.raises(ValueError, match="built with its block"):
-        hardening.SuppressedTraining().loss(model, Network(model))
+        adversarial.SuppressedTraining().loss(model, Network(model))
 
 
 @pytest.mark.parametrize(
@@ -118,7 +120,7 @@ def test_suppression_asks_for_its_block():
 )
 def test_numbers_that_no_training_has_are_refused(name, settings, field):
     with pytest.raises(ValueError, match=field):
-        hardening.METHODS[name](**settings)
+        adversarial.METHODS[name](**settings)
 
 
 @pytest.mark.parametrize("name, settings", [("fgsm", {}), ("fgsm", {"random_start": False, "step": 1.0}), ("pgd", {})])
@@ -162,9 +164,9 @@ def test_no_gradient_passes_through_the_making_and_it_changes_no_average():
     method, model, _ = made("pgd")
     images, labels = batch()
     averages = [np.array(model.get_layer("one.norm").moving_mean)]
-    craft = hardening.signed_steps(hardening._loss_of(Network(model)), 8.0, 2.0, 3)
+    craft = adversarial.signed_steps(adversarial._loss_of(Network(model)), 8.0, 2.0, 3)
     with tf.GradientTape() as tape:
-        changed, _ = hardening._mixed((images, labels), tf.constant(SEED), craft)
+        changed, _ = adversarial._mixed((images, labels), tf.constant(SEED), craft)
         total = tf.reduce_sum(changed)
     assert not np.array_equal(changed, images)
     assert tape.gradient(total, model.trainable_variables) == [None] * len(model.trainable_variables)
@@ -191,7 +193,7 @@ def test_the_ensemble_draws_each_network_and_one_for_a_batch():
     images = batch()[0]
     drawn = []
     for seed in range(24):
-        changed = hardening.towards_least_likely([Slope(1), Slope(-1)], images, tf.constant([seed, 0]), 16.0)
+        changed = adversarial.towards_least_likely([Slope(1), Slope(-1)], images, tf.constant([seed, 0]), 16.0)
         assert np.max(np.abs(changed - images)) <= 16 + 1e-4
         direction = np.unique(np.sign(changed - images))
         assert direction.size == 1 or 0 in direction  # where black or white cut the step off
@@ -201,7 +203,7 @@ def test_the_ensemble_draws_each_network_and_one_for_a_batch():
 
 def test_the_size_of_the_ensembles_step_is_a_normal_draw_cut_to_epsilon():
     images = tf.fill([2000, 1, 1, 3], 100.0)
-    changed = hardening.towards_least_likely([Slope(1)], images, tf.constant(SEED), 16.0)
+    changed = adversarial.towards_least_likely([Slope(1)], images, tf.constant(SEED), 16.0)
     sizes = np.asarray(changed - images)[:, 0, 0, 0]
     assert sizes.min() >= 0 and sizes.max() <= 16
     # The mean of |z| cut at 2 deviations is (phi(0) - phi(2)) / (Phi(2) - 1/2) = 0.7226.
@@ -333,7 +335,7 @@ def test_in_use_the_gradient_of_suppression_is_that_with_the_class_held():
 
 def test_the_blocks_survive_the_files_of_weights():
     for name in ("cas", "denoise"):
-        method = hardening.METHODS[name]()
+        method = adversarial.METHODS[name]()
         first, second = (small(method.block(CLASSES), seed) for seed in (0, 1))
         for source, layer in zip(first.layers, second.layers, strict=True):
             layer.set_weights(source.get_weights())

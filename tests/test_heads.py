@@ -9,7 +9,8 @@ import pytest
 import tensorflow as tf
 
 import tfadv
-from tfadv import Network, compiled, network
+from tfadv import Network, network
+from tfadv.core import compilation
 
 CLASSES, SIDE = 6, 5
 
@@ -17,7 +18,7 @@ CLASSES, SIDE = 6, 5
 @pytest.fixture(autouse=True)
 def nothing_conceded_yet(monkeypatch):
     """Each sentence is said once."""
-    monkeypatch.setattr(compiled, "concessions", [])
+    monkeypatch.setattr(compilation, "concessions", [])
 
 
 clip = keras.ops.clip if hasattr(keras, "ops") else tf.clip_by_value
@@ -137,7 +138,7 @@ def test_where_only_the_values_tell_their_logarithm_is_taken(end):
 def test_logits_stay_as_they_are(end):
     model, pixels = ending(LOGITS[end]), images()
     with warnings.catch_warnings():
-        warnings.simplefilter("error", compiled.Concession)
+        warnings.simplefilter("error", compilation.Concession)
         look = network(model)
     assert look.model is model and Network(model).classes == CLASSES
     np.testing.assert_allclose(look(pixels).logits, model(pixels), rtol=1e-5, atol=1e-5)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tfadv import images
+from tfadv.core import images
 
 GOOD = np.arange(2 * 4 * 4 * 3, dtype=np.float32).reshape(2, 4, 4, 3)
 

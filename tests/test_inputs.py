@@ -9,12 +9,13 @@ import tensorflow as tf
 from click.testing import CliRunner
 from PIL import Image
 
-from tfadv import Network, attribution, network, untargeted
+from tfadv import Network, network, untargeted
 from tfadv.attacks import recipes
 from tfadv.cli import main
-from tfadv.ensembles import Ensemble
-from tfadv.inputs import LUMA, form_of
-from tfadv.twins import folded
+from tfadv.models.ensembles import Ensemble
+from tfadv.models.inputs import LUMA, form_of
+from tfadv.models.twins import folded
+from tfadv.parts import attribution
 
 layers = keras.layers
 

@@ -8,10 +8,11 @@ import pytest
 import tensorflow as tf
 
 import tfadv
-from tfadv import Network, attribution, untargeted
+from tfadv import Network, untargeted
 from tfadv.attacks import recipes
-from tfadv.models import zoo
-from tfadv.twins import folded, in_bfloat16
+from tfadv.models.twins import folded, in_bfloat16
+from tfadv.parts import attribution
+from tfadv.registry import loading
 
 layers = keras.layers
 
@@ -185,7 +186,7 @@ def test_a_model_of_tf_keras_is_taken(tmp_path, monkeypatch):
         pytest.skip("tf_keras is not installed")
     (tmp_path / "legacy.py").write_text(LEGACY)
     monkeypatch.chdir(tmp_path)
-    look = zoo.load("legacy.py:build", input_range=(0, 1))
+    look = loading.load("legacy.py:build", input_range=(0, 1))
     pixels = images()
     assert look.last_map == "base" and "base/conv" in look.layers
     np.testing.assert_allclose(tf.nn.softmax(look(pixels).logits), look_of(tmp_path)(pixels / 255), rtol=1e-4)
@@ -196,7 +197,7 @@ def test_a_model_of_tf_keras_is_taken(tmp_path, monkeypatch):
 
 
 def look_of(folder):
-    return zoo.code.called(f"{folder}/legacy.py:build")
+    return loading.code.called(f"{folder}/legacy.py:build")
 
 
 LEGACY = """

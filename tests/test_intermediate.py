@@ -17,13 +17,12 @@ from tfadv import (
     ScaledCopies,
     Sign,
     Tap,
-    gradients,
-    scores,
     targeted,
     untargeted,
 )
-from tfadv.shapes import Goal
-from tfadv.views import Plain
+from tfadv.core import gradients, scores
+from tfadv.core.interfaces import Goal
+from tfadv.parts.views import Plain
 
 FGSM = Ascent(CrossEntropy(), Sign(8.0), Linf(8), steps=1)
 NAMES = {name: getattr(tfadv, name) for name in tfadv.__all__}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tfadv import label_files
+from tfadv.files import label_files
 
 NIPS = """ImageId,URL,x1,y1,x2,y2,TrueLabel,TargetClass,OriginalLandingURL,License,Author
 0c7ac4a8c9dfa802,https://c1.example/a.jpg,0.0,0.0,1.0,1.0,306,779,https://example/,CC,somebody

@@ -7,53 +7,54 @@ import pytest
 from networks import convolutional
 
 import tfadv
-from tfadv import Ensemble, making
+from tfadv import Ensemble
 from tfadv.attacks.ascent import Ascent
-from tfadv.catalogue import ATTACKS
-from tfadv.regions import ContributiveRegion
+from tfadv.parts.regions import ContributiveRegion
+from tfadv.registry import building
+from tfadv.registry.catalogue import ATTACKS
 
 every_attack = pytest.mark.parametrize("name", ATTACKS)
 
 
 @every_attack
 def test_every_setting_can_be_given_and_a_misspelt_one_is_refused(name):
-    known = making.settings(ATTACKS[name])
+    known = building.settings(ATTACKS[name])
     defaults = {key: parameter.default for key, parameter in known.items()}
     assert inspect.Parameter.empty not in defaults.values(), "every setting has a default"
-    assert making.check(ATTACKS, name, defaults) == defaults
+    assert building.check(ATTACKS, name, defaults) == defaults
     for key in known:
         with pytest.raises(ValueError, match=f"{name} has no setting '{key}x'. It has .*{key}"):
-            making.check(ATTACKS, name, {f"{key}x": 1})
+            building.check(ATTACKS, name, {f"{key}x": 1})
 
 
 @every_attack
 def test_words_among_the_settings_are_one_of_a_list(name):
     """A setting that is a word (but for the names of layers and files) refuses another word, with the valid ones."""
     network = convolutional("float64")
-    for key, parameter in making.settings(ATTACKS[name]).items():
+    for key, parameter in building.settings(ATTACKS[name]).items():
         if isinstance(parameter.default, str) and parameter.default and not key.endswith("layer"):
             with pytest.raises(ValueError, match=f"{parameter.default}.*got 'nonsense'"):
-                making.make(ATTACKS, name, network, {key: "nonsense"})
+                building.make(ATTACKS, name, network, {key: "nonsense"})
 
 
 @every_attack
 def test_an_ascent_can_be_kept_to_the_contributive_region(name):
     network = convolutional("float64")
     own = inspect.signature(ATTACKS[name]).parameters
-    attack = making.make(ATTACKS, name, network)
+    attack = building.make(ATTACKS, name, network)
     if not isinstance(attack, Ascent) or "cam_layer" in own:
         return
-    kept = making.make(ATTACKS, name, network, {"region": "contributive", "threshold": 0.3})
+    kept = building.make(ATTACKS, name, network, {"region": "contributive", "threshold": 0.3})
     assert kept.region == ContributiveRegion("late", 0.3)
-    named = making.make(ATTACKS, name, network, {"region": "contributive", "cam_layer": "early"})
+    named = building.make(ATTACKS, name, network, {"region": "contributive", "cam_layer": "early"})
     assert named.region == ContributiveRegion("early")
 
 
 def test_layers_left_open_are_the_sources_own():
     network = convolutional("float64")
-    assert making.make(ATTACKS, "naa", network).objective.layer == "middle"
+    assert building.make(ATTACKS, "naa", network).objective.layer == "middle"
     two = Ensemble([network, network])
-    assert making.make(ATTACKS, "fia", two).objective.layer == ("small:middle", "small#2:middle")
+    assert building.make(ATTACKS, "fia", two).objective.layer == ("small:middle", "small#2:middle")
     assert network.last_map == "late" and two.last_map == "small:late"
 
 
@@ -61,7 +62,7 @@ def test_layers_left_open_are_the_sources_own():
 def test_python_finds_the_networks_own_layers_too(name):
     network = convolutional("float64")
     bound = ATTACKS[name]().on(network)
-    assert bound.attack == making.make(ATTACKS, name, network)
+    assert bound.attack == building.make(ATTACKS, name, network)
     assert "None" not in repr(bound.attack)
 
 
@@ -71,7 +72,7 @@ def test_a_common_setting_is_refused_in_the_recipes_name():
         ({"loss": "margin", "confidence": -1}, r"bim\(confidence\): expected a number from 0 on or None, got -1"),
     ):
         with pytest.raises(ValueError, match=message):
-            making.check(ATTACKS, "bim", settings)
+            building.check(ATTACKS, "bim", settings)
 
 
 def test_a_layer_left_open_needs_a_network_that_names_one():
@@ -91,4 +92,4 @@ def test_a_layer_left_open_needs_a_network_that_names_one():
 
 
 def test_several_layers_are_taken():
-    assert making.check(ATTACKS, "naa", {"layer": ("early", "middle")}) == {"layer": ("early", "middle")}
+    assert building.check(ATTACKS, "naa", {"layer": ("early", "middle")}) == {"layer": ("early", "middle")}

@@ -7,8 +7,10 @@ import tensorflow as tf
 from networks import batch_of, convolutional, linear
 
 import tfadv
-from tfadv import L2, Ascent, CrossEntropy, Linf, Margin, NoisyCopies, Sign, Unit, making, scores, targeted, untargeted
-from tfadv.catalogue import ATTACKS
+from tfadv import L2, Ascent, CrossEntropy, Linf, Margin, NoisyCopies, Sign, Unit, targeted, untargeted
+from tfadv.core import scores
+from tfadv.registry import building
+from tfadv.registry.catalogue import ATTACKS
 
 IMAGES = np.full((2, 6, 6, 3), 128.0)
 
@@ -99,11 +101,11 @@ def test_it_goes_with_every_part():
 
 def test_the_command_line_has_it_as_a_setting():
     network = convolutional("float64")
-    assert making.make(ATTACKS, "bim", network, {"loss": "margin"}).objective == Margin()
+    assert building.make(ATTACKS, "bim", network, {"loss": "margin"}).objective == Margin()
     chosen = {"loss": "margin", "confidence": 3, "region": "contributive"}
-    mim = making.make(ATTACKS, "mim", network, chosen)
+    mim = building.make(ATTACKS, "mim", network, chosen)
     assert mim.objective == Margin(3, predicted=True) and mim.region == tfadv.ContributiveRegion("late")
-    assert making.make(ATTACKS, "bim", network, {"loss": "cross-entropy"}) == ATTACKS["bim"]()
+    assert building.make(ATTACKS, "bim", network, {"loss": "cross-entropy"}) == ATTACKS["bim"]()
     for name, settings, message in (
         ("bim", {"loss": "hinge"}, "bim: expected loss to be cross-entropy or margin, got 'hinge'"),
         ("bim", {"confidence": 1.0}, "bim: confidence is for loss=margin, which was not asked for"),
@@ -111,4 +113,4 @@ def test_the_command_line_has_it_as_a_setting():
         ("mim", {"loss": "margin", "auxiliary": 1.0}, "auxiliary: loss=margin has no term for an auxiliary head"),
     ):
         with pytest.raises(ValueError, match=message):
-            making.make(ATTACKS, name, network, settings)
+            building.make(ATTACKS, name, network, settings)

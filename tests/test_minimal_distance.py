@@ -6,9 +6,10 @@ import tensorflow as tf
 from networks import CLASSES, batch_of, convolutional, linear
 from scipy import optimize
 
-from tfadv import CarliniWagner, DeepFool, Jsma, compiled, gradients, scores, targeted, untargeted
+from tfadv import CarliniWagner, DeepFool, Jsma, targeted, untargeted
 from tfadv.attacks.carlini_wagner import Weights
 from tfadv.attacks.jsma import best_pair
+from tfadv.core import compilation, gradients, scores
 
 ATTACKS = {
     "deepfool": DeepFool(),
@@ -294,7 +295,7 @@ def test_a_float32_network_gets_float32(name):
 def test_xla_finds_the_same(name, company, monkeypatch):
     network, images, labels = company
     expected = ATTACKS[name].on(network).crafted(images, untargeted(labels))
-    monkeypatch.setattr(compiled, "on_gpu", lambda: True)
+    monkeypatch.setattr(compilation, "on_gpu", lambda: True)
     found = ATTACKS[name].on(convolutional.__wrapped__("float64")).crafted(images, untargeted(labels))
     assert found.found.all() and found.queries.tolist() == expected.queries.tolist()
     np.testing.assert_allclose(found.images, expected.images, atol=1e-6)

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfadv import heads
 from tfadv.checkpoints import entries
-from tfadv.models import ARCHITECTURES, known
+from tfadv.models import ARCHITECTURES, heads
 from tfadv.models.layers import Preprocess, layer_name, stated
-from tfadv.peek import Network
+from tfadv.models.network import Network
+from tfadv.registry import known
 
 HEAVY = ("inception_v4", "inception_resnet_v2", "vgg_16")
 GOLDEN = ("inception_v1", "inception_v3", "resnet_v1_50", "resnet_v2_50", *HEAVY)

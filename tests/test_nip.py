@@ -10,11 +10,15 @@ import tensorflow as tf
 from networks import batch_of, convolutional, linear
 
 import tfadv
-from tfadv import archives, attribution, catalogue, defences, gradients
+from tfadv import defences
+from tfadv.core import gradients
 from tfadv.defences import FittedNip, Median, Nip, Purified, load_nip, top_k_consistency
 from tfadv.defences.between import default_layer
 from tfadv.defences.clean_twins import played
 from tfadv.defences.nip import RETRIEVALS, Neurons
+from tfadv.files import array_files
+from tfadv.parts import attribution
+from tfadv.registry import catalogue
 
 COUNT, SIDE, CLASSES = 12, 6, 4
 
@@ -364,11 +368,11 @@ def test_a_file_holds_it_all(fitted, hand, batch, tmp_path):
 def test_a_file_of_before_the_retrieval_was_a_setting_is_by_similarity(hand, batch, tmp_path):
     fitted = Nip("phi", "similarity", front=2).fit(hand[0], *batch)
     fitted.save(tmp_path / "new.npz")
-    held = archives.read(tmp_path / "new.npz", "a fit")
+    held = array_files.read(tmp_path / "new.npz", "a fit")
     settings = json.loads(str(held.pop("settings")))
     del settings["retrieval"]
     held |= {"kind": "tfadv nip 1", "settings": json.dumps(settings), "similarities": held.pop("keys")[:, 0]}
-    archives.write(tmp_path / "old.npz", held)
+    array_files.write(tmp_path / "old.npz", held)
     again = Nip.load(tmp_path / "old.npz")
     assert again.nip == fitted.nip and again.on(hand[0]).fingerprint == fitted.on(hand[0]).fingerprint
 

@@ -18,16 +18,15 @@ from tfadv import (
     NoisyCopies,
     Sign,
     Unit,
-    gradients,
     recipes,
-    scores,
     targeted,
     untargeted,
 )
-from tfadv.catalogue import ATTACKS
 from tfadv.cli import main
-from tfadv.compiled import Compiled
-from tfadv.metrics import distances
+from tfadv.core import gradients, scores
+from tfadv.core.compilation import Compiled
+from tfadv.core.metrics import distances
+from tfadv.registry.catalogue import ATTACKS
 
 NORMS = ("linf", "l2")
 

@@ -13,14 +13,16 @@ from click.testing import CliRunner
 from folders import SIZE, Stop, small
 from PIL import Image
 
-from tfadv import data, demo, pairing
+from tfadv import demo
 from tfadv.attacks import recipes
 from tfadv.cli import main
-from tfadv.crafting import craft_folder
+from tfadv.core.interfaces import Purifier
 from tfadv.defences import Median, SuperResolution, learned, super_resolution
-from tfadv.defending import purify_folder
-from tfadv.peek import Network
-from tfadv.shapes import Purifier
+from tfadv.files import image_files
+from tfadv.folders import pairing
+from tfadv.folders.craft import craft_folder
+from tfadv.folders.purify import purify_folder
+from tfadv.models.network import Network
 
 BAD = "2.png"
 
@@ -134,14 +136,14 @@ def test_long_names_loops_and_folders_with_the_record_s_names(images, network, t
 
 @pytest.mark.parametrize("number", [errno.ENAMETOOLONG, errno.EISDIR, errno.ENOTDIR])
 def test_a_name_that_the_disk_does_not_take(number, images, network, tmp_path, monkeypatch):
-    write = data.write_safely
+    write = image_files.write_safely
 
     def refused(path, content, temporary):
         if path.name == BAD:
             raise OSError(number, "no")
         write(path, content, temporary)
 
-    monkeypatch.setattr(data, "write_safely", refused)
+    monkeypatch.setattr(image_files, "write_safely", refused)
     for report in (
         craft_folder(images, tmp_path / "adv", recipes.fgsm(), network),
         purify_folder(images, tmp_path / "out", Median()),
@@ -162,7 +164,7 @@ def full(*_):
 
 def test_defend_and_demo_on_a_full_disk(images, tmp_path, monkeypatch):
     with monkeypatch.context() as patched:
-        patched.setattr(data.os, "fsync", full)
+        patched.setattr(image_files.os, "fsync", full)
         done = CliRunner().invoke(main, ["defend", "median", str(images), str(tmp_path / "out")])
         assert done.exit_code == 1
         assert "out: the disk is full. What is finished is kept; make room and give the same command" in done.output

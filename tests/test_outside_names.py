@@ -8,11 +8,12 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from tfadv import pairing, record
 from tfadv.checkpoints import Store
 from tfadv.cli import main
+from tfadv.files import record
+from tfadv.folders import pairing
 from tfadv.reproduce import scales
-from tfadv.reproduce.stage import Bench
+from tfadv.reproduce.workspace import Bench
 
 OUTSIDE = "expected a name inside of .*Correct that file, or do without it"
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tfadv.reproduce import comparing, pages
+from tfadv.reproduce import comparison, pages
 from tfadv.reproduce.pages import citations, markdown, markup, plots, sentences
 from tfadv.reproduce.pages.grid import Grid, cells, number, published, within
 from tfadv.reproduce.plan import Value
@@ -79,8 +79,8 @@ def orders(groups=6):
         low = {f"{one}": float(one < (30 if place < 2 else 5 if place < 4 else 1)) for one in range(40)}
         for name, images, paper in (("NAA", high, 85.0), ("FIA", low, 83.2)):
             value = Value.mean(images, share=True)
-            found.append(comparing.Compared(("Inc-v3",), f"target {place}", name, value, paper))
-    return [{**pair._asdict(), "examples": list(pair.examples)} for pair in comparing.orders(found)]
+            found.append(comparison.Compared(("Inc-v3",), f"target {place}", name, value, paper))
+    return [{**pair._asdict(), "examples": list(pair.examples)} for pair in comparison.orders(found)]
 
 
 def drawing():

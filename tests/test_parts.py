@@ -31,16 +31,11 @@ from tfadv import (
     Plain,
     Sign,
     Smooth,
-    attribution,
-    budgets,
-    gradients,
-    rules,
-    scores,
     untargeted,
-    vectors,
-    views,
 )
-from tfadv.shapes import Part
+from tfadv.core import gradients, scores, tensors
+from tfadv.core.interfaces import Part
+from tfadv.parts import attribution, budgets, rules, views
 
 #: For numbers that hold exactly: eager calls are slow, a hundred examples of each are more than enough.
 examples = settings(deadline=None, database=None, max_examples=40)
@@ -160,7 +155,7 @@ def test_weights_have_length_one(images, own):
         memory = objective.prepare(look, images, untargeted(labels), Plain(), own)
         for weights in memory if isinstance(objective, Fia) else memory[0]:
             np.testing.assert_allclose(np.sqrt((weights.numpy() ** 2).sum(axis=(1, 2, 3))), 1, rtol=1e-5)
-    np.testing.assert_array_equal(vectors.unit(tf.zeros((2, 3))), np.zeros((2, 3)))
+    np.testing.assert_array_equal(tensors.unit(tf.zeros((2, 3))), np.zeros((2, 3)))
 
 
 def test_attribution_of_a_linear_network_is_complete(own):
@@ -273,4 +268,4 @@ def _is_final(kind, module):
 @pytest.mark.parametrize("kind", parts_of_the_package(), ids=lambda kind: kind.__name__)
 def test_parts_are_frozen_values_with_one_parent(kind):
     assert dataclasses.is_dataclass(kind) and kind.__dataclass_params__.frozen
-    assert len(kind.__bases__) == 1 and kind.__bases__[0].__module__ == "tfadv.shapes"
+    assert len(kind.__bases__) == 1 and kind.__bases__[0].__module__ == "tfadv.core.interfaces"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from conftest import REPOSITORY
 
-from tfadv import data
+from tfadv.files import image_files
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def test_transfer_on_photographs(script, shared, tmp_path):
         assert wrong.pop(script.SOURCE) == 1
         assert np.mean(list(wrong.values())) >= 0.3, (name, wrong)
         for photograph in labels:
-            clean = data.read_image(tmp_path / name / "clean" / photograph).astype(int)
-            change = np.abs(data.read_image(tmp_path / name / photograph) - clean)
-            assert np.array_equal(clean, data.read_image(images / photograph))
+            clean = image_files.read_image(tmp_path / name / "clean" / photograph).astype(int)
+            change = np.abs(image_files.read_image(tmp_path / name / photograph) - clean)
+            assert np.array_equal(clean, image_files.read_image(images / photograph))
             assert 8 < change.max() <= 16

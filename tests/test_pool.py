@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 from folders import OTHER, pictures, small, stopped, truth
 
-from tfadv import data, defending, destruction, pairing, pool, record
 from tfadv.attacks import recipes
-from tfadv.crafting import craft_folder
+from tfadv.core import pool
+from tfadv.core.pool import Pool
 from tfadv.defences import Median
-from tfadv.evaluate import evaluate
-from tfadv.pool import Pool
+from tfadv.files import image_files, record
+from tfadv.folders import destruction, pairing, purify
+from tfadv.folders.craft import craft_folder
+from tfadv.folders.evaluate import evaluate
 
 BIM = recipes.bim(steps=3)
 
@@ -121,10 +123,10 @@ def test_judging_and_purifying_do_not_depend_on_the_threads(folder, network, tmp
     ]
     assert rates[0] == rates[1]
     for workers in (1, 5):
-        defending.purify_folder(folder, tmp_path / str(workers), Median(), batch_size=3, workers=workers)
+        purify.purify_folder(folder, tmp_path / str(workers), Median(), batch_size=3, workers=workers)
     assert tree(tmp_path / "1") == tree(tmp_path / "5")
     labels = {name: label for name, label in truth(folder, network).items() if name[:2] not in ("07", "08")}
-    fits = [defending.training_images(folder, network, labels=labels, workers=workers) for workers in (1, 5)]
+    fits = [purify.training_images(folder, network, labels=labels, workers=workers) for workers in (1, 5)]
     np.testing.assert_array_equal(fits[0][0], fits[1][0])
 
 
@@ -158,11 +160,11 @@ def test_those_who_write_at_once_have_a_temporary_file_each_and_none_is_left(tmp
 
 def test_what_is_read_back_is_what_counts(folder, network, tmp_path, monkeypatch):
     """A disk that returns other bytes than were written is found out before the journal says that the image is done."""
-    wrong = data.encode(np.zeros((16, 16, 3), np.uint8))
-    read, out = data.read_bytes, tmp_path / "out"
+    wrong = image_files.encode(np.zeros((16, 16, 3), np.uint8))
+    read, out = image_files.read_bytes, tmp_path / "out"
     for returned, message in ((wrong, "differs from the one written"), (wrong[:60], "cannot be read back: broken")):
         monkeypatch.setattr(
-            data, "read_bytes", lambda path, other=returned: other if "out" in Path(path).parts else read(path)
+            image_files, "read_bytes", lambda path, other=returned: other if "out" in Path(path).parts else read(path)
         )
         with pytest.raises(OSError, match=f"{message}.*Check the disk"):
             craft_folder(folder, out, BIM, network, batch_size=4, workers=2)

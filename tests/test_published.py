@@ -8,7 +8,7 @@ from published.plain import PlainNet
 
 from tfadv import targeted, untargeted
 from tfadv.attacks.ascent import Ascent
-from tfadv.catalogue import ATTACKS
+from tfadv.registry.catalogue import ATTACKS
 
 SEED = 5
 PATCHWISE_DIVERSE = {"amplification": 2.5, "diverse": 0.7}

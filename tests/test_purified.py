@@ -7,10 +7,11 @@ import pytest
 import tensorflow as tf
 from networks import batch_of, convolutional
 
-from tfadv import gradients, recipes, scores, untargeted
-from tfadv import seeds as draws
+from tfadv import recipes, untargeted
+from tfadv.core import gradients, scores
+from tfadv.core import seeds as draws
+from tfadv.core.interfaces import Purifier
 from tfadv.defences import Averaged, BitDepth, Jpeg, Median, Purified
-from tfadv.shapes import Purifier
 
 
 @dataclasses.dataclass(frozen=True, repr=False)

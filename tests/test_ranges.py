@@ -15,13 +15,15 @@ from networks import convolutional
 from test_floors import LIBRARY
 
 import tfadv
-from tfadv import cli, defences, making, ranges, untargeted
-from tfadv.catalogue import ATTACKS, DEFENCES
+from tfadv import cli, defences, untargeted
 from tfadv.cli import options
-from tfadv.models.hardening import METHODS
-from tfadv.seeds import of_images
-from tfadv.shapes import Attack, Budget, Part, Purifier, Rule, Start, View
-from tfadv.training import Schedule
+from tfadv.core import ranges
+from tfadv.core.interfaces import Attack, Budget, Part, Purifier, Rule, Start, View
+from tfadv.core.seeds import of_images
+from tfadv.registry import building
+from tfadv.registry.catalogue import ATTACKS, DEFENCES
+from tfadv.training.adversarial import METHODS
+from tfadv.training.loop import Schedule
 
 for module in LIBRARY:
     if not module.startswith(("tfadv.reproduce", "tfadv.benchmarks")):
@@ -65,7 +67,7 @@ MAKERS |= {f"defence {name}": one for name, one in DEFENCES.items() if inspect.i
 
 
 def numeric(maker):
-    """name -> annotation of the settings that are numbers or flags, found without `tfadv.ranges`."""
+    """name -> annotation of the settings that are numbers or flags, found without `tfadv.core.ranges`."""
     return {
         name: annotation
         for name, annotation in ranges.declared(maker).items()
@@ -155,7 +157,7 @@ def test_the_command_line_says_what_python_says(name):
     for setting in numeric(recipes[name]):
         for value in (math.nan, 10**40, "nonsense"):
             python = refusal(functools.partial(recipes[name], **{setting: value}))
-            assert python and python == refusal(functools.partial(making.check, recipes, name, {setting: value}))
+            assert python and python == refusal(functools.partial(building.check, recipes, name, {setting: value}))
 
 
 def test_ranges_in_words():

@@ -10,8 +10,8 @@ from networks import CLASSES, LAYER, SIDE, batch_of, bound, convolutional, recip
 
 import tfadv
 from tfadv import targeted, untargeted
-from tfadv.catalogue import ATTACKS
-from tfadv.shapes import Attack, View
+from tfadv.core.interfaces import Attack, View
+from tfadv.registry.catalogue import ATTACKS
 
 NAMES = {name: getattr(tfadv, name) for name in tfadv.__all__}
 #: Parts that draw: an attack with one of them hangs on its seed.

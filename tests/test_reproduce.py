@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from tfadv import record
 from tfadv.cli import main
-from tfadv.reproduce import comparing, engine, published, scales, stage
-from tfadv.reproduce.comparing import Compared
+from tfadv.files import record
+from tfadv.reproduce import comparison, engine, published, scales, workspace
+from tfadv.reproduce.comparison import Compared
 from tfadv.reproduce.measures.rates import Accuracy, Distance, Rate
 from tfadv.reproduce.pages import sentences
 from tfadv.reproduce.plan import Case, Cell, Experiment, Layer, Levels, Measure, Missing, Part, Value
-from tfadv.reproduce.stage import Bench, Stage, Verdict
+from tfadv.reproduce.workspace import Bench, Stage, Verdict
 
 MIM = Case("MIM", "mim", {"epsilon": Levels(16), "steps": 2})
 FIA = Case("FIA", "fia", {"epsilon": Levels(16), "steps": 2, "copies": 30}, {"copies": 2})
@@ -69,33 +69,33 @@ def test_a_mean_of_shares_is_as_uncertain_as_a_share():
     half = Value.mean({str(place): 0.5 for place in range(8)}, share=True)
     assert half.value == 0.5 and half.error == pytest.approx(math.sqrt(0.5 / 10 / 8))  # a 0 and a 1 beside them
     other = Value.mean({str(place): 0.25 for place in range(8)}, share=True)
-    difference, error = comparing.paired(half, other)
+    difference, error = comparison.paired(half, other)
     assert difference == 0.25 and error == pytest.approx(math.sqrt(8 / 16 + 1 - 4 / 10) / 10)
-    assert comparing.paired(half, other)[1] > 0 and set(Value.mean({"a": 1.0, "b": math.inf}).images) == {"a"}
+    assert comparison.paired(half, other)[1] > 0 and set(Value.mean({"a": 1.0, "b": math.inf}).images) == {"a"}
 
 
 def test_a_difference_is_paired_over_the_images_that_both_have():
     one, other = Value.mean({"a": 1.0, "b": 3.0, "c": 9.0}), Value.mean({"a": 0.0, "b": 1.0, "d": 7.0})
-    difference, error = comparing.paired(one, other)
+    difference, error = comparison.paired(one, other)
     assert difference == 1.5 and error == pytest.approx(np.std([1, 2], ddof=1) / math.sqrt(2))
-    assert math.isnan(comparing.paired(one, Value(0.5))[0])
+    assert math.isnan(comparison.paired(one, Value(0.5))[0])
 
 
 def test_the_error_of_paired_shares_counts_the_images_on_which_they_differ():
     high, low = share(*[1] * 10, *[1] * 20, *[0] * 10), share(*[1] * 10, *[0] * 20, *[0] * 10)
-    difference, error = comparing.paired(high, low)
+    difference, error = comparison.paired(high, low)
     b, c, n = 20.5, 0.5, 42  # Agresti and Min: half an image more in each of the four kinds
     assert difference == 0.5 and error == pytest.approx(math.sqrt(b + c - (b - c) ** 2 / n) / n)
-    assert comparing.paired(high, high)[1] > 0
+    assert comparison.paired(high, high)[1] > 0
 
 
 def test_the_difference_from_the_paper_has_both_errors():
     ours = share(*[1] * 30, *[0] * 70)
-    difference, error = comparing.of_paper(ours, 40.0, True, 1000)
+    difference, error = comparison.of_paper(ours, 40.0, True, 1000)
     assert difference == pytest.approx(-10)
     assert error == pytest.approx(100 * math.sqrt(ours.error**2 + 0.4 * 0.6 / 1000))
-    assert comparing.of_paper(ours, 40.0, True, None)[1] == pytest.approx(100 * ours.error)
-    assert comparing.of_paper(Value(7.0), 5.0, False, None) == (2.0, None)
+    assert comparison.of_paper(ours, 40.0, True, None)[1] == pytest.approx(100 * ours.error)
+    assert comparison.of_paper(Value(7.0), 5.0, False, None) == (2.0, None)
 
 
 def test_orders_say_where_ours_is_the_reverse_of_the_papers():
@@ -110,7 +110,7 @@ def test_orders_say_where_ours_is_the_reverse_of_the_papers():
         for name, numbers in rows.items()
         for place, paper in enumerate(numbers)
     ]
-    first, *rest = comparing.orders(cells)
+    first, *rest = comparison.orders(cells)
     assert (first.higher, first.lower, first.cells) == ("NAA", "FIA", 2)
     assert (first.same, first.equal, first.reversed, first.clearly) == (0, 1, 1, 1)
     assert first.examples == ("Inc-v3 / target 0",)
@@ -121,7 +121,7 @@ def test_an_order_without_standard_errors_is_not_called_near():
     """Seconds have none."""
     rows = {"NIP": (9.0, 5.0), "TVM": (2.0, 7.0)}
     cells = [Compared((), "small", name, Value(ours), paper) for name, (paper, ours) in rows.items()]
-    (pair,) = comparing.orders(cells)
+    (pair,) = comparison.orders(cells)
     assert (pair.reversed, pair.clearly, pair.unsure) == (1, 0, 1)
     assert sentences.reversal(pair._asdict(), 1, "paper").endswith("level in 0, below in 1.")
     part = {"orders": [pair._asdict()], "cells": []}
@@ -133,7 +133,7 @@ def test_rows_are_compared_within_their_own_group_alone():
         Compared(("Inc-v3",), "t", "NAA", share(1, 1), 80.0),
         Compared(("Inc-v4",), "t", "MIM", share(0, 0), 90.0),
     ]
-    assert comparing.orders(cells) == []
+    assert comparison.orders(cells) == []
 
 
 @pytest.mark.parametrize(
@@ -224,7 +224,7 @@ def test_nothing_is_made_twice_also_for_another_experiment(made, bench, monkeypa
     def never(*_, **__):
         raise RuntimeError("it was made before")
 
-    monkeypatch.setattr(stage, "evaluate", never)
+    monkeypatch.setattr(workspace, "evaluate", never)
     again = Bench(bench.scale, bench.out, count=5)
     other = engine.run(experiment(*transfer(FIA), name="other"), again)
     assert other["parts"][0]["cells"][0]["value"] == made["parts"][0]["cells"][2]["value"]

@@ -14,7 +14,7 @@ from tfadv.models import digits
 from tfadv.reproduce import engine, pages, scales
 from tfadv.reproduce.experiments import EXPERIMENTS
 from tfadv.reproduce.plan import Missing
-from tfadv.reproduce.stage import Bench
+from tfadv.reproduce.workspace import Bench
 
 MINE = {
     "says": "a digit network",

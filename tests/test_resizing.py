@@ -8,8 +8,9 @@ import tensorflow as tf
 from click.testing import CliRunner
 from folders import SIZE, labelled, small
 
-from tfadv import data, evaluate, resizing
 from tfadv.cli import main
+from tfadv.files import image_files, resizing
+from tfadv.folders import evaluate
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (23, 31, 3), np.uint8)
 
@@ -50,7 +51,7 @@ def test_a_network_sees_the_same_in_attack_and_evaluate(filter, tmp_path, monkey
     network = small()
     monkeypatch.setattr(network, "top", lambda images, count: seen.append(images) or np.zeros((len(images), 1), int))
     for entry in (one for one in held["images"] if one["status"] == "done"):
-        photograph = data.read_image(tmp_path / "images" / entry["file"])
+        photograph = image_files.read_image(tmp_path / "images" / entry["file"])
         evaluate.top(network, [photograph], 1, 1, held["filter"])
-        twin = data.read_image(tmp_path / "adv" / "clean" / entry["output"])
+        twin = image_files.read_image(tmp_path / "adv" / "clean" / entry["output"])
         assert np.abs(seen[-1][0] - twin).max() <= 0.5

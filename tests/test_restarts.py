@@ -7,22 +7,11 @@ import pytest
 import tensorflow as tf
 from networks import LAYER, batch_of, convolutional, linear
 
-from tfadv import (
-    Ascent,
-    CrossEntropy,
-    InsideBall,
-    Linf,
-    Naa,
-    NoisyCopies,
-    Sign,
-    gradients,
-    scores,
-    targeted,
-    untargeted,
-)
-from tfadv.catalogue import ATTACKS
-from tfadv.seeds import fold, of_images
-from tfadv.views import PathCopies
+from tfadv import Ascent, CrossEntropy, InsideBall, Linf, Naa, NoisyCopies, Sign, targeted, untargeted
+from tfadv.core import gradients, scores
+from tfadv.core.seeds import fold, of_images
+from tfadv.parts.views import PathCopies
+from tfadv.registry.catalogue import ATTACKS
 
 SEED = 3
 

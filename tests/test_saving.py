@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
 
-from tfadv import Linf, network, saving
-from tfadv.crafting import craft_folder
-from tfadv.shapes import Attack, Crafted
+from tfadv import Linf, network
+from tfadv.core.interfaces import Attack, Crafted
+from tfadv.folders import rounding
+from tfadv.folders.craft import craft_folder
 
 SIDE = 8
 GOOD = np.arange(2 * 4 * 4 * 3, dtype=np.float32).reshape(2, 4, 4, 3)
@@ -38,19 +39,19 @@ def test_a_change_that_rounding_undoes_is_stretched_until_the_bytes_fool():
     clean = np.full((3, SIDE, SIDE, 3), 98, np.uint8)
     adversarial = clean + np.array([2.4, 3.0, 2.4]).reshape(-1, 1, 1, 1)  # the first and the last round to 100
     found = np.array([True, True, False])
-    assert fools(adversarial).all() and not fools(saving.within(adversarial, clean, None)).all()
-    made, fooled = saving.fooling(adversarial, clean, None, found, fools)
+    assert fools(adversarial).all() and not fools(rounding.within(adversarial, clean, None)).all()
+    made, fooled = rounding.fooling(adversarial, clean, None, found, fools)
     assert made.dtype == np.uint8
     np.testing.assert_array_equal(made[:, 0, 0, 0], [101, 101, 98])  # what was not found is clean
     assert fooled.tolist() == found.tolist() == fools(made).tolist()
-    held, fooled = saving.fooling(adversarial, clean, Linf(2), found, fools)  # 100 is as far as it may go
+    held, fooled = rounding.fooling(adversarial, clean, Linf(2), found, fools)  # 100 is as far as it may go
     assert np.array_equal(held, clean) and not fooled.any()
 
 
 def test_a_change_too_small_for_bytes_is_found_again_or_said_to_be_lost():
     clean = np.full((2, SIDE, SIDE, 3), 100, np.uint8)
     adversarial = clean + np.array([0.05, 0.001]).reshape(-1, 1, 1, 1)
-    made, fooled = saving.fooling(adversarial, clean, None, np.array([True, True]), fools)
+    made, fooled = rounding.fooling(adversarial, clean, None, np.array([True, True]), fools)
     assert fooled.tolist() == [True, False] and np.array_equal(made[1], clean[1])
     assert np.all(made[0] == 101)
 
@@ -139,7 +140,7 @@ PIXELS = arrays.arrays(np.uint8, (2, 3, 3, 3))
 @given(clean=PIXELS, epsilon=st.floats(1e-30, 260), seed=st.integers(0, 99), reach=st.floats(0, 300))
 def test_bytes_stay_inside_the_budget(clean, epsilon, seed, reach):
     noise = np.random.RandomState(seed).uniform(-reach, reach, clean.shape)
-    result = saving.within(np.clip(clean + noise, 0, 255), clean, Linf(epsilon))
+    result = rounding.within(np.clip(clean + noise, 0, 255), clean, Linf(epsilon))
     assert result.dtype == np.uint8
     assert np.max(np.abs(result.astype(int) - clean)) <= epsilon
 
@@ -149,7 +150,7 @@ def test_bytes_stay_inside_the_budget(clean, epsilon, seed, reach):
 def test_each_byte_is_the_nearest_inside_the_budget(clean, epsilon, seed):
     inside = np.random.RandomState(seed).uniform(-epsilon, epsilon, clean.shape)
     adversarial = np.clip(clean + inside, 0, 255)
-    result = saving.within(adversarial, clean, Linf(epsilon))
+    result = rounding.within(adversarial, clean, Linf(epsilon))
     bytes_ = np.arange(256.0)
     distance = np.abs(bytes_ - adversarial[..., None])
     distance[np.abs(bytes_ - clean[..., None]) > epsilon] = np.inf
@@ -159,17 +160,17 @@ def test_each_byte_is_the_nearest_inside_the_budget(clean, epsilon, seed):
 @settings(deadline=None, database=None)
 @given(clean=PIXELS)
 def test_bytes_are_left_alone(clean):
-    np.testing.assert_array_equal(saving.within(clean.astype(np.float32), clean, Linf(0.5)), clean)
-    np.testing.assert_array_equal(saving.within(clean.astype(np.float32), clean, None), clean)
+    np.testing.assert_array_equal(rounding.within(clean.astype(np.float32), clean, Linf(0.5)), clean)
+    np.testing.assert_array_equal(rounding.within(clean.astype(np.float32), clean, None), clean)
 
 
 def test_without_a_budget_bytes_are_only_rounded():
     clean = np.zeros((1, 1, 1, 3), np.uint8)
-    np.testing.assert_array_equal(saving.within(np.array([[[[0.6, 300, -4]]]]), clean, None), [[[[1, 255, 0]]]])
+    np.testing.assert_array_equal(rounding.within(np.array([[[[0.6, 300, -4]]]]), clean, None), [[[[1, 255, 0]]]])
 
 
 def test_the_clean_images_are_bytes_of_the_same_shape():
     with pytest.raises(ValueError, match=r"clean: expected uint8 \[2, 4, 4, 3\], got float32 \[2, 4, 4, 3\]"):
-        saving.within(GOOD, GOOD, Linf(16))
+        rounding.within(GOOD, GOOD, Linf(16))
     with pytest.raises(ValueError, match=r"got uint8 \[1, 4, 4, 3\]"):
-        saving.within(GOOD, GOOD[:1].astype(np.uint8), Linf(16))
+        rounding.within(GOOD, GOOD[:1].astype(np.uint8), Linf(16))

@@ -10,13 +10,14 @@ from click.testing import CliRunner
 from folders import NET, SIZE, pictures, small
 from PIL import Image
 
-from tfadv import data, pairing, seals
 from tfadv.attacks import recipes
 from tfadv.cli import main
-from tfadv.crafting import craft_folder
 from tfadv.defences import BitDepth
-from tfadv.defending import purify_folder
-from tfadv.evaluate import evaluate
+from tfadv.files import image_files, integrity
+from tfadv.folders import pairing
+from tfadv.folders.craft import craft_folder
+from tfadv.folders.evaluate import evaluate
+from tfadv.folders.purify import purify_folder
 
 FGSM = recipes.fgsm(epsilon=8)
 DAMAGED = "ü b/05.png"
@@ -181,7 +182,7 @@ def test_a_record_of_an_earlier_version_is_believed_and_goes_on(here, network):
     for folder, name in (("adv", "attack.json"), ("purified", "defence.json")):
         held = json.loads((here / folder / name).read_text(encoding="utf-8"))
         for entry in held["images"]:
-            for key in (seals.OUTPUT, seals.TWIN, seals.DIGEST):
+            for key in (integrity.OUTPUT, integrity.TWIN, integrity.DIGEST):
                 entry.pop(key, None)
         (here / folder / name).write_text(json.dumps(held))
     before = tree(here / "adv")
@@ -222,10 +223,10 @@ def test_images_beyond_the_epsilon_draw_a_remark(here):
     """Of a record without hashes, since others are not judged at all."""
     held = json.loads((here / "adv" / "attack.json").read_text(encoding="utf-8"))
     for entry in held["images"]:
-        for key in (seals.OUTPUT, seals.TWIN, seals.DIGEST):
+        for key in (integrity.OUTPUT, integrity.TWIN, integrity.DIGEST):
             del entry[key]
     (here / "adv" / "attack.json").write_text(json.dumps(held))
-    pixels = data.read_image(here / "adv" / "clean" / DAMAGED).astype(int)
+    pixels = image_files.read_image(here / "adv" / "clean" / DAMAGED).astype(int)
     Image.fromarray(np.uint8(np.where(pixels < 128, pixels + 9, pixels - 9))).save(here / "adv" / DAMAGED)
     said = run("evaluate", "images", "adv", "--target", "nets.py:build", "--json", "r.json", code=0)
     assert said.count("without hashes") == 1

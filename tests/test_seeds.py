@@ -8,7 +8,7 @@ import tensorflow as tf
 from networks import batch_of
 from published import draws as twin
 
-from tfadv import seeds
+from tfadv.core import seeds
 
 
 @pytest.fixture

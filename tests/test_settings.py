@@ -3,22 +3,22 @@
 import pytest
 from click.testing import CliRunner
 
-from tfadv import making, words
-from tfadv.catalogue import DEFENCES
 from tfadv.cli import main
+from tfadv.registry import building, settings_syntax
+from tfadv.registry.catalogue import DEFENCES
 
 
 def test_a_setting_comes_once():
-    assert words.settings_of(["keep-alive=1", "decay=0.5"]) == {"keep_alive": 1, "decay": 0.5}
+    assert settings_syntax.settings_of(["keep-alive=1", "decay=0.5"]) == {"keep_alive": 1, "decay": 0.5}
     with pytest.raises(ValueError, match="each setting once, got keep_alive twice: 1 and 2"):
-        words.settings_of(["keep-alive=1", "keep_alive=2"])
+        settings_syntax.settings_of(["keep-alive=1", "keep_alive=2"])
     with pytest.raises(ValueError, match="each setting once, got quality twice"):
-        words.row_of("median+jpeg:quality=75,quality=60")
-    assert words.united({"a": 1}, {"b": 2, "c": None}, "--{}") == {"a": 1, "b": 2}
+        settings_syntax.row_of("median+jpeg:quality=75,quality=60")
+    assert settings_syntax.united({"a": 1}, {"b": 2, "c": None}, "--{}") == {"a": 1, "b": 2}
     with pytest.raises(ValueError, match="got a twice: 1, and 2 as --a"):
-        words.united({"a": 1}, {"a": 2}, "--{}")
+        settings_syntax.united({"a": 1}, {"a": 2}, "--{}")
     with pytest.raises(ValueError, match="got quality twice: 75, and 60"):
-        making.defence(DEFENCES, "jpeg:quality=75", {"quality": 60})
+        building.defence(DEFENCES, "jpeg:quality=75", {"quality": 60})
 
 
 @pytest.mark.parametrize(

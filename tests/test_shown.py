@@ -9,8 +9,8 @@ from click.testing import CliRunner
 from folders import pictures
 
 from tfadv.cli import main, options, shell, tables
+from tfadv.registry.settings_syntax import shown
 from tfadv.reproduce.pages import contents, markdown
-from tfadv.words import shown
 
 EVIL = "\x1b]0;owned\x07\x9b31m\u202egnp\x7f"
 COMMANDS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfadv.models import slim
+from tfadv.checkpoints import reader
 
 FIRST = "Conv2d_1a_3x3"
 PREACT = "block1.unit_1.bottleneck_v2.preact"
@@ -33,7 +33,7 @@ def tensors(scope: str = "Tiny", aux: bool = True, seed: int = 0) -> dict[str, n
     draw = np.random.default_rng(seed).standard_normal
     held = {
         key: draw(tuple(variable.shape)).astype(np.float32)
-        for key, variable in slim.checkpoint_keys(network(aux=aux), scope).items()
+        for key, variable in reader.checkpoint_keys(network(aux=aux), scope).items()
     }
     return {**held, "global_step": np.int64(7)}
 
@@ -59,7 +59,7 @@ def pack(tarball: Path, *files: Path) -> Path:
 
 
 def assert_loaded(model: keras.Model, held: dict[str, np.ndarray], scope: str = "Tiny") -> None:
-    for key, variable in slim.checkpoint_keys(model, scope).items():
+    for key, variable in reader.checkpoint_keys(model, scope).items():
         np.testing.assert_array_equal(np.asarray(variable), held[key], err_msg=key)
 
 
@@ -79,7 +79,7 @@ def files(tmp_path_factory) -> Path:
 
 
 def test_keys_are_computed_from_the_layers_names():
-    assert list(slim.checkpoint_keys(network(aux=True), "Tiny")) == [
+    assert list(reader.checkpoint_keys(network(aux=True), "Tiny")) == [
         "Tiny/Conv2d_1a_3x3/weights",
         "Tiny/Conv2d_1a_3x3/BatchNorm/beta",
         "Tiny/Conv2d_1a_3x3/BatchNorm/moving_mean",
@@ -98,7 +98,7 @@ def test_keys_are_computed_from_the_layers_names():
 def test_keys_refuse_a_variable_without_a_name_in_slim():
     model = keras.Sequential([keras.Input((4, 4, 3)), keras.layers.PReLU(name="curve")], name="odd")
     with pytest.raises(ValueError, match="odd: layer curve has 1 variables, of which TF-slim has names for 0"):
-        slim.checkpoint_keys(model, "Odd")
+        reader.checkpoint_keys(model, "Odd")
 
 
 @pytest.mark.parametrize(
@@ -118,36 +118,36 @@ def test_keys_refuse_a_variable_without_a_name_in_slim():
 )
 def test_every_form_loads(files, form):
     model = network()
-    assert slim.load(model, files / form) == "Tiny"
+    assert reader.load(model, files / form) == "Tiny"
     assert_loaded(model, tensors())
 
 
 @pytest.mark.parametrize("version", [1, 2])
 def test_a_folder_whose_name_is_a_pattern(tmp_path, version):
     model = network()
-    slim.load(model, write(tmp_path / "a[1] *" / "tiny.ckpt", tensors(), version))
+    reader.load(model, write(tmp_path / "a[1] *" / "tiny.ckpt", tensors(), version))
     assert_loaded(model, tensors())
 
 
 def test_a_renamed_scope_is_found(tmp_path):
     held = tensors("Ens3AdvTiny")
     model = network()
-    assert slim.load(model, write(tmp_path / "x.ckpt", held, 2)) == "Ens3AdvTiny"
+    assert reader.load(model, write(tmp_path / "x.ckpt", held, 2)) == "Ens3AdvTiny"
     assert_loaded(model, held, "Ens3AdvTiny")
 
 
 def test_the_auxiliary_head_is_read_when_the_model_has_it(files, tmp_path):
     model = network(aux=True)
-    slim.load(model, files / "one" / "tiny.ckpt")
+    reader.load(model, files / "one" / "tiny.ckpt")
     assert_loaded(model, tensors())
     bare = write(tmp_path / "bare.ckpt", tensors(aux=False), 1)
     with pytest.raises(ValueError, match=r"2 missing \(Tiny/AuxLogits/Conv2d_2b_1x1/weights, .*/biases\)"):
-        slim.load(model, bare)
+        reader.load(model, bare)
 
 
 def test_a_model_in_float64_gets_the_same_numbers(files):
     model = network(dtype="float64")
-    slim.load(model, files / "two" / "tiny.ckpt")
+    reader.load(model, files / "two" / "tiny.ckpt")
     assert all(np.asarray(value).dtype == np.float64 for value in weights(model))
     assert_loaded(model, tensors())
 
@@ -156,18 +156,18 @@ def test_models_inside_a_model_are_walked(files):
     inner = network()
     images = keras.Input((8, 8, 3))
     outer = keras.Model(images, inner(images))
-    slim.load(outer, files / "one")
+    reader.load(outer, files / "one")
     assert_loaded(inner, tensors())
 
 
 def test_mean_rgb_is_an_extra_and_optimizer_slots_are_not(tmp_path):
     held = {**tensors(), "Tiny/mean_rgb": np.zeros(3, np.float32)}
-    slim.load(network(), write(tmp_path / "mean.ckpt", held, 1))
+    reader.load(network(), write(tmp_path / "mean.ckpt", held, 1))
     held[f"Tiny/{FIRST}/weights/RMSProp"] = np.zeros(2, np.float32)
     trained = write(tmp_path / "trained.ckpt", held, 1)
     with pytest.raises(ValueError, match=r"1 not in the model \(Tiny/Conv2d_1a_3x3/weights/RMSProp\)"):
-        slim.load(network(), trained)
-    slim.load(network(), trained, ignore=["*/RMSProp"])
+        reader.load(network(), trained)
+    reader.load(network(), trained, ignore=["*/RMSProp"])
 
 
 def test_faults_are_told_in_one_sentence_and_nothing_is_set(tmp_path):
@@ -178,7 +178,7 @@ def test_faults_are_told_in_one_sentence_and_nothing_is_set(tmp_path):
     model = network()
     before = weights(model)
     with pytest.raises(ValueError) as caught:
-        slim.load(model, write(tmp_path / "x.ckpt", held, 2))
+        reader.load(model, write(tmp_path / "x.ckpt", held, 2))
     assert str(caught.value).endswith(
         "x.ckpt: its 11 tensors are not those of tiny, which needs 10: 1 missing (Tiny/Logits/Logits/biases); "
         "1 of another shape (Tiny/Conv2d_1a_3x3/weights [3, 3, 3, 7] instead of [3, 3, 3, 4]); "
@@ -193,24 +193,24 @@ def test_many_faults_are_counted(tmp_path):
     with pytest.raises(
         ValueError, match=r"10 missing \(.*, .*, .*, and 7 more\); 1 not in the model \(Other/x/weights\)"
     ):
-        slim.load(network(), write(tmp_path / "x.ckpt", held, 1))
+        reader.load(network(), write(tmp_path / "x.ckpt", held, 1))
 
 
 def test_several_scopes_are_ambiguous_unless_one_is_said(tmp_path):
     first, second = tensors("First"), tensors("Second", seed=1)
     both = write(tmp_path / "both.ckpt", {**first, **second}, 2)
     with pytest.raises(ValueError, match=r"expected one scope, found 2 \(First, Second\); say which with scope="):
-        slim.load(network(), both)
+        reader.load(network(), both)
     model = network()
-    assert slim.load(model, both, scope="Second/") == "Second"
+    assert reader.load(model, both, scope="Second/") == "Second"
     assert_loaded(model, second, "Second")
     with pytest.raises(ValueError, match="10 missing"):
-        slim.load(network(), both, scope="Third")
+        reader.load(network(), both, scope="Third")
 
 
 def test_no_scope_at_all(tmp_path):
     with pytest.raises(ValueError, match="expected tensors named <scope>/<layer>/weights, found none"):
-        slim.load(network(), write(tmp_path / "x.ckpt", {"global_step": np.int64(1)}, 1))
+        reader.load(network(), write(tmp_path / "x.ckpt", {"global_step": np.int64(1)}, 1))
 
 
 def damaged(source: Path, target: Path, change) -> Path:
@@ -237,7 +237,7 @@ def test_a_damaged_file_is_one_sentence(files, tmp_path, form, change):
     model = network()
     before = weights(model)
     with pytest.raises(ValueError, match=r"^[^\n]*(fetch it again\.|needs both\.)$"):
-        slim.load(model, path)
+        reader.load(model, path)
     for old, new in zip(before, weights(model), strict=True):
         np.testing.assert_array_equal(old, new)
 
@@ -246,7 +246,7 @@ def test_numbers_that_are_none(tmp_path):
     held = tensors()
     held[f"Tiny/{FIRST}/weights"][0] = np.nan
     with pytest.raises(ValueError, match=r"1 tensors hold NaN or infinity \(Tiny/Conv2d_1a_3x3/weights\)"):
-        slim.load(network(), write(tmp_path / "x.ckpt", held, 1))
+        reader.load(network(), write(tmp_path / "x.ckpt", held, 1))
 
 
 def test_missing_files_are_named(files, tmp_path):
@@ -255,21 +255,21 @@ def test_missing_files_are_named(files, tmp_path):
         folder.mkdir()
         (folder / name).write_bytes((files / "two" / name).read_bytes())
         with pytest.raises(FileNotFoundError, match="beside it, found none; a V2 checkpoint needs both"):
-            slim.load(network(), folder / "tiny.ckpt")
+            reader.load(network(), folder / "tiny.ckpt")
     with pytest.raises(FileNotFoundError, match=r"nowhere\.ckpt: no checkpoint here; expected a V1 file"):
-        slim.load(network(), tmp_path / "nowhere.ckpt")
+        reader.load(network(), tmp_path / "nowhere.ckpt")
     with pytest.raises(FileNotFoundError, match="No such file"):
-        slim.load(network(), tmp_path / "nowhere.tar.gz")
+        reader.load(network(), tmp_path / "nowhere.tar.gz")
 
 
 def test_a_folder_holds_one_checkpoint_or_says_what_it_holds(files, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"expected one checkpoint .* found nothing"):
-        slim.load(network(), tmp_path)
+        reader.load(network(), tmp_path)
     for name in ("a.ckpt", "b-17"):
         (tmp_path / name).write_bytes((files / "one" / "tiny.ckpt").read_bytes())
     (tmp_path / "notes.txt").write_text("not a checkpoint")
     with pytest.raises(ValueError, match=r"expected exactly one checkpoint, found 2 \(a.ckpt, b-17\)"):
-        slim.load(network(), tmp_path)
+        reader.load(network(), tmp_path)
 
 
 def test_the_real_inception_v3(shared, tmp_path):
@@ -282,5 +282,5 @@ def test_the_real_inception_v3(shared, tmp_path):
     held["global_step"] = np.int64(1)
     tarball = pack(tmp_path / "inception_v3_2016_08_28.tar.gz", write(tmp_path / "inception_v3.ckpt", held, 1))
     model = ARCHITECTURES["inception_v3"].build(classes=1001, size=299)
-    assert slim.load(model, tarball) == "InceptionV3"
+    assert reader.load(model, tarball) == "InceptionV3"
     assert_loaded(model, held, "InceptionV3")

@@ -6,13 +6,13 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from tfadv.models import small, small_data
-from tfadv.peek import Network
+from tfadv.models.network import Network
+from tfadv.training import datasets, small_networks
 
 #: Convolutions and dense layers; shortcuts do not count, a depthwise convolution and its 1x1 are two.
 WEIGHTED = {"vgg19": 19, "alexnet": 8, "lenet5": 5, "resnet20": 20, "mobilenet_v1": 28}
 SIZES = (32, 48)
-CONVOLUTIONAL = tuple(name for name, facts in small.NETWORKS.items() if facts.stages)
+CONVOLUTIONAL = tuple(name for name, facts in small_networks.NETWORKS.items() if facts.stages)
 DENSE = {f"dense{depth}": depth for depth in (1, 3, 5, 9)}
 
 
@@ -34,8 +34,8 @@ def _drawn(random, shapes):
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("name", CONVOLUTIONAL)
 def test_every_network_takes_images_and_shows_its_neurons(name, size):
-    facts = small.NETWORKS[name]
-    network = Network(small.build(name, size=size, classes=7))
+    facts = small_networks.NETWORKS[name]
+    network = Network(small_networks.build(name, size=size, classes=7))
     images = np.random.RandomState(0).randint(0, 256, (2, size, size, 3))
     shown = network(images, (facts.layer, facts.neurons))
     assert network.size == (size, size) and shown.logits.shape == (2, 7)
@@ -45,12 +45,12 @@ def test_every_network_takes_images_and_shows_its_neurons(name, size):
 
 @pytest.mark.parametrize("name", CONVOLUTIONAL)
 def test_every_network_has_the_layers_of_its_name(name):
-    layers = small.build(name, size=32, classes=10).layers
+    layers = small_networks.build(name, size=32, classes=10).layers
     kinds = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.Dense)
     assert sum(isinstance(each, kinds) and not each.name.endswith("shortcut") for each in layers) == WEIGHTED[name]
     after = [each.name for each in layers]
     dense = [each.name for each in layers if isinstance(each, keras.layers.Dense)]
-    assert min(map(after.index, dense)) == after.index(small.NETWORKS[name].neurons) + 1
+    assert min(map(after.index, dense)) == after.index(small_networks.NETWORKS[name].neurons) + 1
     assert not any(isinstance(each, keras.layers.Dropout) for each in layers)
 
 
@@ -63,10 +63,10 @@ def test_a_block_stands_behind_each_stage(name):
         return keras.layers.Activation("linear", name=f"{stage}.block")(x)
 
     keras.utils.set_random_seed(3)
-    plain = small.build(name, size=32, classes=10)
+    plain = small_networks.build(name, size=32, classes=10)
     keras.utils.set_random_seed(3)
-    with_blocks = small.build(name, size=32, classes=10, block=block)
-    assert tuple(places) == small.NETWORKS[name].stages
+    with_blocks = small_networks.build(name, size=32, classes=10, block=block)
+    assert tuple(places) == small_networks.NETWORKS[name].stages
     images = np.random.RandomState(0).randint(0, 256, (2, 32, 32, 3))
     with_blocks.set_weights(plain.get_weights())
     np.testing.assert_allclose(Network(with_blocks)(images).logits, Network(plain)(images).logits, atol=1e-5)
@@ -74,10 +74,12 @@ def test_a_block_stands_behind_each_stage(name):
 
 def test_a_block_stands_where_it_is_asked_for():
     places = []
-    small.build("lenet5", size=32, classes=10, block=lambda x, stage: places.append(stage) or x, stages=["conv2"])
+    small_networks.build(
+        "lenet5", size=32, classes=10, block=lambda x, stage: places.append(stage) or x, stages=["conv2"]
+    )
     assert places == ["conv2"]
     with pytest.raises(ValueError, match="expected stages among conv1, conv2, got 'conv3'"):
-        small.build("lenet5", size=32, classes=10, block=lambda x, stage: x, stages=["conv3"])
+        small_networks.build("lenet5", size=32, classes=10, block=lambda x, stage: x, stages=["conv3"])
 
 
 #: The first logits of the first image, on TensorFlow 2.21.
@@ -94,16 +96,16 @@ KEPT = {
 }
 
 
-@pytest.mark.parametrize("name", small.NETWORKS)
+@pytest.mark.parametrize("name", small_networks.NETWORKS)
 def test_the_same_weights_give_the_same_logits_on_every_stack(name):
-    network = Network(filled(small.build(name, size=32, classes=3)))
+    network = Network(filled(small_networks.build(name, size=32, classes=3)))
     images = np.random.RandomState(1).randint(0, 256, (1, 32, 32, 3))
     np.testing.assert_allclose(network(images).logits[0], KEPT[name], rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("name, depth", DENSE.items())
 def test_a_fully_connected_network_has_layers_of_500_and_sees_grey(name, depth):
-    facts, model = small.NETWORKS[name], small.build(name, size=28, classes=10)
+    facts, model = small_networks.NETWORKS[name], small_networks.build(name, size=28, classes=10)
     assert model.count_params() == (784 + 1) * 500 + (depth - 1) * 501 * 500 + 501 * 10
     network, random = Network(model), np.random.RandomState(0)
     images = random.randint(0, 86, (2, 28, 28, 3)).astype(np.float32)
@@ -116,18 +118,18 @@ def test_a_fully_connected_network_has_layers_of_500_and_sees_grey(name, depth):
 @pytest.mark.parametrize("name", DENSE)
 def test_a_fully_connected_network_has_no_place_for_a_block(name):
     with pytest.raises(ValueError, match=f"{name}: expected no block, because it has no convolutions"):
-        small.build(name, size=28, classes=10, block=lambda x, stage: x)
+        small_networks.build(name, size=28, classes=10, block=lambda x, stage: x)
 
 
 def test_what_cannot_be_built_is_told():
     with pytest.raises(ValueError, match="expected one of vgg19, .*'vgg16'"):
-        small.build("vgg16", size=32, classes=10)
+        small_networks.build("vgg16", size=32, classes=10)
     with pytest.raises(ValueError, match="at least 2 classes, got 1"):
-        small.build("lenet5", size=32, classes=1)
+        small_networks.build("lenet5", size=32, classes=1)
     with pytest.raises(ValueError, match="at least 32 x 32 pixels, got size=28"):
-        small.build("vgg19", size=28, classes=10)
+        small_networks.build("vgg19", size=28, classes=10)
     with pytest.raises(ValueError, match="behind conv1"):
-        small.build("lenet5", size=32, classes=10, block=lambda x, stage: x[:, 1:])
+        small_networks.build("lenet5", size=32, classes=10, block=lambda x, stage: x[:, 1:])
 
 
 def pictures(count, size=32, seed=0):
@@ -143,21 +145,19 @@ def arrays(**changed):
 def test_arrays_are_taken_as_they_are(tmp_path):
     held = arrays()
     np.savez(tmp_path / "mine.npz", **held)
-    data = small_data.load(tmp_path / "mine.npz")
+    data = datasets.load(tmp_path / "mine.npz")
     assert (data.name, data.size, data.classes) == ("mine", 32, 4)
     assert data.y_train.dtype == np.int32
-    for got, key in zip(data[:4], small_data.ARRAYS, strict=True):
+    for got, key in zip(data[:4], datasets.ARRAYS, strict=True):
         np.testing.assert_array_equal(got, held[key])
-    assert (
-        data.sha256 == small_data.load(tmp_path / "mine.npz").sha256 != data._replace(y_train=data.y_train + 1).sha256
-    )
+    assert data.sha256 == datasets.load(tmp_path / "mine.npz").sha256 != data._replace(y_train=data.y_train + 1).sha256
 
 
 def test_grey_images_and_columns_of_labels_are_taken(tmp_path):
     held = arrays()
     grey = {key: value[..., 0] if key.startswith("x") else value[:, None] for key, value in held.items()}
     np.savez(tmp_path / "grey.npz", **grey)
-    data = small_data.load(tmp_path / "grey.npz")
+    data = datasets.load(tmp_path / "grey.npz")
     np.testing.assert_array_equal(data.x_test, np.repeat(held["x_test"][..., :1], 3, axis=-1))
     np.testing.assert_array_equal(data.y_train, held["y_train"])
 
@@ -179,21 +179,21 @@ def test_grey_images_and_columns_of_labels_are_taken(tmp_path):
 def test_other_arrays_are_refused(tmp_path, changed, said):
     np.savez(tmp_path / "mine.npz", **arrays(**changed))
     with pytest.raises(ValueError, match=said):
-        small_data.load(tmp_path / "mine.npz")
+        datasets.load(tmp_path / "mine.npz")
 
 
 def test_what_is_no_data_is_told(tmp_path):
     with pytest.raises(FileNotFoundError, match="no such data"):
-        small_data.load(tmp_path / "none.npz")
+        datasets.load(tmp_path / "none.npz")
     (tmp_path / "text.npz").write_text("filename,label")
     with pytest.raises(ValueError, match="text.npz: expected an .npz file"):
-        small_data.load(tmp_path / "text.npz")
+        datasets.load(tmp_path / "text.npz")
     np.savez(tmp_path / "mine.npz", **arrays(x_train=np.array([{}])))
     with pytest.raises(ValueError, match="mine.npz: expected an .npz file"):
-        small_data.load(tmp_path / "mine.npz")
+        datasets.load(tmp_path / "mine.npz")
     np.savez(tmp_path / "mine.npz", **arrays())
     with pytest.raises(ValueError, match="expected no size"):
-        small_data.load(tmp_path / "mine.npz", 48)
+        datasets.load(tmp_path / "mine.npz", 48)
 
 
 def folder_of(root, count=40):
@@ -206,26 +206,26 @@ def folder_of(root, count=40):
 
 
 def test_a_folder_for_each_class(tmp_path):
-    data = small_data.load(folder_of(tmp_path / "signs"), 24)
+    data = datasets.load(folder_of(tmp_path / "signs"), 24)
     assert (data.name, data.size, data.class_names) == ("signs", 24, ("9", "10"))
     assert len(data.x_train) + len(data.x_test) == 40 and 2 <= len(data.x_test) <= 16
     for images, labels in ((data.x_train, data.y_train), (data.x_test, data.y_test)):
         np.testing.assert_array_equal(labels, images[:, 0, 0, 2] // 255)
     (tmp_path / "signs" / "9" / "1.png").write_bytes(b"no image")
     with pytest.raises(ValueError, match="1 of 40 images cannot be read: 9/1.png"):
-        small_data.load(tmp_path / "signs")
+        datasets.load(tmp_path / "signs")
 
 
 def test_a_folder_with_labels(tmp_path):
     root = folder_of(tmp_path / "signs")
     lines = [f"{'9' if number % 2 else '10'}/{number}.png,{number % 2}" for number in range(40)]
     (root / "labels.csv").write_text("filename,label\n" + "\n".join(lines))
-    data = small_data.load(root)
+    data = datasets.load(root)
     assert data.size == 32 and data.class_names == ()
     np.testing.assert_array_equal(data.y_train, data.x_train[:, 0, 0, 0] // 255)
     (root / "labels.csv").write_text("filename,label\n" + "\n".join(lines[1:]))
     with pytest.raises(ValueError, match="none for 1: 10/0.png"):
-        small_data.load(root)
+        datasets.load(root)
 
 
 def test_labels_of_a_folder_may_lie_elsewhere(tmp_path):
@@ -233,36 +233,36 @@ def test_labels_of_a_folder_may_lie_elsewhere(tmp_path):
     lines = [f"{'9' if number % 2 else '10'}/{number}.png,{number % 2}" for number in range(40)]
     (root / "labels.csv").write_text("filename,label\n9/1.png,7\n")
     (tmp_path / "mine.csv").write_text("filename,label\n" + "\n".join(lines))
-    data = small_data.load(root, labels=tmp_path / "mine.csv")
+    data = datasets.load(root, labels=tmp_path / "mine.csv")
     np.testing.assert_array_equal(data.y_train, data.x_train[:, 0, 0, 0] // 255)
 
 
 def test_a_folder_without_classes_is_refused(tmp_path):
     Image.new("RGB", (8, 8)).save(tmp_path / "alone.png")
     with pytest.raises(ValueError, match="labels.csv.*alone.png"):
-        small_data.load(tmp_path)
+        datasets.load(tmp_path)
     with pytest.raises(ValueError, match="all fell on one side"):
-        small_data.load(folder_of(tmp_path / "few", 1))
+        datasets.load(folder_of(tmp_path / "few", 1))
 
 
 def test_the_side_of_an_image_does_not_depend_on_the_others(tmp_path):
-    many, few = (small_data.load(folder_of(tmp_path / name, count)) for name, count in (("a", 60), ("b", 40)))
+    many, few = (datasets.load(folder_of(tmp_path / name, count)) for name, count in (("a", 60), ("b", 40)))
     assert len(few.x_test) <= len(many.x_test) <= len(few.x_test) + 20
-    held = [small_data._held_out(f"{number}.png") for number in range(20000)]
-    assert np.mean(held) == pytest.approx(small_data.HELD_OUT, abs=0.01)
+    held = [datasets._held_out(f"{number}.png") for number in range(20000)]
+    assert np.mean(held) == pytest.approx(datasets.HELD_OUT, abs=0.01)
 
 
 def test_filled_images_lose_the_black_that_pads_them(tmp_path):
     images = np.zeros((3, 24, 24, 3), np.uint8)
     images[0, :6, :12] = (10, 200, 30)
     images[1, 12:, 12:] = 255
-    shown = small_data.filled(images)
+    shown = datasets.filled(images)
     assert np.all(shown[0] == (10, 200, 30))
     np.testing.assert_array_equal(shown[1:], images[1:])  # nothing to cut off; black all over
     held = arrays()
     held["x_test"][:, 20:] = 0
     np.savez(tmp_path / "mine.npz", **held)
-    data = small_data.load(tmp_path / "mine.npz", fill=True)
+    data = datasets.load(tmp_path / "mine.npz", fill=True)
     np.testing.assert_array_equal(data.x_train, held["x_train"])
     assert data.name == "mine, filled" and data.x_test[:, 20:].any(axis=(1, 2, 3)).all()
 
@@ -270,7 +270,7 @@ def test_filled_images_lose_the_black_that_pads_them(tmp_path):
 @pytest.mark.parametrize("flip", [True, False])
 def test_a_varied_image_is_a_window_of_the_mirrored_one(flip):
     images, shift, size = pictures(12, 8).astype(np.float32), 2, 8
-    varied = small_data.augmented(tf.constant(images), tf.constant([1, 2]), shift, flip).numpy()
+    varied = datasets.augmented(tf.constant(images), tf.constant([1, 2]), shift, flip).numpy()
     kinds = set()
     for image, made in zip(images, varied, strict=True):
         wide = np.pad(image, [(shift, shift), (shift, shift), (0, 0)], "reflect")
@@ -287,6 +287,6 @@ def test_a_varied_image_is_a_window_of_the_mirrored_one(flip):
 
 def test_variation_follows_from_the_seed():
     images = tf.constant(pictures(6, 8).astype(np.float32))
-    first, again, other = (small_data.augmented(images, tf.constant([1, seed])) for seed in (2, 2, 3))
+    first, again, other = (datasets.augmented(images, tf.constant([1, seed])) for seed in (2, 2, 3))
     assert np.array_equal(first, again) and not np.array_equal(first, other)
-    assert np.array_equal(small_data.augmented(images, tf.constant([1, 2]), 0, False), images)
+    assert np.array_equal(datasets.augmented(images, tf.constant([1, 2]), 0, False), images)

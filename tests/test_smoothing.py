@@ -228,7 +228,7 @@ def test_odd_names_and_a_full_disk_cost_nothing_that_was_computed(folder, monkey
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("tfadv.data.os.fsync", full)
+    monkeypatch.setattr("tfadv.files.image_files.os.fsync", full)
     result = CliRunner().invoke(main, words)
     assert result.exit_code == 1 and "l2 radius" in result.stdout
     assert "out.csv: cannot be written: No space left on device. What was there before" in result.stderr

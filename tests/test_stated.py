@@ -13,8 +13,9 @@ import tensorflow as tf
 
 import tfadv
 from tfadv.defences import comdefend, sparse, super_resolution
-from tfadv.models import ARCHITECTURES, digits, zoo
-from tfadv.models.trained import About
+from tfadv.models import ARCHITECTURES, digits
+from tfadv.registry import loading
+from tfadv.training.trained import About
 
 BACKEND, POLICY = keras.backend, keras.mixed_precision
 
@@ -46,7 +47,7 @@ def expected():
 
 def shown():
     """What a digits network says of two images, and the gradient of a logit."""
-    network = zoo.load("digits/resnet_v2")
+    network = loading.load("digits/resnet_v2")
     images = tf.constant(digits.images()[0][:2], tf.float32)
     with tf.GradientTape() as tape:
         tape.watch(images)

@@ -7,8 +7,10 @@ import tensorflow as tf
 from PIL import Image
 
 import tfadv
-from tfadv import compiled, craft_folder, evaluate, network, pair, symptoms, untargeted
-from tfadv.compiled import Concession
+from tfadv import craft_folder, network, pair, untargeted
+from tfadv.core import compilation, diagnostics
+from tfadv.core.compilation import Concession
+from tfadv.folders import evaluate
 
 SIDE, CLASSES, COUNT = 8, 4, 6
 
@@ -16,7 +18,7 @@ SIDE, CLASSES, COUNT = 8, 4, 6
 @pytest.fixture(autouse=True)
 def nothing_conceded_yet(monkeypatch):
     """Each sentence is said once."""
-    monkeypatch.setattr(compiled, "concessions", [])
+    monkeypatch.setattr(compilation, "concessions", [])
 
 
 def levels(background=0, rounds=None):
@@ -75,9 +77,9 @@ def test_a_forgotten_input_range_is_named_by_evaluate(folder):
     pairs = pair(folder / "in", folder / "in").pairs
     with pytest.warns(Concession, match="levels: the best logit of clean images lies .*--input-range"):
         evaluate.evaluate(pairs, [network(levels())])
-    before = list(compiled.concessions)
+    before = list(compilation.concessions)
     evaluate.evaluate(pairs, [told()])
-    assert compiled.concessions == before
+    assert compilation.concessions == before
 
 
 def test_a_range_that_the_model_brings_itself_is_named():
@@ -86,9 +88,9 @@ def test_a_range_that_the_model_brings_itself_is_named():
     )
     with pytest.warns(Concession, match=r"own: clean images that differ get the same logits. .*input_range"):
         network(inside, input_range=(-1, 1)).predict(np.float32(pictures()))
-    before = list(compiled.concessions)
+    before = list(compilation.concessions)
     network(inside).predict(np.float32(pictures()))
-    assert compiled.concessions == before
+    assert compilation.concessions == before
 
 
 def test_a_forgotten_labels_offset_is_named(folder):
@@ -109,7 +111,7 @@ def test_a_forgotten_labels_offset_is_named(folder):
 def test_a_model_that_rounds_is_named(recipe):
     rounding = network(levels(rounds=tf.round), input_range=(-1, 1))
     with pytest.raises(ValueError, match="no gradient reaches the images: somewhere the network rounds"):
-        tfadv.catalogue.ATTACKS[recipe]().on(rounding)(np.float32(pictures()), untargeted(LABELS))
+        tfadv.registry.catalogue.ATTACKS[recipe]().on(rounding)(np.float32(pictures()), untargeted(LABELS))
 
 
 @pytest.mark.parametrize("attack", [ATTACK, tfadv.recipes.cw(steps=2, searches=1)], ids=["mim", "cw"])
@@ -122,23 +124,23 @@ def test_a_model_whose_gradient_is_zero_is_named(attack):
 
 
 def test_logits_that_are_no_numbers_are_named():
-    assert "2 of 3 clean images get logits that are no numbers" in symptoms.of_logits(
+    assert "2 of 3 clean images get logits that are no numbers" in diagnostics.of_logits(
         "net", np.array([[0, np.nan], [1, 2], [np.inf, 0]]), pictures()[:3]
     )
 
 
 def test_what_is_in_order_has_no_symptom():
-    assert symptoms.of_logits("net", np.array([[0.0, 20.0], [1, 2]]), pictures()[:2]) is None
+    assert diagnostics.of_logits("net", np.array([[0.0, 20.0], [1, 2]]), pictures()[:2]) is None
     alike = np.tile([0.0, 20.0], (COUNT, 1))
-    assert symptoms.of_logits("net", alike, np.tile(pictures()[:1], (COUNT, 1, 1, 1))) is None
-    assert symptoms.shifted("net", LABELS, LABELS) is None
-    assert symptoms.shifted("net", np.full(COUNT, -1), LABELS) is None
-    assert symptoms.shifted("net", LABELS, LABELS + 1) is not None
+    assert diagnostics.of_logits("net", alike, np.tile(pictures()[:1], (COUNT, 1, 1, 1))) is None
+    assert diagnostics.shifted("net", LABELS, LABELS) is None
+    assert diagnostics.shifted("net", np.full(COUNT, -1), LABELS) is None
+    assert diagnostics.shifted("net", LABELS, LABELS + 1) is not None
 
 
 def test_outputs_within_0_and_1_may_be_probabilities():
     """Sigmoids of somebody's own, whose layers tell nothing, draw a remark; logits do not."""
-    own = np.random.RandomState(0).uniform(0, 1, (symptoms.FEW, CLASSES))
-    assert "all logits of clean images lie in 0..1" in symptoms.of_logits("own", own, own)
+    own = np.random.RandomState(0).uniform(0, 1, (diagnostics.FEW, CLASSES))
+    assert "all logits of clean images lie in 0..1" in diagnostics.of_logits("own", own, own)
     for logits in (2 * own, own - 0.5, own[:2], 0 * own):
-        assert symptoms.of_logits("own", logits, logits[:, :1]) is None
+        assert diagnostics.of_logits("own", logits, logits[:, :1]) is None

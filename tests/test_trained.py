@@ -7,15 +7,16 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from tfadv import archives
 from tfadv.cli import main
-from tfadv.models import hardening, small, small_data, trained, zoo
-from tfadv.training import Schedule
+from tfadv.files import array_files
+from tfadv.registry import loading
+from tfadv.training import adversarial, datasets, small_networks, trained
+from tfadv.training.loop import Schedule
 
 SIDE = 16
 
 
-def data(count=96, seed=0) -> small_data.Data:
+def data(count=96, seed=0) -> datasets.Data:
     """Three classes: noise that is brighter at the top, at the bottom or nowhere."""
     random = np.random.RandomState(seed)
     labels = np.arange(count) % 3
@@ -23,7 +24,7 @@ def data(count=96, seed=0) -> small_data.Data:
     images[labels == 1, : SIDE // 2] += 120
     images[labels == 2, SIDE // 2 :] += 120
     images, labels, rest = images.astype(np.uint8), labels.astype(np.int32), count // 4
-    return small_data.Data(images[rest:], labels[rest:], images[:rest], labels[:rest], "halves")
+    return datasets.Data(images[rest:], labels[rest:], images[:rest], labels[:rest], "halves")
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +49,7 @@ def test_a_file_holds_the_network_and_what_it_is(made):
     again, images = trained.load(out), data().x_test
     assert np.array_equal(again(images).logits, network(images).logits)
     assert again.fingerprint == network.fingerprint
-    assert (again.name, again.layer, again.accuracy) == ("halves", small.NETWORKS["lenet5"].layer, 1.0)
+    assert (again.name, again.layer, again.accuracy) == ("halves", small_networks.NETWORKS["lenet5"].layer, 1.0)
     about = trained.about(out)
     assert (about.architecture, about.size, about.classes, about.method) == ("lenet5", SIDE, 3, "plain")
     assert about.schedule == dataclasses.asdict(SCHEDULE) and about.data_sha256 == data().sha256
@@ -59,11 +60,11 @@ def test_a_file_holds_the_network_and_what_it_is(made):
 
 def test_the_zoo_takes_the_file(made):
     out, network, _ = made
-    assert zoo.kind(str(out)) == "trained" and zoo.kind("nets.py:load:weights.npz") == "code"
-    assert zoo.kind("nets.py:load:model.keras") == "code" and zoo.kind("model.keras") == "file"
-    assert zoo.load(str(out)).fingerprint == network.fingerprint
+    assert loading.kind(str(out)) == "trained" and loading.kind("nets.py:load:weights.npz") == "code"
+    assert loading.kind("nets.py:load:model.keras") == "code" and loading.kind("model.keras") == "file"
+    assert loading.load(str(out)).fingerprint == network.fingerprint
     with pytest.raises(ValueError, match="expected no input range"):
-        zoo.load(str(out), input_range=(0, 1))
+        loading.load(str(out), input_range=(0, 1))
 
 
 def test_a_training_that_runs_away_ends_with_a_sentence(tmp_path):
@@ -120,7 +121,7 @@ def test_what_is_no_checkpoint_is_told(tmp_path):
         trained.train("lenet5", data(), tmp_path / "a.npz", SCHEDULE)
 
 
-@pytest.mark.parametrize("name", hardening.METHODS)
+@pytest.mark.parametrize("name", adversarial.METHODS)
 def test_every_method_is_written_and_read(name, tmp_path):
     about = trained.About("lenet5", SIDE, 3, name)
     model = about.build()
@@ -129,7 +130,7 @@ def test_every_method_is_written_and_read(name, tmp_path):
     network = trained.load(tmp_path / "a.npz")
     for one, other in zip(network.model.get_weights(), model.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
-    settings = dataclasses.asdict(hardening.METHODS[name]())
+    settings = dataclasses.asdict(adversarial.METHODS[name]())
     assert trained.about(tmp_path / "a.npz") == dataclasses.replace(about, settings=settings)
 
 
@@ -137,10 +138,10 @@ def test_a_file_of_before_the_blocks_had_places_has_them_behind_all_stages(tmp_p
     about = trained.About("lenet5", SIDE, 3, "cas", {"places": "all"})
     model = about.build()
     trained.save(model, tmp_path / "a.npz", about)
-    arrays = archives.read(tmp_path / "a.npz", "a network")
+    arrays = array_files.read(tmp_path / "a.npz", "a network")
     said = json.loads(str(arrays["about"]))
     del said["settings"]["places"]
-    archives.write(tmp_path / "old.npz", arrays | {"about": json.dumps(said)})
+    array_files.write(tmp_path / "old.npz", arrays | {"about": json.dumps(said)})
     again = trained.load(tmp_path / "old.npz").model
     assert [layer.name for layer in again.layers] == [layer.name for layer in model.layers]
     assert sum(layer.name.endswith(".suppressed") for layer in again.layers) == 2
@@ -159,14 +160,14 @@ def test_wrong_files_are_told(made, tmp_path):
     np.savez(tmp_path / "data.npz", x_train=np.zeros(3))
     with pytest.raises(ValueError, match="got x_train.*Data is given"):
         trained.load(tmp_path / "data.npz")
-    about, arrays = trained.about(out), archives.read(out, "a network")
+    about, arrays = trained.about(out), array_files.read(out, "a network")
     for changed, said in (
         ({"classes": 4}, "expected .* as logits:0"),
         ({"architecture": "lenet6"}, "'lenet6'.*newer tfadv"),
         ({"method": "prayer"}, "'prayer'.*newer tfadv"),
     ):
         told = json.dumps(dataclasses.asdict(dataclasses.replace(about, **changed)))
-        archives.write(tmp_path / "wrong.npz", arrays | {"about": told})
+        array_files.write(tmp_path / "wrong.npz", arrays | {"about": told})
         with pytest.raises(ValueError, match=said):
             trained.load(tmp_path / "wrong.npz")
     np.savez(tmp_path / "older.npz", about=np.array('{"architecture": "lenet5"}'))
@@ -207,14 +208,14 @@ def run(*words):
 
 def test_the_command_trains_and_the_others_take_the_file(tmp_path):
     held = data()
-    np.savez(tmp_path / "halves.npz", **{key: getattr(held, key) for key in small_data.ARRAYS})
+    np.savez(tmp_path / "halves.npz", **{key: getattr(held, key) for key in datasets.ARRAYS})
     words = ("lenet5", tmp_path / "halves.npz", tmp_path / "net.npz", "--epochs", 2, "--batch", 24)
     done = run(*words, "--no-flip", "--shift", 1, "--method", "fgsm", "--set", "epsilon=2")
     assert done.exit_code == 0, done.output
     assert "72 images of 16 x 16 pixels and 3 classes" in done.output and "epoch 2 of 2: mean loss" in done.output
     about = trained.about(tmp_path / "net.npz")
     assert (about.flip, about.shift, about.method) == (False, 1, "fgsm")
-    assert about.settings == dataclasses.asdict(hardening.FgsmTraining(epsilon=2))  # also what was left open
+    assert about.settings == dataclasses.asdict(adversarial.FgsmTraining(epsilon=2))  # also what was left open
     assert f"{about.accuracy:.2%} of the test images right" in done.output
     layers = CliRunner().invoke(main, ["layers", str(tmp_path / "net.npz")])
     assert layers.exit_code == 0 and "* conv2.relu" in layers.output
@@ -225,7 +226,7 @@ def test_the_command_trains_and_the_others_take_the_file(tmp_path):
 def test_the_command_says_what_is_wrong(tmp_path):
     assert "no such data" in run("lenet5", tmp_path / "none.npz", tmp_path / "a.npz").stderr
     held = data()
-    np.savez(tmp_path / "halves.npz", **{key: getattr(held, key) for key in small_data.ARRAYS})
+    np.savez(tmp_path / "halves.npz", **{key: getattr(held, key) for key in datasets.ARRAYS})
     for words, said in (
         (("vgg11", "--batch", 8), "expected one of vgg19"),
         (("vgg19", "--batch", 8), "at least 32 x 32 pixels"),

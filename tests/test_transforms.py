@@ -11,7 +11,8 @@ from PIL import Image
 from scipy import fft, ndimage, optimize
 
 import tfadv
-from tfadv import compiled, defences, seeds
+from tfadv import defences
+from tfadv.core import compilation, seeds
 from tfadv.defences import (
     BitDepth,
     FeatureDistillation,
@@ -73,7 +74,7 @@ def test_each_keeps_shape_type_and_range_in_any_company(purifier):
 def test_each_is_the_same_compiled_for_any_batch(purifier):
     images = batch_of(3)[0]
     own = seeds.of_images(images, 4)
-    run = compiled.Compiled(lambda shown, keys: purifier.purify(None, shown, keys))
+    run = compilation.Compiled(lambda shown, keys: purifier.purify(None, shown, keys))
     for count in (3, 1):
         done = run(images[:count], own[:count])
         np.testing.assert_allclose(done, purify(purifier, images[:count], own[:count]), atol=1e-3)

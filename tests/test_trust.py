@@ -10,10 +10,11 @@ import pytest
 from click.testing import CliRunner
 
 from tfadv.cli import main
-from tfadv.models import saved, zoo
+from tfadv.models import saved
+from tfadv.registry import loading
 from tfadv.reproduce import scales
 from tfadv.reproduce.plan import Missing
-from tfadv.reproduce.stage import Bench
+from tfadv.reproduce.workspace import Bench
 
 CODE = ("os:system:touch pwned", "pwn.py:run", "pwn:run", "pwn.py:run:word")
 
@@ -82,8 +83,8 @@ def test_a_saved_lambda_layer_is_refused_unless_it_is_trusted(tmp_path, suffix, 
     path = tmp_path / f"model{suffix}"
     model(layer).save(path)
     with pytest.raises(ValueError, match="expected a model of Keras's own layers, got a Lambda layer.*--trust"):
-        zoo.load(str(path))
-    assert zoo.load(str(path), trust=True).classes == 4
+        loading.load(str(path))
+    assert loading.load(str(path), trust=True).classes == 4
     for more, code in ([], 1), (["--trust"], 0):
         assert CliRunner().invoke(main, ["layers", str(path), *more]).exit_code == code
 

@@ -7,7 +7,7 @@ from networks import batch_of, convolutional, linear
 from PIL import Image
 
 from tfadv import L2, Linf, Universal, recipes, targeted, untargeted
-from tfadv.crafting import craft_folder
+from tfadv.folders.craft import craft_folder
 
 ATTACK = Universal(Linf(60))
 

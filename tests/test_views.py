@@ -5,17 +5,10 @@ import pytest
 import tensorflow as tf
 from networks import SIDE
 
-from tfadv import (
-    DiverseInputs,
-    MaskedCopies,
-    NoisyCopies,
-    PathCopies,
-    Plain,
-    ScaledCopies,
-    seeds,
-    views,
-)
+from tfadv import DiverseInputs, MaskedCopies, NoisyCopies, PathCopies, Plain, ScaledCopies
+from tfadv.core import seeds
 from tfadv.defences import ResizePad, randomised
+from tfadv.parts import views
 
 VIEWS = [
     Plain(),

@@ -17,40 +17,31 @@ from folders import pictures, small
 from networks import batch_of, bound, convolutional, recipe
 
 import tfadv
-from tfadv import (
-    L2,
-    CrossEntropy,
-    InsideBall,
-    Linf,
-    ScaledCopies,
-    Unit,
-    batches,
-    compiled,
-    data,
-    pooling,
-    seeds,
-    untargeted,
-)
+from tfadv import L2, CrossEntropy, InsideBall, Linf, ScaledCopies, Unit, untargeted
 from tfadv.attacks.ascent import Ascent
+from tfadv.core import compilation, seeds
+from tfadv.core.interfaces import View
 from tfadv.defences import Jpeg
-from tfadv.shapes import View
+from tfadv.files import image_files
+from tfadv.folders import batches
+from tfadv.models import max_pooling
 
 
 @pytest.fixture(autouse=True)
 def nothing_said(monkeypatch):
-    monkeypatch.setattr(compiled, "concessions", [])
+    monkeypatch.setattr(compilation, "concessions", [])
 
 
 @pytest.fixture
 def xla(monkeypatch):
-    monkeypatch.setenv(compiled.XLA, "1")
+    monkeypatch.setenv(compilation.XLA, "1")
 
 
 def with_xla(name, **settings):
     return recipe(name, **settings).on(convolutional.__wrapped__("float64"))
 
 
-def operations(function: compiled.Compiled) -> list[str]:
+def operations(function: compilation.Compiled) -> list[str]:
     """The types of all operations that a compiled function holds, in loops and functions too."""
     found = []
     for graph in function.graphs:
@@ -79,7 +70,7 @@ def test_the_program_reaches_the_pixels_of_the_loop(name, xla, monkeypatch):
     craft = with_xla(name)
     result = craft(images, untargeted(labels), seed=3)
     assert craft.traces == 1
-    monkeypatch.delenv(compiled.XLA)
+    monkeypatch.delenv(compilation.XLA)
     np.testing.assert_allclose(result, bound(name)(images, untargeted(labels), seed=3), rtol=0, atol=1e-6)
     assert np.any(result != images)
 
@@ -89,7 +80,7 @@ def test_a_search_reaches_the_same_pixels(name, xla, monkeypatch):
     images = batch_of(2, dtype=np.float64)[0]
     labels = convolutional("float64").predict(images)
     result = with_xla(name)(images, untargeted(labels))
-    monkeypatch.delenv(compiled.XLA)
+    monkeypatch.delenv(compilation.XLA)
     assert np.all(np.abs(result - bound(name)(images, untargeted(labels))) < 1e-3)
 
 
@@ -97,7 +88,7 @@ def test_forward_mode_compiles(xla, monkeypatch):
     images, labels = batch_of(2, dtype=np.float64)
     exact = {"exact": True, "noise": 0.0, "points": "gauss-legendre"}
     result = with_xla("naa", **exact)(images, untargeted(labels))
-    monkeypatch.delenv(compiled.XLA)
+    monkeypatch.delenv(compilation.XLA)
     expected = recipe("naa", **exact).on(convolutional("float64"))(images, untargeted(labels))
     assert np.all(np.abs(result - expected) < 1e-6)
 
@@ -127,7 +118,7 @@ def test_max_pooling_is_tensorflows_in_value_and_gradient():
         images = tf.constant(random.integers(-2, 3, (2, size, size + 1, 3)).astype(np.float64))  # most windows tie
         found = []
         for pool in (
-            lambda x: pooling.max_pool(x, (window, window), (stride, stride), padding),  # noqa: B023
+            lambda x: max_pooling.max_pool(x, (window, window), (stride, stride), padding),  # noqa: B023
             lambda x: tf.nn.max_pool2d(x, window, stride, padding.upper()),  # noqa: B023
         ):
             with tf.GradientTape() as tape:
@@ -146,7 +137,7 @@ def test_a_models_pooling_has_a_gradient_and_is_its_own_again(xla, monkeypatch):
     result = craft(images, untargeted(labels))
     held = operations(craft._craft._program.whole)
     assert "MaxPoolGrad" not in held and "MaxPool" not in held and "Maximum" in held
-    monkeypatch.delenv(compiled.XLA)
+    monkeypatch.delenv(compilation.XLA)
     plain = recipe("naa").on(network)
     np.testing.assert_allclose(result, plain(images, untargeted(labels)), rtol=0, atol=1e-6)
     assert "MaxPoolGrad" in operations(plain._craft.step)
@@ -154,7 +145,7 @@ def test_a_models_pooling_has_a_gradient_and_is_its_own_again(xla, monkeypatch):
 
 def test_a_batch_of_a_folder_is_one_program_of_bytes(xla, monkeypatch, tmp_path):
     (tmp_path / "images").mkdir()
-    called, call = [], compiled.Compiled.attempt
+    called, call = [], compilation.Compiled.attempt
 
     def counted(self, *arguments):
         called.append(self)
@@ -167,8 +158,8 @@ def test_a_batch_of_a_folder_is_one_program_of_bytes(xla, monkeypatch, tmp_path)
     draw = seeds._drawn
     monkeypatch.setattr(seeds, "_drawn", drawn)
     attack = recipe("naa-pd", layer="Mixed")
-    with_labels = {name: 3 for name in data.find_images(pictures(tmp_path / "images"))}
-    monkeypatch.setattr(compiled.Compiled, "attempt", counted)
+    with_labels = {name: 3 for name in image_files.find_images(pictures(tmp_path / "images"))}
+    monkeypatch.setattr(compilation.Compiled, "attempt", counted)
     report = tfadv.craft_folder(
         tmp_path / "images", tmp_path / "out", attack, small(), labels=with_labels, first_label=0, force_labels=True
     )
@@ -190,7 +181,7 @@ def test_bytes_with_xla_are_those_without(budget, xla, monkeypatch):
     images, own = images.astype(np.uint8), seeds.of_images(images, 0)
     made = []
     for forced in ("1", "0"):
-        monkeypatch.setenv(compiled.XLA, forced)
+        monkeypatch.setenv(compilation.XLA, forced)
         network = convolutional.__wrapped__("float64")
         made.append(batches.BatchAttack(attack.on(network), network, budget, 0)(images, labels, None, own))
     for one, other in zip(*made, strict=True):
@@ -212,13 +203,13 @@ def test_what_xla_refuses_runs_in_parts_and_is_said(xla, monkeypatch):
     images, labels = batch_of(2, dtype=np.float64)
     attack = dataclasses.replace(recipe("mim", steps=2), view=InNumpy())
     craft = attack.on(convolutional.__wrapped__("float64"))
-    with pytest.warns(compiled.Concession) as said:
+    with pytest.warns(compilation.Concession) as said:
         result = craft(images, untargeted(labels))
     assert [str(one.message).split("(")[0] for one in said] == [
         "the attack cannot be one program ",
         "XLA refuses an operation ",
     ]
-    monkeypatch.delenv(compiled.XLA)
+    monkeypatch.delenv(compilation.XLA)
     expected = attack.on(convolutional("float64"))(images, untargeted(labels))
     np.testing.assert_allclose(result, expected, rtol=0, atol=1e-6)
 
@@ -227,7 +218,7 @@ def test_what_was_conceded_is_in_the_record_and_binds_nobody(xla, tmp_path):
     (tmp_path / "images").mkdir()
     pictures(tmp_path / "images")
     attack = dataclasses.replace(recipe("mim", steps=2), view=InNumpy())
-    with pytest.warns(compiled.Concession, match="XLA refuses"):
+    with pytest.warns(compilation.Concession, match="XLA refuses"):
         tfadv.craft_folder(tmp_path / "images", tmp_path / "out", attack, small(), limit=3)
     written = (tmp_path / "out" / "attack.json").read_bytes()
     assert [sentence.split("(")[0] for sentence in json.loads(written)["concessions"]] == [
@@ -235,25 +226,25 @@ def test_what_was_conceded_is_in_the_record_and_binds_nobody(xla, tmp_path):
         "the attack cannot be one program ",
         "XLA refuses an operation ",
     ]
-    compiled.concessions.clear()
+    compilation.concessions.clear()
     again = tfadv.craft_folder(tmp_path / "images", tmp_path / "out", attack, small(), limit=3)
     assert len(again.done) == 3 and (tmp_path / "out" / "attack.json").read_bytes() == written
 
 
 def test_what_xla_has_no_operation_for_runs_without_it(xla):
     images = batch_of(2)[0]
-    tidy = compiled.Compiled(lambda shown: Jpeg(75).purify(None, shown, None))
+    tidy = compilation.Compiled(lambda shown: Jpeg(75).purify(None, shown, None))
     with pytest.warns(RuntimeWarning, match="XLA refuses"):
         np.testing.assert_array_equal(tidy(images), Jpeg(75).purify(None, tf.constant(images), None))
 
 
 def test_what_determinism_refuses_runs_without_it_and_is_said(monkeypatch):
-    determined = compiled.determinism.is_op_determinism_enabled
+    determined = compilation.determinism.is_op_determinism_enabled
 
     def refusing(value):
         return value + 1
 
-    run = compiled.Compiled(refusing)
+    run = compilation.Compiled(refusing)
     traced = run._traced
 
     def refused(arguments):
@@ -268,11 +259,11 @@ def test_what_determinism_refuses_runs_without_it_and_is_said(monkeypatch):
             np.testing.assert_array_equal(run(np.zeros([2, 3], np.float32)), np.ones([2, 3]))
         assert not determined()
     finally:
-        compiled.determinism.disable_op_determinism()
+        compilation.determinism.disable_op_determinism()
 
 
 def test_an_error_of_the_functions_own_is_raised(xla):
-    run = compiled.Compiled(lambda x: tf.numpy_function(lambda shown: shown[9], [x], tf.float32))
+    run = compilation.Compiled(lambda x: tf.numpy_function(lambda shown: shown[9], [x], tf.float32))
     with (
         pytest.warns(RuntimeWarning, match="XLA refuses"),
         pytest.raises(tf.errors.OpError, match="out of bounds"),
@@ -281,37 +272,37 @@ def test_an_error_of_the_functions_own_is_raised(xla):
 
 
 def test_the_environment_decides(monkeypatch):
-    monkeypatch.setattr(compiled, "on_gpu", lambda: True)
-    assert compiled.use_xla()
-    monkeypatch.setenv(compiled.XLA, "0")
-    assert not compiled.use_xla()
-    monkeypatch.setenv(compiled.XLA, "yes")
+    monkeypatch.setattr(compilation, "on_gpu", lambda: True)
+    assert compilation.use_xla()
+    monkeypatch.setenv(compilation.XLA, "0")
+    assert not compilation.use_xla()
+    monkeypatch.setenv(compilation.XLA, "yes")
     with pytest.raises(ValueError, match="TFADV_XLA: expected 1 .*, got 'yes'"):
-        compiled.use_xla()
+        compilation.use_xla()
 
 
 def test_programs_are_kept_where_the_user_says(monkeypatch, tmp_path):
-    keep = compiled.keep_programs
+    keep = compilation.keep_programs
     monkeypatch.setenv("TF_XLA_FLAGS", "--tf_xla_clustering_debug=false")
-    monkeypatch.setenv(compiled.CACHE, "")
+    monkeypatch.setenv(compilation.CACHE, "")
     assert keep() is None
-    monkeypatch.setenv(compiled.CACHE, str(tmp_path / "programs"))
+    monkeypatch.setenv(compilation.CACHE, str(tmp_path / "programs"))
     folder = keep()
-    if tuple(map(int, tf.__version__.split(".")[:2])) < compiled.KEEPS:
+    if tuple(map(int, tf.__version__.split(".")[:2])) < compilation.KEEPS:
         assert folder is None
         return
     assert folder == tmp_path / "programs" and folder.is_dir()
-    monkeypatch.setenv(compiled.CACHE, str(tmp_path / "others"))
+    monkeypatch.setenv(compilation.CACHE, str(tmp_path / "others"))
     assert keep() is None, "TF_XLA_FLAGS names a folder already"
 
 
 @pytest.mark.slow
 def test_a_second_start_compiles_nothing_again(tmp_path):
-    if tuple(map(int, tf.__version__.split(".")[:2])) < compiled.KEEPS:
+    if tuple(map(int, tf.__version__.split(".")[:2])) < compilation.KEEPS:
         pytest.skip(f"TensorFlow {tf.__version__} does not keep what XLA compiles on a CPU")
     code = "import numpy, tfadv; from tfadv.models import digits; n = tfadv.load('digits/resnet_v2'); "
     code += "tfadv.recipes.mim(steps=2).on(n)(numpy.full((2, 32, 32, 3), 100.0), tfadv.untargeted([1, 2]))"
-    environment = os.environ | {compiled.XLA: "1", compiled.CACHE: str(tmp_path), "TF_XLA_FLAGS": ""}
+    environment = os.environ | {compilation.XLA: "1", compilation.CACHE: str(tmp_path), "TF_XLA_FLAGS": ""}
     kept = []
     for _ in range(2):
         subprocess.run([sys.executable, "-c", code], check=True, env=environment)

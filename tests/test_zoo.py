@@ -7,9 +7,10 @@ import keras
 import numpy as np
 import pytest
 
-from tfadv.compiled import Concession
-from tfadv.models import ARCHITECTURES, digits, zoo
-from tfadv.peek import Network
+from tfadv.core.compilation import Concession
+from tfadv.models import ARCHITECTURES, digits
+from tfadv.models.network import Network
+from tfadv.registry import loading
 
 
 def small(activation=None, classes=3, dtype="float32"):
@@ -71,14 +72,14 @@ def code(tmp_path, monkeypatch):
 
 
 def test_names_are_the_official_checkpoints_and_the_digits():
-    names = zoo.names()
+    names = loading.names()
     assert set(ARCHITECTURES) <= set(names) and "ens3_adv_inception_v3" in names
     assert [name for name in names if name.startswith("digits/")] == [f"digits/{name}" for name in digits.NAMES]
-    assert len(names) == len(set(names)) == len(zoo.entries())
+    assert len(names) == len(set(names)) == len(loading.entries())
 
 
 def test_entries_say_how_to_get_the_weights(tmp_path):
-    found = {entry.name: entry for entry in zoo.entries(zoo.Store(tmp_path))}
+    found = {entry.name: entry for entry in loading.entries(loading.Store(tmp_path))}
     entry = found["ens_adv_inception_resnet_v2"]
     assert not entry.present and entry.weights == "tfadv checkpoints fetch ens_adv_inception_resnet_v2"
     assert (entry.size, entry.classes, entry.layer) == (299, 1000, "Conv2d_4a_3x3.Relu")
@@ -92,18 +93,18 @@ def test_an_official_network_shows_its_layers_without_weights(name, monkeypatch)
     thin.add(keras.layers.GlobalAveragePooling2D())
     thin.add(keras.layers.Dense(architecture.classes))
     monkeypatch.setitem(ARCHITECTURES, name, architecture._replace(build=lambda classes, size: thin))
-    network = zoo.load(name, weights=False)
+    network = loading.load(name, weights=False)
     assert network.layer in network.layers and network.classes == 1000 and network.name == name
 
 
 def test_an_official_network_without_its_weights_says_where_they_are(tmp_path):
     with pytest.raises(FileNotFoundError, match="tfadv checkpoints fetch inception_v3"):
-        zoo.load("inception_v3", store=zoo.Store(tmp_path))
+        loading.load("inception_v3", store=loading.Store(tmp_path))
 
 
 @pytest.mark.parametrize("name", ["resnet_v2", "adv_inception_v3"])
 def test_digits(name):
-    network = zoo.load(f"digits/{name}", weights=(digits.WEIGHTS / f"{name}.npz").is_file())
+    network = loading.load(f"digits/{name}", weights=(digits.WEIGHTS / f"{name}.npz").is_file())
     assert network.layer in network.layers and network.size == (32, 32) and network.classes == 10
     assert network.name == f"digits/{name}"
 
@@ -119,7 +120,7 @@ def test_digits(name):
 )
 def test_an_unknown_name_brings_the_nearest(spec, near):
     with pytest.raises(ValueError, match=f"Nearest: .*{near}"):
-        zoo.load(spec)
+        loading.load(spec)
 
 
 @pytest.mark.parametrize("application", ["MobileNetV2", "ResNet50", "EfficientNetB0"])
@@ -128,7 +129,7 @@ def test_keras_applications_come_with_their_own_preprocessing(application, monke
     thin = partial(lambda weights, classifier_activation: small(), weights=None)
     thin.__module__ = build.__module__
     monkeypatch.setattr(keras.applications, application, thin)
-    network = zoo.load(f"keras:{application}")
+    network = loading.load(f"keras:{application}")
     pixels = images()
     expected = network.model(sys.modules[build.__module__].preprocess_input(pixels.copy()))
     np.testing.assert_allclose(network(pixels).logits, expected, rtol=1e-4, atol=1e-4)
@@ -141,24 +142,24 @@ def test_keras_applications_without_internet(monkeypatch):
 
     monkeypatch.setattr(keras.applications, "MobileNetV2", fails)
     with pytest.raises(OSError, match=r"keras:MobileNetV2: its weights could not be fetched .*keras/models"):
-        zoo.load("keras:MobileNetV2")
+        loading.load("keras:MobileNetV2")
 
 
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])
 def test_a_saved_model_comes_back_with_its_range(tmp_path, suffix):
     model, pixels = small(), images()
     model.save(tmp_path / f"model{suffix}")
-    network = zoo.load(str(tmp_path / f"model{suffix}"), input_range=(-1, 1))
+    network = loading.load(str(tmp_path / f"model{suffix}"), input_range=(-1, 1))
     np.testing.assert_allclose(network(pixels).logits, model(pixels / 127.5 - 1), rtol=1e-4, atol=1e-5)
     assert network.classes == 3 and "conv" in network.layers
-    plain = zoo.load(str(tmp_path / f"model{suffix}"))
+    plain = loading.load(str(tmp_path / f"model{suffix}"))
     np.testing.assert_allclose(plain(pixels).logits, model(pixels), rtol=1e-4, atol=1e-3)
 
 
 def test_a_saved_model_may_have_background_first(tmp_path):
     model, pixels = small(classes=4), images()
     model.save(tmp_path / "model.keras")
-    network = zoo.load(str(tmp_path / "model.keras"), labels_offset=1)
+    network = loading.load(str(tmp_path / "model.keras"), labels_offset=1)
     assert network.classes == 3
     np.testing.assert_array_equal(network.predict(pixels), np.argmax(model(pixels), -1) - 1)
 
@@ -184,7 +185,7 @@ def test_a_closing_softmax_is_left_out(tmp_path, make, functional):
     if functional:
         model = keras.Model(model.inputs[0], model.outputs[0])
     model.save(tmp_path / "model.keras")
-    network = zoo.load(str(tmp_path / "model.keras"), input_range=(0, 1))
+    network = loading.load(str(tmp_path / "model.keras"), input_range=(0, 1))
     logits = network(pixels).logits
     np.testing.assert_allclose(keras.activations.softmax(logits), model(pixels / 255), rtol=1e-4)
     assert np.abs(np.sum(logits, axis=-1) - 1).min() > 1e-3
@@ -210,7 +211,7 @@ def two_heads(make):
 def test_the_softmax_of_the_named_output_is_left_out_and_the_others_stay(tmp_path, make):
     model, pixels = two_heads(make), images() / 255
     model.save(tmp_path / "model.keras")
-    network = zoo.load(str(tmp_path / "model.keras"), input_range=(0, 1), output="main")
+    network = loading.load(str(tmp_path / "model.keras"), input_range=(0, 1), output="main")
     chances, other = model(pixels)
     logits = network(pixels * 255).logits
     np.testing.assert_allclose(keras.activations.softmax(logits), chances, rtol=1e-4)
@@ -223,34 +224,34 @@ def test_an_output_of_logits_stays_as_it_is(tmp_path):
     pooled = keras.layers.GlobalAveragePooling2D()(inputs)
     main, aux = keras.layers.Dense(3, name="main")(pooled), keras.layers.Dense(4, activation="softmax")(pooled)
     keras.Model(inputs, [main, aux]).save(tmp_path / "heads.keras")
-    assert zoo.load(str(tmp_path / "heads.keras"), output="main").classes == 3
+    assert loading.load(str(tmp_path / "heads.keras"), output="main").classes == 3
     with pytest.raises(ValueError, match=r"which of its 2 outputs are the logits: main \[N, 3\], dense"):
-        zoo.load(str(tmp_path / "heads.keras"))
+        loading.load(str(tmp_path / "heads.keras"))
 
 
 def test_the_softmax_of_a_nested_model_is_left_out(tmp_path):
     model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Rescaling(1 / 255), small("softmax")])
     model.save(tmp_path / "model.keras")
     with pytest.warns(Concession, match="the softmax of logits in small is left out"):
-        network = zoo.load(str(tmp_path / "model.keras"))
+        network = loading.load(str(tmp_path / "model.keras"))
     np.testing.assert_allclose(keras.activations.softmax(network(images()).logits), model(images()), rtol=1e-4)
     assert "small" in network.layers
 
 
 def test_a_float64_model_stays_float64(tmp_path):
     small("softmax", dtype="float64").save(tmp_path / "model.keras")
-    network = zoo.load(str(tmp_path / "model.keras"))
+    network = loading.load(str(tmp_path / "model.keras"))
     assert network(images()).logits.dtype.name == "float64"
 
 
 def test_a_file_that_is_no_model(tmp_path):
     with pytest.raises(FileNotFoundError, match="no such file"):
-        zoo.load(str(tmp_path / "model.keras"))
+        loading.load(str(tmp_path / "model.keras"))
     (tmp_path / "model.keras").write_text("no zip")
     with pytest.raises(ValueError, match="cannot read this model"):
-        zoo.load(tmp_path / "model.keras")
+        loading.load(tmp_path / "model.keras")
     with pytest.raises(ValueError, match="expected the name of a network or the path of its file, got NoneType"):
-        zoo.load(None)
+        loading.load(None)
 
 
 @pytest.mark.parametrize(
@@ -270,35 +271,35 @@ def test_a_saved_model_under_a_wrong_name_or_in_part(tmp_path, made, name, part,
     content = (tmp_path / "from" / made).read_bytes()
     (tmp_path / name).write_bytes(content[: int(part * len(content))])
     with pytest.raises(ValueError, match=f"expected a model saved by Keras, got .*{message}"):
-        zoo.load(tmp_path / name)
+        loading.load(tmp_path / name)
 
 
 def test_a_keras_file_that_was_unpacked(tmp_path):
     for name in ("config.json", "metadata.json", "model.weights.h5"):
         (tmp_path / name).write_text("{}")
     with pytest.raises(ValueError, match="what was in a .keras file. Make one of it again"):
-        zoo.load(tmp_path)
+        loading.load(tmp_path)
 
 
 def test_code_from_the_current_folder(code):
-    assert zoo.load(f"{code}:build").classes == 3
-    assert zoo.load(f"{code}:build:named").model.name == "named"
-    assert zoo.load(f"{code}:Box.make").classes == 3
-    assert zoo.load(f"{code}:ready").model.name == "ready"
-    assert zoo.load(f"./{code}.py:build:named").model.name == "named"
+    assert loading.load(f"{code}:build").classes == 3
+    assert loading.load(f"{code}:build:named").model.name == "named"
+    assert loading.load(f"{code}:Box.make").classes == 3
+    assert loading.load(f"{code}:ready").model.name == "ready"
+    assert loading.load(f"./{code}.py:build:named").model.name == "named"
     assert str(code) not in sys.path
 
 
 def test_code_may_return_a_network(code):
-    network = zoo.load(f"{code}:wrapped")
+    network = loading.load(f"{code}:wrapped")
     assert isinstance(network, Network) and network.name == "mine"
     with pytest.raises(ValueError, match="has its own input range"):
-        zoo.load(f"{code}:wrapped", input_range=(0, 1))
+        loading.load(f"{code}:wrapped", input_range=(0, 1))
 
 
 def test_1001_logits_have_background_first_unless_told_otherwise(code):
-    assert zoo.load(f"{code}:background").offset == 1
-    assert zoo.load(f"{code}:background", labels_offset=0).offset == 0
+    assert loading.load(f"{code}:background").offset == 1
+    assert loading.load(f"{code}:background", labels_offset=0).offset == 0
 
 
 @pytest.mark.parametrize(
@@ -312,21 +313,21 @@ def test_1001_logits_have_background_first_unless_told_otherwise(code):
 )
 def test_code_that_gives_no_model(code, rest, message):
     with pytest.raises(ValueError, match=message):
-        zoo.load(f"{code}:{rest}")
+        loading.load(f"{code}:{rest}")
 
 
 def test_code_that_is_not_there(tmp_path):
     with pytest.raises(ValueError, match="no module 'no_such_module_at_all'"):
-        zoo.load("no_such_module_at_all:build")
+        loading.load("no_such_module_at_all:build")
     with pytest.raises(FileNotFoundError, match="no file"):
-        zoo.load(f"{tmp_path}/nets.py:build")
+        loading.load(f"{tmp_path}/nets.py:build")
 
 
 def test_what_a_network_knows_by_itself_is_not_said_again():
     with pytest.raises(ValueError, match="this network knows both"):
-        zoo.load("inception_v3", input_range=(0, 1))
+        loading.load("inception_v3", input_range=(0, 1))
 
 
 def test_a_real_network_by_file_and_word(shared):
-    network = zoo.load(f"{shared}/imagenet/nets.py:load:squeezenet_v11")
+    network = loading.load(f"{shared}/imagenet/nets.py:load:squeezenet_v11")
     assert network.size == (227, 227) and network.classes == 1000

@@ -16,16 +16,18 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from tfadv import attribution, drawing
-from tfadv.catalogue import ATTACKS
-from tfadv.crafting import craft_folder
-from tfadv.data import read_image, room, write_png, write_safely
-from tfadv.evaluate import evaluate
-from tfadv.models import digits, zoo
-from tfadv.pairing import pair
-from tfadv.ranges import Count, Seed, Size, checked
-from tfadv.record import CLEAN
-from tfadv.source import Source
+from tfadv.core.ranges import Count, Seed, Size, checked
+from tfadv.core.source import Source
+from tfadv.files import drawing
+from tfadv.files.image_files import read_image, room, write_png, write_safely
+from tfadv.files.record import CLEAN
+from tfadv.folders.craft import craft_folder
+from tfadv.folders.evaluate import evaluate
+from tfadv.folders.pairing import pair
+from tfadv.models import digits
+from tfadv.parts import attribution
+from tfadv.registry import loading
+from tfadv.registry.catalogue import ATTACKS
 
 SOURCE = "inception_v3"
 RECIPES = ("mim", "fia", "naa")
@@ -67,7 +69,7 @@ def run(
 
 def _run(out: Path, count: int, epsilon: float, seed: int, say: Callable[[str], None]) -> list[Row]:
     labels = write_digits(out, count)
-    networks = {name: zoo.load(f"digits/{name}") for name in digits.NAMES}
+    networks = {name: loading.load(f"digits/{name}") for name in digits.NAMES}
     source = networks[SOURCE]
     rows = []
     for recipe in RECIPES:

@@ -5,7 +5,7 @@ The generator is written here a second time, from its paper, on numpy's whole nu
 
 import numpy as np
 
-from tfadv import seeds
+from tfadv.core import seeds
 
 START, REGION, PREPARE, STEP = range(4)
 

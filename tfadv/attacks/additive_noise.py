@@ -7,13 +7,13 @@ import dataclasses
 
 import numpy as np
 
-from tfadv import seeds as draws
+from tfadv.attacks.bound import Bound
 from tfadv.attacks.decisions import Decision, SmallestNoise
-from tfadv.attacks.door import Bound
-from tfadv.budgets import Linf
-from tfadv.ranges import Count, Size
-from tfadv.shapes import Attack, Tensor
-from tfadv.source import Source
+from tfadv.core import seeds as draws
+from tfadv.core.interfaces import Attack, Tensor
+from tfadv.core.ranges import Count, Size
+from tfadv.core.source import Source
+from tfadv.parts.budgets import Linf
 
 
 @dataclasses.dataclass(frozen=True, repr=False)

@@ -13,19 +13,19 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfadv import gradients, scores
-from tfadv import seeds as draws
-from tfadv.attacks.door import Bound
-from tfadv.attacks.layers import settled
-from tfadv.attacks.starts import CleanImage
-from tfadv.compiled import Compiled, Program, repeat
-from tfadv.images import BLACK, WHITE
-from tfadv.peek import network
-from tfadv.ranges import Count
-from tfadv.regions import Everywhere
-from tfadv.shapes import Attack, Budget, Goal, Objective, Region, Rule, Start, Tensor, View
-from tfadv.source import Glance, Source
-from tfadv.views import Plain
+from tfadv.attacks.bound import Bound
+from tfadv.attacks.default_layers import settled
+from tfadv.core import gradients, scores
+from tfadv.core import seeds as draws
+from tfadv.core.compilation import Compiled, Program, repeat
+from tfadv.core.images import BLACK, WHITE
+from tfadv.core.interfaces import Attack, Budget, Goal, Objective, Region, Rule, Start, Tensor, View
+from tfadv.core.ranges import Count
+from tfadv.core.source import Glance, Source
+from tfadv.models.network import network
+from tfadv.parts.regions import Everywhere
+from tfadv.parts.starts import CleanImage
+from tfadv.parts.views import Plain
 
 # What an image's seed is folded with, so that no two parts draw the same numbers.
 START, REGION, PREPARE, STEP, RESTART = range(5)

@@ -14,16 +14,16 @@ from typing import Annotated
 import numpy as np
 import tensorflow as tf
 
-from tfadv import seeds as draws
-from tfadv import vectors
+from tfadv.attacks.bound import Bound
 from tfadv.attacks.decisions import Decision, SmallestNoise
-from tfadv.attacks.door import Bound
-from tfadv.compiled import Compiled
-from tfadv.images import BLACK, WHITE
-from tfadv.ranges import Count, Positive, Range, Weight
-from tfadv.shapes import Attack, Crafted, Goal, Tensor
-from tfadv.source import Source
-from tfadv.vectors import where
+from tfadv.core import seeds as draws
+from tfadv.core import tensors
+from tfadv.core.compilation import Compiled
+from tfadv.core.images import BLACK, WHITE
+from tfadv.core.interfaces import Attack, Crafted, Goal, Tensor
+from tfadv.core.ranges import Count, Positive, Range, Weight
+from tfadv.core.source import Source
+from tfadv.core.tensors import where
 
 # What an image's seed is folded with.
 START, WALK = range(2)
@@ -199,7 +199,7 @@ def _any_image(images: Tensor, seeds: Tensor, size: Tensor) -> Tensor:
 
 
 def _norm(delta: Tensor) -> Tensor:
-    return _column(vectors.norm(delta))
+    return _column(tensors.norm(delta))
 
 
 def _column(numbers: Tensor) -> Tensor:

@@ -13,15 +13,15 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from tfadv import gradients, vectors
-from tfadv.attacks.door import Bound
-from tfadv.compiled import Compiled
-from tfadv.images import GREY, WHITE
-from tfadv.ranges import Count, Positive, Weight
-from tfadv.scores import margin, reached
-from tfadv.shapes import Attack, Crafted, Goal, Tensor
-from tfadv.source import Source
-from tfadv.vectors import where
+from tfadv.attacks.bound import Bound
+from tfadv.core import gradients, tensors
+from tfadv.core.compilation import Compiled
+from tfadv.core.images import GREY, WHITE
+from tfadv.core.interfaces import Attack, Crafted, Goal, Tensor
+from tfadv.core.ranges import Count, Positive, Weight
+from tfadv.core.scores import margin, reached
+from tfadv.core.source import Source
+from tfadv.core.tensors import where
 
 #: The largest c, the authors': beyond it the distance is lost in the rounding.
 LARGEST = 1e10
@@ -132,7 +132,7 @@ class Descent:
             shown = GREY * (tf.tanh(place) + 1)
             logits = tf.cast(self.network(shown).logits, dtype)
             change = (shown - images) / WHITE
-            distance = vectors.dot(change, change)
+            distance = tensors.dot(change, change)
             short = tf.maximum(self._short(logits, goal), 0)
             return distance + weights * short, (shown, logits, distance)
 

@@ -9,13 +9,13 @@ from collections.abc import Callable, Generator
 import numpy as np
 import tensorflow as tf
 
-from tfadv import seeds as draws
-from tfadv.compiled import Compiled
-from tfadv.images import BLACK, WHITE
-from tfadv.scores import reached
-from tfadv.shapes import Crafted, Goal, Tensor
-from tfadv.source import Source
-from tfadv.vectors import where
+from tfadv.core import seeds as draws
+from tfadv.core.compilation import Compiled
+from tfadv.core.images import BLACK, WHITE
+from tfadv.core.interfaces import Crafted, Goal, Tensor
+from tfadv.core.scores import reached
+from tfadv.core.source import Source
+from tfadv.core.tensors import where
 
 #: (images [N, H, W, 3], seeds [N, 2], size) -> images with noise of that size.
 Noise = Callable[[Tensor, Tensor, Tensor], Tensor]

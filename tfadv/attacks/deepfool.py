@@ -13,15 +13,15 @@ import math
 
 import tensorflow as tf
 
-from tfadv import gradients, vectors
-from tfadv.attacks.door import Bound
-from tfadv.compiled import Compiled
-from tfadv.images import BLACK, WHITE
-from tfadv.ranges import Count, Positive, Several
-from tfadv.scores import logit, reached
-from tfadv.shapes import Attack, Crafted, Goal, Tensor
-from tfadv.source import Source
-from tfadv.vectors import where
+from tfadv.attacks.bound import Bound
+from tfadv.core import gradients, tensors
+from tfadv.core.compilation import Compiled
+from tfadv.core.images import BLACK, WHITE
+from tfadv.core.interfaces import Attack, Crafted, Goal, Tensor
+from tfadv.core.ranges import Count, Positive, Several
+from tfadv.core.scores import logit, reached
+from tfadv.core.source import Source
+from tfadv.core.tensors import where
 
 #: How much further than to the boundary a step goes, in grey levels: the authors' 1e-4, on images of 0..1.
 BEYOND = 1e-4 * WHITE
@@ -107,7 +107,7 @@ class Walk:
 def _nearer(so_far: tuple[Tensor, Tensor], lead: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
     """(distance to the boundary, way there), of this rival where it is nearer than so far."""
     distance, move = so_far
-    length = vectors.norm(slope)
+    length = tensors.norm(slope)
     new = tf.where(length > 0, tf.math.divide_no_nan(tf.abs(lead), length), math.inf)
     way = tf.reshape(tf.math.divide_no_nan(new + BEYOND, length), [-1, 1, 1, 1]) * slope
     return tf.minimum(distance, new), where(new < distance, way, move)

@@ -11,15 +11,15 @@ from typing import Annotated, NamedTuple
 
 import tensorflow as tf
 
-from tfadv import gradients
-from tfadv.attacks.door import Bound
-from tfadv.compiled import Compiled
-from tfadv.images import BLACK, WHITE
-from tfadv.ranges import Portion, Range, Several
-from tfadv.scores import logit, reached, rivals
-from tfadv.shapes import Attack, Crafted, Goal, Tensor
-from tfadv.source import Source
-from tfadv.vectors import where
+from tfadv.attacks.bound import Bound
+from tfadv.core import gradients
+from tfadv.core.compilation import Compiled
+from tfadv.core.images import BLACK, WHITE
+from tfadv.core.interfaces import Attack, Crafted, Goal, Tensor
+from tfadv.core.ranges import Portion, Range, Several
+from tfadv.core.scores import logit, reached, rivals
+from tfadv.core.source import Source
+from tfadv.core.tensors import where
 
 Theta = Annotated[float, Range(-WHITE, WHITE, of="grey levels")]
 

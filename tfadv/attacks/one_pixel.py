@@ -12,14 +12,14 @@ import numpy as np
 import tensorflow as tf
 from scipy import optimize
 
+from tfadv.attacks.bound import Bound
 from tfadv.attacks.decisions import Decision, generator
-from tfadv.attacks.door import Bound
-from tfadv.compiled import Compiled
-from tfadv.images import BLACK, WHITE, padded
-from tfadv.ranges import Count, Range
-from tfadv.scores import cross_entropy, reached
-from tfadv.shapes import Attack, Crafted, Goal, Tensor
-from tfadv.source import Source
+from tfadv.core.compilation import Compiled
+from tfadv.core.images import BLACK, WHITE, padded
+from tfadv.core.interfaces import Attack, Crafted, Goal, Tensor
+from tfadv.core.ranges import Count, Range
+from tfadv.core.scores import cross_entropy, reached
+from tfadv.core.source import Source
 
 #: Candidates shown at once: calls of one size.
 CHUNK = 100

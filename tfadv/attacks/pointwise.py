@@ -10,13 +10,13 @@ from collections.abc import Generator
 import numpy as np
 import tensorflow as tf
 
-from tfadv import seeds as draws
+from tfadv.attacks.bound import Bound
 from tfadv.attacks.decisions import Decision, Search, SmallestNoise, generator, side_by_side
-from tfadv.attacks.door import Bound
-from tfadv.images import BLACK, WHITE
-from tfadv.ranges import Count, Natural
-from tfadv.shapes import Attack, Crafted, Goal, Tensor
-from tfadv.source import Source
+from tfadv.core import seeds as draws
+from tfadv.core.images import BLACK, WHITE
+from tfadv.core.interfaces import Attack, Crafted, Goal, Tensor
+from tfadv.core.ranges import Count, Natural
+from tfadv.core.source import Source
 
 # What an image's seed is folded with.
 START, ORDER = range(2)

@@ -10,15 +10,15 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from tfadv import archives
-from tfadv import seeds as draws
+from tfadv.attacks.bound import Bound
 from tfadv.attacks.deepfool import DeepFool, Walk
-from tfadv.attacks.door import Bound
-from tfadv.budgets import Linf
-from tfadv.images import BLACK, WHITE
-from tfadv.ranges import Count, Positive, Rest, Several
-from tfadv.shapes import Attack, Budget, Crafted, Goal, Tensor
-from tfadv.source import Source
+from tfadv.core import seeds as draws
+from tfadv.core.images import BLACK, WHITE
+from tfadv.core.interfaces import Attack, Budget, Crafted, Goal, Tensor
+from tfadv.core.ranges import Count, Positive, Rest, Several
+from tfadv.core.source import Source
+from tfadv.files import array_files
+from tfadv.parts.budgets import Linf
 
 #: Images of the set that are looked at together.
 CHUNK = 32
@@ -114,14 +114,14 @@ class Shifting(Bound):
         """Write the shift to a .npy file. Raises ValueError if there is none yet."""
         if self.shift is None:
             raise ValueError("there is no shift to save yet: call fit(images, goal) first.")
-        archives.write_one(path, self.shift)
+        array_files.write_one(path, self.shift)
 
     def load(self, path: str | Path) -> np.ndarray:
         """Take the shift from a .npy file, [H, W, 3]; returns it.
 
         Raises ValueError if it has another shape, holds what is no number, or leaves the budget.
         """
-        shift = archives.read_one(path, "a .npy file of a universal shift")
+        shift = array_files.read_one(path, "a .npy file of a universal shift")
         size = tuple(size or given for size, given in zip((*self.network.size, 3), shift.shape, strict=False))
         if shift.shape != size or shift.ndim != 3 or shift.dtype.kind != "f" or not np.isfinite(shift).all():
             raise ValueError(

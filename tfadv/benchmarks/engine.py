@@ -20,15 +20,15 @@ import keras
 import numpy as np
 from PIL import Image
 
-from tfadv import data
-from tfadv.budgets import Linf
-from tfadv.crafting import craft_folder
-from tfadv.images import padded
+from tfadv.core.images import padded
+from tfadv.core.interfaces import Attack, Goal, untargeted
+from tfadv.core.pool import cores, in_batches
+from tfadv.core.source import Source
+from tfadv.files import image_files
+from tfadv.folders.craft import craft_folder
 from tfadv.models.layers import stated
-from tfadv.peek import Network
-from tfadv.pool import cores, in_batches
-from tfadv.shapes import Attack, Goal, untargeted
-from tfadv.source import Source
+from tfadv.models.network import Network
+from tfadv.parts.budgets import Linf
 
 SIDE, CLASSES = 299, 10
 
@@ -158,7 +158,7 @@ def through(
         repeats: how often, after a first time that is not counted; the medians are taken.
         side: what images are brought to, in pixels.
     """
-    network, count, watch = free_network(side), len(data.find_images(images)), _Watch()
+    network, count, watch = free_network(side), len(image_files.find_images(images)), _Watch()
     for out in _folders(repeats + 1):
         with watch.running():
             craft_folder(images, out, Free(), network, batch_size=batch, workers=workers)
@@ -183,8 +183,8 @@ def over_crafting(
 
     Raises ValueError for an image that cannot be read.
     """
-    names, bound = data.find_images(images), attack.on(network)
-    pixels = [data.read_image(Path(images, name), network.size) for name in names]  # type: ignore[arg-type]
+    names, bound = image_files.find_images(images), attack.on(network)
+    pixels = [image_files.read_image(Path(images, name), network.size) for name in names]  # type: ignore[arg-type]
     batches = [padded(np.stack(some), batch).astype(np.float32) for some in in_batches(pixels, batch)]
     goals = [untargeted(np.maximum(network.predict(some), 0)) for some in batches]
     whole, alone = _Watch(), _Watch()

@@ -26,12 +26,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfadv import compiled, devices, gradients, scores
 from tfadv.attacks import recipes
+from tfadv.core import compilation, devices, gradients, scores
+from tfadv.core.interfaces import Attack, untargeted
 from tfadv.models import ARCHITECTURES
 from tfadv.models.layers import stated
-from tfadv.peek import Network
-from tfadv.shapes import Attack, untargeted
+from tfadv.models.network import Network
 
 #: The attacks whose bare passes are known here.
 ATTACKS = ("mim", "fia", "naa")
@@ -151,7 +151,7 @@ def _subjects(name: str, batch: int, copies: int, steps: int, source: Network) -
 
 def _compiled(function: Callable) -> Callable:
     """Compiled as attacks are: with XLA where they use it."""
-    return tf.function(function, jit_compile=compiled.use_xla() or None)
+    return tf.function(function, jit_compile=compilation.use_xla() or None)
 
 
 def _bare(name: str, source: Network, copies: int, steps: int) -> Callable[[Any, Any], Any]:
@@ -216,7 +216,7 @@ def _memory(name: str, batch: int, subject: str, device: str) -> tuple[float, fl
 
 def _taken() -> float | None:
     """MB that have been taken at most, of the GPU's memory where one computes."""
-    if compiled.on_gpu():
+    if compilation.on_gpu():
         return tf.config.experimental.get_memory_info("GPU:0")["peak"] / 2**20
     try:
         lines = Path("/proc/self/status").read_text().splitlines()  # getrusage would count the parent's

@@ -4,7 +4,7 @@
     (Jpeg(75) >> BitDepth(4))(images)           the images as the network would see them
     Averaged(ResizePad(), 10).on(network)       the mean answer to ten random copies
 
-A defence that only changes images is a `tfadv.shapes.Purifier`.
+A defence that only changes images is a `tfadv.core.interfaces.Purifier`.
 """
 
 from tfadv.defences.comdefend import ComDefend

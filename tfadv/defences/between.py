@@ -4,8 +4,8 @@ import math
 
 import tensorflow as tf
 
-from tfadv import attribution
-from tfadv.source import Source
+from tfadv.core.source import Source
+from tfadv.parts import attribution
 
 
 def default_layer(network: Source) -> str:

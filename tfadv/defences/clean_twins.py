@@ -15,13 +15,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfadv.compiled import Compiled
+from tfadv.core.compilation import Compiled
+from tfadv.core.images import WHITE, check
+from tfadv.core.interfaces import Tensor
+from tfadv.core.source import Source
 from tfadv.defences.between import default_layer
 from tfadv.defences.nip import Neurons, Nip
-from tfadv.images import WHITE, check
-from tfadv.peek import network as as_source
-from tfadv.shapes import Tensor
-from tfadv.source import Source
+from tfadv.models.network import network as as_source
 
 
 class Played(NamedTuple):

@@ -8,10 +8,10 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tfadv.core.interfaces import Look, Purifier, Tensor
+from tfadv.core.ranges import Checked, Count, Positive, Weight
 from tfadv.defences import learned
 from tfadv.models.layers import stated
-from tfadv.ranges import Checked, Count, Positive, Weight
-from tfadv.shapes import Look, Purifier, Tensor
 
 #: Bits of the code at each pixel, and the filters of the layers, as in the authors' code.
 BITS = 12

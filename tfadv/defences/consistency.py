@@ -4,12 +4,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfadv import attribution
+from tfadv.core.images import check
+from tfadv.core.ranges import Count, checked
+from tfadv.core.source import Source
 from tfadv.defences.between import default_layer
-from tfadv.images import check
-from tfadv.peek import network as as_source
-from tfadv.ranges import Count, checked
-from tfadv.source import Source
+from tfadv.models.network import network as as_source
+from tfadv.parts import attribution
 
 
 @checked
@@ -25,7 +25,7 @@ def top_k_consistency(
     """|topk(x) n topk(x')| / |topk(x) u topk(x')| of each pair of images, float [N] in 0..1; TKNC is their mean.
 
     TKNC of the NIP paper (Chen et al., 2021, section IV-A), whose k is 5. topk(x) are the k neurons of the layer with
-    the greatest influence (`tfadv.attribution.neuron_influence`) on the class that the network predicts of x; of equal
+    the greatest influence (`tfadv.parts.attribution.neuron_influence`) on the class that the network predicts of x; of equal
     ones the first. The paper writes batches X and X' where images are meant here: a set of neurons for each image, and
     the mean over the batch, because images of several classes have no important neurons in common.
 

@@ -12,9 +12,9 @@ import math
 import numpy as np
 import tensorflow as tf
 
-from tfadv.images import BLACK, WHITE
-from tfadv.ranges import Positive
-from tfadv.shapes import Look, Purifier, Tensor
+from tfadv.core.images import BLACK, WHITE
+from tfadv.core.interfaces import Look, Purifier, Tensor
+from tfadv.core.ranges import Positive
 
 BLOCK = 8
 #: Frequencies (down, across) of the band of low ones: 4 x 4, or the first 15 of JPEG's zigzag.

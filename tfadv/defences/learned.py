@@ -14,13 +14,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfadv import archives, forms, ranges
-from tfadv.images import WHITE
-from tfadv.metrics import distances
+from tfadv.core import ranges
+from tfadv.core.images import WHITE
+from tfadv.core.interfaces import Purifier, Tensor
+from tfadv.core.metrics import distances
+from tfadv.core.ranges import Count, TrainingSeed, checked
+from tfadv.files import array_files, schemas
 from tfadv.models.digits import put_weights, weights_of
-from tfadv.ranges import Count, TrainingSeed, checked
-from tfadv.shapes import Purifier, Tensor
-from tfadv.training import Loss, Schedule, train
+from tfadv.training.loop import Loss, Schedule, train
 
 #: What a file of weights holds beside the arrays.
 KIND, SETTINGS = "purifier", "settings"
@@ -65,7 +66,7 @@ def save(path: str | os.PathLike, kind: Kind, settings: Any, model: keras.Model)
     float array for each "layer:attribute", e.g. "ComCNN.1:kernel" [3, 3, 3, 16], in the order of the layers.
     """
     held = {KIND: np.array(kind.name), SETTINGS: np.array(json.dumps(dataclasses.asdict(settings), sort_keys=True))}
-    archives.write(path, held | weights_of(model))
+    array_files.write(path, held | weights_of(model))
 
 
 def load(path: str | os.PathLike, kind: Kind, **changed: Any) -> tuple[keras.Model, Any]:
@@ -77,14 +78,14 @@ def load(path: str | os.PathLike, kind: Kind, **changed: Any) -> tuple[keras.Mod
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file of weights. `tfadv train-purifier {kind.name}` makes one.")
     what = "an .npz of numbers, as `tfadv train-purifier` writes it"
-    held = archives.read(path, what)
-    name = archives.text_of(path, {KIND: np.array("no purifier")} | held, KIND, what)
+    held = array_files.read(path, what)
+    name = array_files.text_of(path, {KIND: np.array("no purifier")} | held, KIND, what)
     if name != kind.name:
         raise ValueError(f"{path}: expected the weights of {kind.name}, got those of {name}.")
-    said = forms.json_of(archives.text_of(path, {SETTINGS: np.array("{}")} | held, SETTINGS, what), path, what)
-    forms.check(dict[str, Any], said, path, what)
+    said = schemas.json_of(array_files.text_of(path, {SETTINGS: np.array("{}")} | held, SETTINGS, what), path, what)
+    schemas.check(dict[str, Any], said, path, what)
     weights = {key: array for key, array in held.items() if key not in (KIND, SETTINGS)}
-    archives.check_numbers(path, weights, what)
+    array_files.check_numbers(path, weights, what)
     most = max([LARGEST, *(array.size for array in weights.values())])
     try:
         settings = kind.chosen(said | changed)
@@ -145,7 +146,7 @@ def trained(
 ) -> keras.Model:
     """A model of this kind, trained on patches uint8 [M, P, P, 3], each of which is mirrored by chance.
 
-    checkpoint, report, progress: see `tfadv.training.train`. Sets Keras's random seed.
+    checkpoint, report, progress: see `tfadv.training.loop.train`. Sets Keras's random seed.
     """
     keras.utils.set_random_seed(schedule.seed)
     model = kind.build(settings)

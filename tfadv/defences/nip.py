@@ -20,14 +20,16 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfadv import archives, attribution, forms, gradients
+from tfadv.core import gradients
+from tfadv.core.images import BLACK, WHITE
+from tfadv.core.interfaces import Look, Part, Purifier, Tensor
+from tfadv.core.ranges import Count, Natural, Portion, checked
+from tfadv.core.source import Source
 from tfadv.defences import nip_fitting
 from tfadv.defences.between import default_layer
-from tfadv.images import BLACK, WHITE
-from tfadv.peek import network as as_source
-from tfadv.ranges import Count, Natural, Portion, checked
-from tfadv.shapes import Look, Part, Purifier, Tensor
-from tfadv.source import Source
+from tfadv.files import array_files, schemas
+from tfadv.models.network import network as as_source
+from tfadv.parts import attribution
 
 #: What the candidate is found by that is added to an image.
 RETRIEVALS = ("activations", "similarity")
@@ -229,17 +231,17 @@ class Nip(Part):
         if not Path(path).is_file():
             raise FileNotFoundError(f"{path}: no such file of a fitted NIP; `tfadv defend nip fit` makes one.")
         what = f"the file of a fitted NIP ({KIND}), as FittedNip.save writes it"
-        found = archives.read(path, what)
-        kind, fitted_to, said = (archives.text_of(path, found, name, what) for name in _TEXTS)
+        found = array_files.read(path, what)
+        kind, fitted_to, said = (array_files.text_of(path, found, name, what) for name in _TEXTS)
         if kind not in (KIND, OLDER):
             raise ValueError(f"{path}: expected {what}; got a {kind}.")
-        held = forms.json_of(said, path, what)
+        held = schemas.json_of(said, path, what)
         if kind == OLDER:
             held = {"retrieval": "similarity", **held} if isinstance(held, dict) else held
             found["keys"] = np.asarray(found.get("similarities", np.zeros(())))[..., None]
-        settings = forms.made(Nip, held, path, what)
+        settings = schemas.made(Nip, held, path, what)
         arrays = {name: found.get(name, np.zeros(())) for name in _ARRAYS}
-        archives.check_numbers(path, arrays, what)
+        array_files.check_numbers(path, arrays, what)
         try:
             return FittedNip(settings, fitted_to, *arrays.values())
         except ValueError as error:
@@ -317,7 +319,7 @@ class FittedNip(Purifier):
     def save(self, path: str | os.PathLike) -> None:
         """Write the fit to this .npz file: whole, or not at all."""
         facts = {"kind": KIND, "fitted_to": self.fitted_to, "settings": json.dumps(dataclasses.asdict(self.nip))}
-        archives.write(path, facts | dict(zip(_ARRAYS, self.arrays, strict=True)))
+        array_files.write(path, facts | dict(zip(_ARRAYS, self.arrays, strict=True)))
 
 
 def load_nip(state: str, strength: float | None = None) -> Purifier:

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfadv.compiled import Compiled
-from tfadv.images import check
-from tfadv.shapes import Tensor, untargeted
-from tfadv.source import Source
+from tfadv.core.compilation import Compiled
+from tfadv.core.images import check
+from tfadv.core.interfaces import Tensor, untargeted
+from tfadv.core.source import Source
 
 
 class Fitting:

@@ -12,14 +12,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfadv import scores
-from tfadv import seeds as draws
-from tfadv.compiled import Compiled
-from tfadv.images import BLACK, WHITE, check
-from tfadv.peek import network as as_source
-from tfadv.ranges import Count, WordSeed, checked
-from tfadv.shapes import Defence, Look, Outputs, Purifier, Tensor
-from tfadv.source import Source
+from tfadv.core import scores
+from tfadv.core import seeds as draws
+from tfadv.core.compilation import Compiled
+from tfadv.core.images import BLACK, WHITE, check
+from tfadv.core.interfaces import Defence, Look, Outputs, Purifier, Tensor
+from tfadv.core.ranges import Count, WordSeed, checked
+from tfadv.core.source import Source
+from tfadv.models.network import network as as_source
 
 #: Images that are purified together.
 CHUNK = 32

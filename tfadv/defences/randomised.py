@@ -13,15 +13,15 @@ from typing import Annotated, Any
 
 import tensorflow as tf
 
-from tfadv import seeds as draws
+from tfadv.core import seeds as draws
+from tfadv.core.images import BLACK, GREY, WHITE
+from tfadv.core.interfaces import Defence, Look, Purifier, Tensor
+from tfadv.core.ranges import Count, Grey, Noise, Portion, Range, Rest, Share, checked
 from tfadv.defences.purified import Averaged, Purified
 from tfadv.defences.transforms import Jpeg
-from tfadv.ensembles import Ensemble
-from tfadv.images import BLACK, GREY, WHITE
-from tfadv.peek import network as as_source
-from tfadv.ranges import Count, Grey, Noise, Portion, Range, Rest, Share, checked
-from tfadv.shapes import Defence, Look, Purifier, Tensor
-from tfadv.views import draw_map, whole
+from tfadv.models.ensembles import Ensemble
+from tfadv.models.network import network as as_source
+from tfadv.parts.views import draw_map, whole
 
 Degrees = Annotated[float, Range(-360, 360, of="degrees")]
 WholeDegrees = Annotated[int, Range(0, 360, whole=True, of="whole degrees")]

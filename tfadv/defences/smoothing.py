@@ -22,13 +22,13 @@ import numpy as np
 import tensorflow as tf
 from scipy import stats
 
-from tfadv import seeds as keys
-from tfadv.compiled import Compiled
-from tfadv.images import BLACK, WHITE, check
-from tfadv.peek import network as as_source
-from tfadv.ranges import Chance, Count, Size, WordSeed, checked
-from tfadv.shapes import Defence, Look, Outputs, Purifier, Tensor
-from tfadv.source import Source
+from tfadv.core import seeds as keys
+from tfadv.core.compilation import Compiled
+from tfadv.core.images import BLACK, WHITE, check
+from tfadv.core.interfaces import Defence, Look, Outputs, Purifier, Tensor
+from tfadv.core.ranges import Chance, Count, Size, WordSeed, checked
+from tfadv.core.source import Source
+from tfadv.models.network import network as as_source
 
 #: Images whose votes are counted together.
 CHUNK = 32

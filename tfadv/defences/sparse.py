@@ -8,10 +8,10 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tfadv.core.interfaces import Look, Purifier, Tensor
+from tfadv.core.ranges import Checked, Count, Weight
 from tfadv.defences import learned
 from tfadv.models.layers import stated
-from tfadv.ranges import Checked, Count, Weight
-from tfadv.shapes import Look, Purifier, Tensor
 
 #: The image is continued by reflection by so many pixels before it is smoothed.
 MARGIN = 16

@@ -9,10 +9,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfadv.core.interfaces import Look, Purifier, Tensor
+from tfadv.core.ranges import Checked, Count, Positive, Share
 from tfadv.defences import learned
 from tfadv.models.layers import ScaledAdd, stated
-from tfadv.ranges import Checked, Count, Positive, Share
-from tfadv.shapes import Look, Purifier, Tensor
 
 #: Y, Cb, Cr of R, G, B in 0..1 (ITU-R BT.601), without their constants, which no detail of a wavelet holds.
 TO_YCBCR = np.array([[65.481, 128.553, 24.966], [-37.797, -74.203, 112.0], [112.0, -93.786, -18.214]]) / 255

@@ -14,10 +14,10 @@ import math
 
 import tensorflow as tf
 
-from tfadv import seeds as draws
-from tfadv.images import BLACK, WHITE
-from tfadv.ranges import Count, Portion, Positive
-from tfadv.shapes import Look, Purifier, Tensor
+from tfadv.core import seeds as draws
+from tfadv.core.images import BLACK, WHITE
+from tfadv.core.interfaces import Look, Purifier, Tensor
+from tfadv.core.ranges import Count, Portion, Positive
 
 #: The largest |K z|^2 / |z|^2: 1 of the mask, 4 of the differences in each direction.
 LARGEST = 9.0

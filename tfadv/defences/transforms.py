@@ -5,10 +5,10 @@ from typing import Annotated
 
 import tensorflow as tf
 
-from tfadv import filters
-from tfadv.images import BLACK, WHITE
-from tfadv.ranges import Range
-from tfadv.shapes import Look, Purifier, Tensor
+from tfadv.core import filters
+from tfadv.core.images import BLACK, WHITE
+from tfadv.core.interfaces import Look, Purifier, Tensor
+from tfadv.core.ranges import Range
 
 
 @dataclasses.dataclass(frozen=True, repr=False)

@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tfadv.copying import is_model
-from tfadv.source import Source
+from tfadv.core.source import Source
+from tfadv.models.cloning import is_model
 
 
 class Raised(ValueError):

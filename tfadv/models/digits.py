@@ -14,7 +14,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from tfadv import archives
+from tfadv.files import array_files
 from tfadv.models.digits_facts import (
     ARCHITECTURES,
     CLASSES,
@@ -121,7 +121,7 @@ def load(name: str, folder: Path | str = WEIGHTS) -> keras.Model:
     path = Path(folder) / f"{name}.npz"
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file; `tfadv train-digits {path.parent}` makes it.")
-    held = archives.read(path, "weights as `tfadv train-digits` writes them")
+    held = array_files.read(path, "weights as `tfadv train-digits` writes them")
     try:
         put_weights(model, held)
     except ValueError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tfadv import forms
+from tfadv.files import schemas
 
 SIZE, CLASSES = 32, 10
 WEIGHTS = Path(__file__).parent / "digits_weights"
@@ -51,6 +51,6 @@ def manifest(folder: Path | str = WEIGHTS) -> dict:
     Raises ValueError for a file that `tfadv train-digits` has not written, FileNotFoundError where there is none.
     """
     path, what = Path(folder) / MANIFEST, "the manifest of `tfadv train-digits`"
-    held = forms.json_of(path.read_bytes(), path, what)
-    forms.check(forms.Manifest, held, path, what)
+    held = schemas.json_of(path.read_bytes(), path, what)
+    schemas.check(schemas.Manifest, held, path, what)
     return held

@@ -18,7 +18,7 @@ from typing import Any
 import h5py
 import keras
 
-from tfadv import archives
+from tfadv.files import array_files
 
 #: Where the description of a model lies: in the .keras archive, and as an attribute of the .h5 file.
 CONFIG, ATTRIBUTE = "config.json", "model_config"
@@ -170,7 +170,7 @@ def _version(path: str | os.PathLike) -> str | None:
     try:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
-                archives.check_sizes(archive)
+                array_files.check_sizes(archive)
                 return str(json.loads(archive.read(METADATA))["keras_version"])
         with h5py.File(path, "r") as file:
             version = file.attrs["keras_version"] if ATTRIBUTE in file.attrs else None
@@ -183,7 +183,7 @@ def _described(path: str | os.PathLike) -> Iterator[Any]:
     """What the file says of its model, as plain values; of a file that is two things at once, both."""
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
-            archives.check_sizes(archive)
+            array_files.check_sizes(archive)
             yield json.loads(archive.read(CONFIG))
     if h5py.is_hdf5(path):
         with h5py.File(path, "r") as file:

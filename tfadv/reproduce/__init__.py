@@ -12,7 +12,7 @@ from tfadv.reproduce.engine import run
 from tfadv.reproduce.experiments import EXPERIMENTS
 from tfadv.reproduce.measures.rates import Accuracy, Distance, Rate
 from tfadv.reproduce.plan import Case, Cell, Experiment, Layer, Levels, Part
-from tfadv.reproduce.stage import Bench
+from tfadv.reproduce.workspace import Bench
 
 __all__ = [
     "Accuracy",

@@ -15,10 +15,10 @@ import numpy as np
 import tensorflow as tf
 
 import tfadv
-from tfadv.reproduce import comparing, keeping, published
+from tfadv.reproduce import cache, comparison, published
 from tfadv.reproduce.pages import citations
 from tfadv.reproduce.plan import Cell, Experiment, Missing, Part, Plate, Value
-from tfadv.reproduce.stage import Bench, Stage
+from tfadv.reproduce.workspace import Bench, Stage
 
 Record = dict[str, Any]
 
@@ -67,7 +67,7 @@ def run(experiment: Experiment, bench: Bench, command: str = "") -> Record:
         "versions": _versions(),
     }
     path = bench.out / f"{experiment.name}.json"
-    keeping.write(path, json.dumps(made, indent=1, allow_nan=False).encode())
+    cache.write(path, json.dumps(made, indent=1, allow_nan=False).encode())
     return made
 
 
@@ -90,8 +90,8 @@ def _part(part: Part, stage: Stage, experiment: Experiment, known: dict, missing
         cells.append(_cell(cell, value, why, facts, part, experiment))
         if facts is not None and facts.paper is not None and value is not None and value.value is not None:
             group = cell.row[:-1]
-            compared.append(comparing.Compared(group, _text(cell.column), cell.row[-1], value, facts.paper))
-    pairs = comparing.orders(compared) if part.higher is not None else []
+            compared.append(comparison.Compared(group, _text(cell.column), cell.row[-1], value, facts.paper))
+    pairs = comparison.orders(compared) if part.higher is not None else []
     return {
         "name": part.name,
         "title": part.title,
@@ -128,7 +128,7 @@ def _cell(
     paper, rerun = facts or (None, None)
     difference: tuple[float | None, float | None] = (None, None)
     if number is not None and paper is not None:
-        difference = comparing.of_paper(value, paper, part.unit == "%", experiment.count)
+        difference = comparison.of_paper(value, paper, part.unit == "%", experiment.count)
     return {
         "row": list(cell.row),
         "column": cell.column,

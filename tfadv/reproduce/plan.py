@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-#: A `tfadv.reproduce.stage.Stage`, which knows all that is said here.
+#: A `tfadv.reproduce.workspace.Stage`, which knows all that is said here.
 Stage = Any
 
 #: How many standard errors an uncertainty is, wherever one is named; beyond them a difference is clear.
@@ -46,7 +46,7 @@ class Case:
 
     Args:
         name: what the paper calls it.
-        recipe: its name in `tfadv.catalogue.ATTACKS`.
+        recipe: its name in `tfadv.registry.catalogue.ATTACKS`.
         settings: the recipe's; `Levels` and `Layer` are looked up in the scale. A layer that is not named is the one
             that the scale attacks.
         small: what replaces them where the scale is for a machine that cannot pay the paper's.

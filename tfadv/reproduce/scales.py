@@ -29,9 +29,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tfadv import forms
-from tfadv.data import inside
-from tfadv.models import zoo
+from tfadv.files import schemas
+from tfadv.files.image_files import inside
+from tfadv.registry import loading
 
 FOLDER = Path(__file__).parent / "scales"
 #: The scales that come with the package, the largest first.
@@ -96,14 +96,14 @@ def read(name: str | os.PathLike, words: Mapping[str, str] | None = None, *, tru
     if not path.is_file():
         raise FileNotFoundError(f"{name}: expected a scale, {', '.join(NAMES)}, or the file of one.")
     what = "a scale as tfadv.reproduce.scales describes it"
-    facts = forms.json_of(path.read_bytes(), path, what)
-    forms.check(forms.Scale, facts, path, what)
+    facts = schemas.json_of(path.read_bytes(), path, what)
+    schemas.check(schemas.Scale, facts, path, what)
     scale = Scale(**facts, name=path.stem, words=dict(words or {}), trusted=trust or path.parent == FOLDER)
     for one in (*scale.data, *scale.networks):  # folders of the results are called so
         inside("the folder of results", one, str(path))
     for network in () if scale.trusted else scale.networks.values():
         if isinstance(network["network"], str):
-            zoo.without_code(network["network"], str(path))
+            loading.without_code(network["network"], str(path))
     return scale
 
 

@@ -2,10 +2,10 @@
 
 from tfadv.attacks.ascent import Ascent
 from tfadv.attacks.recipes.frame import momentum, patchwise_diverse
-from tfadv.objectives import Fda, Fia, Naa, Nrdm
-from tfadv.ranges import Count, Natural, Noise, Portion, Positive, Share, Size, Weight, checked
-from tfadv.rules import RingSide
-from tfadv.views import MaskedCopies, PathCopies, Plain
+from tfadv.core.ranges import Count, Natural, Noise, Portion, Positive, Share, Size, Weight, checked
+from tfadv.parts.objectives import Fda, Fia, Naa, Nrdm
+from tfadv.parts.rules import RingSide
+from tfadv.parts.views import MaskedCopies, PathCopies, Plain
 
 
 @checked

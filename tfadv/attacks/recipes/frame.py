@@ -1,12 +1,12 @@
 """The frames that the recipes share: momentum around an objective, plain or patch-wise with diverse inputs."""
 
 from tfadv.attacks.ascent import Ascent
-from tfadv.attacks.starts import CleanImage, NoisyStart
-from tfadv.budgets import Linf
-from tfadv.objectives import Nrdm
-from tfadv.rules import Momentum, Patchwise, Sign
-from tfadv.shapes import Objective, Rule, View
-from tfadv.views import DiverseInputs, Plain
+from tfadv.core.interfaces import Objective, Rule, View
+from tfadv.parts.budgets import Linf
+from tfadv.parts.objectives import Nrdm
+from tfadv.parts.rules import Momentum, Patchwise, Sign
+from tfadv.parts.starts import CleanImage, NoisyStart
+from tfadv.parts.views import DiverseInputs, Plain
 
 
 def momentum(

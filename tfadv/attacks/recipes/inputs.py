@@ -6,13 +6,13 @@ with noise of 15 grey levels. In "l2" sizes are root mean squares over all value
 
 from tfadv.attacks.ascent import Ascent
 from tfadv.attacks.recipes.frame import ACROSS, momentum, patchwise_diverse, size_of
-from tfadv.attacks.starts import InsideBall
-from tfadv.budgets import L2, Linf
-from tfadv.objectives import CrossEntropy
-from tfadv.ranges import Count, Noise, Odd, Positive, Share, Size, Weight, checked
-from tfadv.rules import Nesterov, RingSide, Sign, Smooth, Unit
-from tfadv.shapes import View
-from tfadv.views import DiverseInputs, NoisyCopies, Plain, ScaledCopies
+from tfadv.core.interfaces import View
+from tfadv.core.ranges import Count, Noise, Odd, Positive, Share, Size, Weight, checked
+from tfadv.parts.budgets import L2, Linf
+from tfadv.parts.objectives import CrossEntropy
+from tfadv.parts.rules import Nesterov, RingSide, Sign, Smooth, Unit
+from tfadv.parts.starts import InsideBall
+from tfadv.parts.views import DiverseInputs, NoisyCopies, Plain, ScaledCopies
 
 
 @checked

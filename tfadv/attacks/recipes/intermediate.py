@@ -2,10 +2,10 @@
 
 from tfadv.attacks.ascent import Ascent
 from tfadv.attacks.recipes.frame import size_of
-from tfadv.budgets import Linf
-from tfadv.objectives import CrossEntropy, Ila, Tap
-from tfadv.ranges import Count, Odd, Portion, Size, Weight, checked
-from tfadv.rules import Sign
+from tfadv.core.ranges import Count, Odd, Portion, Size, Weight, checked
+from tfadv.parts.budgets import Linf
+from tfadv.parts.objectives import CrossEntropy, Ila, Tap
+from tfadv.parts.rules import Sign
 
 
 @checked

@@ -1,13 +1,13 @@
 """Recipes that change the feature contributive regions: FCR and FGSM with two sizes."""
 
 from tfadv.attacks.ascent import Ascent
-from tfadv.attacks.starts import NoiseOfLength
-from tfadv.budgets import Linf, Unbounded
-from tfadv.images import WHITE
-from tfadv.objectives import CrossEntropy, Fcr
-from tfadv.ranges import Count, Noise, Positive, Share, Weight, checked
-from tfadv.regions import ContributiveRegion
-from tfadv.rules import Scale, Sign
+from tfadv.core.images import WHITE
+from tfadv.core.ranges import Count, Noise, Positive, Share, Weight, checked
+from tfadv.parts.budgets import Linf, Unbounded
+from tfadv.parts.objectives import CrossEntropy, Fcr
+from tfadv.parts.regions import ContributiveRegion
+from tfadv.parts.rules import Scale, Sign
+from tfadv.parts.starts import NoiseOfLength
 
 
 @checked

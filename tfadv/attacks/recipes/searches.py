@@ -7,7 +7,7 @@ from tfadv.attacks.deepfool import DeepFool
 from tfadv.attacks.jsma import Jsma, Theta
 from tfadv.attacks.one_pixel import Mutation, OnePixel, Population
 from tfadv.attacks.pointwise import Pointwise
-from tfadv.ranges import Count, Natural, Portion, Positive, Several, Size, Weight, checked
+from tfadv.core.ranges import Count, Natural, Portion, Positive, Several, Size, Weight, checked
 
 
 @checked

@@ -1,9 +1,9 @@
 """The recipe of the universal perturbation."""
 
 from tfadv.attacks.universal import Universal
-from tfadv.budgets import L2, Linf
-from tfadv.ranges import Count, Positive, Rest, Several, Size, checked
-from tfadv.shapes import Budget
+from tfadv.core.interfaces import Budget
+from tfadv.core.ranges import Count, Positive, Rest, Several, Size, checked
+from tfadv.parts.budgets import L2, Linf
 
 #: Name of a norm -> its budget.
 NORMS: dict[str, type] = {"linf": Linf, "l2": L2}

@@ -4,12 +4,12 @@ import dataclasses
 import math
 from collections.abc import Iterable
 
+from tfadv.reproduce.figures.attention import Attention
+from tfadv.reproduce.figures.compared import Compared, Regions
 from tfadv.reproduce.measures.combined import Percent
 from tfadv.reproduce.measures.rates import Accuracy, Distance, Rate
 from tfadv.reproduce.measures.regions import NoiseAsLong, PartAccuracy, ValuesChanged, WrongNear
 from tfadv.reproduce.plan import Case, Cell, Drawn, Experiment, Levels, Part
-from tfadv.reproduce.plates.attention import Attention
-from tfadv.reproduce.plates.compared import Compared, Regions
 
 CIFAR, PHOTOGRAPHS = "CIFAR-10", "ILSVRC2012"
 DATA = (CIFAR, PHOTOGRAPHS)
@@ -52,7 +52,7 @@ ITERATIONS, TEMPERATURES = (1, 5, 10, 20, 30), (0.01, 0.02, 0.03, 0.05, 0.1)
 THRESHOLDS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
 #: Section 4.3 and Figure 3: the largest l2, of 0..1, and the number of values it is of.
 LENGTHS = {CIFAR: (2.0, 32 * 32 * 3), PHOTOGRAPHS: (45.0, 224 * 224 * 3)}
-#: Decibels from the PSNR of `tfadv.metrics` to one whose peak is 255 while its images are 0..1.
+#: Decibels from the PSNR of `tfadv.core.metrics` to one whose peak is 255 while its images are 0..1.
 PEAK = 20 * math.log10(255)
 
 _ASR = "attack success rate: the share of images, in %, that the network gets wrong"

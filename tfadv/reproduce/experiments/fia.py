@@ -12,9 +12,9 @@ from tfadv.reproduce.experiments.naa import (
     curve,
     transfer,
 )
+from tfadv.reproduce.figures.attention import Attention
 from tfadv.reproduce.measures.rates import Rate
 from tfadv.reproduce.plan import Case, Cell, Experiment, Levels, Part, Told
-from tfadv.reproduce.plates.attention import Attention
 
 BASELINES, BASELINES_WITH_VIEWS = PLAIN[:-1], WITH_VIEWS[:-1]
 NRDM, FIA = (next(case for case in PLAIN if case.name == name) for name in ("NRDM", "FIA"))

@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
+from tfadv.reproduce.figures.attention import Attention
 from tfadv.reproduce.measures.behind import Behind
 from tfadv.reproduce.measures.combined import Average
 from tfadv.reproduce.measures.rates import Rate
 from tfadv.reproduce.plan import Case, Cell, Drawn, Experiment, Layer, Levels, Measure, Part, Told
-from tfadv.reproduce.plates.attention import Attention
 
 SOURCES = ("Inc-v3", "Inc-v4", "IncRes-v2", "Res-v2")
 DEFENDED = ("Inc-v3-adv", "IncRes-v2-adv", "Inc-v3-ens3", "Inc-v3-ens4", "IncRes-v2-ens3")

@@ -15,11 +15,11 @@ from tfadv.reproduce.experiments.nip_cases import (
     VGG,
     attacks,
 )
+from tfadv.reproduce.figures.defended import Defended
 from tfadv.reproduce.measures.defences import Benign, Consistency, Guard, Quality, Rescued, Seconds
 from tfadv.reproduce.measures.neurons import BANDS, Influence, Size
 from tfadv.reproduce.measures.rates import Accuracy, Distance, Rate
 from tfadv.reproduce.plan import Case, Cell, Drawn, Experiment, Levels, Part, Told
-from tfadv.reproduce.plates.defended import Defended
 
 #: What the figures' numbers are not, and what stands for the paper's untold settings.
 NO_NUMBERS = "The figure's numbers are lost in the paper's text: none stand beside ours."

@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Iterable
 
-from tfadv.destruction import TRANSFORMATIONS
+from tfadv.folders.destruction import TRANSFORMATIONS
 from tfadv.reproduce.experiments.nrg_cases import (
     BRIEF,
     BUDGET,
@@ -34,12 +34,12 @@ from tfadv.reproduce.experiments.nrg_cases import (
     experiment,
 )
 from tfadv.reproduce.experiments.nrg_pictures import BOUNDARIES, FIRST_PLANE, SLOPES
+from tfadv.reproduce.figures.attention import Attention
 from tfadv.reproduce.measures.capacity import Parameters
 from tfadv.reproduce.measures.combined import Average, Percent, Unseen
 from tfadv.reproduce.measures.rates import Accuracy, Rate
 from tfadv.reproduce.measures.robustness import Destruction
 from tfadv.reproduce.plan import Case, Cell, Drawn, Experiment, Levels, Part
-from tfadv.reproduce.plates.attention import Attention
 
 WRONG_BEST = f"{WRONG}; top-5: not among its best five classes"
 REACHED = "share of images, in %, whose target class, drawn for each among the wrong ones, the target predicts"
@@ -251,7 +251,7 @@ ROBUSTNESS = experiment(
     notes=(
         STAND_INS,
         "Its curves are known as a picture alone, without numbers. The paper says neither which way the images are "
-        "turned nor by which programs they are changed: see tfadv.destruction.",
+        "turned nor by which programs they are changed: see tfadv.folders.destruction.",
         "A part of the images counts for each attack, those that fool the target; a rate of few of them is uncertain.",
         "The text: images made with noise reduction are destroyed much less. It does not say how IGSM was set: as in "
         "Table 2 here.",

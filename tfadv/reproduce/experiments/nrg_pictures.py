@@ -1,9 +1,9 @@
 """NRG's figures of one image: the planes of its Figures 1 and 5, and the gradients of Figure 2."""
 
 from tfadv.reproduce.experiments.nrg_cases import STAND_INS, experiment
+from tfadv.reproduce.figures.gradients import Alike, Gradient, Gradients
+from tfadv.reproduce.figures.planes import Grid, Nearest, Planes
 from tfadv.reproduce.plan import Cell, Drawn, Part
-from tfadv.reproduce.plates.gradients import Alike, Gradient, Gradients
-from tfadv.reproduce.plates.planes import Grid, Nearest, Planes
 
 _ROUND, _LOOKED = Grid("resnet34", norm="l2"), ("resnet34", "densenet121")
 FIRST_PLANE = experiment(

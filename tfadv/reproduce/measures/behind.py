@@ -6,7 +6,7 @@ import dataclasses
 
 from tfadv.reproduce.measures.defences import defended
 from tfadv.reproduce.plan import Case, Measure, Missing, Value
-from tfadv.reproduce.stage import Stage
+from tfadv.reproduce.workspace import Stage
 
 
 @dataclasses.dataclass(frozen=True)

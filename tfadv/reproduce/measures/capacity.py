@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from tfadv.reproduce.plan import Measure, Missing, Value
-from tfadv.reproduce.stage import Stage
+from tfadv.reproduce.workspace import Stage
 
 MILLION = 1e6
 

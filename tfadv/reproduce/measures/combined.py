@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 
 from tfadv.reproduce.plan import Measure, Missing, Value
-from tfadv.reproduce.stage import Stage
+from tfadv.reproduce.workspace import Stage
 
 
 @dataclasses.dataclass(frozen=True)

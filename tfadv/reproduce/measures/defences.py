@@ -12,18 +12,19 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tfadv import making, resizing, words
-from tfadv.catalogue import DEFENCES
-from tfadv.data import read_image
+from tfadv.core.metrics import distances
+from tfadv.core.source import Source
 from tfadv.defences import Nip, Purified, top_k_consistency
-from tfadv.evaluate import top
-from tfadv.metrics import distances
-from tfadv.pairing import pair
-from tfadv.reproduce.choosing import key
+from tfadv.files import resizing
+from tfadv.files.image_files import read_image
+from tfadv.folders.evaluate import top
+from tfadv.folders.pairing import pair
+from tfadv.registry import building, settings_syntax
+from tfadv.registry.catalogue import DEFENCES
+from tfadv.reproduce.artifacts import Player, typed
 from tfadv.reproduce.plan import Case, Measure, Missing, Value
-from tfadv.reproduce.players import Player, typed
-from tfadv.reproduce.stage import BATCH, Stage
-from tfadv.source import Source
+from tfadv.reproduce.selection import key
+from tfadv.reproduce.workspace import BATCH, Stage
 
 #: Training images that NIP is fitted on, of which those count that the network gets right.
 FITTED = 1000
@@ -73,7 +74,7 @@ def defended(stage: Stage, player: Player, word: str) -> Defended:
 @functools.lru_cache(maxsize=HELD)
 def _made(network: Source, word: str) -> Source:
     """The network behind the defence, the same for the same word: what it compiled is used again."""
-    return making.defence(DEFENCES, word).on(network)
+    return building.defence(DEFENCES, word).on(network)
 
 
 @functools.lru_cache(maxsize=HELD)
@@ -112,7 +113,7 @@ def _looked_up(stage: Stage, player: Player, word: str, role: str) -> str:
 
 def _fitted(stage: Stage, player: Player, word: str) -> tuple[Path, str]:
     """The file of NIP with the settings of its word, fitted once, and what was done."""
-    ((_, settings),) = words.row_of(word)
+    ((_, settings),) = settings_syntax.row_of(word)
     try:
         images, labels = stage.bench.fitting(player.data, FITTED)
         images = np.rint(sized(player.source, images)).astype(np.uint8)

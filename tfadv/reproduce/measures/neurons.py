@@ -10,13 +10,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfadv import attribution
+from tfadv.core.source import Source
 from tfadv.defences.between import default_layer
-from tfadv.peek import Network
+from tfadv.models.network import Network
+from tfadv.parts import attribution
 from tfadv.reproduce.measures.defences import Place
 from tfadv.reproduce.plan import Case, Measure, Missing, Value
-from tfadv.reproduce.stage import BATCH, Stage
-from tfadv.source import Source
+from tfadv.reproduce.workspace import BATCH, Stage
 
 #: Into how many equal parts the sorted neurons of a layer are divided.
 BANDS = 20

@@ -8,11 +8,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from tfadv.evaluate import top
-from tfadv.reproduce.choosing import SAMPLE
+from tfadv.folders.evaluate import top
+from tfadv.reproduce.artifacts import Verdict
 from tfadv.reproduce.plan import Case, Measure, Value
-from tfadv.reproduce.players import Verdict
-from tfadv.reproduce.stage import BATCH, Stage
+from tfadv.reproduce.selection import SAMPLE
+from tfadv.reproduce.workspace import BATCH, Stage
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Rate(Measure):
 class Distance(Measure):
     """The mean distance of an attack's images from their clean twins, over those that fool the source itself.
 
-    name: one of `tfadv.metrics.DISTANCES`; scale: what it is multiplied by, e.g. 1 / 255; shift: what is added then.
+    name: one of `tfadv.core.metrics.DISTANCES`; scale: what it is multiplied by, e.g. 1 / 255; shift: what is added then.
     """
 
     source: str

@@ -7,17 +7,18 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
-from tfadv import resizing, seeds
-from tfadv.data import read_image
-from tfadv.evaluate import top
-from tfadv.images import BLACK, WHITE
-from tfadv.pairing import pair
-from tfadv.regions import ContributiveRegion
-from tfadv.reproduce.choosing import SAMPLE
+from tfadv.core import seeds
+from tfadv.core.images import BLACK, WHITE
+from tfadv.core.interfaces import targeted
+from tfadv.core.source import Source
+from tfadv.files import resizing
+from tfadv.files.image_files import read_image
+from tfadv.folders.evaluate import top
+from tfadv.folders.pairing import pair
+from tfadv.parts.regions import ContributiveRegion
 from tfadv.reproduce.plan import Case, Measure, Missing, Value
-from tfadv.reproduce.stage import BATCH, Stage
-from tfadv.shapes import targeted
-from tfadv.source import Source
+from tfadv.reproduce.selection import SAMPLE
+from tfadv.reproduce.workspace import BATCH, Stage
 
 
 def mask(source: Source, images: list[np.ndarray], threshold: float) -> np.ndarray:

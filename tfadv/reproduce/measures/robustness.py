@@ -6,19 +6,19 @@ import dataclasses
 
 import numpy as np
 
-from tfadv import seeds
-from tfadv.data import read_image
-from tfadv.destruction import TRANSFORMATIONS
-from tfadv.evaluate import top
-from tfadv.pairing import pair
+from tfadv.core import seeds
+from tfadv.files.image_files import read_image
+from tfadv.folders.destruction import TRANSFORMATIONS
+from tfadv.folders.evaluate import top
+from tfadv.folders.pairing import pair
+from tfadv.reproduce.artifacts import Folder, Player, Verdict, typed
 from tfadv.reproduce.plan import Case, Measure, Value
-from tfadv.reproduce.players import Folder, Player, Verdict, typed
-from tfadv.reproduce.stage import BATCH, Stage
+from tfadv.reproduce.workspace import BATCH, Stage
 
 
 @dataclasses.dataclass(frozen=True)
 class Destruction(Measure):
-    """The destruction rate of an attack on `source` under a transformation, as `target` sees it; `tfadv.destruction`.
+    """The destruction rate of an attack on `source` under a transformation, as `target` sees it; `tfadv.folders.destruction`.
 
     Of the images that are right clean and wrong when adversarial it is the share that is right again; each image draws
     its noise from the run's seed and its own pixels, the same in every strength.

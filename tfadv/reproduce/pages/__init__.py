@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from tfadv.reproduce import keeping
+from tfadv.reproduce import cache
 from tfadv.reproduce.pages import contents, longform, markdown, page
 
 
@@ -31,5 +31,5 @@ def index(out: Path) -> list[Path]:
 
 
 def _written(path: Path, text: str) -> Path:
-    keeping.write(path, text.encode())
+    cache.write(path, text.encode())
     return path

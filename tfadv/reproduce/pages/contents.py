@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from tfadv import forms
+from tfadv.files import schemas
+from tfadv.registry.settings_syntax import shown
 from tfadv.reproduce.pages import citations, sentences
 from tfadv.reproduce.pages.grid import Record
 from tfadv.reproduce.pages.markdown import plain
 from tfadv.reproduce.pages.markup import Markup, document, tag
 from tfadv.reproduce.pages.page import STYLE
-from tfadv.words import shown
 
 TITLE = "The papers' tables and figures, made again"
 
@@ -27,8 +27,8 @@ def records(folder: Path) -> list[Record]:
 def _record(path: Path) -> Record | None:
     """The record of a file; None for a file that is something else."""
     try:
-        held = forms.json_of(path.read_bytes(), path, "a record")
-        forms.check(forms.Reproduced, held, path, "a record")
+        held = schemas.json_of(path.read_bytes(), path, "a record")
+        schemas.check(schemas.Reproduced, held, path, "a record")
     except (OSError, ValueError):
         return None
     return held

@@ -5,9 +5,9 @@ from __future__ import annotations
 import html
 import re
 
+from tfadv.registry.settings_syntax import shown
 from tfadv.reproduce.pages import citations, sentences
 from tfadv.reproduce.pages.grid import DASH, Grid, Record, Row, number, published, reason, reasons, within
-from tfadv.words import shown
 
 
 def page(record: Record) -> str:

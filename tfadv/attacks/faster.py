@@ -1,0 +1,109 @@
+"""A network and an attack on it as their faster twins: what an attack may save where it costs no success."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import keras
+
+from tfadv.attacks.ascent import Ascent
+from tfadv.attacks.default_layers import settled
+from tfadv.core import devices
+from tfadv.core.interfaces import Attack, Part
+from tfadv.core.source import Source
+from tfadv.models.network import network as as_source
+from tfadv.models.twins import folded, in_bfloat16
+from tfadv.parts.views import MaskedCopies, PathCopies
+
+#: How many copies feature gradients are averaged over, by the view; docs/fast.md has what fewer than thirty cost.
+COPIES: dict[type, int] = {PathCopies: 10, MaskedCopies: 15}
+
+
+def faster(network: Source | keras.Model, attack: Attack, *, bfloat16: bool | None = None) -> tuple[Source, Attack]:
+    """The network and the attack as twins that craft sooner and fool nearly as well: docs/fast.md has by how much.
+
+        network, attack = tfadv.faster(network, attack)
+        adversarial = attack.on(network)(images, labels)
+
+    batch normalisation   taken into the convolutions: exact but for rounding (`tfadv.folded`)
+    bfloat16              the passes that find gradients, where the device computes it sooner (`tfadv.in_bfloat16`)
+    fewer copies          ten of NAA's path and fifteen of FIA's masks, also in the guides of other attacks; views that
+                          the images are shown through, and paths with exact weights, keep theirs
+
+    The twin of the network is a copy. Judge with the network itself: in bfloat16 what the twin says at the edge between
+    two classes is not what the network says.
+
+    Args:
+        network: a `Network`, an `Ensemble` or a Keras model that takes images of 0..255.
+        attack: one that ascends.
+        bfloat16: whether to compute in it; None: where the device has the arithmetic, of a network of float32.
+
+    Raises ValueError for an attack that searches, for a network behind a defence, for one with a layer that cannot be
+    made from its configuration, and with bfloat16=True for one that is not of float32.
+    """
+    source = as_source(network)
+    attack = settled(attack, source)
+    tapped = _checked(source, attack)
+    if bfloat16 is None:
+        bfloat16 = source.dtype.name == "float32" and devices.computes_bfloat16()
+    twin = folded(source, tapped)
+    return in_bfloat16(twin) if bfloat16 else twin, _fewer(attack)
+
+
+def gradients_in_bfloat16(network: Source | keras.Model, attack: Attack) -> Source:
+    """The network as its twin that finds this attack's gradients in bfloat16, and nothing else: see `faster`."""
+    source = as_source(network)
+    _checked(source, settled(attack, source))
+    return in_bfloat16(source)
+
+
+def _checked(source: Source, attack: Attack) -> list[str]:
+    """The layers the attack looks at. Raises ValueError for one that is not there, and for a part that searches."""
+    parts = _within(attack)
+    for part in parts:
+        source.check_layers(_tapped(part), type(part).__name__)
+    return [layer for part in parts for layer in _tapped(part)]
+
+
+def _within(attack: Part) -> list[Part]:
+    """The attack and all its parts, those of its guides too. Raises ValueError where one of them searches."""
+    found: list[Part] = []
+    waiting = [attack]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, Attack) and not isinstance(part, Ascent):
+            raise ValueError(
+                f"faster: expected an attack that ascends, got {part!r}. A search decides at the very edges of the "
+                "network's classes, which its faster twin has elsewhere; use it on the network itself."
+            )
+        found.append(part)
+        waiting += [one for _, value in _fields(part) for one in _parts(value)]
+    return found
+
+
+def _tapped(part: Part) -> tuple[str, ...]:
+    """The layers that a part looks at."""
+    return tuple(getattr(part, "layers", ()))
+
+
+def _fewer(part: Any) -> Any:
+    """The part with fewer copies to average feature gradients over, in it and in its parts."""
+    if isinstance(part, tuple):
+        return tuple(map(_fewer, part))
+    if type(part) in COPIES:
+        return dataclasses.replace(part, copies=min(part.copies, COPIES[type(part)]))
+    if not isinstance(part, Part) or getattr(part, "exact", False):
+        return part
+    shown = "view" if isinstance(part, Ascent) else ""  # its copies are averaged over gradients of images
+    changed = {name: _fewer(value) for name, value in _fields(part) if name != shown and _parts(value)}
+    return dataclasses.replace(part, **changed) if changed else part
+
+
+def _fields(part: Part) -> list[tuple[str, Any]]:
+    return [(field.name, getattr(part, field.name)) for field in dataclasses.fields(part) if field.init]
+
+
+def _parts(value: Any) -> list[Part]:
+    """The parts in a field: itself, or those in a row."""
+    return [one for one in (value if isinstance(value, tuple) else (value,)) if isinstance(one, Part)]

@@ -1,0 +1,1 @@
+"""What everything else stands on: the interfaces of parts, sources of logits, compilation, random numbers, gradients."""

@@ -1,0 +1,305 @@
+"""The kinds of part an attack is made of; read this file first.
+
+    An attack *on* a model raises an **objective**, seen through a **view**, by a **rule**, within a **budget**,
+    in a **region**, from a **start**.
+
+Each part is a frozen dataclass of plain numbers, and `repr` is what you would type: `eval(repr(attack)) == attack`.
+What travels through `tf.function` is a NamedTuple of tensors. The combinations are free: any objective with any view,
+rule, budget, region and start is an attack, e.g.
+
+    Ascent(Naa("Mixed_5b"), Momentum() >> Patchwise(1.6), Linf(16), view=DiverseInputs())
+
+A method named after a paper is one such line (`tfadv.attacks.recipes`). A defence is a part too: a `Purifier` stands in
+front of a network, another `Defence` surrounds one. The classes here are the base classes of parts (and `Training` in
+`tfadv.training.adversarial`): a part has one parent and overrides nothing that has a body but its own checks.
+
+Shapes: N images, H x W pixels, 3 colours, K logits. Images are float, RGB, 0..255; sizes are grey levels.
+"""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import tensorflow as tf
+
+from tfadv.core import ranges
+
+Tensor = Any  # tf.Tensor or numpy array: TensorFlow ships no usable type of its own
+
+
+class Outputs(NamedTuple):
+    """What a network shows: `logits` [N, K], or None when not asked for, `features` name -> [N, ...], and of what
+    `images` [N, H, W, 3] in 0..255 it shows them."""
+
+    logits: Tensor
+    features: dict[str, Tensor]
+    images: Tensor = None
+
+
+class Goal(NamedTuple):
+    """What the images are to become: `labels` int [N] as the user counts, `sign` +1 leave them, -1 reach them."""
+
+    labels: Tensor
+    sign: Tensor
+
+
+def untargeted(labels: Sequence[int] | np.ndarray) -> Goal:
+    """Leave these classes: labels int [N]."""
+    return Goal(class_numbers(labels), 1)
+
+
+def targeted(classes: Sequence[int] | np.ndarray) -> Goal:
+    """Reach these classes: classes int [N]."""
+    return Goal(class_numbers(classes), -1)
+
+
+def class_numbers(labels: Sequence[int] | np.ndarray) -> np.ndarray:
+    """Class numbers as int32 [N]. Raises ValueError that says what else they are, and what to do, for anything else."""
+    try:
+        given = np.asarray(labels)
+    except ValueError as error:  # rows of several lengths
+        raise ValueError(f"labels: expected class numbers, int [N], got something else ({error}).") from error
+    if given.shape == (0,):
+        return np.zeros(0, np.int32)  # of no images
+    if given.ndim == 1 and np.issubdtype(given.dtype, np.integer):
+        if given.size and not (-ranges.WHOLE <= int(given.min()) and int(given.max()) <= ranges.WHOLE):
+            raise ValueError(
+                f"labels: expected class numbers, got {given.min()}..{given.max()}, more than 32 bits hold."
+            )
+        return given.astype(np.int32)
+    advice = ""
+    if given.ndim == 2:
+        column = given.shape[1] == 1
+        advice = " Take labels[:, 0]." if column else " Of one-hot labels take np.argmax(labels, axis=1)."
+    elif given.ndim == 1 and given.dtype.kind == "f" and np.array_equal(given, np.rint(given)):
+        advice = " Take labels.astype(int)."
+    raise ValueError(f"labels: expected class numbers, int [N], got {given.dtype} {list(given.shape)}.{advice}")
+
+
+class Crafted(NamedTuple):
+    """What an attack hands over: `images` [N, H, W, 3] and, from an attack that searches and may fail, `found` bool [N]
+    and `queries` int [N], how many images it has shown to the network on behalf of each (a gradient counts as one)."""
+
+    images: Tensor
+    found: Tensor = None
+    queries: Tensor = None
+
+
+#: look(images, layers=(), logits=True) -> Outputs; `tfadv.models.network.Network` is one.
+Look = Callable[..., Outputs]
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Part(ranges.Checked, abc.ABC):  # noqa: B024 - its kinds below have the abstract methods
+    """A value of plain numbers whose `repr` is the line that makes it.
+
+    What a number may be stands in its annotation, see `tfadv.core.ranges`; another one raises ValueError.
+
+    Settings without a default stand in their place, the others have their name, or are left out at their default. A
+    field with repr=False is no setting: what was found when a part was fitted.
+    """
+
+    def __repr__(self) -> str:
+        words = []
+        for field in dataclasses.fields(self):
+            if not field.repr:
+                continue
+            value, default = getattr(self, field.name), _default(field)
+            if default is dataclasses.MISSING:
+                words.append(ranges.shown(value))
+            elif value != default:
+                words.append(f"{field.name}={ranges.shown(value)}")
+        return f"{type(self).__name__}({', '.join(words)})"
+
+
+def _default(field: dataclasses.Field) -> Any:
+    return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
+
+
+class View(Part):
+    """Glasses: how the images are shown to the network; gradients are averaged over its copies.
+
+    `a >> b` shows the images through a, then through b; the copies multiply.
+    """
+
+    #: How many copies of each image it shows: a class attribute, a field or a property.
+    copies = 1
+    #: What each copy weighs in the average, one number a copy with sum 1; None for all the same.
+    weights: tuple[float, ...] | None = None
+
+    @abc.abstractmethod
+    def apply(self, images: Tensor, copy: Tensor, seeds: Tensor) -> Tensor:
+        """Copy number `copy` (int, 0 <= copy < copies) of images [N, H, W, 3]: same shape, differentiable.
+
+        seeds: int32 [N, 2], one per image; draws come from `tfadv.core.seeds` and differ between images and copies.
+        """
+
+    def __rshift__(self, other: View) -> View:
+        from tfadv.parts.views import chain  # the chain is a part of its own, on the floor above
+
+        return chain(self, other)
+
+
+class Objective(Part):
+    """What is raised: one number per image.
+
+    `layers` names the taps that `value` needs. An objective without layers reads logits; one with layers reads
+    features, and only the network's trunk up to them is computed, unless `reads_logits` says that it needs both.
+    """
+
+    #: Names of the features it needs.
+    layers = ()
+    #: Whether it can reach a class as well as leave one.
+    has_target = False
+    #: Whether it compares with the clean images as the same glasses show them: then `prepare` is computed anew with
+    #: each gradient, from the clean images seen through the very draw of the view that shows the adversarial ones.
+    compares = False
+    #: Attacks that `prepare` runs on the same network first; they are bound to it when the attack is.
+    guides: tuple[Attack, ...] = ()
+
+    def __post_init__(self) -> None:
+        tuple(self.layers)  # layers that are none are refused where they are given
+
+    @property
+    def reads_logits(self) -> bool:
+        """Whether `value` needs logits."""
+        return not self.layers
+
+    @abc.abstractmethod
+    def prepare(self, look: Look, images: Tensor, goal: Goal, view: View, seeds: Tensor) -> Any:
+        """What is computed once per batch from the clean images: a tensor or a (nested) tuple of tensors."""
+
+    @abc.abstractmethod
+    def value(self, outputs: Outputs, goal: Goal, memory: Any) -> Tensor:
+        """The number to raise, [N]; goal.labels index the logits."""
+
+
+class Rule(Part):
+    """How: turns gradients into steps, with explicit state. In `a >> b` the step of a is the gradient of b."""
+
+    @abc.abstractmethod
+    def init(self, images: Tensor) -> Any:
+        """The state before the first step: a tensor or a (nested) tuple of tensors."""
+
+    @abc.abstractmethod
+    def update(self, gradient: Tensor, state: Any, project: Callable[[Tensor], Tensor]) -> tuple[Tensor, Any]:
+        """(step, next state) from the gradient [N, H, W, 3]; project is the budget's."""
+
+    def ahead(self, state: Any) -> Tensor | float:
+        """How far from the image the next gradient is taken, [N, H, W, 3]; 0 for all but Nesterov's."""
+        return 0.0
+
+    def __rshift__(self, other: Rule) -> Rule:
+        from tfadv.parts.rules import chain
+
+        return chain(self, other)
+
+
+class Budget(Part):
+    """How far: which perturbations are allowed."""
+
+    @abc.abstractmethod
+    def project(self, delta: Tensor) -> Tensor:
+        """The nearest allowed perturbation, [N, H, W, 3]."""
+
+    @abc.abstractmethod
+    def sample(self, images: Tensor, seeds: Tensor) -> Tensor:
+        """A random allowed perturbation of the shape of images."""
+
+    def allows(self, delta: Tensor) -> Tensor:
+        """Which of the perturbations [N, H, W, 3] are allowed, bool [N]: to a millionth of a grey level in float64."""
+        delta = tf.cast(delta, tf.float64)
+        return tf.reduce_all(tf.abs(self.project(delta) - delta) <= 1e-6, axis=[1, 2, 3])
+
+
+class Region(Part):
+    """Where: which pixels may change, and by what share of a step."""
+
+    #: Names of the features it needs.
+    layers = ()
+
+    @abc.abstractmethod
+    def mask(self, look: Look, images: Tensor, goal: Goal, seeds: Tensor) -> Tensor:
+        """[N, H, W, 1] of shares 0..1; a pixel of share 0 keeps its value."""
+
+
+class Start(Part):
+    """From where: the first adversarial image."""
+
+    @abc.abstractmethod
+    def begin(self, images: Tensor, budget: Budget, seeds: Tensor) -> Tensor:
+        """The images the ascent sets out from, [N, H, W, 3]."""
+
+
+class Craft(Protocol):
+    """An attack bound to a network: (images, goal, seed) -> adversarial images of the same shape and range.
+
+    One that knows more of each image has a method `crafted` that takes the same and returns `Crafted`.
+    """
+
+    def __call__(self, images: Tensor, goal: Goal, *, seed: int = 0) -> np.ndarray: ...
+
+
+class Attack(Part):
+    """A whole attack, a value like its parts; `on(network)` compiles it for that network."""
+
+    @abc.abstractmethod
+    def on(self, model: Any) -> Craft:
+        """Bind to a `tfadv.Network` or a Keras model that takes images of 0..255 and returns logits."""
+
+
+class Defence(Part):
+    """What protects a network: `on(network)` is the defended network, a source like any other.
+
+    So all that judges or attacks a network judges and attacks a defended one.
+    """
+
+    @abc.abstractmethod
+    def on(self, network: Any) -> Any:
+        """The defended `tfadv.core.source.Source` of a `tfadv.Network` or a Keras model."""
+
+
+class Purifier(Defence):
+    """A defence in front of a network: images in, images of the same shape and range out, each by itself.
+
+    purifier(images, seed=0)    the purified images
+    purifier.on(network)        the network behind it, a `tfadv.defences.Purified`, which has `purified(images)` too
+    a >> b                      through a, then through b
+    """
+
+    #: Whether it looks at the network that it defends: then only `on(network).purified(images)` purifies.
+    looks = False
+    #: Whether a gradient passes through it. The gradient of a network behind one that has none takes it for the
+    #: identity (Athalye et al., ICML 2018).
+    has_gradient = True
+    #: The fingerprint of the one network that it was fitted to; None where it stands before any.
+    fitted_to: str | None = None
+    #: What it holds beside its plain numbers, numpy arrays: a part of what its answers depend on.
+    arrays: tuple = ()
+
+    @abc.abstractmethod
+    def purify(self, look: Look, images: Tensor, seeds: Tensor) -> Tensor:
+        """The purified images, [N, H, W, 3] in 0..255 and of the images' own type.
+
+        Called eagerly or in a `tf.function`, where the first dimension may be open. look is the network's; seeds int32
+        [N, 2], one per image: draws come from `tfadv.core.seeds`, and an image's result does not depend on the others.
+        """
+
+    def on(self, network: Any) -> Any:
+        from tfadv.defences.purified import Purified  # on a floor above, as the chain
+
+        return Purified(network, self)
+
+    def __call__(self, images: np.ndarray, *, seed: int = 0) -> np.ndarray:
+        from tfadv.defences.purified import purified
+
+        return purified(self, images, seed)
+
+    def __rshift__(self, other: Purifier) -> Purifier:
+        from tfadv.defences.purified import chain
+
+        return chain(self, other)

@@ -1,0 +1,53 @@
+"""Scores of one class against the logits: (logits [N, K], labels int [N]) -> [N], larger means more like the label."""
+
+import math
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+from tfadv.core.interfaces import Goal, Tensor
+
+
+def logit(logits: Tensor, labels: Tensor) -> Tensor:
+    """L_y."""
+    # A sum, as its gradient is a product; that of a gather is a scatter, which a GPU does one by one to be the same.
+    chosen = tf.one_hot(labels, tf.shape(logits)[1], True, False)
+    return tf.reduce_sum(tf.where(chosen, logits, tf.zeros_like(logits)), axis=1)
+
+
+def probability(logits: Tensor, labels: Tensor) -> Tensor:
+    """softmax(L)_y."""
+    return logit(tf.nn.softmax(logits), labels)
+
+
+def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """-log softmax(L)_y: smaller means more like the label."""
+    return tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
+
+
+def margin(logits: Tensor, labels: Tensor) -> Tensor:
+    """L_y - max of the other logits: below zero where another class wins."""
+    return logit(logits, labels) - tf.reduce_max(rivals(logits, labels), axis=1)
+
+
+def rivals(logits: Tensor, labels: Tensor) -> Tensor:
+    """The logits [N, K] with the least there is in place of the label's."""
+    return tf.where(tf.one_hot(labels, tf.shape(logits)[1], True, False), logits.dtype.min, logits)
+
+
+def reached(logits: Tensor, goal: Goal) -> Tensor:
+    """Whether the best class is what the goal asks for, bool [N]: not the label, or the target class."""
+    hit = tf.argmax(logits, axis=1, output_type=goal.labels.dtype) == goal.labels
+    return tf.equal(hit, goal.sign < 0)
+
+
+def mixture(answers: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
+    """Logits [N, K] whose softmax is the weighted mean of that of the answers, [N, K] each; weights sum to 1.
+
+    log sum_k w_k softmax(L_k) + sum_k w_k log Z_k,  Z_k = sum of exp(L_k): as high as the answers are themselves, so
+    that the mixture of one is that one.
+    """
+    scales = [tf.reduce_logsumexp(logits, axis=1, keepdims=True) for logits in answers]
+    parts = list(zip(weights, answers, scales, strict=True))
+    shares = tf.stack([math.log(weight) + logits - scale for weight, logits, scale in parts])
+    return tf.reduce_logsumexp(shares, axis=0) + tf.add_n([weight * scale for weight, _, scale in parts])

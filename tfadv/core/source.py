@@ -1,0 +1,143 @@
+"""What attacks look at: logits and named features of images, with the labels its users count by.
+
+A source is one network (`tfadv.models.network.Network`) or an ensemble (`tfadv.models.ensembles.Ensemble`).
+"""
+
+from __future__ import annotations
+
+import abc
+import functools
+from collections.abc import Callable, Hashable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tfadv.core import diagnostics
+from tfadv.core.compilation import Compiled, concede
+from tfadv.core.images import check
+from tfadv.core.interfaces import Attack, Goal, Outputs, Tensor
+
+
+class Source(abc.ABC):
+    """Something that takes RGB images of 0..255 and shows logits and features.
+
+    source(images, layers=(), logits=True) -> Outputs, in a `tf.function` or eagerly; `glance` is the same, compiled.
+
+    name: how it is called in records and errors. size: (H, W) in pixels, None where it takes any. dtype: of the images.
+    offset: the logit of class 0. logits_count, classes: with background and without. layer: what attacks tap when none
+    is named, a name or several, or None. accuracy: the share of clean images it is known to get right, or None. bare:
+    the network within a defended one; None for one without a defence. takes: what becomes of RGB images in front of it,
+    in words; None where it takes them as they are.
+    """
+
+    name: str
+    size: tuple[int | None, int | None]
+    dtype: tf.DType
+    offset: int
+    logits_count: int
+    layer: str | tuple[str, ...] | None
+    accuracy: float | None
+    bare: Source | None = None
+    takes: str | None = None
+    _seen = False
+
+    @property
+    @abc.abstractmethod
+    def layers(self) -> dict[str, tuple]:
+        """Every layer that can be tapped, in order, with the shape of its output."""
+
+    @property
+    @abc.abstractmethod
+    def last_map(self) -> str | None:
+        """The last layer before the logits whose output [N, h, w, C] still has places: Grad-CAM's. None without one."""
+
+    @property
+    @abc.abstractmethod
+    def fingerprint(self) -> str:
+        """sha256 of all that its answers depend on."""
+
+    @abc.abstractmethod
+    def check_layers(self, layers: tuple[str, ...], who: str = "") -> None:
+        """Raise a ValueError that names the nearest layers if one of these does not exist."""
+
+    @abc.abstractmethod
+    def __call__(self, images: Tensor, layers: tuple[str, ...] = (), logits: bool = True) -> Outputs:
+        """What it shows of images [N, H, W, 3] in 0..255; only what is asked for is computed."""
+
+    @property
+    def classes(self) -> int:
+        """How many classes there are, without background."""
+        return self.logits_count - self.offset
+
+    def indices(self, goal: Goal) -> Goal:
+        """The goal with classes as the user counts them turned into indices of the logits.
+
+        Raises ValueError if a class lies outside 0..classes-1.
+        """
+        labels = np.asarray(goal.labels)
+        wrong = sorted(set(labels[(labels < 0) | (labels >= self.classes)].tolist()))
+        if wrong:
+            raise ValueError(
+                f"labels: {self.name} has the classes 0..{self.classes - 1}, got {', '.join(map(str, wrong[:5]))}. "
+                "Labels counted with background first (1..1000) are one too high: subtract 1."
+            )
+        return Goal((labels + self.offset).astype(np.int32), np.int32(goal.sign))
+
+    @functools.cached_property
+    def glance(self) -> Glance:
+        """The source, compiled, for looks that no tape has to follow."""
+        return Glance(self)
+
+    def top(self, images: Tensor, count: int = 1) -> np.ndarray:
+        """The most likely classes, best first, int [N, count]; background is -1.
+
+        The first logits that it sees are looked at: what is wrong with them is said as a `Concession`. Raises
+        ValueError for images of another shape or range, and for values that are no numbers.
+        """
+        logits = self.glance(check(images)).logits
+        if not self._seen and self.bare is None and len(logits):
+            self._seen = True
+            if symptom := diagnostics.of_logits(self.name, logits.numpy(), np.asarray(images)):
+                concede(symptom)
+        return tf.math.top_k(logits, count).indices.numpy() - self.offset
+
+    def predict(self, images: Tensor) -> np.ndarray:
+        """The most likely class, int [N]; background is -1."""
+        return self.top(images)[:, 0]
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r}, size={self.size}, classes={self.classes})"
+
+
+class Glance:
+    """A source whose looks are compiled where they are taken eagerly: fast and small, but no tape sees inside.
+
+    It keeps what is compiled for it: an attack has one of its own.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self._compiled: dict[Hashable, Compiled] = {}
+        self._bound: dict[int, tuple[Attack, Any]] = {}
+
+    def compiled(self, key: Hashable, function: Callable) -> Compiled:
+        """The function compiled, made once for each key."""
+        if key not in self._compiled:
+            self._compiled[key] = Compiled(function)
+        return self._compiled[key]
+
+    def bound(self, attack: Attack) -> Any:
+        """The attack on this source, made once for each attack."""
+        # By identity: two with views of a user's own may be equal as dataclasses and differ in what those hold.
+        if id(attack) not in self._bound:
+            self._bound[id(attack)] = attack, attack.on(self.source)
+        return self._bound[id(attack)][1]
+
+    def __call__(self, images: Tensor, layers: tuple[str, ...] = (), logits: bool = True) -> Outputs:
+        """As `Network`."""
+        if not tf.executing_eagerly():
+            return self.source(images, layers, logits)
+        layers = tuple(layers)
+        run = self.compiled(("look", layers, logits), lambda images: self.source(images, layers, logits))
+        return run(tf.cast(images, self.source.dtype))

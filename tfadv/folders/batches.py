@@ -1,0 +1,105 @@
+"""One batch of a folder, from the bytes of its images to the bytes of the adversarial ones.
+
+    classes before -> attack -> whole grey levels within the budget -> classes after
+
+With XLA all of it is one compiled program, and what travels to the device and back are bytes and class numbers;
+without, its parts are compiled. Both run the same description.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from tfadv.core.compilation import Program
+from tfadv.core.interfaces import Budget, Crafted, Goal, Tensor
+from tfadv.core.source import Source
+from tfadv.folders import rounding
+
+#: No label is given: the class that the network sees stands for it.
+NONE = -1
+
+
+class Made(NamedTuple):
+    """A crafted batch of N images.
+
+    images: uint8 [N, H, W, 3], within the budget. labels: the class each has, int [N]. before, after: the network's
+    best class of the clean and of the adversarial image, int [N], background -1. finite: bool [N], whether the attack
+    returned numbers. found, queries: what a search says, see `tfadv.Crafted`; None of an ascent.
+    """
+
+    images: Tensor
+    labels: Tensor
+    before: Tensor
+    after: Tensor
+    finite: Tensor
+    found: Tensor = None
+    queries: Tensor = None
+
+
+class BatchAttack:
+    """An attack on batches of one size: (images, labels, targets, seeds) -> `Made`, in numpy arrays.
+
+    Args:
+        bound: the attack on a network; one that is made outside of tfadv is called as (images, goal, seed=seed).
+        network: the network that says what is seen, of the bound one's classes.
+        budget: what the bytes keep to; None for any change.
+        seed: the run's seed.
+    """
+
+    def __init__(self, bound: Any, network: Source, budget: Budget | None, seed: int) -> None:
+        self.bound, self.network, self.budget, self.seed = bound, network, budget, seed
+        # Kept with the attack: another folder needs no other.
+        programs, key = getattr(bound, "programs", {}), (network, budget)
+        self._program = programs.setdefault(
+            key, Program(self._made, "a batch", traceable=getattr(bound, "traceable", False))
+        )
+
+    def __call__(self, images: np.ndarray, labels: np.ndarray, targets: np.ndarray | None, seeds: np.ndarray) -> Made:
+        """The batch, crafted.
+
+        Args:
+            images: uint8 [N, H, W, 3] of the network's size.
+            labels: int [N], counted without background; `NONE` where it is not known.
+            targets: int [N], the classes to reach; None to leave the labels.
+            seeds: int32 [N, 2], one for each image.
+
+        Raises ValueError for classes that the network does not have.
+        """
+        given = labels[labels != NONE] if targets is None else targets
+        self.network.indices(Goal(given, 1))
+        wanted = Goal(np.int32(labels if targets is None else targets), np.int32(1 if targets is None else -1))
+        made = self._program(images, np.int32(labels), wanted, seeds)
+        return Made(*(None if part is None else np.asarray(part) for part in made))
+
+    def _made(self, images: Tensor, labels: Tensor, wanted: Goal, seeds: Tensor) -> Made:
+        before, seen = classes(self.network, images)
+        labels = tf.where(labels == NONE, seen, labels)
+        goal = Goal(tf.where(wanted.labels == NONE, seen, wanted.labels), wanted.sign)
+        made = self._crafted(images, goal, seeds)
+        finite = tf.reduce_all(tf.math.is_finite(made.images), axis=[1, 2, 3])
+        if made.found is None:
+            pixels, found = rounding.whole_levels(made.images, images, self.budget), None
+        else:
+
+            def fools(shown: np.ndarray) -> np.ndarray:
+                return ((classes(self.network, shown)[0] == goal.labels) == (goal.sign < 0)).numpy()
+
+            clean, reached = np.asarray(images), np.asarray(made.found)
+            pixels, found = rounding.fooling(np.asarray(made.images), clean, self.budget, reached, fools)
+        return Made(pixels, labels, before, classes(self.network, pixels)[0], finite, found, made.queries)
+
+    def _crafted(self, images: Tensor, goal: Goal, seeds: Tensor) -> Crafted:
+        if hasattr(self.bound, "search"):
+            own = goal._replace(labels=goal.labels + self.network.offset)
+            return self.bound.search(tf.cast(images, self.bound.network.dtype), own, seeds)
+        run = getattr(self.bound, "crafted", self.bound)
+        made = run(np.asarray(images, np.float32), Goal(np.asarray(goal.labels), int(goal.sign)), seed=self.seed)
+        return made if isinstance(made, Crafted) else Crafted(made)
+
+
+def classes(network: Source, images: Tensor) -> tuple[Tensor, Tensor]:
+    """(best class, best class that is not background) of images [N, H, W, 3], int32 [N] each; background is -1."""
+    logits = network.glance(tf.cast(images, network.dtype)).logits
+    best = tf.math.top_k(logits, min(2, network.logits_count)).indices - network.offset
+    return best[:, 0], tf.where(best[:, 0] < 0, best[:, -1], best[:, 0])

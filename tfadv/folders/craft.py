@@ -1,0 +1,212 @@
+"""A folder of images in, a folder of adversarial images out: joins an attack, a network and a folder; can be resumed.
+
+    out/<name>.png          the adversarial image, within the attack's budget of its clean twin on the bytes of the file
+    out/clean/<name>.png    its clean twin: the input as the network saw it, uint8 RGB at the network's size
+    out/attack.json         the experiment, and for each image its label, predictions, distances and status
+
+Where the images have a folder `clean` themselves, the twins lie in another one; attack.json names it as "clean".
+
+Images are taken in the order of their names and cut into batches of one size, the last one padded. A batch is the unit
+of resuming: it is skipped when all its files are there and made again as a whole otherwise, so that a folder finished
+in ten runs has the bytes of one finished in one. While one batch is crafted, threads read those that follow and write
+those before (`tfadv.core.pool`); how many threads changes no byte, and a few batches are in memory.
+"""
+
+import contextlib
+import dataclasses
+import functools
+import os
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import tensorflow as tf
+
+from tfadv.attacks.default_layers import settled
+from tfadv.core import compilation, diagnostics
+from tfadv.core.interfaces import Attack
+from tfadv.core.pool import Pool
+from tfadv.core.ranges import Count, Range, Seed, checked
+from tfadv.core.source import Source
+from tfadv.files import image_files, record, resizing
+from tfadv.files.record import DONE
+from tfadv.folders import experiment, labelling
+from tfadv.folders.pipeline import Predictions, Run
+from tfadv.parts.budgets import Linf
+
+#: Images computed together where nothing is said: on a CPU, and at most on a GPU.
+ON_CPU, ON_GPU = 8, 64
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """What became of a folder: attack.json's entries, where the labels came from in words, the experiment.
+
+    remade: of the images that an earlier run had made and that were no longer as it wrote them, why; they are made
+    again. unsealed: whether an earlier version made some, which wrote no hashes: then such a thing is not noticed.
+    symptom: why images did not change, where there are such.
+    """
+
+    out: Path
+    images: list[record.Entry]
+    labels: str
+    experiment: record.Entry
+    remade: dict[str, str] = dataclasses.field(default_factory=dict)
+    unsealed: bool = False
+    symptom: str | None = None
+
+    @property
+    def done(self) -> list[record.Entry]:
+        """The images that have an adversarial twin."""
+        return [entry for entry in self.images if entry["status"] == DONE]
+
+    @property
+    def skipped(self) -> list[record.Entry]:
+        """The images that have none; "reason" says why."""
+        return [entry for entry in self.images if entry["status"] != DONE]
+
+    @property
+    def unchanged(self) -> list[record.Entry]:
+        """The images that an ascent has left as they are; `symptom` says why. A search that finds nothing says so."""
+        return [entry for entry in self.done if "found" not in entry and entry["distances"]["l0"] == 0]
+
+    @property
+    def changed(self) -> float | None:
+        """The share of images, 0..1, on which the source itself now predicts another class; None of no images."""
+        done = self.done
+        return sum(entry["before"] != entry["after"] for entry in done) / len(done) if done else None
+
+
+@checked
+def craft_folder(
+    images: str | os.PathLike,
+    out: str | os.PathLike,
+    attack: Attack,
+    network: Source,
+    *,
+    labels: labelling.Classes | None = None,
+    targets: labelling.Classes | None = None,
+    first_label: Annotated[int, Range(0, 1, whole=True)] | None = None,
+    force_labels: bool = False,
+    seed: Seed = 0,
+    batch_size: Count | None = None,
+    size: tuple[int, int] | None = None,
+    filter: str = resizing.DEFAULT,
+    limit: Count | None = None,
+    source: str | None = None,
+    twin: Source | None = None,
+    workers: Count | None = None,
+    progress: Callable[..., Any] | None = None,
+) -> Report:
+    """Craft an adversarial image for every image of a folder; called again after an interruption, it continues.
+
+    Args:
+        images, out: the folders; `out` is made, and has to be empty or of this very experiment.
+        attack, network: the attack and the network it is crafted on.
+        labels: classes by file name, or a CSV with the columns filename,label; without, the network's prediction.
+        targets: the same for the classes to reach: the attack becomes targeted.
+        first_label: 0 if the first class is 0 in labels and targets, 1 if it is 1; by default found out.
+        force_labels: go on even if the network's clean predictions disagree with the labels.
+        seed: all randomness follows from it and the images' own pixels.
+        batch_size: images computed together, no more than there are (or 8); by default 8 on a CPU, on a GPU what its
+            memory allows, up to 64. A folder that was begun goes on with its own.
+        size: (H, W) for a network that takes any size.
+        filter: what images of another size are resized with, see `tfadv.files.resizing.FILTERS`.
+        limit: only the first so many images, in the order of their names.
+        source: how the network was asked for, for attack.json.
+        twin: a copy of the network that finds the gradients, see `tfadv.faster`; the classes are the network's own.
+        workers: threads that read and write images; by default one for each core.
+        progress: like `tqdm.tqdm`: called with total= and initial=, returns an object with update(count) and close().
+
+    Raises ValueError for labels that do not fit the images, a folder of another experiment, inputs and outputs that
+    would meet, a largest change below one grey level; OSError where reading or writing fails, e.g. on a full disk.
+    """
+    attack = settled(attack, network)
+    budget = getattr(attack, "budget", None)
+    if isinstance(budget, Linf) and budget.size < 1:
+        raise ValueError(f"epsilon: expected 1 or more, got {budget.size}: image files hold whole grey levels.")
+    images, out = Path(images), Path(out)
+    names = image_files.find_images(images)
+    experiment.keep_apart(images, out)
+    size = experiment.input_size(network, size)
+
+    def read(name: str) -> image_files.Picture:
+        return image_files.try_image(images / name, size, filter)
+
+    def craft(count: int) -> Report:
+        predict = Predictions(network, count)
+        seen = functools.partial(predict.of_names, clean=functools.partial(pool.each, read))
+        found = labelling.settle(names, labels, targets, network, seen, first_label, force_labels, limit)
+        slots = experiment.places(names[:limit], image_files.output_names(names, record.ATTACK.taken), found)
+        twins = experiment.twins_folder(names)
+        settings = {"seed": seed, "batch_size": count, "size": list(size), "filter": filter, "clean": twins}
+        described = experiment.describe(attack, network, found, slots, settings, source, twin)
+        run = Run(images, out, out / twins, attack, network, twin or network, predict, seed, read, pool)
+        if found.targets is not None and not getattr(run.unfitted, "has_target", True):
+            raise ValueError(f"{attack!r} has no targeted form: leave the target labels out.")
+        with record.Journal(out, described) as journal:
+            entries = run.through(slots, record.claim(out, described), journal, progress)
+            symptom = _symptom(entries, network, run.unfitted, read)
+            journal.fold(entries, [*compilation.concessions, *([symptom] if symptom else [])])
+        return Report(out, entries, found.sentence, described, run.remade, run.seal.unsealed, symptom)
+
+    sizes = _batch_sizes(out, len(names[:limit]), batch_size)
+    with image_files.room(out), _memory(), Pool(workers) as pool:
+        while True:
+            try:
+                return craft(sizes.pop(0))
+            except tf.errors.ResourceExhaustedError:
+                if not sizes or record.read(out)[0] is not None:  # what is written is of this size
+                    raise
+
+
+def _symptom(
+    entries: list[record.Entry], network: Source, bound: Any, read: Callable[[str], image_files.Picture]
+) -> str | None:
+    """Why images did not change, and how many; None where there is nothing to be explained."""
+    done = [entry for entry in entries if entry["status"] == DONE]
+    still = [entry for entry in done if entry["distances"]["l0"] == 0]
+    found = None if not done or "found" not in done[0] else np.array([entry["found"] for entry in done])
+    pixels = [picture.pixels for picture in (read(entry["file"]) for entry in still[:ON_CPU])]
+    shown = [one for one in pixels if one is not None]
+    if not shown:
+        return None
+    images, silent = tf.cast(np.stack(shown), network.dtype), getattr(bound, "silent", False)
+    symptom = diagnostics.unchanged(network.name, network, images, len(still), len(done), found, silent)
+    if symptom:
+        warnings.warn(symptom, compilation.Concession, stacklevel=3)
+    return symptom
+
+
+def most_together() -> int:
+    """How many images are computed together where nothing is said and the memory suffices."""
+    return ON_GPU if compilation.on_gpu() else ON_CPU
+
+
+def _batch_sizes(out: Path, images: int, asked: int | None) -> list[int]:
+    """How many images to compute together, and how many instead where the memory does not suffice, in turn.
+
+    A batch is filled up with copies of its last image, so that one of more than there are images costs time alone.
+    """
+    begun = ((record.read(out)[0] if out.is_dir() else None) or {}).get("batch_size")
+    if isinstance(begun, int) and begun > 0 and asked in (None, begun):
+        return [begun]
+    if asked is not None:
+        return [min(asked, max(ON_CPU, images))]
+    if not compilation.on_gpu():
+        return [most_together()]
+    largest = min(most_together(), images)
+    return [largest >> halvings for halvings in range(largest.bit_length())]
+
+
+@contextlib.contextmanager
+def _memory() -> Iterator[None]:
+    """A full memory as a sentence that says how to go on."""
+    try:
+        yield
+    except tf.errors.ResourceExhaustedError as error:
+        raise ValueError(
+            "the memory does not suffice for a batch: give a smaller batch_size (--batch-size)."
+        ) from error

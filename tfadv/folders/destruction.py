@@ -1,0 +1,242 @@
+"""Whether adversarial images outlive what happens to pictures: the destruction rate under an image transformation T.
+
+    R = sum_i c(x_i) (1 - c(x_i*)) c(T(x_i*)) / sum_i c(x_i) (1 - c(x_i*))
+
+x is a clean image and x* its adversarial one; c is 1 where the network's best class is the label, else 0. So of the
+images that are right clean and wrong when adversarial, R is the share that T makes right again (NRG, ICLR 2018
+submission, section 6.2; Kurakin et al., 2017). T takes a picture, uint8 RGB, and its result is one: cut to 0..255 and
+rounded, as a file is.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import io
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import numpy as np
+from PIL import Image
+from scipy import ndimage
+
+from tfadv.core import filters, ranges
+from tfadv.core import seeds as draws
+from tfadv.core.images import WHITE, check
+from tfadv.core.pool import Pool, in_batches
+from tfadv.core.ranges import Count, Range, Seed
+from tfadv.core.source import Source
+from tfadv.files import image_files
+from tfadv.folders.evaluate import Report, Share, top
+from tfadv.folders.pairing import Pair
+
+#: Transformation -> strength -> the images it made right again, out of those that count.
+Rates = dict[str, dict[float, Share]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Transformation:
+    """What happens to a picture, in a strength.
+
+    Args:
+        apply: (picture float32 [H, W, 3] in 0..255, strength, seed int32 [2]) -> picture [H, W, 3], of any values.
+        strengths: what is looked at unless other strengths are given.
+        unit: of a strength, in words.
+        range: what a strength may be.
+    """
+
+    apply: Callable[[np.ndarray, float, np.ndarray], np.ndarray]
+    strengths: tuple[float, ...]
+    unit: str
+    range: Range = Range()
+
+    def __call__(self, picture: np.ndarray, strength: float, seed: np.ndarray) -> np.ndarray:
+        """uint8 [H, W, 3] of a picture uint8 [H, W, 3]."""
+        return _bytes(self.apply(picture.astype(np.float32), strength, seed))
+
+
+def _rotated(picture: np.ndarray, degrees: float, seed: np.ndarray) -> np.ndarray:
+    return np.asarray(filters.rotate(picture[None], degrees))[0]
+
+
+def _noisy(picture: np.ndarray, deviation: float, seed: np.ndarray) -> np.ndarray:
+    return picture + deviation * np.asarray(draws.normal(seed[None], picture.shape))[0]
+
+
+def _blurred(picture: np.ndarray, radius: float, seed: np.ndarray) -> np.ndarray:
+    return ndimage.gaussian_filter(picture, (radius, radius, 0), mode="nearest")
+
+
+def _compressed(picture: np.ndarray, quality: float, seed: np.ndarray) -> np.ndarray:
+    buffer = io.BytesIO()
+    Image.fromarray(picture.astype(np.uint8)).save(buffer, "JPEG", quality=int(quality))
+    return image_files.decode(buffer.getvalue())
+
+
+#: Beyond a whole turn is the same again, beyond a thousand pixels or grey levels nothing of the picture.
+TURN, FAR = Range(-360, 360), Range(0, 1000)
+#: The paper's four, in the strengths that stand at the axes of its Figure 4. It says neither which way it turns nor
+#: what surrounds a turned image, nor by which program: these are `tfadv.core.filters.rotate`, a Gaussian whose standard
+#: deviation is the radius, continued beyond the rim by the rim's pixels, and Pillow's JPEG (4:2:0).
+TRANSFORMATIONS = {
+    "rotation": Transformation(_rotated, (0, 5, 10, 15, 20, 25, 30), "degrees counterclockwise, black around", TURN),
+    "noise": Transformation(_noisy, (0, 5, 10, 15, 20, 25), "grey levels, standard deviation of Gaussian noise", FAR),
+    "blur": Transformation(_blurred, (0, 0.5, 1, 1.5, 2), "pixels, radius of a Gaussian", FAR),
+    "jpeg": Transformation(_compressed, (60, 70, 80, 90, 100), "quality", Range(1, 100, whole=True)),
+}
+
+
+@ranges.checked
+def destruction_rate(
+    network: Source,
+    clean: np.ndarray,
+    adversarial: np.ndarray,
+    labels: np.ndarray,
+    transformation: str | Transformation,
+    strengths: Sequence[float] | None = None,
+    *,
+    seed: Seed = 0,
+    batch_size: Count = 16,
+) -> dict[float, Share]:
+    """Strength -> how many of the images that count the transformation makes right again; see the module's docstring.
+
+    Args:
+        network: whose opinion is asked, e.g. a target that the images were not crafted on.
+        clean, adversarial: [N, H, W, 3] in 0..255; they are rounded to bytes first.
+        labels: int [N].
+        transformation: one of `TRANSFORMATIONS`, or one of your own.
+        strengths: None for the transformation's own.
+        seed: noise is drawn for each picture from this and the picture's pixels, the same in every strength.
+        batch_size: how many images the network sees at once.
+
+    Raises ValueError for other shapes, for an unknown transformation or a strength it does not have.
+    """
+    name, known = "transformation", TRANSFORMATIONS
+    if isinstance(transformation, str):
+        name = transformation
+    else:
+        known = {name: transformation}
+    grids = checked({name: strengths}, known)
+    pictures, twins = (_bytes(check(images)) for images in (adversarial, clean))
+    labels = np.asarray(labels)
+    if pictures.shape != twins.shape or labels.shape != (len(twins),):
+        raise ValueError(
+            f"destruction_rate: expected clean and adversarial images of one shape and a label for each, got "
+            f"{list(twins.shape)}, {list(pictures.shape)} and {list(labels.shape)}."
+        )
+    counted = np.zeros(len(labels), bool)
+    for start in range(0, len(labels), batch_size):
+        some = slice(start, start + batch_size)
+        before, after = (top(network, list(images[some]), batch_size, 1)[:, 0] for images in (twins, pictures))
+        counted[some] = (before == labels[some]) & (after != labels[some])
+    chosen = lambda batches: (pictures[places] for places in batches)  # noqa: E731
+    return _rates([network], counted[None], labels, chosen, grids, known, seed, batch_size)[0][name]
+
+
+@ranges.checked
+def destruction_rates(
+    report: Report,
+    pairs: Sequence[Pair],
+    networks: Sequence[Source],
+    grids: Mapping[str, Sequence[float] | None],
+    *,
+    seed: Seed = 0,
+    batch_size: Count = 16,
+    workers: Count | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> list[Rates]:
+    """For each network, in order, the destruction rates of a folder of adversarial images.
+
+    Args:
+        report: what `evaluate` says of these pairs and networks, with the labels to go by.
+        pairs, networks: those of the report.
+        grids: transformation -> strengths, None for its own.
+        seed: as for `destruction_rate`.
+        batch_size: how many images a network sees at once.
+        workers: threads that read the images; by default one for each core.
+        progress: called with how many of the images that `counts` names are newly done.
+
+    Raises ValueError for an unknown transformation, for a strength it does not have, or where no image has a label.
+    """
+    grids = checked(grids)
+    if not np.any(report.labels >= 0):
+        raise ValueError("labels: the destruction rate asks which images are right, and no image has a label.")
+    files = {pair.name: pair.adversarial for pair in pairs}
+
+    def read(place: int) -> np.ndarray:
+        path = files[report.names[place]]
+        picture = image_files.try_image(path)
+        if picture.pixels is None:
+            raise ValueError(f"{path}: {picture.reason}, and could be before. Leave the folder alone meanwhile.")
+        return picture.pixels
+
+    size = min(batch_size, len(pairs))
+    with Pool(workers) as pool:
+        read_ahead = functools.partial(pool.ahead, read)
+        return _rates(networks, counts(report), report.labels, read_ahead, grids, TRANSFORMATIONS, seed, size, progress)
+
+
+def counts(report: Report) -> np.ndarray:
+    """Which images count for which network, bool [networks, N]: right clean and wrong when adversarial."""
+    labels, known = report.labels, report.labels >= 0  # -1 is background to a network that has it
+    return np.stack([known & (one.clean[:, 0] == labels) & (one.adversarial[:, 0] != labels) for one in report.targets])
+
+
+def checked(
+    grids: Mapping[str, Sequence[float] | None], known: Mapping[str, Transformation] = TRANSFORMATIONS
+) -> dict[str, tuple[float, ...]]:
+    """transformation -> strengths, its own where none are given; ValueError for one that it does not have."""
+    found = {}
+    for name, strengths in grids.items():
+        if name not in known:
+            raise ValueError(f"transformation: expected one of {', '.join(known)}, got {name!r}.")
+        one = known[name]
+        found[name] = one.strengths if strengths is None else tuple(strengths)
+        wrong = [strength for strength in found[name] if one.range.wrong(_whole(strength)) is not None]
+        if wrong or not found[name]:
+            raise ValueError(f"{name}: expected strengths, {one.range.text} ({one.unit}), got {wrong or 'none'}.")
+    return found
+
+
+def _whole(strength: float) -> float:
+    """75.0 as 75."""
+    return int(strength) if math.isfinite(strength) and strength == int(strength) else strength
+
+
+def _rates(
+    networks: Sequence[Source],
+    counted: np.ndarray,
+    labels: np.ndarray,
+    read: Callable[[Iterable[Sequence[int]]], Iterable[Sequence[np.ndarray]]],
+    grids: Mapping[str, Sequence[float]],
+    known: Mapping[str, Transformation],
+    seed: int,
+    size: int,
+    progress: Callable[[int], None] | None = None,
+) -> list[Rates]:
+    """The rates of each network from counted bool [networks, N] and read(batches of places), their pictures uint8."""
+    right = {name: {strength: np.zeros(len(networks), int) for strength in grids[name]} for name in grids}
+    todo = np.flatnonzero(counted.any(axis=0))
+    batches = list(in_batches(todo.tolist(), size))
+    for places, pictures in zip(batches, read(batches), strict=True):
+        own = [draws.of_images(picture[None], seed)[0] for picture in pictures]
+        for name, strengths in right.items():
+            for strength, sums in strengths.items():
+                shown = [known[name](picture, strength, drawn) for picture, drawn in zip(pictures, own, strict=True)]
+                for row, network in enumerate(networks):
+                    again = top(network, shown, size, 1)[:, 0] == labels[places]
+                    sums[row] += np.sum(again & counted[row, places])
+        if progress is not None:
+            progress(len(places))
+    totals = counted.sum(axis=1)
+    return [
+        {
+            name: {strength: Share(int(sums[row]), int(totals[row])) for strength, sums in strengths.items()}
+            for name, strengths in right.items()
+        }
+        for row in range(len(networks))
+    ]
+
+
+def _bytes(images: np.ndarray) -> np.ndarray:
+    return np.clip(np.rint(images), 0, WHITE).astype(np.uint8)

@@ -1,0 +1,395 @@
+"""How often a folder of adversarial images fools other networks, and how far the images are from their clean twins.
+
+Over N pairs (clean twin, adversarial image), for each network, with the best class and with the best five:
+
+    changed         the best class of the clean twin is not the best (not among the best five) of the adversarial image
+    wrong           the label is not the best class (not among the best five) of the adversarial image
+    wrong of right  the same, over the images whose clean twin the network gets right by the same measure
+    reached         the class that the attack was to reach is the best class of (among the best five of) the adversarial
+                    image: the NRG paper's Eq. 12, for folders crafted with target classes
+
+Where a network is there bare and defended, the NIP paper's two rates compare what they say, of the best class alone:
+
+    defence success  the defended one is right on the adversarial image, of the images that the bare one gets right
+                     clean and wrong when adversarial
+    benign right     the defended one is right on the clean twin, of the images that the bare one gets right clean
+
+The published tables of the NAA paper count "changed"; many others count "wrong". A network of another input size sees
+both images resized on floats by the filter, by default as TF-slim's own evaluation does (`tfadv.files.resizing`). Images go
+through in batches of one size, the last one padded; what is kept of an image is ten class numbers a network and its
+distances.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from tfadv.core import diagnostics
+from tfadv.core.compilation import concede
+from tfadv.core.images import padded
+from tfadv.core.metrics import distances
+from tfadv.core.pool import Pool, in_batches
+from tfadv.core.ranges import Count, checked
+from tfadv.core.source import Source
+from tfadv.files import image_files, resizing
+from tfadv.folders import labelling
+from tfadv.folders.pairing import Pair
+
+#: How many of the best classes are looked at.
+TOP = 5
+#: The label of an image without one, or with one that no network can know.
+UNKNOWN = -1
+
+
+@dataclasses.dataclass(frozen=True)
+class Share:
+    """`count` out of `of`; `share` is 0..1, or None of nothing."""
+
+    count: int
+    of: int
+
+    @property
+    def share(self) -> float | None:
+        return self.count / self.of if self.of else None
+
+
+def judge(
+    clean: np.ndarray, adversarial: np.ndarray, labels: np.ndarray, classes: int, wanted: np.ndarray | None = None
+) -> dict[str, Share]:
+    """The rates of one network, see the module's docstring.
+
+    Args:
+        clean, adversarial: the best classes of each image, best first, int [N, K] with K up to five.
+        labels: int [N]; those outside 0..classes-1 are not known to this network and count only for "changed".
+        classes: how many classes the network has.
+        wanted: int [N], the classes to reach, counted like labels; None where there are none, and no "reached" either.
+    """
+    known = (labels >= 0) & (labels < classes)
+    shares: dict[str, Share] = {}
+    for suffix, count in (("", 1), (f"_top{TOP}", TOP)):
+        right = known & np.any(clean[:, :count] == labels[:, None], axis=1)
+        changed = ~np.any(adversarial[:, :count] == clean[:, :1], axis=1)
+        wrong = known & ~np.any(adversarial[:, :count] == labels[:, None], axis=1)
+        shares |= {
+            f"clean_right{suffix}": Share(int(right.sum()), int(known.sum())),
+            f"changed{suffix}": Share(int(changed.sum()), len(labels)),
+            f"wrong{suffix}": Share(int(wrong.sum()), int(known.sum())),
+            f"wrong_of_right{suffix}": Share(int((wrong & right).sum()), int(right.sum())),
+        }
+        if wanted is not None:
+            reachable = (wanted >= 0) & (wanted < classes)
+            reached = reachable & np.any(adversarial[:, :count] == wanted[:, None], axis=1)
+            shares[f"reached{suffix}"] = Share(int(reached.sum()), int(reachable.sum()))
+    return shares
+
+
+def defended(bare: Judged, behind: Judged, labels: np.ndarray) -> dict[str, Share]:
+    """The rates of a defence, see the module's docstring: what the bare network said, what the defended one did."""
+    right = bare.clean[:, 0] == labels
+    fooled = right & (bare.adversarial[:, 0] != labels)
+    return {
+        "defence_success": Share(int(np.sum(fooled & (behind.adversarial[:, 0] == labels))), int(fooled.sum())),
+        "benign_right": Share(int(np.sum(right & (behind.clean[:, 0] == labels))), int(right.sum())),
+    }
+
+
+def first_label(
+    pairs: Sequence[Pair],
+    targets: Sequence[Source],
+    *,
+    numbering: int | None = None,
+    force: bool = False,
+    batch_size: int = 16,
+    filter: str = resizing.DEFAULT,
+) -> int:
+    """Whether the labels of a file count from 0 or from 1; they are doubted as those of an attack are.
+
+    A network's predictions on clean images say it, see `tfadv.folders.labelling.settle`; of several targets one that agrees
+    with the labels is enough.
+
+    Args:
+        pairs: with their labels as the file has them, see `tfadv.folders.pairing.pair`.
+        targets: the networks to ask, in turn.
+        numbering: 0 or 1 where it is known; None to find out.
+        force: take labels that no network agrees with.
+        batch_size, filter: as in `evaluate`.
+
+    Raises ValueError if no network agrees, with the reason of the one that knows the most classes.
+    """
+    labels = {pair.name: pair.label for pair in pairs if pair.label is not None}
+    by_name = {pair.name: pair for pair in pairs}
+    doubts: dict[int, ValueError] = {}
+    for target in targets:
+        predict = functools.partial(_seen, by_name, target, min(batch_size, max(1, len(pairs))), filter)
+        try:
+            found = labelling.settle(list(by_name), labels, None, target, predict, numbering, force)
+        except ValueError as error:
+            doubts.setdefault(target.classes, error)
+        else:
+            return int(found.facts["offset"])
+    raise doubts[max(doubts)]
+
+
+def _seen(pairs: dict[str, Pair], target: Source, size: int, filter: str, names: Sequence[str]) -> list[int | None]:
+    """The network's class of each clean image, None for one that cannot be read."""
+    found: list[int | None] = []
+    for some in in_batches(names, size):
+        read = [_twins(pairs[name], filter) for name in some]
+        clean = [twins[0] for twins in read if not isinstance(twins, str)]
+        best = iter(top(target, clean, size, 1)[:, 0].tolist() if clean else [])
+        found += [None if isinstance(twins, str) else next(best) for twins in read]
+    return found
+
+
+@dataclasses.dataclass(frozen=True)
+class Judged:
+    """What one network said: the best classes of each clean and each adversarial image, int [N, K], best first.
+
+    bare: the name of the network within a defended one, or that a hardened one stands for. seconds: what an image took,
+    the median over the batches but the first, which compiles; of that one where there is no other.
+    """
+
+    name: str
+    size: tuple[int | None, int | None]
+    classes: int
+    clean: np.ndarray
+    adversarial: np.ndarray
+    bare: str | None = None
+    seconds: float = math.nan
+
+    def rates(self, labels: np.ndarray, wanted: np.ndarray | None = None) -> dict[str, Share]:
+        """See `judge`."""
+        return judge(self.clean, self.adversarial, labels, self.classes, wanted)
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """What `evaluate` found: N images by name, their labels int [N] (`UNKNOWN` where there is none), what each network
+    said, the distances of each image, the images that could not be read, with the reason, what the labels have been
+    lowered by, and the classes to reach, counted from 0 (None where no image has one)."""
+
+    names: list[str]
+    labels: np.ndarray
+    targets: list[Judged]
+    distances: dict[str, np.ndarray]
+    unreadable: dict[str, str]
+    offset: int = 0
+    wanted: np.ndarray | None = None
+
+    def rates(self) -> list[dict[str, Share]]:
+        """The rates of each network, in the order of `targets`."""
+        return [target.rates(self.labels, self.wanted) for target in self.targets]
+
+    def defences(self) -> dict[str, dict[str, Share]]:
+        """The rates of each defended network whose bare one was judged too, by name; see `defended`."""
+        bare = {target.name: target for target in self.targets}
+        return {
+            target.name: defended(bare[target.bare], target, self.labels)
+            for target in self.targets
+            if target.bare in bare
+        }
+
+    def averages(self) -> dict[str, dict[str, float | None]]:
+        """mean, min and max of each distance, over the images where it is finite; None where it is so nowhere."""
+        return {name: _summary(values) for name, values in self.distances.items()}
+
+    def numbered(self, offset: int) -> Report:
+        """The report with the labels lowered by offset 0 or 1, see `first_label`."""
+        lowered = np.where(self.labels != UNKNOWN, self.labels - offset, UNKNOWN)
+        return dataclasses.replace(self, labels=np.maximum(lowered, UNKNOWN), offset=self.offset + offset)
+
+    def standing_for(self, bare: str, *hardened: str) -> Report:
+        """The report with these networks, trained to withstand, taken for defences of the bare one; see `defended`.
+
+        Raises ValueError for a network of other classes.
+        """
+        known = {target.name: target for target in self.targets}
+        for name in hardened:
+            if known[name].classes != known[bare].classes:
+                raise ValueError(
+                    f"{name}: expected {known[bare].classes} classes as {bare}, got {known[name].classes}."
+                )
+        targets = [dataclasses.replace(one, bare=bare) if one.name in hardened else one for one in self.targets]
+        return dataclasses.replace(self, targets=targets)
+
+    def as_dict(self) -> dict[str, Any]:
+        """All of it as plain numbers, lists and dicts; what is infinite or not a number is None."""
+        seconds = {target.name: target.seconds for target in self.targets}
+        return {
+            "images": len(self.names),
+            "labelled": int(np.sum(self.labels != UNKNOWN)),
+            "first_label": self.offset,
+            "targets": [
+                {"name": target.name, "size": list(target.size), "classes": target.classes}
+                | {key: {"count": rate.count, "of": rate.of, "share": rate.share} for key, rate in rates.items()}
+                for target, rates in zip(self.targets, self.rates(), strict=True)
+            ],
+            "defences": {
+                name: {"seconds_per_image": seconds[name]}
+                | {key: {"count": rate.count, "of": rate.of, "share": rate.share} for key, rate in rates.items()}
+                for name, rates in self.defences().items()
+            },
+            "distances": self.averages(),
+            "unreadable": self.unreadable,
+            "per_image": [self._image(place) for place in range(len(self.names))],
+        }
+
+    def _image(self, place: int) -> dict[str, Any]:
+        label = int(self.labels[place])
+        said = {
+            target.name: {"clean": target.clean[place].tolist(), "adversarial": target.adversarial[place].tolist()}
+            for target in self.targets
+        }
+        measured = {name: _finite(values[place]) for name, values in self.distances.items()}
+        classes = {"label": label} if self.wanted is None else {"label": label, "target": int(self.wanted[place])}
+        known = {name: None if number == UNKNOWN else number for name, number in classes.items()}
+        return {"name": self.names[place], **known, **measured, "top": said}
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None
+
+
+def _summary(values: np.ndarray) -> dict[str, float | None]:
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return {"mean": None, "min": None, "max": None}
+    return {"mean": float(values.mean()), "min": float(values.min()), "max": float(values.max())}
+
+
+@checked
+def evaluate(
+    pairs: Sequence[Pair],
+    targets: Sequence[Source],
+    *,
+    batch_size: Count = 16,
+    filter: str = resizing.DEFAULT,
+    workers: Count | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Report:
+    """Judge the pairs by the networks; see the module's docstring.
+
+    Args:
+        pairs: what belongs together; a pair whose files a record knows otherwise is not judged.
+        targets: networks that take images of 0..255.
+        batch_size: how many images a network sees at once.
+        filter: one of `tfadv.files.resizing.FILTERS`: what a clean image of another size is brought to the adversarial one's
+            with, and both to a network's.
+        workers: threads that read the images and measure their distances; by default one for each core.
+        progress: called with how many pairs are newly done.
+
+    Raises ValueError if no pair can be read, or a network without a fixed size gets images of several sizes.
+    """
+    size = min(batch_size, max(1, len(pairs)))
+    done: list[Pair] = []
+    unreadable: dict[str, str] = {}
+    measured: list[dict[str, np.ndarray]] = []
+    tops: list[list[np.ndarray]] = [[] for _ in targets]
+    times: list[list[float]] = [[] for _ in targets]
+    read = functools.partial(_read, filter=filter)
+    with Pool(workers) as pool:
+        for batch in pool.ahead(read, in_batches(pairs, size)):
+            whole = [(pair, images) for pair, images in batch if not isinstance(images, str)]
+            unreadable |= {pair.name: reason for pair, reason in batch if isinstance(reason, str)}
+            if whole:
+                done += [pair for pair, _ in whole]
+                clean, adversarial, far = zip(*(images for _, images in whole), strict=True)
+                measured += far
+                for kept, spent, target in zip(tops, times, targets, strict=True):
+                    begun = time.perf_counter()
+                    kept.append(np.stack([top(target, one, size, filter=filter) for one in (clean, adversarial)]))
+                    spent.append((time.perf_counter() - begun) / (2 * size))
+            if progress is not None:
+                progress(len(batch))
+    if not done:
+        why = "; ".join(f"{name} is not ({reason})" for name, reason in [*unreadable.items()][:1])
+        raise ValueError(
+            f"none of {len(pairs)} pairs of images can be judged: {why or 'there is none'}. Images that `tfadv attack` "
+            "made are made again by the same command."
+        )
+    judged = [_judged(*row) for row in zip(targets, tops, times, strict=True)]
+    labels, wanted = _classes([pair.label for pair in done]), _classes([pair.target for pair in done])
+    columns = {name: np.concatenate([row[name] for row in measured]) for name in measured[0]}
+    shifted = [diagnostics.shifted(one.name, labels, one.clean[:, 0]) for one in judged if one.bare is None]
+    for symptom in shifted if any(shifted) else [_out_of_step(judged, targets, labels)]:
+        if symptom:
+            concede(symptom)
+    aims = wanted if np.any(wanted != UNKNOWN) else None
+    return Report([pair.name for pair in done], labels, judged, columns, unreadable, wanted=aims)
+
+
+def _out_of_step(judged: Sequence[Judged], targets: Sequence[Source], labels: np.ndarray) -> str | None:
+    """Whether no network agrees with the labels on clean images, however they are counted."""
+    known, agreements = labels != UNKNOWN, []
+    for one, target in zip(judged, targets, strict=True):
+        right = max(int(np.sum(one.clean[known, 0] == labels[known] - first)) for first in (0, 1))
+        if one.bare is None:
+            if not labelling.too_few(right, int(known.sum()), target.accuracy):
+                return None
+            agreements.append(f"{one.name} with {right}")
+    if not agreements:
+        return None
+    right_of = f"{', '.join(agreements)} of {known.sum()} clean images"
+    return f"labels: {right_of}: no network agrees with them. {diagnostics.OUT_OF_STEP}"
+
+
+def _judged(target: Source, tops: list[np.ndarray], times: list[float]) -> Judged:
+    clean, adversarial = np.concatenate(tops, axis=1)
+    bare = None if target.bare is None else target.bare.name
+    seconds = float(np.median(times[1:] or times))
+    return Judged(target.name, target.size, target.classes, clean, adversarial, bare, seconds)
+
+
+def _classes(known: Sequence[int | None]) -> np.ndarray:
+    return np.array([UNKNOWN if one is None else one for one in known])
+
+
+#: A pair with its clean and its adversarial pixels, uint8 [H, W, 3] each, and their distances; or why it has none.
+_Read = tuple[Pair, tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]] | str]
+
+
+def _read(pair: Pair, filter: str) -> _Read:
+    twins = _twins(pair, filter)
+    return pair, twins if isinstance(twins, str) else (*twins, distances(twins[0][None], twins[1][None]))
+
+
+def _twins(pair: Pair, filter: str) -> tuple[np.ndarray, np.ndarray] | str:
+    """The clean and the adversarial pixels, uint8 [H, W, 3] of the adversarial image's size; or why there are none."""
+    adversarial = image_files.try_image(pair.adversarial)
+    if adversarial.pixels is None or (wrong := pair.adversarial_written.doubt(adversarial.sha256)):
+        return f"{pair.adversarial}: {adversarial.reason or wrong}"
+    clean = image_files.try_image(pair.clean, adversarial.pixels.shape[:2], filter)
+    if clean.pixels is None or (wrong := pair.clean_written.doubt(clean.sha256)):
+        return f"{pair.clean}: {clean.reason or wrong}"
+    return clean.pixels, adversarial.pixels
+
+
+def top(
+    target: Source, images: Sequence[np.ndarray], size: int, count: int = TOP, filter: str = resizing.DEFAULT
+) -> np.ndarray:
+    """The network's best classes, best first, int [N, K] with K up to `count`: images are brought to its input size
+    with the filter, and the batch is padded to `size` with its last image.
+
+    Raises ValueError if a network without a fixed size gets images of several sizes.
+    """
+    seen = _resized(images, target, filter)
+    return target.top(padded(seen, size), min(count, target.logits_count))[: len(seen)]
+
+
+def _resized(images: Sequence[np.ndarray], target: Source, filter: str) -> np.ndarray:
+    """float32 [N, H, W, 3] of the network's size."""
+    if None not in target.size:
+        return np.stack([resizing.resized(image, target.size, filter) for image in images])
+    sizes = {image.shape for image in images}
+    if len(sizes) > 1:
+        raise ValueError(
+            f"{target.name}: has no fixed input size; expected images of one size, got {sorted(sizes)[:3]}."
+        )
+    return np.stack(images).astype(np.float32)

@@ -1,0 +1,122 @@
+"""What a run is to do, before it does it: the images and their places, and everything the output's bytes depend on."""
+
+import dataclasses
+import hashlib
+import itertools
+import json
+import platform
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import PIL
+import tensorflow as tf
+
+import tfadv
+from tfadv.core import devices
+from tfadv.core.interfaces import Attack
+from tfadv.core.source import Source
+from tfadv.files import image_files, record
+from tfadv.files.record import CLEAN, NO_LABEL, NO_TARGET
+from tfadv.folders.labelling import Labels
+from tfadv.models import twins
+from tfadv.parts.budgets import Linf
+
+
+@dataclasses.dataclass(frozen=True)
+class Slot:
+    """An image's place: its name, its output's name, its class as the user counts (None: what the network sees)."""
+
+    name: str
+    output: str
+    label: int | None = None
+    target: int | None = None
+
+
+def entry_of(slot: Slot, picture: image_files.Picture | None, status: str, **facts: Any) -> record.Entry:
+    """What attack.json says of an image: its name, what became of it, the hash of its file, and the facts given."""
+    entry = {"file": slot.name, "status": status, "sha256": picture.sha256 if picture else None, **facts}
+    return entry if slot.target is None else {**entry, "target": slot.target}
+
+
+def places(names: list[str], outputs: dict[str, str], found: Labels) -> list[Slot | record.Entry]:
+    """What is to be done: a slot for each image, or the entry of one that has no label or target."""
+    slots: list[Slot | record.Entry] = []
+    for name in names:
+        slot = Slot(name, outputs[name], (found.labels or {}).get(name), (found.targets or {}).get(name))
+        if found.labels is not None and slot.label is None:
+            slots.append(entry_of(slot, None, NO_LABEL, reason="not in the file of labels"))
+        elif found.targets is not None and slot.target is None:
+            slots.append(entry_of(slot, None, NO_TARGET, reason="not in the file of target labels"))
+        else:
+            slots.append(slot)
+    return slots
+
+
+def keep_apart(images: Path, out: Path) -> None:
+    """Raise ValueError where inputs and outputs would meet."""
+    inside, outside = out.resolve(), images.resolve()
+    if inside == outside or outside in inside.parents:
+        raise ValueError(
+            f"{out}: expected a folder outside of the images' own, {images}: it would be taken for images."
+        )
+
+
+def twins_folder(names: list[str]) -> str:
+    """The folder for the clean twins: `CLEAN`, or "clean-twins", "clean-twins-2", ... where images have that folder."""
+    taken = {name.split("/")[0].casefold() for name in names if "/" in name}  # some disks know no upper case
+    numbered = (f"{CLEAN}-twins-{number}" for number in itertools.count(2))
+    return next(one for one in itertools.chain((CLEAN, f"{CLEAN}-twins"), numbered) if one not in taken)
+
+
+def input_size(network: Source, size: tuple[int, int] | None) -> tuple[int, int]:
+    """(H, W) of the images: the network's own, or the one asked for where it takes any. Raises ValueError otherwise."""
+    height, width = network.size
+    if height is None or width is None:
+        if size is None:
+            raise ValueError(f"{network.name} takes images of any size: give size, height and width (--size).")
+        return size
+    if size not in (None, (height, width)):
+        raise ValueError(f"size (--size): {network.name} takes {height} x {width} pixels, got {size[0]} x {size[1]}.")
+    return height, width
+
+
+def describe(
+    attack: Attack,
+    network: Source,
+    found: Labels,
+    slots: list[Slot | record.Entry],
+    settings: record.Entry,
+    source: str | None = None,
+    twin: Source | None = None,
+) -> record.Entry:
+    """The experiment as attack.json holds it: what the output's bytes depend on, but for the content of the images."""
+    names = [slot.name if isinstance(slot, Slot) else slot["file"] for slot in slots]
+    budget = getattr(attack, "budget", None)
+    return {
+        "attack": repr(attack),
+        "epsilon": budget.size if isinstance(budget, Linf) else None,
+        **settings,
+        "network": {
+            "name": network.name,
+            "source": source or network.name,
+            "fingerprint": network.fingerprint,
+            "classes": network.classes,
+            "offset": network.offset,
+            "dtype": tf.as_dtype(network.dtype).name,
+            **({"input": network.takes} if network.takes else {}),
+        },
+        "inputs": {"count": len(names), "names_sha256": hashlib.sha256(json.dumps(names).encode()).hexdigest()},
+        "labels": found.facts,
+        "device": devices.name(),
+        "arithmetic": devices.arithmetic() | ({} if twin is None else twins.shortcuts(twin)),
+        "versions": {
+            "tfadv": tfadv.__version__,
+            "tensorflow": tf.__version__,
+            "keras": keras.__version__,
+            "numpy": np.__version__,
+            "pillow": PIL.__version__,
+            "python": platform.python_version(),
+        },
+    }

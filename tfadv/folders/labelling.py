@@ -1,0 +1,214 @@
+"""The classes of a folder's images: from a file whose numbering is found out and checked, or left to the network.
+
+Labels that are out of step with their images weaken exactly the attacks that read them, and no one notices: so they are
+compared with the network's predictions on clean images before anything is crafted.
+"""
+
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from scipy import stats
+
+from tfadv.core import diagnostics
+from tfadv.core.source import Source
+from tfadv.files.label_files import Column, column
+
+#: How many images are looked at.
+SAMPLE = 100
+#: Fewer images than these may all be what they are to be changed to.
+FEW = 4
+#: Labels are wrong when the network agrees with less than this part of what it is known to get right, ...
+PART, UNKNOWN_ACCURACY = 0.6, 0.8
+#: ... and so few of the sample would agree by chance in fewer than this share of cases.
+CHANCE = 0.05
+
+Classes = Mapping[str, int] | str | os.PathLike
+
+#: What the classes to reach are called in a message.
+TARGETS = "target labels"
+
+
+@dataclasses.dataclass(frozen=True)
+class Labels:
+    """What is known about the classes.
+
+    labels, targets: class 0..classes-1 by name; None where they are not given.
+    facts: for attack.json. sentence: the same for a person.
+    """
+
+    labels: dict[str, int] | None
+    targets: dict[str, int] | None
+    facts: dict
+    sentence: str
+
+
+def settle(
+    names: list[str],
+    labels: Classes | None,
+    targets: Classes | None,
+    network: Source,
+    predict: Callable[[list[str]], Sequence[int | None]],
+    offset: int | None,
+    force: bool,
+    limit: int | None = None,
+) -> Labels:
+    """The classes of the first `limit` names, counted from 0.
+
+    Args:
+        labels, targets: class by name or a CSV of them, see `tfadv.files.label_files`.
+        predict: names -> the network's classes, None for an image that cannot be read.
+        offset: 0 or 1: the number of the first class in the files; None to find out.
+        force: go on with labels that disagree with the predictions.
+
+    Raises ValueError if no image has a label, if the numbering cannot be found out, if the labels disagree, or if the
+    classes to reach are those that the images have.
+    """
+    if offset not in (None, 0, 1):
+        raise ValueError(f"first_label: expected 0, 1 or nothing, got {offset!r}.")
+    known, wanted = _matched(names, labels), _matched(names, targets, targets=True)
+    own, aims = (None if column is None else column.classes for column in (known, wanted))
+    sentence = f"labels: {network.name}'s own predictions"
+    if wanted is not None:
+        _other_than_true(names[:limit], wanted, own, network, predict, offset)
+    if known is not None:
+        offset, agreement = _checked(names[:limit], known.classes, network, predict, offset, force)
+        sentence = f"labels: {known.said}counted from {offset}; {network.name} agrees with {agreement}"
+    if wanted is not None:
+        offset = _fitting(wanted.classes, network, offset, TARGETS)
+        sentence += f"\n{TARGETS}: {wanted.said}counted from {offset}" if wanted.said else ""
+    facts = {"from": "prediction" if own is None else "file", "offset": offset}
+    shifted = [
+        None if classes is None else {name: label - (offset or 0) for name, label in classes.items()}
+        for classes in (own, aims)
+    ]
+    chosen = set(names[:limit])
+    for key, classes in zip(("sha256", "targets_sha256"), shifted, strict=True):
+        if classes is not None:
+            content = sorted((name, label) for name, label in classes.items() if name in chosen)
+            facts[key] = hashlib.sha256(json.dumps(content).encode()).hexdigest()
+    return Labels(shifted[0], shifted[1], facts, sentence)
+
+
+def _matched(names: list[str], classes: Classes | None, targets: bool = False) -> Column | None:
+    """What is known about these names; None where nothing is given. Raises ValueError where nothing is about them."""
+    return None if classes is None else column(classes, targets).of(names, TARGETS if targets else "labels")
+
+
+def _other_than_true(
+    names: list[str],
+    wanted: Column,
+    own: Mapping[str, int] | None,
+    network: Source,
+    predict: Callable[[list[str]], Sequence[int | None]],
+    offset: int | None,
+) -> None:
+    """Raise ValueError where the classes to reach are those that the images have: by their labels, or, of a column that
+    is not called that of classes to reach by most at sight, of others by all."""
+    aims = wanted.classes
+    both = [name for name in names if name in aims and (own is None or name in own)]
+    got = f"{TARGETS}: expected other classes than the images' own, got {wanted.said}"
+    advice = "Give those to reach, in a column targeted_label or a file of their own."
+    if own is not None and both and all(aims[name] == own[name] for name in both):
+        raise ValueError(f"{got}what the labels say of all {len(both)} images. {advice}")
+    if own is None:
+        given, best = _seen(both, aims, predict)
+        expected = UNKNOWN_ACCURACY if network.accuracy is None else network.accuracy
+        most = max(_right(given, best)[one] for one in _offsets(offset))
+        # what its maker calls classes to reach may be some images' own: not those of all
+        enough = PART * expected * len(best) if wanted.name and not wanted.aims else max(len(best), FEW)
+        if len(best) and most >= enough:
+            raise ValueError(f"{got}what {network.name} sees in {most} of {len(best)} images. {advice}")
+
+
+def _seen(
+    known: list[str], classes: Mapping[str, int], predict: Callable[[list[str]], Sequence[int | None]]
+) -> tuple[np.ndarray, np.ndarray]:
+    """The classes of a sample and those that the network sees in it, int [N] each."""
+    places = np.unique(np.linspace(0, len(known) - 1, min(SAMPLE, len(known))).round().astype(int))
+
+    def seen(some: list[str]) -> list[tuple[int, int]]:
+        return [(classes[name], best) for name, best in zip(some, predict(some), strict=True) if best is not None]
+
+    # The sample may hold none that can be read.
+    pairs = seen([known[place] for place in places]) or seen(known)
+    given, best = np.array(pairs, np.int64).reshape(-1, 2).T
+    return given, best
+
+
+def _right(given: np.ndarray, best: np.ndarray) -> dict[int, int]:
+    """How many agree, counted from 0 and from 1."""
+    return {one: int(np.sum(given - one == best)) for one in (0, 1)}
+
+
+def _fitting(classes: Mapping[str, int], network: Source, offset: int | None, what: str) -> int:
+    """The offset, or the only one that these numbers allow."""
+    fitting = [one for one in _offsets(offset) if _outside(classes, network, one) is None]
+    if not fitting:
+        # Best one for which no counting has a class.
+        names = [name for name, label in classes.items() if not -1 < label <= network.classes]
+        name = next(iter(names), None) or str(_outside(classes, network, _offsets(offset)[-1]))
+        raise ValueError(
+            f"{what}: {network.name} has the classes {_range(network, offset)}, got {classes[name]} for {name}."
+        )
+    if len(fitting) > 1:
+        raise ValueError(
+            f"{what}: expected to be told by first_label (--numbering) whether the first class is 0 or 1, because "
+            "nothing in the numbers tells."
+        )
+    return fitting[0]
+
+
+def _checked(
+    names: list[str],
+    labels: Mapping[str, int],
+    network: Source,
+    predict: Callable[[list[str]], Sequence[int | None]],
+    offset: int | None,
+    force: bool,
+) -> tuple[int, str]:
+    """(offset, how many clean predictions agree in words); see `settle`."""
+    known = [name for name in names if name in labels]
+    given, best = _seen(known, labels, predict)
+    right, seen = _right(given, best), len(best)
+    candidates = [one for one in _offsets(offset) if _outside(labels, network, one) is None]
+    if not candidates:
+        _fitting(labels, network, offset, "labels")
+    chosen = max(candidates, key=lambda one: right[one])
+    agreement = f"{right[chosen]} of {seen} clean images"
+    if not force and too_few(right[chosen], seen, network.accuracy):
+        either = "" if right[1 - chosen] <= right[chosen] else f" (counted from {1 - chosen}: {right[1 - chosen]})"
+        usual = "" if network.accuracy is None else f"; it is known to get {network.accuracy:.1%} right"
+        cause = diagnostics.shifted(network.name, given - chosen, best) or diagnostics.OUT_OF_STEP
+        raise ValueError(
+            f"labels: {network.name} agrees with {agreement}{either} when classes are counted from {chosen}{usual}. "
+            f"{cause} To go on all the same: force_labels (--force-labels)."
+        )
+    if seen and len(candidates) > 1 and right[0] == right[1]:  # with nothing to craft on, any numbering will do
+        raise ValueError(
+            f"labels: expected to be told by first_label (--numbering) whether the first class is 0 or 1, because "
+            f"{network.name} agrees with {agreement} either way."
+        )
+    return chosen, agreement
+
+
+def too_few(right: int, of: int, accuracy: float | None) -> bool:
+    """Whether so few agreements show that the labels are wrong, for a network of this accuracy (0..1)."""
+    expected = UNKNOWN_ACCURACY if accuracy is None else accuracy
+    return of > 0 and right / of < PART * expected and float(stats.binom.cdf(right, of, expected)) < CHANCE
+
+
+def _offsets(offset: int | None) -> tuple[int, ...]:
+    return (0, 1) if offset is None else (offset,)
+
+
+def _outside(classes: Mapping[str, int], network: Source, offset: int) -> str | None:
+    """A name whose number this counting has no class for."""
+    return next((name for name, label in classes.items() if not 0 <= label - offset < network.classes), None)
+
+
+def _range(network: Source, offset: int | None) -> str:
+    return " or ".join(f"{one}..{network.classes - 1 + one}" for one in _offsets(offset))

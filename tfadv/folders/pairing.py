@@ -1,0 +1,164 @@
+"""Which adversarial image belongs to which clean one: by the record that `tfadv attack` left, or by name."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import math
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tfadv.files import image_files, integrity, label_files, record
+from tfadv.files.integrity import Seal, Written
+
+
+class Pair(NamedTuple):
+    """One image to judge: its name, its two files, the class it should have, and the one the attack was to reach
+    (None: not known); and what a record says of the two files."""
+
+    name: str
+    clean: Path
+    adversarial: Path
+    label: int | None = None
+    target: int | None = None
+    clean_written: Written = Written()
+    adversarial_written: Written = Written()
+
+
+@dataclasses.dataclass(frozen=True)
+class Pairing:
+    """Pairs, and what is alone.
+
+    images_alone: names in the folder of images that have no adversarial image. adversarial_alone: the reverse.
+    experiment: attack.json without its images, None for a folder of another tool.
+    labels: where the labels come from, in words; None where there are none.
+    unsealed: whether an earlier version made the folder, and no hashes to hold its files against.
+    """
+
+    pairs: list[Pair]
+    images_alone: list[str]
+    adversarial_alone: list[str]
+    experiment: dict[str, Any] | None = None
+    labels: str | None = None
+    unsealed: bool = False
+
+    @property
+    def limit(self) -> str:
+        """What the images are that `beyond` names."""
+        return f"adversarial images beyond the attack's epsilon of {self._epsilon:g} grey levels"
+
+    @property
+    def _epsilon(self) -> float:
+        said = (self.experiment or {}).get("epsilon")
+        return said if isinstance(said, (int, float)) else math.inf
+
+    def beyond(self, names: Iterable[str], linf: Iterable[float]) -> list[str]:
+        """Those of the images, given their largest changes in grey levels, whose change exceeds the recorded one."""
+        return [f"{name} ({far:g})" for name, far in zip(names, linf, strict=True) if far > self._epsilon]
+
+    def facts(self) -> dict[str, Any]:
+        """Where the pairs come from, as plain values."""
+        known = self.experiment or {}
+        return {
+            "attack": known.get("attack"),
+            "source": known.get("network", {}).get("name"),
+            "labels_from": self.labels,
+            "unpaired": {"images": self.images_alone, "adversarial": self.adversarial_alone},
+        }
+
+
+def pair(
+    images: str | os.PathLike,
+    adversarial: str | os.PathLike,
+    labels: Mapping[str, int] | str | os.PathLike | None = None,
+) -> Pairing:
+    """The pairs of two folders.
+
+    Where `adversarial` holds attack.json, it says which file came from which image, the clean twins beside it are what
+    they are compared with, and the labels are those of the attack. Otherwise names decide, and the images themselves
+    are the twins.
+
+    Args:
+        images, adversarial: the folders.
+        labels: class by name of the image, or a CSV (see `tfadv.files.label_files`); instead of those of the attack.
+            They are taken as they are counted there: `tfadv.folders.evaluate.first_label` says from where.
+
+    Raises ValueError if nothing pairs, no label fits, or a folder holds no image; FileNotFoundError or
+    NotADirectoryError where there is no folder.
+    """
+    images, adversarial = Path(images), Path(adversarial)
+    experiment, entries = record.read(adversarial)
+    found = (
+        _by_name(images, adversarial) if experiment is None else _by_record(images, adversarial, experiment, entries)
+    )
+    return found if labels is None else _labelled(found, labels)
+
+
+def _by_record(
+    images: Path, adversarial: Path, experiment: dict[str, Any], entries: dict[str, dict[str, Any]]
+) -> Pairing:
+    done = [entry for entry in entries.values() if entry["status"] == record.DONE]
+    if not done:
+        raise ValueError(f"{adversarial}: {record.RECORD} names no finished image.")
+    names = image_files.find_images(images)
+    if not set(names) & set(entries):
+        raise ValueError(
+            f"{adversarial}: was made from other images than those in {images}, such as {done[0]['file']}."
+        )
+    pairs, twins, seal = [], adversarial / experiment.get("clean", record.CLEAN), Seal(entries.values())
+    for entry in done:
+        twin, result = twins / entry["output"], adversarial / entry["output"]
+        clean, clean_written = twin, integrity.of_entry(seal, entry, twin, integrity.TWIN)
+        if not twin.exists():
+            clean, clean_written = images / entry["file"], Written(entry.get("sha256"))
+        written = integrity.of_entry(seal, entry, result, integrity.OUTPUT)
+        pairs.append(
+            Pair(entry["file"], clean, result, entry.get("label"), entry.get("target"), clean_written, written)
+        )
+    paired = {pair.name for pair in pairs}
+    origin = {"prediction": "the source's own predictions", "file": "the attack's labels"}
+    labels = origin.get(str((experiment.get("labels") or {}).get("from")), record.RECORD)
+    alone = [name for name in names if name not in paired]
+    return Pairing(pairs, alone, [], experiment, labels, seal.unsealed)
+
+
+def _by_name(images: Path, adversarial: Path) -> Pairing:
+    """The same relative name, else the same but for the suffix where that leaves one choice."""
+    originals, results = image_files.find_images(images), image_files.find_images(adversarial)
+    written = {output: name for name, output in image_files.output_names(originals).items()}
+    wrote = integrity.written(adversarial)
+    stems = collections.defaultdict(list)
+    for name in originals:
+        stems[_stem(name)].append(name)
+    pairs, alone, exact, taken = [], [], set(originals), set()
+    for result in results:
+        choices = stems[_stem(result)]
+        only = choices[0] if len(choices) == 1 else None
+        match = result if result in exact else written.get(result, only)
+        if match is None or match in taken:
+            alone.append(result)
+        else:
+            taken.add(match)
+            known = wrote.get(result, Written())
+            pairs.append(Pair(match, images / match, adversarial / result, adversarial_written=known))
+    if not pairs:
+        raise ValueError(
+            f"{adversarial}: expected adversarial images named as those in {images}, such as "
+            f"{_stem(originals[0])}.png, got {results[0]}."
+        )
+    left = [name for name in originals if name not in taken]
+    return Pairing(pairs, left, alone, unsealed=integrity.unsealed(wrote))
+
+
+def _stem(name: str) -> str:
+    return name[: name.rindex(".")]
+
+
+def _labelled(found: Pairing, labels: Mapping[str, int] | str | os.PathLike) -> Pairing:
+    known = label_files.column(labels).of([pair.name for pair in found.pairs])
+    pairs = [pair._replace(label=known.classes.get(pair.name)) for pair in found.pairs]
+    usual = known.name.lower() == label_files.LABELS[0]
+    origin = f"{labels}{'' if usual else f', column {known.name}'}" if known.name else "given"
+    return dataclasses.replace(found, pairs=pairs, labels=origin)

@@ -1,0 +1,306 @@
+"""The batches of a folder on their way: read, crafted and written, while threads read those to come (`tfadv.core.pool`)."""
+
+import contextlib
+import dataclasses
+import functools
+import itertools
+import os
+from collections.abc import Callable, Generator, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tfadv.core import seeds as draws
+from tfadv.core.images import padded
+from tfadv.core.interfaces import Attack, Budget, untargeted
+from tfadv.core.metrics import distances
+from tfadv.core.pool import Pool, in_batches
+from tfadv.core.source import Source
+from tfadv.files import image_files, record
+from tfadv.files.integrity import OUTPUT, TWIN, Seal
+from tfadv.files.record import DONE, NO_PLACE, NO_RESULT, SHIFT, UNREADABLE
+from tfadv.folders import rounding
+from tfadv.folders.batches import NONE, BatchAttack, Made, classes
+from tfadv.folders.experiment import Slot, entry_of
+
+#: What attack.json says of the way from the clean image to the adversarial one.
+DISTANCES = ("linf", "l2", "l0")
+#: An image and its seed; None where it cannot be read.
+Seeded = tuple[image_files.Picture, np.ndarray | None]
+
+
+@dataclasses.dataclass
+class Batch:
+    """Slots on their way through reading, crafting and writing; `entries` is what attack.json will say of them.
+
+    pictures: with the seed of each that can be read. made: what the attack made of those. finished: an earlier run's
+    work stands. known: an earlier run had finished it, whether or not it stands.
+    """
+
+    slots: list[Slot]
+    entries: list[record.Entry]
+    pictures: list[Seeded] = dataclasses.field(default_factory=list)
+    made: Made | None = None
+    finished: bool = False
+    known: bool = False
+
+
+class Predictions:
+    """The network's predictions, computed in batches of one size so that they are the same on every run."""
+
+    def __init__(self, network: Source, batch_size: int) -> None:
+        self.network, self.batch_size = network, batch_size
+
+    def __call__(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(best class, best class that is not background) of at most batch_size images uint8: int [N] each."""
+        best, seen = classes(self.network, padded(images, self.batch_size))
+        return np.asarray(best)[: len(images)], np.asarray(seen)[: len(images)]
+
+    def of_names(self, names: list[str], clean: Callable[[list[str]], list[image_files.Picture]]) -> list[int | None]:
+        """The best class of each image, None where there is none, read and predicted batch by batch."""
+        found: list[int | None] = []
+        for start in range(0, len(names), self.batch_size):
+            pixels = [picture.pixels for picture in clean(names[start : start + self.batch_size])]
+            readable = [one for one in pixels if one is not None]
+            best = iter(self(np.stack(readable))[0].tolist() if readable else ())
+            found += [None if one is None else next(best) for one in pixels]
+        return found
+
+
+class Run:
+    """The three stages of a batch - read, craft, write - and the pipeline that overlaps them."""
+
+    def __init__(
+        self,
+        images: Path,
+        out: Path,
+        twins: Path,
+        attack: Attack,
+        network: Source,
+        twin: Source,
+        predict: Predictions,
+        seed: int,
+        picture: Callable[[str], image_files.Picture],
+        pool: Pool,
+    ) -> None:
+        self.images, self.out, self.twins, self.predict = images, out, twins, predict
+        self.picture, self.pool, self.clean = picture, pool, functools.partial(pool.each, picture)
+        self.attack, self.network, self.seed, self.batch_size = attack, network, seed, predict.batch_size
+        self.key = draws.run_key(seed)
+        self.budget: Budget | None = getattr(attack, "budget", None)
+        self.slots: list[Slot] = []
+        self.remade: dict[str, str] = {}
+        self.unfitted: Any = attack.on(twin)
+
+    def through(
+        self,
+        slots: list[Slot | record.Entry],
+        entries: dict[str, record.Entry],
+        journal: record.Journal,
+        progress: Callable[..., Any] | None,
+    ) -> list[record.Entry]:
+        """Take every slot through the stages; returns the entries of all images in their order.
+
+        What an earlier run made, and is not as it was written, is made again; `remade` says of what, and why.
+        """
+        self.seal = Seal(entries.values())
+        entries = entries | {slot["file"]: self.seal.put(slot) for slot in slots if not isinstance(slot, Slot)}
+        work = [slot for slot in slots if isinstance(slot, Slot)]
+        self.slots = work
+        batches = [self._begun(list(some), entries) for some in in_batches(work, self.batch_size)]
+        already = sum(len(batch.slots) for batch in batches if batch.finished)
+        bar = progress(total=len(work), initial=already) if progress else None
+        try:
+            with contextlib.closing(self.written(map(self.craft, self.read(batches)), journal)) as written:
+                for batch in written:
+                    entries |= {entry["file"]: entry for entry in batch.entries}
+                    if bar is not None and not batch.known:
+                        bar.update(len(batch.slots))
+        finally:
+            if bar is not None:
+                bar.close()
+        return [entries[slot.name if isinstance(slot, Slot) else slot["file"]] for slot in slots]
+
+    def _begun(self, slots: list[Slot], entries: dict[str, record.Entry]) -> Batch:
+        """The batch of these slots; finished, if an earlier run made all of it."""
+        found = [entries[slot.name] for slot in slots if slot.name in entries]
+        finished = len(found) == len(slots)
+        return Batch(slots, found, finished=finished, known=finished)
+
+    def read(self, batches: Iterable[Batch]) -> Iterator[Batch]:
+        """The batches with their images; of one that is finished, only check that its files are still the same."""
+
+        def looks(batch: Batch) -> list[tuple[Slot, record.Entry | None, bool]]:
+            before = {entry["file"]: entry for entry in batch.entries}
+            return [(slot, before.get(slot.name), batch.finished) for slot in batch.slots]
+
+        def whole(batch: Batch, pictures: list[Seeded | None]) -> Batch:
+            if batch.finished and all(picture is None for picture in pictures):
+                return batch
+            pairs = zip(batch.slots, pictures, strict=True)
+            again = [picture or self._picture(slot.name) for slot, picture in pairs]
+            return Batch(batch.slots, [], again, known=batch.known)
+
+        return self.pool.through(batches, looks, self._looked, whole)
+
+    def _looked(self, look: tuple[Slot, record.Entry | None, bool]) -> Seeded | None:
+        """The image of a slot, with what an earlier run said of it; None where that run's work stands."""
+        slot, before, finished = look
+        seeded = None if finished else self._picture(slot.name)
+        if before is None:
+            return seeded
+        wrong = self.seal.doubt(before, self._files(slot, before) if finished else {})
+        sha256 = seeded[0].sha256 if seeded else image_files.file_hash(self.images / slot.name)
+        same = before.get("sha256") == sha256
+        if not same and before["status"] == DONE and not self.seal.edited(before):
+            raise ValueError(
+                f"{slot.name} has changed since {self.out} was begun. Choose another folder, or remove it."
+            )
+        if wrong and finished:
+            self.remade[slot.name] = wrong
+        free = finished and before["status"] == NO_PLACE and all(map(image_files.is_free, self._places(slot)))
+        # what could not be read then may be whole now, and what lay in its place may be gone
+        return seeded if same and not (wrong or free) else seeded or self._picture(slot.name)
+
+    def _files(self, slot: Slot, entry: record.Entry) -> dict[str, Path]:
+        """Where the files lie that an earlier run made of the image."""
+        if entry["status"] != DONE:
+            return {}
+        return dict(zip((OUTPUT, TWIN), self._places(slot), strict=True))
+
+    def _places(self, slot: Slot) -> tuple[Path, Path]:
+        return self.out / slot.output, self.twins / slot.output
+
+    def _picture(self, name: str) -> Seeded:
+        picture = self.picture(name)
+        return picture, None if picture.pixels is None else draws.of_bytes(picture.pixels, self.key)
+
+    def craft(self, batch: Batch) -> Batch:
+        """Attack the readable images of a batch."""
+        if batch.finished:
+            return batch
+        readable = [
+            (slot, picture.pixels, seed)
+            for slot, (picture, seed) in zip(batch.slots, batch.pictures, strict=True)
+            if picture.pixels is not None
+        ]
+        if readable:
+            slots, pixels, seeds = zip(*readable, strict=True)
+            batch.made = self._attacked(list(slots), np.stack(pixels), np.concatenate(seeds))
+        return batch
+
+    def _attacked(self, slots: list[Slot], clean: np.ndarray, seeds: np.ndarray) -> Made:
+        """The clean images uint8 [N, H, W, 3] of these slots, attacked in a batch of one size."""
+        labels = np.array([NONE if slot.label is None else slot.label for slot in slots])
+        aims = [slot.target for slot in slots if slot.target is not None]
+        whole = [padded(rows, self.batch_size) for rows in (clean, labels, seeds)]
+        targets = padded(np.array(aims), self.batch_size) if aims else None
+        return self.run(whole[0], whole[1], targets, whole[2])
+
+    @functools.cached_property
+    def run(self) -> BatchAttack:
+        """The attack, fitted, on batches."""
+        return BatchAttack(self.bound, self.network, self.budget, self.seed)
+
+    @functools.cached_property
+    def bound(self) -> Any:
+        """The attack on the network; one that is fitted is fitted on the first images of the folder that are whole.
+
+        What was fitted before an interruption lies in the folder.
+        """
+        bound = self.unfitted
+        if not hasattr(bound, "fit") or bound.shift is not None:
+            return bound
+        if (self.out / SHIFT).is_file():
+            bound.load(self.out / SHIFT)
+        else:
+            images, seen = self._first(self.attack.images)  # type: ignore[attr-defined]
+            bound.fit(images.astype(np.float32), untargeted(seen), seed=self.seed)
+        return bound
+
+    def _first(self, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """The first so many readable images, uint8, and the classes the network sees in them."""
+        pixels: list[np.ndarray] = []
+        for slot in self.slots:
+            pixels += [picture.pixels for picture in self.clean([slot.name]) if picture.pixels is not None]
+            if len(pixels) == count:
+                break
+        images = np.stack(pixels)
+        batches = [images[start : start + self.batch_size] for start in range(0, len(images), self.batch_size)]
+        return images, np.concatenate([self.predict(batch)[1] for batch in batches])
+
+    def written(self, batches: Iterable[Batch], journal: record.Journal) -> Generator[Batch, None, None]:
+        """Write the clean and the adversarial images of each batch, hold the promise on what is read back, note it."""
+
+        def rows(batch: Batch) -> list[tuple[Slot, image_files.Picture, Made | None, int]]:
+            if batch.finished:
+                return []
+            self._open(journal)
+            counted = itertools.count()
+            return [
+                (slot, picture, batch.made, -1 if picture.pixels is None else next(counted))
+                for slot, (picture, _) in zip(batch.slots, batch.pictures, strict=True)
+            ]
+
+        def write(row: tuple[Slot, image_files.Picture, Made | None, int]) -> record.Entry:
+            slot, picture, made, place = row
+            try:
+                return self.seal.put(self._write(slot, picture, made, place, journal))
+            except OSError as error:
+                if (reason := image_files.misplaced(error)) is None:
+                    raise
+                return self.seal.put(entry_of(slot, picture, NO_PLACE, reason=reason))
+
+        def whole(batch: Batch, entries: list[record.Entry]) -> Batch:
+            if batch.finished:
+                return batch
+            journal.add(entries)
+            return Batch(batch.slots, entries)
+
+        return self.pool.through(batches, rows, write, whole)
+
+    def _write(
+        self, slot: Slot, picture: image_files.Picture, made: Made | None, place: int, journal: record.Journal
+    ) -> record.Entry:
+        """Both files of an image, and what attack.json says of it."""
+        if picture.pixels is None or made is None:
+            return entry_of(slot, picture, UNREADABLE, reason=picture.reason)
+        if not made.finite[place]:
+            return entry_of(slot, picture, NO_RESULT, reason="the attack returned pixels that are not numbers")
+        twin, result = self._to_write(f"{self.twins.name}/{slot.output}"), self._to_write(slot.output)
+        with journal.temporary() as temporary:
+            clean = image_files.write_png(twin, picture.pixels, temporary)
+            adversarial = image_files.write_png(result, made.images[place], temporary)
+        rounding.hold(self.budget, np.asarray(clean.pixels), np.asarray(adversarial.pixels), slot.name)
+        return _done(slot, picture, made, place) | {OUTPUT: adversarial.sha256, TWIN: clean.sha256}
+
+    def _to_write(self, name: str) -> Path:
+        return image_files.inside(self.out, name, str(self.out), writing=True)
+
+    def _open(self, journal: record.Journal) -> None:
+        """Begin to write, and keep the shift of an attack that is fitted: once, and never half a file."""
+        journal.open()
+        fitted = getattr(self.unfitted, "shift", None) is not None
+        if fitted and not (self.out / SHIFT).exists():
+            with journal.temporary() as temporary:
+                self.unfitted.save(temporary)
+                os.replace(temporary, self.out / SHIFT)
+
+
+def _done(slot: Slot, picture: image_files.Picture, made: Made, place: int) -> record.Entry:
+    """What attack.json says of an image that was attacked."""
+    far = distances(np.asarray(picture.pixels)[None], made.images[place : place + 1], DISTANCES)
+    known = {"found": made.found, "queries": made.queries}
+    searched = {fact: each[place].item() for fact, each in known.items() if each is not None}
+    return entry_of(
+        slot,
+        picture,
+        DONE,
+        output=slot.output,
+        label=int(made.labels[place]),
+        before=int(made.before[place]),
+        after=int(made.after[place]),
+        distances={name: round(float(far[name][0]), 6) for name in DISTANCES},
+        **searched,
+    )

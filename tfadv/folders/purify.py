@@ -1,0 +1,329 @@
+"""A folder of images in, a folder of purified images out: joins a purifier and a folder; can be resumed.
+
+    out/<name>.png       the image as a network behind the purifier sees it, rounded to bytes
+    out/defence.json     the purifier, and for each image its status and how far it was moved
+
+A folder that `tfadv attack` made is taken for its adversarial images: their clean twins stay out.
+"""
+
+import contextlib
+import dataclasses
+import itertools
+import os
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tfadv.core.interfaces import Purifier
+from tfadv.core.metrics import distances
+from tfadv.core.pool import Pool, in_batches
+from tfadv.core.ranges import Count, WordSeed, checked
+from tfadv.core.source import Source
+from tfadv.defences.purified import Purified, alone, digest
+from tfadv.files import image_files, integrity, record, resizing
+from tfadv.files.integrity import OUTPUT, Seal, Written
+from tfadv.files.record import DEFENCE, DONE, NO_PLACE, NO_RESULT, UNREADABLE
+from tfadv.folders import experiment, labelling, rounding
+from tfadv.training import datasets
+
+#: What defence.json says of the way from the image to the purified one.
+DISTANCES = ("linf", "l2", "psnr")
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """What became of a folder: defence.json's entries in the order of their names.
+
+    remade, unsealed: as of `tfadv.folders.craft.Report`. unsealed_images: whether an earlier version made the images, and no
+    hashes to hold them against.
+    """
+
+    out: Path
+    images: list[record.Entry]
+    remade: dict[str, str] = dataclasses.field(default_factory=dict)
+    unsealed: bool = False
+    unsealed_images: bool = False
+
+    @property
+    def skipped(self) -> list[record.Entry]:
+        """The images that have no purified twin; "reason" says why."""
+        return [entry for entry in self.images if entry["status"] != DONE]
+
+
+@checked
+def purify_folder(
+    images: str | os.PathLike,
+    out: str | os.PathLike,
+    purifier: Purifier,
+    network: Source | None = None,
+    *,
+    seed: WordSeed = 0,
+    batch_size: Count = 8,
+    size: tuple[int, int] | None = None,
+    filter: str = resizing.DEFAULT,
+    workers: Count | None = None,
+    progress: Callable[..., Any] | None = None,
+) -> Report:
+    """Purify every image of a folder; called again after an interruption, it continues.
+
+    Args:
+        images, out: the folders; `out` is made, and has to be empty or of this very purifier and images. In place of
+            the folder of images there may be one image.
+        purifier: what they pass through.
+        network: the network behind it: for one that looks at it; images are then brought to its input size.
+        seed: the purifier's draws follow from it and the image's own pixels.
+        batch_size: images of one size that are computed together.
+        size: (H, W) that images are brought to; by default each keeps its own where there is no network.
+        filter: what images of another size are resized with, see `tfadv.files.resizing.FILTERS`.
+        workers: threads that read and write images; by default one for each core.
+        progress: like `tqdm.tqdm`.
+
+    Raises ValueError for a purifier that needs a network and has none, a folder of another purifier, folders that would
+    meet; OSError where reading or writing fails.
+    """
+    images, out = Path(images), Path(out)
+    if purifier.looks and network is None:
+        raise ValueError(f"{purifier!r} looks at the network that it defends: name it (--source).")
+    single = images.is_file()
+    images, names = _one(images, out) if single else (images, _names(images, out))
+    size = experiment.input_size(network, size) if network is not None else size
+    run = alone(purifier, seed) if network is None else Purified(network, purifier, seed=seed).purified
+    described = {
+        "defence": repr(purifier),
+        "holds": digest(purifier) if purifier.arrays else None,
+        "network": None if network is None else network.fingerprint,
+        "seed": seed,
+        "size": None if size is None else list(size),
+        "filter": filter,
+    }
+    outputs, wrote = image_files.output_names(names, DEFENCE.taken), integrity.written(images)
+    bar = progress(total=len(names)) if progress else None
+
+    def read(name: str) -> tuple[str, image_files.Picture]:
+        picture = image_files.try_image(images / name, size, filter)
+        wrong = wrote.get(name, Written()).doubt(picture.sha256)
+        return name, image_files.Picture(None, picture.sha256, picture.reason or wrong) if wrong else picture
+
+    with (
+        image_files.room(out),
+        record.Journal(out, described, DEFENCE) as journal,
+        contextlib.closing(bar) if bar else contextlib.nullcontext(),
+        Pool(workers) as pool,
+    ):
+        before = _Before(images, out, outputs, record.claim(out, described, DEFENCE))
+        others = _others(before.entries, outputs, out) if single else []
+        kept = itertools.chain.from_iterable(pool.ahead(before.stands, in_batches(names, batch_size)))
+        done = {name: before.entries[name] for name, one in zip(names, kept, strict=True) if one}
+        if bar is not None:
+            bar.update(len(done))
+        todo = [name for name in names if name not in done]
+        pictures = itertools.chain.from_iterable(pool.ahead(read, in_batches(todo, batch_size)))
+        purified = (_purified(some, outputs, run) for some in _alike(pictures, batch_size))
+        for entries in _written(purified, out, journal, before.seal, pool):
+            done |= {entry["file"]: entry for entry in entries}
+            if bar is not None:
+                bar.update(len(entries))
+        whole = [done[name] for name in names]
+        journal.fold([*others, *whole])
+    return Report(out, whole, before.remade, before.seal.unsealed, integrity.unsealed(wrote))
+
+
+def _one(image: Path, out: Path) -> tuple[Path, list[str]]:
+    """The folder and the name of a single image, which lies elsewhere than what is written."""
+    if out.suffix.lower() in image_files.SUFFIXES and not out.is_dir():
+        raise ValueError(f"{out}: expected a folder for the purified image, got the name of an image.")
+    if out.resolve() == image.parent.resolve():
+        raise ValueError(f"{out}: expected another folder than that of the image.")
+    return image.parent, [image.name]
+
+
+def _others(entries: dict[str, record.Entry], outputs: dict[str, str], out: Path) -> list[record.Entry]:
+    """What was purified into the folder before a single image is; raises ValueError if that would lie in its place."""
+    others = [entry for name, entry in entries.items() if name not in outputs]
+    for entry in others:
+        if entry.get("output") in outputs.values():
+            raise ValueError(f"{out}: {entry['output']} is there, made of {entry['file']}. Choose another folder.")
+    return others
+
+
+def _names(folder: Path, out: Path) -> list[str]:
+    """The images of a folder, in which nothing is written; of one that an attack made, the adversarial ones."""
+    experiment.keep_apart(folder, out)
+    made, entries = record.read(folder)
+    if made is None:
+        return image_files.find_images(folder)
+    names = sorted({entry["output"] for entry in entries.values() if entry["status"] == DONE})
+    if not names:
+        raise ValueError(f"{folder}: expected adversarial images, got the folder of an attack that has made none.")
+    return names
+
+
+class _Before:
+    """What an earlier run left: its entries, and of those whose files are no longer as it wrote them, why."""
+
+    def __init__(
+        self,
+        images: Path,
+        out: Path,
+        outputs: dict[str, str],
+        entries: dict[str, record.Entry],
+    ) -> None:
+        self.images, self.out, self.outputs, self.entries = images, out, outputs, entries
+        self.seal, self.remade = Seal(entries.values()), dict[str, str]()
+
+    def stands(self, name: str) -> bool:
+        """Whether its work on this image stands; raises ValueError where the image is another by now."""
+        entry = self.entries.get(name)
+        if entry is None or entry["status"] != DONE:
+            return False
+        edited = self.seal.edited(entry)
+        if entry["output"] != self.outputs[name] and not edited:  # since then another image has taken its name
+            return False
+        if entry.get("sha256") != image_files.file_hash(self.images / name) and not edited:
+            raise ValueError(f"{name} has changed since {self.out} was begun. Choose another folder, or remove it.")
+        wrong = self.seal.doubt(entry, {OUTPUT: self.out / self.outputs[name]})
+        if wrong:
+            self.remade[name] = wrong
+        return wrong is None
+
+
+def _alike(
+    pictures: Iterable[tuple[str, image_files.Picture]], count: int
+) -> Iterator[list[tuple[str, image_files.Picture]]]:
+    """The pictures in order, up to `count` neighbours of one size together; one that cannot be read stands alone."""
+    waiting: list[tuple[str, image_files.Picture]] = []
+    for name, picture in pictures:
+        shapes = {None if one.pixels is None else one.pixels.shape for one in (picture, *(p for _, p in waiting))}
+        if waiting and (len(shapes) > 1 or picture.pixels is None or len(waiting) == count):
+            yield waiting
+            waiting = []
+        waiting.append((name, picture))
+    if waiting:
+        yield waiting
+
+
+def _purified(
+    some: list[tuple[str, image_files.Picture]], outputs: dict[str, str], run: Callable[[np.ndarray], np.ndarray]
+) -> list[tuple[record.Entry, np.ndarray | None]]:
+    """What defence.json will say of each picture, and its purified pixels uint8 [H, W, 3]; None of one without any."""
+    pixels = [picture.pixels for _, picture in some if picture.pixels is not None]
+    if not pixels:
+        return [(_skipped(name, picture, UNREADABLE, picture.reason), None) for name, picture in some]
+    given = np.stack(pixels)
+    try:
+        shown = run(given.astype(np.float32))
+    except (ValueError, tf.errors.InvalidArgumentError) as error:  # such as an image too small for a window
+        reason = f"the defence cannot take it: {str(error).splitlines()[0][:200]}"
+        return [(_skipped(name, picture, NO_RESULT, reason), None) for name, picture in some]
+    purified, finite = rounding.within(shown, given, None), np.isfinite(shown).all(axis=(1, 2, 3))
+    far = distances(given, purified, DISTANCES)
+    rows: list[tuple[record.Entry, np.ndarray | None]] = []
+    for place, (name, picture) in enumerate(some):
+        if not finite[place]:
+            rows.append((_skipped(name, picture, NO_RESULT, "the defence made pixels that are not numbers"), None))
+            continue
+        measured = {key: round(float(value[place]), 6) for key, value in far.items() if np.isfinite(value[place])}
+        known = {"file": name, "status": DONE, "sha256": picture.sha256, "output": outputs[name]}
+        rows.append(({**known, "distances": measured}, purified[place]))
+    return rows
+
+
+def _skipped(name: str, picture: image_files.Picture, status: str, reason: str | None) -> record.Entry:
+    return {"file": name, "status": status, "sha256": picture.sha256, "reason": reason}
+
+
+def _written(
+    batches: Iterable[list[tuple[record.Entry, np.ndarray | None]]],
+    out: Path,
+    journal: record.Journal,
+    seal: Seal,
+    pool: Pool,
+) -> Iterator[list[record.Entry]]:
+    """The entries of each batch, its images written and the journal after them."""
+
+    def begun(batch: list[tuple[record.Entry, np.ndarray | None]]) -> list[tuple[record.Entry, np.ndarray | None]]:
+        journal.open()
+        return batch
+
+    def write(row: tuple[record.Entry, np.ndarray | None]) -> record.Entry:
+        entry, pixels = row
+        if pixels is None:
+            return seal.put(entry)
+        place = image_files.inside(out, entry["output"], str(out), writing=True)
+        try:
+            with journal.temporary() as temporary:
+                return seal.put(entry | {OUTPUT: image_files.write_png(place, pixels, temporary).sha256})
+        except OSError as error:
+            if (reason := image_files.misplaced(error)) is None:
+                raise
+            known = {"file": entry["file"], "status": NO_PLACE, "sha256": entry["sha256"]}
+            return seal.put({**known, "reason": reason})
+
+    def noted(_: Any, entries: list[record.Entry]) -> list[record.Entry]:
+        journal.add(entries)
+        return entries
+
+    return pool.through(batches, begun, write, noted)
+
+
+def training_images(
+    images: str | os.PathLike,
+    network: Source,
+    *,
+    labels: labelling.Classes | None = None,
+    first_label: int | None = None,
+    force_labels: bool = False,
+    limit: int | None = None,
+    fill: bool = False,
+    size: tuple[int, int] | None = None,
+    filter: str = resizing.DEFAULT,
+    workers: Count | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """What a defence is fitted on: uint8 [N, H, W, 3] of the network's size and classes int [N].
+
+    Args:
+        images: a folder of images; without labels as `tfadv train` takes it, an .npz file or a folder with a labels.csv
+            or a sub-folder for each class, of which the part that is not held out for tests is used.
+        network: the network that the defence is for.
+        labels: classes by file name, or a CSV with the columns filename,label: all of these images are used.
+        first_label: 0 if the first class is 0 in labels, 1 if it is 1; by default found out.
+        force_labels: go on even if the network's predictions disagree with the labels.
+        limit: only the first so many images.
+        fill: whether the images are `tfadv.training.datasets.filled`, as those that the network was trained on.
+        size: (H, W) that a folder's images are brought to, for a network that takes any.
+        filter: what images of another size are resized with.
+        workers: threads that read images; by default one for each core.
+
+    Raises ValueError for labels that are missing or do not fit, for images that cannot be read or of another size.
+    """
+    if Path(images).is_file() and labels is not None:
+        raise ValueError(f"{images}: expected no labels beside an .npz file, which has its own.")
+    if labels is None:
+        height, width = (None, None) if Path(images).is_file() else experiment.input_size(network, size)
+        if height != width:
+            raise ValueError(f"{images}: expected labels (--labels) where images are not as high as wide.")
+        found = datasets.load(images, height, fill)
+        if None not in network.size and found.x_train.shape[1:3] != network.size:
+            raise ValueError(f"{images}: {network.name} takes {network.size}, got {found.x_train.shape[1:3]}.")
+        return found.x_train[:limit], found.y_train[:limit]
+    names, size = image_files.find_images(images), experiment.input_size(network, size)
+
+    def pictures(some: list[str]) -> np.ndarray:
+        with Pool(workers) as pool:
+            read = pool.each(lambda name: image_files.try_image(Path(images, name), size, filter), some)
+        broken = [f"{name} ({one.reason})" for name, one in zip(some, read, strict=True) if one.pixels is None]
+        if broken:
+            raise ValueError(f"{images}: {len(broken)} images cannot be read: {', '.join(broken[:3])}.")
+        found = np.stack([one.pixels for one in read])  # type: ignore[misc]  # none of them is None
+        return datasets.filled(found) if fill else found
+
+    def predict(some: list[str]) -> list[int | None]:
+        return [int(network.predict(pictures([name]).astype(np.float32))[0]) for name in some]
+
+    settled = labelling.settle(names, labels, None, network, predict, first_label, force_labels, limit)
+    known = settled.labels or {}
+    chosen = [name for name in names if name in known][:limit]
+    return pictures(chosen), np.array([known[name] for name in chosen])

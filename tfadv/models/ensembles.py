@@ -1,0 +1,145 @@
+"""Several networks as one source: their predicted probabilities, or their logits, averaged."""
+
+import difflib
+import functools
+import hashlib
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+from tfadv.core import scores
+from tfadv.core.interfaces import Outputs, Tensor
+from tfadv.core.source import Source
+
+AVERAGES = ("probabilities", "logits")
+
+
+class Ensemble(Source):
+    """An average of networks (NRG, Eq. 3; Liu et al., ICLR 2017), e.g. `Ensemble([one, other], weights=[2, 1])`.
+
+    Of K members with weights w that sum to 1,
+
+        probabilities    logits = log sum_k w_k softmax(L_k) + sum_k w_k log Z_k,  Z_k = sum of exp(L_k): their softmax
+                         is the averaged prediction, and their height that of the members' own logits
+        logits           logits = sum_k w_k L_k                 (MI-FGSM's ensemble in logits; Dong et al., CVPR 2018)
+
+    A layer is called by its member and its name, "inception_v3:Mixed_5b"; a feature attack taps one of each member by
+    naming several. With averaged probabilities NAA's weights at a member's layer are those of that member alone, with
+    averaged logits FIA's are. Of a network with itself both are the network. Auxiliary heads have no average.
+
+    Images have the size of the first member that has one; a member of another size sees them resized bilinearly without
+    antialiasing. Where members differ in having a background class, those that have one are shown without it.
+
+    Args:
+        members: the networks, of the same number of classes.
+        weights: one number above 0 for each; only their ratios count. Equal by default.
+        average: "probabilities" or "logits".
+
+    Raises ValueError for fewer than two members, other weights, other averages, and members of different classes.
+    """
+
+    def __init__(
+        self, members: Sequence[Source], weights: Sequence[float] | None = None, average: str = "probabilities"
+    ) -> None:
+        given = [float(weight) for weight in (weights if weights is not None else [1.0] * len(members))]
+        _check(members, given, average)
+        self.members = named(members)
+        self.weights, self.average = [weight / sum(given) for weight in given], average
+        self.name = "+".join(self.members)
+        self.size = next((member.size for member in members if member.size[0]), members[0].size)
+        self.dtype, self.accuracy = members[0].dtype, None
+        self.takes = "; ".join(f"{name}: {one.takes}" for name, one in self.members.items() if one.takes) or None
+        offsets = {member.offset for member in members}
+        self.offset = offsets.pop() if len(offsets) == 1 else 0
+        self.logits_count = members[0].classes + self.offset
+        own = {name: member.layer for name, member in self.members.items()}
+        self.layer = tuple(f"{name}:{layer}" for name, layer in own.items() if isinstance(layer, str)) or None
+
+    @functools.cached_property
+    def layers(self) -> dict[str, tuple]:
+        """Every layer that can be tapped, "member:layer", with the shape of its output."""
+        return {
+            f"{name}:{layer}": shape for name, member in self.members.items() for layer, shape in member.layers.items()
+        }
+
+    @property
+    def last_map(self) -> str | None:
+        """That of the first member that has one."""
+        return next((f"{name}:{member.last_map}" for name, member in self.members.items() if member.last_map), None)
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 of the members' fingerprints, their weights and the average."""
+        facts = [self.average, *map(repr, self.weights), *(member.fingerprint for member in self.members.values())]
+        return hashlib.sha256(" ".join(facts).encode()).hexdigest()
+
+    def check_layers(self, layers: tuple[str, ...], who: str = "") -> None:
+        """Raise a ValueError that names the nearest layers if one of these does not exist."""
+        for layer in layers:
+            name, own = self._split(layer, who)
+            self.members[name].check_layers((own,), who)
+
+    def _split(self, layer: str, who: str = "") -> tuple[str, str]:
+        """(member, its layer) of "member:layer"."""
+        for name in self.members:
+            if layer.startswith(f"{name}:"):
+                return name, layer[len(name) + 1 :]
+        same = [full for full in self.layers if full.endswith(f":{layer}")]
+        near = ", ".join(same or difflib.get_close_matches(layer, self.layers, 3, 0.4))
+        raise ValueError(
+            f"{who + ': ' if who else ''}{self.name}: expected a layer as MEMBER:LAYER with one of the members "
+            f"{', '.join(self.members)}, got {layer!r}.{near and f' Nearest: {near}.'}"
+        )
+
+    def __call__(self, images: Tensor, layers: tuple[str, ...] = (), logits: bool = True) -> Outputs:
+        """What the members show of images [N, H, W, 3] in 0..255, their logits averaged."""
+        images = tf.cast(images, self.dtype)
+        wanted: dict[str, dict[str, str]] = {name: {} for name in self.members}
+        for layer in layers:
+            name, own = self._split(layer)
+            wanted[name][layer] = own
+        answers: list[Tensor] = []
+        features: dict[str, Tensor] = {}
+        for name, member in self.members.items():
+            if logits or wanted[name]:
+                shown = member(_fit(images, member.size), tuple(wanted[name].values()), logits)
+                features |= {layer: shown.features[own] for layer, own in wanted[name].items()}
+                answers.append(shown.logits)
+        average = self._averaged(answers) if logits else None
+        return Outputs(average, {layer: features[layer] for layer in layers}, images)
+
+    def _averaged(self, answers: list[Tensor]) -> Tensor:
+        members = self.members.values()
+        own = [logits[:, member.offset - self.offset :] for logits, member in zip(answers, members, strict=True)]
+        own = [tf.cast(logits, self.dtype) for logits in own]
+        if self.average == "logits":
+            return tf.add_n([weight * logits for weight, logits in zip(self.weights, own, strict=True)])
+        return scores.mixture(own, self.weights)
+
+
+def _fit(images: Tensor, size: tuple[int | None, int | None]) -> Tensor:
+    if size[0] in (None, images.shape[1]) and size[1] in (None, images.shape[2]):
+        return images
+    return tf.cast(tf.image.resize(images, size), images.dtype)
+
+
+def named(members: Sequence[Source]) -> dict[str, Source]:
+    """The networks by name; a name that comes again gets a number."""
+    named: dict[str, Source] = {}
+    for member in members:
+        count = sum(name == member.name or name.startswith(f"{member.name}#") for name in named)
+        named[f"{member.name}#{count + 1}" if count else member.name] = member
+    return named
+
+
+def _check(members: Sequence[Source], weights: list[float], average: str) -> None:
+    if len(members) < 2 or not all(isinstance(member, Source) for member in members):
+        raise ValueError(f"Ensemble(members): expected two networks or more (see tfadv.network), got {members!r}.")
+    if len(weights) != len(members) or not all(0 < weight < float("inf") for weight in weights):
+        raise ValueError(f"Ensemble(weights): expected {len(members)} numbers above 0, got {weights}.")
+    if average not in AVERAGES:
+        raise ValueError(f"Ensemble(average): expected {' or '.join(AVERAGES)}, got {average!r}.")
+    classes = {member.name: member.classes for member in members}
+    if len(set(classes.values())) > 1:
+        described = ", ".join(f"{name} with {count}" for name, count in classes.items())
+        raise ValueError(f"Ensemble(members): expected networks of the same classes, got {described}.")

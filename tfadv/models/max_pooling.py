@@ -1,0 +1,87 @@
+"""Max pooling that XLA can differentiate on a GPU with determinism: a chain of maxima over the shifts of its window.
+
+y = max(... max(max(x_0, x_1), x_2) ..., x_k), x_s the input shifted by the s-th place of the window, row by row. Of
+equal values the gradient goes to the first, as in `tf.nn.max_pool`.
+"""
+
+import contextlib
+import functools
+import itertools
+from collections.abc import Iterator
+
+import keras
+import tensorflow as tf
+
+from tfadv.core.compilation import use_xla
+from tfadv.core.interfaces import Tensor
+
+
+def max_pool(images: Tensor, window: tuple[int, int], strides: tuple[int, int], padding: str) -> Tensor:
+    """`tf.nn.max_pool2d` of [N, H, W, C] with padding "valid" or "same", in value and gradient."""
+    height, width = (
+        _span(size, side, stride, padding)
+        for size, side, stride in zip(images.shape[1:3], window, strides, strict=True)
+    )
+    if padding == "same":
+        edges = [[0, 0], height[1], width[1], [0, 0]]
+        images = tf.pad(images, edges, constant_values=images.dtype.min)
+    largest = None
+    for down, right in itertools.product(range(window[0]), range(window[1])):
+        rows = slice(down, down + (height[0] - 1) * strides[0] + 1, strides[0])
+        columns = slice(right, right + (width[0] - 1) * strides[1] + 1, strides[1])
+        shifted = images[:, rows, columns]
+        largest = shifted if largest is None else tf.maximum(largest, shifted)
+    return largest
+
+
+def _span(size: int, window: int, stride: int, padding: str) -> tuple[int, list[int]]:
+    """How many windows fit, and how much is padded before and behind."""
+    if padding == "valid":
+        return (size - window) // stride + 1, [0, 0]
+    count = -(-size // stride)
+    missing = max((count - 1) * stride + window - size, 0)
+    return count, [missing // 2, missing - missing // 2]
+
+
+#: Layer -> its pooling of [N, h, w, C].
+POOLS = {keras.layers.MaxPooling2D: tf.nn.max_pool2d, keras.layers.AveragePooling2D: tf.nn.avg_pool2d}
+
+
+@contextlib.contextmanager
+def differentiable(model: keras.Model) -> Iterator[None]:
+    """Within, the model's pooling layers have values and a gradient wherever they compute.
+
+    Where functions are compiled with XLA max pooling is that of `max_pool`. With their channels first they pool with
+    them last: on a CPU TensorFlow 2.15 has no gradient of the one and eagerly wrong values of both. The layers are the
+    model's own and keep their place in its graph: they only compute in another way meanwhile.
+    """
+    layers = [layer for layer in model._flatten_layers(include_self=False) if type(layer) in POOLS]
+    pools = [layer for layer in layers if _channels_first(layer) or (use_xla() and _is_largest(layer))]
+    for layer in pools:
+        vars(layer)["call"] = functools.partial(_pooled, layer)
+    try:
+        yield
+    finally:
+        for layer in pools:
+            vars(layer).pop("call", None)
+
+
+def _pooled(layer: keras.layers.Layer, images: Tensor) -> Tensor:
+    if _channels_first(layer):
+        return tf.transpose(_of_maps(layer, tf.transpose(images, (0, 2, 3, 1))), (0, 3, 1, 2))
+    return _of_maps(layer, images)
+
+
+def _of_maps(layer: keras.layers.Layer, maps: Tensor) -> Tensor:
+    """The layer's pooling of [N, h, w, C]."""
+    if use_xla() and _is_largest(layer) and None not in maps.shape[1:3]:  # the windows can be counted
+        return max_pool(maps, layer.pool_size, layer.strides, layer.padding)
+    return POOLS[type(layer)](maps, layer.pool_size, layer.strides, layer.padding.upper())
+
+
+def _is_largest(layer: keras.layers.Layer) -> bool:
+    return type(layer) is keras.layers.MaxPooling2D
+
+
+def _channels_first(layer: keras.layers.Layer) -> bool:
+    return layer.data_format == "channels_first"

@@ -1,0 +1,261 @@
+"""A Keras model as look(images, layers) -> logits and named features, with the labels its users count by."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import hashlib
+import math
+import os
+from collections.abc import Callable, Collection
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfadv.core.compilation import concede
+from tfadv.core.interfaces import Outputs, Tensor
+from tfadv.core.ranges import Natural, Share, checked
+from tfadv.core.source import Source
+from tfadv.models import heads, max_pooling
+from tfadv.models.cloning import is_model, key_of
+from tfadv.models.inputs import form_of
+from tfadv.models.tapping import Place, Walk, leading_to, places, repeated
+
+
+class Network(Source):
+    """A Keras model as a source; without logits the network is cut above the deepest layer that is asked for.
+
+    Args:
+        model: a functional or Sequential Keras model with one floating point image input and logits [N, classes] as
+            its output. A model of another kind is wrapped first: keras.Model(x, model(x)) with x = keras.Input((H, W,
+            3)). One of grey images is shown the luma of RGB images, one with channels first has them turned
+            (`tfadv.models.inputs`): what is attacked stays RGB.
+        name: how it is called in records and errors; the model's own name by default.
+        offset: the logit of class 0; 1 where a background class comes first, as in the 1001-class networks.
+        preprocess: images 0..255 -> what the model takes, where the model's first layer does not do it itself.
+        layer: the layer that attacks tap when none is named.
+        accuracy: the share of clean images it is known to get right, 0..1.
+        spelling: (name, known names) -> the layer's own name, where users know it by another (a paper's op name).
+        output: which of several outputs are the logits: its key in a dictionary, else its layer's name.
+
+    Raises ValueError if the model has no such input, no such output, several and none is named, or probabilities in the
+    place of logits.
+    """
+
+    layer: str | None
+
+    @checked
+    def __init__(
+        self,
+        model: keras.Model,
+        *,
+        name: str | None = None,
+        offset: Natural = 0,
+        preprocess: Callable[[Tensor], Tensor] | None = None,
+        layer: str | None = None,
+        accuracy: Share | None = None,
+        spelling: Callable[[str, Collection[str]], str] | None = None,
+        output: str | None = None,
+    ) -> None:
+        self.spelling = spelling
+        self.name = str(name or getattr(model, "name", "model"))
+        self.offset, self.preprocess, self.layer, self.accuracy = offset, preprocess, layer, accuracy
+        inputs, outputs = ends(model, self.name)
+        self.form = form_of(inputs, self.name)
+        self.size, self.dtype, self.takes = self.form.size, self.form.dtype, self.form.words
+        self.model = heads.with_first(model, outputs, output, self.name)
+        self.logits_count = _logits_output(self.model.outputs[0], self.name)
+        if self.classes < 2:
+            raise ValueError(
+                f"{self.name}: expected an offset that leaves two classes or more of {self.logits_count} logits, got "
+                f"{offset}. It is 1 where a background class comes first, else 0."
+            )
+        heads.check(self.model, self.size, lambda images: self(images).logits, self.name)
+
+    @functools.cached_property
+    def layers(self) -> dict[str, tuple]:
+        """Every layer that can be tapped, in order, with its output's shape; in a nested model `its_name/layer`."""
+        return {name: place.shape for name, place in self._cuts.places.items()}
+
+    @functools.cached_property
+    def last_map(self) -> str | None:
+        """The last layer before the logits with a map of features [N, h, w, C] that still has places; None without one.
+
+        The picture, and what is only preprocessed, is no map of features.
+        """
+        before = leading_to(self.model, self.model.outputs[:1])
+        maps = [
+            name
+            for name, place in self._cuts.places.items()
+            if place.features
+            and key_of(place.tensor) in before
+            and len(place.shape) == 4
+            and all(side is None or side > 1 for side in place.shape[1:3])
+        ]
+        return maps[-1] if maps else None
+
+    def check_layers(self, layers: tuple[str, ...], who: str = "") -> None:
+        """Raise a ValueError that names the nearest layers if one of these does not exist."""
+        for layer in layers:
+            if self.own_name(layer) not in self.layers:
+                raise ValueError(f"{who + ': ' if who else ''}{self.name} has no layer {layer!r}. {self._hint(layer)}")
+
+    def _hint(self, layer: str) -> str:
+        """What may be named in place of a layer that is not there."""
+        twice = next((name for name in repeated(self.model) if layer.startswith(f"{name}/")), None)
+        if twice:
+            return (
+                f"{twice} is called more than once in this model, so that a layer in it has as many outputs: name "
+                f"{twice} itself (its first call) or a layer around it."
+            )
+        inside = [full for full in self.layers if full.endswith(f"/{layer}")]
+        near = inside or difflib.get_close_matches(layer, self.layers, 3, 0.4) or list(self.layers)[-3:]
+        return f"Nearest: {', '.join(near[:3])}. `tfadv layers {self.name}` lists all."
+
+    def own_name(self, layer: str) -> str:
+        """The layer's name in the model, where users know it by another."""
+        if layer in self.layers or self.spelling is None:
+            return layer
+        try:
+            return self.spelling(layer, self.layers)
+        except ValueError:
+            return layer  # not known by another name either: `check_layers` says so
+
+    def __call__(self, images: Tensor, layers: tuple[str, ...] = (), logits: bool = True) -> Outputs:
+        """What the network shows of images [N, H, W, 3] in 0..255."""
+        return self.shown(self._cuts, images, layers, logits)
+
+    def shown(self, cuts: Cuts, images: Tensor, layers: tuple[str, ...], logits: bool) -> Outputs:
+        """What a model with this network's layers, inputs and outputs shows of images [N, H, W, 3] in 0..255."""
+        self.check_layers(layers)
+        given = images = tf.cast(images, self.dtype)
+        if self.preprocess is not None:
+            images = self.preprocess(images)
+        images = self.form(images)
+        answer, features = cuts(images, tuple(map(self.own_name, layers)), logits)
+        return Outputs(answer, dict(zip(layers, features, strict=True)), given)
+
+    @functools.cached_property
+    def _cuts(self) -> Cuts:
+        return Cuts(self.model)
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 of the weights, in the model's order."""
+        digest = hashlib.sha256()
+        for weight in self.model.get_weights():
+            digest.update(np.ascontiguousarray(weight).tobytes())
+        return digest.hexdigest()
+
+
+class Cuts:
+    """A model cut above what is asked for, each cut made once: (what it takes, layers, logits) -> (logits, features).
+
+    Args:
+        model: the model; its first output are the logits.
+        dtype: the type of numbers in which they are handed over; their own by default.
+    """
+
+    def __init__(self, model: keras.Model, dtype: str | None = None) -> None:
+        self.model, self.dtype, self.places = model, dtype, places(model)
+        self._made: dict[tuple[tuple[str, ...], bool], Walk] = {}
+
+    def __call__(self, taken: Tensor, layers: tuple[str, ...], logits: bool) -> tuple[Tensor | None, list[Tensor]]:
+        """The logits, None when not asked for, and the feature of each layer; only what is asked for is computed."""
+        if (layers, logits) not in self._made:
+            wanted = [Place((), self.model.outputs[0], True, False)] if logits else []
+            self._made[layers, logits] = Walk(
+                self.model, [*wanted, *(self.places[layer] for layer in layers)], self.dtype
+            )
+        with max_pooling.differentiable(self.model):
+            shown = self._made[layers, logits](taken)
+        return (shown[0], shown[1:]) if logits else (None, shown)
+
+
+def ends(model: keras.Model, name: str) -> tuple[list[Tensor], list[Tensor]]:
+    """The inputs and the outputs of a model's graph of layers, each in a row.
+
+    Raises ValueError, with this name, for a model that has no such graph: a subclassed one, or one not built yet.
+    """
+    try:
+        inputs, outputs = (tf.nest.flatten(side or []) for side in (model.inputs, model.outputs))
+    except (AttributeError, ValueError):  # what Keras raises for a model that has none
+        inputs, outputs = [], []
+    if not inputs or not all(hasattr(output, "_keras_history") for output in outputs or [None]):
+        raise ValueError(
+            f"{name}: expected a functional or Sequential model that knows its input, got a {type(model).__name__} "
+            "without a graph of layers. Wrap it: keras.Model(x, model(x)) with x = keras.Input((H, W, 3))."
+        )
+    return inputs, outputs
+
+
+def _logits_output(output: Tensor, name: str) -> int:
+    """How many logits the output has."""
+    shape = tuple(output.shape)
+    if len(shape) != 2:
+        raise ValueError(
+            f"{name}: expected an output of logits [N, classes], got {shape}. "
+            "Bring them to two axes (keras.layers.Flatten or a pooling layer)."
+        )
+    if shape[1] is None or shape[1] < 2:
+        raise ValueError(
+            f"{name}: expected at least 2 logits, one for each class, got {shape}. "
+            "A single logit z for yes or no becomes the two logits [0, z]."
+        )
+    return shape[1]
+
+
+def network(
+    model: keras.Model | Source,
+    *,
+    input_range: tuple[float, float] = (0.0, 255.0),
+    scale: float | None = None,
+    **settings,
+) -> Source:
+    """A user's Keras model as a `Network`: images of 0..255 are brought to the range it was trained on.
+
+    Where the model ends in probabilities, its softmax (or sigmoids) is left out or, where that cannot be, their
+    logarithm taken, which is the logits of a softmax up to a constant; a `Concession` says so.
+
+    Args:
+        model: a Keras model with logits or probabilities as output; a `Network` or an `Ensemble` comes back as it is.
+        input_range: what black and white are to the model, e.g. (-1, 1) or (0, 1).
+        scale: short for input_range=(0, 255 * scale), e.g. scale=1/255.
+        settings: name, offset, layer, accuracy, output, or preprocess for anything else than a range; see `Network`.
+    """
+    if isinstance(model, Source):
+        return model
+    if not is_model(model):
+        advice = " Of a name or a file take tfadv.load(it)." if isinstance(model, str | os.PathLike) else ""
+        raise ValueError(f"expected a Keras model or a tfadv.Network, got {type(model).__name__}.{advice}")
+    low, high = _range(input_range, scale)
+    if (low, high) != (0.0, 255.0):
+        if settings.get("preprocess") is not None:
+            raise ValueError("Give input_range (or scale) or preprocess, not both.")
+        settings["preprocess"] = lambda images: images * ((high - low) / 255.0) + low
+    while True:  # behind one softmax there may be another
+        try:
+            return Network(model, **settings)
+        except heads.Probabilities as found:
+            concede(found.note)
+            model = found.with_logits()
+            settings |= {"name": settings.get("name") or model.name, "output": heads.names(model)[0]}
+
+
+def _range(input_range: tuple[float, float], scale: float | None) -> tuple[float, float]:
+    """(black, white). Raises ValueError for what is none, and for both."""
+    if scale is not None and tuple(input_range) != (0.0, 255.0):
+        raise ValueError("Give input_range or scale, not both.")
+    given = input_range if scale is None else (0.0, scale)
+    try:
+        low, high = map(float, given)
+    except (TypeError, ValueError):
+        low = high = math.nan
+    if not -math.inf < low < high < math.inf:
+        what = "input_range: expected (black, white), numbers with black below white" if scale is None else _SCALE
+        raise ValueError(f"{what}, got {input_range if scale is None else scale!r}.")
+    return (low, high) if scale is None else (low, 255.0 * high)
+
+
+_SCALE = "scale: expected a number above 0"

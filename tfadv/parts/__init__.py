@@ -1,0 +1,1 @@
+"""What attacks are composed of: objectives, views, rules, budgets, regions and starts."""

@@ -1,0 +1,196 @@
+"""Which neurons matter: the gradient of a class's score with respect to features, averaged over a view's copies.
+
+aggregate gradient    FIA, Eq. 4    d logit_y / d F        over masked copies
+integrated attention  NAA, Eq. 2    d softmax_y / d F      over the path to black
+neuron attribution    NAA           (F - F') * integrated attention, F' the features of black
+the exact one         NAA, Eq. 2    the mean over the path of d softmax_y / d F * dF/dt
+neuron influence      NIP, Eq. 1    F * d softmax_y / d F
+Grad-CAM              FCR, Eq. 3-4  relu(sum_k mean_places(d logit_y / d A^k) A^k)
+"""
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from tfadv.core import gradients, scores
+from tfadv.core.images import BLACK
+from tfadv.core.interfaces import Look, Outputs, Tensor, View
+from tfadv.core.source import Glance
+from tfadv.parts.views import GAUSS_LEGENDRE, PathCopies, Plain
+
+#: The paper's path, without the noise of the authors' program.
+PLAIN_PATH = PathCopies(noise=0)
+#: The same path at the points that integrate it best.
+GAUSS_PATH = PathCopies(noise=0, points=GAUSS_LEGENDRE)
+#: The least y (1 - y) of a confidence y that neurons are told apart by.
+SURE = 1e-30
+
+
+def aggregate_gradient(
+    score: gradients.Score,
+    look: Look,
+    images: Tensor,
+    labels: Tensor,
+    layers: tuple[str, ...],
+    view: View,
+    seeds: Tensor,
+) -> tuple[Tensor, ...]:
+    """The mean over the view's copies of d score(logits, labels) / d feature, one [N, ...] for each layer.
+
+    score is one of `tfadv.core.scores`; labels int [N] index the logits; seeds int32 [N, 2].
+    """
+    return gradients.mean_of_features(score, look, images, labels, layers, view, seeds)
+
+
+def neuron_attribution(
+    look: Look, images: Tensor, labels: Tensor, layer: str, seeds: Tensor, path: View = PLAIN_PATH
+) -> Tensor:
+    """How much of softmax_y each neuron of the layer accounts for, [N, ...] (NAA, section 3): (F - F') * IA.
+
+    labels int [N] index the logits. The path is the paper's, without noise, unless one is given. The sum over the
+    neurons approaches softmax_y(x) - softmax_y(black) in so far as the two factors are uncorrelated along the path.
+    """
+    (attention,) = aggregate_gradient(scores.probability, look, images, labels, (layer,), path, seeds)
+    features = look(images, (layer,), logits=False).features[layer]
+    return (features - black_features(look, images, (layer,))[0]) * attention
+
+
+def exact_neuron_attribution(
+    look: Look,
+    images: Tensor,
+    labels: Tensor,
+    layers: tuple[str, ...],
+    seeds: Tensor,
+    path: PathCopies = GAUSS_PATH,
+) -> tuple[Tensor, ...]:
+    """How much of softmax_y each neuron accounts for, one [N, ...] for each layer (NAA, Eq. 2, not approximated).
+
+    A_j = mean over the path of d softmax_y / d F_j * sum_i (x_i - x'_i) d F_j / d x_i, x' black. The inner sum is the
+    derivative of F_j along x - x': one forward-mode pass for each point gives it of all neurons. For a layer that all
+    of the score passes through, the sum over its neurons is softmax_y(x) - softmax_y(black), but for the error of the
+    quadrature. Where the path has noise the points have it; the direction stays x - x'.
+
+    labels int [N] index the logits; seeds int32 [N, 2].
+    """
+    found = _courses(look, images, labels, layers, seeds, path, Plain())
+    return tuple(course.product for course in found)
+
+
+def exact_attention(
+    look: Look,
+    images: Tensor,
+    labels: Tensor,
+    layers: tuple[str, ...],
+    seeds: Tensor,
+    path: PathCopies,
+    view: View,
+) -> tuple[Tensor, ...]:
+    """What takes the place of the integrated attention so that (F - F') times it is the exact attribution.
+
+    w_j = sum_t g_j(t) dF_j/dt / sum_t dF_j/dt, g = d softmax_y / d F: the gradient's mean along the path, each point
+    weighing as much as the neuron moves there. Of a neuron that moves one way only, w_j lies within the values of g_j.
+    One that goes back by more than a third of what it goes forward has its plain mean, the integrated attention: the
+    quotient knows no bound. view is seen behind the path.
+    """
+    found = _courses(look, images, labels, layers, seeds, path, view)
+    return tuple(_moving_mean(course) for course in found)
+
+
+class _Course(NamedTuple):
+    """What a feature F does along the path x(t), as means over its points; each is [N, ...] like the feature."""
+
+    gradient: Tensor  #: d softmax_y / d F
+    product: Tensor  #: d softmax_y / d F * dF/dt
+    rise: Tensor  #: dF/dt
+    travel: Tensor  #: |dF/dt|
+
+
+def _moving_mean(course: _Course) -> Tensor:
+    moves = 2 * tf.abs(course.rise) > course.travel
+    return tf.where(moves, course.product / tf.where(moves, course.rise, 1), course.gradient)
+
+
+def _courses(look, images, labels, layers, seeds, path: PathCopies, view: View) -> list[_Course]:
+    shown = path >> view
+
+    def one(copy: Tensor, images: Tensor, labels: Tensor, seeds: Tensor) -> tuple[Tensor, ...]:
+        def glasses(other: Tensor) -> Tensor:
+            return shown.apply(other, copy, seeds)
+
+        def score(outputs: Outputs) -> Tensor:
+            return scores.probability(outputs.logits, labels)
+
+        # The path takes its share of the images, and so of what moves them.
+        tangent = (images - BLACK) / path.share(copy // view.copies, images.dtype)
+        slopes = gradients.of_features(score, look, glasses(images), layers)
+        rises = gradients.rise_of_features(look, images, tangent, layers, glasses)
+        pairs = zip(slopes, rises, strict=True)
+        return tuple(part for slope, rise in pairs for part in _Course(slope, slope * rise, rise, tf.abs(rise)))
+
+    means = gradients.mean_of_copies(one, look, ("course", layers), shown, images, labels, seeds)
+    return [_Course(*means[place : place + 4]) for place in range(0, len(means), 4)]
+
+
+def black_features(look: Look, images: Tensor, layers: tuple[str, ...]) -> tuple[Tensor, ...]:
+    """The features of one black image of the images' shape, one [1, ...] for each layer."""
+    outputs = look(tf.fill(tf.shape(images[:1]), tf.cast(BLACK, images.dtype)), layers, logits=False)
+    return tuple(outputs.features[layer] for layer in layers)
+
+
+def neuron_influence(look: Look, images: Tensor, labels: Tensor | None, layer: str) -> Tensor:
+    """How much each neuron of the layer has to say in the class's confidence, [N, ...] (NIP, Eq. 1).
+
+    sigma = d y_c / d F * F,  y = softmax(logits)
+
+    The neurons keep their order and proportion however sure the network is: y_c (1 - y_c), which all have in common,
+    counts as 1e-30 at least.
+
+    labels int [N] index the logits; None stands for the class that is predicted of each image, as in the paper. Called
+    eagerly with a `Glance`, the pass is compiled once. Raises ValueError for a layer that the logits do not depend on.
+    """
+
+    def one(images: Tensor, *labels: Tensor) -> Tensor:
+        shown: list[Tensor] = []
+
+        def confidence(outputs: Outputs) -> Tensor:
+            shown.append(outputs.features[layer])
+            logits = outputs.logits
+            classes = labels[0] if labels else tf.argmax(logits, axis=1, output_type=tf.int32)
+            odds = scores.logit(logits, classes) - tf.reduce_logsumexp(scores.rivals(logits, classes), axis=1)
+            # d y_c = y_c (1 - y_c) d log(y_c / (1 - y_c)): it lasts where float32 rounds 1 - y_c to 0
+            return tf.stop_gradient(tf.maximum(tf.sigmoid(odds) * tf.sigmoid(-odds), SURE)) * odds
+
+        (gradient,) = gradients.of_features(confidence, look, images, (layer,))
+        return gradient * shown[0]
+
+    given = (images,) if labels is None else (images, labels)
+    if tf.executing_eagerly() and isinstance(look, Glance):
+        return look.compiled(("neuron_influence", layer, len(given)), one)(*given)
+    return one(*given)
+
+
+def grad_cam(look: Look, images: Tensor, labels: Tensor, layer: str) -> Tensor:
+    """Where the layer's channels speak for the class, [N, h, w] from zero on (FCR, Eq. 3-4; Selvaraju et al., 2017).
+
+    relu(sum_k lambda_k A^k),  lambda_k = mean over the places of d logit_y / d A^k
+
+    labels int [N] index the logits. Called eagerly with a `Glance`, the pass is compiled once.
+
+    Raises ValueError for a layer that is not of maps [N, h, w, K], or that the logits do not depend on.
+    """
+
+    def one(images: Tensor, labels: Tensor) -> Tensor:
+        maps = look(images, (layer,), logits=False).features[layer]
+        if len(maps.shape) != 4:
+            raise ValueError(f"{layer}: expected a layer of maps [N, h, w, K], got {tuple(maps.shape)}.")
+
+        def logit(outputs: Outputs) -> Tensor:
+            return scores.logit(outputs.logits, labels)
+
+        (gradient,) = gradients.of_features(logit, look, images, (layer,))
+        weights = tf.reduce_mean(gradient, axis=[1, 2], keepdims=True)
+        return tf.nn.relu(tf.reduce_sum(weights * maps, axis=-1))
+
+    if tf.executing_eagerly() and isinstance(look, Glance):
+        return look.compiled(("grad_cam", layer), one)(images, labels)
+    return one(images, labels)

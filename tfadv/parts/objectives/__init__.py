@@ -1,0 +1,22 @@
+"""What an attack raises, one number per image. F are the features of a layer, L the logits, y the label.
+
+    CrossEntropy     -log softmax(L)_y                       FGSM, BIM, PGD, MIM and its relatives
+    Margin           max_{k != y} L_k - L_y                  Carlini and Wagner, S&P 2017; NRG's footnote 2
+    Nrdm             ||F(x') - F(x)||                        Naseer et al., 2018
+    Fda              log ||F(x')|_low|| - log ||F(x')|_high||  Ganeshan et al., ICCV 2019
+    Fia              -sum F(x') * w,  w the aggregate gradient of the logit     Wang et al., ICCV 2021
+    Naa              -sum (F(x') - F(black)) * w,  w the integrated attention   Zhang et al., CVPR 2022
+    Ila              <F(x'') - F(x), F(x') - F(x)>,  x' by another attack       Huang et al., ICCV 2019
+    Tap              J + lambda ||T(F(x')) - T(F(x))||^2 + eta |R(x' - x)|      Zhou et al., ECCV 2018
+    Fcr              -1 / (beta / ||x' - x|| + J),  J the softened cross entropy    FCR, submitted to ICLR 2021
+
+Features are read at one layer, or at several at once: pass a name or a tuple of names.
+"""
+
+from tfadv.parts.objectives.classes import CrossEntropy, Margin
+from tfadv.parts.objectives.contributive import Fcr
+from tfadv.parts.objectives.distortions import Fda, Nrdm
+from tfadv.parts.objectives.importance import Fia, Naa
+from tfadv.parts.objectives.intermediate import Ila, Tap
+
+__all__ = ["CrossEntropy", "Fcr", "Fda", "Fia", "Ila", "Margin", "Naa", "Nrdm", "Tap"]

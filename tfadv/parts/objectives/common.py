@@ -1,0 +1,37 @@
+"""What objectives on features share: the names of their layers, and sums over one image."""
+
+from typing import Any
+
+import tensorflow as tf
+
+from tfadv.core.interfaces import Tensor
+
+
+def layer_names(part: Any) -> tuple[str, ...]:
+    """The layers a feature objective was given: a name or a tuple of names; none yet where they are the network's own,
+    and known when the attack is bound to one. Raises ValueError for anything else."""
+    if part.layer is None:
+        return ()
+    names = (part.layer,) if isinstance(part.layer, str) else part.layer
+    if not (isinstance(names, tuple) and names and all(isinstance(name, str) and name for name in names)):
+        raise ValueError(
+            f"{type(part).__name__}(layer): expected the name of a layer or a tuple of names, got {part.layer!r}."
+        )
+    return names
+
+
+def total(feature: Tensor) -> Tensor:
+    """The sum over an image's feature, [N]."""
+    return tf.reduce_sum(feature, axis=list(range(1, len(feature.shape))))
+
+
+def root(square: Tensor) -> Tensor:
+    """The square root, with gradient 0 instead of NaN at 0."""
+    some = square > 0
+    return tf.where(some, tf.sqrt(tf.where(some, square, tf.ones_like(square))), tf.zeros_like(square))
+
+
+def logarithm(square: Tensor) -> Tensor:
+    """log, with value and gradient 0 where there is nothing to measure."""
+    some = square > 0
+    return tf.math.log(tf.where(some, square, tf.ones_like(square)))

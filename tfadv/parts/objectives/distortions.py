@@ -1,0 +1,83 @@
+"""Objectives that move features away from the clean image's: NRDM, FDA."""
+
+import dataclasses
+from typing import Any
+
+import tensorflow as tf
+
+from tfadv.core.interfaces import Goal, Look, Objective, Outputs, Tensor, View
+from tfadv.parts.objectives.common import layer_names, logarithm, root, total
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Nrdm(Objective):
+    """||F(x') - F(x)||_2: move the features, wherever (Naseer et al., 2018, as in the NAA paper's tables).
+
+    At x' = x the gradient is zero: start from `NoisyStart`. Through a view x is shown as x' is, with the same draw.
+
+    Differs from the authors' code: the norm is taken for each image, not over the batch; the steps are the same,
+    because every rule with a sign or a norm divides by the gradient's size.
+    """
+
+    layer: str | tuple[str, ...] | None
+
+    compares = True
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        return layer_names(self)
+
+    def prepare(self, look: Look, images: Tensor, goal: Goal, view: View, seeds: Tensor) -> Any:
+        features = look(images, self.layers, logits=False).features
+        return tuple(features[layer] for layer in self.layers)
+
+    def value(self, outputs: Outputs, goal: Goal, memory: Any) -> Tensor:
+        moved = (total((outputs.features[name] - clean) ** 2) for name, clean in zip(self.layers, memory, strict=True))
+        return tf.add_n([root(square) for square in moved])
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Fda(Objective):
+    """log |low * F(x')|^2 - log |high * F(x')|^2: raise what was weak, weaken what was strong (Ganeshan et al., 2019).
+
+    low marks the features below the mean over the channels at their place in the clean image, high the others. Through
+    a view the clean image is shown as x' is, with the same draw.
+
+    Args:
+        layer: the layer or layers, None for the network's own.
+        coupled: take both norms over the whole batch, as the authors' program does. An image's result then depends on
+            the images beside it.
+
+    Differs from the authors' code: the norms are taken for each image unless `coupled`.
+    """
+
+    layer: str | tuple[str, ...] | None
+    coupled: bool = False
+
+    compares = True
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        return layer_names(self)
+
+    def prepare(self, look: Look, images: Tensor, goal: Goal, view: View, seeds: Tensor) -> Any:
+        features = look(images, self.layers, logits=False).features
+        return tuple(_below_channel_mean(features[layer]) for layer in self.layers)
+
+    def value(self, outputs: Outputs, goal: Goal, memory: Any) -> Tensor:
+        value = 0.0
+        for name, low in zip(self.layers, memory, strict=True):
+            squares = outputs.features[name] ** 2
+            weak, strong = total(squares * low), total(squares * (1 - low))
+            if self.coupled:
+                # One number for the batch: each image's share of its gradient is that of a sum over N equal parts.
+                count = tf.cast(tf.size(weak), weak.dtype)
+                weak, strong = (tf.ones_like(part) * tf.reduce_sum(part) for part in (weak, strong))
+                value += (logarithm(weak) - logarithm(strong)) / count
+            else:
+                value += logarithm(weak) - logarithm(strong)
+        return value
+
+
+def _below_channel_mean(feature: Tensor) -> Tensor:
+    return tf.cast(feature < tf.reduce_mean(feature, axis=-1, keepdims=True), feature.dtype)

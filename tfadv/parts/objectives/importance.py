@@ -1,0 +1,152 @@
+"""Objectives that weaken the features that matter, or strengthen those of a target class: FIA, NAA."""
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+
+from tfadv.core import scores, tensors
+from tfadv.core.interfaces import Goal, Look, Objective, Outputs, Tensor, View
+from tfadv.core.ranges import Weight
+from tfadv.parts import attribution
+from tfadv.parts.objectives.common import layer_names, root, total
+from tfadv.parts.views import MaskedCopies, PathCopies
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Fia(Objective):
+    """-sum F(x') * w with w the unit aggregate gradient of the label's logit (FIA, Eq. 3-5; Wang et al., ICCV 2021).
+
+    w = g / ||g||_2,  g = mean over masked copies of d L_y / d F. The attack's view is in front of the masks too. Of
+    several layers, each with unit weights of its own, the values add up.
+
+    To reach a class the sign turns: +sum F(x') * w, w from the target's logit. The paper has no such form.
+
+    Args:
+        layer: the layer or layers, None for the network's own.
+        masks: the copies to average over; `Plain()` takes the clean image alone (the paper's ens = 0).
+    """
+
+    layer: str | tuple[str, ...] | None
+    masks: View = MaskedCopies(30, keep=0.7)
+
+    has_target = True
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        return layer_names(self)
+
+    def prepare(self, look: Look, images: Tensor, goal: Goal, view: View, seeds: Tensor) -> Any:
+        found = attribution.aggregate_gradient(
+            scores.logit, look, images, goal.labels, self.layers, self.masks >> view, seeds
+        )
+        return _unit(found)
+
+    def value(self, outputs: Outputs, goal: Goal, memory: Any) -> Tensor:
+        weighed = tf.add_n([total(outputs.features[name] * w) for name, w in zip(self.layers, memory, strict=True)])
+        return -tf.cast(goal.sign, weighed.dtype) * weighed
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Naa(Objective):
+    """-WA, WA = sum_{A >= 0} f_p(A) - gamma sum_{A < 0} f_n(-A) (NAA, Eq. 3; Zhang et al., CVPR 2022).
+
+    A = (F(x') - F(black)) * w,  w = IA / ||IA||_2,  IA = mean over the path to black of d softmax_y / d F. The attack's
+    view is in front of the path too. Of several layers, each with unit weights of its own, the values add up.
+
+    f_p and f_n, of a >= 0, are 0 at 0 and rise:
+
+        linear a    square_root sqrt(a)    square a^2    logarithm log(1 + a)    exponential exp(a) - 1
+
+    The paper names the functions only. log(1 + a) is what has a value at 0, where a neuron that black leaves as it is
+    stands; of exp(a) the 1 makes no difference but that WA has no jump at A = 0. The slope of the root is taken as 0 at
+    0, where it has none.
+
+    To reach a class the sign turns: +WA, w from the target's softmax; gamma still weighs the neurons that speak against
+    the class, which are then brought to 0. The paper has no such form.
+
+    Args:
+        layer: the layer or layers, None for the network's own.
+        path: the points to average over.
+        gamma: what a negative attribution weighs, 0 or more, beside a positive one; 1 in the paper's tables.
+        positive, negative: f_p and f_n by name; linear in the paper's tables.
+        exact: take w from the exact neuron attribution instead (`tfadv.parts.attribution.exact_attention`), at the cost of
+            a forward-mode pass for each point of the path, which must be `PathCopies`.
+
+    Differs from the authors' code: the features of black are those of the plain black image also when the attack has a
+    view; the authors draw a view for it anew in each step. They shift the value, and unless gamma or a function is
+    changed the gradient is the same. Their gamma, which stands at 1, would weigh the positive attributions, because
+    their weights are -w.
+
+    Scale: w has length 1 over a layer, as in the authors' code, where the functions have their place behind it. In
+    googlenet's inception_4a A then has a root mean square of 0.1 and reaches 10, where log and exp bend. Without it
+    A sums to less than 1 over all neurons, and both would be straight lines.
+    """
+
+    layer: str | tuple[str, ...] | None
+    path: View = PathCopies(30)
+    gamma: Weight = 1.0
+    positive: str = "linear"
+    negative: str = "linear"
+    exact: bool = False
+
+    has_target = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("positive", "negative"):
+            if getattr(self, name) not in list(TRANSFORMATIONS):
+                raise ValueError(
+                    f"Naa({name}): expected one of {', '.join(TRANSFORMATIONS)}, got {getattr(self, name)!r}."
+                )
+        if self.exact and not isinstance(self.path, PathCopies):
+            raise ValueError(f"Naa(path): expected PathCopies to follow for exact weights, got {self.path!r}.")
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        return layer_names(self)
+
+    def prepare(self, look: Look, images: Tensor, goal: Goal, view: View, seeds: Tensor) -> Any:
+        if self.exact and isinstance(self.path, PathCopies):
+            found = attribution.exact_attention(look, images, goal.labels, self.layers, seeds, self.path, view)
+        else:
+            found = attribution.aggregate_gradient(
+                scores.probability, look, images, goal.labels, self.layers, self.path >> view, seeds
+            )
+        return _unit(found), attribution.black_features(look, images, self.layers)
+
+    def value(self, outputs: Outputs, goal: Goal, memory: Any) -> Tensor:
+        parts = zip(self.layers, *memory, strict=True)
+        weighed = tf.add_n([self._weighted((outputs.features[name] - black) * w) for name, w, black in parts])
+        return -tf.cast(goal.sign, weighed.dtype) * weighed
+
+    def _weighted(self, attributions: Tensor) -> Tensor:
+        """WA of each image, [N]."""
+        if self.gamma == 1 and self.positive == self.negative == "linear":
+            return total(attributions)
+        rises, none = attributions >= 0, tf.zeros_like(attributions)
+        up = TRANSFORMATIONS[self.positive](tf.where(rises, attributions, none))
+        down = TRANSFORMATIONS[self.negative](tf.where(rises, none, -attributions))
+        return total(tf.where(rises, up, -self.gamma * down))
+
+
+def _exponential(values: Tensor) -> Tensor:
+    """exp(a) - 1, going on straight where it would leave the numbers."""
+    last = math.log(values.dtype.max) / 2
+    return tf.math.expm1(tf.minimum(values, last)) + math.exp(last) * tf.nn.relu(values - last)
+
+
+#: Name -> f of attributions of 0 and more, [N, ...], with a gradient everywhere.
+TRANSFORMATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "linear": tf.identity,
+    "square_root": root,
+    "square": tf.square,
+    "logarithm": tf.math.log1p,
+    "exponential": _exponential,
+}
+
+
+def _unit(found: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    return tuple(tensors.unit(weights) for weights in found)

@@ -1,0 +1,197 @@
+"""How a gradient becomes a step. In `a >> b` the step of a is the gradient of b:
+
+    Sign(1.6)                                        I-FGSM
+    Unit(1.6)                                        I-FGM, in l2
+    Momentum() >> Sign(1.6)                          MIM
+    Nesterov(1.6) >> Sign(1.6)                       NIM
+    Smooth(15) >> Momentum() >> Sign(1.6)            TIM
+    Momentum() >> Patchwise(1.6)                     PIM
+
+Sizes are grey levels. g is the gradient, a step moves the image up the objective.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import tensorflow as tf
+
+from tfadv.core import filters, tensors
+from tfadv.core.images import GREY
+from tfadv.core.interfaces import Rule, Tensor
+from tfadv.core.ranges import Odd, Positive, Range, Size, Weight
+
+Project = Callable[[Tensor], Tensor]
+#: A ring has neighbours.
+RingSide = Annotated[int, Range(3, whole=True, odd=True, of="an odd number of pixels")]
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Sign(Rule):
+    """size * sign(g) (FGSM; Goodfellow et al., 2015). sign(0) is 0."""
+
+    size: Size
+
+    def init(self, images: Tensor) -> Any:
+        return ()
+
+    def update(self, gradient: Tensor, state: Any, project: Project) -> tuple[Tensor, Any]:
+        return self.size * tf.sign(gradient), state
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Unit(Rule):
+    """size * g / ||g||_2 (FGM; NRG, Eq. 6). An image without gradient stays.
+
+    Args:
+        size: of the step.
+        scaled: `size` is the root mean square of the step's values, and not its length.
+    """
+
+    size: Size
+    scaled: bool = False
+
+    def init(self, images: Tensor) -> Any:
+        return ()
+
+    def update(self, gradient: Tensor, state: Any, project: Project) -> tuple[Tensor, Any]:
+        return self.size * tensors.unit(gradient, self.scaled), state
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Scale(Rule):
+    """size * g: plain gradient ascent, size is the learning rate."""
+
+    size: Positive
+
+    def init(self, images: Tensor) -> Any:
+        return ()
+
+    def update(self, gradient: Tensor, state: Any, project: Project) -> tuple[Tensor, Any]:
+        return self.size * gradient, state
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Momentum(Rule):
+    """a <- decay * a + g / mean|g|; the step is a (MI-FGSM; Dong et al., CVPR 2018).
+
+    Differs from the paper: it divides by the sum of |g|, the authors' program by the mean; under a sign both are one.
+    """
+
+    decay: Weight = 1.0
+
+    def init(self, images: Tensor) -> Tensor:
+        return tf.zeros_like(images)
+
+    def update(self, gradient: Tensor, state: Tensor, project: Project) -> tuple[Tensor, Tensor]:
+        accumulated = self.decay * state + unit_mean(gradient)
+        return accumulated, accumulated
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Nesterov(Rule):
+    """Momentum whose gradient is taken `size * decay * a` ahead (NI-FGSM; Lin et al., ICLR 2020).
+
+    Differs from the paper: g is divided by the mean of |g| as in the authors' program, not by the sum; here it counts,
+    because a says how far ahead.
+    """
+
+    size: Size
+    decay: Weight = 1.0
+
+    def init(self, images: Tensor) -> Tensor:
+        return Momentum(self.decay).init(images)
+
+    def update(self, gradient: Tensor, state: Tensor, project: Project) -> tuple[Tensor, Tensor]:
+        return Momentum(self.decay).update(gradient, state, project)
+
+    def ahead(self, state: Tensor) -> Tensor:
+        return self.size * self.decay * state
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Smooth(Rule):
+    """g convolved with a Gaussian (TIM; Dong et al., CVPR 2019).
+
+    Args:
+        side: of the kernel, in pixels, odd.
+        deviations: how many standard deviations it reaches to either side: sigma = (side - 1) / 2 / deviations.
+    """
+
+    side: Odd
+    deviations: Positive = 3
+
+    def init(self, images: Tensor) -> Any:
+        return ()
+
+    def update(self, gradient: Tensor, state: Any, project: Project) -> tuple[Tensor, Any]:
+        return filters.gaussian(gradient, self.side, (self.side - 1) / 2 / self.deviations), state
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Patchwise(Rule):
+    """Large steps, with what the budget would cut off spread to the neighbours (PIM; Gao et al., ECCV 2020).
+
+        s <- s + b * sign(g),  b = size * amplify         the perturbation spent so far, uncut
+        p  = spill * b * sign(W * (s - project(s)))       W the ring: uniform around each pixel, zero on it
+        s <- s + p,  the step is b * sign(g) + p
+
+    Args:
+        size: of a step before it is amplified.
+        amplify, spill: the paper's beta and gamma / beta.
+        side: of the ring, in pixels, odd.
+    """
+
+    size: Size
+    amplify: Positive = 2.5
+    spill: Weight = 0.5
+    side: RingSide = 3
+
+    def init(self, images: Tensor) -> Tensor:
+        return tf.zeros_like(images)
+
+    def update(self, gradient: Tensor, state: Tensor, project: Project) -> tuple[Tensor, Tensor]:
+        # In the authors' -1..1: where the ring's sum should be zero, its rounding has a sign, and it is theirs.
+        large = self.size / GREY * self.amplify
+        step = large * tf.sign(gradient)
+        spent = state + step
+        allowed = project(spent * GREY)
+        overflow = tf.where(allowed == spent * GREY, tf.zeros_like(spent), spent - allowed / GREY)
+        spilt = self.spill * large * tf.sign(filters.ring(overflow, self.side))
+        return (step + spilt) * GREY, spent + spilt
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Then(Rule):
+    """Rules one after the other: what `a >> b` makes."""
+
+    rules: tuple[Rule, ...]
+
+    def init(self, images: Tensor) -> tuple[Any, ...]:
+        return tuple(rule.init(images) for rule in self.rules)
+
+    def update(self, gradient: Tensor, state: tuple, project: Project) -> tuple[Tensor, tuple[Any, ...]]:
+        after = []
+        for rule, own in zip(self.rules, state, strict=True):
+            gradient, own = rule.update(gradient, own, project)
+            after.append(own)
+        return gradient, tuple(after)
+
+    def ahead(self, state: tuple) -> Tensor | float:
+        return sum(rule.ahead(own) for rule, own in zip(self.rules, state, strict=True))
+
+    def __repr__(self) -> str:
+        return " >> ".join(map(repr, self.rules))
+
+
+def chain(first: Rule, second: Rule) -> Then:
+    """first >> second, flat."""
+    rules: tuple[Rule, ...] = ()
+    for rule in (first, second):
+        rules += rule.rules if isinstance(rule, Then) else (rule,)
+    return Then(rules)
+
+
+def unit_mean(gradient: Tensor) -> Tensor:
+    """g / mean|g| of each image; an image without gradient keeps its zeros."""
+    return tf.math.divide_no_nan(gradient, tf.reduce_mean(tf.abs(gradient), axis=[1, 2, 3], keepdims=True))

@@ -1,0 +1,269 @@
+"""Through which glasses: how the images are shown to the network.
+
+One view serves two places. Averaged over *input* gradients `DiverseInputs` is DIM and `ScaledCopies` is SIM; averaged
+over *feature* gradients `MaskedCopies` makes FIA's weights and `PathCopies` NAA's. `a >> b` shows the images through a,
+then through b, e.g. `ScaledCopies() >> DiverseInputs()` is SI-DI.
+
+Every image draws for itself; `DiverseInputs(shared=True)` gives all images of a batch one draw, as the authors' program
+does, and results then depend on the batch.
+"""
+
+import dataclasses
+import functools
+import itertools
+import math
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+
+from tfadv.core import seeds as draws
+from tfadv.core.images import BLACK, GREY
+from tfadv.core.interfaces import Tensor, View
+from tfadv.core.ranges import Count, Grey, Noise, Portion, Share
+
+RIEMANN, GAUSS_LEGENDRE = POINTS = ("riemann", "gauss-legendre")
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Plain(View):
+    """The images as they are."""
+
+    def apply(self, images: Tensor, copy: Tensor, seeds: Tensor) -> Tensor:
+        return images
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class DiverseInputs(View):
+    """Random size and place (DIM; Xie et al., CVPR 2019).
+
+    With the given probability an image of side s is resized to a random side in [s, larger), put at a random place of a
+    grey canvas of side `larger`, and resized back; otherwise it is shown as it is. Nearest neighbour, source pixel
+    floor(i * in / out), as TensorFlow 1 resized.
+
+    Args:
+        probability: of being changed, 0..1.
+        larger: side of the canvas; None means 331 for 299 and 250 for 224, as the authors set it, else s * 331/299.
+        pad: grey level of the canvas; 127.5 is zero to networks fed -1..1.
+        shared: one draw for the whole batch, as the authors' program.
+
+    Differs from the authors' code: each image has its own draw (see `shared`). The canvas is grey for every network;
+    theirs is zero after the preprocessing, which for VGG and ResNet-v1 is the mean colour of their training set.
+    """
+
+    probability: Share = 0.7
+    larger: Count | None = None
+    pad: Grey = GREY
+    shared: bool = False
+
+    def apply(self, images: Tensor, copy: Tensor, seeds: Tensor) -> Tensor:
+        side = images.shape[1]
+        if side is None or side != images.shape[2]:
+            raise ValueError(f"DiverseInputs: expected square images of a fixed size, got {list(images.shape)}.")
+        larger = self._canvas(side)
+        # Four draws: whether, the side, and the place down and across.
+        chance = draws.uniform(draws.fold(self._own(seeds), copy), (4,))
+        inner = side + whole(chance[:, 1], tf.fill(tf.shape(chance)[:1], larger - side))
+        top, left = (whole(chance[:, 2 + axis], larger - inner) for axis in (0, 1))
+        rows, columns = _sources(side, larger, inner, top), _sources(side, larger, inner, left)
+        changed = draw_map(images, rows, columns, self.pad, most=math.ceil(larger / side))
+        return tf.where(chance[:, 0, None, None, None] < self.probability, changed, images)
+
+    def _canvas(self, side: int) -> int:
+        larger = self.larger or {299: 331, 224: 250}.get(side, max(side + 1, round(side * 331 / 299)))
+        if larger <= side:
+            raise ValueError(f"DiverseInputs(larger={larger}): expected more than the image's side, {side}.")
+        return larger
+
+    def _own(self, seeds: Tensor) -> Tensor:
+        return tf.tile(seeds[:1], [tf.shape(seeds)[0], 1]) if self.shared else seeds
+
+
+def whole(chance: Tensor, below: Tensor) -> Tensor:
+    """Whole numbers 0 .. below - 1 from chances in [0, 1)."""
+    return tf.minimum(tf.cast(chance * tf.cast(below, chance.dtype), tf.int32), below - 1)
+
+
+def _sources(side: int, larger: int, inner: Tensor, start: Tensor) -> Tensor:
+    """Which row (or column) of the image each of the `side` rows shown comes from, int [N, side]; -1 is the canvas.
+
+    Back: canvas row floor(i * larger / side). There: image row floor(j * side / inner), j counted from `start`.
+    """
+    canvas = tf.range(side) * larger // side
+    inside = canvas[None, :] - start[:, None]
+    source = inside * side // inner[:, None]
+    return tf.where((inside >= 0) & (inside < inner[:, None]), source, -1)
+
+
+def draw_map(images: Tensor, rows: Tensor, columns: Tensor, pad: float, most: int) -> Tensor:
+    """Images [N, H, W, C] rearranged: pixel (i, j) comes from (rows[i], columns[j]), or is `pad` where one is -1.
+
+    Args:
+        images: of sides that are known.
+        rows, columns: int [N, H], [N, W], each rising or falling, but for -1 at its ends.
+        pad: grey level.
+        most: how often a row or a column of the image may come again, next to itself.
+    """
+    taken = _taken(_taken(images, rows, 1, most), columns, 2, most)
+    inside = (rows >= 0)[:, :, None, None] & (columns >= 0)[:, None, :, None]
+    return tf.where(inside, taken, tf.cast(pad, images.dtype))
+
+
+def _taken(images: Tensor, places: Tensor, axis: int, most: int) -> Tensor:
+    """The rows (axis 1) or columns (axis 2) of images [N, H, W, C] at places int [N, M]; any where that is -1."""
+
+    @tf.custom_gradient
+    def take(images: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+        def gathered(gradient: Tensor) -> Tensor:
+            # Each row's own sum of where it went, not a scatter: a GPU does those one by one to be deterministic.
+            went = places[:, None, :] == tf.range(images.shape[axis])[None, :, None]
+            count = tf.reduce_sum(tf.cast(went, tf.int32), axis=2)
+            first = tf.argmax(tf.cast(went, tf.int32), axis=2, output_type=tf.int32)
+            shape = [-1, images.shape[axis], 1, 1] if axis == 1 else [-1, 1, images.shape[axis], 1]
+            parts = []
+            for turn in range(most):
+                again = tf.minimum(first + turn, places.shape[1] - 1)
+                part = tf.gather(gradient, again, axis=axis, batch_dims=1)
+                parts.append(tf.where(tf.reshape(count > turn, shape), part, tf.zeros_like(part)))
+            return tf.add_n(parts)
+
+        return tf.gather(images, tf.maximum(places, 0), axis=axis, batch_dims=1), gathered
+
+    return take(images)
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class ScaledCopies(View):
+    """Copies of falling contrast (SIM; Lin et al., ICLR 2020): copy i is g + (x - g) / 2^i.
+
+    Args:
+        copies: how many.
+        toward: the grey level g. The authors halve images of -1..1, so theirs fade to grey.
+    """
+
+    copies: Count = 5
+    toward: Grey = GREY
+
+    def apply(self, images: Tensor, copy: Tensor, seeds: Tensor) -> Tensor:
+        scale = tf.pow(tf.cast(0.5, images.dtype), tf.cast(copy, images.dtype))
+        return self.toward + (images - self.toward) * scale
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class NoisyCopies(View):
+    """Copies with Gaussian noise of `deviation` grey levels (NRG, Eq. 8; SmoothGrad)."""
+
+    copies: Count = 20
+    deviation: Noise = 15
+
+    def apply(self, images: Tensor, copy: Tensor, seeds: Tensor) -> Tensor:
+        noise = draws.normal(draws.fold(seeds, copy), tuple(images.shape[1:]), images.dtype)
+        return images + self.deviation * noise
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class MaskedCopies(View):
+    """Copies in which each value of each pixel is kept with probability `keep`, else black (FIA, Eq. 4)."""
+
+    copies: Count = 30
+    keep: Portion = 0.7
+
+    def apply(self, images: Tensor, copy: Tensor, seeds: Tensor) -> Tensor:
+        chance = draws.uniform(draws.fold(seeds, copy), tuple(images.shape[1:]))
+        return tf.where(chance < self.keep, images, tf.cast(BLACK, images.dtype))
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class PathCopies(View):
+    """Points on the straight path to black (NAA, Eq. 2): copy m is (x + noise) * share_m, m = 0 .. n - 1.
+
+    riemann           share_m = 1 - m/n, all of weight 1/n: the points of the authors' program, the image itself is one
+                      of them, black is not; the error of the sum falls as 1/n
+    gauss-legendre    the n points and weights with which every polynomial of degree 2n - 1 is integrated exactly;
+                      neither end is one of them
+
+    Args:
+        copies: n.
+        noise: deviation of Gaussian noise in grey levels, fresh for each copy and fading with it. The paper has none;
+            the authors' program adds 0.2 on images of -1..1, which is 25.5.
+        points: "riemann" or "gauss-legendre".
+
+    Raises ValueError for other points, and for n below 1.
+
+    Differs from the authors' code: the noise is 25.5 grey levels for every network; theirs is 0.2 after the
+    preprocessing, which for VGG and ResNet-v1 is 0.2 grey levels.
+    """
+
+    copies: Count = 30
+    noise: Noise = 25.5
+    points: str = RIEMANN
+
+    def __post_init__(self) -> None:
+        if self.points not in POINTS:
+            raise ValueError(f"PathCopies(points): expected one of {', '.join(POINTS)}, got {self.points!r}.")
+
+    @property
+    def weights(self) -> tuple[float, ...] | None:  # type: ignore[override]
+        return None if self.points == RIEMANN else gauss_legendre(self.copies)[1]
+
+    def share(self, copy: Tensor, dtype: tf.DType) -> Tensor:
+        """How much of the image is left in this copy: above 0, at most 1."""
+        if self.points == RIEMANN:
+            return 1 - tf.cast(copy, dtype) / self.copies
+        return tf.gather(tf.constant(gauss_legendre(self.copies)[0], dtype), copy)
+
+    def apply(self, images: Tensor, copy: Tensor, seeds: Tensor) -> Tensor:
+        if self.noise:
+            noise = draws.normal(draws.fold(seeds, copy), tuple(images.shape[1:]), images.dtype)
+            images = images + self.noise * noise
+        return images * self.share(copy, images.dtype)
+
+
+@functools.cache
+def gauss_legendre(count: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """(points, weights) of the Gauss-Legendre rule on 0..1; the largest point first, the weights sum to 1."""
+    points, weights = np.polynomial.legendre.leggauss(count)
+    return tuple(((1 - points) / 2).tolist()), tuple((weights / 2).tolist())
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Through(View):
+    """Views one after the other: what `a >> b` makes."""
+
+    views: tuple[View, ...]
+
+    @property
+    def copies(self) -> int:
+        product = 1
+        for view in self.views:
+            product *= view.copies
+        return product
+
+    @property
+    def weights(self) -> tuple[float, ...] | None:  # type: ignore[override]
+        if all(view.weights is None for view in self.views):
+            return None
+        each = [view.weights or (1 / view.copies,) * view.copies for view in self.views]
+        return tuple(math.prod(some) for some in itertools.product(*each))
+
+    def apply(self, images: Tensor, copy: Tensor, seeds: Tensor) -> Tensor:
+        # The number of the copy, written with one digit for each view: the last view's runs fastest.
+        digits = []
+        for view in reversed(self.views):
+            digits.append(copy % view.copies)
+            copy //= view.copies
+        for place, (view, digit) in enumerate(zip(self.views, reversed(digits), strict=True)):
+            images = view.apply(images, digit, draws.fold(seeds, place))
+            seeds = draws.fold(seeds, digit)  # a later view draws anew for each copy of an earlier one
+        return images
+
+    def __repr__(self) -> str:
+        return " >> ".join(map(repr, self.views))
+
+
+def chain(first: View, second: View) -> View:
+    """first >> second, flat; the images as they are add nothing."""
+    views: tuple[View, ...] = ()
+    for view in (first, second):
+        views += view.views if isinstance(view, Through) else () if isinstance(view, Plain) else (view,)
+    return Through(views) if len(views) > 1 else views[0] if views else Plain()

@@ -1,0 +1,152 @@
+"""Names and settings made an attack or a defence: what is wrong is said, what was left open is the source's.
+
+A defence is written in one word, "jpeg:quality=75+median:side=3": names from the catalogue, each with its settings, an
+image going through them from left to right.
+"""
+
+import dataclasses
+import difflib
+import inspect
+import typing
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from tfadv.attacks.ascent import Ascent
+from tfadv.attacks.default_layers import settled
+from tfadv.core import ranges
+from tfadv.core.interfaces import Attack, Defence, Objective, Purifier, Region
+from tfadv.core.source import Source
+from tfadv.parts.objectives import CrossEntropy, Margin
+from tfadv.parts.regions import ContributiveRegion, Everywhere
+from tfadv.registry import settings_syntax
+
+#: Where an ascent may change an image, by name, as the setting `region` has it; what it raises, as `loss` has it.
+REGIONS = ("everywhere", "contributive")
+LOSSES = ("cross-entropy", "margin")
+
+
+@ranges.checked
+def where(region: str = "everywhere", cam_layer: str | None = None, threshold: ranges.Share = 0.2) -> Region:
+    """The settings of every ascent beside its recipe's own: where it may change an image.
+
+    region=contributive keeps it to the pixels whose Grad-CAM at `cam_layer`, by default the source's last map of
+    features, is at least `threshold` of the largest.
+    """
+    return Everywhere() if region == REGIONS[0] else ContributiveRegion(cam_layer, threshold)
+
+
+@ranges.checked
+def raised(own: CrossEntropy, loss: str = "cross-entropy", confidence: ranges.Weight | None = None) -> Objective:
+    """What an attack raises whose recipe raises the cross entropy.
+
+    loss=margin raises the lead of the best other logit over the label's (Carlini and Wagner, 2017) instead, up to
+    `confidence` where that is given.
+    """
+    if loss == LOSSES[0]:
+        return own
+    if own.auxiliary:
+        raise ValueError(f"auxiliary: loss={loss} has no term for an auxiliary head; leave one of the two out.")
+    return Margin(confidence, own.predicted)
+
+
+#: What every ascent, and every one that raises the cross entropy, is given beside its recipe's own settings: the names
+#: by which it is chosen, the first being the default, with which the settings that follow have nothing to say.
+COMMON: dict[Callable, tuple[str, ...]] = {where: REGIONS, raised: LOSSES}
+
+
+def settings(recipe: Callable) -> dict[str, inspect.Parameter]:
+    """The settings a recipe can be given, by name: its own and, of an ascent, the common ones that fit it."""
+    own = dict(_own(recipe))
+    return own | {key: one for maker in _common(recipe) for key, one in _of(maker).items() if key not in own}
+
+
+def _common(recipe: Callable) -> list[Callable]:
+    """The makers of `COMMON` for this recipe."""
+    own = _own(recipe)
+    if typing.get_type_hints(recipe).get("return") is not Ascent:
+        return []
+    raises = isinstance(recipe().objective, CrossEntropy)
+    return ([] if "cam_layer" in own else [where]) + ([raised] if raises else [])
+
+
+def _of(maker: Callable) -> dict[str, inspect.Parameter]:
+    """The settings of a maker of `COMMON`, the one that chooses first."""
+    return {key: one for key, one in _own(maker).items() if one.default is not one.empty}
+
+
+def check(recipes: Mapping[str, Callable], name: str, chosen: dict[str, Any], kind: str = "recipe") -> dict[str, Any]:
+    """The settings, if there is such a recipe that has all of them and each is what its annotation says.
+
+    Raises ValueError that names the recipes, the settings or the kinds there are; `tfadv <kind>s` is said to list them.
+    """
+    if name not in recipes:
+        near = difflib.get_close_matches(name, recipes, 3, 0.4)
+        hint = f"Nearest: {', '.join(near)}. " if near else ""
+        raise ValueError(f"{name!r}: no such {kind}. {hint}`tfadv {kind}s` lists all: {', '.join(recipes)}.")
+    known, own = settings(recipes[name]), _own(recipes[name])
+    makers = {key: maker for maker in _common(recipes[name]) for key in _of(maker)}
+    for key, value in chosen.items():
+        if key not in known:
+            raise ValueError(f"{name} has no setting {key!r}. It has {', '.join(known)}.")
+        if key in own:
+            ranges.check(recipes[name], {key: value}, words=True)
+        else:
+            ranges.check(makers[key], {key: value}, words=True, name=name)
+    for maker in _common(recipes[name]):
+        (first, default), *others = _of(maker).items()
+        if chosen.get(first, default.default) not in COMMON[maker]:
+            raise ValueError(f"{name}: expected {first} to be {' or '.join(COMMON[maker])}, got {chosen[first]!r}.")
+        idle = [key for key, one in others if key not in own and chosen.get(key, one.default) != one.default]
+        if chosen.get(first, default.default) == default.default and idle:
+            are = "are" if len(idle) > 1 else "is"
+            raise ValueError(
+                f"{name}: {' and '.join(idle)} {are} for {first}={COMMON[maker][1]}, which was not asked for."
+            )
+    return chosen
+
+
+def _own(recipe: Callable) -> Mapping[str, inspect.Parameter]:
+    return inspect.signature(recipe).parameters
+
+
+def make(recipes: Mapping[str, Callable], name: str, source: Source, chosen: dict[str, Any] | None = None) -> Attack:
+    """The recipe with these settings; layers that were not named are the source's own.
+
+    Raises ValueError as `check`, and where the source names no layer.
+    """
+    chosen = check(recipes, name, dict(chosen or {}))
+    own = _own(recipes[name])
+    attack = recipes[name](**{key: value for key, value in chosen.items() if key in own})
+    for maker in _common(recipes[name]):
+        common = {key: value for key, value in chosen.items() if key in _of(maker) and key not in own}
+        if common:
+            part = {"region": where(**common)} if maker is where else {"objective": raised(attack.objective, **common)}
+            attack = dataclasses.replace(attack, **part)
+    return settled(attack, source)
+
+
+def defence(recipes: Mapping[str, Callable], text: str, more: Mapping[str, Any] | None = None) -> Defence:
+    """The defence that a word stands for, see the module's docstring; more: settings of the only one in it.
+
+    Raises ValueError as `check`, for what cannot be read, and for a defence in a row that is no purifier.
+    """
+    row = settings_syntax.row_of(text)
+    if more and len(row) > 1:
+        raise ValueError(f"{text!r}: which of them has {', '.join(more)}? Write NAME:key=value for each.")
+    found = [
+        _one(recipes, name, settings_syntax.united(chosen, more or {}, "a setting beside it")) for name, chosen in row
+    ]
+    made, *rest = found
+    for one in rest:
+        if not (isinstance(made, Purifier) and isinstance(one, Purifier)):
+            raise ValueError(f"{text!r}: expected purifiers in a row, got {made!r} and {one!r}.")
+        made = made >> one
+    return made
+
+
+def _one(recipes: Mapping[str, Callable], name: str, chosen: dict[str, Any]) -> Defence:
+    chosen = check(recipes, name, chosen, "defence")
+    for key, parameter in _own(recipes[name]).items():
+        if parameter.default is parameter.empty and key not in chosen:
+            raise ValueError(f"{name} needs {key}, as in {name}:{key}=...; `tfadv defences {name}` says what it is.")
+    return recipes[name](**chosen)

@@ -1,0 +1,123 @@
+"""The gradient at an image, plain and noise-reduced: its picture, and how alike neighbouring pixels are in it."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from tfadv.files import image_files
+from tfadv.folders import decision_plane
+from tfadv.reproduce.figures.attention import saved, shrunk, stem
+from tfadv.reproduce.plan import Drawing, Measure, Plate, Shown, Value
+from tfadv.reproduce.selection import key
+from tfadv.reproduce.workspace import Stage
+
+#: The share of pixels that are drawn white: without it a few large values would leave the others black.
+BRIGHTEST = 0.01
+
+
+@dataclasses.dataclass(frozen=True)
+class Gradient:
+    """The gradients of a network's cross entropy at its first `count` images.
+
+    Args:
+        network: the role.
+        copies, deviation: m and sigma of the noise-reduced gradient, sigma in grey levels that a scale multiplies;
+            0 copies: the gradient at the image itself.
+        count: how many images.
+    """
+
+    network: str
+    copies: int
+    deviation: float = 15.0
+    count: int = 6
+
+    @functools.lru_cache(maxsize=8)  # noqa: B019 - drawn right after they are measured
+    def of(self, stage: Stage) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Image -> (its pixels as the network sees them, the gradient there), [H, W, 3] both. Raises `Missing`."""
+        source, images = stage.player(self.network).source, stage.images(self.network)
+        stage.bench.say(f"the gradient of {source.name}, m = {self.copies}")
+        height, width = source.size
+        size = None if height is None or width is None else (height, width)
+        found = {}
+        for name, label in list(images.labels.items())[: self.count]:
+            pixels = image_files.read_image(images.folder / name, size)
+            slope = decision_plane.gradient(
+                source,
+                pixels.astype(np.float32),
+                label,
+                copies=self.copies,
+                deviation=self.deviation * stage.bench.scale.levels,
+                seed=stage.bench.seed,
+            )
+            found[name] = pixels, slope
+        return found
+
+    def facts(self, stage: Stage) -> list:
+        """All that it depends on."""
+        images, source = stage.images(self.network), stage.player(self.network).source
+        return [images.folder.name, stage.bench.fingerprint(source), dataclasses.astuple(self), stage.bench.seed]
+
+    def trace(self, stage: Stage) -> tuple[str, ...]:
+        """How it is made, in words: there is no command for it."""
+        spec, seed = stage.player(self.network).spec, stage.bench.seed
+        return (
+            f"tfadv.folders.decision_plane.gradient of {spec}, copies={self.copies}, seed={seed}, the first {self.count} images",
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Alike(Measure):
+    """How alike neighbouring pixels are in a gradient: the correlation of values side by side, 0 for noise, 1 for a
+    smooth one; the mean over the images."""
+
+    gradient: Gradient
+    says = "correlation of the gradient's values at neighbouring pixels, the mean over the images"
+
+    def of(self, stage: Stage) -> Value:
+        def make() -> dict[str, float]:
+            return {name: alike(slope) for name, (_, slope) in self.gradient.of(stage).items()}
+
+        found = stage.bench.kept("gradient", self.gradient.facts(stage), make)
+        return Value.mean(found, self.gradient.trace(stage))
+
+
+def alike(slope: np.ndarray) -> float:
+    """The correlation, around zero, of the values [H, W, 3] with those to the right of them and below."""
+    pairs = [(slope[:, :-1], slope[:, 1:]), (slope[:-1], slope[1:])]
+    ones, others = (np.concatenate([pair[which].ravel() for pair in pairs]) for which in (0, 1))
+    return float(np.sum(ones * others) / np.sqrt(np.sum(ones**2) * np.sum(others**2)))
+
+
+def grey(slope: np.ndarray) -> np.ndarray:
+    """A gradient [H, W, 3] as a picture, uint8 [H, W, 3]: its size in all colours, from black to white."""
+    size = np.abs(slope).sum(axis=-1)
+    level = np.clip(size / np.quantile(size, 1 - BRIGHTEST), 0, 1)
+    return np.repeat(np.rint(255 * level).astype(np.uint8)[..., None], 3, axis=-1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Gradients(Plate):
+    """Images, and the size of the gradient at each of their pixels, a column for each number of noisy copies."""
+
+    gradients: tuple[Gradient, ...]
+
+    def draw(self, stage: Stage, folder: Path) -> Drawing:
+        found = [one.of(stage) for one in self.gradients]
+        rows = []
+        for name in found[0]:
+            pixels = found[0][name][0]
+            begun = f"gradient-{key(self.gradients[0].facts(stage))}-{stem(name)}"
+            row = [Shown(saved(folder, begun, shrunk(pixels), pixels), name)]
+            for one, slopes in zip(self.gradients, found, strict=True):
+                picture: Image.Image = shrunk(grey(slopes[name][1]))
+                file = saved(folder, f"{begun}-{one.copies}", picture, pixels)
+                row.append(Shown(file, f"alike {alike(slopes[name][1]):.2f}", one.trace(stage)))
+            rows.append(tuple(row))
+        network = self.gradients[0].network
+        heads = [f"m = {one.copies}" if one.copies else "the gradient" for one in self.gradients]
+        return Drawing(f"{network}: the gradient at an image, and noise-reduced", ("image", *heads), tuple(rows))

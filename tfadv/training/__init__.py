@@ -1,0 +1,1 @@
+"""Training small networks, plainly and adversarially, on small pictures."""

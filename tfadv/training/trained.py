@@ -1,0 +1,262 @@
+"""Networks that users train: one file for each, with its weights and what it is; `tfadv train` writes it.
+
+    train("vgg19", small_data.load("cifar10.npz"), "vgg.npz", Schedule(20), method="pgd")
+    load("vgg.npz")                     a tfadv.Network; also tfadv.registry.loading.load("vgg.npz")
+
+The file is an .npz without pickle: an array for each weight, named layer:number, and a JSON text.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfadv.core.interfaces import Tensor
+from tfadv.core.ranges import Natural, checked
+from tfadv.core.seeds import fold_one
+from tfadv.core.source import Source
+from tfadv.files import array_files, schemas
+from tfadv.models.layers import stated
+from tfadv.models.network import Network
+from tfadv.training import adversarial, datasets, loop, small_networks
+from tfadv.training.loop import Schedule
+
+#: Images that are tested together.
+CHUNK = 250
+
+#: No network of this package is for larger pictures, in pixels.
+LARGEST = 4096
+
+_ABOUT = "about"
+_WHAT, _AGAIN = "a network that `tfadv train` wrote", "Train it again, or take another file."
+
+
+@dataclasses.dataclass(frozen=True)
+class About:
+    """What a trained network is and where it comes from.
+
+    architecture, size, classes: what `small.build` is given. method, settings: of `hardening.METHODS`. data: its name,
+    data_sha256 of its training images and labels, images how many they are. schedule: of `tfadv.training.loop`. shift, flip:
+    of `small_data.augmented`. sources: name and fingerprint of each network that helped. accuracy: the share of the
+    `tested` test images that it gets right, 0..1. tensorflow: its version.
+    """
+
+    architecture: str
+    size: int
+    classes: int
+    method: str = "plain"
+    settings: dict[str, Any] = dataclasses.field(default_factory=dict)
+    data: str = ""
+    data_sha256: str = ""
+    images: int = 0
+    class_names: tuple[str, ...] = ()
+    schedule: dict[str, Any] = dataclasses.field(default_factory=dict)
+    shift: int = 0
+    flip: bool = False
+    sources: tuple[tuple[str, str], ...] = ()
+    accuracy: float | None = None
+    tested: int = 0
+    tensorflow: str = tf.__version__
+
+    @stated()
+    def build(self) -> keras.Model:
+        """The network without its training. Raises ValueError for an architecture or method that there is not."""
+        way = method(self.method, self.settings)
+        block = None if way.block is None else way.block(self.classes)
+        known = small_networks.NETWORKS.get(self.architecture)  # None: `build` refuses it
+        stages = None if block is None or known is None else way.stages(known.stages)
+        return small_networks.build(self.architecture, size=self.size, classes=self.classes, block=block, stages=stages)
+
+
+def method(name: str, settings: Mapping[str, Any] | None = None) -> Any:
+    """The method of `hardening.METHODS` with these settings.
+
+    Raises ValueError for an unknown name or setting, or a value of another kind than the setting's.
+    """
+    if name not in adversarial.METHODS:
+        raise ValueError(f"method: expected one of {', '.join(adversarial.METHODS)}, got {name!r}.")
+    fields = {field.name: field for field in dataclasses.fields(adversarial.METHODS[name])}
+    for key in settings or {}:
+        if key not in fields:
+            raise ValueError(f"method {name} has no setting {key!r}. It has {', '.join(fields) or 'none'}.")
+    return adversarial.METHODS[name](**(settings or {}))
+
+
+@checked
+def train(
+    architecture: str,
+    data: datasets.Data,
+    out: str | os.PathLike,
+    schedule: Schedule,
+    *,
+    method: str = "plain",
+    settings: Mapping[str, Any] | None = None,
+    sources: Sequence[Source] = (),
+    shift: Natural = 4,
+    flip: bool = True,
+    report: Callable[[int, float], None] = lambda epoch, loss: None,
+    progress: Callable[[int], None] | None = None,
+) -> Network:
+    """Train a network of `small.NETWORKS` on the training images, test it on the others, write it to out.
+
+    After each epoch the whole state lies in out + ".checkpoint.npz", from which the same call goes on; it is removed
+    at the end. Sets Keras's random seed.
+
+    Args:
+        method, settings: of `hardening.METHODS`.
+        sources: trained networks that a method learns from.
+        shift, flip: how the images are varied, see `small_data.augmented`.
+        report, progress: see `tfadv.training.loop.train`.
+
+    Raises ValueError for an unknown architecture, method or setting, sources that the method has no use for or lacks,
+    sources for images of another size, fewer images than a batch, and the checkpoint of another training;
+    FileExistsError where out exists.
+    """
+    out, checkpoint = loop.places(out)
+    about = About(
+        architecture,
+        data.size,
+        data.classes,
+        method,
+        dict(settings or {}),
+        data.name,
+        data.sha256,
+        len(data.x_train),
+        data.class_names,
+        dataclasses.asdict(schedule),
+        shift,
+        flip,
+        tuple((source.name, source.fingerprint) for source in sources),
+    )
+    way = _checked_method(about, sources)
+    about = dataclasses.replace(about, settings=dataclasses.asdict(way))  # also what was left open: defaults may change
+    keras.utils.set_random_seed(schedule.seed)
+    model = about.build()
+    loop.train(
+        model,
+        _augmented(way.loss(model, Network(model), sources), shift, flip),
+        (data.x_train, data.y_train),
+        schedule,
+        checkpoint=checkpoint,
+        about=json.loads(_text(dataclasses.replace(about, schedule={}))),
+        report=report,
+        progress=progress,
+    )
+    about = dataclasses.replace(about, accuracy=_accuracy(Network(model), data), tested=len(data.x_test))
+    save(model, out, about)
+    checkpoint.unlink()
+    return _network(model, out, about)
+
+
+def _checked_method(about: About, sources: Sequence[Source]) -> Any:
+    way = method(about.method, about.settings)
+    if bool(sources) != way.needs_sources:
+        asked = "trained networks as sources" if way.needs_sources else "no sources"
+        raise ValueError(f"method {about.method}: expected {asked}, got {len(sources)}.")
+    for source in sources:
+        if source.size != (about.size, about.size) or source.classes != about.classes:
+            raise ValueError(
+                f"{source.name}: expected a source of {about.classes} classes for images of {about.size} x "
+                f"{about.size} pixels, got {source!r}."
+            )
+    return way
+
+
+def _augmented(loss: loop.Loss, shift: int, flip: bool) -> loop.Loss:
+    """The loss on images that are varied anew in each epoch: uint8 rows become float32."""
+
+    def varied(rows: tuple[Tensor, ...], seed: Tensor) -> Tensor:
+        images, labels = rows
+        keys = [fold_one(seed, number) for number in range(2)]
+        return loss((datasets.augmented(tf.cast(images, tf.float32), keys[0], shift, flip), labels), keys[1])
+
+    return varied
+
+
+def _accuracy(network: Network, data: datasets.Data) -> float:
+    parts = range(0, len(data.x_test), CHUNK)
+    right = [network.predict(data.x_test[at : at + CHUNK]) == data.y_test[at : at + CHUNK] for at in parts]
+    return float(np.mean(np.concatenate(right)))
+
+
+def save(model: keras.Model, path: str | os.PathLike, about: About) -> None:
+    """Write the network, whole or not at all; with the settings that its method's defaults were, which may change."""
+    about = dataclasses.replace(about, settings=dataclasses.asdict(method(about.method, about.settings)))
+    array_files.write(path, {_ABOUT: _text(about)} | _weights(model))
+
+
+def _text(about: About) -> str:
+    return json.dumps(dataclasses.asdict(about), sort_keys=True)
+
+
+def _weights(model: keras.Model) -> dict[str, np.ndarray]:
+    return {
+        f"{layer.name}:{number}": array for layer in model.layers for number, array in enumerate(layer.get_weights())
+    }
+
+
+def about(path: str | os.PathLike) -> About:
+    """What the file says of its network. Raises as `load`."""
+    return _read(Path(path))[0]
+
+
+def load(path: str | os.PathLike) -> Network:
+    """The network of a file, by the file's name without its suffix.
+
+    Raises FileNotFoundError, or ValueError for a file that holds no such network, an architecture or method that there
+    is not, and weights that do not fit.
+    """
+    known, arrays = _read(Path(path))
+    array_files.check_numbers(path, arrays, _WHAT)
+    held = {key: array.shape for key, array in arrays.items()}
+    most = max((array.size for array in arrays.values()), default=0)
+    if not (0 < known.classes <= most and 0 < known.size <= LARGEST):
+        raise ValueError(
+            f"{path}: expected {_WHAT}, got {known.classes} classes and pictures of {known.size} pixels, which its "
+            f"weights cannot be of. {_AGAIN}"
+        )
+    try:
+        model = known.build()
+    except ValueError as error:
+        raise ValueError(f"{path}: {error} Was it written by a newer tfadv?") from error
+    expected = {key: array.shape for key, array in _weights(model).items()}
+    wrong = sorted(key for key in expected.keys() | held.keys() if expected.get(key) != held.get(key))
+    if wrong:
+        key = wrong[0]
+        raise ValueError(
+            f"{path}: {len(wrong)} of the weights do not fit {known.architecture}: expected {expected.get(key)} as "
+            f"{key}, got {held.get(key)}."
+        )
+    for layer in model.layers:
+        layer.set_weights([arrays[f"{layer.name}:{number}"] for number in range(len(layer.weights))])
+    return _network(model, Path(path), known)
+
+
+def _network(model: keras.Model, path: Path, about: About) -> Network:
+    return Network(
+        model, name=path.stem, layer=small_networks.NETWORKS[about.architecture].layer, accuracy=about.accuracy
+    )
+
+
+def _read(path: Path) -> tuple[About, dict[str, np.ndarray]]:
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file; `tfadv train` writes it.")
+    arrays = array_files.read(path, _WHAT)
+    if _ABOUT not in arrays:
+        raise ValueError(
+            f"{path}: expected {_WHAT}, got {', '.join(list(arrays)[:4])}. Data is given to "
+            "`tfadv train`, and the file that it writes is the network."
+        )
+    said = schemas.json_of(array_files.text_of(path, arrays, _ABOUT, _WHAT), path, _WHAT, _AGAIN)
+    del arrays[_ABOUT]
+    about = schemas.made(About, said, path, _WHAT, _AGAIN)
+    before = adversarial.METHODS[about.method].before if about.method in adversarial.METHODS else {}
+    return dataclasses.replace(about, settings={**before, **about.settings}), arrays
