@@ -87,7 +87,7 @@ def _purify(
     no_progress: bool,
     **rest: Any,
 ) -> "Report":
-    from tfadv.core.interfaces import Purifier
+    from tfadv.defences.purified import Purifier
     from tfadv.folders.purify import purify_folder
     from tfadv.registry import building
     from tfadv.registry.catalogue import DEFENCES

@@ -15,7 +15,9 @@ import tensorflow as tf
 from tfadv import defences, load, recipes
 from tfadv.core import seeds
 from tfadv.core.images import BLACK, WHITE
-from tfadv.core.interfaces import Attack, Look, Purifier, Tensor
+from tfadv.core.interfaces import Attack, Look
+from tfadv.core.types import Tensor
+from tfadv.defences.purified import Purifier
 
 #: Data set -> the file of its images in the folder of reference data.
 DATA = {"cifar10": "cifar10_part.npz", "gtsrb": "gtsrb48_part.npz"}

@@ -10,9 +10,10 @@ import numpy as np
 from tfadv.attacks.bound import Bound
 from tfadv.attacks.decisions import Decision, SmallestNoise
 from tfadv.core import seeds as draws
-from tfadv.core.interfaces import Attack, Tensor
+from tfadv.core.interfaces import Attack
 from tfadv.core.ranges import Count, Size
 from tfadv.core.source import Source
+from tfadv.core.types import Images, Seeds, Tensor
 from tfadv.parts.budgets import Linf
 
 
@@ -49,6 +50,6 @@ class AdditiveUniformNoise(Attack):
         return SmallestNoise(Decision(network), uniform_noise, sizes, self.tries, self.sizes * self.tries + 1)
 
 
-def uniform_noise(images: Tensor, seeds: Tensor, size: Tensor) -> Tensor:
+def uniform_noise(images: Images, seeds: Seeds, size: Tensor) -> Tensor:
     """Noise of each value's own, uniform within `size` grey levels."""
     return images + size * draws.uniform(seeds, tuple(images.shape[1:]), images.dtype, -1, 1)

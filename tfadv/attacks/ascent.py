@@ -19,9 +19,10 @@ from tfadv.core import gradients, scores
 from tfadv.core import seeds as draws
 from tfadv.core.compilation import Compiled, Program, repeat
 from tfadv.core.images import BLACK, WHITE
-from tfadv.core.interfaces import Attack, Budget, Goal, Objective, Region, Rule, Start, Tensor, View
+from tfadv.core.interfaces import Attack, Budget, Goal, Objective, Region, Rule, Start, View
 from tfadv.core.ranges import Count
 from tfadv.core.source import Glance, Source
+from tfadv.core.types import Images, Seeds, Tensor
 from tfadv.models.network import network
 from tfadv.parts.regions import Everywhere
 from tfadv.parts.starts import CleanImage
@@ -90,10 +91,10 @@ class Climb:
         # What the view shows differs from step to step, and with it what the clean image is compared by.
         self.anew = attack.objective.compares and not isinstance(attack.view, Plain)
 
-    def __call__(self, images: Tensor, goal: Goal, seeds: Tensor) -> Tensor:
+    def __call__(self, images: Images, goal: Goal, seeds: Seeds) -> Tensor:
         return self._program(images, goal, seeds)
 
-    def _best(self, images: Tensor, goal: Goal, seeds: Tensor) -> Tensor:
+    def _best(self, images: Images, goal: Goal, seeds: Seeds) -> Tensor:
         """Of the ascents of each image the one that leads farthest."""
         lead = self.lead if tf.executing_eagerly() else self._lead
 
@@ -106,12 +107,12 @@ class Climb:
 
         return repeat(self.attack.restarts, again, (images, tf.zeros_like(images[:, 0, 0, 0])))[0]
 
-    def _lead(self, images: Tensor, goal: Goal) -> Tensor:
+    def _lead(self, images: Images, goal: Goal) -> Tensor:
         """How far the images lie on the goal's side of the network's answer, [N]."""
         logits = self.network(tf.clip_by_value(images, BLACK, WHITE)).logits
         return -tf.cast(goal.sign, logits.dtype) * scores.margin(logits, goal.labels)
 
-    def _ascended(self, images: Tensor, goal: Goal, seeds: Tensor) -> Tensor:
+    def _ascended(self, images: Images, goal: Goal, seeds: Seeds) -> Tensor:
         attack, look = self.attack, self.glance
         mask = attack.region.mask(look, images, goal, draws.fold(seeds, REGION))
         memory: Any = None
@@ -143,7 +144,7 @@ class Climb:
         move, state = attack.rule.update(gradient, state, attack.budget.project)
         return self._in_range(images + attack.budget.project(place + mask * move - images)), state
 
-    def _in_range(self, images: Tensor) -> Tensor:
+    def _in_range(self, images: Images) -> Tensor:
         return tf.clip_by_value(images, BLACK, WHITE) if self.attack.in_range else images
 
     @property

@@ -11,8 +11,9 @@ from tfadv.core import diagnostics
 from tfadv.core import seeds as draws
 from tfadv.core.compilation import Program, concede
 from tfadv.core.images import BLACK, WHITE, check
-from tfadv.core.interfaces import Attack, Crafted, Goal, Tensor, class_numbers
+from tfadv.core.interfaces import Attack, Crafted, Goal, class_numbers
 from tfadv.core.source import Source
+from tfadv.core.types import Images, Seeds, Tensor
 from tfadv.models.network import network
 
 
@@ -23,7 +24,7 @@ class Crafting(Protocol):
     @property
     def traces(self) -> int: ...
 
-    def __call__(self, images: Tensor, goal: Goal, seeds: Tensor) -> Tensor | Crafted: ...
+    def __call__(self, images: Images, goal: Goal, seeds: Seeds) -> Tensor | Crafted: ...
 
 
 class Bound:
@@ -109,7 +110,7 @@ class Bound:
         """Whether it is a search by gradients that would not notice that the network has none."""
         return getattr(self._craft, "silent", False)
 
-    def search(self, images: Tensor, goal: Goal, seeds: Tensor) -> Crafted:
+    def search(self, images: Images, goal: Goal, seeds: Seeds) -> Crafted:
         """The same for what another part of an attack hands over, in tensors and unchecked.
 
         Args:

@@ -20,10 +20,11 @@ from tfadv.core import seeds as draws
 from tfadv.core import tensors
 from tfadv.core.compilation import Compiled
 from tfadv.core.images import BLACK, WHITE
-from tfadv.core.interfaces import Attack, Crafted, Goal, Tensor
+from tfadv.core.interfaces import Attack, Crafted, Goal
 from tfadv.core.ranges import Count, Positive, Range, Weight
 from tfadv.core.source import Source
 from tfadv.core.tensors import where
+from tfadv.core.types import Images, Perturbation, Seeds, Tensor
 
 # What an image's seed is folded with.
 START, WALK = range(2)
@@ -85,7 +86,7 @@ class Walk:
         parts = (self.decision, self.start, self.blend, self.step)
         return sum(part.traces for part in parts)
 
-    def __call__(self, images: Tensor, goal: Goal, seeds: Tensor) -> Crafted:
+    def __call__(self, images: Images, goal: Goal, seeds: Seeds) -> Crafted:
         place, found, queries = self.start(images, goal, draws.fold(seeds, START))
         walking = found & np.any(np.asarray(place != images), axis=(1, 2, 3))
         place = self._drawn_up(place, images, goal, walking, queries)
@@ -193,12 +194,12 @@ class Window:
         self.noted[rows] = 0
 
 
-def _any_image(images: Tensor, seeds: Tensor, size: Tensor) -> Tensor:
+def _any_image(images: Images, seeds: Seeds, size: Tensor) -> Tensor:
     """Uniform noise in place of the image."""
     return draws.uniform(seeds, tuple(images.shape[1:]), images.dtype, BLACK, WHITE)
 
 
-def _norm(delta: Tensor) -> Tensor:
+def _norm(delta: Perturbation) -> Tensor:
     return _column(tensors.norm(delta))
 
 

@@ -17,11 +17,12 @@ from tfadv.attacks.bound import Bound
 from tfadv.core import gradients, tensors
 from tfadv.core.compilation import Compiled
 from tfadv.core.images import GREY, WHITE
-from tfadv.core.interfaces import Attack, Crafted, Goal, Tensor
+from tfadv.core.interfaces import Attack, Crafted, Goal
 from tfadv.core.ranges import Count, Positive, Weight
 from tfadv.core.scores import margin, reached
 from tfadv.core.source import Source
 from tfadv.core.tensors import where
+from tfadv.core.types import Images, Logits, Seeds, Tensor
 
 #: The largest c, the authors': beyond it the distance is lost in the rounding.
 LARGEST = 1e10
@@ -101,7 +102,7 @@ class Descent:
         self.attack, self.network = attack, network
         self._compiled = Compiled(self._step)
 
-    def __call__(self, images: Tensor, goal: Goal, seeds: Tensor) -> Crafted:
+    def __call__(self, images: Images, goal: Goal, seeds: Seeds) -> Crafted:
         known = self._wins(self.network.glance(images).logits, goal)
         start = tf.atanh((images / GREY - 1) * INSIDE)
         zeros, infinite = tf.zeros_like(start), tf.fill(tf.shape(known), tf.constant(math.inf, images.dtype))
@@ -115,7 +116,7 @@ class Descent:
             weights.after(np.asarray(state.won))
         return Crafted(best, known | tf.math.is_finite(distance), queries)
 
-    def _descend(self, state: State, weights: Tensor, images: Tensor, goal: Goal) -> State:
+    def _descend(self, state: State, weights: Tensor, images: Images, goal: Goal) -> State:
         """All steps with one c for each image."""
         tenth = max(self.attack.steps // 10, 1)
         for count in range(self.attack.steps):
@@ -125,7 +126,7 @@ class Descent:
             state = self._compiled(state, weights, images, goal, tf.constant(count + 1), tf.constant(check))
         return state
 
-    def _step(self, state: State, weights: Tensor, images: Tensor, goal: Goal, count: Tensor, check: Tensor) -> State:
+    def _step(self, state: State, weights: Tensor, images: Images, goal: Goal, count: Tensor, check: Tensor) -> State:
         attack, dtype = self.attack, images.dtype
 
         def loss(place: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
@@ -157,11 +158,11 @@ class Descent:
             queries=state.queries + tf.cast(state.running, state.queries.dtype),
         )
 
-    def _short(self, logits: Tensor, goal: Goal) -> Tensor:
+    def _short(self, logits: Logits, goal: Goal) -> Tensor:
         """m + confidence: by how much the logits miss what is asked for, [N]."""
         return tf.cast(goal.sign, logits.dtype) * margin(logits, goal.labels) + self.attack.confidence
 
-    def _wins(self, logits: Tensor, goal: Goal) -> Tensor:
+    def _wins(self, logits: Logits, goal: Goal) -> Tensor:
         return reached(logits, goal) & (self._short(logits, goal) <= 0)
 
     @property

@@ -12,10 +12,11 @@ import tensorflow as tf
 from tfadv.core import seeds as draws
 from tfadv.core.compilation import Compiled
 from tfadv.core.images import BLACK, WHITE
-from tfadv.core.interfaces import Crafted, Goal, Tensor
+from tfadv.core.interfaces import Crafted, Goal
 from tfadv.core.scores import reached
 from tfadv.core.source import Source
 from tfadv.core.tensors import where
+from tfadv.core.types import Images, Seeds, Tensor
 
 #: (images [N, H, W, 3], seeds [N, 2], size) -> images with noise of that size.
 Noise = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -30,11 +31,11 @@ class Decision:
         self.network = network
         self._compiled = Compiled(self.inside)
 
-    def inside(self, images: Tensor, goal: Goal) -> Tensor:
+    def inside(self, images: Images, goal: Goal) -> Tensor:
         """The same as a tensor, for use inside a compiled function."""
         return reached(self.network(images).logits, goal)
 
-    def __call__(self, images: Tensor, goal: Goal) -> np.ndarray:
+    def __call__(self, images: Images, goal: Goal) -> np.ndarray:
         return np.array(self._compiled(images, goal))
 
     @property
@@ -59,7 +60,7 @@ class SmallestNoise:
         self.sizes, self.tries = sizes, tries
         self._step = Compiled(self._try)
 
-    def __call__(self, images: Tensor, goal: Goal, seeds: Tensor) -> Crafted:
+    def __call__(self, images: Images, goal: Goal, seeds: Seeds) -> Crafted:
         """The first adversarial image on the way; the image itself, after one query, if it is adversarial."""
         found, place = self.decision(images, goal), images
         queries = np.ones(len(found), np.int32)

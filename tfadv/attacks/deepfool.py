@@ -17,11 +17,12 @@ from tfadv.attacks.bound import Bound
 from tfadv.core import gradients, tensors
 from tfadv.core.compilation import Compiled
 from tfadv.core.images import BLACK, WHITE
-from tfadv.core.interfaces import Attack, Crafted, Goal, Tensor
+from tfadv.core.interfaces import Attack, Crafted, Goal
 from tfadv.core.ranges import Count, Positive, Several
 from tfadv.core.scores import logit, reached
 from tfadv.core.source import Source
 from tfadv.core.tensors import where
+from tfadv.core.types import Images, Seeds, Tensor
 
 #: How much further than to the boundary a step goes, in grey levels: the authors' 1e-4, on images of 0..1.
 BEYOND = 1e-4 * WHITE
@@ -69,7 +70,7 @@ class Walk:
         self.candidates = min(attack.candidates or network.logits_count, network.logits_count)
         self._compiled = Compiled(self._step)
 
-    def __call__(self, images: Tensor, goal: Goal, seeds: Tensor) -> Crafted:
+    def __call__(self, images: Images, goal: Goal, seeds: Seeds) -> Crafted:
         logits = self.network.glance(images).logits
         found, place = reached(logits, goal), images
         queries = tf.ones_like(goal.labels)
@@ -84,7 +85,7 @@ class Walk:
     def _step(self, place: Tensor, found: Tensor, rivals: Tensor, goal: Goal, late: Tensor) -> tuple[Tensor, Tensor]:
         """Where the images are one step on, and which of them have crossed a boundary; those that had stay."""
 
-        def leads(images: Tensor) -> Tensor:
+        def leads(images: Images) -> Tensor:
             logits = tf.cast(self.network(images).logits, images.dtype)
             return tf.gather(logits, rivals, axis=1, batch_dims=1) - logit(logits, goal.labels)[:, None]
 

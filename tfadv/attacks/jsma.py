@@ -15,11 +15,12 @@ from tfadv.attacks.bound import Bound
 from tfadv.core import gradients
 from tfadv.core.compilation import Compiled
 from tfadv.core.images import BLACK, WHITE
-from tfadv.core.interfaces import Attack, Crafted, Goal, Tensor
+from tfadv.core.interfaces import Attack, Crafted, Goal
 from tfadv.core.ranges import Portion, Range, Several
 from tfadv.core.scores import logit, reached, rivals
 from tfadv.core.source import Source
 from tfadv.core.tensors import where
+from tfadv.core.types import Images, Seeds, Tensor
 
 Theta = Annotated[float, Range(-WHITE, WHITE, of="grey levels")]
 
@@ -80,7 +81,7 @@ class Pairs:
         self.attack, self.network = attack, network
         self._compiled = Compiled(self._step)
 
-    def __call__(self, images: Tensor, goal: Goal, seeds: Tensor) -> Crafted:
+    def __call__(self, images: Images, goal: Goal, seeds: Seeds) -> Crafted:
         logits = self.network.glance(images).logits
         found = reached(logits, goal)
         second = tf.argmax(rivals(logits, goal.labels), axis=1, output_type=goal.labels.dtype)
@@ -95,7 +96,7 @@ class Pairs:
     def _step(self, state: State, wanted: Tensor, goal: Goal) -> State:
         """The images with one more pair moved; those that are done, or have no pair, stay."""
 
-        def chosen_and_others(images: Tensor) -> Tensor:
+        def chosen_and_others(images: Images) -> Tensor:
             logits = self.network(images).logits
             chosen = logit(logits, wanted)
             return tf.stack([chosen, tf.reduce_sum(logits, axis=1) - chosen], axis=1)

@@ -16,10 +16,11 @@ from tfadv.attacks.bound import Bound
 from tfadv.attacks.decisions import Decision, generator
 from tfadv.core.compilation import Compiled
 from tfadv.core.images import BLACK, WHITE, padded
-from tfadv.core.interfaces import Attack, Crafted, Goal, Tensor
+from tfadv.core.interfaces import Attack, Crafted, Goal
 from tfadv.core.ranges import Count, Range
 from tfadv.core.scores import cross_entropy, reached
 from tfadv.core.source import Source
+from tfadv.core.types import Images, Seeds, Tensor
 
 #: Candidates shown at once: calls of one size.
 CHUNK = 100
@@ -85,7 +86,7 @@ class Evolution:
         """How often its functions were traced."""
         return self.decision.traces + self.judge.traces
 
-    def __call__(self, images: Tensor, goal: Goal, seeds: Tensor) -> Crafted:
+    def __call__(self, images: Images, goal: Goal, seeds: Seeds) -> Crafted:
         found, places = self.decision(images, goal), np.array(images)
         queries = np.ones(len(places), np.int32)
         made: dict[int, tuple[np.ndarray, bool, int]] = {}

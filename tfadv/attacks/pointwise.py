@@ -14,9 +14,10 @@ from tfadv.attacks.bound import Bound
 from tfadv.attacks.decisions import Decision, Search, SmallestNoise, generator, side_by_side
 from tfadv.core import seeds as draws
 from tfadv.core.images import BLACK, WHITE
-from tfadv.core.interfaces import Attack, Crafted, Goal, Tensor
+from tfadv.core.interfaces import Attack, Crafted, Goal
 from tfadv.core.ranges import Count, Natural
 from tfadv.core.source import Source
+from tfadv.core.types import Images, Seeds, Tensor
 
 # What an image's seed is folded with.
 START, ORDER = range(2)
@@ -68,7 +69,7 @@ class Return:
         """How often its functions were traced."""
         return self.decision.traces + self.start.traces
 
-    def __call__(self, images: Tensor, goal: Goal, seeds: Tensor) -> Crafted:
+    def __call__(self, images: Images, goal: Goal, seeds: Seeds) -> Crafted:
         start = self.start(images, goal, draws.fold(seeds, START))
         clean, places = np.asarray(images), np.array(start.images)
         order = np.asarray(draws.fold(seeds, ORDER))
@@ -86,7 +87,7 @@ class Return:
         return Crafted(tf.constant(places), start.found, start.queries)
 
 
-def salt_and_pepper(images: Tensor, seeds: Tensor, size: Tensor) -> Tensor:
+def salt_and_pepper(images: Images, seeds: Seeds, size: Tensor) -> Tensor:
     """A share `size` of the pixels turned black or white, each with the same chance."""
     drawn = draws.uniform(seeds, (*images.shape[1:3], 1), images.dtype)
     salted = tf.where(drawn >= 1 - size / 2, tf.cast(WHITE, images.dtype), images)

@@ -14,9 +14,10 @@ from tfadv.attacks.bound import Bound
 from tfadv.attacks.deepfool import DeepFool, Walk
 from tfadv.core import seeds as draws
 from tfadv.core.images import BLACK, WHITE
-from tfadv.core.interfaces import Attack, Budget, Crafted, Goal, Tensor
+from tfadv.core.interfaces import Attack, Budget, Crafted, Goal
 from tfadv.core.ranges import Count, Positive, Rest, Several
 from tfadv.core.source import Source
+from tfadv.core.types import Images, Seeds, Tensor
 from tfadv.files import array_files
 from tfadv.parts.budgets import Linf
 
@@ -147,7 +148,7 @@ class Shift:
         """How often its functions were traced."""
         return self.walk.traces
 
-    def __call__(self, images: Tensor, goal: Goal, seeds: Tensor) -> Crafted:
+    def __call__(self, images: Images, goal: Goal, seeds: Seeds) -> Crafted:
         shift, queries = self.shift, np.zeros(len(images), np.int32)
         if shift is None:
             fitting = Fitting(self)
@@ -169,7 +170,7 @@ class Fitting:
     def __init__(self, owner: Shift) -> None:
         self.owner, self.attack = owner, owner.attack
 
-    def __call__(self, images: Tensor, goal: Goal, seeds: Tensor) -> Crafted:
+    def __call__(self, images: Images, goal: Goal, seeds: Seeds) -> Crafted:
         classes, shift = self._predicted(images, 0), tf.zeros_like(images[:1])
         whole = shift
         queries = np.ones(len(classes), np.int32)
@@ -195,7 +196,7 @@ class Fitting:
         inward = tf.sign(shift) * tf.floor(tf.abs(shift))
         return nearest if bool(self.attack.budget.allows(nearest)[0]) else inward
 
-    def _predicted(self, images: Tensor, shift: Tensor) -> np.ndarray:
+    def _predicted(self, images: Images, shift: Tensor) -> np.ndarray:
         """The logit with the highest value, int32 [N], of the shifted images."""
         look, found = self.owner.network.glance, []
         for first in range(0, len(images), CHUNK):
@@ -204,7 +205,7 @@ class Fitting:
         return np.concatenate(found).astype(np.int32)
 
 
-def _order(seeds: Tensor, number: int) -> np.ndarray:
+def _order(seeds: Seeds, number: int) -> np.ndarray:
     """The rows in an order drawn from the images' seeds, for pass `number`."""
     own = np.asarray(draws.fold(seeds, number))
     return np.lexsort(own.T)

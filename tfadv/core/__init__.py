@@ -1,1 +1,1 @@
-"""What everything else stands on: the interfaces of parts, sources of logits, compilation, random numbers, gradients."""
+"""The interfaces of the parts of an attack, and what all of them need: compilation, random numbers, gradients."""

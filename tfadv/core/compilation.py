@@ -14,7 +14,7 @@ from typing import Any
 import tensorflow as tf
 from tensorflow.python.framework import config as determinism
 
-Tensor = Any
+from tfadv.core.types import Tensor
 
 #: The environment variables that force or forbid XLA, and that say where its programs are kept ("" for nowhere).
 XLA, CACHE = "TFADV_XLA", "TFADV_XLA_CACHE"

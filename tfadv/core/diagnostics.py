@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-Tensor = Any
+from tfadv.core.types import Images
 
 #: From here on the square of a softmax's smaller value is 0 in float32: -log(1.2e-38) / 2.
 SURE = 44.0
@@ -79,7 +79,7 @@ def shifted(name: str, labels: np.ndarray, best: np.ndarray) -> str | None:
 
 
 def unchanged(
-    name: str, look: Callable[..., Any], images: Tensor, still: int, count: int, found: Any = None, silent: bool = False
+    name: str, look: Callable[..., Any], images: Images, still: int, count: int, found: Any = None, silent: bool = False
 ) -> str | None:
     """That an attack has left images as they are, and why; None of a search, which says itself what it has not found.
 
@@ -95,7 +95,7 @@ def unchanged(
     return f"{still} of {count} images did not change at all. {_why(name, look, images)}"
 
 
-def _why(name: str, look: Callable[..., Any], images: Tensor) -> str:
+def _why(name: str, look: Callable[..., Any], images: Images) -> str:
     """Why an attack by gradients has left these clean images as they are."""
     images = tf.convert_to_tensor(images)
     with tf.GradientTape(watch_accessed_variables=False) as tape:

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfadv.core.interfaces import Tensor
+from tfadv.core.types import Images, Tensor
 
 
 @functools.cache
@@ -39,7 +39,7 @@ def _keras_image():
     return operations
 
 
-def gaussian(images: Tensor, side: int, deviation: float) -> Tensor:
+def gaussian(images: Images, side: int, deviation: float) -> Tensor:
     """Convolution with a Gaussian of `deviation` pixels, cut to `side` pixels and summing to one."""
     addons = _addons()
     if addons is not None:
@@ -47,7 +47,7 @@ def gaussian(images: Tensor, side: int, deviation: float) -> Tensor:
     return _keras_image().gaussian_blur(images, (side, side), (deviation, deviation))
 
 
-def rotate(images: Tensor, degrees: float) -> Tensor:
+def rotate(images: Images, degrees: float) -> Tensor:
     """Rotation about the centre, counterclockwise as one looks at the picture, bilinear."""
     angle = math.radians(degrees)
     addons = _addons()
@@ -63,7 +63,7 @@ def rotate(images: Tensor, degrees: float) -> Tensor:
     return _keras_image().affine_transform(images, matrix, interpolation="bilinear", fill_mode="constant")
 
 
-def ring(images: Tensor, side: int) -> Tensor:
+def ring(images: Images, side: int) -> Tensor:
     """The mean of a pixel's neighbours in a square of `side` pixels, without the pixel itself."""
     kernel = np.full((side, side, 1, 1), 1 / (side * side - 1))
     kernel[side // 2, side // 2] = 0
@@ -71,7 +71,7 @@ def ring(images: Tensor, side: int) -> Tensor:
     return tf.nn.depthwise_conv2d(images, kernel, [1, 1, 1, 1], "SAME")
 
 
-def median(images: Tensor, side: int) -> Tensor:
+def median(images: Images, side: int) -> Tensor:
     """The median of a square of `side` pixels around each, an even one reaching further up and left; of an even number
     of values the larger of the middle two: scipy.ndimage.median_filter(mode="reflect")."""
     before, after = side // 2, (side - 1) // 2

@@ -13,8 +13,9 @@ import tensorflow as tf
 
 from tfadv.core import diagnostics
 from tfadv.core.compilation import added, repeat
-from tfadv.core.interfaces import Look, Outputs, Tensor, View
+from tfadv.core.interfaces import Look, Outputs, View
 from tfadv.core.source import Glance
+from tfadv.core.types import Gradient, Images, Labels, Seeds, Tensor
 
 #: (outputs) -> [N], the numbers to raise.
 Value = Callable[[Outputs], Tensor]
@@ -24,7 +25,7 @@ Score = Callable[[Tensor, Tensor], Tensor]
 Glasses = Callable[[Tensor], Tensor]
 
 
-def of_images(value: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+def of_images(value: Callable[[Tensor], Tensor], images: Images) -> Tensor:
     """d sum(value(images)) / d images, [N, H, W, 3]. Raises ValueError where the value does not depend on them."""
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(images)
@@ -32,13 +33,13 @@ def of_images(value: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
     return _there(tape.gradient(total, images))
 
 
-def _there(gradient: Tensor | None) -> Tensor:
+def _there(gradient: Gradient | None) -> Tensor:
     if gradient is None:
         raise ValueError(diagnostics.NO_GRADIENT)
     return gradient
 
 
-def with_values(value: Callable[[Tensor], tuple[Tensor, Any]], images: Tensor) -> tuple[Tensor, Tensor, Any]:
+def with_values(value: Callable[[Tensor], tuple[Tensor, Any]], images: Images) -> tuple[Tensor, Tensor, Any]:
     """(gradient, numbers [N], more) where value(images) is (numbers, more): the gradient is that of `of_images`."""
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(images)
@@ -48,7 +49,7 @@ def with_values(value: Callable[[Tensor], tuple[Tensor, Any]], images: Tensor) -
 
 
 def one_by_one(
-    values: Callable[[Tensor], Tensor], images: Tensor, visit: Callable[[Any, Tensor, Tensor], Any], state: Any
+    values: Callable[[Tensor], Tensor], images: Images, visit: Callable[[Any, Tensor, Tensor], Any], state: Any
 ) -> Any:
     """The state after visit(state, value [N], gradient [N, H, W, 3]) of each of the values(images) [N, M] in turn.
 
@@ -67,7 +68,7 @@ def one_by_one(
     return repeat(count, step, state)
 
 
-def of_features(value: Value, look: Look, images: Tensor, layers: tuple[str, ...]) -> tuple[Tensor, ...]:
+def of_features(value: Value, look: Look, images: Images, layers: tuple[str, ...]) -> tuple[Tensor, ...]:
     """d sum(value(look(images))) / d feature for each of the layers, each of its feature's shape [N, ...].
 
     Raises ValueError for a layer whose feature the value does not depend on.
@@ -84,7 +85,7 @@ def of_features(value: Value, look: Look, images: Tensor, layers: tuple[str, ...
 
 
 def rise_of_features(
-    look: Look, images: Tensor, tangent: Tensor, layers: tuple[str, ...], glasses: Glasses
+    look: Look, images: Images, tangent: Tensor, layers: tuple[str, ...], glasses: Glasses
 ) -> tuple[Tensor, ...]:
     """d feature(glasses(images + t tangent)) / dt at t = 0 for each of the layers: all neurons in one forward pass.
 
@@ -92,7 +93,7 @@ def rise_of_features(
     response normalisation), the central difference over t = +-sqrt(machine epsilon) stands in its place.
     """
 
-    def features(images: Tensor) -> list[Tensor]:
+    def features(images: Images) -> list[Tensor]:
         found = look(glasses(images), layers, logits=False).features
         return [found[layer] for layer in layers]
 
@@ -106,7 +107,7 @@ def rise_of_features(
         return tuple((after - before) / (2 * step) for after, before in ends)
 
 
-def mean_of_images(value: Callable[[Tensor, Glasses], Tensor], images: Tensor, view: View, seeds: Tensor) -> Tensor:
+def mean_of_images(value: Callable[[Tensor, Glasses], Tensor], images: Images, view: View, seeds: Seeds) -> Tensor:
     """The gradient of value(copy, glasses) with respect to the images, averaged over the view's copies, [N, H, W, 3].
 
     glasses shows other images as the copy is shown, with the same draw.
@@ -122,14 +123,14 @@ def mean_of_images(value: Callable[[Tensor, Glasses], Tensor], images: Tensor, v
 
 
 def mean_of_features(
-    score: Score, look: Look, images: Tensor, labels: Tensor, layers: tuple[str, ...], view: View, seeds: Tensor
+    score: Score, look: Look, images: Images, labels: Labels, layers: tuple[str, ...], view: View, seeds: Seeds
 ) -> tuple[Tensor, ...]:
     """The gradients of score(logits, labels) with respect to the features of a copy, averaged over the view's copies.
 
     Called eagerly with a `Glance`, the pass of one copy is compiled once and called for each copy.
     """
 
-    def one(copy: Tensor, images: Tensor, labels: Tensor, seeds: Tensor) -> tuple[Tensor, ...]:
+    def one(copy: Tensor, images: Images, labels: Labels, seeds: Seeds) -> tuple[Tensor, ...]:
         shown = view.apply(images, copy, seeds)
         return of_features(lambda outputs: score(outputs.logits, labels), look, shown, layers)
 

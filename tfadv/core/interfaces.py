@@ -20,6 +20,8 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+import itertools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -27,23 +29,23 @@ import numpy as np
 import tensorflow as tf
 
 from tfadv.core import ranges
-
-Tensor = Any  # tf.Tensor or numpy array: TensorFlow ships no usable type of its own
+from tfadv.core.seeds import fold
+from tfadv.core.types import Gradient, Images, Labels, Logits, Perturbation, Seeds, Tensor
 
 
 class Outputs(NamedTuple):
     """What a network shows: `logits` [N, K], or None when not asked for, `features` name -> [N, ...], and of what
     `images` [N, H, W, 3] in 0..255 it shows them."""
 
-    logits: Tensor
+    logits: Logits
     features: dict[str, Tensor]
-    images: Tensor = None
+    images: Images = None
 
 
 class Goal(NamedTuple):
     """What the images are to become: `labels` int [N] as the user counts, `sign` +1 leave them, -1 reach them."""
 
-    labels: Tensor
+    labels: Labels
     sign: Tensor
 
 
@@ -84,11 +86,13 @@ class Crafted(NamedTuple):
     """What an attack hands over: `images` [N, H, W, 3] and, from an attack that searches and may fail, `found` bool [N]
     and `queries` int [N], how many images it has shown to the network on behalf of each (a gradient counts as one)."""
 
-    images: Tensor
+    images: Images
     found: Tensor = None
     queries: Tensor = None
 
 
+#: The nearest allowed perturbation: a budget's `project`.
+Project = Callable[[Tensor], Tensor]
 #: look(images, layers=(), logits=True) -> Outputs; `tfadv.models.network.Network` is one.
 Look = Callable[..., Outputs]
 
@@ -130,18 +134,52 @@ class View(Part):
     copies = 1
     #: What each copy weighs in the average, one number a copy with sum 1; None for all the same.
     weights: tuple[float, ...] | None = None
+    #: Whether it shows the images as they are: a chain leaves it out.
+    plain = False
 
     @abc.abstractmethod
-    def apply(self, images: Tensor, copy: Tensor, seeds: Tensor) -> Tensor:
+    def apply(self, images: Images, copy: Tensor, seeds: Seeds) -> Tensor:
         """Copy number `copy` (int, 0 <= copy < copies) of images [N, H, W, 3]: same shape, differentiable.
 
         seeds: int32 [N, 2], one per image; draws come from `tfadv.core.seeds` and differ between images and copies.
         """
 
     def __rshift__(self, other: View) -> View:
-        from tfadv.parts.views import chain  # the chain is a part of its own, on the floor above
+        parts = [view.views if isinstance(view, ViewChain) else (view,) for view in (self, other)]
+        views = tuple(view for part in parts for view in part if not view.plain)
+        return ViewChain(views) if len(views) > 1 else (*views, self)[0]
 
-        return chain(self, other)
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class ViewChain(View):
+    """Views one after the other: what `a >> b` makes; the copies multiply."""
+
+    views: tuple[View, ...]
+
+    @property
+    def copies(self) -> int:
+        return math.prod(view.copies for view in self.views)
+
+    @property
+    def weights(self) -> tuple[float, ...] | None:  # type: ignore[override]
+        if all(view.weights is None for view in self.views):
+            return None
+        each = [view.weights or (1 / view.copies,) * view.copies for view in self.views]
+        return tuple(math.prod(weights) for weights in itertools.product(*each))
+
+    def apply(self, images: Images, copy: Tensor, seeds: Seeds) -> Images:
+        # The number of the copy, written with one digit for each view: the last view's runs fastest.
+        digits = []
+        for view in reversed(self.views):
+            digits.append(copy % view.copies)
+            copy //= view.copies
+        for position, (view, digit) in enumerate(zip(self.views, reversed(digits), strict=True)):
+            images = view.apply(images, digit, fold(seeds, position))
+            seeds = fold(seeds, digit)  # a later view draws anew for each copy of an earlier one
+        return images
+
+    def __repr__(self) -> str:
+        return " >> ".join(map(repr, self.views))
 
 
 class Objective(Part):
@@ -170,7 +208,7 @@ class Objective(Part):
         return not self.layers
 
     @abc.abstractmethod
-    def prepare(self, look: Look, images: Tensor, goal: Goal, view: View, seeds: Tensor) -> Any:
+    def prepare(self, look: Look, images: Images, goal: Goal, view: View, seeds: Seeds) -> Any:
         """What is computed once per batch from the clean images: a tensor or a (nested) tuple of tensors."""
 
     @abc.abstractmethod
@@ -182,35 +220,57 @@ class Rule(Part):
     """How: turns gradients into steps, with explicit state. In `a >> b` the step of a is the gradient of b."""
 
     @abc.abstractmethod
-    def init(self, images: Tensor) -> Any:
+    def init(self, images: Images) -> Any:
         """The state before the first step: a tensor or a (nested) tuple of tensors."""
 
     @abc.abstractmethod
-    def update(self, gradient: Tensor, state: Any, project: Callable[[Tensor], Tensor]) -> tuple[Tensor, Any]:
+    def update(self, gradient: Gradient, state: Any, project: Project) -> tuple[Tensor, Any]:
         """(step, next state) from the gradient [N, H, W, 3]; project is the budget's."""
 
     def ahead(self, state: Any) -> Tensor | float:
         """How far from the image the next gradient is taken, [N, H, W, 3]; 0 for all but Nesterov's."""
         return 0.0
 
-    def __rshift__(self, other: Rule) -> Rule:
-        from tfadv.parts.rules import chain
+    def __rshift__(self, other: Rule) -> RuleChain:
+        rules = [rule.rules if isinstance(rule, RuleChain) else (rule,) for rule in (self, other)]
+        return RuleChain(rules[0] + rules[1])
 
-        return chain(self, other)
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class RuleChain(Rule):
+    """Rules one after the other: what `a >> b` makes; the step of each is the gradient of the next."""
+
+    rules: tuple[Rule, ...]
+
+    def init(self, images: Images) -> tuple[Any, ...]:
+        return tuple(rule.init(images) for rule in self.rules)
+
+    def update(self, gradient: Gradient, state: tuple, project: Project) -> tuple[Tensor, tuple[Any, ...]]:
+        states = []
+        for rule, own in zip(self.rules, state, strict=True):
+            gradient, own = rule.update(gradient, own, project)
+            states.append(own)
+        return gradient, tuple(states)
+
+    def ahead(self, state: tuple) -> Tensor | float:
+        return sum(rule.ahead(own) for rule, own in zip(self.rules, state, strict=True))
+
+    def __repr__(self) -> str:
+        return " >> ".join(map(repr, self.rules))
 
 
 class Budget(Part):
     """How far: which perturbations are allowed."""
 
     @abc.abstractmethod
-    def project(self, delta: Tensor) -> Tensor:
+    def project(self, delta: Perturbation) -> Tensor:
         """The nearest allowed perturbation, [N, H, W, 3]."""
 
     @abc.abstractmethod
-    def sample(self, images: Tensor, seeds: Tensor) -> Tensor:
+    def sample(self, images: Images, seeds: Seeds) -> Tensor:
         """A random allowed perturbation of the shape of images."""
 
-    def allows(self, delta: Tensor) -> Tensor:
+    def allows(self, delta: Perturbation) -> Tensor:
         """Which of the perturbations [N, H, W, 3] are allowed, bool [N]: to a millionth of a grey level in float64."""
         delta = tf.cast(delta, tf.float64)
         return tf.reduce_all(tf.abs(self.project(delta) - delta) <= 1e-6, axis=[1, 2, 3])
@@ -223,7 +283,7 @@ class Region(Part):
     layers = ()
 
     @abc.abstractmethod
-    def mask(self, look: Look, images: Tensor, goal: Goal, seeds: Tensor) -> Tensor:
+    def mask(self, look: Look, images: Images, goal: Goal, seeds: Seeds) -> Tensor:
         """[N, H, W, 1] of shares 0..1; a pixel of share 0 keeps its value."""
 
 
@@ -231,7 +291,7 @@ class Start(Part):
     """From where: the first adversarial image."""
 
     @abc.abstractmethod
-    def begin(self, images: Tensor, budget: Budget, seeds: Tensor) -> Tensor:
+    def begin(self, images: Images, budget: Budget, seeds: Seeds) -> Tensor:
         """The images the ascent sets out from, [N, H, W, 3]."""
 
 
@@ -241,7 +301,7 @@ class Craft(Protocol):
     One that knows more of each image has a method `crafted` that takes the same and returns `Crafted`.
     """
 
-    def __call__(self, images: Tensor, goal: Goal, *, seed: int = 0) -> np.ndarray: ...
+    def __call__(self, images: Images, goal: Goal, *, seed: int = 0) -> np.ndarray: ...
 
 
 class Attack(Part):
@@ -261,45 +321,3 @@ class Defence(Part):
     @abc.abstractmethod
     def on(self, network: Any) -> Any:
         """The defended `tfadv.core.source.Source` of a `tfadv.Network` or a Keras model."""
-
-
-class Purifier(Defence):
-    """A defence in front of a network: images in, images of the same shape and range out, each by itself.
-
-    purifier(images, seed=0)    the purified images
-    purifier.on(network)        the network behind it, a `tfadv.defences.Purified`, which has `purified(images)` too
-    a >> b                      through a, then through b
-    """
-
-    #: Whether it looks at the network that it defends: then only `on(network).purified(images)` purifies.
-    looks = False
-    #: Whether a gradient passes through it. The gradient of a network behind one that has none takes it for the
-    #: identity (Athalye et al., ICML 2018).
-    has_gradient = True
-    #: The fingerprint of the one network that it was fitted to; None where it stands before any.
-    fitted_to: str | None = None
-    #: What it holds beside its plain numbers, numpy arrays: a part of what its answers depend on.
-    arrays: tuple = ()
-
-    @abc.abstractmethod
-    def purify(self, look: Look, images: Tensor, seeds: Tensor) -> Tensor:
-        """The purified images, [N, H, W, 3] in 0..255 and of the images' own type.
-
-        Called eagerly or in a `tf.function`, where the first dimension may be open. look is the network's; seeds int32
-        [N, 2], one per image: draws come from `tfadv.core.seeds`, and an image's result does not depend on the others.
-        """
-
-    def on(self, network: Any) -> Any:
-        from tfadv.defences.purified import Purified  # on a floor above, as the chain
-
-        return Purified(network, self)
-
-    def __call__(self, images: np.ndarray, *, seed: int = 0) -> np.ndarray:
-        from tfadv.defences.purified import purified
-
-        return purified(self, images, seed)
-
-    def __rshift__(self, other: Purifier) -> Purifier:
-        from tfadv.defences.purified import chain
-
-        return chain(self, other)

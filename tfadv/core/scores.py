@@ -5,37 +5,38 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from tfadv.core.interfaces import Goal, Tensor
+from tfadv.core.interfaces import Goal
+from tfadv.core.types import Labels, Logits, Tensor
 
 
-def logit(logits: Tensor, labels: Tensor) -> Tensor:
+def logit(logits: Logits, labels: Labels) -> Tensor:
     """L_y."""
     # A sum, as its gradient is a product; that of a gather is a scatter, which a GPU does one by one to be the same.
     chosen = tf.one_hot(labels, tf.shape(logits)[1], True, False)
     return tf.reduce_sum(tf.where(chosen, logits, tf.zeros_like(logits)), axis=1)
 
 
-def probability(logits: Tensor, labels: Tensor) -> Tensor:
+def probability(logits: Logits, labels: Labels) -> Tensor:
     """softmax(L)_y."""
     return logit(tf.nn.softmax(logits), labels)
 
 
-def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+def cross_entropy(logits: Logits, labels: Labels) -> Tensor:
     """-log softmax(L)_y: smaller means more like the label."""
     return tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
 
 
-def margin(logits: Tensor, labels: Tensor) -> Tensor:
+def margin(logits: Logits, labels: Labels) -> Tensor:
     """L_y - max of the other logits: below zero where another class wins."""
     return logit(logits, labels) - tf.reduce_max(rivals(logits, labels), axis=1)
 
 
-def rivals(logits: Tensor, labels: Tensor) -> Tensor:
+def rivals(logits: Logits, labels: Labels) -> Tensor:
     """The logits [N, K] with the least there is in place of the label's."""
     return tf.where(tf.one_hot(labels, tf.shape(logits)[1], True, False), logits.dtype.min, logits)
 
 
-def reached(logits: Tensor, goal: Goal) -> Tensor:
+def reached(logits: Logits, goal: Goal) -> Tensor:
     """Whether the best class is what the goal asks for, bool [N]: not the label, or the target class."""
     hit = tf.argmax(logits, axis=1, output_type=goal.labels.dtype) == goal.labels
     return tf.equal(hit, goal.sign < 0)

@@ -24,8 +24,8 @@ import tensorflow as tf
 
 from tfadv.core import ranges
 from tfadv.core.compilation import fused
-from tfadv.core.interfaces import Tensor
 from tfadv.core.pool import Pool
+from tfadv.core.types import Images, Seeds, Tensor
 
 #: What it is called in records.
 GENERATOR = "threefry2x32-20"
@@ -74,7 +74,7 @@ def of_bytes(image: np.ndarray, key: bytes) -> np.ndarray:
     return np.frombuffer(digest, "<i4").astype(np.int32).reshape(1, 2)
 
 
-def of_pixels(images: Tensor, seed: Tensor) -> Tensor:
+def of_pixels(images: Images, seed: Tensor) -> Tensor:
     """int32 [N, 2]: one seed per image [N, H, W, C] of the run's seed and its pixels, where no digest can be computed:
     in a compiled function, by a defended network that is only shown images.
 
@@ -89,7 +89,7 @@ def of_pixels(images: Tensor, seed: Tensor) -> Tensor:
     return tf.reduce_sum(flat * tf.reshape(tf.bitcast(factors, tf.int32), [1, 2, size]), axis=2)
 
 
-def fold(seeds: Tensor, number: Tensor) -> Tensor:
+def fold(seeds: Seeds, number: Tensor) -> Tensor:
     """Seeds int32 [N, 2] for the draw called `number` (a step, a copy, a place in a chain), of all images at once."""
     return _folded()(tf.convert_to_tensor(seeds, tf.int32), tf.cast(number, tf.int32))
 
@@ -100,18 +100,18 @@ def fold_one(seed: Tensor, number: Tensor) -> Tensor:
 
 
 def uniform(
-    seeds: Tensor, shape: tuple[int, ...], dtype: tf.DType = tf.float32, low: float = 0, high: float = 1
+    seeds: Seeds, shape: tuple[int, ...], dtype: tf.DType = tf.float32, low: float = 0, high: float = 1
 ) -> Tensor:
     """[N, *shape] in [low, high), image by image from its seed. Integer dtypes draw whole numbers below `high`."""
     return _drawn(_uniform, seeds, shape, tf.as_dtype(dtype), low, high)
 
 
-def normal(seeds: Tensor, shape: tuple[int, ...], dtype: tf.DType = tf.float32) -> Tensor:
+def normal(seeds: Seeds, shape: tuple[int, ...], dtype: tf.DType = tf.float32) -> Tensor:
     """[N, *shape] with mean 0 and deviation 1, image by image from its seed; none is beyond 5.5 deviations."""
     return _drawn(_normal, seeds, shape, tf.as_dtype(dtype))
 
 
-def words(seeds: Tensor, count: int) -> Tensor:
+def words(seeds: Seeds, count: int) -> Tensor:
     """uint32 [N, count]: the generator's words for each seed, int32 [N, 2]."""
     keys = tf.bitcast(tf.convert_to_tensor(seeds, tf.int32), tf.uint32)
     number = tf.cast(tf.range((count + 1) // 2), tf.uint32)[tf.newaxis]
@@ -138,12 +138,12 @@ def _rotated(word: Tensor, by: int) -> Tensor:
     return left | tf.bitwise.right_shift(word, tf.constant(32 - by, tf.uint32))
 
 
-def _drawn(kind: Callable[..., Tensor], seeds: Tensor, shape: tuple[int, ...], *settings) -> Tensor:
+def _drawn(kind: Callable[..., Tensor], seeds: Seeds, shape: tuple[int, ...], *settings) -> Tensor:
     flat = _compiled(kind, math.prod(shape), *settings)(tf.convert_to_tensor(seeds, tf.int32))
     return tf.reshape(flat, [-1, *shape]) if math.prod(shape) else tf.zeros([tf.shape(seeds)[0], *shape], flat.dtype)
 
 
-def _uniform(seeds: Tensor, count: int, dtype: tf.DType, low: float, high: float) -> Tensor:
+def _uniform(seeds: Seeds, count: int, dtype: tf.DType, low: float, high: float) -> Tensor:
     if dtype.is_integer:
         # floor(word (high - low) / 2^32), in whole numbers of 64 bits.
         scaled = tf.cast(words(seeds, count), tf.uint64) * tf.constant(int(high) - int(low), tf.uint64)
@@ -155,7 +155,7 @@ def _uniform(seeds: Tensor, count: int, dtype: tf.DType, low: float, high: float
     return tf.minimum(tf.cast(low + span / 2**BITS * share, dtype), tf.constant(largest, dtype))
 
 
-def _normal(seeds: Tensor, count: int, dtype: tf.DType) -> Tensor:
+def _normal(seeds: Seeds, count: int, dtype: tf.DType) -> Tensor:
     # sqrt(2) erfinv(u), u = (2 k + 1) / 2^24 - 1 with k of 24 bits: never -1, 0 or 1. In float64, where devices agree.
     whole = tf.bitwise.right_shift(words(seeds, count), tf.constant(32 - BITS, tf.uint32))
     share = (2 * tf.cast(whole, tf.float64) + 1) / 2**BITS - 1
@@ -173,7 +173,7 @@ def _compiled(kind: Callable[..., Tensor], count: int, *settings) -> Callable[[T
 
 @functools.cache
 def _folded() -> Callable[[Tensor, Tensor], Tensor]:
-    def folded(seeds: Tensor, number: Tensor) -> Tensor:
+    def folded(seeds: Seeds, number: Tensor) -> Tensor:
         counter = tf.reshape(tf.bitcast(number, tf.uint32), [1, 1])
         keys = tf.bitcast(seeds, tf.uint32)
         return tf.bitcast(tf.concat(_threefry(keys, counter, tf.constant(FOLD, tf.uint32)), axis=1), tf.int32)

@@ -16,7 +16,8 @@ import tensorflow as tf
 from tfadv.core import diagnostics
 from tfadv.core.compilation import Compiled, concede
 from tfadv.core.images import check
-from tfadv.core.interfaces import Attack, Goal, Outputs, Tensor
+from tfadv.core.interfaces import Attack, Goal, Outputs
+from tfadv.core.types import Images
 
 
 class Source(abc.ABC):
@@ -62,7 +63,7 @@ class Source(abc.ABC):
         """Raise a ValueError that names the nearest layers if one of these does not exist."""
 
     @abc.abstractmethod
-    def __call__(self, images: Tensor, layers: tuple[str, ...] = (), logits: bool = True) -> Outputs:
+    def __call__(self, images: Images, layers: tuple[str, ...] = (), logits: bool = True) -> Outputs:
         """What it shows of images [N, H, W, 3] in 0..255; only what is asked for is computed."""
 
     @property
@@ -89,7 +90,7 @@ class Source(abc.ABC):
         """The source, compiled, for looks that no tape has to follow."""
         return Glance(self)
 
-    def top(self, images: Tensor, count: int = 1) -> np.ndarray:
+    def top(self, images: Images, count: int = 1) -> np.ndarray:
         """The most likely classes, best first, int [N, count]; background is -1.
 
         The first logits that it sees are looked at: what is wrong with them is said as a `Concession`. Raises
@@ -102,7 +103,7 @@ class Source(abc.ABC):
                 concede(symptom)
         return tf.math.top_k(logits, count).indices.numpy() - self.offset
 
-    def predict(self, images: Tensor) -> np.ndarray:
+    def predict(self, images: Images) -> np.ndarray:
         """The most likely class, int [N]; background is -1."""
         return self.top(images)[:, 0]
 
@@ -134,7 +135,7 @@ class Glance:
             self._bound[id(attack)] = attack, attack.on(self.source)
         return self._bound[id(attack)][1]
 
-    def __call__(self, images: Tensor, layers: tuple[str, ...] = (), logits: bool = True) -> Outputs:
+    def __call__(self, images: Images, layers: tuple[str, ...] = (), logits: bool = True) -> Outputs:
         """As `Network`."""
         if not tf.executing_eagerly():
             return self.source(images, layers, logits)

@@ -4,7 +4,7 @@ import math
 
 import tensorflow as tf
 
-from tfadv.core.interfaces import Tensor
+from tfadv.core.types import Tensor
 
 
 def unit(vectors: Tensor, scaled: bool = False) -> Tensor:

@@ -4,14 +4,14 @@
     (Jpeg(75) >> BitDepth(4))(images)           the images as the network would see them
     Averaged(ResizePad(), 10).on(network)       the mean answer to ten random copies
 
-A defence that only changes images is a `tfadv.core.interfaces.Purifier`.
+A defence that only changes images is a `Purifier`.
 """
 
 from tfadv.defences.comdefend import ComDefend
 from tfadv.defences.consistency import top_k_consistency
 from tfadv.defences.distillation import FeatureDistillation
 from tfadv.defences.nip import FittedNip, Nip, load_nip
-from tfadv.defences.purified import Averaged, Purified
+from tfadv.defences.purified import Averaged, Purified, Purifier
 from tfadv.defences.randomised import NipsR3, RandomAffine, ResizePad, TurnedZoom, r_and_p
 from tfadv.defences.smoothing import GaussianNoise, Smoothing
 from tfadv.defences.sparse import SparseTransformation
@@ -31,6 +31,7 @@ __all__ = [
     "Nip",
     "NipsR3",
     "Purified",
+    "Purifier",
     "RandomAffine",
     "ResizePad",
     "Smoothing",

@@ -17,8 +17,8 @@ import tensorflow as tf
 
 from tfadv.core.compilation import Compiled
 from tfadv.core.images import WHITE, check
-from tfadv.core.interfaces import Tensor
 from tfadv.core.source import Source
+from tfadv.core.types import Images, Tensor
 from tfadv.defences.between import default_layer
 from tfadv.defences.nip import Neurons, Nip
 from tfadv.models.network import network as as_source
@@ -80,7 +80,7 @@ def played(
     nip = Nip(default_layer(source) if layer is None else layer, front=front, tail=tail)
     source.check_layers((nip.layer or "",), "clean_twins.played")
 
-    def one(clean: Tensor, attacked: Tensor, donors: Tensor) -> tuple[Tensor, Tensor]:
+    def one(clean: Images, attacked: Tensor, donors: Tensor) -> tuple[Tensor, Tensor]:
         influence, order = nip.neurons(source, donors)
         count = order.shape[1] - skipped
         if count < front + tail:

@@ -8,9 +8,11 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfadv.core.interfaces import Look, Purifier, Tensor
+from tfadv.core.interfaces import Look
 from tfadv.core.ranges import Checked, Count, Positive, Weight
+from tfadv.core.types import Images, Seeds, Tensor
 from tfadv.defences import learned
+from tfadv.defences.purified import Purifier
 from tfadv.models.layers import stated
 
 #: Bits of the code at each pixel, and the filters of the layers, as in the authors' code.
@@ -66,7 +68,7 @@ def loss(model: keras.Model, settings: Settings) -> Callable[[Tensor, Tensor], T
     layers = [layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)]
     place = next(place for place, layer in enumerate(layers) if isinstance(layer, Binary))
 
-    def value(images: Tensor, seed: Tensor) -> Tensor:
+    def value(images: Images, seed: Tensor) -> Tensor:
         code = _through(layers[:place], images)
         draw = tf.random.stateless_normal(tf.shape(code), seed)
         binary = tf.sigmoid(settings.noise * (code - draw))
@@ -76,7 +78,7 @@ def loss(model: keras.Model, settings: Settings) -> Callable[[Tensor, Tensor], T
     return value
 
 
-def _through(layers: list[keras.layers.Layer], images: Tensor) -> Tensor:
+def _through(layers: list[keras.layers.Layer], images: Images) -> Tensor:
     return functools.reduce(lambda x, layer: layer(x), layers, images)
 
 
@@ -108,5 +110,5 @@ class ComDefend(Purifier):
         object.__setattr__(self, "model", model)
         object.__setattr__(self, "arrays", learned.arrays(model, settings))
 
-    def purify(self, look: Look, images: Tensor, seeds: Tensor) -> Tensor:
+    def purify(self, look: Look, images: Images, seeds: Seeds) -> Tensor:
         return learned.purified(lambda shown: self.model(shown, training=False), images)

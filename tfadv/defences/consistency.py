@@ -25,9 +25,9 @@ def top_k_consistency(
     """|topk(x) n topk(x')| / |topk(x) u topk(x')| of each pair of images, float [N] in 0..1; TKNC is their mean.
 
     TKNC of the NIP paper (Chen et al., 2021, section IV-A), whose k is 5. topk(x) are the k neurons of the layer with
-    the greatest influence (`tfadv.parts.attribution.neuron_influence`) on the class that the network predicts of x; of equal
-    ones the first. The paper writes batches X and X' where images are meant here: a set of neurons for each image, and
-    the mean over the batch, because images of several classes have no important neurons in common.
+    the greatest influence (`tfadv.parts.attribution.neuron_influence`) on the class that the network predicts of x; of
+    equal ones the first. The paper writes batches X and X' where images are meant here: a set of neurons for each
+    image, and the mean over the batch, because images of several classes have no important neurons in common.
 
     Args:
         network: a `tfadv.Network` or a Keras model of images of 0..255 and logits: the undefended one, also where

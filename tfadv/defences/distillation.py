@@ -13,8 +13,10 @@ import numpy as np
 import tensorflow as tf
 
 from tfadv.core.images import BLACK, WHITE
-from tfadv.core.interfaces import Look, Purifier, Tensor
+from tfadv.core.interfaces import Look
 from tfadv.core.ranges import Positive
+from tfadv.core.types import Images, Seeds, Tensor
+from tfadv.defences.purified import Purifier
 
 BLOCK = 8
 #: Frequencies (down, across) of the band of low ones: 4 x 4, or the first 15 of JPEG's zigzag.
@@ -63,7 +65,7 @@ class FeatureDistillation(Purifier):
                     f"FeatureDistillation({name}): expected one of {', '.join(known)}, got {getattr(self, name)!r}."
                 )
 
-    def purify(self, look: Look, images: Tensor, seeds: Tensor) -> Tensor:
+    def purify(self, look: Look, images: Images, seeds: Seeds) -> Tensor:
         height, width = images.shape[1], images.shape[2]
         colours = tf.constant(COLOURS[self.colours], tf.float64)
         values = tf.linalg.matmul(_whole_blocks(tf.cast(images, tf.float64)), colours, transpose_b=True)
@@ -90,7 +92,7 @@ def transformed(blocks: Tensor, table: np.ndarray) -> Tensor:
     return tf.einsum("ml,nrkjlc->nrkjmc", matrix, down)
 
 
-def _whole_blocks(images: Tensor) -> Tensor:
+def _whole_blocks(images: Images) -> Tensor:
     """The images continued by their last row and column to sides that are multiples of 8."""
     for axis in (1, 2):
         side = images.shape[axis]
@@ -99,6 +101,6 @@ def _whole_blocks(images: Tensor) -> Tensor:
     return images
 
 
-def _blocks(images: Tensor) -> Tensor:
+def _blocks(images: Images) -> Tensor:
     height, width, channels = images.shape[1:]
     return tf.reshape(images, [-1, height // BLOCK, BLOCK, width // BLOCK, BLOCK, channels])

@@ -16,9 +16,10 @@ import tensorflow as tf
 
 from tfadv.core import ranges
 from tfadv.core.images import WHITE
-from tfadv.core.interfaces import Purifier, Tensor
 from tfadv.core.metrics import distances
 from tfadv.core.ranges import Count, TrainingSeed, checked
+from tfadv.core.types import Images, Tensor
+from tfadv.defences.purified import Purifier
 from tfadv.files import array_files, schemas
 from tfadv.models.digits import put_weights, weights_of
 from tfadv.training.loop import Loss, Schedule, train
@@ -103,7 +104,7 @@ def arrays(model: keras.Model, settings: Any) -> tuple[np.ndarray, ...]:
     return (*model.get_weights(), np.array(dataclasses.astuple(settings), np.float64))
 
 
-def purified(function: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+def purified(function: Callable[[Tensor], Tensor], images: Images) -> Tensor:
     """function(images in 0..1), float32, for images of 0..255 of any float type: cut to 0..255, of the same type."""
     shown = function(tf.cast(images, tf.float32) / WHITE)
     return tf.cast(tf.clip_by_value(shown, 0.0, 1.0) * WHITE, images.dtype)

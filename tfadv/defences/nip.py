@@ -22,11 +22,13 @@ import tensorflow as tf
 
 from tfadv.core import gradients
 from tfadv.core.images import BLACK, WHITE
-from tfadv.core.interfaces import Look, Part, Purifier, Tensor
+from tfadv.core.interfaces import Look, Part
 from tfadv.core.ranges import Count, Natural, Portion, checked
 from tfadv.core.source import Source
+from tfadv.core.types import Images, Seeds, Tensor
 from tfadv.defences import nip_fitting
 from tfadv.defences.between import default_layer
+from tfadv.defences.purified import Purifier
 from tfadv.files import array_files, schemas
 from tfadv.models.network import network as as_source
 from tfadv.parts import attribution
@@ -126,7 +128,7 @@ class Nip(Part):
         begin = round(self.front_share * count)
         return begin, begin + round(self.middle_share * count)
 
-    def keys(self, look: Look, images: Tensor, template: Tensor) -> Tensor:
+    def keys(self, look: Look, images: Images, template: Tensor) -> Tensor:
         """What images [N, H, W, 3] are told apart by, [N, d]: all activations of a layer, or delta (Eq. 3, d = 1).
 
         template: T, [n]; nothing else than delta looks at it.
@@ -137,12 +139,12 @@ class Nip(Part):
         along = tf.linalg.matvec(vectors, tf.cast(template, vectors.dtype))
         return tf.math.divide_no_nan(along, tf.norm(tf.cast(template, vectors.dtype)))[:, None]
 
-    def neurons(self, look: Look, images: Tensor) -> Neurons:
+    def neurons(self, look: Look, images: Images) -> Neurons:
         """The neurons of images [N, H, W, 3], sorted (Algorithm 1)."""
         influence = _flat(attribution.neuron_influence(look, images, None, self._tap))
         return Neurons(influence, tf.argsort(influence, direction="DESCENDING", stable=True))
 
-    def middle(self, look: Look, images: Tensor, neurons: Neurons) -> Tensor:
+    def middle(self, look: Look, images: Images, neurons: Neurons) -> Tensor:
         """The vectors of Eq. 3, [N, n], of length 1: each image's middle neurons at their places, 0 elsewhere."""
         vectors = tf.where(self.is_middle(neurons), self._values(look, images, neurons), 0)
         # first by the largest, whose square may be too small for float32
@@ -155,12 +157,12 @@ class Nip(Part):
         ranks = tf.argsort(neurons.order)
         return (ranks >= begin) & (ranks < end)
 
-    def _values(self, look: Look, images: Tensor, neurons: Neurons) -> Tensor:
+    def _values(self, look: Look, images: Images, neurons: Neurons) -> Tensor:
         if self.vector == "activation":
             return self._features(look, images, self._tap)
         return neurons.influence if self.vector == "influence" else tf.ones_like(neurons.influence)
 
-    def _features(self, look: Look, images: Tensor, layer: str) -> Tensor:
+    def _features(self, look: Look, images: Images, layer: str) -> Tensor:
         return _flat(look(images, (layer,), logits=False).features[layer])
 
     @property
@@ -169,13 +171,13 @@ class Nip(Part):
             raise ValueError("Nip(layer): expected a layer's name; only `fit` finds one.")
         return self.layer
 
-    def inverse(self, look: Look, images: Tensor, neurons: Neurons) -> Tensor:
+    def inverse(self, look: Look, images: Images, neurons: Neurons) -> Tensor:
         """rho / (Max(rho) - Min(rho)) of each image, [N, H, W, 3] (Eq. 4, 5 and 7); 0 where rho has no range."""
         rho = self.step(look, images, neurons)
         spread = [reduce(rho, axis=[1, 2, 3], keepdims=True) for reduce in (tf.reduce_max, tf.reduce_min)]
         return tf.math.divide_no_nan(rho, spread[0] - spread[1])
 
-    def step(self, look: Look, images: Tensor, neurons: Neurons) -> Tensor:
+    def step(self, look: Look, images: Images, neurons: Neurons) -> Tensor:
         """rho of each image, [N, H, W, 3] (Eq. 4 and 5)."""
         first = neurons.order.shape[1] - self.tail if self.weakest else self.parts(neurons.order.shape[1])[1]
         front, tail = neurons.order[:, : self.front], neurons.order[:, first : first + self.tail]
@@ -294,7 +296,7 @@ class FittedNip(Purifier):
         with tf.init_scope():  # outside of any graph: a graph would hold them as constants
             return [tf.constant(array) for array in self.arrays]
 
-    def purify(self, look: Look, images: Tensor, seeds: Tensor) -> Tensor:
+    def purify(self, look: Look, images: Images, seeds: Seeds) -> Tensor:
         if tuple(images.shape[1:]) != self.perturbations.shape[1:]:
             raise ValueError(
                 f"{self!r}: expected images of {list(self.perturbations.shape[1:])}, as it was fitted on, "
@@ -304,7 +306,7 @@ class FittedNip(Purifier):
         mean = tf.reduce_mean(images, axis=[1, 2, 3], keepdims=True)
         return tf.clip_by_value(images + self.nip.strength * mean * rho, BLACK, WHITE)
 
-    def nearest(self, look: Look, images: Tensor) -> Tensor:
+    def nearest(self, look: Look, images: Images) -> Tensor:
         """The number of each image's nearest candidate, int64 [N]; of equally near ones the first."""
         template, held, _ = self._held
         shown = self.nip.keys(look, images, template)

@@ -8,8 +8,9 @@ import tensorflow as tf
 
 from tfadv.core.compilation import Compiled
 from tfadv.core.images import check
-from tfadv.core.interfaces import Tensor, untargeted
+from tfadv.core.interfaces import untargeted
 from tfadv.core.source import Source
+from tfadv.core.types import Tensor
 
 
 class Fitting:

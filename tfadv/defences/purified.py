@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import dataclasses
 import functools
 import hashlib
@@ -16,13 +17,50 @@ from tfadv.core import scores
 from tfadv.core import seeds as draws
 from tfadv.core.compilation import Compiled
 from tfadv.core.images import BLACK, WHITE, check
-from tfadv.core.interfaces import Defence, Look, Outputs, Purifier, Tensor
+from tfadv.core.interfaces import Defence, Look, Outputs
 from tfadv.core.ranges import Count, WordSeed, checked
 from tfadv.core.source import Source
+from tfadv.core.types import Images, Seeds, Tensor
 from tfadv.models.network import network as as_source
 
 #: Images that are purified together.
 CHUNK = 32
+
+
+class Purifier(Defence):
+    """A defence in front of a network: images in, images of the same shape and range out, each by itself.
+
+    purifier(images, seed=0)    the purified images
+    purifier.on(network)        the network behind it, a `tfadv.defences.Purified`, which has `purified(images)` too
+    a >> b                      through a, then through b
+    """
+
+    #: Whether it looks at the network that it defends: then only `on(network).purified(images)` purifies.
+    looks = False
+    #: Whether a gradient passes through it. The gradient of a network behind one that has none takes it for the
+    #: identity (Athalye et al., ICML 2018).
+    has_gradient = True
+    #: The fingerprint of the one network that it was fitted to; None where it stands before any.
+    fitted_to: str | None = None
+    #: What it holds beside its plain numbers, numpy arrays: a part of what its answers depend on.
+    arrays: tuple = ()
+
+    @abc.abstractmethod
+    def purify(self, look: Look, images: Images, seeds: Seeds) -> Tensor:
+        """The purified images, [N, H, W, 3] in 0..255 and of the images' own type.
+
+        Called eagerly or in a `tf.function`, where the first dimension may be open. look is the network's; seeds int32
+        [N, 2], one per image: draws come from `tfadv.core.seeds`, and an image's result does not depend on the others.
+        """
+
+    def on(self, network: Any) -> Purified:
+        return Purified(network, self)
+
+    def __call__(self, images: np.ndarray, *, seed: int = 0) -> np.ndarray:
+        return purified(self, images, seed)
+
+    def __rshift__(self, other: Purifier) -> PurifierChain:
+        return chain(self, other)
 
 
 class Purified(Source):
@@ -91,7 +129,7 @@ class Purified(Source):
         """Raise a ValueError that names the nearest layers if one of these does not exist."""
         self.bare.check_layers(layers, who)
 
-    def __call__(self, images: Tensor, layers: tuple[str, ...] = (), logits: bool = True) -> Outputs:
+    def __call__(self, images: Images, layers: tuple[str, ...] = (), logits: bool = True) -> Outputs:
         """What the network shows of the purified images; images [N, H, W, 3] in 0..255."""
         images = tf.cast(images, self.dtype)
         keys = draws.of_pixels(images, self.seed)
@@ -106,13 +144,13 @@ class Purified(Source):
     def _keys(self, keys: Tensor, draw: int) -> Tensor:
         return draws.fold(keys, draw) if self.draws > 1 else keys
 
-    def _behind(self, images: Tensor, keys: Tensor) -> Tensor:
+    def _behind(self, images: Images, keys: Tensor) -> Tensor:
         """The purified images, with the gradient that the purifier is to have."""
         if not self.identity:
             return self._purify(images, keys)
         return images + tf.stop_gradient(self._purify(tf.stop_gradient(images), keys) - images)
 
-    def _purify(self, images: Tensor, keys: Tensor) -> Tensor:
+    def _purify(self, images: Images, keys: Tensor) -> Tensor:
         return tf.ensure_shape(self.purifier.purify(self.bare, images, keys), images.shape)
 
     @functools.cached_property
@@ -163,7 +201,7 @@ def _in_chunks(run: Compiled, images: np.ndarray, dtype: Any) -> np.ndarray:
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class Chained(Purifier):
+class PurifierChain(Purifier):
     """Purifiers one after the other: what `a >> b` makes."""
 
     purifiers: tuple[Purifier, ...]
@@ -184,7 +222,7 @@ class Chained(Purifier):
     def arrays(self) -> tuple:  # type: ignore[override]
         return tuple(array for one in self.purifiers for array in one.arrays)
 
-    def purify(self, look: Look, images: Tensor, seeds: Tensor) -> Tensor:
+    def purify(self, look: Look, images: Images, seeds: Seeds) -> Tensor:
         for place, one in enumerate(self.purifiers):
             images = tf.ensure_shape(one.purify(look, images, draws.fold(seeds, place)), images.shape)
         return images
@@ -193,15 +231,15 @@ class Chained(Purifier):
         return " >> ".join(map(repr, self.purifiers))
 
 
-def chain(first: Purifier, second: Purifier) -> Purifier:
+def chain(first: Purifier, second: Purifier) -> PurifierChain:
     """first >> second. Raises ValueError for two that were fitted to different networks."""
     for one in (first, second):
         if not isinstance(one, Purifier):
             raise ValueError(f"a >> b: expected purifiers, got {one!r}.")
     if len({first.fitted_to, second.fitted_to} - {None}) > 1:
         raise ValueError(f"{first!r} >> {second!r}: they were fitted to different networks; fit both to one.")
-    parts = [one.purifiers if isinstance(one, Chained) else (one,) for one in (first, second)]
-    return Chained(parts[0] + parts[1])
+    parts = [one.purifiers if isinstance(one, PurifierChain) else (one,) for one in (first, second)]
+    return PurifierChain(parts[0] + parts[1])
 
 
 @dataclasses.dataclass(frozen=True, repr=False)

@@ -15,9 +15,10 @@ import tensorflow as tf
 
 from tfadv.core import seeds as draws
 from tfadv.core.images import BLACK, GREY, WHITE
-from tfadv.core.interfaces import Defence, Look, Purifier, Tensor
+from tfadv.core.interfaces import Defence, Look
 from tfadv.core.ranges import Count, Grey, Noise, Portion, Range, Rest, Share, checked
-from tfadv.defences.purified import Averaged, Purified
+from tfadv.core.types import Images, Seeds, Tensor
+from tfadv.defences.purified import Averaged, Purified, Purifier
 from tfadv.defences.transforms import Jpeg
 from tfadv.models.ensembles import Ensemble
 from tfadv.models.network import network as as_source
@@ -50,7 +51,7 @@ class ResizePad(Purifier):
     flip: Share = 0.0
     pad: Grey = GREY
 
-    def purify(self, look: Look, images: Tensor, seeds: Tensor) -> Tensor:
+    def purify(self, look: Look, images: Images, seeds: Seeds) -> Tensor:
         height, width = images.shape[1], images.shape[2]
         chance = draws.uniform(seeds, (4,), tf.float64)
         least = max(1, round(self.low * height))
@@ -94,7 +95,7 @@ class RandomAffine(Purifier):
     spread: Rest = 0.05
     pad: Grey = GREY
 
-    def purify(self, look: Look, images: Tensor, seeds: Tensor) -> Tensor:
+    def purify(self, look: Look, images: Images, seeds: Seeds) -> Tensor:
         places, inside = _grid(images), tf.constant(True)
         for matrix, offset in reversed(self.maps(images, seeds)):
             places = [offset[axis] + matrix[axis][0] * places[0] + matrix[axis][1] * places[1] for axis in (0, 1)]
@@ -103,7 +104,7 @@ class RandomAffine(Purifier):
             places = [tf.floor(place + 0.5) for place in places]
         return tf.where(inside[..., None], _taken(images, *places), tf.cast(self.pad, images.dtype))
 
-    def maps(self, images: Tensor, seeds: Tensor) -> list[tuple[list[list[Tensor]], list[Tensor]]]:
+    def maps(self, images: Images, seeds: Seeds) -> list[tuple[list[list[Tensor]], list[Tensor]]]:
         """(M, o) of shear, shift, zoom and turn, in rows and columns; each number is float64 [N, 1, 1]."""
         chance = draws.uniform(seeds, (6,), tf.float64)[:, :, None, None]
         shear, down, across, tall, wide, turn = (
@@ -152,7 +153,7 @@ class TurnedZoom(Purifier):
         if self.near > self.far:
             raise ValueError(f"{self!r}: expected enlargements, 0 < near <= far.")
 
-    def purify(self, look: Look, images: Tensor, seeds: Tensor) -> Tensor:
+    def purify(self, look: Look, images: Images, seeds: Seeds) -> Tensor:
         if self.noise:
             noise = draws.normal(draws.fold(seeds, 1), tuple(images.shape[1:]), images.dtype)
             images = tf.clip_by_value(images + self.noise * noise, BLACK, WHITE)
@@ -219,13 +220,13 @@ def _nearest(side: int, inner: Tensor, chance: Tensor) -> Tensor:
     return tf.where((inside >= 0) & (inside < inner[:, None]), inside * side // inner[:, None], -1)
 
 
-def _grid(images: Tensor) -> list[Tensor]:
+def _grid(images: Images) -> list[Tensor]:
     """The row and the column of each pixel, float64 [1, H, 1] and [1, 1, W]."""
     height, width = images.shape[1], images.shape[2]
     return [tf.range(height, dtype=tf.float64)[None, :, None], tf.range(width, dtype=tf.float64)[None, None, :]]
 
 
-def _taken(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+def _taken(images: Images, rows: Tensor, columns: Tensor) -> Tensor:
     """The pixels at (rows, columns), whole numbers [N, H, W], of images [N, h, w, C]; the rim's beyond the rim."""
     height, width, channels = images.shape[1:]
     rows, columns = (
@@ -234,7 +235,7 @@ def _taken(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     return tf.gather(tf.reshape(images, [-1, height * width, channels]), rows * width + columns, axis=1, batch_dims=1)
 
 
-def _cubic(images: Tensor, rows: Tensor, columns: Tensor, pad: float) -> Tensor:
+def _cubic(images: Images, rows: Tensor, columns: Tensor, pad: float) -> Tensor:
     """The images at (rows, columns), float [N, H, W], by Keys' cubic convolution of 4 x 4 pixels; `pad` outside."""
     wide = tf.pad(images, [[0, 0], [1, 1], [1, 1], [0, 0]], constant_values=pad)
     whole = [tf.floor(place) for place in (rows, columns)]

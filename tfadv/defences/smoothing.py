@@ -25,9 +25,11 @@ from scipy import stats
 from tfadv.core import seeds as keys
 from tfadv.core.compilation import Compiled
 from tfadv.core.images import BLACK, WHITE, check
-from tfadv.core.interfaces import Defence, Look, Outputs, Purifier, Tensor
+from tfadv.core.interfaces import Defence, Look, Outputs
 from tfadv.core.ranges import Chance, Count, Size, WordSeed, checked
 from tfadv.core.source import Source
+from tfadv.core.types import Images, Seeds, Tensor
+from tfadv.defences.purified import Purifier
 from tfadv.models.network import network as as_source
 
 #: Images whose votes are counted together.
@@ -46,7 +48,7 @@ class GaussianNoise(Purifier):
 
     std: Size = 0.25 * WHITE
 
-    def purify(self, look: Look, images: Tensor, seeds: Tensor) -> Tensor:
+    def purify(self, look: Look, images: Images, seeds: Seeds) -> Tensor:
         noise = keys.normal(seeds, tuple(images.shape[1:]), images.dtype)
         return tf.clip_by_value(images + self.std * noise, BLACK, WHITE)
 
@@ -143,15 +145,15 @@ class Smoothed(Source):
                 "Averaged(GaussianNoise(std), draws).on(network), or the network itself."
             )
 
-    def __call__(self, images: Tensor, layers: tuple[str, ...] = (), logits: bool = True) -> Outputs:
+    def __call__(self, images: Images, layers: tuple[str, ...] = (), logits: bool = True) -> Outputs:
         """The vote on images [N, H, W, 3] in 0..255."""
         self.check_layers(tuple(layers))
         images = tf.cast(images, self.dtype)
         return Outputs(self._answer(images) if logits else None, {}, images)
 
-    def _answer(self, images: Tensor) -> Tensor:
+    def _answer(self, images: Images) -> Tensor:
         @tf.custom_gradient
-        def answer(images: Tensor) -> tuple[Tensor, Callable[..., NoReturn]]:
+        def answer(images: Images) -> tuple[Tensor, Callable[..., NoReturn]]:
             seeds = keys.of_pixels(images, self.smoothing.seed)
             votes = self._votes(images, seeds, tf.constant(self.smoothing.samples))
             return self._logits(votes), self._refuse
@@ -164,7 +166,7 @@ class Smoothed(Source):
             ".on(network) and judge the images here, or take an attack that needs only decisions."
         )
 
-    def _votes(self, images: Tensor, seeds: Tensor, samples: Tensor) -> Tensor:
+    def _votes(self, images: Images, seeds: Seeds, samples: Tensor) -> Tensor:
         """How many of `samples` noisy copies have each class of the network, int32 [N, K]."""
         shape, count = tuple(images.shape[1:]), self.bare.logits_count
 

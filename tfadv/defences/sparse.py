@@ -8,9 +8,11 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfadv.core.interfaces import Look, Purifier, Tensor
+from tfadv.core.interfaces import Look
 from tfadv.core.ranges import Checked, Count, Weight
+from tfadv.core.types import Images, Seeds, Tensor
 from tfadv.defences import learned
+from tfadv.defences.purified import Purifier
 from tfadv.models.layers import stated
 
 #: The image is continued by reflection by so many pixels before it is smoothed.
@@ -29,7 +31,7 @@ class Settings(Checked):
     smoothing: Weight = 5.0
 
 
-def smooth(images: Tensor, strength: float) -> Tensor:
+def smooth(images: Images, strength: float) -> Tensor:
     """argmin_l |l - s|^2 + strength (|d_x l|^2 + |d_y l|^2), exactly, for images s [N, H, W, C] on a torus.
 
     The image is continued by reflection first, by up to `MARGIN` pixels.
@@ -45,7 +47,7 @@ def smooth(images: Tensor, strength: float) -> Tensor:
     return tf.ensure_shape(low[:, rim[0] : rim[0] + height, rim[1] : rim[1] + width], images.shape)
 
 
-def _sides(images: Tensor) -> tuple[Any, Any]:
+def _sides(images: Images) -> tuple[Any, Any]:
     """(H, W) as numbers where they are known, else as tensors."""
     height, width = images.shape[1:3]
     return height or tf.shape(images)[1], width or tf.shape(images)[2]
@@ -62,7 +64,7 @@ def synthesis(codes: Tensor, atoms: Tensor) -> Tensor:
     return tf.nn.conv2d(codes, atoms, 1, "VALID")
 
 
-def analysis(images: Tensor, atoms: Tensor) -> Tensor:
+def analysis(images: Images, atoms: Tensor) -> Tensor:
     """D^T s: the adjoint of `synthesis`."""
     height, width = _sides(images)
     shape = [tf.shape(images)[0], height + atoms.shape[0] - 1, width + atoms.shape[1] - 1, atoms.shape[2]]
@@ -88,7 +90,7 @@ def shrunk(codes: Tensor, threshold: Tensor) -> Tensor:
     return tf.sign(codes) * tf.nn.relu(tf.abs(codes) - threshold)
 
 
-def coded(images: Tensor, atoms: Tensor, penalty: float, steps: int, accelerated: bool = True) -> Tensor:
+def coded(images: Images, atoms: Tensor, penalty: float, steps: int, accelerated: bool = True) -> Tensor:
     """The codes after some steps towards argmin_x |s - D x|^2 / 2 + penalty |x|_1 from zero, for images s.
 
     accelerated: FISTA (Beck and Teboulle, 2009); else ISTA, whose every step lowers the sum.
@@ -109,7 +111,7 @@ def coded(images: Tensor, atoms: Tensor, penalty: float, steps: int, accelerated
     return codes
 
 
-def objective(images: Tensor, codes: Tensor, atoms: Tensor, penalty: float) -> Tensor:
+def objective(images: Images, codes: Tensor, atoms: Tensor, penalty: float) -> Tensor:
     """|s - D x|^2 / 2 + penalty |x|_1 of each image, [N]."""
     missed = tf.reduce_sum((images - synthesis(codes, atoms)) ** 2, axis=[1, 2, 3])
     return missed / 2 + penalty * tf.reduce_sum(tf.abs(codes), axis=[1, 2, 3])
@@ -138,7 +140,7 @@ class Sparse(keras.layers.Layer):
         kernel = tf.convert_to_tensor(self.kernel)
         return kernel / (tf.sqrt(tf.reduce_sum(kernel**2, axis=[0, 1, 3], keepdims=True)) + 1e-12)
 
-    def call(self, images: Tensor) -> Tensor:
+    def call(self, images: Images) -> Tensor:
         atoms, low = self.dictionary(), smooth(images, self.smoothing)
         return low + synthesis(coded(images - low, atoms, self.penalty, self.steps), atoms)
 
@@ -161,7 +163,7 @@ def loss(model: keras.Model, settings: Settings) -> Callable[[Tensor, Tensor], T
     """
     layer = model.get_layer("dictionary")
 
-    def value(images: Tensor, seed: Tensor) -> Tensor:
+    def value(images: Images, seed: Tensor) -> Tensor:
         atoms, rest = layer.dictionary(), images - smooth(images, settings.smoothing)
         codes = tf.stop_gradient(coded(rest, tf.stop_gradient(atoms), settings.penalty, settings.steps))
         pixels = tf.cast(tf.shape(images)[1] * tf.shape(images)[2], images.dtype)
@@ -206,5 +208,5 @@ class SparseTransformation(Purifier):
         object.__setattr__(self, "model", model)
         object.__setattr__(self, "arrays", learned.arrays(model, settings))
 
-    def purify(self, look: Look, images: Tensor, seeds: Tensor) -> Tensor:
+    def purify(self, look: Look, images: Images, seeds: Seeds) -> Tensor:
         return learned.purified(lambda shown: self.model(shown, training=False), images)

@@ -9,9 +9,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfadv.core.interfaces import Look, Purifier, Tensor
+from tfadv.core.interfaces import Look
 from tfadv.core.ranges import Checked, Count, Positive, Share
+from tfadv.core.types import Images, Seeds, Tensor
 from tfadv.defences import learned
+from tfadv.defences.purified import Purifier
 from tfadv.models.layers import ScaledAdd, stated
 
 #: Y, Cb, Cr of R, G, B in 0..1 (ITU-R BT.601), without their constants, which no detail of a wavelet holds.
@@ -62,13 +64,13 @@ def _convolution(name: str, filters: int, activation: str | None = None) -> kera
 def loss(model: keras.Model, settings: Settings) -> Callable[[Tensor, Tensor], Tensor]:
     """mean |network(halved patch) - patch|, the l1 loss of EDSR."""
 
-    def value(images: Tensor, seed: Tensor) -> Tensor:
+    def value(images: Images, seed: Tensor) -> Tensor:
         return tf.reduce_mean(tf.abs(model(halved(images), training=True) - images))
 
     return value
 
 
-def halved(images: Tensor) -> Tensor:
+def halved(images: Images) -> Tensor:
     """Images [N, 2 H, 2 W, C] at half the size by the bicubic filter that is widened so that nothing aliases."""
     away = np.abs((np.arange(8) - 3.5) / 2)  # of the eight pixels that a new one is made of, in new pixels
     near, far = 1.5 * away**3 - 2.5 * away**2 + 1, -0.5 * away**3 + 2.5 * away**2 - 4 * away + 2
@@ -80,7 +82,7 @@ def halved(images: Tensor) -> Tensor:
     return tf.nn.depthwise_conv2d(wide, tf.cast(kernel, images.dtype), [1, 2, 2, 1], "VALID")
 
 
-def haar(images: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
+def haar(images: Images) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
     """(mean, (details across, down, both ways)) of the orthonormal Haar wavelet, each [N, ceil(H/2), ceil(W/2), C].
 
     A last row or column without a partner is its own.
@@ -98,7 +100,7 @@ def unhaar(mean: Tensor, details: tuple[Tensor, Tensor, Tensor], height: int, wi
     return _join(low, high, HEIGHT, height)
 
 
-def _split(images: Tensor, axis: int) -> tuple[Tensor, Tensor]:
+def _split(images: Images, axis: int) -> tuple[Tensor, Tensor]:
     odd = images.shape[axis] % 2
     padded = tf.pad(images, [[0, odd if place == axis else 0] for place in range(4)], "SYMMETRIC")
     one, other = (padded[:, 0::2], padded[:, 1::2]) if axis == HEIGHT else (padded[:, :, 0::2], padded[:, :, 1::2])
@@ -112,7 +114,7 @@ def _join(low: Tensor, high: Tensor, axis: int, length: int) -> Tensor:
     return long[:, :length] if axis == HEIGHT else long[:, :, :length]
 
 
-def denoised(images: Tensor, sigma: float) -> Tensor:
+def denoised(images: Images, sigma: float) -> Tensor:
     """Images [N, H, W, 3] in 0..1 without noise of deviation sigma, by soft thresholds on Haar wavelets of Y, Cb, Cr.
 
     In each band of each colour the threshold is that of BayesShrink (Chang et al., IEEE TIP 2000), s^2 / sqrt(v - s^2)
@@ -128,7 +130,7 @@ def denoised(images: Tensor, sigma: float) -> Tensor:
     return tf.einsum("nhwc,dc->nhwd", cleared, tf.constant(np.linalg.inv(TO_YCBCR), images.dtype))
 
 
-def _shrunk(images: Tensor, noise: Tensor, levels: int) -> Tensor:
+def _shrunk(images: Images, noise: Tensor, levels: int) -> Tensor:
     if not levels:
         return images
     mean, details = haar(images)
@@ -173,5 +175,5 @@ class SuperResolution(Purifier):
         object.__setattr__(self, "model", model)
         object.__setattr__(self, "arrays", learned.arrays(model, settings))
 
-    def purify(self, look: Look, images: Tensor, seeds: Tensor) -> Tensor:
+    def purify(self, look: Look, images: Images, seeds: Seeds) -> Tensor:
         return learned.purified(lambda shown: halved(self.model(denoised(shown, self.sigma), training=False)), images)

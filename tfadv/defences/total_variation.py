@@ -16,8 +16,10 @@ import tensorflow as tf
 
 from tfadv.core import seeds as draws
 from tfadv.core.images import BLACK, WHITE
-from tfadv.core.interfaces import Look, Purifier, Tensor
+from tfadv.core.interfaces import Look
 from tfadv.core.ranges import Count, Portion, Positive
+from tfadv.core.types import Images, Seeds, Tensor
+from tfadv.defences.purified import Purifier
 
 #: The largest |K z|^2 / |z|^2: 1 of the mask, 4 of the differences in each direction.
 LARGEST = 9.0
@@ -44,13 +46,13 @@ class TotalVariation(Purifier):
     iterations: Count = 100
     has_gradient = False
 
-    def purify(self, look: Look, images: Tensor, seeds: Tensor) -> Tensor:
+    def purify(self, look: Look, images: Images, seeds: Seeds) -> Tensor:
         kept = tf.cast(draws.uniform(seeds, tuple(images.shape[1:])) < self.keep, images.dtype)
         smooth = minimised(tf.stop_gradient(images), kept, self.weight, self.iterations)
         return tf.clip_by_value(smooth, BLACK, WHITE)
 
 
-def minimised(images: Tensor, kept: Tensor, weight: float, iterations: int) -> Tensor:
+def minimised(images: Images, kept: Tensor, weight: float, iterations: int) -> Tensor:
     """z* of images [N, H, W, C], near the values where `kept`, of the same shape and type, is 1."""
     planes, kept = (tf.transpose(each, [0, 3, 1, 2]) for each in (images, kept))
     far, turn = _steps(planes)

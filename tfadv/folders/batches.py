@@ -12,8 +12,9 @@ import numpy as np
 import tensorflow as tf
 
 from tfadv.core.compilation import Program
-from tfadv.core.interfaces import Budget, Crafted, Goal, Tensor
+from tfadv.core.interfaces import Budget, Crafted, Goal
 from tfadv.core.source import Source
+from tfadv.core.types import Images, Labels, Seeds, Tensor
 from tfadv.folders import rounding
 
 #: No label is given: the class that the network sees stands for it.
@@ -28,8 +29,8 @@ class Made(NamedTuple):
     returned numbers. found, queries: what a search says, see `tfadv.Crafted`; None of an ascent.
     """
 
-    images: Tensor
-    labels: Tensor
+    images: Images
+    labels: Labels
     before: Tensor
     after: Tensor
     finite: Tensor
@@ -72,7 +73,7 @@ class BatchAttack:
         made = self._program(images, np.int32(labels), wanted, seeds)
         return Made(*(None if part is None else np.asarray(part) for part in made))
 
-    def _made(self, images: Tensor, labels: Tensor, wanted: Goal, seeds: Tensor) -> Made:
+    def _made(self, images: Images, labels: Labels, wanted: Goal, seeds: Seeds) -> Made:
         before, seen = classes(self.network, images)
         labels = tf.where(labels == NONE, seen, labels)
         goal = Goal(tf.where(wanted.labels == NONE, seen, wanted.labels), wanted.sign)
@@ -89,7 +90,7 @@ class BatchAttack:
             pixels, found = rounding.fooling(np.asarray(made.images), clean, self.budget, reached, fools)
         return Made(pixels, labels, before, classes(self.network, pixels)[0], finite, found, made.queries)
 
-    def _crafted(self, images: Tensor, goal: Goal, seeds: Tensor) -> Crafted:
+    def _crafted(self, images: Images, goal: Goal, seeds: Seeds) -> Crafted:
         if hasattr(self.bound, "search"):
             own = goal._replace(labels=goal.labels + self.network.offset)
             return self.bound.search(tf.cast(images, self.bound.network.dtype), own, seeds)
@@ -98,7 +99,7 @@ class BatchAttack:
         return made if isinstance(made, Crafted) else Crafted(made)
 
 
-def classes(network: Source, images: Tensor) -> tuple[Tensor, Tensor]:
+def classes(network: Source, images: Images) -> tuple[Tensor, Tensor]:
     """(best class, best class that is not background) of images [N, H, W, 3], int32 [N] each; background is -1."""
     logits = network.glance(tf.cast(images, network.dtype)).logits
     best = tf.math.top_k(logits, min(2, network.logits_count)).indices - network.offset

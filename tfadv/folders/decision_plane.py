@@ -174,8 +174,8 @@ def panel(
     batch_size: Count = 16,
     progress: Callable[[int], None] | None = None,
 ) -> Panel:
-    """The network's classes at every (u, v); a network of another input size sees the images as `tfadv.folders.evaluate` shows
-    them.
+    """The network's classes at every (u, v); a network of another input size sees the images as
+    `tfadv.folders.evaluate` shows them.
 
     Args:
         image: [H, W, 3] in 0..255.

@@ -15,9 +15,9 @@ Where a network is there bare and defended, the NIP paper's two rates compare wh
     benign right     the defended one is right on the clean twin, of the images that the bare one gets right clean
 
 The published tables of the NAA paper count "changed"; many others count "wrong". A network of another input size sees
-both images resized on floats by the filter, by default as TF-slim's own evaluation does (`tfadv.files.resizing`). Images go
-through in batches of one size, the last one padded; what is kept of an image is ten class numbers a network and its
-distances.
+both images resized on floats by the filter, by default as TF-slim's own evaluation does (`tfadv.files.resizing`).
+Images go through in batches of one size, the last one padded; what is kept of an image is ten class numbers a
+network and its distances.
 """
 
 from __future__ import annotations
@@ -111,8 +111,8 @@ def first_label(
 ) -> int:
     """Whether the labels of a file count from 0 or from 1; they are doubted as those of an attack are.
 
-    A network's predictions on clean images say it, see `tfadv.folders.labelling.settle`; of several targets one that agrees
-    with the labels is enough.
+    A network's predictions on clean images say it, see `tfadv.folders.labelling.settle`; of several targets one that
+    agrees with the labels is enough.
 
     Args:
         pairs: with their labels as the file has them, see `tfadv.folders.pairing.pair`.
@@ -280,8 +280,8 @@ def evaluate(
         pairs: what belongs together; a pair whose files a record knows otherwise is not judged.
         targets: networks that take images of 0..255.
         batch_size: how many images a network sees at once.
-        filter: one of `tfadv.files.resizing.FILTERS`: what a clean image of another size is brought to the adversarial one's
-            with, and both to a network's.
+        filter: one of `tfadv.files.resizing.FILTERS`: what a clean image of another size is brought to the
+            adversarial one's with, and both to a network's.
         workers: threads that read the images and measure their distances; by default one for each core.
         progress: called with how many pairs are newly done.
 

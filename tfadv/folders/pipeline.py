@@ -1,4 +1,4 @@
-"""The batches of a folder on their way: read, crafted and written, while threads read those to come (`tfadv.core.pool`)."""
+"""Reads, crafts and writes a folder in batches, while threads read those to come (`tfadv.core.pool`)."""
 
 import contextlib
 import dataclasses

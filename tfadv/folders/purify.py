@@ -17,12 +17,11 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfadv.core.interfaces import Purifier
 from tfadv.core.metrics import distances
 from tfadv.core.pool import Pool, in_batches
 from tfadv.core.ranges import Count, WordSeed, checked
 from tfadv.core.source import Source
-from tfadv.defences.purified import Purified, alone, digest
+from tfadv.defences.purified import Purified, Purifier, alone, digest
 from tfadv.files import image_files, integrity, record, resizing
 from tfadv.files.integrity import OUTPUT, Seal, Written
 from tfadv.files.record import DEFENCE, DONE, NO_PLACE, NO_RESULT, UNREADABLE
@@ -37,8 +36,8 @@ DISTANCES = ("linf", "l2", "psnr")
 class Report:
     """What became of a folder: defence.json's entries in the order of their names.
 
-    remade, unsealed: as of `tfadv.folders.craft.Report`. unsealed_images: whether an earlier version made the images, and no
-    hashes to hold them against.
+    remade, unsealed: as of `tfadv.folders.craft.Report`. unsealed_images: whether an earlier version made the images,
+    and no hashes to hold them against.
     """
 
     out: Path

@@ -7,7 +7,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfadv.core.images import BLACK, WHITE
-from tfadv.core.interfaces import Budget, Tensor
+from tfadv.core.interfaces import Budget
+from tfadv.core.types import Images, Tensor
 from tfadv.parts.budgets import Linf
 
 #: How far a change is stretched, in turn, until its whole grey levels fool the network.
@@ -54,7 +55,7 @@ def within(adversarial: np.ndarray, clean: np.ndarray, budget: Budget | None) ->
     return whole_levels(tf.convert_to_tensor(adversarial), tf.convert_to_tensor(clean), budget).numpy()
 
 
-def whole_levels(adversarial: Tensor, clean: Tensor, budget: Budget | None) -> Tensor:
+def whole_levels(adversarial: Images, clean: Images, budget: Budget | None) -> Tensor:
     """As `within`, of tensors, also in a `tf.function`."""
     start = tf.cast(clean, adversarial.dtype)
     adversarial = tf.clip_by_value(adversarial, BLACK, WHITE)

@@ -9,7 +9,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-Tensor = Any
+from tfadv.core.types import Tensor
+
 #: A call of a layer in a model's graph, as Keras keeps it.
 Call = Any
 #: The packages whose models are models; the second is Keras 2 beside Keras 3.

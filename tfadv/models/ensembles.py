@@ -8,8 +8,9 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from tfadv.core import scores
-from tfadv.core.interfaces import Outputs, Tensor
+from tfadv.core.interfaces import Outputs
 from tfadv.core.source import Source
+from tfadv.core.types import Images, Tensor
 
 AVERAGES = ("probabilities", "logits")
 
@@ -91,7 +92,7 @@ class Ensemble(Source):
             f"{', '.join(self.members)}, got {layer!r}.{near and f' Nearest: {near}.'}"
         )
 
-    def __call__(self, images: Tensor, layers: tuple[str, ...] = (), logits: bool = True) -> Outputs:
+    def __call__(self, images: Images, layers: tuple[str, ...] = (), logits: bool = True) -> Outputs:
         """What the members show of images [N, H, W, 3] in 0..255, their logits averaged."""
         images = tf.cast(images, self.dtype)
         wanted: dict[str, dict[str, str]] = {name: {} for name in self.members}
@@ -117,7 +118,7 @@ class Ensemble(Source):
         return scores.mixture(own, self.weights)
 
 
-def _fit(images: Tensor, size: tuple[int | None, int | None]) -> Tensor:
+def _fit(images: Images, size: tuple[int | None, int | None]) -> Tensor:
     if size[0] in (None, images.shape[1]) and size[1] in (None, images.shape[2]):
         return images
     return tf.cast(tf.image.resize(images, size), images.dtype)

@@ -16,6 +16,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfadv.core.types import Tensor
 from tfadv.models.cloning import (
     KERAS,
     arguments_of,
@@ -28,8 +29,6 @@ from tfadv.models.cloning import (
     models_of,
     tensors_in,
 )
-
-Tensor = Any
 
 #: What an end can be; NOTHING is known where only the values tell.
 LOGITS, SOFTMAX, SIGMOID, NOTHING = "logits", "softmax", "sigmoid", ""

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from tfadv.core.interfaces import Tensor
+from tfadv.core.types import Images, Tensor
 
 #: The shares of red, green and blue in grey (ITU-R BT.601): what Pillow, libjpeg and Keras make of colours when they
 #: read an image as grey, so what a grey model was trained on and will see of the file. They sum to 1.
@@ -26,7 +26,7 @@ class Form(NamedTuple):
     flat: bool = False
     first: bool = False
 
-    def __call__(self, images: Tensor) -> Tensor:
+    def __call__(self, images: Images) -> Tensor:
         """What the model takes, differentiable. Images that have its channels already are not made grey again."""
         if self.grey and len(images.shape) == 4 and images.shape[-1] == 3:
             images = tf.reduce_sum(images * tf.constant(LUMA, images.dtype), axis=-1, keepdims=True)

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
-Tensor = Any
+from tfadv.core.types import Images, Tensor
+
 MEAN_RGB = (123.68, 116.78, 103.94)
 INCEPTION_EPSILON = 1e-3
 #: What a Keras layer may hold, in the order it is written, and what slim calls it.
@@ -64,7 +65,7 @@ class Preprocess(keras.layers.Layer):
             raise ValueError(f"Preprocess: expected kind 'inception' or 'vgg', got {kind!r}.")
         self.kind = kind
 
-    def call(self, images: Tensor) -> Tensor:
+    def call(self, images: Images) -> Tensor:
         if self.kind == "inception":
             return ((images / 255.0) - 0.5) * 2.0
         return images - np.asarray(MEAN_RGB, self.compute_dtype)

@@ -13,10 +13,10 @@ import keras
 import tensorflow as tf
 
 from tfadv.core.compilation import use_xla
-from tfadv.core.interfaces import Tensor
+from tfadv.core.types import Images, Tensor
 
 
-def max_pool(images: Tensor, window: tuple[int, int], strides: tuple[int, int], padding: str) -> Tensor:
+def max_pool(images: Images, window: tuple[int, int], strides: tuple[int, int], padding: str) -> Tensor:
     """`tf.nn.max_pool2d` of [N, H, W, C] with padding "valid" or "same", in value and gradient."""
     height, width = (
         _span(size, side, stride, padding)
@@ -66,7 +66,7 @@ def differentiable(model: keras.Model) -> Iterator[None]:
             vars(layer).pop("call", None)
 
 
-def _pooled(layer: keras.layers.Layer, images: Tensor) -> Tensor:
+def _pooled(layer: keras.layers.Layer, images: Images) -> Tensor:
     if _channels_first(layer):
         return tf.transpose(_of_maps(layer, tf.transpose(images, (0, 2, 3, 1))), (0, 3, 1, 2))
     return _of_maps(layer, images)

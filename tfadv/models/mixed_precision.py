@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from tfadv.core.interfaces import Tensor
+from tfadv.core.types import Tensor
 from tfadv.models.cloning import (
     Change,
     arguments_of,

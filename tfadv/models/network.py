@@ -14,9 +14,10 @@ import numpy as np
 import tensorflow as tf
 
 from tfadv.core.compilation import concede
-from tfadv.core.interfaces import Outputs, Tensor
+from tfadv.core.interfaces import Outputs
 from tfadv.core.ranges import Natural, Share, checked
 from tfadv.core.source import Source
+from tfadv.core.types import Images, Tensor
 from tfadv.models import heads, max_pooling
 from tfadv.models.cloning import is_model, key_of
 from tfadv.models.inputs import form_of
@@ -122,11 +123,11 @@ class Network(Source):
         except ValueError:
             return layer  # not known by another name either: `check_layers` says so
 
-    def __call__(self, images: Tensor, layers: tuple[str, ...] = (), logits: bool = True) -> Outputs:
+    def __call__(self, images: Images, layers: tuple[str, ...] = (), logits: bool = True) -> Outputs:
         """What the network shows of images [N, H, W, 3] in 0..255."""
         return self.shown(self._cuts, images, layers, logits)
 
-    def shown(self, cuts: Cuts, images: Tensor, layers: tuple[str, ...], logits: bool) -> Outputs:
+    def shown(self, cuts: Cuts, images: Images, layers: tuple[str, ...], logits: bool) -> Outputs:
         """What a model with this network's layers, inputs and outputs shows of images [N, H, W, 3] in 0..255."""
         self.check_layers(layers)
         given = images = tf.cast(images, self.dtype)

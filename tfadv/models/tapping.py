@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import keras
 import tensorflow as tf
 
-from tfadv.core.interfaces import Tensor
+from tfadv.core.types import Tensor
 from tfadv.models.cloning import Call, arguments_of, calls_of, is_graph, key_of, layer_of, tensors_in
 
 #: The layers whose weights only shift and stretch what is there, and make no feature of it.

@@ -15,8 +15,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfadv.core.interfaces import Outputs, Tensor
+from tfadv.core.interfaces import Outputs
 from tfadv.core.source import Source
+from tfadv.core.types import Images
 from tfadv.models.ensembles import Ensemble
 from tfadv.models.folding import fold
 from tfadv.models.mixed_precision import to_bfloat16
@@ -82,7 +83,7 @@ class Twin(Source):
         """Raise a ValueError that names the nearest layers if one of these does not exist."""
         self.exact.check_layers(layers, who)
 
-    def __call__(self, images: Tensor, layers: tuple[str, ...] = (), logits: bool = True) -> Outputs:
+    def __call__(self, images: Images, layers: tuple[str, ...] = (), logits: bool = True) -> Outputs:
         """What the network shows of images [N, H, W, 3] in 0..255, or nearly."""
         layers = tuple(layers)
         if any(self.exact.own_name(layer) in self._folded for layer in layers):

@@ -14,8 +14,9 @@ import tensorflow as tf
 
 from tfadv.core import gradients, scores
 from tfadv.core.images import BLACK
-from tfadv.core.interfaces import Look, Outputs, Tensor, View
+from tfadv.core.interfaces import Look, Outputs, View
 from tfadv.core.source import Glance
+from tfadv.core.types import Gradient, Images, Labels, Seeds, Tensor
 from tfadv.parts.views import GAUSS_LEGENDRE, PathCopies, Plain
 
 #: The paper's path, without the noise of the authors' program.
@@ -29,11 +30,11 @@ SURE = 1e-30
 def aggregate_gradient(
     score: gradients.Score,
     look: Look,
-    images: Tensor,
-    labels: Tensor,
+    images: Images,
+    labels: Labels,
     layers: tuple[str, ...],
     view: View,
-    seeds: Tensor,
+    seeds: Seeds,
 ) -> tuple[Tensor, ...]:
     """The mean over the view's copies of d score(logits, labels) / d feature, one [N, ...] for each layer.
 
@@ -43,7 +44,7 @@ def aggregate_gradient(
 
 
 def neuron_attribution(
-    look: Look, images: Tensor, labels: Tensor, layer: str, seeds: Tensor, path: View = PLAIN_PATH
+    look: Look, images: Images, labels: Labels, layer: str, seeds: Seeds, path: View = PLAIN_PATH
 ) -> Tensor:
     """How much of softmax_y each neuron of the layer accounts for, [N, ...] (NAA, section 3): (F - F') * IA.
 
@@ -57,10 +58,10 @@ def neuron_attribution(
 
 def exact_neuron_attribution(
     look: Look,
-    images: Tensor,
-    labels: Tensor,
+    images: Images,
+    labels: Labels,
     layers: tuple[str, ...],
-    seeds: Tensor,
+    seeds: Seeds,
     path: PathCopies = GAUSS_PATH,
 ) -> tuple[Tensor, ...]:
     """How much of softmax_y each neuron accounts for, one [N, ...] for each layer (NAA, Eq. 2, not approximated).
@@ -78,10 +79,10 @@ def exact_neuron_attribution(
 
 def exact_attention(
     look: Look,
-    images: Tensor,
-    labels: Tensor,
+    images: Images,
+    labels: Labels,
     layers: tuple[str, ...],
-    seeds: Tensor,
+    seeds: Seeds,
     path: PathCopies,
     view: View,
 ) -> tuple[Tensor, ...]:
@@ -99,7 +100,7 @@ def exact_attention(
 class _Course(NamedTuple):
     """What a feature F does along the path x(t), as means over its points; each is [N, ...] like the feature."""
 
-    gradient: Tensor  #: d softmax_y / d F
+    gradient: Gradient  #: d softmax_y / d F
     product: Tensor  #: d softmax_y / d F * dF/dt
     rise: Tensor  #: dF/dt
     travel: Tensor  #: |dF/dt|
@@ -113,7 +114,7 @@ def _moving_mean(course: _Course) -> Tensor:
 def _courses(look, images, labels, layers, seeds, path: PathCopies, view: View) -> list[_Course]:
     shown = path >> view
 
-    def one(copy: Tensor, images: Tensor, labels: Tensor, seeds: Tensor) -> tuple[Tensor, ...]:
+    def one(copy: Tensor, images: Images, labels: Labels, seeds: Seeds) -> tuple[Tensor, ...]:
         def glasses(other: Tensor) -> Tensor:
             return shown.apply(other, copy, seeds)
 
@@ -131,13 +132,13 @@ def _courses(look, images, labels, layers, seeds, path: PathCopies, view: View) 
     return [_Course(*means[place : place + 4]) for place in range(0, len(means), 4)]
 
 
-def black_features(look: Look, images: Tensor, layers: tuple[str, ...]) -> tuple[Tensor, ...]:
+def black_features(look: Look, images: Images, layers: tuple[str, ...]) -> tuple[Tensor, ...]:
     """The features of one black image of the images' shape, one [1, ...] for each layer."""
     outputs = look(tf.fill(tf.shape(images[:1]), tf.cast(BLACK, images.dtype)), layers, logits=False)
     return tuple(outputs.features[layer] for layer in layers)
 
 
-def neuron_influence(look: Look, images: Tensor, labels: Tensor | None, layer: str) -> Tensor:
+def neuron_influence(look: Look, images: Images, labels: Labels | None, layer: str) -> Tensor:
     """How much each neuron of the layer has to say in the class's confidence, [N, ...] (NIP, Eq. 1).
 
     sigma = d y_c / d F * F,  y = softmax(logits)
@@ -149,7 +150,7 @@ def neuron_influence(look: Look, images: Tensor, labels: Tensor | None, layer: s
     eagerly with a `Glance`, the pass is compiled once. Raises ValueError for a layer that the logits do not depend on.
     """
 
-    def one(images: Tensor, *labels: Tensor) -> Tensor:
+    def one(images: Images, *labels: Labels) -> Tensor:
         shown: list[Tensor] = []
 
         def confidence(outputs: Outputs) -> Tensor:
@@ -169,7 +170,7 @@ def neuron_influence(look: Look, images: Tensor, labels: Tensor | None, layer: s
     return one(*given)
 
 
-def grad_cam(look: Look, images: Tensor, labels: Tensor, layer: str) -> Tensor:
+def grad_cam(look: Look, images: Images, labels: Labels, layer: str) -> Tensor:
     """Where the layer's channels speak for the class, [N, h, w] from zero on (FCR, Eq. 3-4; Selvaraju et al., 2017).
 
     relu(sum_k lambda_k A^k),  lambda_k = mean over the places of d logit_y / d A^k
@@ -179,7 +180,7 @@ def grad_cam(look: Look, images: Tensor, labels: Tensor, layer: str) -> Tensor:
     Raises ValueError for a layer that is not of maps [N, h, w, K], or that the logits do not depend on.
     """
 
-    def one(images: Tensor, labels: Tensor) -> Tensor:
+    def one(images: Images, labels: Labels) -> Tensor:
         maps = look(images, (layer,), logits=False).features[layer]
         if len(maps.shape) != 4:
             raise ValueError(f"{layer}: expected a layer of maps [N, h, w, K], got {tuple(maps.shape)}.")

@@ -6,8 +6,9 @@ import math
 import tensorflow as tf
 
 from tfadv.core import seeds as draws
-from tfadv.core.interfaces import Budget, Tensor
+from tfadv.core.interfaces import Budget
 from tfadv.core.ranges import Size
+from tfadv.core.types import Images, Perturbation, Seeds, Tensor
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -16,10 +17,10 @@ class Linf(Budget):
 
     size: Size
 
-    def project(self, delta: Tensor) -> Tensor:
+    def project(self, delta: Perturbation) -> Tensor:
         return tf.clip_by_value(delta, -self.size, self.size)
 
-    def sample(self, images: Tensor, seeds: Tensor) -> Tensor:
+    def sample(self, images: Images, seeds: Seeds) -> Tensor:
         return draws.uniform(seeds, tuple(images.shape[1:]), images.dtype, -self.size, self.size)
 
 
@@ -35,10 +36,10 @@ class L2(Budget):
     size: Size
     scaled: bool = False
 
-    def project(self, delta: Tensor) -> Tensor:
+    def project(self, delta: Perturbation) -> Tensor:
         return tf.clip_by_norm(delta, self._length(tuple(delta.shape[1:])), axes=[1, 2, 3])
 
-    def sample(self, images: Tensor, seeds: Tensor) -> Tensor:
+    def sample(self, images: Images, seeds: Seeds) -> Tensor:
         # Uniform in the ball of d dimensions: a uniform direction at radius length * u^(1/d).
         shape = tuple(images.shape[1:])
         direction = draws.normal(draws.fold(seeds, 0), shape, images.dtype)
@@ -54,8 +55,8 @@ class L2(Budget):
 class Unbounded(Budget):
     """Any change: what holds it is the objective, and the range of the images."""
 
-    def project(self, delta: Tensor) -> Tensor:
+    def project(self, delta: Perturbation) -> Tensor:
         return delta
 
-    def sample(self, images: Tensor, seeds: Tensor) -> Tensor:
+    def sample(self, images: Images, seeds: Seeds) -> Tensor:
         raise ValueError("Unbounded has no random point to start from. Choose another start, e.g. NoisyStart(1).")

@@ -4,8 +4,9 @@ import dataclasses
 
 import tensorflow as tf
 
-from tfadv.core.interfaces import Goal, Look, Region, Tensor
+from tfadv.core.interfaces import Goal, Look, Region
 from tfadv.core.ranges import Share
+from tfadv.core.types import Images, Seeds, Tensor
 from tfadv.parts import attribution
 
 
@@ -13,7 +14,7 @@ from tfadv.parts import attribution
 class Everywhere(Region):
     """Every pixel."""
 
-    def mask(self, look: Look, images: Tensor, goal: Goal, seeds: Tensor) -> Tensor:
+    def mask(self, look: Look, images: Images, goal: Goal, seeds: Seeds) -> Tensor:
         return tf.ones_like(images[..., :1])
 
 
@@ -55,7 +56,7 @@ class ContributiveRegion(Region):
     def layers(self) -> tuple[str, ...]:
         return () if self.layer is None else (self.layer,)
 
-    def mask(self, look: Look, images: Tensor, goal: Goal, seeds: Tensor) -> Tensor:
+    def mask(self, look: Look, images: Images, goal: Goal, seeds: Seeds) -> Tensor:
         own = tf.argmax(look(images).logits, axis=1, output_type=goal.labels.dtype)
         (layer,) = self.layers
         maps = attribution.grad_cam(look, images, tf.where(goal.sign > 0, goal.labels, own), layer)

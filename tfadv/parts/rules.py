@@ -11,17 +11,16 @@ Sizes are grey levels. g is the gradient, a step moves the image up the objectiv
 """
 
 import dataclasses
-from collections.abc import Callable
 from typing import Annotated, Any
 
 import tensorflow as tf
 
 from tfadv.core import filters, tensors
 from tfadv.core.images import GREY
-from tfadv.core.interfaces import Rule, Tensor
+from tfadv.core.interfaces import Project, Rule
 from tfadv.core.ranges import Odd, Positive, Range, Size, Weight
+from tfadv.core.types import Gradient, Images, Tensor
 
-Project = Callable[[Tensor], Tensor]
 #: A ring has neighbours.
 RingSide = Annotated[int, Range(3, whole=True, odd=True, of="an odd number of pixels")]
 
@@ -32,10 +31,10 @@ class Sign(Rule):
 
     size: Size
 
-    def init(self, images: Tensor) -> Any:
+    def init(self, images: Images) -> Any:
         return ()
 
-    def update(self, gradient: Tensor, state: Any, project: Project) -> tuple[Tensor, Any]:
+    def update(self, gradient: Gradient, state: Any, project: Project) -> tuple[Tensor, Any]:
         return self.size * tf.sign(gradient), state
 
 
@@ -51,10 +50,10 @@ class Unit(Rule):
     size: Size
     scaled: bool = False
 
-    def init(self, images: Tensor) -> Any:
+    def init(self, images: Images) -> Any:
         return ()
 
-    def update(self, gradient: Tensor, state: Any, project: Project) -> tuple[Tensor, Any]:
+    def update(self, gradient: Gradient, state: Any, project: Project) -> tuple[Tensor, Any]:
         return self.size * tensors.unit(gradient, self.scaled), state
 
 
@@ -64,10 +63,10 @@ class Scale(Rule):
 
     size: Positive
 
-    def init(self, images: Tensor) -> Any:
+    def init(self, images: Images) -> Any:
         return ()
 
-    def update(self, gradient: Tensor, state: Any, project: Project) -> tuple[Tensor, Any]:
+    def update(self, gradient: Gradient, state: Any, project: Project) -> tuple[Tensor, Any]:
         return self.size * gradient, state
 
 
@@ -80,10 +79,10 @@ class Momentum(Rule):
 
     decay: Weight = 1.0
 
-    def init(self, images: Tensor) -> Tensor:
+    def init(self, images: Images) -> Tensor:
         return tf.zeros_like(images)
 
-    def update(self, gradient: Tensor, state: Tensor, project: Project) -> tuple[Tensor, Tensor]:
+    def update(self, gradient: Gradient, state: Tensor, project: Project) -> tuple[Tensor, Tensor]:
         accumulated = self.decay * state + unit_mean(gradient)
         return accumulated, accumulated
 
@@ -99,10 +98,10 @@ class Nesterov(Rule):
     size: Size
     decay: Weight = 1.0
 
-    def init(self, images: Tensor) -> Tensor:
+    def init(self, images: Images) -> Tensor:
         return Momentum(self.decay).init(images)
 
-    def update(self, gradient: Tensor, state: Tensor, project: Project) -> tuple[Tensor, Tensor]:
+    def update(self, gradient: Gradient, state: Tensor, project: Project) -> tuple[Tensor, Tensor]:
         return Momentum(self.decay).update(gradient, state, project)
 
     def ahead(self, state: Tensor) -> Tensor:
@@ -121,10 +120,10 @@ class Smooth(Rule):
     side: Odd
     deviations: Positive = 3
 
-    def init(self, images: Tensor) -> Any:
+    def init(self, images: Images) -> Any:
         return ()
 
-    def update(self, gradient: Tensor, state: Any, project: Project) -> tuple[Tensor, Any]:
+    def update(self, gradient: Gradient, state: Any, project: Project) -> tuple[Tensor, Any]:
         return filters.gaussian(gradient, self.side, (self.side - 1) / 2 / self.deviations), state
 
 
@@ -147,10 +146,10 @@ class Patchwise(Rule):
     spill: Weight = 0.5
     side: RingSide = 3
 
-    def init(self, images: Tensor) -> Tensor:
+    def init(self, images: Images) -> Tensor:
         return tf.zeros_like(images)
 
-    def update(self, gradient: Tensor, state: Tensor, project: Project) -> tuple[Tensor, Tensor]:
+    def update(self, gradient: Gradient, state: Tensor, project: Project) -> tuple[Tensor, Tensor]:
         # In the authors' -1..1: where the ring's sum should be zero, its rounding has a sign, and it is theirs.
         large = self.size / GREY * self.amplify
         step = large * tf.sign(gradient)
@@ -161,37 +160,6 @@ class Patchwise(Rule):
         return (step + spilt) * GREY, spent + spilt
 
 
-@dataclasses.dataclass(frozen=True, repr=False)
-class Then(Rule):
-    """Rules one after the other: what `a >> b` makes."""
-
-    rules: tuple[Rule, ...]
-
-    def init(self, images: Tensor) -> tuple[Any, ...]:
-        return tuple(rule.init(images) for rule in self.rules)
-
-    def update(self, gradient: Tensor, state: tuple, project: Project) -> tuple[Tensor, tuple[Any, ...]]:
-        after = []
-        for rule, own in zip(self.rules, state, strict=True):
-            gradient, own = rule.update(gradient, own, project)
-            after.append(own)
-        return gradient, tuple(after)
-
-    def ahead(self, state: tuple) -> Tensor | float:
-        return sum(rule.ahead(own) for rule, own in zip(self.rules, state, strict=True))
-
-    def __repr__(self) -> str:
-        return " >> ".join(map(repr, self.rules))
-
-
-def chain(first: Rule, second: Rule) -> Then:
-    """first >> second, flat."""
-    rules: tuple[Rule, ...] = ()
-    for rule in (first, second):
-        rules += rule.rules if isinstance(rule, Then) else (rule,)
-    return Then(rules)
-
-
-def unit_mean(gradient: Tensor) -> Tensor:
+def unit_mean(gradient: Gradient) -> Tensor:
     """g / mean|g| of each image; an image without gradient keeps its zeros."""
     return tf.math.divide_no_nan(gradient, tf.reduce_mean(tf.abs(gradient), axis=[1, 2, 3], keepdims=True))

@@ -5,15 +5,16 @@ import math
 
 from tfadv.core import seeds as draws
 from tfadv.core.images import WHITE
-from tfadv.core.interfaces import Budget, Start, Tensor
+from tfadv.core.interfaces import Budget, Start
 from tfadv.core.ranges import Noise, Weight
+from tfadv.core.types import Images, Seeds, Tensor
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class CleanImage(Start):
     """The image itself."""
 
-    def begin(self, images: Tensor, budget: Budget, seeds: Tensor) -> Tensor:
+    def begin(self, images: Images, budget: Budget, seeds: Seeds) -> Tensor:
         return images
 
 
@@ -21,7 +22,7 @@ class CleanImage(Start):
 class InsideBall(Start):
     """A random point within the budget (PGD; Madry et al., ICLR 2018)."""
 
-    def begin(self, images: Tensor, budget: Budget, seeds: Tensor) -> Tensor:
+    def begin(self, images: Images, budget: Budget, seeds: Seeds) -> Tensor:
         return images + budget.sample(images, seeds)
 
 
@@ -31,7 +32,7 @@ class NoisyStart(Start):
 
     deviation: Noise = 0.1
 
-    def begin(self, images: Tensor, budget: Budget, seeds: Tensor) -> Tensor:
+    def begin(self, images: Images, budget: Budget, seeds: Seeds) -> Tensor:
         return images + self.deviation * draws.normal(seeds, tuple(images.shape[1:]), images.dtype)
 
 
@@ -44,6 +45,6 @@ class NoiseOfLength(Start):
 
     length: Weight
 
-    def begin(self, images: Tensor, budget: Budget, seeds: Tensor) -> Tensor:
+    def begin(self, images: Images, budget: Budget, seeds: Seeds) -> Tensor:
         deviation = self.length * WHITE / math.sqrt(math.prod(images.shape[1:]))
         return NoisyStart(deviation).begin(images, budget, seeds)

@@ -10,7 +10,6 @@ does, and results then depend on the batch.
 
 import dataclasses
 import functools
-import itertools
 import math
 from collections.abc import Callable
 
@@ -19,8 +18,9 @@ import tensorflow as tf
 
 from tfadv.core import seeds as draws
 from tfadv.core.images import BLACK, GREY
-from tfadv.core.interfaces import Tensor, View
+from tfadv.core.interfaces import View
 from tfadv.core.ranges import Count, Grey, Noise, Portion, Share
+from tfadv.core.types import Gradient, Images, Seeds, Tensor
 
 RIEMANN, GAUSS_LEGENDRE = POINTS = ("riemann", "gauss-legendre")
 
@@ -29,7 +29,9 @@ RIEMANN, GAUSS_LEGENDRE = POINTS = ("riemann", "gauss-legendre")
 class Plain(View):
     """The images as they are."""
 
-    def apply(self, images: Tensor, copy: Tensor, seeds: Tensor) -> Tensor:
+    plain = True
+
+    def apply(self, images: Images, copy: Tensor, seeds: Seeds) -> Tensor:
         return images
 
 
@@ -56,7 +58,7 @@ class DiverseInputs(View):
     pad: Grey = GREY
     shared: bool = False
 
-    def apply(self, images: Tensor, copy: Tensor, seeds: Tensor) -> Tensor:
+    def apply(self, images: Images, copy: Tensor, seeds: Seeds) -> Tensor:
         side = images.shape[1]
         if side is None or side != images.shape[2]:
             raise ValueError(f"DiverseInputs: expected square images of a fixed size, got {list(images.shape)}.")
@@ -75,7 +77,7 @@ class DiverseInputs(View):
             raise ValueError(f"DiverseInputs(larger={larger}): expected more than the image's side, {side}.")
         return larger
 
-    def _own(self, seeds: Tensor) -> Tensor:
+    def _own(self, seeds: Seeds) -> Tensor:
         return tf.tile(seeds[:1], [tf.shape(seeds)[0], 1]) if self.shared else seeds
 
 
@@ -95,7 +97,7 @@ def _sources(side: int, larger: int, inner: Tensor, start: Tensor) -> Tensor:
     return tf.where((inside >= 0) & (inside < inner[:, None]), source, -1)
 
 
-def draw_map(images: Tensor, rows: Tensor, columns: Tensor, pad: float, most: int) -> Tensor:
+def draw_map(images: Images, rows: Tensor, columns: Tensor, pad: float, most: int) -> Tensor:
     """Images [N, H, W, C] rearranged: pixel (i, j) comes from (rows[i], columns[j]), or is `pad` where one is -1.
 
     Args:
@@ -109,12 +111,12 @@ def draw_map(images: Tensor, rows: Tensor, columns: Tensor, pad: float, most: in
     return tf.where(inside, taken, tf.cast(pad, images.dtype))
 
 
-def _taken(images: Tensor, places: Tensor, axis: int, most: int) -> Tensor:
+def _taken(images: Images, places: Tensor, axis: int, most: int) -> Tensor:
     """The rows (axis 1) or columns (axis 2) of images [N, H, W, C] at places int [N, M]; any where that is -1."""
 
     @tf.custom_gradient
-    def take(images: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-        def gathered(gradient: Tensor) -> Tensor:
+    def take(images: Images) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+        def gathered(gradient: Gradient) -> Tensor:
             # Each row's own sum of where it went, not a scatter: a GPU does those one by one to be deterministic.
             went = places[:, None, :] == tf.range(images.shape[axis])[None, :, None]
             count = tf.reduce_sum(tf.cast(went, tf.int32), axis=2)
@@ -144,7 +146,7 @@ class ScaledCopies(View):
     copies: Count = 5
     toward: Grey = GREY
 
-    def apply(self, images: Tensor, copy: Tensor, seeds: Tensor) -> Tensor:
+    def apply(self, images: Images, copy: Tensor, seeds: Seeds) -> Tensor:
         scale = tf.pow(tf.cast(0.5, images.dtype), tf.cast(copy, images.dtype))
         return self.toward + (images - self.toward) * scale
 
@@ -156,7 +158,7 @@ class NoisyCopies(View):
     copies: Count = 20
     deviation: Noise = 15
 
-    def apply(self, images: Tensor, copy: Tensor, seeds: Tensor) -> Tensor:
+    def apply(self, images: Images, copy: Tensor, seeds: Seeds) -> Tensor:
         noise = draws.normal(draws.fold(seeds, copy), tuple(images.shape[1:]), images.dtype)
         return images + self.deviation * noise
 
@@ -168,7 +170,7 @@ class MaskedCopies(View):
     copies: Count = 30
     keep: Portion = 0.7
 
-    def apply(self, images: Tensor, copy: Tensor, seeds: Tensor) -> Tensor:
+    def apply(self, images: Images, copy: Tensor, seeds: Seeds) -> Tensor:
         chance = draws.uniform(draws.fold(seeds, copy), tuple(images.shape[1:]))
         return tf.where(chance < self.keep, images, tf.cast(BLACK, images.dtype))
 
@@ -212,7 +214,7 @@ class PathCopies(View):
             return 1 - tf.cast(copy, dtype) / self.copies
         return tf.gather(tf.constant(gauss_legendre(self.copies)[0], dtype), copy)
 
-    def apply(self, images: Tensor, copy: Tensor, seeds: Tensor) -> Tensor:
+    def apply(self, images: Images, copy: Tensor, seeds: Seeds) -> Tensor:
         if self.noise:
             noise = draws.normal(draws.fold(seeds, copy), tuple(images.shape[1:]), images.dtype)
             images = images + self.noise * noise
@@ -224,46 +226,3 @@ def gauss_legendre(count: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """(points, weights) of the Gauss-Legendre rule on 0..1; the largest point first, the weights sum to 1."""
     points, weights = np.polynomial.legendre.leggauss(count)
     return tuple(((1 - points) / 2).tolist()), tuple((weights / 2).tolist())
-
-
-@dataclasses.dataclass(frozen=True, repr=False)
-class Through(View):
-    """Views one after the other: what `a >> b` makes."""
-
-    views: tuple[View, ...]
-
-    @property
-    def copies(self) -> int:
-        product = 1
-        for view in self.views:
-            product *= view.copies
-        return product
-
-    @property
-    def weights(self) -> tuple[float, ...] | None:  # type: ignore[override]
-        if all(view.weights is None for view in self.views):
-            return None
-        each = [view.weights or (1 / view.copies,) * view.copies for view in self.views]
-        return tuple(math.prod(some) for some in itertools.product(*each))
-
-    def apply(self, images: Tensor, copy: Tensor, seeds: Tensor) -> Tensor:
-        # The number of the copy, written with one digit for each view: the last view's runs fastest.
-        digits = []
-        for view in reversed(self.views):
-            digits.append(copy % view.copies)
-            copy //= view.copies
-        for place, (view, digit) in enumerate(zip(self.views, reversed(digits), strict=True)):
-            images = view.apply(images, digit, draws.fold(seeds, place))
-            seeds = draws.fold(seeds, digit)  # a later view draws anew for each copy of an earlier one
-        return images
-
-    def __repr__(self) -> str:
-        return " >> ".join(map(repr, self.views))
-
-
-def chain(first: View, second: View) -> View:
-    """first >> second, flat; the images as they are add nothing."""
-    views: tuple[View, ...] = ()
-    for view in (first, second):
-        views += view.views if isinstance(view, Through) else () if isinstance(view, Plain) else (view,)
-    return Through(views) if len(views) > 1 else views[0] if views else Plain()

@@ -14,8 +14,9 @@ from typing import Any
 from tfadv.attacks.ascent import Ascent
 from tfadv.attacks.default_layers import settled
 from tfadv.core import ranges
-from tfadv.core.interfaces import Attack, Defence, Objective, Purifier, Region
+from tfadv.core.interfaces import Attack, Defence, Objective, Region
 from tfadv.core.source import Source
+from tfadv.defences.purified import Purifier
 from tfadv.parts.objectives import CrossEntropy, Margin
 from tfadv.parts.regions import ContributiveRegion, Everywhere
 from tfadv.registry import settings_syntax

@@ -29,10 +29,11 @@ import tensorflow as tf
 
 from tfadv.core import gradients, scores
 from tfadv.core.images import BLACK, WHITE
-from tfadv.core.interfaces import Part, Tensor
+from tfadv.core.interfaces import Part
 from tfadv.core.ranges import Count, Natural, Positive, Rest, Size, Weight
 from tfadv.core.seeds import fold_one
 from tfadv.core.source import Source
+from tfadv.core.types import Images, Labels, Tensor
 from tfadv.training.blocks import FILTERS, Block, ChannelSuppression, denoising, suppressing, told
 from tfadv.training.loop import Loss
 
@@ -210,7 +211,7 @@ class SuppressedTraining(Training):
             raise ValueError(f"SuppressedTraining: expected a model built with its block, got {model.name} without.")
         whole = keras.Model(model.inputs, [model.outputs[0], *(layer.input for layer in layers)])
 
-        def total(images: Tensor, labels: Tensor, training: bool = False) -> Tensor:
+        def total(images: Images, labels: Labels, training: bool = False) -> Tensor:
             logits, *features = whole(images, training=training)
             own = [scores.cross_entropy(layer.scores(x), labels) for layer, x in zip(layers, features, strict=True)]
             return scores.cross_entropy(logits, labels) + self.beta * tf.add_n(own) / len(own)
@@ -274,13 +275,13 @@ METHODS: dict[str, type[Training]] = {
 def ensemble_loss(model: keras.Model, attacked: Sequence[Source], epsilon: float, clean: float) -> Loss:
     """The mean cross entropy where all but the clean share are taken `towards_least_likely` of the attacked ones."""
 
-    def craft(images: Tensor, labels: Tensor, seed: Tensor) -> Tensor:
+    def craft(images: Images, labels: Labels, seed: Tensor) -> Tensor:
         return towards_least_likely(attacked, images, seed, epsilon)
 
     return lambda rows, seed: _cross_entropy(model, *_mixed(rows, seed, craft, clean))
 
 
-def towards_least_likely(networks: Sequence[Source], images: Tensor, seed: Tensor, epsilon: float) -> Tensor:
+def towards_least_likely(networks: Sequence[Source], images: Images, seed: Tensor, epsilon: float) -> Tensor:
     """One signed step on images [N, H, W, 3] towards the class that one network, drawn by chance, finds least likely.
 
     So the true label cannot leak through it. As in Kurakin et al. (ICLR 2017) the size of the step differs from image
@@ -293,7 +294,7 @@ def towards_least_likely(networks: Sequence[Source], images: Tensor, seed: Tenso
     return tf.clip_by_value(images + size * signs, BLACK, WHITE)
 
 
-def _signs(network: Source, images: Tensor) -> Tensor:
+def _signs(network: Source, images: Images) -> Tensor:
     least = tf.argmin(network(images).logits, axis=1)
     return -tf.sign(gradients.of_images(lambda shown: scores.cross_entropy(network(shown).logits, least), images))
 
@@ -306,7 +307,7 @@ def signed_steps(
     x_{t+1} = clip(x_t + step sign(d loss(x_t) / d x_t)), clip: to the ball around the image, then to 0..255
     """
 
-    def craft(images: Tensor, labels: Tensor, seed: Tensor) -> Tensor:
+    def craft(images: Images, labels: Labels, seed: Tensor) -> Tensor:
         def clip(place: Tensor) -> Tensor:
             return tf.clip_by_value(images + tf.clip_by_value(place - images, -epsilon, epsilon), BLACK, WHITE)
 
@@ -326,7 +327,7 @@ def _loss_of(network: Source) -> Callable[[Tensor, Tensor], Tensor]:
     return lambda images, labels: scores.cross_entropy(network(images).logits, labels)
 
 
-def _cross_entropy(model: keras.Model, images: Tensor, labels: Tensor) -> Tensor:
+def _cross_entropy(model: keras.Model, images: Images, labels: Labels) -> Tensor:
     logits = tf.nest.flatten(model(images, training=True))[0]
     return tf.reduce_mean(scores.cross_entropy(logits, labels))
 

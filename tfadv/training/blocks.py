@@ -13,7 +13,7 @@ import keras
 import tensorflow as tf
 
 from tfadv.core import filters
-from tfadv.core.interfaces import Tensor
+from tfadv.core.types import Labels, Tensor
 
 #: (features [N, H, W, C], name of the stage) -> features of the same shape.
 Block = Callable[[Tensor, str], Tensor]
@@ -30,7 +30,7 @@ class ChannelSuppression(keras.layers.Layer):
     def __init__(self, classes: int, **settings: Any) -> None:
         super().__init__(**settings)
         self.classes = classes
-        self.labels: Tensor = None
+        self.labels: Labels = None
 
     def build(self, shape: tuple) -> None:
         self.kernel = self.add_weight(name="kernel", shape=(shape[-1], self.classes), initializer="glorot_uniform")
@@ -51,7 +51,7 @@ class ChannelSuppression(keras.layers.Layer):
 
 
 @contextlib.contextmanager
-def told(layers: Iterable[ChannelSuppression], labels: Tensor) -> Iterator[None]:
+def told(layers: Iterable[ChannelSuppression], labels: Labels) -> Iterator[None]:
     """Within, these layers take the classes from labels int [N]; for a call of the model on as many images."""
     layers = list(layers)
     for layer in layers:

@@ -11,9 +11,9 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from tfadv.core.interfaces import Tensor
 from tfadv.core.ranges import Count, checked
 from tfadv.core.seeds import fold_one
+from tfadv.core.types import Images, Tensor
 from tfadv.files import array_files, image_files, label_files
 
 #: The arrays of an .npz file.
@@ -192,7 +192,7 @@ def _checked(made: Data, path: Path) -> Data:
     return made._replace(y_train=made.y_train.astype(np.int32), y_test=made.y_test.astype(np.int32))
 
 
-def augmented(images: Tensor, seed: Tensor, shift: int = 4, flip: bool = True) -> Tensor:
+def augmented(images: Images, seed: Tensor, shift: int = 4, flip: bool = True) -> Tensor:
     """Images [N, H, W, 3], each shifted by up to so many pixels and, every second one by chance, mirrored.
 
     Args:

@@ -27,9 +27,9 @@ import numpy as np
 import tensorflow as tf
 
 from tfadv.core.images import BLACK
-from tfadv.core.interfaces import Tensor
 from tfadv.core.ranges import DigitsSeed, checked
 from tfadv.core.seeds import fold_one
+from tfadv.core.types import Images, Tensor
 from tfadv.files.image_files import write_whole
 from tfadv.models import digits
 from tfadv.models.layers import stated
@@ -101,7 +101,7 @@ def _loss(model: keras.Model, attacked: list[Network], epsilon: float) -> loop.L
     return loss
 
 
-def augmented(images: Tensor, seed: Tensor) -> Tensor:
+def augmented(images: Images, seed: Tensor) -> Tensor:
     """Images [N, 32, 32, 3] turned by up to 6 degrees, scaled by up to 5 %, shifted by up to 1.5 pixels, on black."""
     count = tf.shape(images)[0]
     angle, zoom, right, down = tf.unstack(tf.random.stateless_uniform([4, count], seed, -1.0, 1.0))

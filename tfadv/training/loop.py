@@ -14,9 +14,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfadv.core.interfaces import Tensor
 from tfadv.core.ranges import Checked, Count, Positive, TrainingSeed
 from tfadv.core.seeds import fold_one
+from tfadv.core.types import Tensor
 from tfadv.files import array_files
 
 #: What a training writes, and what it leaves beside that while it is not finished.

@@ -1,6 +1,6 @@
 """Networks that users train: one file for each, with its weights and what it is; `tfadv train` writes it.
 
-    train("vgg19", small_data.load("cifar10.npz"), "vgg.npz", Schedule(20), method="pgd")
+    train("vgg19", datasets.load("cifar10.npz"), "vgg.npz", Schedule(20), method="pgd")
     load("vgg.npz")                     a tfadv.Network; also tfadv.registry.loading.load("vgg.npz")
 
 The file is an .npz without pickle: an array for each weight, named layer:number, and a JSON text.
@@ -19,10 +19,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfadv.core.interfaces import Tensor
 from tfadv.core.ranges import Natural, checked
 from tfadv.core.seeds import fold_one
 from tfadv.core.source import Source
+from tfadv.core.types import Tensor
 from tfadv.files import array_files, schemas
 from tfadv.models.layers import stated
 from tfadv.models.network import Network
@@ -43,9 +43,9 @@ _WHAT, _AGAIN = "a network that `tfadv train` wrote", "Train it again, or take a
 class About:
     """What a trained network is and where it comes from.
 
-    architecture, size, classes: what `small.build` is given. method, settings: of `hardening.METHODS`. data: its name,
-    data_sha256 of its training images and labels, images how many they are. schedule: of `tfadv.training.loop`. shift, flip:
-    of `small_data.augmented`. sources: name and fingerprint of each network that helped. accuracy: the share of the
+    architecture, size, classes: what `small_networks.build` is given. method, settings: of `adversarial.METHODS`. data:
+    its name, data_sha256 of its training images and labels, images how many they are. schedule: of `tfadv.training.loop`. shift,
+    flip: of `datasets.augmented`. sources: name and fingerprint of each network that helped. accuracy: the share of the
     `tested` test images that it gets right, 0..1. tensorflow: its version.
     """
 
@@ -77,7 +77,7 @@ class About:
 
 
 def method(name: str, settings: Mapping[str, Any] | None = None) -> Any:
-    """The method of `hardening.METHODS` with these settings.
+    """The method of `adversarial.METHODS` with these settings.
 
     Raises ValueError for an unknown name or setting, or a value of another kind than the setting's.
     """
@@ -111,9 +111,9 @@ def train(
     at the end. Sets Keras's random seed.
 
     Args:
-        method, settings: of `hardening.METHODS`.
+        method, settings: of `adversarial.METHODS`.
         sources: trained networks that a method learns from.
-        shift, flip: how the images are varied, see `small_data.augmented`.
+        shift, flip: how the images are varied, see `datasets.augmented`.
         report, progress: see `tfadv.training.loop.train`.
 
     Raises ValueError for an unknown architecture, method or setting, sources that the method has no use for or lacks,

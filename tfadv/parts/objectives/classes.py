@@ -6,8 +6,9 @@ from typing import Any
 import tensorflow as tf
 
 from tfadv.core import scores
-from tfadv.core.interfaces import Goal, Look, Objective, Outputs, Tensor, View
+from tfadv.core.interfaces import Goal, Look, Objective, Outputs, View
 from tfadv.core.ranges import Weight
+from tfadv.core.types import Images, Seeds, Tensor
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -30,7 +31,7 @@ class CrossEntropy(Objective):
     def layers(self) -> tuple[str, ...]:
         return ("AuxLogits",) if self.auxiliary else ()
 
-    def prepare(self, look: Look, images: Tensor, goal: Goal, view: View, seeds: Tensor) -> Any:
+    def prepare(self, look: Look, images: Images, goal: Goal, view: View, seeds: Seeds) -> Any:
         return _classes(look, images, goal, self.predicted)
 
     def value(self, outputs: Outputs, goal: Goal, memory: Tensor) -> Tensor:
@@ -59,7 +60,7 @@ class Margin(Objective):
 
     has_target = True
 
-    def prepare(self, look: Look, images: Tensor, goal: Goal, view: View, seeds: Tensor) -> Any:
+    def prepare(self, look: Look, images: Images, goal: Goal, view: View, seeds: Seeds) -> Any:
         return _classes(look, images, goal, self.predicted)
 
     def value(self, outputs: Outputs, goal: Goal, memory: Tensor) -> Tensor:
@@ -68,7 +69,7 @@ class Margin(Objective):
         return lead if self.confidence is None else tf.minimum(lead, tf.cast(self.confidence, lead.dtype))
 
 
-def _classes(look: Look, images: Tensor, goal: Goal, predicted: bool) -> Tensor:
+def _classes(look: Look, images: Images, goal: Goal, predicted: bool) -> Tensor:
     """The class of each image that is to be left or reached, int [N]."""
     if not predicted:
         return goal.labels

@@ -4,7 +4,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfadv.core.interfaces import Tensor
+from tfadv.core.types import Tensor
 
 
 def layer_names(part: Any) -> tuple[str, ...]:

@@ -8,8 +8,9 @@ import tensorflow as tf
 
 from tfadv.core import scores, tensors
 from tfadv.core.images import WHITE
-from tfadv.core.interfaces import Goal, Look, Objective, Outputs, Tensor, View
+from tfadv.core.interfaces import Goal, Look, Objective, Outputs, View
 from tfadv.core.ranges import Positive
+from tfadv.core.types import Images, Labels, Logits, Seeds, Tensor
 from tfadv.parts.objectives.common import root
 
 #: How Eq. 12 of the paper can be read.
@@ -50,7 +51,7 @@ class Fcr(Objective):
         if self.reading not in READINGS:
             raise ValueError(f"Fcr(reading): expected {', '.join(READINGS)}, got {self.reading!r}.")
 
-    def prepare(self, look: Look, images: Tensor, goal: Goal, view: View, seeds: Tensor) -> Any:
+    def prepare(self, look: Look, images: Images, goal: Goal, view: View, seeds: Seeds) -> Any:
         return images
 
     def value(self, outputs: Outputs, goal: Goal, memory: Tensor) -> Tensor:
@@ -58,7 +59,7 @@ class Fcr(Objective):
         length = root(tensors.dot(change, change))
         return -tf.math.divide_no_nan(length, self.beta + self._loss(outputs.logits, goal.labels) * length)
 
-    def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+    def _loss(self, logits: Logits, labels: Labels) -> Tensor:
         """J, Eq. 12."""
         if self.reading == "softened":
             return scores.cross_entropy(self.temperature * logits, labels)

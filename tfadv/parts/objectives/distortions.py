@@ -5,7 +5,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfadv.core.interfaces import Goal, Look, Objective, Outputs, Tensor, View
+from tfadv.core.interfaces import Goal, Look, Objective, Outputs, View
+from tfadv.core.types import Images, Seeds, Tensor
 from tfadv.parts.objectives.common import layer_names, logarithm, root, total
 
 
@@ -27,7 +28,7 @@ class Nrdm(Objective):
     def layers(self) -> tuple[str, ...]:
         return layer_names(self)
 
-    def prepare(self, look: Look, images: Tensor, goal: Goal, view: View, seeds: Tensor) -> Any:
+    def prepare(self, look: Look, images: Images, goal: Goal, view: View, seeds: Seeds) -> Any:
         features = look(images, self.layers, logits=False).features
         return tuple(features[layer] for layer in self.layers)
 
@@ -60,7 +61,7 @@ class Fda(Objective):
     def layers(self) -> tuple[str, ...]:
         return layer_names(self)
 
-    def prepare(self, look: Look, images: Tensor, goal: Goal, view: View, seeds: Tensor) -> Any:
+    def prepare(self, look: Look, images: Images, goal: Goal, view: View, seeds: Seeds) -> Any:
         features = look(images, self.layers, logits=False).features
         return tuple(_below_channel_mean(features[layer]) for layer in self.layers)
 

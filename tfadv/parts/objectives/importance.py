@@ -8,8 +8,9 @@ from typing import Any
 import tensorflow as tf
 
 from tfadv.core import scores, tensors
-from tfadv.core.interfaces import Goal, Look, Objective, Outputs, Tensor, View
+from tfadv.core.interfaces import Goal, Look, Objective, Outputs, View
 from tfadv.core.ranges import Weight
+from tfadv.core.types import Images, Seeds, Tensor
 from tfadv.parts import attribution
 from tfadv.parts.objectives.common import layer_names, root, total
 from tfadv.parts.views import MaskedCopies, PathCopies
@@ -38,7 +39,7 @@ class Fia(Objective):
     def layers(self) -> tuple[str, ...]:
         return layer_names(self)
 
-    def prepare(self, look: Look, images: Tensor, goal: Goal, view: View, seeds: Tensor) -> Any:
+    def prepare(self, look: Look, images: Images, goal: Goal, view: View, seeds: Seeds) -> Any:
         found = attribution.aggregate_gradient(
             scores.logit, look, images, goal.labels, self.layers, self.masks >> view, seeds
         )
@@ -72,8 +73,8 @@ class Naa(Objective):
         path: the points to average over.
         gamma: what a negative attribution weighs, 0 or more, beside a positive one; 1 in the paper's tables.
         positive, negative: f_p and f_n by name; linear in the paper's tables.
-        exact: take w from the exact neuron attribution instead (`tfadv.parts.attribution.exact_attention`), at the cost of
-            a forward-mode pass for each point of the path, which must be `PathCopies`.
+        exact: take w from the exact neuron attribution instead (`tfadv.parts.attribution.exact_attention`), at the cost
+            of a forward-mode pass for each point of the path, which must be `PathCopies`.
 
     Differs from the authors' code: the features of black are those of the plain black image also when the attack has a
     view; the authors draw a view for it anew in each step. They shift the value, and unless gamma or a function is
@@ -108,7 +109,7 @@ class Naa(Objective):
     def layers(self) -> tuple[str, ...]:
         return layer_names(self)
 
-    def prepare(self, look: Look, images: Tensor, goal: Goal, view: View, seeds: Tensor) -> Any:
+    def prepare(self, look: Look, images: Images, goal: Goal, view: View, seeds: Seeds) -> Any:
         if self.exact and isinstance(self.path, PathCopies):
             found = attribution.exact_attention(look, images, goal.labels, self.layers, seeds, self.path, view)
         else:

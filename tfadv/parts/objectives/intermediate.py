@@ -7,9 +7,10 @@ import tensorflow as tf
 
 from tfadv.core import scores, tensors
 from tfadv.core.images import GREY
-from tfadv.core.interfaces import Attack, Goal, Look, Objective, Outputs, Tensor, View
+from tfadv.core.interfaces import Attack, Goal, Look, Objective, Outputs, View
 from tfadv.core.ranges import Odd, Portion, Weight
 from tfadv.core.source import Glance
+from tfadv.core.types import Images, Seeds, Tensor
 from tfadv.parts.objectives.common import layer_names, total
 
 #: Grey levels: a mean that would be zero but for rounding has no sign.
@@ -49,7 +50,7 @@ class Tap(Objective):
     def layers(self) -> tuple[str, ...]:
         return layer_names(self)
 
-    def prepare(self, look: Look, images: Tensor, goal: Goal, view: View, seeds: Tensor) -> Any:
+    def prepare(self, look: Look, images: Images, goal: Goal, view: View, seeds: Seeds) -> Any:
         outputs = look(images, self.layers, logits=False)
         return outputs.images, tuple(self._compressed(outputs.features[layer]) for layer in self.layers)
 
@@ -106,7 +107,7 @@ class Ila(Objective):
     def has_target(self) -> bool:
         return bool(getattr(getattr(self.guide, "objective", self.guide), "has_target", False))
 
-    def prepare(self, look: Look, images: Tensor, goal: Goal, view: View, seeds: Tensor) -> Any:
+    def prepare(self, look: Look, images: Images, goal: Goal, view: View, seeds: Seeds) -> Any:
         guided = self._guide(look).search(images, goal, seeds).images
         clean, after = (look(shown, self.layers, logits=False).features for shown in (images, guided))
         memory = []

@@ -66,7 +66,8 @@ class Gradient:
         """How it is made, in words: there is no command for it."""
         spec, seed = stage.player(self.network).spec, stage.bench.seed
         return (
-            f"tfadv.folders.decision_plane.gradient of {spec}, copies={self.copies}, seed={seed}, the first {self.count} images",
+            f"tfadv.folders.decision_plane.gradient of {spec}, copies={self.copies}, seed={seed}, "
+            f"the first {self.count} images",
         )
 
 

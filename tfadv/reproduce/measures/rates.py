@@ -60,7 +60,8 @@ class Rate(Measure):
 class Distance(Measure):
     """The mean distance of an attack's images from their clean twins, over those that fool the source itself.
 
-    name: one of `tfadv.core.metrics.DISTANCES`; scale: what it is multiplied by, e.g. 1 / 255; shift: what is added then.
+    name: one of `tfadv.core.metrics.DISTANCES`; scale: what it is multiplied by, e.g. 1 / 255; shift: what is added
+    then.
     """
 
     source: str

@@ -18,7 +18,7 @@ from tfadv.reproduce.workspace import BATCH, Stage
 
 @dataclasses.dataclass(frozen=True)
 class Destruction(Measure):
-    """The destruction rate of an attack on `source` under a transformation, as `target` sees it; `tfadv.folders.destruction`.
+    """The destruction rate of an attack on `source` under a transformation, as `target` sees it.
 
     Of the images that are right clean and wrong when adversarial it is the share that is right again; each image draws
     its noise from the run's seed and its own pixels, the same in every strength.

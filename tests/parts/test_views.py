@@ -7,6 +7,7 @@ from networks import SIDE
 
 from tfadv import DiverseInputs, MaskedCopies, NoisyCopies, PathCopies, Plain, ScaledCopies
 from tfadv.core import seeds
+from tfadv.core.interfaces import ViewChain
 from tfadv.defences import ResizePad, randomised
 from tfadv.parts import views
 
@@ -78,7 +79,7 @@ def test_an_image_is_shown_the_same_in_any_company(view, images, own):
 
 def test_chains_are_associative_and_their_copies_multiply():
     a, b, c = ScaledCopies(2), NoisyCopies(3), DiverseInputs()
-    assert (a >> b) >> c == a >> (b >> c) == views.Through((a, b, c))
+    assert (a >> b) >> c == a >> (b >> c) == ViewChain((a, b, c))
     assert (a >> b >> c).copies == 6
     assert repr(a >> b) == "ScaledCopies(copies=2) >> NoisyCopies(copies=3)"
 

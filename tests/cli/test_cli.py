@@ -16,7 +16,7 @@ from tfadv import cli
 from tfadv.cli import COMMANDS, defences, listing, main, recipes
 from tfadv.registry.catalogue import ATTACKS
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def walk(command: click.Command, words: tuple[str, ...] = ()):

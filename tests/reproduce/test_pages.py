@@ -20,7 +20,7 @@ from tfadv.reproduce.pages import citations, markdown, markup, plots, sentences
 from tfadv.reproduce.pages.grid import Grid, cells, number, published, within
 from tfadv.reproduce.plan import Value
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 NASTY = "<b>&\"'|x"
 GET = "Res-v2 is missing: `tfadv checkpoints fetch resnet_v2_152`"
 VOID = {"img", "input", "meta", "path", "use", "br"}

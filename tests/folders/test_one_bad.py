@@ -16,8 +16,8 @@ from PIL import Image
 from tfadv import demo
 from tfadv.attacks import recipes
 from tfadv.cli import main
-from tfadv.core.interfaces import Purifier
 from tfadv.defences import Median, SuperResolution, learned, super_resolution
+from tfadv.defences.purified import Purifier
 from tfadv.files import image_files
 from tfadv.folders import pairing
 from tfadv.folders.craft import craft_folder

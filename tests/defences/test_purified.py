@@ -10,8 +10,8 @@ from networks import batch_of, convolutional
 from tfadv import recipes, untargeted
 from tfadv.core import gradients, scores
 from tfadv.core import seeds as draws
-from tfadv.core.interfaces import Purifier
 from tfadv.defences import Averaged, BitDepth, Jpeg, Median, Purified
+from tfadv.defences.purified import Purifier
 
 
 @dataclasses.dataclass(frozen=True, repr=False)

@@ -14,9 +14,10 @@ from networks import batch_of, convolutional
 from tfadv import defences, recipes, untargeted
 from tfadv.core import seeds as draws
 from tfadv.core.compilation import Compiled
-from tfadv.core.interfaces import Defence, Purifier
+from tfadv.core.interfaces import Defence
 from tfadv.core.source import Source
 from tfadv.defences import Nip, Purified, comdefend, learned, sparse, super_resolution
+from tfadv.defences.purified import Purifier
 from tfadv.registry.catalogue import DEFENCES
 
 LEARNED = {"comdefend": comdefend.KIND, "super-resolution": super_resolution.KIND, "sparse": sparse.KIND}
@@ -144,7 +145,7 @@ def test_a_gradient_passes_where_it_says_so(name):
     network, images = convolutional("float64"), tf.constant(batch_of(2, dtype=np.float64)[0] * 0.8 + 20)
     purifier, seeds = defence(name, "float64"), draws.of_pixels(images, 0)
     if not purifier.has_gradient:
-        pytest.skip("its gradient is the identity's, which tests/test_purified.py holds")
+        pytest.skip("its gradient is the identity's, which tests/defences/test_purified.py holds")
     with tf.GradientTape() as tape:
         tape.watch(images)
         shown = purifier.purify(network, images, seeds)
@@ -155,7 +156,7 @@ def test_a_gradient_passes_where_it_says_so(name):
 @pytest.mark.parametrize("name", DEFENCES)
 def test_it_can_be_attacked(name):
     if name == "smoothing":
-        pytest.skip("a vote has no gradient; tests/test_smoothing.py attacks the mean answer to noise")
+        pytest.skip("a vote has no gradient; tests/defences/test_smoothing.py attacks the mean answer to noise")
     images, labels = batch_of(2, dtype=np.float64)
     craft = recipes.bim(epsilon=8, steps=2).on(defended(name, "float64"))
     adversarial = craft(images, untargeted(labels))

@@ -6,7 +6,7 @@ import re
 
 import pytest
 from click.testing import CliRunner
-from folders import pictures
+from folders import HELPERS, pictures
 
 from tfadv.cli import main, options, shell, tables
 from tfadv.registry.settings_syntax import shown
@@ -29,9 +29,7 @@ def folder(tmp_path, monkeypatch, request):
     (tmp_path / "in").mkdir()
     pictures(tmp_path / "in")
     (tmp_path / "in" / "07 broken.png").rename(tmp_path / "in" / f"{EVIL}\nfine.png")
-    (tmp_path / "nets.py").write_text(
-        f"import sys; sys.path.append({str(request.path.parent)!r})\nfrom folders import small\n"
-    )
+    (tmp_path / "nets.py").write_text(f"import sys; sys.path.append({HELPERS!r})\nfrom folders import small\n")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

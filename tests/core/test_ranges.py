@@ -18,8 +18,9 @@ import tfadv
 from tfadv import cli, defences, untargeted
 from tfadv.cli import options
 from tfadv.core import ranges
-from tfadv.core.interfaces import Attack, Budget, Part, Purifier, Rule, Start, View
+from tfadv.core.interfaces import Attack, Budget, Part, Rule, Start, View
 from tfadv.core.seeds import of_images
+from tfadv.defences.purified import Purifier
 from tfadv.registry import building
 from tfadv.registry.catalogue import ATTACKS, DEFENCES
 from tfadv.training.adversarial import METHODS

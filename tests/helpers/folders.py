@@ -72,8 +72,10 @@ def stopped(monkeypatch, after: int):
 
 #: What a record of another experiment holds at least.
 OTHER = {"attack": "Another()", "network": {"name": "another"}}
+#: Where what tests share lies, for the files of a user that a test writes.
+HELPERS = str(Path(__file__).parent)
 #: A network as a user's own file, nets.py.
-NET = f"import sys; sys.path.append({str(Path(__file__).parent)!r})\nfrom folders import small as build\n"
+NET = f"import sys; sys.path.append({HELPERS!r})\nfrom folders import small as build\n"
 
 
 def labelled(root: Path) -> Path:

@@ -34,7 +34,7 @@ from tfadv import (
     untargeted,
 )
 from tfadv.core import gradients, scores, tensors
-from tfadv.core.interfaces import Part
+from tfadv.core.interfaces import Part, RuleChain
 from tfadv.parts import attribution, budgets, rules, views
 
 #: For numbers that hold exactly: eager calls are slow, a hundred examples of each are more than enough.
@@ -83,7 +83,7 @@ def test_samples_fill_the_ball(own):
 
 def test_chains_of_rules_are_associative():
     a, b, c = Smooth(3), Momentum(), Sign(1.0)
-    assert (a >> b) >> c == a >> (b >> c) == rules.Then((a, b, c))
+    assert (a >> b) >> c == a >> (b >> c) == RuleChain((a, b, c))
     assert repr(a >> b >> c) == "Smooth(3) >> Momentum() >> Sign(1.0)"
 
 
