@@ -106,7 +106,7 @@ def _make(
     **settings: Any,
 ) -> None:
     from tfadv.reproduce import engine, pages, scales
-    from tfadv.reproduce.workspace import Bench
+    from tfadv.reproduce.workspace import Workspace
 
     given = {name: value for name, value in (("IMAGES", images), ("LABELS", labels)) if value is not None}
     found = scales.read(scale or scales.at_hand(images), given, trust=trust)
@@ -115,14 +115,14 @@ def _make(
     _keep_apart(out, experiments, (images, labels, scale))
     out.mkdir(parents=True, exist_ok=True)
     bar = None if no_progress else options.progress_bar("  crafted")
-    bench = Bench(found, out, say=lambda text: shell.echo(text, err=True), progress=bar, **settings)
+    workspace = Workspace(found, out, say=lambda text: shell.echo(text, err=True), progress=bar, **settings)
     said: set[str] = set()
     failed = 0
     for one in experiments:
         if len(experiments) > 1:
             shell.echo(f"\n{one.name} ({one.place}): {one.title}", err=True)
         try:
-            made = engine.run(one, bench, typed[one.name])
+            made = engine.run(one, workspace, typed[one.name])
         except ValueError as error:
             if len(experiments) == 1:
                 raise

@@ -15,7 +15,7 @@ import tensorflow as tf
 from tfadv import defences, load, recipes
 from tfadv.core import seeds
 from tfadv.core.images import BLACK, WHITE
-from tfadv.core.interfaces import Attack, Look
+from tfadv.core.interfaces import Attack, Forward
 from tfadv.core.types import Tensor
 from tfadv.defences.purified import Purifier
 
@@ -162,7 +162,7 @@ class Control(Purifier):
 
     fitted: Any
     how: str
-    looks = True
+    needs_network = True
 
     @property
     def fitted_to(self) -> str | None:  # type: ignore[override]
@@ -172,12 +172,12 @@ class Control(Purifier):
     def arrays(self) -> tuple:  # type: ignore[override]
         return self.fitted.arrays
 
-    def purify(self, look: Look, images: Tensor, keys: Tensor) -> Tensor:
+    def purify(self, forward: Forward, images: Tensor, keys: Tensor) -> Tensor:
         if self.how == "random":
             count = len(self.fitted.keys)
             chosen = seeds.uniform(keys, (), tf.int32, 0, count)
         else:
-            chosen = self.fitted.nearest(look, tf.stop_gradient(images))
+            chosen = self.fitted.nearest(forward, tf.stop_gradient(images))
         rho = tf.cast(tf.gather(tf.constant(self.fitted.perturbations), chosen), images.dtype)
         if self.how == "shuffled":
             values = int(images.shape[1] * images.shape[2] * images.shape[3])

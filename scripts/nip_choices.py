@@ -161,8 +161,8 @@ def facts(
     def keys(fitted, images: np.ndarray) -> np.ndarray:
         parts = [images[start : start + 64] for start in range(0, len(images), 64)]
         template = tf.constant(fitted.template)
-        look = network.glance.compiled(repr(fitted), lambda shown: fitted.nip.keys(network, shown, template))
-        return np.concatenate([look(tf.constant(part, network.dtype)).numpy() for part in parts]).astype(float)
+        forward = network.compiled.compiled(repr(fitted), lambda shown: fitted.nip.keys(network, shown, template))
+        return np.concatenate([forward(tf.constant(part, network.dtype)).numpy() for part in parts]).astype(float)
 
     def apart(these: np.ndarray, those: np.ndarray) -> np.ndarray:
         return np.linalg.norm(these[:, None] - those[None], axis=2)

@@ -72,9 +72,9 @@ def attributions(network, layer: str, images, labels) -> dict[str, dict[str, flo
     from tfadv.parts import attribution
     from tfadv.parts.views import POINTS, PathCopies
 
-    look, own = network.glance, tf.constant(seeds.of_images(np.asarray(images), 0))
-    inputs = look, images, tf.constant(labels), (layer,), own
-    logits, black = look(images).logits, look(tf.zeros_like(images)).logits
+    forward, own = network.compiled, tf.constant(seeds.of_images(np.asarray(images), 0))
+    inputs = forward, images, tf.constant(labels), (layer,), own
+    logits, black = forward(images).logits, forward(tf.zeros_like(images)).logits
     rise = (scores.probability(logits, labels) - scores.probability(black, labels)).numpy()
 
     def off(found) -> float:
@@ -92,8 +92,8 @@ def attributions(network, layer: str, images, labels) -> dict[str, dict[str, flo
 
     finest = PathCopies(FINEST, 0.0, POINTS[1])
     weights = attribution.exact_attention(*inputs, finest, Plain())[0].numpy()
-    (black,) = attribution.black_features(look, images, (layer,))
-    moved = (look(images, (layer,), logits=False).features[layer] - black).numpy()
+    (black,) = attribution.black_features(forward, images, (layer,))
+    moved = (forward(images, (layer,), logits=False).features[layer] - black).numpy()
     paths = {f"{points}-{count}": PathCopies(count, 0.0, points) for points in POINTS for count in COUNTS}
     exact = {name: attribution.exact_neuron_attribution(*inputs, path)[0].numpy() for name, path in paths.items()}
     table = {}

@@ -89,7 +89,7 @@ def judge(subject: Subject, images: np.ndarray, targeted: bool = False) -> np.nd
     import tensorflow as tf
 
     shown = tf.constant(np.clip(images, 0, 255), subject.network.dtype)
-    best = np.argmax(subject.network.glance(shown).logits, axis=1)
+    best = np.argmax(subject.network.compiled(shown).logits, axis=1)
     return best == subject.others if targeted else best != subject.indices
 
 

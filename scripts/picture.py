@@ -41,7 +41,7 @@ def chosen(network, attack, networks: dict, count: int = 100):
     return int(labels[place]), clean[place], adversarial[place]
 
 
-def look(network, image, label: int):
+def forward(network, image, label: int):
     """Grad-CAM of the class over an image [H, W, 3], as colours."""
     import matplotlib
     import numpy as np
@@ -49,7 +49,7 @@ def look(network, image, label: int):
 
     from tfadv.parts import attribution
 
-    found = attribution.grad_cam(network.glance, image[None], np.array([label + network.offset]), network.last_map)
+    found = attribution.grad_cam(network.compiled, image[None], np.array([label + network.offset]), network.last_map)
     shown = tf.image.resize(found[..., None], image.shape[:2])[0, ..., 0].numpy()
     colours = matplotlib.colormaps[COLOURS](shown / max(float(shown.max()), 1e-12))[..., :3]
     return (1 - COVER) * image / 255 + COVER * colours
@@ -80,10 +80,10 @@ def draw(path: Path, attack, networks: dict, label: int, clean, adversarial) -> 
     place(0, 0, clean / 255, "an image", f"every network: {label}")
     place(0, 2, adversarial / 255, "adversarial", f"no value moved by more than {EPSILON:g}")
     place(1, 0, difference, "the difference")
-    place(0, 3, look(networks[SOURCE], clean, label), f"the source looks\n{SOURCE}", "before")
-    place(1, 3, look(networks[SOURCE], adversarial, label), "", "after")
-    place(0, 4, look(networks[UNSEEN], clean, label), f"a stranger looks\n{UNSEEN}", "before")
-    place(1, 4, look(networks[UNSEEN], adversarial, label), "", "after")
+    place(0, 3, forward(networks[SOURCE], clean, label), f"the source looks\n{SOURCE}", "before")
+    place(1, 3, forward(networks[SOURCE], adversarial, label), "", "after")
+    place(0, 4, forward(networks[UNSEEN], clean, label), f"a stranger looks\n{UNSEEN}", "before")
+    place(1, 4, forward(networks[UNSEEN], adversarial, label), "", "after")
     words = figure.add_subplot(grid[0, 1])
     words.axis("off")
     lines = "\n".join(f"{part:>9}  {getattr(attack, part)!r}" for part in PARTS)

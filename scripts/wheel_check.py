@@ -17,9 +17,8 @@ PACKAGES = {"tfadv": "tfadv", "cli": "tfadv/cli", "checkpoints": "tfadv/checkpoi
 IGNORED = shutil.ignore_patterns("__pycache__", "*.egg-info", ".*")
 PROGRAM = """
 import sys, tfadv
-from tfadv.models import zoo
 inside = tfadv.__file__.startswith(sys.argv[1])
-sys.exit(0 if inside and zoo.load("digits/inception_v3").classes == 10 else 1)
+sys.exit(0 if inside and tfadv.load("digits/inception_v3").classes == 10 else 1)
 """
 
 

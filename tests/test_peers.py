@@ -34,7 +34,7 @@ def cases(peers):
 def subject(cases):
     """Random images with the classes that the tiny network sees in them."""
     network, (images, _) = convolutional(), batch_of(IMAGES)
-    labels = np.argmax(network.glance(images).logits, axis=1)
+    labels = np.argmax(network.compiled(images).logits, axis=1)
     return cases.Subject(network, images, labels, labels, 0)
 
 

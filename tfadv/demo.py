@@ -137,5 +137,5 @@ def attribution_map(network: Source, images: np.ndarray, classes: np.ndarray) ->
     shown = tf.cast(images, network.dtype)
     seeds = tf.zeros((len(images), 2), tf.int32)  # the path without noise draws nothing
     layer = network.layer if isinstance(network.layer, str) else next(reversed(network.layers))
-    found = attribution.neuron_attribution(network.glance, shown, classes + network.offset, layer, seeds)
+    found = attribution.neuron_attribution(network.compiled, shown, classes + network.offset, layer, seeds)
     return tf.reduce_sum(found, axis=-1).numpy()

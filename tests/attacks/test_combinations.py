@@ -124,7 +124,7 @@ def test_a_view_from_outside_works_like_any_other():
 class LeftHalf(Region):
     """A region from outside the package."""
 
-    def mask(self, look, images, goal, seeds):
+    def mask(self, forward, images, goal, seeds):
         columns = tf.range(tf.shape(images)[2]) < tf.shape(images)[2] // 2
         return tf.ones_like(images[..., :1]) * tf.cast(columns, images.dtype)[None, None, :, None]
 

@@ -41,8 +41,8 @@ def setting():
     return network, PlainNet(network.model), tf.constant(images), tf.constant(labels)
 
 
-def mask_of(region, look, images, labels, sign=1):
-    return region.mask(look, images, Goal(labels, tf.constant(sign)), None).numpy()
+def mask_of(region, forward, images, labels, sign=1):
+    return region.mask(forward, images, Goal(labels, tf.constant(sign)), None).numpy()
 
 
 # Grad-CAM
@@ -52,8 +52,8 @@ def test_grad_cam_is_the_one_computed_by_hand(setting):
     network, plain, images, labels = setting
     expected = contributive.grad_cam(plain, images.numpy() / 255, labels.numpy())
     assert np.all(expected.max(axis=(1, 2)) > 0) and np.any(expected == 0)
-    for look in (network, network.glance):
-        found = attribution.grad_cam(look, images, labels, "late")
+    for forward in (network, network.compiled):
+        found = attribution.grad_cam(forward, images, labels, "late")
         assert found.dtype == tf.float64
         np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-13)
 
@@ -67,7 +67,7 @@ def test_grad_cam_of_a_deeper_layer_has_the_slopes_of_whole_channels(setting):
         shift = size * np.eye(maps.shape[-1])[channel]
         rise = (plain.logits(maps + shift) - plain.logits(maps - shift)).numpy()[np.arange(len(labels)), labels]
         heat += (rise / 2 / size / np.prod(maps.shape[1:3]))[:, None, None] * maps[..., channel]
-    found = attribution.grad_cam(network.glance, images, labels, LAYER)
+    found = attribution.grad_cam(network.compiled, images, labels, LAYER)
     np.testing.assert_allclose(found, np.maximum(heat, 0), rtol=1e-5, atol=1e-8)
 
 
@@ -76,7 +76,7 @@ def test_grad_cam_refuses_what_has_no_places(setting):
     with pytest.raises(ValueError, match=r"flat: expected a layer of maps \[N, h, w, K\], got \(4, 1152\)"):
         attribution.grad_cam(network, images, labels, "flat")
     with pytest.raises(ValueError, match="AuxLogits: expected a layer of maps"):
-        attribution.grad_cam(network.glance, images, labels, "AuxLogits")
+        attribution.grad_cam(network.compiled, images, labels, "AuxLogits")
 
 
 # The mask
@@ -85,14 +85,14 @@ def test_grad_cam_refuses_what_has_no_places(setting):
 @pytest.mark.parametrize("threshold", [0.05, 0.2, 0.5, 0.9])
 def test_the_mask_is_the_map_resized_scaled_and_cut(threshold, setting):
     network, plain, images, labels = setting
-    found = mask_of(ContributiveRegion("late", threshold), network.glance, images, labels)
+    found = mask_of(ContributiveRegion("late", threshold), network.compiled, images, labels)
     assert found.shape == (4, SIDE, SIDE, 1) and found.dtype == np.float64
     np.testing.assert_array_equal(found, contributive.mask_of(plain, images.numpy() / 255, labels.numpy(), threshold))
 
 
 def test_a_higher_threshold_is_a_smaller_region_and_none_is_empty(setting):
     network, _, images, labels = setting
-    masks = [mask_of(ContributiveRegion("late", t), network.glance, images, labels) for t in np.linspace(0, 1, 11)]
+    masks = [mask_of(ContributiveRegion("late", t), network.compiled, images, labels) for t in np.linspace(0, 1, 11)]
     assert np.all(masks[0] == 1)
     assert all(np.all(larger >= smaller) for larger, smaller in zip(masks, masks[1:], strict=False))
     assert np.all(masks[-1].sum(axis=(1, 2, 3)) >= 1) and masks[-1].mean() < 0.1
@@ -100,10 +100,10 @@ def test_a_higher_threshold_is_a_smaller_region_and_none_is_empty(setting):
 
 def test_shares_stand_inside_and_outside(setting):
     network, _, images, labels = setting
-    mask = mask_of(ContributiveRegion("late"), network.glance, images, labels)
-    shares = mask_of(ContributiveRegion("late", inside=0.75, outside=0.25), network.glance, images, labels)
+    mask = mask_of(ContributiveRegion("late"), network.compiled, images, labels)
+    shares = mask_of(ContributiveRegion("late", inside=0.75, outside=0.25), network.compiled, images, labels)
     np.testing.assert_array_equal(shares, np.where(mask == 1, 0.75, 0.25))
-    outside = mask_of(ContributiveRegion("late", inside=0.0, outside=1.0), network.glance, images, labels)
+    outside = mask_of(ContributiveRegion("late", inside=0.0, outside=1.0), network.compiled, images, labels)
     np.testing.assert_array_equal(outside, 1 - mask)
     assert 0 < mask.mean() < 1
 
@@ -111,8 +111,8 @@ def test_shares_stand_inside_and_outside(setting):
 def test_an_images_mask_is_its_own(setting):
     network, _, images, labels = setting
     region, order = ContributiveRegion("late"), [2, 0]
-    whole = mask_of(region, network.glance, images, labels)
-    some = mask_of(region, network.glance, tf.gather(images, order), tf.gather(labels, order))
+    whole = mask_of(region, network.compiled, images, labels)
+    some = mask_of(region, network.compiled, tf.gather(images, order), tf.gather(labels, order))
     np.testing.assert_array_equal(some, whole[order])
     np.testing.assert_array_equal(mask_of(region, network, images, labels), whole)
 
@@ -120,9 +120,9 @@ def test_an_images_mask_is_its_own(setting):
 def test_a_class_to_reach_leaves_the_region_where_the_image_is(setting):
     network, _, images, labels = setting
     region, own = ContributiveRegion("late"), tf.constant(network.predict(images), tf.int32)
-    expected = mask_of(region, network.glance, images, own)
-    np.testing.assert_array_equal(mask_of(region, network.glance, images, (own + 1) % CLASSES, -1), expected)
-    assert np.any(mask_of(region, network.glance, images, (own + 1) % CLASSES) != expected)
+    expected = mask_of(region, network.compiled, images, own)
+    np.testing.assert_array_equal(mask_of(region, network.compiled, images, (own + 1) % CLASSES, -1), expected)
+    assert np.any(mask_of(region, network.compiled, images, (own + 1) % CLASSES) != expected)
 
 
 def test_an_image_without_evidence_is_inside_as_a_whole():
@@ -180,7 +180,7 @@ ATTACKS = {
 @pytest.mark.parametrize("name", ATTACKS)
 def test_pixels_outside_keep_their_bytes(name, setting):
     network, _, images, labels = setting
-    mask = mask_of(REGION, network.glance, images, labels)
+    mask = mask_of(REGION, network.compiled, images, labels)
     result = ATTACKS[name]().on(network)(images.numpy(), untargeted(labels.numpy()))
     changed = np.any(result != images, axis=-1, keepdims=True)
     assert not np.any(changed & (mask == 0))
@@ -189,7 +189,7 @@ def test_pixels_outside_keep_their_bytes(name, setting):
 
 def test_two_sizes_are_the_shares_of_the_larger(setting):
     network, _, images, labels = setting
-    mask = mask_of(ContributiveRegion("late"), network.glance, images, labels)
+    mask = mask_of(ContributiveRegion("late"), network.compiled, images, labels)
     attack = recipe("fcr-fgsm", inside_epsilon=4.0, outside_epsilon=16.0)
     change = attack.on(network)(images.numpy(), untargeted(labels.numpy())) - images
     within = np.repeat(mask == 1, 3, axis=-1)

@@ -147,8 +147,8 @@ def test_losses_and_their_gradients(golden, normal):
     def of(objective, memory=None):
         """(value of each image, gradient) at the adversarial features."""
         if memory is None:
-            look = lambda *_, **__: Outputs(None, {"F": tf.constant(clean)})  # noqa: E731
-            memory = objective.prepare(look, clean, goal, Plain(), None)
+            forward = lambda *_, **__: Outputs(None, {"F": tf.constant(clean)})  # noqa: E731
+            memory = objective.prepare(forward, clean, goal, Plain(), None)
         with tf.GradientTape() as tape:
             tape.watch(features)
             values = objective.value(Outputs(None, {"F": features}), goal, memory)

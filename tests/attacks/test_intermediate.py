@@ -39,7 +39,7 @@ def test_tap_adds_what_the_paper_adds(setting):
     network, images, labels = setting
     goal, objective = Goal(tf.constant(labels), tf.constant(1)), Tap(("early", LAYER), 0.3, 0.5, 7.0, 3)
     there = np.clip(images + np.random.RandomState(1).uniform(-9, 9, images.shape), 0, 255)
-    memory = objective.prepare(network.glance, tf.constant(images), goal, Plain(), None)
+    memory = objective.prepare(network.compiled, tf.constant(images), goal, Plain(), None)
     outputs = network(there, objective.layers)
     clean = network(images, objective.layers).features
     value = scores.cross_entropy(outputs.logits, labels).numpy()
@@ -57,7 +57,7 @@ def test_tap_sets_out_with_the_slope_of_the_cross_entropy(setting):
     network, images, labels = setting
     goal, objective = Goal(tf.constant(labels), tf.constant(1)), Tap(LAYER)
     assert np.any(network(images, (LAYER,)).features[LAYER] == 0)
-    memory = objective.prepare(network.glance, tf.constant(images), goal, Plain(), None)
+    memory = objective.prepare(network.compiled, tf.constant(images), goal, Plain(), None)
     slope, expected = (
         gradients.of_images(value, tf.constant(images)).numpy()
         for value in (
@@ -93,7 +93,7 @@ def test_ila_raises_the_projection_on_the_guides_direction(setting):
     assert np.all(reach > 1.05)
     objective, goal = Ila(LAYER, FGSM), Goal(tf.constant(labels), tf.constant(1))
     seeds = tf.zeros([2, 2], tf.int32)
-    memory = objective.prepare(network.glance, tf.constant(images), goal, Plain(), seeds)
+    memory = objective.prepare(network.compiled, tf.constant(images), goal, Plain(), seeds)
     np.testing.assert_allclose(objective.value(network(result, (LAYER,)), goal, memory), reach, rtol=1e-9)
     np.testing.assert_allclose(objective.value(network(guided, (LAYER,)), goal, memory), 1, rtol=1e-9)
 

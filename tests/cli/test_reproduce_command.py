@@ -14,7 +14,7 @@ from tfadv.models import digits
 from tfadv.reproduce import engine, pages, scales
 from tfadv.reproduce.experiments import EXPERIMENTS
 from tfadv.reproduce.plan import Missing
-from tfadv.reproduce.workspace import Bench
+from tfadv.reproduce.workspace import Workspace
 
 MINE = {
     "says": "a digit network",
@@ -23,7 +23,7 @@ MINE = {
     "count": 3,
     "data": {"mine": {"folder": "$IMAGES", "labels": "$LABELS", "right": False}},
     "networks": {"one": {"network": "digits/inception_v3", "data": "mine"}},
-    "casts": {"naa": {"roles": {"Inc-v3": "one"}}},
+    "model_maps": {"naa": {"roles": {"Inc-v3": "one"}}},
 }
 
 
@@ -53,14 +53,14 @@ def labelled(folder, name, change):
 @pytest.mark.parametrize("first", [0, 1])
 def test_labels_of_a_folder_may_count_from_0_or_from_1(given, tmp_path, first):
     words = labelled(given, f"from{first}.csv", lambda label: label + first)
-    images = Bench(scales.read(given / "mine.json", words), tmp_path).images("mine")
+    images = Workspace(scales.read(given / "mine.json", words), tmp_path).images("mine")
     assert list(images.labels.values()) == digits.images("held-out")[1][:3].tolist()
 
 
 def test_labels_of_other_images_are_refused(given, tmp_path):
     words = labelled(given, "other.csv", lambda label: (label + 3) % 9)
     with pytest.raises(Missing, match=r"agrees with \d of 20 clean images.*out of step"):
-        Bench(scales.read(given / "mine.json", words), tmp_path).images("mine")
+        Workspace(scales.read(given / "mine.json", words), tmp_path).images("mine")
 
 
 def test_images_that_the_scale_would_not_look_at_are_refused(given, tmp_path):
@@ -76,7 +76,7 @@ def test_images_without_labels_are_refused(given, tmp_path):
 def test_one_that_cannot_be_made_stops_no_other_and_each_names_its_own_command(tmp_path, monkeypatch):
     asked = []
 
-    def run(one, bench, command):
+    def run(one, workspace, command):
         asked.append(command)
         if one.name == "naa-table1":
             raise ValueError("naa-table1: nothing of it can be made.\n  The moon is missing.")
@@ -104,6 +104,6 @@ def test_the_scale_in_the_readme_is_one(tmp_path):
     (text,) = re.findall(r"```json\n(.*?)```", (REPOSITORY / "README.md").read_text(encoding="utf-8"), re.DOTALL)
     (tmp_path / "mine.json").write_text(text)
     scale = scales.read(tmp_path / "mine.json")
-    cast = scale.casts[EXPERIMENTS["naa-table1"].cast]
-    assert set(cast["roles"].values()) == set(scale.networks) and scale.asks("IMAGES") and scale.asks("LABELS")
+    model_map = scale.model_maps[EXPERIMENTS["naa-table1"].model_map]
+    assert set(model_map["roles"].values()) == set(scale.networks) and scale.asks("IMAGES") and scale.asks("LABELS")
     assert np.all([facts["data"] in scale.data for facts in scale.networks.values()])

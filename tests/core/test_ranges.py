@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from networks import convolutional
-from test_floors import LIBRARY
+from test_structure import LIBRARY
 
 import tfadv
 from tfadv import cli, defences, untargeted

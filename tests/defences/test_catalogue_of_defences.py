@@ -90,14 +90,14 @@ def test_a_defended_network_is_a_source(name):
     assert behind.fingerprint != bare.fingerprint and len({behind.fingerprint, defence(name).on(bare).fingerprint}) == 1
     top = behind.top(images)
     assert top.shape == (3, 1) and np.all((top >= -1) & (top < bare.classes))
-    assert np.all(np.isfinite(behind.glance(images).logits))
+    assert np.all(np.isfinite(behind.compiled(images).logits))
 
 
 @pytest.mark.parametrize("name", DEFENCES)
 def test_an_answer_is_the_images_own(name):
     behind, images = defended(name, "float64"), batch_of(4, dtype=np.float64)[0]
-    whole = behind.glance(images).logits
-    alone = behind.glance(images[1:3][::-1]).logits
+    whole = behind.compiled(images).logits
+    alone = behind.compiled(images[1:3][::-1]).logits
     np.testing.assert_allclose(alone, whole[1:3][::-1], atol=1e-4 if name in LEARNED else 1e-9)
 
 
@@ -114,7 +114,7 @@ def test_shape_type_and_range_are_kept(name, dtype):
 
 @pytest.mark.parametrize("name", PURIFIERS)
 def test_images_of_other_sizes_keep_theirs(name):
-    if defence(name).looks:
+    if defence(name).needs_network:
         pytest.skip("it is made for the images of its network")
     for shape in ((2, 17, 30, 3), (1, 33, 21, 3)):
         images = np.random.RandomState(3).randint(0, 256, shape).astype(np.float32)

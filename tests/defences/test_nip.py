@@ -118,8 +118,8 @@ def test_influence_is_its_formula(hand, batch):
     network, first, second = hand
     images, _ = batch
     for labels in (None, np.arange(COUNT) % CLASSES):
-        for look in (network, network.glance):
-            found = attribution.neuron_influence(look, tf.constant(images), labels, "phi").numpy()
+        for forward in (network, network.compiled):
+            found = attribution.neuron_influence(forward, tf.constant(images), labels, "phi").numpy()
             for number, image in enumerate(images):
                 expected, _ = influence_of(image, first, second, None if labels is None else labels[number])
                 np.testing.assert_allclose(found[number], expected, rtol=1e-9, atol=1e-15)
@@ -128,19 +128,19 @@ def test_influence_is_its_formula(hand, batch):
 def test_influence_on_a_linear_head_is_complete():
     """Logits z = B phi: the sum of d y_c / d phi_j phi_j is y_c (z_c - sum_k y_k z_k), of the confidence's own slope
     along phi; that of a logit, for which d z_c / d phi stands in the place of d y_c / d phi, is the logit."""
-    look, labels = linear("float64"), np.array([0, 3, 1])
+    forward, labels = linear("float64"), np.array([0, 3, 1])
     images = tf.constant(batch_of(3, 6, np.float64)[0])
-    logits = look(images).logits.numpy()
+    logits = forward(images).logits.numpy()
     shares = tf.nn.softmax(logits).numpy()
     own, rows = labels, np.arange(3)
     expected = shares[rows, own] * (logits[rows, own] - (shares * logits).sum(axis=1))
     for layer in ("features", "flat"):
-        found = attribution.neuron_influence(look, images, labels, layer).numpy()
+        found = attribution.neuron_influence(forward, images, labels, layer).numpy()
         np.testing.assert_allclose(found.reshape(3, -1).sum(axis=1), expected, rtol=1e-9)
         (slope,) = gradients.of_features(
-            lambda o: tf.gather(o.logits, own, axis=1, batch_dims=1), look, images, (layer,)
+            lambda o: tf.gather(o.logits, own, axis=1, batch_dims=1), forward, images, (layer,)
         )
-        feature = look(images, (layer,)).features[layer]
+        feature = forward(images, (layer,)).features[layer]
         np.testing.assert_allclose((slope * feature).numpy().reshape(3, -1).sum(axis=1), logits[rows, own], rtol=1e-9)
 
 
@@ -217,7 +217,7 @@ def test_activations_are_seen_at_the_networks_own_layer_where_it_has_one():
 class FirstValue(Nip):
     """Images are told apart by their first values."""
 
-    def keys(self, look, images, template):
+    def keys(self, forward, images, template):
         return images[:, 0, 0, :1]
 
 
@@ -410,7 +410,7 @@ def test_another_network_or_size_is_refused(fitted, hand, batch):
 def test_it_is_a_part_and_a_link_of_a_chain(fitted, hand, batch):
     assert repr(fitted) == "FittedNip(Nip(layer='phi', front=2, tail=3, seen_at='phi'))"
     chain = Median(2) >> fitted
-    assert chain.looks and chain.has_gradient and chain.fitted_to == fitted.fitted_to and len(chain.arrays) == 3
+    assert chain.needs_network and chain.has_gradient and chain.fitted_to == fitted.fitted_to and len(chain.arrays) == 3
     assert isinstance(chain.on(hand[0]), Purified)
     assert eval(repr(Nip("phi", strength=-1.0)), {"Nip": Nip}) == Nip("phi", strength=-1.0)
     shuffled = dataclasses.replace(fitted, perturbations=fitted.perturbations[::-1])

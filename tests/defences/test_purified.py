@@ -20,7 +20,7 @@ class Dim(Purifier):
 
     share: float = 0.5
 
-    def purify(self, look, images, seeds):
+    def purify(self, forward, images, seeds):
         return images * self.share
 
 
@@ -30,7 +30,7 @@ class Grain(Purifier):
 
     size: float = 8.0
 
-    def purify(self, look, images, seeds):
+    def purify(self, forward, images, seeds):
         noise = draws.uniform(seeds, tuple(images.shape[1:]), images.dtype, -self.size, self.size)
         return tf.clip_by_value(images + noise, 0, 255)
 
@@ -41,7 +41,7 @@ class Fitted(Purifier):
 
     fitted_to: str
 
-    def purify(self, look, images, seeds):
+    def purify(self, forward, images, seeds):
         return images
 
 
@@ -49,10 +49,10 @@ class Fitted(Purifier):
 class Blind(Purifier):
     """Looks at the network."""
 
-    looks = True
+    needs_network = True
 
-    def purify(self, look, images, seeds):
-        return images * tf.cast(tf.reduce_mean(look(images).logits) < 1e9, images.dtype)
+    def purify(self, forward, images, seeds):
+        return images * tf.cast(tf.reduce_mean(forward(images).logits) < 1e9, images.dtype)
 
 
 def test_it_shows_what_the_network_shows_of_purified_images():

@@ -52,7 +52,7 @@ def test_the_vote_is_the_sign_of_the_distance_and_abstains_on_the_plane():
 def test_shares_of_votes_are_those_of_the_normal_distribution(offset):
     smoothed = Smoothing(STD, samples=2000).on(halves(offset))
     assert (smoothed.offset, smoothed.classes) == (1, 2)
-    shares = np.exp(smoothed.glance(at(10, 20, 30)).logits.numpy())
+    shares = np.exp(smoothed.compiled(at(10, 20, 30)).logits.numpy())
     np.testing.assert_allclose(shares[:, 2], stats.norm.cdf([0.5, 1, 1.5]), atol=0.03)
     np.testing.assert_allclose(shares.sum(axis=1), 1, atol=1e-6)
 
@@ -103,15 +103,15 @@ def test_the_lower_bound_is_scipys_and_covers():
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_an_image_is_answered_alike_in_any_company(dtype):
     smoothed, images = Smoothing(150, samples=20).on(convolutional(dtype)), batch_of(3)[0]
-    logits = smoothed.glance(images).logits.numpy()
+    logits = smoothed.compiled(images).logits.numpy()
     for again, expected in (
-        (smoothed.glance(images[::-1]).logits[::-1], logits),
-        (smoothed.glance(images[1:2]).logits, logits[1:2]),
+        (smoothed.compiled(images[::-1]).logits[::-1], logits),
+        (smoothed.compiled(images[1:2]).logits, logits[1:2]),
         (smoothed(tf.constant(images)).logits, logits),
     ):
         np.testing.assert_allclose(again, expected, rtol=1e-6)  # a logarithm's last digit may differ, a vote not
     other = Smoothing(150, samples=20, seed=1).on(convolutional(dtype))
-    assert np.any(other.glance(images).logits.numpy() != logits) and other.fingerprint != smoothed.fingerprint
+    assert np.any(other.compiled(images).logits.numpy() != logits) and other.fingerprint != smoothed.fingerprint
 
 
 def test_certifying_again_says_the_same():

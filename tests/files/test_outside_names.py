@@ -13,7 +13,7 @@ from tfadv.cli import main
 from tfadv.files import record
 from tfadv.folders import pairing
 from tfadv.reproduce import scales
-from tfadv.reproduce.workspace import Bench
+from tfadv.reproduce.workspace import Workspace
 
 OUTSIDE = "expected a name inside of .*Correct that file, or do without it"
 
@@ -119,7 +119,7 @@ def test_results_are_not_written_through_a_link(tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "images").symlink_to(tmp_path)
     with pytest.raises(ValueError, match="got a link that leads to"):
-        Bench(scales.read("digits"), tmp_path / "out").place("images", "digits-0")
+        Workspace(scales.read("digits"), tmp_path / "out").place("images", "digits-0")
 
 
 @pytest.mark.parametrize("said", [{"checkpoint": "../x"}, {"files": {"/x": {"size": 1, "sha256": ""}}}])

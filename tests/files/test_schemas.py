@@ -144,7 +144,7 @@ def scale() -> dict:
     return whole | {
         "networks": networks,
         "data": whole["data"] | {"a": arrays, "f": folder},
-        "casts": {"naa": {"roles": {"Inc-v3": "inception_v3"}, "data": {"x": "digits"}}},
+        "model_maps": {"naa": {"roles": {"Inc-v3": "inception_v3"}, "data": {"x": "digits"}}},
         "files": {"x": "$X/x.npz"},
     }
 

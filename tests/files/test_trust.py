@@ -14,7 +14,7 @@ from tfadv.models import saved
 from tfadv.registry import loading
 from tfadv.reproduce import scales
 from tfadv.reproduce.plan import Missing
-from tfadv.reproduce.workspace import Bench
+from tfadv.reproduce.workspace import Workspace
 
 CODE = ("os:system:touch pwned", "pwn.py:run", "pwn:run", "pwn.py:run:word")
 
@@ -47,7 +47,7 @@ def test_a_scale_runs_no_code(scale, tmp_path, network):
 def test_a_scale_runs_no_code_by_a_word_either(scale, tmp_path):
     found = scales.read(scale("$WORD"), {"WORD": "pwn.py:run"})
     with pytest.raises(Missing, match="expected a network that is no code"):
-        Bench(found, tmp_path / "results").player("inception_v3")
+        Workspace(found, tmp_path / "results").model("inception_v3")
     assert not (tmp_path / "pwned").exists()
 
 
@@ -61,7 +61,7 @@ def test_a_scale_that_says_it_is_trusted_is_not(scale):
 def test_a_trusted_scale_and_the_package_s_own_may_name_code(scale, tmp_path):
     found = scales.read(scale("pwn.py:run"), trust=True)
     with pytest.raises(Missing):
-        Bench(found, tmp_path / "results").player("inception_v3")
+        Workspace(found, tmp_path / "results").model("inception_v3")
     assert (tmp_path / "pwned").exists()
     assert all(scales.read(name).trusted for name in scales.NAMES)
 

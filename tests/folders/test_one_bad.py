@@ -79,9 +79,9 @@ def test_an_image_whose_gradient_is_no_number(name, images, roots, tmp_path):
 
 def test_a_purifier_that_makes_no_numbers_or_refuses_an_image(images, tmp_path):
     class Odd(Purifier):
-        looks = False
+        needs_network = False
 
-        def purify(self, look, shown, seeds):
+        def purify(self, forward, shown, seeds):
             if shown.shape[1] == 1:
                 raise ValueError("too small")
             return shown / tf.sign(tf.reduce_max(shown, axis=[1, 2, 3], keepdims=True))

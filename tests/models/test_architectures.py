@@ -108,13 +108,13 @@ def test_values_and_gradients_in_float64(name, shared):
     arrays = dict(stored)
     model = golden_nets.recipe_network(name, shared, "float64", **settings(name))
     operations = facts["attack_layers"]
-    look = golden_nets.tapped(model, [layer_name(operation, names_of(model)) for operation in operations])
+    forward = golden_nets.tapped(model, [layer_name(operation, names_of(model)) for operation in operations])
     batch = golden_nets.images(name, shared, "float64")
     labels = tf.one_hot(facts["labels"], ARCHITECTURES[name].classes, dtype="float64")
 
     with tf.GradientTape(persistent=True) as tape:
         tape.watch(batch)
-        outputs = look(batch, training=False)
+        outputs = forward(batch, training=False)
         logits, features = outputs[0], outputs[len(model.outputs) :]
         probabilities = tf.nn.softmax(logits)
         targets = {"dlogit": tf.reduce_sum(logits * labels), "dprob": tf.reduce_sum(probabilities * labels)}

@@ -88,7 +88,7 @@ def test_a_feature_attack_on_two_members_raises_the_sum_of_both(members, batch, 
     def gradient(source, layer):
         part, goal = objective(layer), source.indices(untargeted(labels))
         seeds = tf.zeros((3, 2), tf.int32)
-        memory = part.prepare(source.glance, tf.constant(images), goal, tfadv.Plain(), seeds)
+        memory = part.prepare(source.compiled, tf.constant(images), goal, tfadv.Plain(), seeds)
         value = lambda shown: part.value(source(shown, part.layers, False), goal, memory)  # noqa: E731
         return gradients.of_images(value, tf.constant(images)).numpy()
 

@@ -129,9 +129,9 @@ def test_where_only_the_values_tell_their_logarithm_is_taken(end):
     ):
         Network(model)
     with pytest.warns(RuntimeWarning, match="model: .* probabilities, and their logarithm stands for the logits"):
-        look = network(model)
-    same_but_for_a_constant(look(pixels).logits.numpy(), model(pixels).numpy())
-    assert "head" in look.layers
+        forward = network(model)
+    same_but_for_a_constant(forward(pixels).logits.numpy(), model(pixels).numpy())
+    assert "head" in forward.layers
 
 
 @pytest.mark.parametrize("end", LOGITS)
@@ -139,9 +139,9 @@ def test_logits_stay_as_they_are(end):
     model, pixels = ending(LOGITS[end]), images()
     with warnings.catch_warnings():
         warnings.simplefilter("error", compilation.Concession)
-        look = network(model)
-    assert look.model is model and Network(model).classes == CLASSES
-    np.testing.assert_allclose(look(pixels).logits, model(pixels), rtol=1e-5, atol=1e-5)
+        forward = network(model)
+    assert forward.model is model and Network(model).classes == CLASSES
+    np.testing.assert_allclose(forward(pixels).logits, model(pixels), rtol=1e-5, atol=1e-5)
 
 
 def test_a_softmax_behind_a_softmax_is_left_out_too():
@@ -183,10 +183,10 @@ def test_a_model_of_any_size_is_looked_at_too():
         Network(keras.Model(given, x))
 
 
-def fooled(look, pixels):
-    seen = look.predict(pixels)
-    adversarial = tfadv.recipes.deepfool().on(look)(pixels, tfadv.untargeted(seen))
-    return np.mean(look.predict(adversarial) != seen)
+def fooled(forward, pixels):
+    seen = forward.predict(pixels)
+    adversarial = tfadv.recipes.deepfool().on(forward)(pixels, tfadv.untargeted(seen))
+    return np.mean(forward.predict(adversarial) != seen)
 
 
 @pytest.mark.parametrize("end", ["average", "clipped"])

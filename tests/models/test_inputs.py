@@ -56,25 +56,29 @@ FORMS = {
 @pytest.mark.parametrize("form", FORMS)
 def test_the_model_sees_the_images_in_its_form(form):
     shape, order, seen = FORMS[form]
-    look = network(model(shape, order), input_range=(-1, 1))
-    assert look.size == (8, 8) and look.takes
-    np.testing.assert_allclose(look(images()).logits, shown(look.model, seen / 127.5 - 1), rtol=1e-4, atol=1e-5)
+    forward = network(model(shape, order), input_range=(-1, 1))
+    assert forward.size == (8, 8) and forward.takes
+    np.testing.assert_allclose(forward(images()).logits, shown(forward.model, seen / 127.5 - 1), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("form", FORMS)
 def test_features_are_maps_with_channels_last_and_gradients_flow(form):
     shape, order, _ = FORMS[form]
-    look, pixels = network(model(shape, order), scale=1 / 255), images()
-    assert look.layers["conv"] == (None, 8, 8, 6) and look.layers["norm"] == (None, 4, 4, 6) and look.last_map == "norm"
-    goal = untargeted(look.predict(pixels))
+    forward, pixels = network(model(shape, order), scale=1 / 255), images()
+    assert (
+        forward.layers["conv"] == (None, 8, 8, 6)
+        and forward.layers["norm"] == (None, 4, 4, 6)
+        and forward.last_map == "norm"
+    )
+    goal = untargeted(forward.predict(pixels))
     with tf.GradientTape() as tape:
         tape.watch(shown := tf.constant(pixels))
-        outputs = look(shown, ("conv", "norm"))
+        outputs = forward(shown, ("conv", "norm"))
     assert outputs.features["conv"].shape == (2, 8, 8, 6) and outputs.features["norm"].shape == (2, 4, 4, 6)
     wanted = [shown, *outputs.features.values()]
     assert all(gradient is not None and np.any(gradient != 0) for gradient in tape.gradient(outputs.logits, wanted))
-    assert attribution.grad_cam(look.glance, tf.constant(pixels), goal.labels, look.last_map).shape == (2, 4, 4)
-    moved = recipes.fia(layer="norm", copies=2, steps=2, epsilon=8).on(look)(pixels, goal)
+    assert attribution.grad_cam(forward.compiled, tf.constant(pixels), goal.labels, forward.last_map).shape == (2, 4, 4)
+    moved = recipes.fia(layer="norm", copies=2, steps=2, epsilon=8).on(forward)(pixels, goal)
     assert moved.shape == pixels.shape and 0 < np.abs(moved - pixels).max() <= 8.001
 
 
@@ -87,8 +91,8 @@ def test_luma_is_what_readers_of_images_make_of_colours():
 
 
 def test_a_preprocessing_that_gives_the_models_form_is_left_alone():
-    look = Network(model((8, 8, 1)), preprocess=lambda x: x[..., 1:2] / 255)
-    np.testing.assert_allclose(look(images()).logits, look.model(images()[..., 1:2] / 255), rtol=1e-4, atol=1e-5)
+    forward = Network(model((8, 8, 1)), preprocess=lambda x: x[..., 1:2] / 255)
+    np.testing.assert_allclose(forward(images()).logits, forward.model(images()[..., 1:2] / 255), rtol=1e-4, atol=1e-5)
     first = Network(model((3, 8, 8), "channels_first"), preprocess=lambda x: tf.transpose(x, (0, 3, 1, 2)))
     np.testing.assert_allclose(first(images()).logits, shown(first.model, FORMS["first"][2]), rtol=1e-4, atol=1e-3)
 
@@ -96,8 +100,8 @@ def test_a_preprocessing_that_gives_the_models_form_is_left_alone():
 def test_a_permutation_inside_is_followed():
     given = keras.Input((3, 8, 8))
     x = layers.Conv2D(6, 3, name="conv")(layers.Permute((2, 3, 1), name="turned")(given))
-    look = Network(keras.Model(given, layers.Dense(4)(layers.Flatten()(x))))
-    assert look.layers["turned"] == (None, 8, 8, 3) and look.layers["conv"] == (None, 6, 6, 6)
+    forward = Network(keras.Model(given, layers.Dense(4)(layers.Flatten()(x))))
+    assert forward.layers["turned"] == (None, 8, 8, 3) and forward.layers["conv"] == (None, 6, 6, 6)
 
 
 def test_whoever_stands_around_it_says_so_too():

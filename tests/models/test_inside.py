@@ -87,12 +87,12 @@ def test_only_what_leads_to_a_layer_inside_is_computed(network):
 
 def test_nothing_is_added_to_the_users_model_and_what_it_learns_is_seen():
     base = backbone()
-    look = Network(transferred(base))
-    before = look(images(), ("backbone/stem/conv",)).features["backbone/stem/conv"].numpy()
+    forward = Network(transferred(base))
+    before = forward(images(), ("backbone/stem/conv",)).features["backbone/stem/conv"].numpy()
     kernel = base.get_layer("stem").get_layer("conv").kernel
     assert base.get_layer("stem").get_layer("conv").output.shape == (None, 8, 8, 6)  # Keras 2 refuses with two calls
     kernel.assign(kernel * 2)
-    after = look(images(), ("backbone/stem/conv",)).features["backbone/stem/conv"]
+    after = forward(images(), ("backbone/stem/conv",)).features["backbone/stem/conv"]
     np.testing.assert_allclose(after, 2 * before, rtol=1e-5, atol=1e-6)
 
 
@@ -118,7 +118,7 @@ def test_attacks_and_maps_at_a_layer_inside(network):
     for recipe in (recipes.naa, recipes.fia):
         moved = recipe(layer="backbone/deep/act", copies=2, steps=2, epsilon=8).on(network)(pixels, goal)
         assert 0 < np.abs(moved - pixels).max() <= 8.001
-    heat = attribution.grad_cam(network.glance, pixels, goal.labels, "backbone/deep/act")
+    heat = attribution.grad_cam(network.compiled, pixels, goal.labels, "backbone/deep/act")
     assert heat.shape == (2, 8, 8)
     fast, attack = tfadv.faster(network, recipes.fia(layer="backbone/stem/conv", steps=1, epsilon=8), bfloat16=False)
     assert "backbone/stem/conv" not in fast._folded
@@ -128,12 +128,12 @@ def test_attacks_and_maps_at_a_layer_inside(network):
 def test_a_nested_model_that_is_called_twice_says_so():
     base, given = block("base"), keras.Input((8, 8, 3))
     both = layers.Add(name="sum")([base(given), base(layers.Rescaling(0.5)(given))])
-    look = Network(keras.Model(given, layers.Dense(4)(layers.GlobalAveragePooling2D()(both)), name="twice"))
-    assert "base" in look.layers and "base/conv" not in look.layers and look.last_map == "sum"
+    forward = Network(keras.Model(given, layers.Dense(4)(layers.GlobalAveragePooling2D()(both)), name="twice"))
+    assert "base" in forward.layers and "base/conv" not in forward.layers and forward.last_map == "sum"
     with pytest.raises(
         ValueError, match="Fia: twice has no layer 'base/conv'. base is called more than once .* name base"
     ):
-        look.check_layers(("base/conv",), "Fia")
+        forward.check_layers(("base/conv",), "Fia")
 
 
 def test_a_layer_that_lies_inside_is_named_whole(network):
@@ -148,9 +148,9 @@ def test_training_is_said_inside_as_keras_says_it():
     for called in ({}, {"training": True}, {"training": False}):
         keras.utils.set_random_seed(2)
         base = block("base")
-        look = Network(transferred(keras.Model(base.inputs, base.layers[-2].output, name="base"), **called))
-        logits = look(images(), ("base/norm",)).logits
-        np.testing.assert_allclose(logits, look.model(images(), training=False), rtol=1e-4, atol=1e-5)
+        forward = Network(transferred(keras.Model(base.inputs, base.layers[-2].output, name="base"), **called))
+        logits = forward(images(), ("base/norm",)).logits
+        np.testing.assert_allclose(logits, forward.model(images(), training=False), rtol=1e-4, atol=1e-5)
 
 
 def dense(*first):
@@ -186,14 +186,14 @@ def test_a_model_of_tf_keras_is_taken(tmp_path, monkeypatch):
         pytest.skip("tf_keras is not installed")
     (tmp_path / "legacy.py").write_text(LEGACY)
     monkeypatch.chdir(tmp_path)
-    look = loading.load("legacy.py:build", input_range=(0, 1))
+    forward = loading.load("legacy.py:build", input_range=(0, 1))
     pixels = images()
-    assert look.last_map == "base" and "base/conv" in look.layers
-    np.testing.assert_allclose(tf.nn.softmax(look(pixels).logits), look_of(tmp_path)(pixels / 255), rtol=1e-4)
-    moved = recipes.fia(layer="base/conv", copies=2, steps=1).on(look)(pixels, untargeted(look.predict(pixels)))
+    assert forward.last_map == "base" and "base/conv" in forward.layers
+    np.testing.assert_allclose(tf.nn.softmax(forward(pixels).logits), look_of(tmp_path)(pixels / 255), rtol=1e-4)
+    moved = recipes.fia(layer="base/conv", copies=2, steps=1).on(forward)(pixels, untargeted(forward.predict(pixels)))
     assert np.any(moved != pixels)
     with pytest.raises(ValueError, match="faster twin of, got one of tf_keras. Attack it without"):
-        folded(look)
+        folded(forward)
 
 
 def look_of(folder):

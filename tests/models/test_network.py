@@ -22,51 +22,51 @@ def small(last=None):
 
 
 def test_it_knows_itself():
-    look = convolutional()
-    assert (look.name, look.size, look.classes, look.dtype) == ("small", (SIDE, SIDE), CLASSES, tf.float32)
-    assert look.layer == LAYER
-    assert list(look.layers)[:2] == ["early", "middle"]
-    assert look.layers["middle"] == (None, SIDE // 2, SIDE // 2, 8)
-    assert repr(look) == f"Network('small', size=({SIDE}, {SIDE}), classes={CLASSES})"
+    forward = convolutional()
+    assert (forward.name, forward.size, forward.classes, forward.dtype) == ("small", (SIDE, SIDE), CLASSES, tf.float32)
+    assert forward.layer == LAYER
+    assert list(forward.layers)[:2] == ["early", "middle"]
+    assert forward.layers["middle"] == (None, SIDE // 2, SIDE // 2, 8)
+    assert repr(forward) == f"Network('small', size=({SIDE}, {SIDE}), classes={CLASSES})"
 
 
 def test_it_shows_what_the_model_computes(images):
-    look = convolutional()
-    outputs = look(images, ("late", "early"))
+    forward = convolutional()
+    outputs = forward(images, ("late", "early"))
     scaled = images / 127.5 - 1
-    np.testing.assert_allclose(outputs.logits, look.model(scaled)[0], rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(outputs.logits, forward.model(scaled)[0], rtol=1e-5, atol=1e-5)
     for name in ("late", "early"):
-        cut = keras.Model(look.model.input, look.model.get_layer(name).output)
+        cut = keras.Model(forward.model.input, forward.model.get_layer(name).output)
         np.testing.assert_allclose(outputs.features[name], cut(scaled), rtol=1e-5, atol=1e-5)
 
 
 def test_it_computes_only_what_is_asked(images):
-    look = convolutional()
-    outputs = look(images, (LAYER,), logits=False)
+    forward = convolutional()
+    outputs = forward(images, (LAYER,), logits=False)
     assert outputs.logits is None and list(outputs.features) == [LAYER]
-    graph = tf.function(lambda x: look(x, (LAYER,), logits=False).features[LAYER])
+    graph = tf.function(lambda x: forward(x, (LAYER,), logits=False).features[LAYER])
     operations = graph.get_concrete_function(tf.constant(images)).graph.get_operations()
     assert sum(operation.type == "Conv2D" for operation in operations) == 2  # of three
     assert not any(operation.type == "MatMul" for operation in operations)
 
 
 def test_cut_features_lead_to_the_logits(images):
-    look = convolutional()
+    forward = convolutional()
     with tf.GradientTape() as tape:
         tape.watch(images := tf.constant(images))
-        outputs = look(images, ("early", LAYER))
+        outputs = forward(images, ("early", LAYER))
         total = tf.reduce_sum(outputs.logits)
     for gradient in tape.gradient(total, list(outputs.features.values())):
         assert gradient is not None and np.any(gradient != 0)
 
 
 def test_top_and_predict(images):
-    look = convolutional()
-    logits = look(images).logits.numpy()
+    forward = convolutional()
+    logits = forward(images).logits.numpy()
     expected = np.argsort(-logits, axis=1)
-    np.testing.assert_array_equal(look.top(images, 3), expected[:, :3])
-    np.testing.assert_array_equal(look.predict(images), expected[:, 0])
-    np.testing.assert_array_equal(look.predict(images.astype(np.uint8)), expected[:, 0])
+    np.testing.assert_array_equal(forward.top(images, 3), expected[:, :3])
+    np.testing.assert_array_equal(forward.predict(images), expected[:, 0])
+    np.testing.assert_array_equal(forward.predict(images.astype(np.uint8)), expected[:, 0])
 
 
 @pytest.mark.parametrize("wrong", [lambda some: some / 255, lambda some: some * np.nan, lambda some: some[0]])
@@ -76,12 +76,12 @@ def test_images_that_mean_something_else_are_not_predicted(wrong, images):
 
 
 def test_background_is_no_class(images):
-    look = convolutional(offset=1)
-    assert look.classes == CLASSES and look.logits_count == CLASSES + 1
-    np.testing.assert_array_equal(look.top(images, 11).min(axis=1), -1)
-    goal = look.indices(untargeted([0, 4, 9]))
+    forward = convolutional(offset=1)
+    assert forward.classes == CLASSES and forward.logits_count == CLASSES + 1
+    np.testing.assert_array_equal(forward.top(images, 11).min(axis=1), -1)
+    goal = forward.indices(untargeted([0, 4, 9]))
     assert goal.labels.tolist() == [1, 5, 10] and goal.labels.dtype == np.int32 and goal.sign == 1
-    assert look.indices(targeted([0])).sign == -1
+    assert forward.indices(targeted([0])).sign == -1
 
 
 @pytest.mark.parametrize("labels", [[10], [-1], [3, 1000]])
@@ -120,10 +120,10 @@ def test_an_unknown_layer_names_the_nearest(images):
 
 def test_a_layer_may_be_spelt_otherwise(images):
     model = convolutional().model
-    look = network(model, input_range=(-1, 1), output="logits", spelling=lambda name, known: name.rpartition("/")[2])
+    forward = network(model, input_range=(-1, 1), output="logits", spelling=lambda name, known: name.rpartition("/")[2])
     expected = convolutional()(images, (LAYER,)).features[LAYER]
-    np.testing.assert_array_equal(look(images, ("Small/middle",)).features["Small/middle"], expected)
-    look.check_layers(("Small/middle",))
+    np.testing.assert_array_equal(forward(images, ("Small/middle",)).features["Small/middle"], expected)
+    forward.check_layers(("Small/middle",))
 
 
 @pytest.mark.parametrize(
@@ -204,17 +204,17 @@ def test_a_softmax_given_as_a_function_is_refused(activation):
     ids=["dictionary", "dictionary of one", "tuple", "list of one"],
 )
 def test_outputs_of_any_form(make, output, images):
-    look, small_images = Network(headed(make), output=output), images[:, :4, :4]
-    outputs = look(small_images, tuple(look.layers))
-    np.testing.assert_allclose(outputs.logits, tf.nest.flatten(look.model(small_images))[0], rtol=1e-4, atol=1e-3)
-    assert look.classes == 5 and look.top(small_images, 2).shape == (3, 2)
+    forward, small_images = Network(headed(make), output=output), images[:, :4, :4]
+    outputs = forward(small_images, tuple(forward.layers))
+    np.testing.assert_allclose(outputs.logits, tf.nest.flatten(forward.model(small_images))[0], rtol=1e-4, atol=1e-3)
+    assert forward.classes == 5 and forward.top(small_images, 2).shape == (3, 2)
 
 
 def test_an_input_by_name(images):
     image = keras.layers.Input((4, 4, 3), name="image")
     model = keras.Model({"image": image}, keras.layers.Dense(5)(keras.layers.Flatten()(image)))
-    small_images, look = images[:, :4, :4], Network(model)
-    np.testing.assert_allclose(look(small_images).logits, model({"image": small_images}), rtol=1e-4, atol=1e-3)
+    small_images, forward = images[:, :4, :4], Network(model)
+    np.testing.assert_allclose(forward(small_images).logits, model({"image": small_images}), rtol=1e-4, atol=1e-3)
 
 
 def test_inputs_it_cannot_take():
@@ -260,8 +260,8 @@ def test_a_model_without_a_graph_is_wrapped_first(images):
     with pytest.raises(ValueError, match="Wrap it"):
         Network(keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(5)]))
     x = keras.Input((4, 4, 3))
-    look = Network(keras.Model(x, model(x)))
-    np.testing.assert_allclose(look(small_images).logits, model(small_images), rtol=1e-4, atol=1e-3)
+    forward = Network(keras.Model(x, model(x)))
+    np.testing.assert_allclose(forward(small_images).logits, model(small_images), rtol=1e-4, atol=1e-3)
 
 
 def test_a_nested_model_is_tapped_where_it_is_called(images):
@@ -269,11 +269,11 @@ def test_a_nested_model_is_tapped_where_it_is_called(images):
     trunk = keras.Model(x, keras.layers.Conv2D(6, 3, name="conv")(x), name="trunk")
     pool, head = keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(5, name="head")
     model = keras.Sequential([keras.Input((4, 4, 3)), keras.layers.Rescaling(0.5), trunk, pool, head])
-    look, small_images = Network(model), images[:, :4, :4]
-    assert look.layers["trunk"] == look.layers["trunk/conv"] == (None, 2, 2, 6) and "conv" not in look.layers
-    features = look(small_images, tuple(look.layers)).features
+    forward, small_images = Network(model), images[:, :4, :4]
+    assert forward.layers["trunk"] == forward.layers["trunk/conv"] == (None, 2, 2, 6) and "conv" not in forward.layers
+    features = forward(small_images, tuple(forward.layers)).features
     np.testing.assert_allclose(features["trunk"], trunk(small_images * 0.5), rtol=1e-4, atol=1e-3)
-    np.testing.assert_allclose(look(small_images, ("trunk",), logits=False).features["trunk"], features["trunk"])
+    np.testing.assert_allclose(forward(small_images, ("trunk",), logits=False).features["trunk"], features["trunk"])
 
 
 def test_layers_of_another_model_are_tapped_in_this_one(images):
@@ -288,16 +288,16 @@ def test_layers_of_another_model_are_tapped_in_this_one(images):
 
 def test_a_range_of_its_own():
     model, images = small(), np.random.RandomState(1).uniform(0, 255, (2, 4, 4, 3)).astype(np.float32)
-    for look, fed in [
+    for forward, fed in [
         (network(model), images),
         (network(model, scale=1 / 255), images / 255),
         (network(model, input_range=(0, 1)), images / 255),
         (network(model, input_range=(-1, 1)), images / 127.5 - 1),
         (network(model, preprocess=lambda x: x[..., ::-1] - 100.0), images[..., ::-1] - 100),
     ]:
-        np.testing.assert_allclose(look(images).logits, model(fed), rtol=1e-4, atol=1e-4)
-    look = network(model, name="mine", accuracy=0.5)
-    assert network(look) is look and look.name == "mine" and look.accuracy == 0.5
+        np.testing.assert_allclose(forward(images).logits, model(fed), rtol=1e-4, atol=1e-4)
+    forward = network(model, name="mine", accuracy=0.5)
+    assert network(forward) is forward and forward.name == "mine" and forward.accuracy == 0.5
 
 
 def test_a_range_has_two_ends_and_one_spelling():
@@ -313,16 +313,16 @@ def test_the_fingerprint_is_that_of_the_weights():
     assert len(first) == 64 and Network(model).fingerprint == first
     model.get_layer("head").bias.assign_add([0, 0, 1e-3, 0, 0])
     assert Network(model).fingerprint != first
-    look = Network(model)
-    before = look.fingerprint
+    forward = Network(model)
+    before = forward.fingerprint
     model.set_weights([weight + 1 for weight in model.get_weights()])
-    assert look.fingerprint != before
+    assert forward.fingerprint != before
     assert convolutional().fingerprint != linear().fingerprint
 
 
 def test_images_of_any_size_if_the_model_takes_them():
     images = keras.layers.Input((None, None, 3))
     pooled = keras.layers.GlobalAveragePooling2D()(images)
-    look = Network(keras.Model(images, keras.layers.Dense(3)(pooled)))
-    assert look.size == (None, None)
-    assert look.predict(np.zeros((2, 7, 9, 3), np.float32)).shape == (2,)
+    forward = Network(keras.Model(images, keras.layers.Dense(3)(pooled)))
+    assert forward.size == (None, None)
+    assert forward.predict(np.zeros((2, 7, 9, 3), np.float32)).shape == (2,)

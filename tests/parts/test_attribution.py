@@ -41,9 +41,9 @@ def batch():
     return tf.constant(images), tf.constant(labels), tf.constant(draws.of_images(images, 0))
 
 
-def rise_of(look, images, labels):
+def rise_of(forward, images, labels):
     """softmax_y(x) - softmax_y(black), [N]."""
-    shown, black = look(images).logits, look(tf.zeros_like(images)).logits
+    shown, black = forward(images).logits, forward(tf.zeros_like(images)).logits
     return (scores.probability(shown, labels) - scores.probability(black, labels)).numpy()
 
 
@@ -57,31 +57,31 @@ def summed(attributions):
 def test_exact_attributions_sum_to_the_rise_in_probability_at_every_layer(batch):
     images, labels, own = batch
     network = convolutional("float64", activation="softplus")
-    for look in (network, network.glance):
-        rise = rise_of(look, images, labels)
+    for forward in (network, network.compiled):
+        rise = rise_of(forward, images, labels)
         assert np.abs(rise).min() > 0.01
-        for found in attribution.exact_neuron_attribution(look, images, labels, LAYERS, own, gauss(8)):
+        for found in attribution.exact_neuron_attribution(forward, images, labels, LAYERS, own, gauss(8)):
             assert np.abs(summed(found) - rise).max() < 1e-9
 
 
 def test_the_default_path_is_fine_enough_for_kinks(batch):
     """With relu the integrand jumps; thirty points still give the sum to some per cent."""
     images, labels, own = batch
-    look = convolutional("float64").glance
-    rise = rise_of(look, images, labels)
-    for found in attribution.exact_neuron_attribution(look, images, labels, LAYERS, own):
+    forward = convolutional("float64").compiled
+    rise = rise_of(forward, images, labels)
+    for found in attribution.exact_neuron_attribution(forward, images, labels, LAYERS, own):
         assert np.abs(summed(found) - rise).max() < 0.1 * np.abs(rise).max()
 
 
 def test_the_rise_of_all_neurons_is_that_of_each(batch):
     images, _, _ = batch
-    look, tangent = convolutional("float64"), tf.constant(batch_of(6, dtype=np.float64)[0][3:])
-    found = gradients.rise_of_features(look, images, tangent, LAYERS, tf.identity)
+    forward, tangent = convolutional("float64"), tf.constant(batch_of(6, dtype=np.float64)[0][3:])
+    found = gradients.rise_of_features(forward, images, tangent, LAYERS, tf.identity)
     for layer, rise in zip(LAYERS, found, strict=True):
         for neuron in (0, 17, 301):
             slope = gradients.of_images(
                 lambda x, layer=layer, neuron=neuron: tf.reshape(
-                    look(x, (layer,), logits=False).features[layer], [3, -1]
+                    forward(x, (layer,), logits=False).features[layer], [3, -1]
                 )[:, neuron],
                 images,
             )
@@ -116,30 +116,30 @@ def test_where_an_operation_has_no_second_derivative_a_difference_takes_its_plac
         network = tfadv.network(model, scale=1 / 255)
         found.append(
             attribution.exact_neuron_attribution(
-                network.glance, images, np.array([0, 1]), ("normal",), tf.zeros((2, 2), tf.int32), gauss(4)
+                network.compiled, images, np.array([0, 1]), ("normal",), tf.zeros((2, 2), tf.int32), gauss(4)
             )[0].numpy()
         )
     np.testing.assert_allclose(found[0], found[1], atol=2e-3 * np.abs(found[1]).max())
 
 
 def test_where_features_rise_evenly_exact_attention_is_the_integrated_attention():
-    look, labels = linear("float64"), np.array([0, 3, 1])
+    forward, labels = linear("float64"), np.array([0, 3, 1])
     images = tf.constant(batch_of(3, 6, np.float64)[0])
     path, own = gauss(5), tf.zeros((3, 2), tf.int32)
-    (exact,) = attribution.exact_attention(look, images, labels, ("features",), own, path, Plain())
-    (plain,) = attribution.aggregate_gradient(scores.probability, look, images, labels, ("features",), path, own)
+    (exact,) = attribution.exact_attention(forward, images, labels, ("features",), own, path, Plain())
+    (plain,) = attribution.aggregate_gradient(scores.probability, forward, images, labels, ("features",), path, own)
     np.testing.assert_allclose(exact, plain, rtol=1e-9)
 
 
 def test_exact_attention_times_the_difference_to_black_is_the_exact_attribution(batch):
     """Of the neurons that move one way, but for the error of the quadrature; the others have the plain attention."""
     images, labels, own = batch
-    look, path = convolutional("float64", activation="softplus").glance, gauss(20)
-    (exact,) = attribution.exact_attention(look, images, labels, (LAYER,), own, path, Plain())
-    (plain,) = attribution.aggregate_gradient(scores.probability, look, images, labels, (LAYER,), path, own)
-    (found,) = attribution.exact_neuron_attribution(look, images, labels, (LAYER,), own, path)
-    (black,) = attribution.black_features(look, images, (LAYER,))
-    moved = look(images, (LAYER,), logits=False).features[LAYER] - black
+    forward, path = convolutional("float64", activation="softplus").compiled, gauss(20)
+    (exact,) = attribution.exact_attention(forward, images, labels, (LAYER,), own, path, Plain())
+    (plain,) = attribution.aggregate_gradient(scores.probability, forward, images, labels, (LAYER,), path, own)
+    (found,) = attribution.exact_neuron_attribution(forward, images, labels, (LAYER,), own, path)
+    (black,) = attribution.black_features(forward, images, (LAYER,))
+    moved = forward(images, (LAYER,), logits=False).features[LAYER] - black
     same = np.isclose(exact, plain, rtol=1e-9, atol=0)
     assert 0 < same.mean() < 0.5
     np.testing.assert_allclose((exact * moved).numpy()[~same], found.numpy()[~same], rtol=1e-4, atol=1e-9)
@@ -178,7 +178,7 @@ def test_a_real_network_in_float32(shared):
     images = tf.image.resize(picture, network.size)[None]
     labels = network.predict(images)
     own = tf.constant(draws.of_images(images.numpy(), 0))
-    (found,) = attribution.exact_neuron_attribution(network.glance, images, labels, ("block_8_add",), own)
+    (found,) = attribution.exact_neuron_attribution(network.compiled, images, labels, ("block_8_add",), own)
     rise = rise_of(network, images, labels)
     assert rise > 0.3
     assert np.abs(summed(found) - rise) < 0.1
@@ -196,14 +196,14 @@ def test_gauss_legendre_integrates_polynomials_of_degree_2n_minus_1(count, batch
     assert math.isclose(sum(weights), 1) and min(weights) > 0
     assert list(points) == sorted(points, reverse=True) and 0 < points[-1] and points[0] < 1
 
-    def look(shown, layers=(), logits=True):
+    def forward(shown, layers=(), logits=True):
         return Outputs(tf.reduce_sum(shown ** (2 * count), axis=[1, 2]), {"images": shown}, shown)
 
     def score(logits, labels):
         return tf.reduce_sum(logits, axis=1)
 
     for run in (gradients.mean_of_features, tf.function(gradients.mean_of_features, autograph=False)):
-        (found,) = run(score, look, images, labels, ("images",), gauss(count), own)
+        (found,) = run(score, forward, images, labels, ("images",), gauss(count), own)
         np.testing.assert_allclose(found, images ** (2 * count - 1), rtol=1e-9, atol=1e-15)
 
 
@@ -220,12 +220,17 @@ def test_weights_multiply_through_a_chain(batch):
     chain = gauss(3, noise=25.5) >> MaskedCopies(2)
     weights = gauss_legendre(3)[1]
     np.testing.assert_allclose(chain.weights, np.repeat(weights, 2) / 2, rtol=1e-12)
-    look = convolutional("float64")
-    (found,) = attribution.aggregate_gradient(scores.probability, look.glance, images, labels, (LAYER,), chain, own)
+    forward = convolutional("float64")
+    (found,) = attribution.aggregate_gradient(
+        scores.probability, forward.compiled, images, labels, (LAYER,), chain, own
+    )
     expected = 0.0
     for copy in range(6):
         (one,) = gradients.of_features(
-            lambda outputs: scores.probability(outputs.logits, labels), look, chain.apply(images, copy, own), (LAYER,)
+            lambda outputs: scores.probability(outputs.logits, labels),
+            forward,
+            chain.apply(images, copy, own),
+            (LAYER,),
         )
         expected += weights[copy // 2] / 2 * one
     np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-15)
@@ -292,11 +297,11 @@ def test_a_neuron_that_is_as_black_leaves_it_counts_as_positive():
 )
 def test_several_layers_at_once_are_the_sum_of_each(make, batch):
     images, labels, own = batch
-    look, goal = convolutional("float64"), untargeted(labels.numpy())
-    outputs = look(images * 0.9, LAYERS, logits=False)
+    forward, goal = convolutional("float64"), untargeted(labels.numpy())
+    outputs = forward(images * 0.9, LAYERS, logits=False)
 
     def value(part):
-        return part.value(outputs, goal, part.prepare(look.glance, images, goal, Plain(), own)).numpy()
+        return part.value(outputs, goal, part.prepare(forward.compiled, images, goal, Plain(), own)).numpy()
 
     np.testing.assert_allclose(value(make(LAYERS)), sum(value(make(layer)) for layer in LAYERS), rtol=1e-9)
 
@@ -376,9 +381,9 @@ def test_every_setting_is_reached_from_the_command_line(tmp_path):
 def test_exact_attention_sees_through_the_attacks_view(batch):
     """Where every copy of the view shows the image as it is, the weights are those without it."""
     images, labels, own = batch
-    look, path = convolutional("float64").glance, gauss(3)
-    (plain,) = attribution.exact_attention(look, images, labels, (LAYER,), own, path, Plain())
-    (thrice,) = attribution.exact_attention(look, images, labels, (LAYER,), own, path, MaskedCopies(3, keep=1.0))
+    forward, path = convolutional("float64").compiled, gauss(3)
+    (plain,) = attribution.exact_attention(forward, images, labels, (LAYER,), own, path, Plain())
+    (thrice,) = attribution.exact_attention(forward, images, labels, (LAYER,), own, path, MaskedCopies(3, keep=1.0))
     np.testing.assert_allclose(thrice, plain, rtol=1e-9, atol=1e-15)
-    (diverse,) = attribution.exact_attention(look, images, labels, (LAYER,), own, path, DiverseInputs(1.0))
+    (diverse,) = attribution.exact_attention(forward, images, labels, (LAYER,), own, path, DiverseInputs(1.0))
     assert np.any(diverse != plain)

@@ -150,9 +150,9 @@ def test_patchwise_spills_only_what_the_budget_cuts_off():
 
 
 def test_weights_have_length_one(images, own):
-    look, labels = convolutional(), np.array([1, 2, 3])
+    forward, labels = convolutional(), np.array([1, 2, 3])
     for objective in (Fia((LAYER, "early"), MaskedCopies(2)), Naa((LAYER, "early"), PathCopies(2))):
-        memory = objective.prepare(look, images, untargeted(labels), Plain(), own)
+        memory = objective.prepare(forward, images, untargeted(labels), Plain(), own)
         for weights in memory if isinstance(objective, Fia) else memory[0]:
             np.testing.assert_allclose(np.sqrt((weights.numpy() ** 2).sum(axis=(1, 2, 3))), 1, rtol=1e-5)
     np.testing.assert_array_equal(tensors.unit(tf.zeros((2, 3))), np.zeros((2, 3)))
@@ -160,24 +160,24 @@ def test_weights_have_length_one(images, own):
 
 def test_attribution_of_a_linear_network_is_complete(own):
     """Where nothing saturates, (F - F') d logit / dF sums to the whole logit(x) - logit(black)."""
-    look, labels = linear("float64"), np.array([0, 3, 1])
+    forward, labels = linear("float64"), np.array([0, 3, 1])
     images = tf.constant(batch_of(3, 6, np.float64)[0])
-    (slope,) = attribution.aggregate_gradient(scores.logit, look, images, labels, ("features",), PathCopies(4), own)
-    black = attribution.black_features(look, images, ("features",))[0]
-    outputs = look(images, ("features",))
+    (slope,) = attribution.aggregate_gradient(scores.logit, forward, images, labels, ("features",), PathCopies(4), own)
+    black = attribution.black_features(forward, images, ("features",))[0]
+    outputs = forward(images, ("features",))
     total = tf.reduce_sum((outputs.features["features"] - black) * slope, axis=[1, 2, 3])
-    gain = scores.logit(outputs.logits, labels) - scores.logit(look(images * 0).logits, labels)
+    gain = scores.logit(outputs.logits, labels) - scores.logit(forward(images * 0).logits, labels)
     np.testing.assert_allclose(total, gain, rtol=1e-9)
 
 
 def test_attribution_sums_to_the_rise_in_probability_as_the_path_gets_finer(own):
     """With features linear in the image, F - F' is the same all along the path: only the sum's coarseness is left."""
-    look, labels = linear("float64"), np.array([0, 3, 1])
+    forward, labels = linear("float64"), np.array([0, 3, 1])
     images = tf.constant(batch_of(3, 6, np.float64)[0])
-    rise = scores.probability(look(images).logits, labels) - scores.probability(look(images * 0).logits, labels)
+    rise = scores.probability(forward(images).logits, labels) - scores.probability(forward(images * 0).logits, labels)
     errors = []
     for copies in (20, 40, 80):
-        found = attribution.neuron_attribution(look, images, labels, "features", own, PathCopies(copies, noise=0))
+        found = attribution.neuron_attribution(forward, images, labels, "features", own, PathCopies(copies, noise=0))
         errors.append(np.abs(tf.reduce_sum(found, axis=[1, 2, 3]) - rise).max())
     # The sum is a Riemann sum with one end: halving the step halves the error.
     np.testing.assert_allclose(np.array(errors[1:]) / errors[:-1], 0.5, atol=0.03)
@@ -185,11 +185,11 @@ def test_attribution_sums_to_the_rise_in_probability_as_the_path_gets_finer(own)
 
 
 def test_integrated_attention_of_the_image_alone_is_its_gradient(images, own):
-    look, labels = convolutional(), np.array([1, 2, 3])
+    forward, labels = convolutional(), np.array([1, 2, 3])
     (path,) = attribution.aggregate_gradient(
-        scores.probability, look, images, labels, (LAYER,), PathCopies(1, noise=0), own
+        scores.probability, forward, images, labels, (LAYER,), PathCopies(1, noise=0), own
     )
-    (plain,) = gradients.of_features(lambda out: scores.probability(out.logits, labels), look, images, (LAYER,))
+    (plain,) = gradients.of_features(lambda out: scores.probability(out.logits, labels), forward, images, (LAYER,))
     np.testing.assert_allclose(path, plain, rtol=1e-5)
 
 
@@ -216,12 +216,12 @@ def test_nrdm_at_the_image_itself_has_no_gradient_and_no_nan():
 
 
 def test_several_layers_add_up(images, own):
-    look, goal = convolutional(), untargeted([1, 2, 3])
-    outputs = look(images, ("early", LAYER), logits=False)
+    forward, goal = convolutional(), untargeted([1, 2, 3])
+    outputs = forward(images, ("early", LAYER), logits=False)
     moved = Outputs(None, {name: feature * 1.5 for name, feature in outputs.features.items()})
     for make in (Nrdm, Fda, lambda layer: Fia(layer, Plain()), lambda layer: Naa(layer, PathCopies(2))):
         values = [
-            part.value(moved, goal, part.prepare(look, images, goal, Plain(), own))
+            part.value(moved, goal, part.prepare(forward, images, goal, Plain(), own))
             for part in (make(("early", LAYER)), make("early"), make(LAYER))
         ]
         np.testing.assert_allclose(values[0], values[1] + values[2], rtol=1e-4, atol=1e-5)

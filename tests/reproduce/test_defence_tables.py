@@ -65,7 +65,7 @@ def test_what_is_not_there_is_left_out_and_said(script, subject):
 
 
 def test_a_fit_is_kept_by_all_of_its_settings_and_one_of_another_default_is_not_taken(script, subject, monkeypatch):
-    bench = sys.modules["defence_bench"]
+    workspace = sys.modules["defence_bench"]
     settings = {"layer": "flat", "front": 2, "tail": 2}
     first = subject.nip(**settings)
     assert first.nip.retrieval == "activations"
@@ -74,7 +74,7 @@ def test_a_fit_is_kept_by_all_of_its_settings_and_one_of_another_default_is_not_
     monkeypatch.setattr(Nip, "fit", None)
     np.testing.assert_array_equal(subject.nip(**settings).keys, first.keys)
     line = "nip(layer='flat', front=2, tail=2, retrieval='similarity')"
-    assert bench.Subject.defence(subject, line).purifier.nip.retrieval == "similarity"
+    assert workspace.Subject.defence(subject, line).purifier.nip.retrieval == "similarity"
 
 
 @pytest.mark.parametrize("how", ["shuffled", "random"])

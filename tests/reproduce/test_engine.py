@@ -11,12 +11,13 @@ from click.testing import CliRunner
 
 from tfadv.cli import main
 from tfadv.files import record
-from tfadv.reproduce import comparison, engine, published, scales, workspace
+from tfadv.reproduce import comparison, engine, published, scales
+from tfadv.reproduce import workspace as workspaces
 from tfadv.reproduce.comparison import Compared
 from tfadv.reproduce.measures.rates import Accuracy, Distance, Rate
 from tfadv.reproduce.pages import sentences
 from tfadv.reproduce.plan import Case, Cell, Experiment, Layer, Levels, Measure, Missing, Part, Value
-from tfadv.reproduce.workspace import Bench, Stage, Verdict
+from tfadv.reproduce.workspace import MappedWorkspace, Verdict, Workspace
 
 MIM = Case("MIM", "mim", {"epsilon": Levels(16), "steps": 2})
 FIA = Case("FIA", "fia", {"epsilon": Levels(16), "steps": 2, "copies": 30}, {"copies": 2})
@@ -37,14 +38,14 @@ def out(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def bench(out) -> Bench:
-    return Bench(scales.read("digits"), out, count=5)
+def workspace(out) -> Workspace:
+    return Workspace(scales.read("digits"), out, count=5)
 
 
 @pytest.fixture(scope="module")
-def made(bench) -> dict:
+def made(workspace) -> dict:
     """The record of a small table."""
-    return engine.run(experiment(*transfer(MIM, FIA)), bench, "tfadv reproduce own")
+    return engine.run(experiment(*transfer(MIM, FIA)), workspace, "tfadv reproduce own")
 
 
 def share(*outcomes: int) -> Value:
@@ -180,21 +181,21 @@ def test_the_scale_follows_what_is_at_hand(monkeypatch):
 @pytest.mark.parametrize("name", scales.NAMES)
 def test_the_scales_are_whole(name):
     scale = scales.read(name)
-    for cast, facts in scale.casts.items():
-        for role, player in facts["roles"].items():
-            assert player in scale.networks, f"{name}, {cast}: {role} is played by {player}, which is no network."
+    for model_map, facts in scale.model_maps.items():
+        for role, model in facts["roles"].items():
+            assert model in scale.networks, f"{name}, {model_map}: {role} is played by {model}, which is no network."
     for network, facts in scale.networks.items():
         members = facts["network"] if isinstance(facts["network"], list) else []
         assert all(member in scale.networks for member in members), network
         assert members or facts["data"] in scale.data, network
 
 
-def test_settings_of_a_case_are_those_of_the_scale(bench):
-    staged = Stage(bench, "naa")
-    player = staged.player("Inc-v3")
-    assert staged.settings(FIA, player) == {"epsilon": 64.0, "steps": 2, "copies": 2, "layer": "Mixed_5b"}
+def test_settings_of_a_case_are_those_of_the_scale(workspace):
+    staged = MappedWorkspace(workspace, "naa")
+    model = staged.model("Inc-v3")
+    assert staged.settings(FIA, model) == {"epsilon": 64.0, "steps": 2, "copies": 2, "layer": "Mixed_5b"}
     with pytest.raises(Missing, match="inception_v3 has no layer in the role of a nose"):
-        staged.settings(Case("x", "fia", {"layer": Layer("a nose")}), player)
+        staged.settings(Case("x", "fia", {"layer": Layer("a nose")}), model)
 
 
 def test_the_record_holds_every_cell_with_its_commands(made, out):
@@ -220,17 +221,17 @@ def test_a_trace_makes_the_very_bytes(made, out, tmp_path, monkeypatch):
     assert 100 * told["targets"][0]["changed"]["share"] == pytest.approx(made["parts"][0]["cells"][3]["value"])
 
 
-def test_nothing_is_made_twice_also_for_another_experiment(made, bench, monkeypatch):
+def test_nothing_is_made_twice_also_for_another_experiment(made, workspace, monkeypatch):
     def never(*_, **__):
         raise RuntimeError("it was made before")
 
-    monkeypatch.setattr(workspace, "evaluate", never)
-    again = Bench(bench.scale, bench.out, count=5)
+    monkeypatch.setattr(workspaces, "evaluate", never)
+    again = Workspace(workspace.scale, workspace.out, count=5)
     other = engine.run(experiment(*transfer(FIA), name="other"), again)
     assert other["parts"][0]["cells"][0]["value"] == made["parts"][0]["cells"][2]["value"]
 
 
-def test_an_interrupted_run_is_continued(made, bench, tmp_path, monkeypatch):
+def test_an_interrupted_run_is_continued(made, workspace, tmp_path, monkeypatch):
     add, written = record.Journal.add, []
 
     def interrupted(self, entries):
@@ -238,47 +239,47 @@ def test_an_interrupted_run_is_continued(made, bench, tmp_path, monkeypatch):
             raise KeyboardInterrupt
         written.append(add(self, entries))
 
-    half = Bench(bench.scale, tmp_path, count=5, batch_size=2)
+    half = Workspace(workspace.scale, tmp_path, count=5, batch_size=2)
     with monkeypatch.context() as patch:
         patch.setattr(record.Journal, "add", interrupted)
         with pytest.raises(KeyboardInterrupt):
             engine.run(experiment(*transfer(MIM)), half)
     kept = {file: file.stat().st_mtime_ns for file in tmp_path.glob("crafted/*/*/*/*.png")}
     assert not (tmp_path / "own.json").exists() and len(kept) >= 2
-    whole = engine.run(experiment(*transfer(MIM)), Bench(bench.scale, tmp_path, count=5, batch_size=2))
+    whole = engine.run(experiment(*transfer(MIM)), Workspace(workspace.scale, tmp_path, count=5, batch_size=2))
     values = [cell["value"] for cell in whole["parts"][0]["cells"]]
     assert values == [cell["value"] for cell in made["parts"][0]["cells"][:2]]
     assert len(list(tmp_path.glob("crafted/*/*/*/*.png"))) == 5
 
 
-def test_what_is_missing_is_said_and_the_rest_is_made(bench):
+def test_what_is_missing_is_said_and_the_rest_is_made(workspace):
     cells = (
         *transfer(MIM, targets=("Inc-v3", "Inc-v9")),
         Cell(("Inc-v9", "MIM"), "Inc-v3", Rate("Inc-v9", MIM, "Inc-v3")),
     )
-    found = engine.run(experiment(*cells, name="partly"), bench)
+    found = engine.run(experiment(*cells, name="partly"), workspace)
     assert found["partial"] and found["cells"] == {"all": 3, "missing": 2}
     assert [cell["missing"] is None for cell in found["parts"][0]["cells"]] == [True, False, False]
     assert found["missing"] == [{"why": "Inc-v9 is played by no network of the scale digits.", "cells": 2}]
 
 
-def test_an_experiment_without_any_number_is_refused_with_all_reasons(bench):
+def test_an_experiment_without_any_number_is_refused_with_all_reasons(workspace):
     with pytest.raises(ValueError, match=r"nothing of it can be made at the scale digits.*\n  Inc-v9 is played by no"):
-        engine.run(experiment(*transfer(MIM, targets=("Inc-v9",)), name="nothing"), bench)
+        engine.run(experiment(*transfer(MIM, targets=("Inc-v9",)), name="nothing"), workspace)
 
 
-def test_published_numbers_stand_beside_ours(bench, monkeypatch):
+def test_published_numbers_stand_beside_ours(workspace, monkeypatch):
     known = {("all", ("Inc-v3", "MIM"), "Inc-v4"): published.Known(41.1, 42.2)}
     monkeypatch.setattr(published, "read", lambda name: known)
-    found = engine.run(experiment(*transfer(MIM), name="beside", count=1000), bench)
+    found = engine.run(experiment(*transfer(MIM), name="beside", count=1000), workspace)
     first, second = found["parts"][0]["cells"]
     assert first["paper"] is None and first["difference"] is None
     assert (second["paper"], second["rerun"]) == (41.1, 42.2)
     assert second["difference"] == pytest.approx(second["value"] - 41.1) and second["difference_error"] > 0
 
 
-def test_distances_are_those_of_the_images_that_fool_the_source(bench):
-    staged = Stage(bench, "naa")
+def test_distances_are_those_of_the_images_that_fool_the_source(workspace):
+    staged = MappedWorkspace(workspace, "naa")
     folder = staged.crafted("Inc-v3", FIA)
     entries = {entry["file"]: entry for entry in json.loads((folder.path / "attack.json").read_text())["images"]}
     fooled = {name: e["distances"]["l2"] / 255 for name, e in entries.items() if e["after"] != e["label"]}
@@ -286,36 +287,36 @@ def test_distances_are_those_of_the_images_that_fool_the_source(bench):
     assert found.images == pytest.approx(fooled) and set(found.images) == set(fooled)
 
 
-def test_accuracy_is_of_images_that_were_not_chosen(bench):
-    found = Accuracy("Inc-v3").of(Stage(bench, "naa"))
+def test_accuracy_is_of_images_that_were_not_chosen(workspace):
+    found = Accuracy("Inc-v3").of(MappedWorkspace(workspace, "naa"))
     assert len(found.images) > 100 and 0.95 < found.value < 1
 
 
-def test_images_are_those_that_every_network_gets_right(bench):
-    images = bench.images("digits")
+def test_images_are_those_that_every_network_gets_right(workspace):
+    images = workspace.images("digits")
     assert len(images.labels) == 5
-    for name in bench.scale.networks:
-        facts = bench.scale.networks[name]
+    for name in workspace.scale.networks:
+        facts = workspace.scale.networks[name]
         if isinstance(facts["network"], str) and facts["data"] == "digits":
-            pixels = np.stack([bench.everything("digits").read(file) for file in images.labels]).astype(np.float32)
-            assert bench.player(name).source.predict(pixels).tolist() == list(images.labels.values())
+            pixels = np.stack([workspace.everything("digits").read(file) for file in images.labels]).astype(np.float32)
+            assert workspace.model(name).source.predict(pixels).tolist() == list(images.labels.values())
 
 
-def test_what_is_fitted_on_is_none_of_the_images(bench):
-    pixels, labels = bench.fitting("digits", 20)
+def test_what_is_fitted_on_is_none_of_the_images(workspace):
+    pixels, labels = workspace.fitting("digits", 20)
     assert pixels.shape == (20, 32, 32, 3) and pixels.dtype == np.uint8 and labels.shape == (20,)
-    chosen = [bench.everything("digits").read(name) for name in bench.images("digits").labels]
+    chosen = [workspace.everything("digits").read(name) for name in workspace.images("digits").labels]
     assert not any(np.array_equal(one, other) for one in pixels for other in chosen)
 
 
 class Never(Measure):
     says = "nothing"
 
-    def of(self, stage):
+    def of(self, mapped):
         raise Missing("the moon is missing: `fetch moon` gets it.")
 
 
-def test_a_missing_thing_is_counted_once_with_its_cells(bench):
+def test_a_missing_thing_is_counted_once_with_its_cells(workspace):
     cells = (*transfer(MIM), Cell(("a", "b"), "Inc-v3", Never()), Cell(("a", "c"), "Inc-v3", Never()))
-    found = engine.run(experiment(*cells, name="moon"), bench)
+    found = engine.run(experiment(*cells, name="moon"), workspace)
     assert found["missing"] == [{"why": "the moon is missing: `fetch moon` gets it.", "cells": 2}]

@@ -34,7 +34,7 @@ def test_an_experiment_is_whole(one):
     assert one.parts and max(Counter(part.name for part in one.parts).values()) == 1
     for part in one.parts:
         places = Counter((cell.row, cell.column) for cell in part.cells)
-        assert part.cells or part.plates
+        assert part.cells or part.figures
         assert not places or max(places.values()) == 1, f"{one.name} {part.name}: {places.most_common(1)}"
         assert all(len(cell.row) == len(part.heads) for cell in part.cells)
         assert all(cell.measure.says for cell in part.cells)
@@ -77,20 +77,20 @@ def test_no_published_numbers_are_of_no_experiment():
 @pytest.mark.parametrize("name", scales.NAMES)
 @pytest.mark.parametrize("one", EXPERIMENTS.values(), ids=EXPERIMENTS)
 def test_one_network_plays_one_role_of_a_part(one, name):
-    roles = scales.read(name).casts.get(one.cast, {}).get("roles", {})
+    roles = scales.read(name).model_maps.get(one.model_map, {}).get("roles", {})
     for part in one.parts:
         # one network may stand behind several defences
         own = [role for role in roles if not role.startswith("behind ")]
         used = {role for role in own if any(role in _words(cell) for cell in part.cells)}
-        players = Counter(roles[role] for role in used)
-        assert not players or max(players.values()) == 1, f"{name}, {one.name} {part.name}: {players.most_common(1)}"
+        models = Counter(roles[role] for role in used)
+        assert not models or max(models.values()) == 1, f"{name}, {one.name} {part.name}: {models.most_common(1)}"
 
 
 @pytest.mark.parametrize("name", scales.NAMES)
 @pytest.mark.parametrize("one", EXPERIMENTS.values(), ids=EXPERIMENTS)
 def test_networks_that_meet_in_a_cell_know_the_same_images(one, name):
     scale = scales.read(name)
-    roles = scale.casts.get(one.cast, {}).get("roles", {})
+    roles = scale.model_maps.get(one.model_map, {}).get("roles", {})
 
     def known(network: str) -> set[str]:
         facts = scale.networks[network]
@@ -106,7 +106,7 @@ def test_networks_that_meet_in_a_cell_know_the_same_images(one, name):
 def test_images_are_left_to_fit_nip_on(name):
     """A folder of images has no training part: it is left some where only those are attacked that all get right."""
     scale = scales.read(name)
-    for network in scale.casts["nip"]["roles"].values():
+    for network in scale.model_maps["nip"]["roles"].values():
         facts = scale.data[scale.networks[network]["data"]]
         assert "folder" not in facts or facts.get("right", True)
 
@@ -127,9 +127,9 @@ def _words(cell) -> set[str]:
 
 @pytest.mark.parametrize("one", EXPERIMENTS.values(), ids=EXPERIMENTS)
 def test_somebody_plays_it_at_the_digits_scale(one):
-    roles = set(scales.read("digits").casts.get(one.cast, {}).get("roles", {}))
+    roles = set(scales.read("digits").model_maps.get(one.model_map, {}).get("roles", {}))
     cells = [cell for part in one.parts for cell in part.cells]
-    assert any(_words(cell) & roles for cell in cells) if cells else any(part.plates for part in one.parts)
+    assert any(_words(cell) & roles for cell in cells) if cells else any(part.figures for part in one.parts)
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)

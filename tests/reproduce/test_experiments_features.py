@@ -17,15 +17,15 @@ from tfadv.reproduce.measures.behind import Behind
 from tfadv.reproduce.measures.combined import Average
 from tfadv.reproduce.measures.rates import Rate
 from tfadv.reproduce.plan import Case, Levels, Missing
-from tfadv.reproduce.workspace import Bench, Stage
+from tfadv.reproduce.workspace import MappedWorkspace, Workspace
 
 ALL = (*naa.EXPERIMENTS, *fia.EXPERIMENTS)
 MIM = Case("MIM", "mim", {"epsilon": Levels(16), "steps": 2})
 
 
 @pytest.fixture(scope="module")
-def stage(tmp_path_factory) -> Stage:
-    return Stage(Bench(scales.read("digits"), tmp_path_factory.mktemp("results"), count=4), "naa")
+def mapped(tmp_path_factory) -> MappedWorkspace:
+    return MappedWorkspace(Workspace(scales.read("digits"), tmp_path_factory.mktemp("results"), count=4), "naa")
 
 
 @pytest.mark.parametrize("experiment", ALL, ids=lambda one: one.name)
@@ -95,28 +95,28 @@ def test_every_layer_of_a_ladder_is_one_of_its_network():
 def test_every_layer_of_figure_2_has_a_place_in_every_scale():
     for name in scales.NAMES:
         scale = scales.read(name)
-        played = scale.networks[scale.casts["naa"]["roles"][naa.SOURCE]]
+        played = scale.networks[scale.model_maps["naa"]["roles"][naa.SOURCE]]
         assert set(naa.LAYERS) <= set(played["layers"])
 
 
-def test_attention_draws_clean_adversarial_difference_and_two_maps_of_each_network(stage, tmp_path):
-    drawing = Attention("Inc-v3", MIM, "Inc-v4", 2).draw(stage, tmp_path)
+def test_attention_draws_clean_adversarial_difference_and_two_maps_of_each_network(mapped, tmp_path):
+    drawing = Attention("Inc-v3", MIM, "Inc-v4", 2).draw(mapped, tmp_path)
     files = [one.file for row in drawing.rows for one in row]
     assert len(drawing.columns) == 7 and len(files) == 14 == len(set(files))
     assert {path.name for path in tmp_path.iterdir()} == set(files)
     assert {Image.open(tmp_path / file).size for file in files} == {(160, 160)}
-    folder = stage.crafted("Inc-v3", MIM)
-    verdict = stage.verdict(folder, "Inc-v4")
+    folder = mapped.crafted("Inc-v3", MIM)
+    verdict = mapped.verdict(folder, "Inc-v4")
     assert drawing.rows[1][5].caption == f"seen as {verdict.clean[1, 0]}"
     clean = np.asarray(Image.open(tmp_path / drawing.rows[0][0].file))
     np.testing.assert_array_equal(clean[::5, ::5], read_image(folder.images.folder / verdict.names[0]))
 
 
-def test_attention_of_a_source_on_itself_is_shown_once_and_the_same_files_again(stage, tmp_path):
-    drawing = Attention("Inc-v3", MIM, "Inc-v3", 1).draw(stage, tmp_path)
+def test_attention_of_a_source_on_itself_is_shown_once_and_the_same_files_again(mapped, tmp_path):
+    drawing = Attention("Inc-v3", MIM, "Inc-v3", 1).draw(mapped, tmp_path)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     assert len(drawing.columns) == 5 == len(before)
-    Attention("Inc-v3", MIM, "Inc-v3", 1).draw(stage, tmp_path)
+    Attention("Inc-v3", MIM, "Inc-v3", 1).draw(mapped, tmp_path)
     assert before == {path.name: path.read_bytes() for path in tmp_path.iterdir()}
 
 
@@ -128,10 +128,10 @@ def test_a_photograph_is_shrunk_and_a_map_is_red_where_it_is_largest():
     assert made[10, 80, 0] > made[10, 80, 2] and made[150, 80, 2] > made[150, 80, 0]
 
 
-def test_behind_a_defence_is_what_a_loop_counts(stage):
-    found = Behind("Inc-v3", MIM, "Res-v2", "jpeg:quality=10", small="median:side=3").of(stage)
-    folder = stage.crafted("Inc-v3", MIM)
-    network = building.defence(DEFENCES, "median:side=3").on(stage.player("Res-v2").source)
+def test_behind_a_defence_is_what_a_loop_counts(mapped):
+    found = Behind("Inc-v3", MIM, "Res-v2", "jpeg:quality=10", small="median:side=3").of(mapped)
+    folder = mapped.crafted("Inc-v3", MIM)
+    network = building.defence(DEFENCES, "median:side=3").on(mapped.model("Res-v2").source)
     assert list(found.images) == list(folder.images.labels)
     for name, changed in found.images.items():
         clean, adversarial = (read_image(where / name)[None] for where in (folder.images.folder, folder.path))
@@ -140,17 +140,17 @@ def test_behind_a_defence_is_what_a_loop_counts(stage):
     assert found.trace[-1].endswith("--target digits/resnet_v2 --defence median:side=3")
 
 
-def test_a_mean_of_several_wants_all_of_them(stage):
+def test_a_mean_of_several_wants_all_of_them(mapped):
     rates = tuple(Rate("Inc-v3", MIM, target) for target in ("Inc-v3", "Inc-v4"))
-    mean = Average(rates, whole=True).of(stage)
-    assert mean.value == pytest.approx(np.mean([rate.of(stage).value for rate in rates]))
+    mean = Average(rates, whole=True).of(mapped)
+    assert mean.value == pytest.approx(np.mean([rate.of(mapped).value for rate in rates]))
     assert set(mean.images.values()) <= {0.0, 0.5, 1.0}
     with pytest.raises(Missing, match="PGD is played by no network"):
-        Average((*rates, Rate("Inc-v3", MIM, "PGD")), whole=True).of(stage)
+        Average((*rates, Rate("Inc-v3", MIM, "PGD")), whole=True).of(mapped)
 
 
 def test_a_learned_defence_that_is_not_there_is_said_with_its_command(tmp_path, monkeypatch):
     monkeypatch.setenv(scales.NETWORKS, str(tmp_path))
-    stage = Stage(Bench(scales.read("digits"), Path(tmp_path), count=4), "naa-defences")
+    mapped = MappedWorkspace(Workspace(scales.read("digits"), Path(tmp_path), count=4), "naa-defences")
     with pytest.raises(Missing, match="tfadv train-purifier comdefend"):
-        Behind("Inc-v3", MIM, "behind ComDefend", naa.DEFENCES["ComDefend"][0]).of(stage)
+        Behind("Inc-v3", MIM, "behind ComDefend", naa.DEFENCES["ComDefend"][0]).of(mapped)

@@ -18,7 +18,7 @@ from tfadv.reproduce.figures.defended import Defended
 from tfadv.reproduce.measures import defences, neurons
 from tfadv.reproduce.measures.defences import Benign, Consistency, Guard, Place, Quality, Rescued, Seconds
 from tfadv.reproduce.plan import Case, Cell, Experiment, Layer, Levels, Missing, Part
-from tfadv.reproduce.workspace import Bench, Stage
+from tfadv.reproduce.workspace import MappedWorkspace, Workspace
 
 ROLE = "CIFAR-10 VGG19"
 MEDIAN = Guard("SS", "median:side=2")
@@ -27,13 +27,13 @@ BY_NAME = {one.name: one for one in nip.EXPERIMENTS}
 
 
 @pytest.fixture(scope="module")
-def stage(tmp_path_factory) -> Stage:
+def mapped(tmp_path_factory) -> MappedWorkspace:
     facts = json.loads((scales.FOLDER / "digits.json").read_text())
     facts["networks"] = {name: facts["networks"][name] for name in ("inception_v3", "resnet_v2")}
-    facts["casts"] = {"nip": {"roles": {ROLE: "inception_v3", f"{ROLE} CAS": "resnet_v2"}}}
+    facts["model_maps"] = {"nip": {"roles": {ROLE: "inception_v3", f"{ROLE} CAS": "resnet_v2"}}}
     path = tmp_path_factory.mktemp("scale") / "two.json"
     path.write_text(json.dumps(facts))
-    return Stage(Bench(scales.read(path), tmp_path_factory.mktemp("out"), count=12), "nip")
+    return MappedWorkspace(Workspace(scales.read(path), tmp_path_factory.mktemp("out"), count=12), "nip")
 
 
 def numbers(table: int) -> dict:
@@ -115,8 +115,8 @@ def test_mobilenet_v1_lacks_what_follows_its_first_convolution_in_the_papers_cou
     assert 1 + 6 * (len(blocks) - 1) + 2 == known["#Layers"]
 
 
-def test_rescued_and_benign_are_those_of_a_loop_over_the_images(stage):
-    network, place = stage.player(ROLE).source, Place.of(stage, ROLE, FGSM)
+def test_rescued_and_benign_are_those_of_a_loop_over_the_images(mapped):
+    network, place = mapped.model(ROLE).source, Place.of(mapped, ROLE, FGSM)
     shown = place.read(network)
     clean, attacked = (top(network, list(images), 16, 1)[:, 0] for images in (shown.clean, shown.images))
     behind = Median(2).on(network)
@@ -135,55 +135,56 @@ def test_rescued_and_benign_are_those_of_a_loop_over_the_images(stage):
         if before == label:
             kept[name] = float(there == label)
     assert 0 < len(rescued) <= 12 and len(kept) == 12
-    assert Rescued(ROLE, FGSM, MEDIAN).of(stage).images == rescued
-    assert Benign(ROLE, MEDIAN).of(stage).images == kept
+    assert Rescued(ROLE, FGSM, MEDIAN).of(mapped).images == rescued
+    assert Benign(ROLE, MEDIAN).of(mapped).images == kept
 
 
-def test_another_network_stands_for_a_defence_without_a_word(stage):
-    names = Rescued(ROLE, FGSM, MEDIAN).of(stage).images
-    other = stage.player(f"{ROLE} CAS").source
-    shown = Place.of(stage, ROLE, FGSM).read(other)
+def test_another_network_stands_for_a_defence_without_a_word(mapped):
+    names = Rescued(ROLE, FGSM, MEDIAN).of(mapped).images
+    other = mapped.model(f"{ROLE} CAS").source
+    shown = Place.of(mapped, ROLE, FGSM).read(other)
     best = top(other, list(shown.images), 16, 1)[:, 0]
     expected = {n: float(b == y) for n, b, y in zip(shown.names, best, shown.labels, strict=True) if n in names}
-    assert Rescued(ROLE, FGSM, Guard("CAS")).of(stage).images == expected
+    assert Rescued(ROLE, FGSM, Guard("CAS")).of(mapped).images == expected
     with pytest.raises(Missing, match="CAS purifies no images"):
-        Quality(ROLE, FGSM, Guard("CAS")).of(stage)
+        Quality(ROLE, FGSM, Guard("CAS")).of(mapped)
     with pytest.raises(Missing, match="FDenoise is played by no network"):
-        Benign(ROLE, Guard("FDenoise")).of(stage)
+        Benign(ROLE, Guard("FDenoise")).of(mapped)
 
 
-def test_nip_is_fitted_once_on_images_that_are_not_judged_and_kept(stage, monkeypatch):
+def test_nip_is_fitted_once_on_images_that_are_not_judged_and_kept(mapped, monkeypatch):
     monkeypatch.setattr(defences, "FITTED", 60)
     guard = Guard("NIP", "nip:front=3")
-    first = Rescued(ROLE, FGSM, guard).of(stage)
-    (state,) = (stage.bench.out / "fitted").iterdir()
+    first = Rescued(ROLE, FGSM, guard).of(mapped)
+    (state,) = (mapped.workspace.out / "fitted").iterdir()
     held, training = Nip.load(state), {one.tobytes() for one in digits.images("training")[0]}
     assert held.nip.front == 3 and 0 < len(held.keys) <= 60
-    assert all(one.tobytes() in training for one in stage.bench.fitting("digits", 60)[0])
+    assert all(one.tobytes() in training for one in mapped.workspace.fitting("digits", 60)[0])
     monkeypatch.setattr(Nip, "fit", None)
-    assert Rescued(ROLE, FGSM, guard).of(stage) == first
-    network, *words = defences.behind(stage, ROLE, guard)
+    assert Rescued(ROLE, FGSM, guard).of(mapped) == first
+    network, *words = defences.behind(mapped, ROLE, guard)
     assert isinstance(network, Purified) and f"nip:state=fitted/{state.name}" in words[0]
 
 
-def test_what_a_defence_needs_and_is_not_there_is_said_with_the_command(stage):
+def test_what_a_defence_needs_and_is_not_there_is_said_with_the_command(mapped):
     with pytest.raises(Missing, match="digits-sparse; `tfadv train-purifier sparse IMAGES FILE.npz` makes it"):
-        Benign(ROLE, Guard("STL", "sparse:weights={sparse}")).of(stage)
-    scale = dataclasses.replace(stage.bench.scale, files={"digits-sparse": "$NETS/none.npz"}, words={"NETS": "/none"})
-    other = Stage(Bench(scale, stage.bench.out, count=12), "nip")
+        Benign(ROLE, Guard("STL", "sparse:weights={sparse}")).of(mapped)
+    given = {"files": {"digits-sparse": "$NETS/none.npz"}, "words": {"NETS": "/none"}}
+    scale = dataclasses.replace(mapped.workspace.scale, **given)
+    other = MappedWorkspace(Workspace(scale, mapped.workspace.out, count=12), "nip")
     with pytest.raises(Missing, match=r"\$NETS/none.npz is missing; `tfadv train-purifier"):
         Benign(ROLE, Guard("STL", "sparse:weights={sparse}")).of(other)
     with pytest.raises(Missing, match="no layer in the role of nowhere"):
-        Benign(ROLE, Guard("NIP", "nip:layer={nowhere}")).of(stage)
+        Benign(ROLE, Guard("NIP", "nip:layer={nowhere}")).of(mapped)
 
 
-def test_quality_consistency_and_time_are_of_the_purified_images(stage):
-    shown = Place.of(stage, ROLE, FGSM).read(stage.player(ROLE).source)
-    purified = Median(2).on(stage.player(ROLE).source).purified(shown.images)
+def test_quality_consistency_and_time_are_of_the_purified_images(mapped):
+    shown = Place.of(mapped, ROLE, FGSM).read(mapped.model(ROLE).source)
+    purified = Median(2).on(mapped.model(ROLE).source).purified(shown.images)
     rmsd = np.sqrt(np.mean(np.square(purified - shown.clean.astype(float)), axis=(1, 2, 3)))
-    assert Quality(ROLE, FGSM, MEDIAN).of(stage).value == pytest.approx(np.mean(20 * np.log10(255 / rmsd)))
-    assert 0 <= Consistency(ROLE, FGSM, MEDIAN).of(stage).value <= 1
-    assert Seconds(ROLE, MEDIAN, FGSM).of(stage).value > 0
+    assert Quality(ROLE, FGSM, MEDIAN).of(mapped).value == pytest.approx(np.mean(20 * np.log10(255 / rmsd)))
+    assert 0 <= Consistency(ROLE, FGSM, MEDIAN).of(mapped).value <= 1
+    assert Seconds(ROLE, MEDIAN, FGSM).of(mapped).value > 0
 
 
 def test_bands_keep_the_clean_order_and_divide_each_image_by_its_own_greatest():
@@ -196,7 +197,7 @@ def test_bands_keep_the_clean_order_and_divide_each_image_by_its_own_greatest():
         np.testing.assert_allclose(neurons.bands(clean, scale * attacked, 2)[1], theirs)
 
 
-def test_the_experiments_take_nip_as_the_paper_prints_it_and_not_as_it_is_set_by_default(stage):
+def test_the_experiments_take_nip_as_the_paper_prints_it_and_not_as_it_is_set_by_default(mapped):
     cells = [cell for one in nip.EXPERIMENTS for part in one.parts for cell in part.cells]
     said = {cell.measure.guard.word for cell in cells if getattr(cell.measure, "guard", None)}
     assert len([word for word in said if word.startswith("nip")]) > 8
@@ -205,31 +206,31 @@ def test_the_experiments_take_nip_as_the_paper_prints_it_and_not_as_it_is_set_by
     assert Nip().retrieval == "activations"
 
 
-def test_every_attack_and_every_defence_is_one_that_the_catalogue_has(stage):
-    player = stage.player(ROLE)
+def test_every_attack_and_every_defence_is_one_that_the_catalogue_has(mapped):
+    model = mapped.model(ROLE)
     for network in NETWORKS:
         for case in attacks(network).values():
-            assert stage.attack(case, player).on
+            assert mapped.attack(case, model).on
     for guard in GUARDS:
         if guard.word and "{" not in guard.word and guard is not NIP:
-            assert defences.defended(stage, player, guard.word).words == (
+            assert defences.defended(mapped, model, guard.word).words == (
                 "--target",
-                player.spec,
+                model.spec,
                 "--defence",
                 guard.word,
             )
 
 
-def test_a_plate_shows_each_image_clean_attacked_and_purified(stage, tmp_path):
-    drawing = Defended(ROLE, (FGSM,), MEDIAN, count=2).draw(stage, tmp_path)
+def test_a_plate_shows_each_image_clean_attacked_and_purified(mapped, tmp_path):
+    drawing = Defended(ROLE, (FGSM,), MEDIAN, count=2).draw(mapped, tmp_path)
     assert drawing.columns == ("clean", "FGSM", "FGSM, SS")
     assert [len(row) for row in drawing.rows] == [3, 3]
     assert all((tmp_path / shown.file).is_file() for row in drawing.rows for shown in row)
 
 
-def test_an_experiment_runs_and_its_commands_name_the_defence(stage):
+def test_an_experiment_runs_and_its_commands_name_the_defence(mapped):
     part = Part("all", "a table", (Cell(("SS",), ROLE, Rescued(ROLE, FGSM, MEDIAN)),), ("defence",))
-    made = engine.run(Experiment("own", "nip", "Table 0", "a table", "nip", (part,), "DSR"), stage.bench)
+    made = engine.run(Experiment("own", "nip", "Table 0", "a table", "nip", (part,), "DSR"), mapped.workspace)
     ((cell,),) = (part["cells"] for part in made["parts"])
     assert cell["trace"][0].startswith("tfadv attack fgsm") and "--defence median:side=2" in cell["trace"][1]
 
@@ -237,6 +238,6 @@ def test_an_experiment_runs_and_its_commands_name_the_defence(stage):
 @pytest.mark.parametrize("role", nip.CLOSE)
 def test_the_layers_of_figure_11_are_there(role):
     scale = scales.read("digits")
-    player = Bench(scale, ".", count=1).player(scale.casts["nip"]["roles"][role])
+    model = Workspace(scale, ".", count=1).model(scale.model_maps["nip"]["roles"][role])
     for layer in nip.LAYERS[:-1]:
-        assert Layer(layer).role in player.layers and player.layers[layer] in player.source.layers
+        assert Layer(layer).role in model.layers and model.layers[layer] in model.source.layers

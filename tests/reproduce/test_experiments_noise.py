@@ -20,7 +20,7 @@ from tfadv.reproduce.measures.capacity import Parameters
 from tfadv.reproduce.measures.combined import Average, Percent, Unseen
 from tfadv.reproduce.measures.robustness import Destruction
 from tfadv.reproduce.plan import Case, Levels, Measure, Missing, Value
-from tfadv.reproduce.workspace import Bench, Stage
+from tfadv.reproduce.workspace import MappedWorkspace, Workspace
 
 EXPERIMENTS = {one.name: one for one in nrg.EXPERIMENTS}
 PAIRS = {"nrg-table1": ("FGSM", "nr-FGSM"), "nrg-table2": ("IGSM", "nr-IGSM"), "nrg-table5": ("FGM", "nr-FGM")}
@@ -43,7 +43,7 @@ def test_every_published_number_meets_a_cell(name):
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_an_experiment_names_what_there_is(name):
     one = EXPERIMENTS[name]
-    assert one.cast in CASTS and one.paper == "nrg" and one.name == "nrg-" + one.place.lower().replace(" ", "")
+    assert one.model_map in CASTS and one.paper == "nrg" and one.name == "nrg-" + one.place.lower().replace(" ", "")
     for part in one.parts:
         assert all(len(cell.row) == len(part.heads) for cell in part.cells)
         assert len({(cell.row, cell.column) for cell in part.cells}) == len(part.cells)
@@ -105,11 +105,11 @@ def test_attacks_with_and_without_noise_reduction_cost_as_many_gradients():
 @pytest.mark.parametrize("name", scales.NAMES)
 def test_a_cast_gives_each_network_one_role_and_no_target_to_its_own_ensemble(name):
     scale = scales.read(name)
-    for cast in CASTS:
-        roles = scale.casts[cast]["roles"]
+    for model_map in CASTS:
+        roles = scale.model_maps[model_map]["roles"]
         single = {role: one for role, one in roles.items() if isinstance(scale.networks[one]["network"], str)}
         assert len(set(single.values())) == len(single)
-    roles, found = scale.casts["nrg-ensembles"]["roles"], {}
+    roles, found = scale.model_maps["nrg-ensembles"]["roles"], {}
     for ensemble, targets in [(e, nrg.TARGETS) for e in nrg.ENSEMBLES] + [
         (e, nrg.TARGETED_TARGETS) for e in nrg.TARGETED_ENSEMBLES
     ]:
@@ -128,7 +128,7 @@ class Fixed(Measure):
     def __init__(self, **images: float) -> None:
         self.images = images
 
-    def of(self, stage: Stage) -> Value:
+    def of(self, mapped: MappedWorkspace) -> Value:
         if not self.images:
             raise Missing("no network.")
         return Value.mean(self.images, ("made",), share=True)
@@ -149,24 +149,24 @@ def test_percent_and_what_is_left_of_it():
 
 
 @pytest.fixture(scope="module")
-def stage(tmp_path_factory) -> Stage:
+def mapped(tmp_path_factory) -> MappedWorkspace:
     out = tmp_path_factory.mktemp("nrg")
     facts = json.loads((scales.FOLDER / "digits.json").read_text())
     used = ("inception_v3", "resnet_v2")
     facts["networks"] = {name: facts["networks"][name] for name in used} | {"both": {"network": list(used)}}
-    facts["casts"] = {"own": {"roles": {"one": used[0], "other": used[1], "ensemble": "both"}}}
+    facts["model_maps"] = {"own": {"roles": {"one": used[0], "other": used[1], "ensemble": "both"}}}
     path = out / "own.json"
     path.write_text(json.dumps(facts))
-    return Stage(Bench(scales.read(path), out, count=24), "own")
+    return MappedWorkspace(Workspace(scales.read(path), out, count=24), "own")
 
 
 STRONG = Case("FGSM", "fgsm", {"epsilon": Levels(25)})
 
 
 @pytest.mark.parametrize("transformation, strength", [("noise", 25.0), ("blur", 0.5), ("jpeg", 60.0)])
-def test_a_destruction_rate_is_that_of_tfadv_destruction(stage, transformation, strength):
-    found = Destruction("one", STRONG, "other", transformation, strength).of(stage)
-    folder, images = stage.crafted("one", STRONG), stage.images("one")
+def test_a_destruction_rate_is_that_of_tfadv_destruction(mapped, transformation, strength):
+    found = Destruction("one", STRONG, "other", transformation, strength).of(mapped)
+    folder, images = mapped.crafted("one", STRONG), mapped.images("one")
     pairs = pair(images.folder, folder.path).pairs
     clean, adversarial = (
         np.stack([image_files.read_image(getattr(one, w)) for one in pairs]) for w in ("clean", "adversarial")
@@ -176,50 +176,50 @@ def test_a_destruction_rate_is_that_of_tfadv_destruction(stage, transformation, 
         loading.load("digits/resnet_v2"), clean, adversarial, labels, transformation, [strength]
     ).values()
     assert share.of >= 5 and (sum(found.images.values()), len(found.images)) == (share.count, share.of)
-    assert Destruction("one", STRONG, "other", transformation, strength).of(stage) == found
+    assert Destruction("one", STRONG, "other", transformation, strength).of(mapped) == found
 
 
-def test_parameters_are_counted_as_keras_counts_them(stage):
+def test_parameters_are_counted_as_keras_counts_them(mapped):
     model = digits.load("inception_v3")
-    assert Parameters("one").of(stage).value == pytest.approx(model.count_params() / 1e6)
+    assert Parameters("one").of(mapped).value == pytest.approx(model.count_params() / 1e6)
     with pytest.raises(Missing, match="no single Keras model"):
-        Parameters("ensemble").of(stage)
+        Parameters("ensemble").of(mapped)
 
 
-def test_a_member_of_an_ensemble_is_no_target_of_it(stage):
+def test_a_member_of_an_ensemble_is_no_target_of_it(mapped):
     rate = Fixed(a=1.0)
     with pytest.raises(Missing, match="other is played by resnet_v2, a member of the ensemble ensemble"):
-        Unseen("ensemble", "other", rate).of(stage)
-    assert Unseen("one", "one", rate).of(stage).value == 1
+        Unseen("ensemble", "other", rate).of(mapped)
+    assert Unseen("one", "one", rate).of(mapped).value == 1
 
 
-def test_the_plane_and_its_nearest_classes_are_those_of_tfadv_plane(stage, tmp_path):
+def test_the_plane_and_its_nearest_classes_are_those_of_tfadv_plane(mapped, tmp_path):
     grid = Grid("one", reach=20, small_step=10, small_copies=3)
-    images = stage.images("one")
+    images = mapped.images("one")
     name, label = next(iter(images.labels.items()))
     image = image_files.read_image(images.folder / name).astype(np.float32)
-    one, other = stage.player("one").source, stage.player("other").source
+    one, other = mapped.model("one").source, mapped.model("other").source
     axes = decision_plane.directions(one, image, label, copies=3, deviation=60.0)
     levels = decision_plane.axis(80, 40)
     seen = decision_plane.panel(other, image, axes, levels, levels)
-    np.testing.assert_array_equal(grid.panel(stage, "other").classes, seen.classes)
-    assert {axis: Nearest(grid, "other", axis).of(stage).value for axis in "uv"} == seen.nearest()
-    drawing = Planes(grid, ("other", "nobody")).draw(stage, tmp_path)
+    np.testing.assert_array_equal(grid.panel(mapped, "other").classes, seen.classes)
+    assert {axis: Nearest(grid, "other", axis).of(mapped).value for axis in "uv"} == seen.nearest()
+    drawing = Planes(grid, ("other", "nobody")).draw(mapped, tmp_path)
     ((shown,),) = drawing.rows
     assert Path(tmp_path / shown.file).read_bytes()[:4] == b"\x89PNG"
     assert "--target digits/resnet_v2" in shown.trace[0] and "--reach 80 --step 40 --copies 3" in shown.trace[0]
 
 
-def test_the_plane_in_l2_is_asked_for_by_name(stage):
+def test_the_plane_in_l2_is_asked_for_by_name(mapped):
     grid = Grid("one", reach=20, small_step=10, small_copies=3, norm="l2")
-    assert "--norm l2 " in grid.command(stage) and "--norm" not in Grid("one").command(stage)
-    images, source = stage.images("one"), stage.player("one").source
+    assert "--norm l2 " in grid.command(mapped) and "--norm" not in Grid("one").command(mapped)
+    images, source = mapped.images("one"), mapped.model("one").source
     name, label = next(iter(images.labels.items()))
     image = image_files.read_image(images.folder / name).astype(np.float32)
     axes = decision_plane.directions(source, image, label, copies=3, deviation=60.0, norm="l2")
     levels = decision_plane.axis(80, 40)
     seen = decision_plane.panel(source, image, axes, levels, levels)
-    np.testing.assert_array_equal(grid.panel(stage, "one").classes, seen.classes)
+    np.testing.assert_array_equal(grid.panel(mapped, "one").classes, seen.classes)
 
 
 def test_neighbours_are_alike_in_what_is_smooth_and_not_in_noise():
@@ -232,15 +232,15 @@ def test_neighbours_are_alike_in_what_is_smooth_and_not_in_noise():
     assert np.mean(picture == 255) == pytest.approx(0.01, abs=0.005)
 
 
-def test_the_gradient_is_shown_and_measured_as_tfadv_plane_has_it(stage, tmp_path):
+def test_the_gradient_is_shown_and_measured_as_tfadv_plane_has_it(mapped, tmp_path):
     some = tuple(Gradient("one", copies, count=2) for copies in (0, 3))
-    images, source = stage.images("one"), stage.player("one").source
+    images, source = mapped.images("one"), mapped.model("one").source
     name, label = next(iter(images.labels.items()))
     image = image_files.read_image(images.folder / name).astype(np.float32)
     for one in some:
-        found = Alike(one).of(stage)
+        found = Alike(one).of(mapped)
         slope = decision_plane.gradient(source, image, label, copies=one.copies, deviation=60.0)
         assert len(found.images) == 2 and found.images[name] == pytest.approx(alike(slope))
-    drawing = Gradients(some).draw(stage, tmp_path)
+    drawing = Gradients(some).draw(mapped, tmp_path)
     assert drawing.columns == ("image", "the gradient", "m = 3") and len(drawing.rows) == 2
     assert all((tmp_path / shown.file).is_file() for row in drawing.rows for shown in row)

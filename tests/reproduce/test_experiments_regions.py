@@ -27,7 +27,7 @@ from tfadv.reproduce.measures.regions import (
 )
 from tfadv.reproduce.plan import Missing
 from tfadv.reproduce.selection import Everything
-from tfadv.reproduce.workspace import Bench, Player, Stage
+from tfadv.reproduce.workspace import MappedModel, MappedWorkspace, Workspace
 
 EXPERIMENTS = {one.name: one for one in fcr.EXPERIMENTS}
 CIFAR, PHOTOGRAPHS = fcr.DATA
@@ -134,7 +134,7 @@ def test_figure_5_falls_as_the_text_says():
 @pytest.mark.parametrize("scale", scales.NAMES)
 def test_no_network_plays_two_roles(scale):
     found = scales.read(scale)
-    roles = found.casts["fcr"]["roles"]
+    roles = found.model_maps["fcr"]["roles"]
     assert len(set(roles.values())) == len(roles) and set(roles.values()) <= found.networks.keys()
     assert set(roles) <= {f"{data} {model}" for data in fcr.DATA for model in fcr.NETWORKS[data]}
     assert set(fcr.MAIN.values()) <= set(roles)
@@ -183,14 +183,14 @@ def test_accuracy_of_a_part_counts_the_labels_that_are_seen_in_it(tmp_path):
     dark = np.full((SIDE, SIDE, 3), (0, 200, 90), np.uint8)
     images = {"square.png": square, "dark.png": dark, "mistaken.png": square}
     labels = {"square.png": 0, "dark.png": 1, "mistaken.png": 1}
-    bench = Bench(scales.read("digits"), tmp_path, count=3)
-    bench._players["corner"] = Player("corner", "corner", corner(), "by hand", None, {})
-    bench.everything = lambda data: Everything(list(images), labels, images.__getitem__, "a digest")
-    stage = Stage(bench, "fcr")
-    stage._cast = {"roles": {"network": "corner"}}
+    workspace = Workspace(scales.read("digits"), tmp_path, count=3)
+    workspace._players["corner"] = MappedModel("corner", "corner", corner(), "by hand", None, {})
+    workspace.everything = lambda data: Everything(list(images), labels, images.__getitem__, "a digest")
+    mapped = MappedWorkspace(workspace, "fcr")
+    mapped._cast = {"roles": {"network": "corner"}}
 
     def seen(measure) -> list[float]:
-        value = measure.of(stage)
+        value = measure.of(mapped)
         return [value.images[name] for name in images]
 
     assert seen(Accuracy("network")) == [1, 1, 0]
@@ -213,8 +213,8 @@ def test_a_network_without_maps_has_no_region(parts):
 
 
 @pytest.fixture(scope="module")
-def stage(tmp_path_factory) -> Stage:
-    return Stage(Bench(scales.read("digits"), tmp_path_factory.mktemp("results"), count=3), "fcr")
+def mapped(tmp_path_factory) -> MappedWorkspace:
+    return MappedWorkspace(Workspace(scales.read("digits"), tmp_path_factory.mktemp("results"), count=3), "fcr")
 
 
 def test_the_control_is_noise_of_the_same_length_where_the_attack_changed_the_image():
@@ -231,38 +231,38 @@ def test_the_control_is_noise_of_the_same_length_where_the_attack_changed_the_im
     assert np.array_equal(noised(clean, clean, 0), clean)
 
 
-def test_the_control_is_judged_as_the_attack_is(stage):
+def test_the_control_is_judged_as_the_attack_is(mapped):
     role, case = fcr.MAIN[CIFAR], fcr.FCR[CIFAR]
-    folder = stage.crafted(role, case)
-    found = NoiseAsLong(role, case, role).of(stage)
-    assert found.images.keys() == Rate(role, case, role, "wrong").of(stage).images.keys() and found.share
-    network = stage.player(role).source
+    folder = mapped.crafted(role, case)
+    found = NoiseAsLong(role, case, role).of(mapped)
+    assert found.images.keys() == Rate(role, case, role, "wrong").of(mapped).images.keys() and found.share
+    network = mapped.model(role).source
     for name, wrong in found.images.items():
         clean, adversarial = (np.asarray(Image.open(one / name)) for one in (folder.images.folder, folder.path))
-        shown = noised(clean, adversarial, stage.bench.seed)[None].astype(np.float32)
+        shown = noised(clean, adversarial, mapped.workspace.seed)[None].astype(np.float32)
         assert wrong == float(network.predict(shown)[0] != folder.images.labels[name])
 
 
-def test_success_within_a_distance_grows_with_it_and_values_are_counted_in_the_files(stage):
+def test_success_within_a_distance_grows_with_it_and_values_are_counted_in_the_files(mapped):
     role, case = fcr.MAIN[CIFAR], fcr.FCR[CIFAR]
-    folder = stage.crafted(role, case)
-    verdict = stage.verdict(folder, role)
-    near = [WrongNear(role, case, rmsd / 4).of(stage).value for rmsd in (0, *sorted(verdict.distances["rmsd"]), 255)]
+    folder = mapped.crafted(role, case)
+    verdict = mapped.verdict(folder, role)
+    near = [WrongNear(role, case, rmsd / 4).of(mapped).value for rmsd in (0, *sorted(verdict.distances["rmsd"]), 255)]
     assert near == sorted(near) and near[0] == 0
-    assert near[-1] == Rate(role, case, role, "wrong").of(stage).value
-    counts = ValuesChanged(role, case).of(stage).images
+    assert near[-1] == Rate(role, case, role, "wrong").of(mapped).value
+    counts = ValuesChanged(role, case).of(mapped).images
     for name, count in counts.items():
         clean, adversarial = (
             np.asarray(Image.open(path), int) for path in (folder.images.folder / name, folder.path / name)
         )
         assert count == np.count_nonzero(clean - adversarial) > 0
-    assert ValuesChanged(role, case).of(stage).images == counts
+    assert ValuesChanged(role, case).of(mapped).images == counts
 
 
-def test_the_pictures_are_written_and_named(stage, tmp_path):
+def test_the_pictures_are_written_and_named(mapped, tmp_path):
     role = fcr.MAIN[CIFAR]
-    plates = Compared(role, (fcr.FCR[CIFAR],), count=2), Regions(role, count=2)
-    drawings = [plate.draw(stage, tmp_path) for plate in plates]
+    figures = Compared(role, (fcr.FCR[CIFAR],), count=2), Regions(role, count=2)
+    drawings = [figure.draw(mapped, tmp_path) for figure in figures]
     for drawing, rows in zip(drawings, (4, 2), strict=True):
         assert len(drawing.rows) == rows and {len(row) for row in drawing.rows} == {len(drawing.columns)}
         assert all(Image.open(tmp_path / one.file).size == (160, 160) for row in drawing.rows for one in row)

@@ -14,20 +14,21 @@ from tfadv.cli import main
 from tfadv.files import label_files
 from tfadv.models import digits
 from tfadv.models.network import Network
-from tfadv.reproduce import cache, scales, workspace
+from tfadv.reproduce import cache, scales
+from tfadv.reproduce import workspace as workspaces
 from tfadv.reproduce.measures.rates import Accuracy, Rate
 from tfadv.reproduce.plan import Case, Levels, Missing
-from tfadv.reproduce.workspace import Bench, Stage
+from tfadv.reproduce.workspace import MappedWorkspace, Workspace
 
 MIM = Case("MIM", "mim", {"epsilon": Levels(16), "steps": 2})
 
 
 @pytest.fixture(scope="module")
-def bench(tmp_path_factory) -> Bench:
-    return Bench(scales.read("digits"), tmp_path_factory.mktemp("results"), count=5)
+def workspace(tmp_path_factory) -> Workspace:
+    return Workspace(scales.read("digits"), tmp_path_factory.mktemp("results"), count=5)
 
 
-def small(tmp_path, labelled: dict[str, int], **networks) -> Bench:
+def small(tmp_path, labelled: dict[str, int], **networks) -> Workspace:
     """A bench on photographs of one's own, some of them no images."""
     (tmp_path / "labels.csv").write_text(
         "filename,label\n" + "".join(f"{n},{label}\n" for n, label in labelled.items())
@@ -43,7 +44,7 @@ def small(tmp_path, labelled: dict[str, int], **networks) -> Bench:
     network = {"network": "digits/inception_v3", "data": "own"}
     roles = {name: name for name in ("one", *networks)}
     scale = scales.Scale("own", "", 1.0, 0, 9, data, {"one": network, **networks}, {"all": {"roles": roles}})
-    return Bench(scale, tmp_path / "out")
+    return Workspace(scale, tmp_path / "out")
 
 
 NAMES = ("123.png", "0c7a.png", "a/1.png", "b/1.png")
@@ -61,40 +62,40 @@ def own(tmp_path) -> dict[str, int]:
 
 
 def test_images_of_any_names_are_taken_and_broken_ones_left_out(own, tmp_path):
-    bench = small(tmp_path, {**own, "broken.png": 5, "not-there.png": 6})
-    assert bench.images("own").labels == own
-    staged = Stage(bench, "all")
+    workspace = small(tmp_path, {**own, "broken.png": 5, "not-there.png": 6})
+    assert workspace.images("own").labels == own
+    staged = MappedWorkspace(workspace, "all")
     assert set(Accuracy("one").of(staged).images) == set(Rate("one", MIM, "one").of(staged).images) == set(own)
-    assert bench.everything("own").names == ["a/1.png", "b/1.png", "123.png", "0c7a.png", "broken.png"]
+    assert workspace.everything("own").names == ["a/1.png", "b/1.png", "123.png", "0c7a.png", "broken.png"]
     with pytest.raises(Missing, match="own: none of its images is left to fit on"):
-        bench.fitting("own", 10)
+        workspace.fitting("own", 10)
     with pytest.raises(Missing, match="labels.csv names none of the images in"):
         small(tmp_path, {"elsewhere.png": 1}).images("own")
 
 
 def test_a_network_of_any_size_sees_images_as_they_are(own, tmp_path):
-    bench = small(tmp_path, own)
-    assert bench.images("own").labels == own
+    workspace = small(tmp_path, own)
+    assert workspace.images("own").labels == own
     inputs = keras.Input((None, None, 3))
     x = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(4, 3)(inputs))
     anyone = Network(keras.Model(inputs, keras.layers.Dense(10)(x)), name="any")
-    bench._players["one"] = dataclasses.replace(bench.player("one"), source=anyone)
-    found = Rate("one", MIM, "one").of(Stage(bench, "all"))
+    workspace._players["one"] = dataclasses.replace(workspace.model("one"), source=anyone)
+    found = Rate("one", MIM, "one").of(MappedWorkspace(workspace, "all"))
     assert len(found.images) == 4 and " --size 32x32 " in found.trace[0]
 
 
-def test_two_recipes_of_the_same_attack_have_a_folder_each(bench):
-    staged = Stage(bench, "naa")
+def test_two_recipes_of_the_same_attack_have_a_folder_each(workspace):
+    staged = MappedWorkspace(workspace, "naa")
     settings = {"epsilon": 8.0, "steps": 1, "step": 8.0}
     one, other = (staged.crafted("Inc-v3", Case(name, name, settings)) for name in ("bim", "igsm"))
     assert one.key == other.key and one.path != other.path and one.made and other.made
 
 
-def test_what_cannot_be_made_is_missing_and_tried_once(bench, monkeypatch):
-    staged, tried = Stage(bench, "naa"), []
+def test_what_cannot_be_made_is_missing_and_tried_once(workspace, monkeypatch):
+    staged, tried = MappedWorkspace(workspace, "naa"), []
     universal = Case("UAP", "uap", {}, targeted=True)
-    craft = workspace.craft_folder
-    monkeypatch.setattr(workspace, "craft_folder", lambda *some, **more: tried.append(0) or craft(*some, **more))
+    craft = workspaces.craft_folder
+    monkeypatch.setattr(workspaces, "craft_folder", lambda *some, **more: tried.append(0) or craft(*some, **more))
     for target in ("Inc-v3", "Inc-v4"):
         with pytest.raises(Missing, match="UAP cannot be made on inception_v3: .*has no targeted form"):
             Rate("Inc-v3", universal, target).of(staged)
@@ -103,11 +104,11 @@ def test_what_cannot_be_made_is_missing_and_tried_once(bench, monkeypatch):
         staged.crafted("Inc-v3", Case("FIA", "fia", {"layer": "Mixed_9z"}))
 
 
-def test_an_ensemble_is_crafted_and_judged_as_one_by_its_commands(bench, monkeypatch):
-    staged, role = Stage(bench, "nrg-ensembles"), "resnet101+densenet121"
+def test_an_ensemble_is_crafted_and_judged_as_one_by_its_commands(workspace, monkeypatch):
+    staged, role = MappedWorkspace(workspace, "nrg-ensembles"), "resnet101+densenet121"
     aimed = Case("IGSM", "igsm", {"epsilon": Levels(20), "steps": 2, "step": Levels(10)}, targeted=True)
     found = Rate(role, aimed, role, "reached").of(staged)
-    monkeypatch.chdir(bench.out)
+    monkeypatch.chdir(workspace.out)
     assert "--target-labels" in found.trace[0] and found.trace[1].endswith("inception_v3 --together")
     crafted = CliRunner().invoke(main, shlex.split(found.trace[0])[1:])
     assert crafted.exit_code == 0, crafted.output  # in the very folder: the command is that of its experiment
@@ -116,9 +117,10 @@ def test_an_ensemble_is_crafted_and_judged_as_one_by_its_commands(bench, monkeyp
     assert told["targets"][0]["reached"]["share"] == pytest.approx(found.value)
 
 
-def test_every_seed_has_its_own_classes_to_reach(bench):
-    player, images = bench.player("inception_v3"), bench.images("digits")
-    one, other = (Bench(bench.scale, bench.out, count=5, seed=seed)._targets(player, images) for seed in (0, 1))
+def test_every_seed_has_its_own_classes_to_reach(workspace):
+    model, images = workspace.model("inception_v3"), workspace.images("digits")
+    seeded = [Workspace(workspace.scale, workspace.out, count=5, seed=seed) for seed in (0, 1)]
+    one, other = (each._targets(model, images) for each in seeded)
     for aims, path in (one, other):
         assert label_files.read(path).classes == aims and all(
             aims[name] != label for name, label in images.labels.items()
@@ -139,9 +141,9 @@ def test_two_runs_at_once_do_not_write_into_each_others_files(tmp_path, monkeypa
     assert [file.name for file in path.parent.iterdir()] == ["one.json"]
 
 
-def test_more_images_than_there_are_is_all_of_them(bench, tmp_path):
+def test_more_images_than_there_are_is_all_of_them(workspace, tmp_path):
     few = json.loads((scales.FOLDER / "digits.json").read_text())
     few["networks"] = {"inception_v3": few["networks"]["inception_v3"]}
     (tmp_path / "one.json").write_text(json.dumps(few))
-    images = Bench(scales.read(tmp_path / "one.json"), tmp_path, count=10**6).images("digits")
-    assert 100 < len(images.labels) <= len(bench.everything("digits").names)
+    images = Workspace(scales.read(tmp_path / "one.json"), tmp_path, count=10**6).images("digits")
+    assert 100 < len(images.labels) <= len(workspace.everything("digits").names)

@@ -21,7 +21,7 @@ from tfadv.core.compilation import Compiled, Program, repeat
 from tfadv.core.images import BLACK, WHITE
 from tfadv.core.interfaces import Attack, Budget, Goal, Objective, Region, Rule, Start, View
 from tfadv.core.ranges import Count
-from tfadv.core.source import Glance, Source
+from tfadv.core.source import CompiledForward, Source
 from tfadv.core.types import Images, Seeds, Tensor
 from tfadv.models.network import network
 from tfadv.parts.regions import Everywhere
@@ -67,13 +67,13 @@ class Ascent(Attack):
         attack = settled(self, source)
         return Bound(attack, source, attack._craft, attack.objective.has_target)
 
-    def _craft(self, network: Source) -> "Climb":
+    def _craft(self, network: Source) -> "AscentLoop":
         for part in (self.objective, self.region):
             network.check_layers(tuple(part.layers), type(part).__name__)
-        return Climb(self, network)
+        return AscentLoop(self, network)
 
 
-class Climb:
+class AscentLoop:
     """An ascent on a network: (images, goal, seeds) -> images.
 
     With XLA all of it is one compiled program, loops included. Without, it calls one compiled pass again and again: one
@@ -81,9 +81,9 @@ class Climb:
     """
 
     def __init__(self, attack: Ascent, network: Source) -> None:
-        self.attack, self.network, self.glance = attack, network, Glance(network)
+        self.attack, self.network, self.compiled = attack, network, CompiledForward(network)
         self.step, self.lead = Compiled(self._step), Compiled(self._lead)
-        guides = [self.glance.bound(guide) for guide in attack.objective.guides]
+        guides = [self.compiled.bound(guide) for guide in attack.objective.guides]
         #: Whether it can be traced as a whole, in a program of its own or a larger one.
         self.traceable = all(getattr(guide, "traceable", False) for guide in guides)
         best = self._ascended if attack.restarts == 1 else self._best
@@ -113,11 +113,11 @@ class Climb:
         return -tf.cast(goal.sign, logits.dtype) * scores.margin(logits, goal.labels)
 
     def _ascended(self, images: Images, goal: Goal, seeds: Seeds) -> Tensor:
-        attack, look = self.attack, self.glance
-        mask = attack.region.mask(look, images, goal, draws.fold(seeds, REGION))
+        attack, forward = self.attack, self.compiled
+        mask = attack.region.mask(forward, images, goal, draws.fold(seeds, REGION))
         memory: Any = None
         if not self.anew:
-            memory = attack.objective.prepare(look, images, goal, attack.view, draws.fold(seeds, PREPARE))
+            memory = attack.objective.prepare(forward, images, goal, attack.view, draws.fold(seeds, PREPARE))
         memory = () if memory is None else memory
         adversarial = attack.start.begin(images, attack.budget, draws.fold(seeds, START))
         adversarial = tf.where(mask > 0, adversarial, images)
@@ -132,10 +132,10 @@ class Climb:
         """The image and the rule's state one step on."""
         attack, objective = self.attack, self.attack.objective
 
-        def value(shown: Tensor, glasses: gradients.Glasses) -> Tensor:
+        def value(shown: Tensor, transformed: gradients.Glasses) -> Tensor:
             known = memory
             if self.anew:
-                known = objective.prepare(self.network, glasses(images), goal, Plain(), seeds)
+                known = objective.prepare(self.network, transformed(images), goal, Plain(), seeds)
             outputs = self.network(shown, objective.layers, logits=objective.reads_logits)
             return objective.value(outputs, goal, known)
 

@@ -103,7 +103,7 @@ class Descent:
         self._compiled = Compiled(self._step)
 
     def __call__(self, images: Images, goal: Goal, seeds: Seeds) -> Crafted:
-        known = self._wins(self.network.glance(images).logits, goal)
+        known = self._wins(self.network.compiled(images).logits, goal)
         start = tf.atanh((images / GREY - 1) * INSIDE)
         zeros, infinite = tf.zeros_like(start), tf.fill(tf.shape(known), tf.constant(math.inf, images.dtype))
         weights = Weights(self.attack.c, len(images))

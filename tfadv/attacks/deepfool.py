@@ -71,7 +71,7 @@ class Walk:
         self._compiled = Compiled(self._step)
 
     def __call__(self, images: Images, goal: Goal, seeds: Seeds) -> Crafted:
-        logits = self.network.glance(images).logits
+        logits = self.network.compiled(images).logits
         found, place = reached(logits, goal), images
         queries = tf.ones_like(goal.labels)
         rivals = tf.math.top_k(logits, self.candidates).indices[:, 1:]

@@ -82,7 +82,7 @@ class Pairs:
         self._compiled = Compiled(self._step)
 
     def __call__(self, images: Images, goal: Goal, seeds: Seeds) -> Crafted:
-        logits = self.network.glance(images).logits
+        logits = self.network.compiled(images).logits
         found = reached(logits, goal)
         second = tf.argmax(rivals(logits, goal.labels), axis=1, output_type=goal.labels.dtype)
         wanted = tf.where(goal.sign < 0, goal.labels, second)

@@ -198,10 +198,10 @@ class Fitting:
 
     def _predicted(self, images: Images, shift: Tensor) -> np.ndarray:
         """The logit with the highest value, int32 [N], of the shifted images."""
-        look, found = self.owner.network.glance, []
+        forward, found = self.owner.network.compiled, []
         for first in range(0, len(images), CHUNK):
             shown = tf.clip_by_value(images[first : first + CHUNK] + shift, BLACK, WHITE)
-            found.append(np.argmax(look(shown).logits, axis=1))
+            found.append(np.argmax(forward(shown).logits, axis=1))
         return np.concatenate(found).astype(np.int32)
 
 

@@ -79,7 +79,13 @@ def shifted(name: str, labels: np.ndarray, best: np.ndarray) -> str | None:
 
 
 def unchanged(
-    name: str, look: Callable[..., Any], images: Images, still: int, count: int, found: Any = None, silent: bool = False
+    name: str,
+    forward: Callable[..., Any],
+    images: Images,
+    still: int,
+    count: int,
+    found: Any = None,
+    silent: bool = False,
 ) -> str | None:
     """That an attack has left images as they are, and why; None of a search, which says itself what it has not found.
 
@@ -92,15 +98,15 @@ def unchanged(
     """
     if not still or not (found is None or (silent and not np.any(found))):
         return None
-    return f"{still} of {count} images did not change at all. {_why(name, look, images)}"
+    return f"{still} of {count} images did not change at all. {_why(name, forward, images)}"
 
 
-def _why(name: str, look: Callable[..., Any], images: Images) -> str:
+def _why(name: str, forward: Callable[..., Any], images: Images) -> str:
     """Why an attack by gradients has left these clean images as they are."""
     images = tf.convert_to_tensor(images)
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(images)
-        logits = look(images).logits
+        logits = forward(images).logits
         best = tf.math.top_k(logits, 2).values
         gap = tf.reduce_sum(best[:, 0] - best[:, 1])
     gradient = tape.gradient(gap, images)

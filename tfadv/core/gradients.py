@@ -13,8 +13,8 @@ import tensorflow as tf
 
 from tfadv.core import diagnostics
 from tfadv.core.compilation import added, repeat
-from tfadv.core.interfaces import Look, Outputs, View
-from tfadv.core.source import Glance
+from tfadv.core.interfaces import Forward, Outputs, View
+from tfadv.core.source import CompiledForward
 from tfadv.core.types import Gradient, Images, Labels, Seeds, Tensor
 
 #: (outputs) -> [N], the numbers to raise.
@@ -68,14 +68,14 @@ def one_by_one(
     return repeat(count, step, state)
 
 
-def of_features(value: Value, look: Look, images: Images, layers: tuple[str, ...]) -> tuple[Tensor, ...]:
-    """d sum(value(look(images))) / d feature for each of the layers, each of its feature's shape [N, ...].
+def of_features(value: Value, forward: Forward, images: Images, layers: tuple[str, ...]) -> tuple[Tensor, ...]:
+    """d sum(value(forward(images))) / d feature for each of the layers, each of its feature's shape [N, ...].
 
     Raises ValueError for a layer whose feature the value does not depend on.
     """
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(images)
-        outputs = look(images, layers)
+        outputs = forward(images, layers)
         total = tf.reduce_sum(value(outputs))
     gradients = tape.gradient(total, [outputs.features[layer] for layer in layers])
     for layer, gradient in zip(layers, gradients, strict=True):
@@ -85,7 +85,7 @@ def of_features(value: Value, look: Look, images: Images, layers: tuple[str, ...
 
 
 def rise_of_features(
-    look: Look, images: Images, tangent: Tensor, layers: tuple[str, ...], glasses: Glasses
+    forward: Forward, images: Images, tangent: Tensor, layers: tuple[str, ...], transformed: Glasses
 ) -> tuple[Tensor, ...]:
     """d feature(glasses(images + t tangent)) / dt at t = 0 for each of the layers: all neurons in one forward pass.
 
@@ -94,7 +94,7 @@ def rise_of_features(
     """
 
     def features(images: Images) -> list[Tensor]:
-        found = look(glasses(images), layers, logits=False).features
+        found = forward(transformed(images), layers, logits=False).features
         return [found[layer] for layer in layers]
 
     try:
@@ -114,41 +114,41 @@ def mean_of_images(value: Callable[[Tensor, Glasses], Tensor], images: Images, v
     """
 
     def one(copy: Tensor) -> tuple[Tensor, ...]:
-        def glasses(other: Tensor) -> Tensor:
+        def transformed(other: Tensor) -> Tensor:
             return view.apply(other, copy, seeds)
 
-        return (of_images(lambda shown: value(glasses(shown), glasses), images),)
+        return (of_images(lambda shown: value(transformed(shown), transformed), images),)
 
     return _mean(one, view)[0]
 
 
 def mean_of_features(
-    score: Score, look: Look, images: Images, labels: Labels, layers: tuple[str, ...], view: View, seeds: Seeds
+    score: Score, forward: Forward, images: Images, labels: Labels, layers: tuple[str, ...], view: View, seeds: Seeds
 ) -> tuple[Tensor, ...]:
     """The gradients of score(logits, labels) with respect to the features of a copy, averaged over the view's copies.
 
-    Called eagerly with a `Glance`, the pass of one copy is compiled once and called for each copy.
+    Called eagerly with a `CompiledForward`, the pass of one copy is compiled once and called for each copy.
     """
 
     def one(copy: Tensor, images: Images, labels: Labels, seeds: Seeds) -> tuple[Tensor, ...]:
         shown = view.apply(images, copy, seeds)
-        return of_features(lambda outputs: score(outputs.logits, labels), look, shown, layers)
+        return of_features(lambda outputs: score(outputs.logits, labels), forward, shown, layers)
 
-    return mean_of_copies(one, look, ("features", score, layers), view, images, labels, seeds)
+    return mean_of_copies(one, forward, ("features", score, layers), view, images, labels, seeds)
 
 
 def mean_of_copies(
-    one: Callable[..., tuple[Tensor, ...]], look: Look, key: tuple, view: View, *given: Tensor
+    one: Callable[..., tuple[Tensor, ...]], forward: Forward, key: tuple, view: View, *given: Tensor
 ) -> tuple[Tensor, ...]:
     """The mean of one(copy, *given) over the view's copies, weighted as the view says.
 
-    Called eagerly with a `Glance`, `one` is compiled once for this key and this view and called for each copy.
+    Called eagerly with a `CompiledForward`, `one` is compiled once for this key and this view and called for each copy.
     """
     run = one
-    if tf.executing_eagerly() and isinstance(look, Glance):
+    if tf.executing_eagerly() and isinstance(forward, CompiledForward):
         # Views are told apart by identity: two of a user's own, with whatever they hold, may be equal as dataclasses.
         parts = tuple(map(id, getattr(view, "views", (view,))))
-        run = look.compiled((*key, parts), one)
+        run = forward.compiled((*key, parts), one)
     return _mean(lambda copy: run(copy, *given), view)
 
 

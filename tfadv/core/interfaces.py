@@ -93,8 +93,8 @@ class Crafted(NamedTuple):
 
 #: The nearest allowed perturbation: a budget's `project`.
 Project = Callable[[Tensor], Tensor]
-#: look(images, layers=(), logits=True) -> Outputs; `tfadv.models.network.Network` is one.
-Look = Callable[..., Outputs]
+#: forward(images, layers=(), logits=True) -> Outputs; `tfadv.models.network.Network` is one.
+Forward = Callable[..., Outputs]
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -208,7 +208,7 @@ class Objective(Part):
         return not self.layers
 
     @abc.abstractmethod
-    def prepare(self, look: Look, images: Images, goal: Goal, view: View, seeds: Seeds) -> Any:
+    def prepare(self, forward: Forward, images: Images, goal: Goal, view: View, seeds: Seeds) -> Any:
         """What is computed once per batch from the clean images: a tensor or a (nested) tuple of tensors."""
 
     @abc.abstractmethod
@@ -283,7 +283,7 @@ class Region(Part):
     layers = ()
 
     @abc.abstractmethod
-    def mask(self, look: Look, images: Images, goal: Goal, seeds: Seeds) -> Tensor:
+    def mask(self, forward: Forward, images: Images, goal: Goal, seeds: Seeds) -> Tensor:
         """[N, H, W, 1] of shares 0..1; a pixel of share 0 keeps its value."""
 
 

@@ -23,7 +23,7 @@ from tfadv.core.types import Images
 class Source(abc.ABC):
     """Something that takes RGB images of 0..255 and shows logits and features.
 
-    source(images, layers=(), logits=True) -> Outputs, in a `tf.function` or eagerly; `glance` is the same, compiled.
+    source(images, layers=(), logits=True) -> Outputs, in a `tf.function` or eagerly; `compiled` is the same, compiled.
 
     name: how it is called in records and errors. size: (H, W) in pixels, None where it takes any. dtype: of the images.
     offset: the logit of class 0. logits_count, classes: with background and without. layer: what attacks tap when none
@@ -86,9 +86,9 @@ class Source(abc.ABC):
         return Goal((labels + self.offset).astype(np.int32), np.int32(goal.sign))
 
     @functools.cached_property
-    def glance(self) -> Glance:
+    def compiled(self) -> CompiledForward:
         """The source, compiled, for looks that no tape has to follow."""
-        return Glance(self)
+        return CompiledForward(self)
 
     def top(self, images: Images, count: int = 1) -> np.ndarray:
         """The most likely classes, best first, int [N, count]; background is -1.
@@ -96,7 +96,7 @@ class Source(abc.ABC):
         The first logits that it sees are looked at: what is wrong with them is said as a `Concession`. Raises
         ValueError for images of another shape or range, and for values that are no numbers.
         """
-        logits = self.glance(check(images)).logits
+        logits = self.compiled(check(images)).logits
         if not self._seen and self.bare is None and len(logits):
             self._seen = True
             if symptom := diagnostics.of_logits(self.name, logits.numpy(), np.asarray(images)):
@@ -111,7 +111,7 @@ class Source(abc.ABC):
         return f"{type(self).__name__}({self.name!r}, size={self.size}, classes={self.classes})"
 
 
-class Glance:
+class CompiledForward:
     """A source whose looks are compiled where they are taken eagerly: fast and small, but no tape sees inside.
 
     It keeps what is compiled for it: an attack has one of its own.

@@ -53,7 +53,7 @@ def top_k_consistency(
 
 def _most_important(source: Source, images: np.ndarray, layer: str, k: int) -> np.ndarray:
     """The numbers of the k neurons of the greatest influence, int [N, k]."""
-    influence = attribution.neuron_influence(source.glance, tf.constant(images, source.dtype), None, layer)
+    influence = attribution.neuron_influence(source.compiled, tf.constant(images, source.dtype), None, layer)
     influence = tf.reshape(influence, [len(images), -1])
     if not 1 <= k <= influence.shape[1]:
         raise ValueError(f"k: expected 1 to {influence.shape[1]}, the neurons of {layer}, got {k!r}.")

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfadv.core.images import BLACK, WHITE
-from tfadv.core.interfaces import Look
+from tfadv.core.interfaces import Forward
 from tfadv.core.ranges import Positive
 from tfadv.core.types import Images, Seeds, Tensor
 from tfadv.defences.purified import Purifier
@@ -65,7 +65,7 @@ class FeatureDistillation(Purifier):
                     f"FeatureDistillation({name}): expected one of {', '.join(known)}, got {getattr(self, name)!r}."
                 )
 
-    def purify(self, look: Look, images: Images, seeds: Seeds) -> Tensor:
+    def purify(self, forward: Forward, images: Images, seeds: Seeds) -> Tensor:
         height, width = images.shape[1], images.shape[2]
         colours = tf.constant(COLOURS[self.colours], tf.float64)
         values = tf.linalg.matmul(_whole_blocks(tf.cast(images, tf.float64)), colours, transpose_b=True)

@@ -22,7 +22,7 @@ import tensorflow as tf
 
 from tfadv.core import gradients
 from tfadv.core.images import BLACK, WHITE
-from tfadv.core.interfaces import Look, Part
+from tfadv.core.interfaces import Forward, Part
 from tfadv.core.ranges import Count, Natural, Portion, checked
 from tfadv.core.source import Source
 from tfadv.core.types import Images, Seeds, Tensor
@@ -128,25 +128,25 @@ class Nip(Part):
         begin = round(self.front_share * count)
         return begin, begin + round(self.middle_share * count)
 
-    def keys(self, look: Look, images: Images, template: Tensor) -> Tensor:
+    def keys(self, forward: Forward, images: Images, template: Tensor) -> Tensor:
         """What images [N, H, W, 3] are told apart by, [N, d]: all activations of a layer, or delta (Eq. 3, d = 1).
 
         template: T, [n]; nothing else than delta looks at it.
         """
         if self.retrieval == "activations":
-            return self._features(look, images, self.seen_at or self._tap)
-        vectors = self.middle(look, images, self.neurons(look, images))  # of length 1, or 0
+            return self._features(forward, images, self.seen_at or self._tap)
+        vectors = self.middle(forward, images, self.neurons(forward, images))  # of length 1, or 0
         along = tf.linalg.matvec(vectors, tf.cast(template, vectors.dtype))
         return tf.math.divide_no_nan(along, tf.norm(tf.cast(template, vectors.dtype)))[:, None]
 
-    def neurons(self, look: Look, images: Images) -> Neurons:
+    def neurons(self, forward: Forward, images: Images) -> Neurons:
         """The neurons of images [N, H, W, 3], sorted (Algorithm 1)."""
-        influence = _flat(attribution.neuron_influence(look, images, None, self._tap))
+        influence = _flat(attribution.neuron_influence(forward, images, None, self._tap))
         return Neurons(influence, tf.argsort(influence, direction="DESCENDING", stable=True))
 
-    def middle(self, look: Look, images: Images, neurons: Neurons) -> Tensor:
+    def middle(self, forward: Forward, images: Images, neurons: Neurons) -> Tensor:
         """The vectors of Eq. 3, [N, n], of length 1: each image's middle neurons at their places, 0 elsewhere."""
-        vectors = tf.where(self.is_middle(neurons), self._values(look, images, neurons), 0)
+        vectors = tf.where(self.is_middle(neurons), self._values(forward, images, neurons), 0)
         # first by the largest, whose square may be too small for float32
         vectors = tf.math.divide_no_nan(vectors, tf.reduce_max(tf.abs(vectors), axis=1, keepdims=True))
         return tf.math.divide_no_nan(vectors, tf.norm(vectors, axis=1, keepdims=True))
@@ -157,13 +157,13 @@ class Nip(Part):
         ranks = tf.argsort(neurons.order)
         return (ranks >= begin) & (ranks < end)
 
-    def _values(self, look: Look, images: Images, neurons: Neurons) -> Tensor:
+    def _values(self, forward: Forward, images: Images, neurons: Neurons) -> Tensor:
         if self.vector == "activation":
-            return self._features(look, images, self._tap)
+            return self._features(forward, images, self._tap)
         return neurons.influence if self.vector == "influence" else tf.ones_like(neurons.influence)
 
-    def _features(self, look: Look, images: Images, layer: str) -> Tensor:
-        return _flat(look(images, (layer,), logits=False).features[layer])
+    def _features(self, forward: Forward, images: Images, layer: str) -> Tensor:
+        return _flat(forward(images, (layer,), logits=False).features[layer])
 
     @property
     def _tap(self) -> str:
@@ -171,19 +171,19 @@ class Nip(Part):
             raise ValueError("Nip(layer): expected a layer's name; only `fit` finds one.")
         return self.layer
 
-    def inverse(self, look: Look, images: Images, neurons: Neurons) -> Tensor:
+    def inverse(self, forward: Forward, images: Images, neurons: Neurons) -> Tensor:
         """rho / (Max(rho) - Min(rho)) of each image, [N, H, W, 3] (Eq. 4, 5 and 7); 0 where rho has no range."""
-        rho = self.step(look, images, neurons)
+        rho = self.step(forward, images, neurons)
         spread = [reduce(rho, axis=[1, 2, 3], keepdims=True) for reduce in (tf.reduce_max, tf.reduce_min)]
         return tf.math.divide_no_nan(rho, spread[0] - spread[1])
 
-    def step(self, look: Look, images: Images, neurons: Neurons) -> Tensor:
+    def step(self, forward: Forward, images: Images, neurons: Neurons) -> Tensor:
         """rho of each image, [N, H, W, 3] (Eq. 4 and 5)."""
         first = neurons.order.shape[1] - self.tail if self.weakest else self.parts(neurons.order.shape[1])[1]
         front, tail = neurons.order[:, : self.front], neurons.order[:, first : first + self.tail]
 
         def strengthened(shown: Tensor) -> Tensor:
-            features = self._features(look, shown, self._tap)
+            features = self._features(forward, shown, self._tap)
             ahead, behind = (tf.gather(features, chosen, axis=1, batch_dims=1) for chosen in (front, tail))
             return tf.reduce_sum(ahead, axis=1) - tf.reduce_sum(behind, axis=1)
 
@@ -275,7 +275,7 @@ class FittedNip(Purifier):
     template: np.ndarray = dataclasses.field(repr=False)
     keys: np.ndarray = dataclasses.field(repr=False)
     perturbations: np.ndarray = dataclasses.field(repr=False)
-    looks = True
+    needs_network = True
 
     def __post_init__(self) -> None:
         if not all(np.all(np.isfinite(each)) for each in self.arrays):
@@ -296,20 +296,20 @@ class FittedNip(Purifier):
         with tf.init_scope():  # outside of any graph: a graph would hold them as constants
             return [tf.constant(array) for array in self.arrays]
 
-    def purify(self, look: Look, images: Images, seeds: Seeds) -> Tensor:
+    def purify(self, forward: Forward, images: Images, seeds: Seeds) -> Tensor:
         if tuple(images.shape[1:]) != self.perturbations.shape[1:]:
             raise ValueError(
                 f"{self!r}: expected images of {list(self.perturbations.shape[1:])}, as it was fitted on, "
                 f"got {list(images.shape[1:])}."
             )
-        rho = tf.cast(tf.gather(self._held[2], self.nearest(look, tf.stop_gradient(images))), images.dtype)
+        rho = tf.cast(tf.gather(self._held[2], self.nearest(forward, tf.stop_gradient(images))), images.dtype)
         mean = tf.reduce_mean(images, axis=[1, 2, 3], keepdims=True)
         return tf.clip_by_value(images + self.nip.strength * mean * rho, BLACK, WHITE)
 
-    def nearest(self, look: Look, images: Images) -> Tensor:
+    def nearest(self, forward: Forward, images: Images) -> Tensor:
         """The number of each image's nearest candidate, int64 [N]; of equally near ones the first."""
         template, held, _ = self._held
-        shown = self.nip.keys(look, images, template)
+        shown = self.nip.keys(forward, images, template)
         known = tf.cast(held, shown.dtype)
         if known.shape[1] == 1:
             return tf.argmin(tf.abs(shown - known[:, 0]), axis=1)

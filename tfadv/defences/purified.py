@@ -17,7 +17,7 @@ from tfadv.core import scores
 from tfadv.core import seeds as draws
 from tfadv.core.compilation import Compiled
 from tfadv.core.images import BLACK, WHITE, check
-from tfadv.core.interfaces import Defence, Look, Outputs
+from tfadv.core.interfaces import Defence, Forward, Outputs
 from tfadv.core.ranges import Count, WordSeed, checked
 from tfadv.core.source import Source
 from tfadv.core.types import Images, Seeds, Tensor
@@ -36,7 +36,7 @@ class Purifier(Defence):
     """
 
     #: Whether it looks at the network that it defends: then only `on(network).purified(images)` purifies.
-    looks = False
+    needs_network = False
     #: Whether a gradient passes through it. The gradient of a network behind one that has none takes it for the
     #: identity (Athalye et al., ICML 2018).
     has_gradient = True
@@ -46,7 +46,7 @@ class Purifier(Defence):
     arrays: tuple = ()
 
     @abc.abstractmethod
-    def purify(self, look: Look, images: Images, seeds: Seeds) -> Tensor:
+    def purify(self, forward: Forward, images: Images, seeds: Seeds) -> Tensor:
         """The purified images, [N, H, W, 3] in 0..255 and of the images' own type.
 
         Called eagerly or in a `tf.function`, where the first dimension may be open. look is the network's; seeds int32
@@ -184,7 +184,7 @@ def purified(purifier: Purifier, images: np.ndarray, seed: int = 0) -> np.ndarra
 @checked
 def alone(purifier: Purifier, seed: WordSeed = 0) -> Callable[[np.ndarray], np.ndarray]:
     """The purifier without a network, compiled once for many calls of `purified`."""
-    if purifier.looks:
+    if purifier.needs_network:
         raise ValueError(f"{purifier!r} looks at the network that it defends: call on(network).purified(images).")
     run = Compiled(lambda images: purifier.purify(_blind, images, draws.of_pixels(images, seed)))
     return lambda images: _in_chunks(run, check(images), np.float32)
@@ -207,8 +207,8 @@ class PurifierChain(Purifier):
     purifiers: tuple[Purifier, ...]
 
     @property
-    def looks(self) -> bool:  # type: ignore[override]
-        return any(one.looks for one in self.purifiers)
+    def needs_network(self) -> bool:  # type: ignore[override]
+        return any(one.needs_network for one in self.purifiers)
 
     @property
     def has_gradient(self) -> bool:  # type: ignore[override]
@@ -222,9 +222,9 @@ class PurifierChain(Purifier):
     def arrays(self) -> tuple:  # type: ignore[override]
         return tuple(array for one in self.purifiers for array in one.arrays)
 
-    def purify(self, look: Look, images: Images, seeds: Seeds) -> Tensor:
+    def purify(self, forward: Forward, images: Images, seeds: Seeds) -> Tensor:
         for place, one in enumerate(self.purifiers):
-            images = tf.ensure_shape(one.purify(look, images, draws.fold(seeds, place)), images.shape)
+            images = tf.ensure_shape(one.purify(forward, images, draws.fold(seeds, place)), images.shape)
         return images
 
     def __repr__(self) -> str:

@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from tfadv.core import seeds as draws
 from tfadv.core.images import BLACK, GREY, WHITE
-from tfadv.core.interfaces import Defence, Look
+from tfadv.core.interfaces import Defence, Forward
 from tfadv.core.ranges import Count, Grey, Noise, Portion, Range, Rest, Share, checked
 from tfadv.core.types import Images, Seeds, Tensor
 from tfadv.defences.purified import Averaged, Purified, Purifier
@@ -51,7 +51,7 @@ class ResizePad(Purifier):
     flip: Share = 0.0
     pad: Grey = GREY
 
-    def purify(self, look: Look, images: Images, seeds: Seeds) -> Tensor:
+    def purify(self, forward: Forward, images: Images, seeds: Seeds) -> Tensor:
         height, width = images.shape[1], images.shape[2]
         chance = draws.uniform(seeds, (4,), tf.float64)
         least = max(1, round(self.low * height))
@@ -95,7 +95,7 @@ class RandomAffine(Purifier):
     spread: Rest = 0.05
     pad: Grey = GREY
 
-    def purify(self, look: Look, images: Images, seeds: Seeds) -> Tensor:
+    def purify(self, forward: Forward, images: Images, seeds: Seeds) -> Tensor:
         places, inside = _grid(images), tf.constant(True)
         for matrix, offset in reversed(self.maps(images, seeds)):
             places = [offset[axis] + matrix[axis][0] * places[0] + matrix[axis][1] * places[1] for axis in (0, 1)]
@@ -153,7 +153,7 @@ class TurnedZoom(Purifier):
         if self.near > self.far:
             raise ValueError(f"{self!r}: expected enlargements, 0 < near <= far.")
 
-    def purify(self, look: Look, images: Images, seeds: Seeds) -> Tensor:
+    def purify(self, forward: Forward, images: Images, seeds: Seeds) -> Tensor:
         if self.noise:
             noise = draws.normal(draws.fold(seeds, 1), tuple(images.shape[1:]), images.dtype)
             images = tf.clip_by_value(images + self.noise * noise, BLACK, WHITE)

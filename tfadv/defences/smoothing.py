@@ -25,7 +25,7 @@ from scipy import stats
 from tfadv.core import seeds as keys
 from tfadv.core.compilation import Compiled
 from tfadv.core.images import BLACK, WHITE, check
-from tfadv.core.interfaces import Defence, Look, Outputs
+from tfadv.core.interfaces import Defence, Forward, Outputs
 from tfadv.core.ranges import Chance, Count, Size, WordSeed, checked
 from tfadv.core.source import Source
 from tfadv.core.types import Images, Seeds, Tensor
@@ -48,7 +48,7 @@ class GaussianNoise(Purifier):
 
     std: Size = 0.25 * WHITE
 
-    def purify(self, look: Look, images: Images, seeds: Seeds) -> Tensor:
+    def purify(self, forward: Forward, images: Images, seeds: Seeds) -> Tensor:
         noise = keys.normal(seeds, tuple(images.shape[1:]), images.dtype)
         return tf.clip_by_value(images + self.std * noise, BLACK, WHITE)
 

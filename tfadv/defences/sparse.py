@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfadv.core.interfaces import Look
+from tfadv.core.interfaces import Forward
 from tfadv.core.ranges import Checked, Count, Weight
 from tfadv.core.types import Images, Seeds, Tensor
 from tfadv.defences import learned
@@ -208,5 +208,5 @@ class SparseTransformation(Purifier):
         object.__setattr__(self, "model", model)
         object.__setattr__(self, "arrays", learned.arrays(model, settings))
 
-    def purify(self, look: Look, images: Images, seeds: Seeds) -> Tensor:
+    def purify(self, forward: Forward, images: Images, seeds: Seeds) -> Tensor:
         return learned.purified(lambda shown: self.model(shown, training=False), images)

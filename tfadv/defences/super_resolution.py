@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfadv.core.interfaces import Look
+from tfadv.core.interfaces import Forward
 from tfadv.core.ranges import Checked, Count, Positive, Share
 from tfadv.core.types import Images, Seeds, Tensor
 from tfadv.defences import learned
@@ -175,5 +175,5 @@ class SuperResolution(Purifier):
         object.__setattr__(self, "model", model)
         object.__setattr__(self, "arrays", learned.arrays(model, settings))
 
-    def purify(self, look: Look, images: Images, seeds: Seeds) -> Tensor:
+    def purify(self, forward: Forward, images: Images, seeds: Seeds) -> Tensor:
         return learned.purified(lambda shown: halved(self.model(denoised(shown, self.sigma), training=False)), images)

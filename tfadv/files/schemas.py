@@ -301,7 +301,7 @@ class Played(Closed):
     right: bool = True
 
 
-class Cast(Closed):
+class ModelMap(Closed):
     """Who is in the roles of a paper."""
 
     data: dict[str, str] = {}
@@ -317,7 +317,7 @@ class Scale(Closed):
     count: Annotated[int, Field(ge=1, le=10**9)]
     data: dict[str, Pictures]
     networks: dict[str, Played]
-    casts: dict[str, Cast]
+    model_maps: dict[str, ModelMap]
     files: dict[str, str] = {}
 
     @model_validator(mode="after")

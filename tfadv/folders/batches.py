@@ -101,6 +101,6 @@ class BatchAttack:
 
 def classes(network: Source, images: Images) -> tuple[Tensor, Tensor]:
     """(best class, best class that is not background) of images [N, H, W, 3], int32 [N] each; background is -1."""
-    logits = network.glance(tf.cast(images, network.dtype)).logits
+    logits = network.compiled(tf.cast(images, network.dtype)).logits
     best = tf.math.top_k(logits, min(2, network.logits_count)).indices - network.offset
     return best[:, 0], tf.where(best[:, 0] < 0, best[:, -1], best[:, 0])

@@ -139,15 +139,15 @@ def craft_folder(
         predict = Predictions(network, count)
         seen = functools.partial(predict.of_names, clean=functools.partial(pool.each, read))
         found = labelling.settle(names, labels, targets, network, seen, first_label, force_labels, limit)
-        slots = experiment.places(names[:limit], image_files.output_names(names, record.ATTACK.taken), found)
+        items = experiment.places(names[:limit], image_files.output_names(names, record.ATTACK.taken), found)
         twins = experiment.twins_folder(names)
         settings = {"seed": seed, "batch_size": count, "size": list(size), "filter": filter, "clean": twins}
-        described = experiment.describe(attack, network, found, slots, settings, source, twin)
+        described = experiment.describe(attack, network, found, items, settings, source, twin)
         run = Run(images, out, out / twins, attack, network, twin or network, predict, seed, read, pool)
         if found.targets is not None and not getattr(run.unfitted, "has_target", True):
             raise ValueError(f"{attack!r} has no targeted form: leave the target labels out.")
         with record.Journal(out, described) as journal:
-            entries = run.through(slots, record.claim(out, described), journal, progress)
+            entries = run.through(items, record.claim(out, described), journal, progress)
             symptom = _symptom(entries, network, run.unfitted, read)
             journal.fold(entries, [*compilation.concessions, *([symptom] if symptom else [])])
         return Report(out, entries, found.sentence, described, run.remade, run.seal.unsealed, symptom)

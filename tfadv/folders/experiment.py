@@ -25,7 +25,7 @@ from tfadv.parts.budgets import Linf
 
 
 @dataclasses.dataclass(frozen=True)
-class Slot:
+class Item:
     """An image's place: its name, its output's name, its class as the user counts (None: what the network sees)."""
 
     name: str
@@ -34,24 +34,24 @@ class Slot:
     target: int | None = None
 
 
-def entry_of(slot: Slot, picture: image_files.Picture | None, status: str, **facts: Any) -> record.Entry:
+def entry_of(item: Item, picture: image_files.Picture | None, status: str, **facts: Any) -> record.Entry:
     """What attack.json says of an image: its name, what became of it, the hash of its file, and the facts given."""
-    entry = {"file": slot.name, "status": status, "sha256": picture.sha256 if picture else None, **facts}
-    return entry if slot.target is None else {**entry, "target": slot.target}
+    entry = {"file": item.name, "status": status, "sha256": picture.sha256 if picture else None, **facts}
+    return entry if item.target is None else {**entry, "target": item.target}
 
 
-def places(names: list[str], outputs: dict[str, str], found: Labels) -> list[Slot | record.Entry]:
+def places(names: list[str], outputs: dict[str, str], found: Labels) -> list[Item | record.Entry]:
     """What is to be done: a slot for each image, or the entry of one that has no label or target."""
-    slots: list[Slot | record.Entry] = []
+    items: list[Item | record.Entry] = []
     for name in names:
-        slot = Slot(name, outputs[name], (found.labels or {}).get(name), (found.targets or {}).get(name))
-        if found.labels is not None and slot.label is None:
-            slots.append(entry_of(slot, None, NO_LABEL, reason="not in the file of labels"))
-        elif found.targets is not None and slot.target is None:
-            slots.append(entry_of(slot, None, NO_TARGET, reason="not in the file of target labels"))
+        item = Item(name, outputs[name], (found.labels or {}).get(name), (found.targets or {}).get(name))
+        if found.labels is not None and item.label is None:
+            items.append(entry_of(item, None, NO_LABEL, reason="not in the file of labels"))
+        elif found.targets is not None and item.target is None:
+            items.append(entry_of(item, None, NO_TARGET, reason="not in the file of target labels"))
         else:
-            slots.append(slot)
-    return slots
+            items.append(item)
+    return items
 
 
 def keep_apart(images: Path, out: Path) -> None:
@@ -86,13 +86,13 @@ def describe(
     attack: Attack,
     network: Source,
     found: Labels,
-    slots: list[Slot | record.Entry],
+    items: list[Item | record.Entry],
     settings: record.Entry,
     source: str | None = None,
     twin: Source | None = None,
 ) -> record.Entry:
     """The experiment as attack.json holds it: what the output's bytes depend on, but for the content of the images."""
-    names = [slot.name if isinstance(slot, Slot) else slot["file"] for slot in slots]
+    names = [item.name if isinstance(item, Item) else item["file"] for item in items]
     budget = getattr(attack, "budget", None)
     return {
         "attack": repr(attack),

@@ -22,7 +22,7 @@ from tfadv.files.integrity import OUTPUT, TWIN, Seal
 from tfadv.files.record import DONE, NO_PLACE, NO_RESULT, SHIFT, UNREADABLE
 from tfadv.folders import rounding
 from tfadv.folders.batches import NONE, BatchAttack, Made, classes
-from tfadv.folders.experiment import Slot, entry_of
+from tfadv.folders.experiment import Item, entry_of
 
 #: What attack.json says of the way from the clean image to the adversarial one.
 DISTANCES = ("linf", "l2", "l0")
@@ -38,7 +38,7 @@ class Batch:
     work stands. known: an earlier run had finished it, whether or not it stands.
     """
 
-    slots: list[Slot]
+    items: list[Item]
     entries: list[record.Entry]
     pictures: list[Seeded] = dataclasses.field(default_factory=list)
     made: Made | None = None
@@ -89,13 +89,13 @@ class Run:
         self.attack, self.network, self.seed, self.batch_size = attack, network, seed, predict.batch_size
         self.key = draws.run_key(seed)
         self.budget: Budget | None = getattr(attack, "budget", None)
-        self.slots: list[Slot] = []
+        self.items: list[Item] = []
         self.remade: dict[str, str] = {}
         self.unfitted: Any = attack.on(twin)
 
     def through(
         self,
-        slots: list[Slot | record.Entry],
+        items: list[Item | record.Entry],
         entries: dict[str, record.Entry],
         journal: record.Journal,
         progress: Callable[..., Any] | None,
@@ -105,72 +105,72 @@ class Run:
         What an earlier run made, and is not as it was written, is made again; `remade` says of what, and why.
         """
         self.seal = Seal(entries.values())
-        entries = entries | {slot["file"]: self.seal.put(slot) for slot in slots if not isinstance(slot, Slot)}
-        work = [slot for slot in slots if isinstance(slot, Slot)]
-        self.slots = work
+        entries = entries | {item["file"]: self.seal.put(item) for item in items if not isinstance(item, Item)}
+        work = [item for item in items if isinstance(item, Item)]
+        self.items = work
         batches = [self._begun(list(some), entries) for some in in_batches(work, self.batch_size)]
-        already = sum(len(batch.slots) for batch in batches if batch.finished)
+        already = sum(len(batch.items) for batch in batches if batch.finished)
         bar = progress(total=len(work), initial=already) if progress else None
         try:
             with contextlib.closing(self.written(map(self.craft, self.read(batches)), journal)) as written:
                 for batch in written:
                     entries |= {entry["file"]: entry for entry in batch.entries}
                     if bar is not None and not batch.known:
-                        bar.update(len(batch.slots))
+                        bar.update(len(batch.items))
         finally:
             if bar is not None:
                 bar.close()
-        return [entries[slot.name if isinstance(slot, Slot) else slot["file"]] for slot in slots]
+        return [entries[item.name if isinstance(item, Item) else item["file"]] for item in items]
 
-    def _begun(self, slots: list[Slot], entries: dict[str, record.Entry]) -> Batch:
+    def _begun(self, items: list[Item], entries: dict[str, record.Entry]) -> Batch:
         """The batch of these slots; finished, if an earlier run made all of it."""
-        found = [entries[slot.name] for slot in slots if slot.name in entries]
-        finished = len(found) == len(slots)
-        return Batch(slots, found, finished=finished, known=finished)
+        found = [entries[item.name] for item in items if item.name in entries]
+        finished = len(found) == len(items)
+        return Batch(items, found, finished=finished, known=finished)
 
     def read(self, batches: Iterable[Batch]) -> Iterator[Batch]:
         """The batches with their images; of one that is finished, only check that its files are still the same."""
 
-        def looks(batch: Batch) -> list[tuple[Slot, record.Entry | None, bool]]:
+        def looks(batch: Batch) -> list[tuple[Item, record.Entry | None, bool]]:
             before = {entry["file"]: entry for entry in batch.entries}
-            return [(slot, before.get(slot.name), batch.finished) for slot in batch.slots]
+            return [(item, before.get(item.name), batch.finished) for item in batch.items]
 
         def whole(batch: Batch, pictures: list[Seeded | None]) -> Batch:
             if batch.finished and all(picture is None for picture in pictures):
                 return batch
-            pairs = zip(batch.slots, pictures, strict=True)
-            again = [picture or self._picture(slot.name) for slot, picture in pairs]
-            return Batch(batch.slots, [], again, known=batch.known)
+            pairs = zip(batch.items, pictures, strict=True)
+            again = [picture or self._picture(item.name) for item, picture in pairs]
+            return Batch(batch.items, [], again, known=batch.known)
 
         return self.pool.through(batches, looks, self._looked, whole)
 
-    def _looked(self, look: tuple[Slot, record.Entry | None, bool]) -> Seeded | None:
+    def _looked(self, forward: tuple[Item, record.Entry | None, bool]) -> Seeded | None:
         """The image of a slot, with what an earlier run said of it; None where that run's work stands."""
-        slot, before, finished = look
-        seeded = None if finished else self._picture(slot.name)
+        item, before, finished = forward
+        seeded = None if finished else self._picture(item.name)
         if before is None:
             return seeded
-        wrong = self.seal.doubt(before, self._files(slot, before) if finished else {})
-        sha256 = seeded[0].sha256 if seeded else image_files.file_hash(self.images / slot.name)
+        wrong = self.seal.doubt(before, self._files(item, before) if finished else {})
+        sha256 = seeded[0].sha256 if seeded else image_files.file_hash(self.images / item.name)
         same = before.get("sha256") == sha256
         if not same and before["status"] == DONE and not self.seal.edited(before):
             raise ValueError(
-                f"{slot.name} has changed since {self.out} was begun. Choose another folder, or remove it."
+                f"{item.name} has changed since {self.out} was begun. Choose another folder, or remove it."
             )
         if wrong and finished:
-            self.remade[slot.name] = wrong
-        free = finished and before["status"] == NO_PLACE and all(map(image_files.is_free, self._places(slot)))
+            self.remade[item.name] = wrong
+        free = finished and before["status"] == NO_PLACE and all(map(image_files.is_free, self._places(item)))
         # what could not be read then may be whole now, and what lay in its place may be gone
-        return seeded if same and not (wrong or free) else seeded or self._picture(slot.name)
+        return seeded if same and not (wrong or free) else seeded or self._picture(item.name)
 
-    def _files(self, slot: Slot, entry: record.Entry) -> dict[str, Path]:
+    def _files(self, item: Item, entry: record.Entry) -> dict[str, Path]:
         """Where the files lie that an earlier run made of the image."""
         if entry["status"] != DONE:
             return {}
-        return dict(zip((OUTPUT, TWIN), self._places(slot), strict=True))
+        return dict(zip((OUTPUT, TWIN), self._places(item), strict=True))
 
-    def _places(self, slot: Slot) -> tuple[Path, Path]:
-        return self.out / slot.output, self.twins / slot.output
+    def _places(self, item: Item) -> tuple[Path, Path]:
+        return self.out / item.output, self.twins / item.output
 
     def _picture(self, name: str) -> Seeded:
         picture = self.picture(name)
@@ -181,19 +181,19 @@ class Run:
         if batch.finished:
             return batch
         readable = [
-            (slot, picture.pixels, seed)
-            for slot, (picture, seed) in zip(batch.slots, batch.pictures, strict=True)
+            (item, picture.pixels, seed)
+            for item, (picture, seed) in zip(batch.items, batch.pictures, strict=True)
             if picture.pixels is not None
         ]
         if readable:
-            slots, pixels, seeds = zip(*readable, strict=True)
-            batch.made = self._attacked(list(slots), np.stack(pixels), np.concatenate(seeds))
+            items, pixels, seeds = zip(*readable, strict=True)
+            batch.made = self._attacked(list(items), np.stack(pixels), np.concatenate(seeds))
         return batch
 
-    def _attacked(self, slots: list[Slot], clean: np.ndarray, seeds: np.ndarray) -> Made:
+    def _attacked(self, items: list[Item], clean: np.ndarray, seeds: np.ndarray) -> Made:
         """The clean images uint8 [N, H, W, 3] of these slots, attacked in a batch of one size."""
-        labels = np.array([NONE if slot.label is None else slot.label for slot in slots])
-        aims = [slot.target for slot in slots if slot.target is not None]
+        labels = np.array([NONE if item.label is None else item.label for item in items])
+        aims = [item.target for item in items if item.target is not None]
         whole = [padded(rows, self.batch_size) for rows in (clean, labels, seeds)]
         targets = padded(np.array(aims), self.batch_size) if aims else None
         return self.run(whole[0], whole[1], targets, whole[2])
@@ -222,8 +222,8 @@ class Run:
     def _first(self, count: int) -> tuple[np.ndarray, np.ndarray]:
         """The first so many readable images, uint8, and the classes the network sees in them."""
         pixels: list[np.ndarray] = []
-        for slot in self.slots:
-            pixels += [picture.pixels for picture in self.clean([slot.name]) if picture.pixels is not None]
+        for item in self.items:
+            pixels += [picture.pixels for picture in self.clean([item.name]) if picture.pixels is not None]
             if len(pixels) == count:
                 break
         images = np.stack(pixels)
@@ -233,47 +233,47 @@ class Run:
     def written(self, batches: Iterable[Batch], journal: record.Journal) -> Generator[Batch, None, None]:
         """Write the clean and the adversarial images of each batch, hold the promise on what is read back, note it."""
 
-        def rows(batch: Batch) -> list[tuple[Slot, image_files.Picture, Made | None, int]]:
+        def rows(batch: Batch) -> list[tuple[Item, image_files.Picture, Made | None, int]]:
             if batch.finished:
                 return []
             self._open(journal)
             counted = itertools.count()
             return [
-                (slot, picture, batch.made, -1 if picture.pixels is None else next(counted))
-                for slot, (picture, _) in zip(batch.slots, batch.pictures, strict=True)
+                (item, picture, batch.made, -1 if picture.pixels is None else next(counted))
+                for item, (picture, _) in zip(batch.items, batch.pictures, strict=True)
             ]
 
-        def write(row: tuple[Slot, image_files.Picture, Made | None, int]) -> record.Entry:
-            slot, picture, made, place = row
+        def write(row: tuple[Item, image_files.Picture, Made | None, int]) -> record.Entry:
+            item, picture, made, place = row
             try:
-                return self.seal.put(self._write(slot, picture, made, place, journal))
+                return self.seal.put(self._write(item, picture, made, place, journal))
             except OSError as error:
                 if (reason := image_files.misplaced(error)) is None:
                     raise
-                return self.seal.put(entry_of(slot, picture, NO_PLACE, reason=reason))
+                return self.seal.put(entry_of(item, picture, NO_PLACE, reason=reason))
 
         def whole(batch: Batch, entries: list[record.Entry]) -> Batch:
             if batch.finished:
                 return batch
             journal.add(entries)
-            return Batch(batch.slots, entries)
+            return Batch(batch.items, entries)
 
         return self.pool.through(batches, rows, write, whole)
 
     def _write(
-        self, slot: Slot, picture: image_files.Picture, made: Made | None, place: int, journal: record.Journal
+        self, item: Item, picture: image_files.Picture, made: Made | None, place: int, journal: record.Journal
     ) -> record.Entry:
         """Both files of an image, and what attack.json says of it."""
         if picture.pixels is None or made is None:
-            return entry_of(slot, picture, UNREADABLE, reason=picture.reason)
+            return entry_of(item, picture, UNREADABLE, reason=picture.reason)
         if not made.finite[place]:
-            return entry_of(slot, picture, NO_RESULT, reason="the attack returned pixels that are not numbers")
-        twin, result = self._to_write(f"{self.twins.name}/{slot.output}"), self._to_write(slot.output)
+            return entry_of(item, picture, NO_RESULT, reason="the attack returned pixels that are not numbers")
+        twin, result = self._to_write(f"{self.twins.name}/{item.output}"), self._to_write(item.output)
         with journal.temporary() as temporary:
             clean = image_files.write_png(twin, picture.pixels, temporary)
             adversarial = image_files.write_png(result, made.images[place], temporary)
-        rounding.hold(self.budget, np.asarray(clean.pixels), np.asarray(adversarial.pixels), slot.name)
-        return _done(slot, picture, made, place) | {OUTPUT: adversarial.sha256, TWIN: clean.sha256}
+        rounding.hold(self.budget, np.asarray(clean.pixels), np.asarray(adversarial.pixels), item.name)
+        return _done(item, picture, made, place) | {OUTPUT: adversarial.sha256, TWIN: clean.sha256}
 
     def _to_write(self, name: str) -> Path:
         return image_files.inside(self.out, name, str(self.out), writing=True)
@@ -288,16 +288,16 @@ class Run:
                 os.replace(temporary, self.out / SHIFT)
 
 
-def _done(slot: Slot, picture: image_files.Picture, made: Made, place: int) -> record.Entry:
+def _done(item: Item, picture: image_files.Picture, made: Made, place: int) -> record.Entry:
     """What attack.json says of an image that was attacked."""
     far = distances(np.asarray(picture.pixels)[None], made.images[place : place + 1], DISTANCES)
     known = {"found": made.found, "queries": made.queries}
     searched = {fact: each[place].item() for fact, each in known.items() if each is not None}
     return entry_of(
-        slot,
+        item,
         picture,
         DONE,
-        output=slot.output,
+        output=item.output,
         label=int(made.labels[place]),
         before=int(made.before[place]),
         after=int(made.after[place]),

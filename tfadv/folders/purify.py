@@ -84,7 +84,7 @@ def purify_folder(
     meet; OSError where reading or writing fails.
     """
     images, out = Path(images), Path(out)
-    if purifier.looks and network is None:
+    if purifier.needs_network and network is None:
         raise ValueError(f"{purifier!r} looks at the network that it defends: name it (--source).")
     single = images.is_file()
     images, names = _one(images, out) if single else (images, _names(images, out))

@@ -30,6 +30,8 @@ from tfadv.models.cloning import (
     tensors_in,
 )
 
+#: (H, W) in pixels; None where any will do.
+Size = tuple[int | None, int | None]
 #: What an end can be; NOTHING is known where only the values tell.
 LOGITS, SOFTMAX, SIGMOID, NOTHING = "logits", "softmax", "sigmoid", ""
 #: What a layer behind a softmax does that leaves probabilities, and their order, as they are.
@@ -127,7 +129,9 @@ def _listed(known: list[str], outputs: list[Tensor]) -> str:
     return ", ".join(f"{name} [{shape}]" for name, shape in zip(known, shapes, strict=True))
 
 
-def check(model: keras.Model, size: tuple[int | None, int | None], look: Callable[[Tensor], Tensor], name: str) -> None:
+def check(
+    model: keras.Model, size: tuple[int | None, int | None], forward: Callable[[Tensor], Tensor], name: str
+) -> None:
     """Raise `Probabilities`, with this name, if the model's first output are some.
 
     Args:
@@ -144,7 +148,7 @@ def check(model: keras.Model, size: tuple[int | None, int | None], look: Callabl
             f"{name}: the {end.kind} of {end.maker} is left out, because attacks need the logits before it.",
             lambda: _before(model, end),
         )
-    shown = "" if end.kind == LOGITS else _shows_probabilities(look, size, output)
+    shown = "" if end.kind == LOGITS else _shows_probabilities(forward, size, output)
     if not shown:
         return
     maker = output._keras_history[0].name
@@ -312,14 +316,16 @@ def _joined(model: keras.Model, first: Tensor) -> keras.Model:
     return models_of(model)(model.inputs, [first, *others] if others else first, name=model.name)
 
 
-def _shows_probabilities(look: Callable[[Tensor], Tensor], size: tuple[int | None, int | None], output: Tensor) -> str:
+def _shows_probabilities(
+    forward: Callable[[Tensor], Tensor], size: tuple[int | None, int | None], output: Tensor
+) -> str:
     """How the outputs for images of noise look as probabilities do, in words; "" where they do not."""
     for side in SIDES if None in size else (0,):
         shape = (IMAGES, size[0] or side, size[1] or side, 3)
         images = np.random.RandomState(0).uniform(0, 255, shape).astype(np.float32)
         try:
             with tf.init_scope():
-                rows = np.asarray(tf.cast(look(tf.constant(images)), tf.float64))
+                rows = np.asarray(tf.cast(forward(tf.constant(images)), tf.float64))
         except Exception:  # images too small, a function of a user's own: it is said where the network is used
             continue
         return _like_probabilities(rows, output)

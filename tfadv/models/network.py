@@ -1,4 +1,4 @@
-"""A Keras model as look(images, layers) -> logits and named features, with the labels its users count by."""
+"""A Keras model as forward(images, layers) -> logits and named features, with the labels its users count by."""
 
 from __future__ import annotations
 

@@ -14,8 +14,8 @@ import tensorflow as tf
 
 from tfadv.core import gradients, scores
 from tfadv.core.images import BLACK
-from tfadv.core.interfaces import Look, Outputs, View
-from tfadv.core.source import Glance
+from tfadv.core.interfaces import Forward, Outputs, View
+from tfadv.core.source import CompiledForward
 from tfadv.core.types import Gradient, Images, Labels, Seeds, Tensor
 from tfadv.parts.views import GAUSS_LEGENDRE, PathCopies, Plain
 
@@ -29,7 +29,7 @@ SURE = 1e-30
 
 def aggregate_gradient(
     score: gradients.Score,
-    look: Look,
+    forward: Forward,
     images: Images,
     labels: Labels,
     layers: tuple[str, ...],
@@ -40,24 +40,24 @@ def aggregate_gradient(
 
     score is one of `tfadv.core.scores`; labels int [N] index the logits; seeds int32 [N, 2].
     """
-    return gradients.mean_of_features(score, look, images, labels, layers, view, seeds)
+    return gradients.mean_of_features(score, forward, images, labels, layers, view, seeds)
 
 
 def neuron_attribution(
-    look: Look, images: Images, labels: Labels, layer: str, seeds: Seeds, path: View = PLAIN_PATH
+    forward: Forward, images: Images, labels: Labels, layer: str, seeds: Seeds, path: View = PLAIN_PATH
 ) -> Tensor:
     """How much of softmax_y each neuron of the layer accounts for, [N, ...] (NAA, section 3): (F - F') * IA.
 
     labels int [N] index the logits. The path is the paper's, without noise, unless one is given. The sum over the
     neurons approaches softmax_y(x) - softmax_y(black) in so far as the two factors are uncorrelated along the path.
     """
-    (attention,) = aggregate_gradient(scores.probability, look, images, labels, (layer,), path, seeds)
-    features = look(images, (layer,), logits=False).features[layer]
-    return (features - black_features(look, images, (layer,))[0]) * attention
+    (attention,) = aggregate_gradient(scores.probability, forward, images, labels, (layer,), path, seeds)
+    features = forward(images, (layer,), logits=False).features[layer]
+    return (features - black_features(forward, images, (layer,))[0]) * attention
 
 
 def exact_neuron_attribution(
-    look: Look,
+    forward: Forward,
     images: Images,
     labels: Labels,
     layers: tuple[str, ...],
@@ -73,12 +73,12 @@ def exact_neuron_attribution(
 
     labels int [N] index the logits; seeds int32 [N, 2].
     """
-    found = _courses(look, images, labels, layers, seeds, path, Plain())
+    found = _courses(forward, images, labels, layers, seeds, path, Plain())
     return tuple(course.product for course in found)
 
 
 def exact_attention(
-    look: Look,
+    forward: Forward,
     images: Images,
     labels: Labels,
     layers: tuple[str, ...],
@@ -93,7 +93,7 @@ def exact_attention(
     One that goes back by more than a third of what it goes forward has its plain mean, the integrated attention: the
     quotient knows no bound. view is seen behind the path.
     """
-    found = _courses(look, images, labels, layers, seeds, path, view)
+    found = _courses(forward, images, labels, layers, seeds, path, view)
     return tuple(_moving_mean(course) for course in found)
 
 
@@ -111,11 +111,11 @@ def _moving_mean(course: _Course) -> Tensor:
     return tf.where(moves, course.product / tf.where(moves, course.rise, 1), course.gradient)
 
 
-def _courses(look, images, labels, layers, seeds, path: PathCopies, view: View) -> list[_Course]:
+def _courses(forward, images, labels, layers, seeds, path: PathCopies, view: View) -> list[_Course]:
     shown = path >> view
 
     def one(copy: Tensor, images: Images, labels: Labels, seeds: Seeds) -> tuple[Tensor, ...]:
-        def glasses(other: Tensor) -> Tensor:
+        def transformed(other: Tensor) -> Tensor:
             return shown.apply(other, copy, seeds)
 
         def score(outputs: Outputs) -> Tensor:
@@ -123,22 +123,22 @@ def _courses(look, images, labels, layers, seeds, path: PathCopies, view: View) 
 
         # The path takes its share of the images, and so of what moves them.
         tangent = (images - BLACK) / path.share(copy // view.copies, images.dtype)
-        slopes = gradients.of_features(score, look, glasses(images), layers)
-        rises = gradients.rise_of_features(look, images, tangent, layers, glasses)
+        slopes = gradients.of_features(score, forward, transformed(images), layers)
+        rises = gradients.rise_of_features(forward, images, tangent, layers, transformed)
         pairs = zip(slopes, rises, strict=True)
         return tuple(part for slope, rise in pairs for part in _Course(slope, slope * rise, rise, tf.abs(rise)))
 
-    means = gradients.mean_of_copies(one, look, ("course", layers), shown, images, labels, seeds)
+    means = gradients.mean_of_copies(one, forward, ("course", layers), shown, images, labels, seeds)
     return [_Course(*means[place : place + 4]) for place in range(0, len(means), 4)]
 
 
-def black_features(look: Look, images: Images, layers: tuple[str, ...]) -> tuple[Tensor, ...]:
+def black_features(forward: Forward, images: Images, layers: tuple[str, ...]) -> tuple[Tensor, ...]:
     """The features of one black image of the images' shape, one [1, ...] for each layer."""
-    outputs = look(tf.fill(tf.shape(images[:1]), tf.cast(BLACK, images.dtype)), layers, logits=False)
+    outputs = forward(tf.fill(tf.shape(images[:1]), tf.cast(BLACK, images.dtype)), layers, logits=False)
     return tuple(outputs.features[layer] for layer in layers)
 
 
-def neuron_influence(look: Look, images: Images, labels: Labels | None, layer: str) -> Tensor:
+def neuron_influence(forward: Forward, images: Images, labels: Labels | None, layer: str) -> Tensor:
     """How much each neuron of the layer has to say in the class's confidence, [N, ...] (NIP, Eq. 1).
 
     sigma = d y_c / d F * F,  y = softmax(logits)
@@ -147,7 +147,8 @@ def neuron_influence(look: Look, images: Images, labels: Labels | None, layer: s
     counts as 1e-30 at least.
 
     labels int [N] index the logits; None stands for the class that is predicted of each image, as in the paper. Called
-    eagerly with a `Glance`, the pass is compiled once. Raises ValueError for a layer that the logits do not depend on.
+    eagerly with a `CompiledForward`, the pass is compiled once. Raises ValueError for a layer that the logits do not
+    depend on.
     """
 
     def one(images: Images, *labels: Labels) -> Tensor:
@@ -161,37 +162,37 @@ def neuron_influence(look: Look, images: Images, labels: Labels | None, layer: s
             # d y_c = y_c (1 - y_c) d log(y_c / (1 - y_c)): it lasts where float32 rounds 1 - y_c to 0
             return tf.stop_gradient(tf.maximum(tf.sigmoid(odds) * tf.sigmoid(-odds), SURE)) * odds
 
-        (gradient,) = gradients.of_features(confidence, look, images, (layer,))
+        (gradient,) = gradients.of_features(confidence, forward, images, (layer,))
         return gradient * shown[0]
 
     given = (images,) if labels is None else (images, labels)
-    if tf.executing_eagerly() and isinstance(look, Glance):
-        return look.compiled(("neuron_influence", layer, len(given)), one)(*given)
+    if tf.executing_eagerly() and isinstance(forward, CompiledForward):
+        return forward.compiled(("neuron_influence", layer, len(given)), one)(*given)
     return one(*given)
 
 
-def grad_cam(look: Look, images: Images, labels: Labels, layer: str) -> Tensor:
+def grad_cam(forward: Forward, images: Images, labels: Labels, layer: str) -> Tensor:
     """Where the layer's channels speak for the class, [N, h, w] from zero on (FCR, Eq. 3-4; Selvaraju et al., 2017).
 
     relu(sum_k lambda_k A^k),  lambda_k = mean over the places of d logit_y / d A^k
 
-    labels int [N] index the logits. Called eagerly with a `Glance`, the pass is compiled once.
+    labels int [N] index the logits. Called eagerly with a `CompiledForward`, the pass is compiled once.
 
     Raises ValueError for a layer that is not of maps [N, h, w, K], or that the logits do not depend on.
     """
 
     def one(images: Images, labels: Labels) -> Tensor:
-        maps = look(images, (layer,), logits=False).features[layer]
+        maps = forward(images, (layer,), logits=False).features[layer]
         if len(maps.shape) != 4:
             raise ValueError(f"{layer}: expected a layer of maps [N, h, w, K], got {tuple(maps.shape)}.")
 
         def logit(outputs: Outputs) -> Tensor:
             return scores.logit(outputs.logits, labels)
 
-        (gradient,) = gradients.of_features(logit, look, images, (layer,))
+        (gradient,) = gradients.of_features(logit, forward, images, (layer,))
         weights = tf.reduce_mean(gradient, axis=[1, 2], keepdims=True)
         return tf.nn.relu(tf.reduce_sum(weights * maps, axis=-1))
 
-    if tf.executing_eagerly() and isinstance(look, Glance):
-        return look.compiled(("grad_cam", layer), one)(images, labels)
+    if tf.executing_eagerly() and isinstance(forward, CompiledForward):
+        return forward.compiled(("grad_cam", layer), one)(images, labels)
     return one(images, labels)

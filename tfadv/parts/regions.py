@@ -4,7 +4,7 @@ import dataclasses
 
 import tensorflow as tf
 
-from tfadv.core.interfaces import Goal, Look, Region
+from tfadv.core.interfaces import Forward, Goal, Region
 from tfadv.core.ranges import Share
 from tfadv.core.types import Images, Seeds, Tensor
 from tfadv.parts import attribution
@@ -14,7 +14,7 @@ from tfadv.parts import attribution
 class Everywhere(Region):
     """Every pixel."""
 
-    def mask(self, look: Look, images: Images, goal: Goal, seeds: Seeds) -> Tensor:
+    def mask(self, forward: Forward, images: Images, goal: Goal, seeds: Seeds) -> Tensor:
         return tf.ones_like(images[..., :1])
 
 
@@ -56,10 +56,10 @@ class ContributiveRegion(Region):
     def layers(self) -> tuple[str, ...]:
         return () if self.layer is None else (self.layer,)
 
-    def mask(self, look: Look, images: Images, goal: Goal, seeds: Seeds) -> Tensor:
-        own = tf.argmax(look(images).logits, axis=1, output_type=goal.labels.dtype)
+    def mask(self, forward: Forward, images: Images, goal: Goal, seeds: Seeds) -> Tensor:
+        own = tf.argmax(forward(images).logits, axis=1, output_type=goal.labels.dtype)
         (layer,) = self.layers
-        maps = attribution.grad_cam(look, images, tf.where(goal.sign > 0, goal.labels, own), layer)
+        maps = attribution.grad_cam(forward, images, tf.where(goal.sign > 0, goal.labels, own), layer)
         maps = tf.image.resize(maps[..., tf.newaxis], tf.shape(images)[1:3])
         largest = tf.reduce_max(maps, axis=[1, 2, 3], keepdims=True)
         within = (maps >= self.threshold * largest) | (largest <= 0)

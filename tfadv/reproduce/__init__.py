@@ -1,7 +1,7 @@
 """The papers' tables and figures: experiments as data, one engine, pages that put the paper's number beside ours.
 
-    bench = Bench(scales.read("digits"), out, count=20)
-    record = run(EXPERIMENTS["naa-table1"], bench)
+    workspace = Workspace(scales.read("digits"), out, count=20)
+    record = run(EXPERIMENTS["naa-table1"], workspace)
     pages.write(record, out)
 
 `plan` says what an experiment is; one of your own is made of the same parts.
@@ -12,11 +12,10 @@ from tfadv.reproduce.engine import run
 from tfadv.reproduce.experiments import EXPERIMENTS
 from tfadv.reproduce.measures.rates import Accuracy, Distance, Rate
 from tfadv.reproduce.plan import Case, Cell, Experiment, Layer, Levels, Part
-from tfadv.reproduce.workspace import Bench
+from tfadv.reproduce.workspace import Workspace
 
 __all__ = [
     "Accuracy",
-    "Bench",
     "Case",
     "Cell",
     "Distance",
@@ -26,6 +25,7 @@ __all__ = [
     "Levels",
     "Part",
     "Rate",
+    "Workspace",
     "pages",
     "run",
     "scales",

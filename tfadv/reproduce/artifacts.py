@@ -35,7 +35,7 @@ class Images:
 
 
 @dataclasses.dataclass(frozen=True)
-class Player:
+class MappedModel:
     """A network in a role: the name the scale gives it, what `--source` takes, the source, its data, the layer that is
     attacked, its layers by role, and what `--source` takes for each member of an ensemble."""
 
@@ -63,7 +63,7 @@ class Folder:
     path: Path
     images: Images
     attack: Attack
-    player: Player
+    model: MappedModel
     command: str
     key: str
 

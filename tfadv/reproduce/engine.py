@@ -17,13 +17,13 @@ import tensorflow as tf
 import tfadv
 from tfadv.reproduce import cache, comparison, published
 from tfadv.reproduce.pages import citations
-from tfadv.reproduce.plan import Cell, Experiment, Missing, Part, Plate, Value
-from tfadv.reproduce.workspace import Bench, Stage
+from tfadv.reproduce.plan import Cell, Experiment, Figure, Missing, Part, Value
+from tfadv.reproduce.workspace import MappedWorkspace, Workspace
 
 Record = dict[str, Any]
 
 
-def run(experiment: Experiment, bench: Bench, command: str = "") -> Record:
+def run(experiment: Experiment, workspace: Workspace, command: str = "") -> Record:
     """Make an experiment and return its record, plain values; written to out/<name>.json too.
 
     A cell whose network, images or files are missing is None in it, and the record says why.
@@ -35,16 +35,16 @@ def run(experiment: Experiment, bench: Bench, command: str = "") -> Record:
 
     Raises ValueError that says what is missing where nothing can be made.
     """
-    stage = Stage(bench, experiment.cast)
+    mapped = MappedWorkspace(workspace, experiment.model_map)
     known = published.read(experiment.name)
     missing: dict[str, int] = {}
     begun = time.monotonic()
-    parts = [_part(part, stage, experiment, known, missing) for part in experiment.parts]
+    parts = [_part(part, mapped, experiment, known, missing) for part in experiment.parts]
     cells = sum(len(part["cells"]) for part in parts)
     absent = sum(cell["missing"] is not None for part in parts for cell in part["cells"])
     if absent == cells:
         raise ValueError(
-            f"{experiment.name}: nothing of it can be made at the scale {bench.scale.name}; --scale digits needs "
+            f"{experiment.name}: nothing of it can be made at the scale {workspace.scale.name}; --scale digits needs "
             "nothing that is not in the package.\n" + "\n".join(f"  {reason}" for reason in missing)
         )
     made: Record = {
@@ -54,10 +54,10 @@ def run(experiment: Experiment, bench: Bench, command: str = "") -> Record:
         "title": experiment.title,
         "metric": experiment.metric,
         "paper_images": experiment.count,
-        "notes": experiment.noted(bench.scale.name),
-        "scale": {"name": bench.scale.name, "says": bench.scale.says, "levels": bench.scale.levels},
-        "roles": _roles(stage),
-        "settings": {"count": bench.count, "seed": bench.seed, "batch_size": bench.batch_size},
+        "notes": experiment.noted(workspace.scale.name),
+        "scale": {"name": workspace.scale.name, "says": workspace.scale.says, "levels": workspace.scale.levels},
+        "roles": _roles(mapped),
+        "settings": {"count": workspace.count, "seed": workspace.seed, "batch_size": workspace.batch_size},
         "partial": bool(absent),
         "cells": {"all": cells, "missing": absent},
         "missing": [{"why": why, "cells": count} for why, count in missing.items()],
@@ -66,7 +66,7 @@ def run(experiment: Experiment, bench: Bench, command: str = "") -> Record:
         "seconds": round(time.monotonic() - begun, 1),
         "versions": _versions(),
     }
-    path = bench.out / f"{experiment.name}.json"
+    path = workspace.out / f"{experiment.name}.json"
     cache.write(path, json.dumps(made, indent=1, allow_nan=False).encode())
     return made
 
@@ -76,14 +76,14 @@ def _versions() -> dict[str, str]:
     return {**{name: module.__version__ for name, module in modules.items()}, "python": platform.python_version()}
 
 
-def _roles(stage: Stage) -> dict[str, str]:
-    return dict(stage.bench.scale.casts.get(stage.cast, {}).get("roles", {}))
+def _roles(mapped: MappedWorkspace) -> dict[str, str]:
+    return dict(mapped.workspace.scale.model_maps.get(mapped.model_map, {}).get("roles", {}))
 
 
-def _part(part: Part, stage: Stage, experiment: Experiment, known: dict, missing: dict[str, int]) -> Record:
+def _part(part: Part, mapped: MappedWorkspace, experiment: Experiment, known: dict, missing: dict[str, int]) -> Record:
     cells, compared = [], []
     for cell in part.cells:
-        value, why = _found(functools.partial(cell.measure.of, stage))
+        value, why = _found(functools.partial(cell.measure.of, mapped))
         if why is not None:
             missing[why] = missing.get(why, 0) + 1
         facts = known.get((part.name, cell.row, _text(cell.column)))
@@ -103,7 +103,7 @@ def _part(part: Part, stage: Stage, experiment: Experiment, known: dict, missing
         "says": list(dict.fromkeys(cell.measure.says for cell in part.cells)),
         "cells": cells,
         "orders": [{**pair._asdict(), "examples": list(pair.examples)} for pair in pairs],
-        "pictures": [_drawing(plate, stage) for plate in part.plates],
+        "pictures": [_drawing(figure, mapped) for figure in part.figures],
     }
 
 
@@ -148,10 +148,10 @@ def _finite(number: float | None, scale: float) -> float | None:
     return None if number is None or not math.isfinite(number) else scale * number
 
 
-def _drawing(plate: Plate, stage: Stage) -> Record:
-    folder = stage.bench.out / "pictures"
+def _drawing(figure: Figure, mapped: MappedWorkspace) -> Record:
+    folder = mapped.workspace.out / "pictures"
     folder.mkdir(parents=True, exist_ok=True)
-    drawing, why = _found(lambda: plate.draw(stage, folder))
+    drawing, why = _found(lambda: figure.draw(mapped, folder))
     if drawing is None:
         return {"title": "", "columns": [], "rows": [], "missing": why}
     rows = [

@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-#: A `tfadv.reproduce.workspace.Stage`, which knows all that is said here.
-Stage = Any
+#: A `tfadv.reproduce.workspace.MappedWorkspace`, which knows all that is said here.
+MappedWorkspace = Any
 
 #: How many standard errors an uncertainty is, wherever one is named; beyond them a difference is clear.
 SURE = 2
@@ -102,15 +102,15 @@ class Measure(abc.ABC):
     says: str
 
     @abc.abstractmethod
-    def of(self, stage: Stage) -> Value:
+    def of(self, mapped: MappedWorkspace) -> Value:
         """The value on this stage. Raises `Missing`."""
 
 
-class Plate(abc.ABC):
+class Figure(abc.ABC):
     """A picture of a part: a frozen value of roles and cases."""
 
     @abc.abstractmethod
-    def draw(self, stage: Stage, folder: Path) -> Drawing:
+    def draw(self, mapped: MappedWorkspace, folder: Path) -> Drawing:
         """Write PNGs into the folder. Raises `Missing`."""
 
 
@@ -180,7 +180,7 @@ class Part:
     unit: str = "%"
     drawn: Drawn = Drawn()
     higher: bool | None = True
-    plates: tuple[Plate, ...] = ()
+    figures: tuple[Figure, ...] = ()
 
 
 class Told(NamedTuple):
@@ -215,7 +215,7 @@ class Experiment:
     paper: str
     place: str
     title: str
-    cast: str
+    model_map: str
     parts: tuple[Part, ...]
     metric: str
     count: int | None = None

@@ -11,7 +11,7 @@ A scale is a JSON file; `scales/` holds "official", "photographs" and "digits", 
                false takes images as they come, else those are taken that all networks of theirs get right
     networks   name -> {"network": what `--source` takes, or a list of names: an ensemble; "data"; "layer"; "layers":
                role -> layer; "get": how it is got}
-    casts      cast -> {"data": role -> name in data, "roles": role -> name in networks}
+    model_maps name -> {"data": role -> name in data, "roles": role -> name in networks}
     files      name -> file that a defence needs
 
 Names in data and networks stay inside of the folder of results. A network of a file that is not trusted (--trust) may
@@ -55,7 +55,7 @@ class Scale:
     count: int
     data: Mapping[str, Mapping[str, Any]]
     networks: Mapping[str, Mapping[str, Any]]
-    casts: Mapping[str, Mapping[str, Mapping[str, str]]]
+    model_maps: Mapping[str, Mapping[str, Mapping[str, str]]]
     files: Mapping[str, str] = dataclasses.field(default_factory=dict)
     words: Mapping[str, str] = dataclasses.field(default_factory=dict)
     trusted: bool = False

@@ -49,12 +49,12 @@ class Everything:
             if found:
                 yield found
 
-    def answers(self, names: Sequence[str], look: Callable[[list[np.ndarray]], np.ndarray], size: int) -> list:
-        """The class that `look` says of each image (a list of uint8 [H, W, 3] -> int [N]), `size` images at a time;
+    def answers(self, names: Sequence[str], forward: Callable[[list[np.ndarray]], np.ndarray], size: int) -> list:
+        """The class that `forward` says of each image (a list of uint8 [H, W, 3] -> int [N]), `size` images at a time;
         None of one that cannot be read."""
         found: dict[str, int] = {}
         for some in self.batches(names, size):
-            found |= zip(some, look(list(some.values())).tolist(), strict=True)
+            found |= zip(some, forward(list(some.values())).tolist(), strict=True)
         return [found.get(name) for name in names]
 
     def right(self, names: Sequence[str], answers: Sequence[int | None]) -> dict[str, float]:

@@ -32,7 +32,7 @@ from tfadv.models.ensembles import Ensemble
 from tfadv.registry import building, loading
 from tfadv.registry.catalogue import ATTACKS
 from tfadv.reproduce import cache, selection
-from tfadv.reproduce.artifacts import Folder, Images, Player, Verdict, typed, write_labels
+from tfadv.reproduce.artifacts import Folder, Images, MappedModel, Verdict, typed, write_labels
 from tfadv.reproduce.plan import Case, Layer, Levels, Missing
 from tfadv.reproduce.scales import Scale, Unset
 from tfadv.reproduce.selection import Everything, key
@@ -41,7 +41,7 @@ from tfadv.reproduce.selection import Everything, key
 BATCH = 16
 
 
-class Bench:
+class Workspace:
     """What all experiments on one scale share.
 
     Args:
@@ -68,10 +68,10 @@ class Bench:
         self.scale, self.out, self.seed, self.say = scale, Path(out), seed, say
         self.batch_size = batch_size or most_together()
         self.count, self.progress = count or scale.count, progress
-        self._players: dict[str, Player | Missing] = {}
+        self._players: dict[str, MappedModel | Missing] = {}
         self._crafted: dict[Path, Missing | None] = {}
 
-    def player(self, name: str) -> Player:
+    def model(self, name: str) -> MappedModel:
         """The network of this name in the scale, loaded once. Raises `Missing`."""
         if name not in self._players:
             try:
@@ -92,22 +92,22 @@ class Bench:
             return str(error) if isinstance(error, Missing) else f"{name} is missing: {error}"
         return f"{name} is missing: {get}{' gets it.' if get.endswith('`') else ''}"
 
-    def _loaded(self, name: str) -> Player:
+    def _loaded(self, name: str) -> MappedModel:
         facts = self.scale.networks.get(name)
         if facts is None:
             raise Missing(f"the scale {self.scale.name} has no network {name}.")
         if isinstance(facts["network"], list):
-            members = [self.player(one) for one in facts["network"]]
+            members = [self.model(one) for one in facts["network"]]
             source: Source = Ensemble([member.source for member in members])
             layers = facts.get("layer") or tuple(f"{m.source.name}:{m.layer}" for m in members if m.layer)
             specs = tuple(member.spec for member in members)
-            return Player(name, "+".join(specs), source, members[0].data, layers, {}, specs)
+            return MappedModel(name, "+".join(specs), source, members[0].data, layers, {}, specs)
         spec = self.scale.expand(facts["network"])
         if not self.scale.trusted:
             loading.without_code(spec, f"the scale {self.scale.name}")
         self.say(f"loading {name}")
         source = loading.load(spec, trust=self.scale.trusted)
-        return Player(
+        return MappedModel(
             name, facts["network"], source, facts["data"], facts.get("layer") or source.layer, facts.get("layers", {})
         )
 
@@ -119,7 +119,7 @@ class Bench:
         """
         everything = self.everything(data)
         chosen = self.scale.data[data].get("right", True)
-        networks = [self.player(name).source for name in self._present(data)] if chosen else []
+        networks = [self.model(name).source for name in self._present(data)] if chosen else []
         said = [data, self.count, everything.digest, *map(self.fingerprint, networks)]
         folder = self.place("images", f"{data}-{key(said)}")
         found = Images(data, folder, {})
@@ -133,7 +133,7 @@ class Bench:
         for name, facts in self.scale.networks.items():
             if facts.get("data") == data and facts.get("right", True) and not isinstance(facts["network"], list):
                 try:
-                    self.player(name)
+                    self.model(name)
                 except Missing:
                     continue
                 found.append(name)
@@ -180,7 +180,7 @@ class Bench:
         name = next(iter(self._present(data)), None)
         if name is None:
             return found
-        network = self.player(name).source
+        network = self.model(name).source
 
         def predict(names: list[str]) -> list[int | None]:
             return found.answers(names, lambda images: top(network, images, BATCH, 1)[:, 0], BATCH)
@@ -223,48 +223,48 @@ class Bench:
         """The path of this name in `out`. Raises ValueError for one that leaves it, also by a link."""
         return folders.inside(self.out, "/".join(words), f"the scale {self.scale.name}", writing=True)
 
-    def crafted(self, player: Player, case: Case, attack: Attack, settings: Mapping[str, Any]) -> Folder:
+    def crafted(self, model: MappedModel, case: Case, attack: Attack, settings: Mapping[str, Any]) -> Folder:
         """The folder of an attack on a network, made once and continued where it was interrupted.
 
         Raises `Missing` where the attack cannot be made on this network.
         """
-        images = self.images(player.data)
-        facts = [repr(attack), self.fingerprint(player.source), self.seed, self.batch_size, case.targeted]
+        images = self.images(model.data)
+        facts = [repr(attack), self.fingerprint(model.source), self.seed, self.batch_size, case.targeted]
         name = key(facts)
-        out = self.place("crafted", images.folder.name, player.name, f"{case.recipe}-{name}")
+        out = self.place("crafted", images.folder.name, model.name, f"{case.recipe}-{name}")
         if out not in self._crafted:
-            self.say(f"{case.name} on {player.name}")
-            self._crafted[out] = self._made(player, case, attack, images, out)
+            self.say(f"{case.name} on {model.name}")
+            self._crafted[out] = self._made(model, case, attack, images, out)
         reason = self._crafted[out]
         if reason is not None:
             raise reason
-        return Folder(out, images, attack, player, self._attack_command(player, case, settings, images, out), name)
+        return Folder(out, images, attack, model, self._attack_command(model, case, settings, images, out), name)
 
-    def _made(self, player: Player, case: Case, attack: Attack, images: Images, out: Path) -> Missing | None:
+    def _made(self, model: MappedModel, case: Case, attack: Attack, images: Images, out: Path) -> Missing | None:
         """Why the folder could not be made."""
         try:
             craft_folder(
                 images.folder,
                 out,
                 attack,
-                player.source,
+                model.source,
                 labels=images.labels,
-                targets=self._targets(player, images)[0] if case.targeted else None,
+                targets=self._targets(model, images)[0] if case.targeted else None,
                 first_label=0,
                 force_labels=True,  # `images` chose them, or `everything` compared them with a network
                 seed=self.seed,
                 batch_size=self.batch_size,
-                size=_size(player, images),
-                source=player.spec,
+                size=_size(model, images),
+                source=model.spec,
                 progress=self.progress,
             )
         except ValueError as error:
-            return Missing(f"{case.name} cannot be made on {player.name}: {error}")
+            return Missing(f"{case.name} cannot be made on {model.name}: {error}")
         return None
 
-    def _targets(self, player: Player, images: Images) -> tuple[dict[str, int], Path]:
+    def _targets(self, model: MappedModel, images: Images) -> tuple[dict[str, int], Path]:
         """For each image a class drawn among the wrong ones, and the file of them, as `--target-labels` takes it."""
-        classes, draw = player.source.classes, np.random.default_rng(self.seed)
+        classes, draw = model.source.classes, np.random.default_rng(self.seed)
         aims = {name: int((label + draw.integers(1, classes)) % classes) for name, label in images.labels.items()}
         path = images.csv.with_name(f"{images.folder.name}-targets-{self.seed}-of-{classes}.csv")
         if not path.is_file():
@@ -272,17 +272,17 @@ class Bench:
         return aims, path
 
     def _attack_command(
-        self, player: Player, case: Case, settings: Mapping[str, Any], images: Images, out: Path
+        self, model: MappedModel, case: Case, settings: Mapping[str, Any], images: Images, out: Path
     ) -> str:
         """What makes the folder, as one would type it."""
         words = ["tfadv", "attack", case.recipe, self.within(images.folder), self.within(out)]
-        words += [*player.words("--source"), "--labels", self.within(images.csv), "--numbering", "1000"]
+        words += [*model.words("--source"), "--labels", self.within(images.csv), "--numbering", "1000"]
         words += ["--force-labels", "--seed", str(self.seed), "--batch-size", str(self.batch_size)]
-        size = _size(player, images)
+        size = _size(model, images)
         if size is not None:
             words += ["--size", f"{size[0]}x{size[1]}"]
         if case.targeted:
-            words += ["--target-labels", self.within(self._targets(player, images)[1])]
+            words += ["--target-labels", self.within(self._targets(model, images)[1])]
         for name, value in settings.items():
             layers = value if name == "layer" and isinstance(value, tuple) else (value,)
             words += [
@@ -320,65 +320,65 @@ class Bench:
         }
 
 
-def _size(player: Player, images: Images) -> tuple[int, int] | None:
+def _size(model: MappedModel, images: Images) -> tuple[int, int] | None:
     """What a network that takes images of any size is shown: the first one's height and width."""
-    if None not in player.source.size:
+    if None not in model.source.size:
         return None
     height, width = folders.read_image(images.folder / next(iter(images.labels))).shape[:2]
     return height, width
 
 
-class Stage:
+class MappedWorkspace:
     """One cast of a scale on the bench: the paper's roles, played."""
 
-    def __init__(self, bench: Bench, cast: str) -> None:
-        self.bench, self.cast = bench, cast
-        self._cast = bench.scale.casts.get(cast, {})
+    def __init__(self, workspace: Workspace, model_map: str) -> None:
+        self.workspace, self.model_map = workspace, model_map
+        self._cast = workspace.scale.model_maps.get(model_map, {})
 
-    def player(self, role: str) -> Player:
+    def model(self, role: str) -> MappedModel:
         """The network in this role. Raises `Missing`."""
         name = self._cast.get("roles", {}).get(role)
         if name is None:
-            raise Missing(f"{role} is played by no network of the scale {self.bench.scale.name}.")
-        return self.bench.player(name)
+            raise Missing(f"{role} is played by no network of the scale {self.workspace.scale.name}.")
+        return self.workspace.model(name)
 
     def images(self, role: str) -> Images:
         """The images that belong to the network in this role. Raises `Missing`."""
-        return self.bench.images(self.player(role).data)
+        return self.workspace.images(self.model(role).data)
 
-    def attack(self, case: Case, player: Player) -> Attack:
+    def attack(self, case: Case, model: MappedModel) -> Attack:
         """The attack of a case on a network. Raises `Missing` where it has no layer for it."""
         try:
-            return building.make(ATTACKS, case.recipe, player.source, self.settings(case, player))
+            return building.make(ATTACKS, case.recipe, model.source, self.settings(case, model))
         except ValueError as error:
-            raise Missing(f"{case.name} cannot be made on {player.name}: {error}") from error
+            raise Missing(f"{case.name} cannot be made on {model.name}: {error}") from error
 
-    def settings(self, case: Case, player: Player) -> dict[str, Any]:
+    def settings(self, case: Case, model: MappedModel) -> dict[str, Any]:
         """The settings of a case on a network, with grey levels and layers looked up."""
-        smaller = [case.small, case.tiny][: int(self.bench.scale.small)]
+        smaller = [case.small, case.tiny][: int(self.workspace.scale.small)]
         chosen = {name: value for some in (case.settings, *smaller) for name, value in some.items()}
-        found = {name: self._setting(value, player) for name, value in chosen.items()}
-        if player.layer and "layer" in building.settings(ATTACKS[case.recipe]) and "layer" not in found:
-            found["layer"] = player.layer
+        found = {name: self._setting(value, model) for name, value in chosen.items()}
+        if model.layer and "layer" in building.settings(ATTACKS[case.recipe]) and "layer" not in found:
+            found["layer"] = model.layer
         return found
 
-    def _setting(self, value: Any, player: Player) -> Any:
+    def _setting(self, value: Any, model: MappedModel) -> Any:
         if isinstance(value, Levels):
-            return value.value * self.bench.scale.levels
+            return value.value * self.workspace.scale.levels
         if isinstance(value, Layer):
-            if value.role not in player.layers:
-                raise Missing(f"{player.name} has no layer in the role of {value.role}.")
-            return player.layers[value.role]
+            if value.role not in model.layers:
+                raise Missing(f"{model.name} has no layer in the role of {value.role}.")
+            return model.layers[value.role]
         return value
 
     def crafted(self, source: str, case: Case) -> Folder:
         """The adversarial folder of a case on the network in the role `source`, made once. Raises `Missing`."""
-        player = self.player(source)
-        return self.bench.crafted(player, case, self.attack(case, player), self.settings(case, player))
+        model = self.model(source)
+        return self.workspace.crafted(model, case, self.attack(case, model), self.settings(case, model))
 
     def verdict(self, folder: Folder, target: str) -> Verdict:
         """What the network in the role `target` says of the folder. Raises `Missing`, also for one of other images."""
-        player = self.player(target)
-        if player.data != folder.images.data:
-            raise Missing(f"{target} knows {player.data}, not {folder.images.data}.")
-        return self.bench.verdict(folder, player.source, player.words())
+        model = self.model(target)
+        if model.data != folder.images.data:
+            raise Missing(f"{target} knows {model.data}, not {folder.images.data}.")
+        return self.workspace.verdict(folder, model.source, model.words())

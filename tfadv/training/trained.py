@@ -44,9 +44,9 @@ class About:
     """What a trained network is and where it comes from.
 
     architecture, size, classes: what `small_networks.build` is given. method, settings: of `adversarial.METHODS`. data:
-    its name, data_sha256 of its training images and labels, images how many they are. schedule: of `tfadv.training.loop`. shift,
-    flip: of `datasets.augmented`. sources: name and fingerprint of each network that helped. accuracy: the share of the
-    `tested` test images that it gets right, 0..1. tensorflow: its version.
+    its name, data_sha256 of its training images and labels, images how many they are. schedule: of `loop`.
+    shift, flip: of `datasets.augmented`. sources: name and fingerprint of each network that helped. accuracy: share of
+    the `tested` test images that it gets right, 0..1. tensorflow: its version.
     """
 
     architecture: str

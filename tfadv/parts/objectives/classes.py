@@ -6,7 +6,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfadv.core import scores
-from tfadv.core.interfaces import Goal, Look, Objective, Outputs, View
+from tfadv.core.interfaces import Forward, Goal, Objective, Outputs, View
 from tfadv.core.ranges import Weight
 from tfadv.core.types import Images, Seeds, Tensor
 
@@ -31,8 +31,8 @@ class CrossEntropy(Objective):
     def layers(self) -> tuple[str, ...]:
         return ("AuxLogits",) if self.auxiliary else ()
 
-    def prepare(self, look: Look, images: Images, goal: Goal, view: View, seeds: Seeds) -> Any:
-        return _classes(look, images, goal, self.predicted)
+    def prepare(self, forward: Forward, images: Images, goal: Goal, view: View, seeds: Seeds) -> Any:
+        return _classes(forward, images, goal, self.predicted)
 
     def value(self, outputs: Outputs, goal: Goal, memory: Tensor) -> Tensor:
         loss = scores.cross_entropy(outputs.logits, memory)
@@ -60,8 +60,8 @@ class Margin(Objective):
 
     has_target = True
 
-    def prepare(self, look: Look, images: Images, goal: Goal, view: View, seeds: Seeds) -> Any:
-        return _classes(look, images, goal, self.predicted)
+    def prepare(self, forward: Forward, images: Images, goal: Goal, view: View, seeds: Seeds) -> Any:
+        return _classes(forward, images, goal, self.predicted)
 
     def value(self, outputs: Outputs, goal: Goal, memory: Tensor) -> Tensor:
         margin = scores.margin(outputs.logits, memory)
@@ -69,9 +69,9 @@ class Margin(Objective):
         return lead if self.confidence is None else tf.minimum(lead, tf.cast(self.confidence, lead.dtype))
 
 
-def _classes(look: Look, images: Images, goal: Goal, predicted: bool) -> Tensor:
+def _classes(forward: Forward, images: Images, goal: Goal, predicted: bool) -> Tensor:
     """The class of each image that is to be left or reached, int [N]."""
     if not predicted:
         return goal.labels
-    guess = tf.argmax(look(images).logits, axis=1, output_type=goal.labels.dtype)
+    guess = tf.argmax(forward(images).logits, axis=1, output_type=goal.labels.dtype)
     return tf.where(goal.sign > 0, guess, goal.labels)

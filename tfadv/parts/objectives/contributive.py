@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from tfadv.core import scores, tensors
 from tfadv.core.images import WHITE
-from tfadv.core.interfaces import Goal, Look, Objective, Outputs, View
+from tfadv.core.interfaces import Forward, Goal, Objective, Outputs, View
 from tfadv.core.ranges import Positive
 from tfadv.core.types import Images, Labels, Logits, Seeds, Tensor
 from tfadv.parts.objectives.common import root
@@ -51,7 +51,7 @@ class Fcr(Objective):
         if self.reading not in READINGS:
             raise ValueError(f"Fcr(reading): expected {', '.join(READINGS)}, got {self.reading!r}.")
 
-    def prepare(self, look: Look, images: Images, goal: Goal, view: View, seeds: Seeds) -> Any:
+    def prepare(self, forward: Forward, images: Images, goal: Goal, view: View, seeds: Seeds) -> Any:
         return images
 
     def value(self, outputs: Outputs, goal: Goal, memory: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfadv.core.interfaces import Goal, Look, Objective, Outputs, View
+from tfadv.core.interfaces import Forward, Goal, Objective, Outputs, View
 from tfadv.core.types import Images, Seeds, Tensor
 from tfadv.parts.objectives.common import layer_names, logarithm, root, total
 
@@ -28,8 +28,8 @@ class Nrdm(Objective):
     def layers(self) -> tuple[str, ...]:
         return layer_names(self)
 
-    def prepare(self, look: Look, images: Images, goal: Goal, view: View, seeds: Seeds) -> Any:
-        features = look(images, self.layers, logits=False).features
+    def prepare(self, forward: Forward, images: Images, goal: Goal, view: View, seeds: Seeds) -> Any:
+        features = forward(images, self.layers, logits=False).features
         return tuple(features[layer] for layer in self.layers)
 
     def value(self, outputs: Outputs, goal: Goal, memory: Any) -> Tensor:
@@ -61,8 +61,8 @@ class Fda(Objective):
     def layers(self) -> tuple[str, ...]:
         return layer_names(self)
 
-    def prepare(self, look: Look, images: Images, goal: Goal, view: View, seeds: Seeds) -> Any:
-        features = look(images, self.layers, logits=False).features
+    def prepare(self, forward: Forward, images: Images, goal: Goal, view: View, seeds: Seeds) -> Any:
+        features = forward(images, self.layers, logits=False).features
         return tuple(_below_channel_mean(features[layer]) for layer in self.layers)
 
     def value(self, outputs: Outputs, goal: Goal, memory: Any) -> Tensor:

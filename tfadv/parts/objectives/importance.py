@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfadv.core import scores, tensors
-from tfadv.core.interfaces import Goal, Look, Objective, Outputs, View
+from tfadv.core.interfaces import Forward, Goal, Objective, Outputs, View
 from tfadv.core.ranges import Weight
 from tfadv.core.types import Images, Seeds, Tensor
 from tfadv.parts import attribution
@@ -39,9 +39,9 @@ class Fia(Objective):
     def layers(self) -> tuple[str, ...]:
         return layer_names(self)
 
-    def prepare(self, look: Look, images: Images, goal: Goal, view: View, seeds: Seeds) -> Any:
+    def prepare(self, forward: Forward, images: Images, goal: Goal, view: View, seeds: Seeds) -> Any:
         found = attribution.aggregate_gradient(
-            scores.logit, look, images, goal.labels, self.layers, self.masks >> view, seeds
+            scores.logit, forward, images, goal.labels, self.layers, self.masks >> view, seeds
         )
         return _unit(found)
 
@@ -109,14 +109,14 @@ class Naa(Objective):
     def layers(self) -> tuple[str, ...]:
         return layer_names(self)
 
-    def prepare(self, look: Look, images: Images, goal: Goal, view: View, seeds: Seeds) -> Any:
+    def prepare(self, forward: Forward, images: Images, goal: Goal, view: View, seeds: Seeds) -> Any:
         if self.exact and isinstance(self.path, PathCopies):
-            found = attribution.exact_attention(look, images, goal.labels, self.layers, seeds, self.path, view)
+            found = attribution.exact_attention(forward, images, goal.labels, self.layers, seeds, self.path, view)
         else:
             found = attribution.aggregate_gradient(
-                scores.probability, look, images, goal.labels, self.layers, self.path >> view, seeds
+                scores.probability, forward, images, goal.labels, self.layers, self.path >> view, seeds
             )
-        return _unit(found), attribution.black_features(look, images, self.layers)
+        return _unit(found), attribution.black_features(forward, images, self.layers)
 
     def value(self, outputs: Outputs, goal: Goal, memory: Any) -> Tensor:
         parts = zip(self.layers, *memory, strict=True)

@@ -7,9 +7,9 @@ import tensorflow as tf
 
 from tfadv.core import scores, tensors
 from tfadv.core.images import GREY
-from tfadv.core.interfaces import Attack, Goal, Look, Objective, Outputs, View
+from tfadv.core.interfaces import Attack, Forward, Goal, Objective, Outputs, View
 from tfadv.core.ranges import Odd, Portion, Weight
-from tfadv.core.source import Glance
+from tfadv.core.source import CompiledForward
 from tfadv.core.types import Images, Seeds, Tensor
 from tfadv.parts.objectives.common import layer_names, total
 
@@ -50,8 +50,8 @@ class Tap(Objective):
     def layers(self) -> tuple[str, ...]:
         return layer_names(self)
 
-    def prepare(self, look: Look, images: Images, goal: Goal, view: View, seeds: Seeds) -> Any:
-        outputs = look(images, self.layers, logits=False)
+    def prepare(self, forward: Forward, images: Images, goal: Goal, view: View, seeds: Seeds) -> Any:
+        outputs = forward(images, self.layers, logits=False)
         return outputs.images, tuple(self._compressed(outputs.features[layer]) for layer in self.layers)
 
     def value(self, outputs: Outputs, goal: Goal, memory: Any) -> Tensor:
@@ -107,9 +107,9 @@ class Ila(Objective):
     def has_target(self) -> bool:
         return bool(getattr(getattr(self.guide, "objective", self.guide), "has_target", False))
 
-    def prepare(self, look: Look, images: Images, goal: Goal, view: View, seeds: Seeds) -> Any:
-        guided = self._guide(look).search(images, goal, seeds).images
-        clean, after = (look(shown, self.layers, logits=False).features for shown in (images, guided))
+    def prepare(self, forward: Forward, images: Images, goal: Goal, view: View, seeds: Seeds) -> Any:
+        guided = self._guide(forward).search(images, goal, seeds).images
+        clean, after = (forward(shown, self.layers, logits=False).features for shown in (images, guided))
         memory = []
         for layer in self.layers:
             direction = after[layer] - clean[layer]
@@ -118,9 +118,9 @@ class Ila(Objective):
             memory.append((clean[layer], tf.math.divide_no_nan(direction, tf.reshape(square, shape))))
         return tuple(memory)
 
-    def _guide(self, look: Any) -> Any:
-        """The guide on what `look` looks at."""
-        guide = (look if isinstance(look, Glance) else look.glance).bound(self.guide)
+    def _guide(self, forward: Any) -> Any:
+        """The guide on what `forward` looks at."""
+        guide = (forward if isinstance(forward, CompiledForward) else forward.compiled).bound(self.guide)
         if not hasattr(guide, "search"):
             raise ValueError(f"Ila(guide): expected an attack whose on(network) has search, got {self.guide!r}.")
         return guide

@@ -206,8 +206,8 @@ def _transfer(number: int, data: str) -> Experiment:
         for target in roles
     )
     title = f"Five models of {data}: transfer of four attacks"
-    plate = Attention(MAIN[data], FCR[data], BESIDE[data])
-    part = Part("all", title, cells, ("source", "attack"), plates=(plate,))
+    figure = Attention(MAIN[data], FCR[data], BESIDE[data])
+    part = Part("all", title, cells, ("source", "attack"), figures=(figure,))
     control = tuple(
         Cell((source, f"noise as long as {case.name}'s"), target, NoiseAsLong(roles[source], case, roles[target]))
         for source in roles
@@ -231,8 +231,8 @@ def _regions() -> Experiment:
         for role in [f"{CIFAR} {model}"]
     )
     title = "Accuracy of an image's contributive region, and of the rest"
-    plates = tuple(Regions(role) for role in MAIN.values())
-    part = Part("all", title, cells, ("part",), drawn=Drawn("bars"), plates=plates)
+    figures = tuple(Regions(role) for role in MAIN.values())
+    part = Part("all", title, cells, ("part",), drawn=Drawn("bars"), figures=figures)
     notes = (
         "The bars' numbers and models are lost in the text at hand; it says that the accuracy of FCRs is up to 85 % "
         "and above, and that of Non-FCRs very low. All models of Table 4 are taken.",
@@ -245,7 +245,7 @@ def _regions() -> Experiment:
 
 
 def _same_length() -> Experiment:
-    cells, plates = [], []
+    cells, figures = [], []
     for data, role in MAIN.items():
         length, values = LENGTHS[data]
         rmsd = 255 * length / math.sqrt(values)
@@ -253,9 +253,9 @@ def _same_length() -> Experiment:
         pgd = Case("PGD", "igsm", ball)
         cells.append(Cell((data, "PGD"), "ASR", _wrong(role, pgd)))
         cells += [Cell((data, case.name), "ASR", WrongNear(role, case, rmsd)) for case in (CW, FCR[data])]
-        plates.append(Compared(role, (pgd, CW, FCR[data])))
+        figures.append(Compared(role, (pgd, CW, FCR[data])))
     title = "Three attacks with l2 of at most 2 (CIFAR-10) and 45 (ILSVRC2012)"
-    part = Part("all", title, tuple(cells), ("data", "attack"), plates=tuple(plates))
+    part = Part("all", title, tuple(cells), ("data", "attack"), figures=tuple(figures))
     notes = (
         "The numbers are those of section 4.3, the constraint is that of Figure 3; FCR's number is not given there.",
         "The paper does not say how it holds attacks to a length, and its l2 has no known scale (see fcr-table2). Here "

@@ -37,9 +37,9 @@ KEPT = (
 NOT_AT_HAND = "The figure of the paper is not at hand: which numbers it tries is a guess, and none stand beside ours."
 
 
-def _table(number: int, title: str, attacks: tuple[Case, ...], plates: tuple = ()) -> Experiment:
+def _table(number: int, title: str, attacks: tuple[Case, ...], figures: tuple = ()) -> Experiment:
     parts = (
-        Part("normal", "Normally trained networks", transfer(attacks, SOURCES), ("source", "attack"), plates=plates),
+        Part("normal", "Normally trained networks", transfer(attacks, SOURCES), ("source", "attack"), figures=figures),
         Part("defended", "Adversarially trained networks", transfer(attacks, DEFENDED), ("source", "attack")),
     )
     notes = (REPEATED, ABSTRACT, KEPT, SAME_KIND)
@@ -71,7 +71,7 @@ EXPERIMENTS = (
                     for target in (VGG, SOURCE)
                 ),
                 ("source", "attack"),
-                plates=(Attention(VGG, NRDM, SOURCE), Attention(VGG, FIA, SOURCE)),
+                figures=(Attention(VGG, NRDM, SOURCE), Attention(VGG, FIA, SOURCE)),
             ),
         ),
         CHANGED,

@@ -53,16 +53,16 @@ def transfer(attacks: tuple[Case, ...], targets: tuple[str, ...] = TARGETS) -> t
 
 
 def _experiment(
-    place: str, title: str, *parts: Part, notes: tuple[str | Told, ...] = (), cast: str = "naa"
+    place: str, title: str, *parts: Part, notes: tuple[str | Told, ...] = (), model_map: str = "naa"
 ) -> Experiment:
     name = "naa-" + place.lower().replace(" ", "")
-    return Experiment(name, "naa", place, title, cast, parts, CHANGED, 1000, notes)
+    return Experiment(name, "naa", place, title, model_map, parts, CHANGED, 1000, notes)
 
 
 def _table(
-    place: str, title: str, attacks: tuple[Case, ...], plates: tuple = (), notes: tuple[str | Told, ...] = ()
+    place: str, title: str, attacks: tuple[Case, ...], figures: tuple = (), notes: tuple[str | Told, ...] = ()
 ) -> Experiment:
-    part = Part("all", title, transfer(attacks), ("source", "attack"), plates=plates)
+    part = Part("all", title, transfer(attacks), ("source", "attack"), figures=figures)
     return _experiment(place, title, part, notes=(IMAGES, SAME_KIND, *notes))
 
 
@@ -170,7 +170,7 @@ EXPERIMENTS = (
             ("source", "attack"),
         ),
         notes=(ONE_NETWORK, BEHIND_ELSEWHERE, SMOOTHED, FIVE),
-        cast="naa-defences",
+        model_map="naa-defences",
     ),
     _experiment(
         "Figure 1",
@@ -180,7 +180,7 @@ EXPERIMENTS = (
             "Rates on the two networks that the pictures show",
             tuple(Cell((SOURCE, "NAA"), target, Rate(SOURCE, NAA, target)) for target in (SOURCE, "Inc-v4")),
             ("source", "attack"),
-            plates=(Attention(SOURCE, NAA, "Inc-v4", 5),),
+            figures=(Attention(SOURCE, NAA, "Inc-v4", 5),),
         ),
         notes=("Which networks the figure shows the paper does not say; the numbers are Table 1's.",),
     ),

@@ -329,8 +329,8 @@ def _maps() -> Experiment:
     cells = tuple(
         Cell((n, name), "DSR", Rescued(n, attacks(n)[name], NIP)) for n in CLOSE for name in ("PGD", "boundary")
     )
-    plates = tuple(Defended(n, (attacks(n)["PGD"], attacks(n)["boundary"]), NIP) for n in CLOSE)
-    part = Part("all", "Grad-CAM, and what NIP brings back", cells, ("network", "attack"), higher=None, plates=plates)
+    figures = tuple(Defended(n, (attacks(n)["PGD"], attacks(n)["boundary"]), NIP) for n in CLOSE)
+    part = Part("all", "Grad-CAM, and what NIP brings back", cells, ("network", "attack"), higher=None, figures=figures)
     return _experiment(
         "Figure 12",
         "Where a network looks: clean, attacked, behind NIP",

@@ -56,8 +56,8 @@ def _pairs(
     )
 
 
-def _table(number: int, title: str, cases: tuple[Case, ...], plates: tuple = (), notes: tuple[str, ...] = ()):
-    part = Part("all", title, _pairs(NETWORKS, cases, NETWORKS), ("source", "attack"), plates=plates)
+def _table(number: int, title: str, cases: tuple[Case, ...], figures: tuple = (), notes: tuple[str, ...] = ()):
+    part = Part("all", title, _pairs(NETWORKS, cases, NETWORKS), ("source", "attack"), figures=figures)
     return experiment(f"Table {number}", title, (part,), 5000, notes=(STAND_INS, *notes))
 
 
@@ -78,7 +78,7 @@ SINGLE = (
         1,
         "Six networks against each other: FGSM and nr-FGSM",
         (FGSM, NR_FGSM),
-        plates=(Attention("densenet121", NR_FGSM, "vgg19_bn"),),
+        figures=(Attention("densenet121", NR_FGSM, "vgg19_bn"),),
         notes=(
             "Section 5.1 says that the white-box attacks improve too; in the table alexnet's falls from 98.3 to 98.1.",
             FEWER,
@@ -115,7 +115,7 @@ ENSEMBLE = (
         "Ensembles, top-1: FGSM and nr-FGSM",
         (_ensembles("all", "Untargeted", (FGSM, NR_FGSM)),),
         1000,
-        cast="nrg-ensembles",
+        model_map="nrg-ensembles",
         notes=(
             MEMBERS,
             "The caption speaks of targeted examples and of a target label; its title, section 5.2 and the numbers are "
@@ -131,7 +131,7 @@ ENSEMBLE = (
             _ensembles("table3a", "With the settings of Table 3(a), epsilon 15", LONG),
         ),
         1000,
-        cast="nrg-ensembles",
+        model_map="nrg-ensembles",
         notes=(
             MEMBERS,
             "The caption of Table 3 calls this the top-1 rates of Table 3(a), which has IGSM k = 200, alpha = 1 and "
@@ -165,7 +165,7 @@ DENSE = experiment(
         ),
     ),
     None,
-    cast="nrg-dense",
+    model_map="nrg-dense",
     notes=(
         "The paper says neither how its networks were trained, nor on how many images the attack was measured, nor "
         "which ones; here all four networks are right on all of them.",
@@ -218,7 +218,7 @@ CURVES = experiment(
         _copies("m-vgg11_bn", "resnet18", "vgg11_bn"),
     ),
     5000,
-    cast="nrg-noise",
+    model_map="nrg-noise",
     notes=(
         "Its curves are known as a picture alone, without numbers. The text says that four attacks are considered, "
         "from resnet18 and densenet161; the legend that can be read has resnet18 to resnet152 and to vgg11_bn. Neither "

@@ -68,8 +68,14 @@ STAND_INS = (
 
 
 def experiment(
-    place: str, title: str, parts: tuple[Part, ...], count: int | None, metric: str = WRONG, cast: str = "nrg", notes=()
+    place: str,
+    title: str,
+    parts: tuple[Part, ...],
+    count: int | None,
+    metric: str = WRONG,
+    model_map: str = "nrg",
+    notes=(),
 ) -> Experiment:
     """An experiment of this paper, called by its place."""
     name = "nrg-" + place.lower().replace(" ", "")
-    return Experiment(name, "nrg", place, title, cast, parts, metric, count, tuple(notes))
+    return Experiment(name, "nrg", place, title, model_map, parts, metric, count, tuple(notes))

@@ -18,10 +18,10 @@ from tfadv.files.image_files import read_image
 from tfadv.folders.pairing import Pair, pair
 from tfadv.parts.attribution import grad_cam
 from tfadv.reproduce import cache
-from tfadv.reproduce.artifacts import Folder, Player, Verdict
-from tfadv.reproduce.plan import Case, Drawing, Missing, Plate, Shown
+from tfadv.reproduce.artifacts import Folder, MappedModel, Verdict
+from tfadv.reproduce.plan import Case, Drawing, Figure, Missing, Shown
 from tfadv.reproduce.selection import key
-from tfadv.reproduce.workspace import Stage
+from tfadv.reproduce.workspace import MappedWorkspace
 
 #: Sides of a picture: smaller images are enlarged, larger ones shrunk. Pixels.
 SMALLEST, LARGEST = 160, 224
@@ -32,7 +32,7 @@ QUALITY = 90
 
 
 @dataclasses.dataclass(frozen=True)
-class Attention(Plate):
+class Attention(Figure):
     """The first `count` images of an attack on `source`: clean, adversarial, their difference, and the Grad-CAM of
     source and target on both.
 
@@ -45,15 +45,15 @@ class Attention(Plate):
     target: str
     count: int = 3
 
-    def draw(self, stage: Stage, folder: Path) -> Drawing:
+    def draw(self, mapped: MappedWorkspace, folder: Path) -> Drawing:
         """Raises `Missing`, also for a network none of whose layers is a map."""
-        lookers = [(role, stage.player(role)) for role in dict.fromkeys((self.source, self.target))]
-        crafted = stage.crafted(self.source, self.case)
-        verdicts = [stage.verdict(crafted, role) for role, _ in lookers]
+        lookers = [(role, mapped.model(role)) for role in dict.fromkeys((self.source, self.target))]
+        crafted = mapped.crafted(self.source, self.case)
+        verdicts = [mapped.verdict(crafted, role) for role, _ in lookers]
         shown = pair(crafted.images.folder, crafted.path).pairs[: self.count]
         looks = [
-            _looks(player, crafted, verdict, shown, folder)
-            for (_, player), verdict in zip(lookers, verdicts, strict=True)
+            _looks(model, crafted, verdict, shown, folder)
+            for (_, model), verdict in zip(lookers, verdicts, strict=True)
         ]
         rows = tuple(
             tuple(one for part in row for one in part)
@@ -72,7 +72,7 @@ def _images(crafted: Folder, one: Pair, folder: Path) -> tuple[Shown, ...]:
     clean, adversarial = read_image(one.clean), read_image(one.adversarial)
     largest = int(np.max(np.abs(adversarial.astype(int) - clean))) or 1
     pixels = {"clean": clean, "adversarial": adversarial, "difference": magnified(adversarial, clean, largest)}
-    captions = {"clean": one.name, "adversarial": f"from {crafted.player.name}"}
+    captions = {"clean": one.name, "adversarial": f"from {crafted.model.name}"}
     captions["difference"] = f"up to {largest} of 255"
     return tuple(
         Shown(
@@ -90,14 +90,14 @@ def _begun(crafted: Folder, one: Pair) -> str:
 
 
 def _looks(
-    player: Player, crafted: Folder, verdict: Verdict, shown: list[Pair], folder: Path
+    model: MappedModel, crafted: Folder, verdict: Verdict, shown: list[Pair], folder: Path
 ) -> list[tuple[Shown, ...]]:
     """For each image where the network looks, in the clean one and in the adversarial one."""
     places = [verdict.names.index(one.name) for one in shown]
     images = [read_image(path) for one in shown for path in (one.clean, one.adversarial)]
     classes = np.repeat(verdict.clean[places, 0], 2)
-    maps = attention(player.source, images, classes)
-    found, network = [], key(player.source.fingerprint)
+    maps = attention(model.source, images, classes)
+    found, network = [], key(model.source.fingerprint)
     for place, one in enumerate(shown):
         row = []
         for which, said in enumerate((verdict.clean, verdict.adversarial)):
@@ -122,7 +122,7 @@ def attention(source: Source, images: list[np.ndarray], classes: np.ndarray) -> 
     size = images[0].shape[:2] if None in source.size else source.size
     seen = tf.stack([tf.image.resize(tf.cast(image, tf.float32), size) for image in images])
     goal = source.indices(untargeted(np.maximum(classes, 0)))
-    return np.asarray(grad_cam(source.glance, seen, goal.labels, source.last_map))
+    return np.asarray(grad_cam(source.compiled, seen, goal.labels, source.last_map))
 
 
 def shrunk(image: np.ndarray) -> Image.Image:

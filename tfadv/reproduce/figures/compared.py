@@ -12,13 +12,13 @@ from tfadv.files.image_files import read_image
 from tfadv.folders.pairing import pair
 from tfadv.reproduce.figures.attention import attention, overlaid, saved, shrunk, stem
 from tfadv.reproduce.measures.regions import shown
-from tfadv.reproduce.plan import Case, Drawing, Plate, Shown
+from tfadv.reproduce.plan import Case, Drawing, Figure, Shown
 from tfadv.reproduce.selection import key
-from tfadv.reproduce.workspace import Stage
+from tfadv.reproduce.workspace import MappedWorkspace
 
 
 @dataclasses.dataclass(frozen=True)
-class Compared(Plate):
+class Compared(Figure):
     """The first `count` images clean, and as each attack on `source` leaves them, with the difference below.
 
     A difference is drawn black and white where that of its own attack is largest.
@@ -28,8 +28,8 @@ class Compared(Plate):
     cases: tuple[Case, ...]
     count: int = 2
 
-    def draw(self, stage: Stage, folder: Path) -> Drawing:
-        crafted = {case.name: stage.crafted(self.source, case) for case in self.cases}
+    def draw(self, mapped: MappedWorkspace, folder: Path) -> Drawing:
+        crafted = {case.name: mapped.crafted(self.source, case) for case in self.cases}
         folders = list(crafted.values())
         pairs = [pair(one.images.folder, one.path).pairs[: self.count] for one in folders]
         rows: list[tuple[Shown, ...]] = []
@@ -59,28 +59,28 @@ class Compared(Plate):
 
 
 @dataclasses.dataclass(frozen=True)
-class Regions(Plate):
+class Regions(Figure):
     """The first `count` images whole, with the network's Grad-CAM, and in two parts: the region and the rest."""
 
     network: str
     threshold: float = 0.2
     count: int = 3
 
-    def draw(self, stage: Stage, folder: Path) -> Drawing:
-        player = stage.player(self.network)
-        chosen = stage.images(self.network)
+    def draw(self, mapped: MappedWorkspace, folder: Path) -> Drawing:
+        model = mapped.model(self.network)
+        chosen = mapped.images(self.network)
         names = list(chosen.labels)[: self.count]
         images = [read_image(chosen.folder / name) for name in names]
-        maps = attention(player.source, images, np.array([chosen.labels[name] for name in names]))
-        parts = [shown(player.source, images, inside, self.threshold) for inside in (True, False)]
-        said = [player.source.predict(part.astype(np.float32)) for part in parts]
+        maps = attention(model.source, images, np.array([chosen.labels[name] for name in names]))
+        parts = [shown(model.source, images, inside, self.threshold) for inside in (True, False)]
+        said = [model.source.predict(part.astype(np.float32)) for part in parts]
         rows = []
         for place, name in enumerate(names):
-            begun = f"{key([chosen.folder.name, player.source.fingerprint, self.threshold])}-{stem(name)}"
+            begun = f"{key([chosen.folder.name, model.source.fingerprint, self.threshold])}-{stem(name)}"
             captions = [f"class {chosen.labels[name]}", "Grad-CAM", *(f"seen as {one[place]}" for one in said)]
             whole, inside, outside = (shrunk(image[place]) for image in (np.stack(images), *parts))
             pictures = (whole, overlaid(whole, maps[place]), inside, outside)
-            trace = (f"{player.spec}, threshold {self.threshold:g}",)
+            trace = (f"{model.spec}, threshold {self.threshold:g}",)
             row = zip(("whole", "map", "inside", "outside"), pictures, captions, strict=True)
             rows.append(
                 tuple(

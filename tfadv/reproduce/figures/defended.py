@@ -13,13 +13,13 @@ from tfadv.defences import Purified
 from tfadv.folders.evaluate import top
 from tfadv.reproduce.figures.attention import attention, overlaid, saved, shrunk
 from tfadv.reproduce.measures.defences import Guard, Place, behind
-from tfadv.reproduce.plan import Case, Drawing, Missing, Plate, Shown
+from tfadv.reproduce.plan import Case, Drawing, Figure, Missing, Shown
 from tfadv.reproduce.selection import key
-from tfadv.reproduce.workspace import Stage
+from tfadv.reproduce.workspace import MappedWorkspace
 
 
 @dataclasses.dataclass(frozen=True)
-class Defended(Plate):
+class Defended(Figure):
     """Grad-CAM of the first `count` images: clean, and of each attack the adversarial one and the same purified.
 
     A map is that of the class that the bare network sees in that very image, at its last map of features.
@@ -30,16 +30,16 @@ class Defended(Plate):
     guard: Guard
     count: int = 3
 
-    def draw(self, stage: Stage, folder: Path) -> Drawing:
+    def draw(self, mapped: MappedWorkspace, folder: Path) -> Drawing:
         """Raises `Missing`, also for a defence that purifies no images."""
-        source = stage.player(self.network).source
-        defence = behind(stage, self.network, self.guard)
+        source = mapped.model(self.network).source
+        defence = behind(mapped, self.network, self.guard)
         if not isinstance(defence.source, Purified):
             raise Missing(f"{self.guard.name} purifies no images that could be shown.")
         columns: dict[str, tuple[np.ndarray, tuple[str, ...]]] = {}
         names: tuple[str, ...] = ()
         for case in self.cases:
-            place = Place.of(stage, self.network, case)
+            place = Place.of(mapped, self.network, case)
             seen = place.read(source, self.count)
             names = seen.names
             columns.setdefault("clean", (seen.clean, ()))

@@ -12,9 +12,9 @@ from PIL import Image
 from tfadv.files import image_files
 from tfadv.folders import decision_plane
 from tfadv.reproduce.figures.attention import saved, shrunk, stem
-from tfadv.reproduce.plan import Drawing, Measure, Plate, Shown, Value
+from tfadv.reproduce.plan import Drawing, Figure, Measure, Shown, Value
 from tfadv.reproduce.selection import key
-from tfadv.reproduce.workspace import Stage
+from tfadv.reproduce.workspace import MappedWorkspace
 
 #: The share of pixels that are drawn white: without it a few large values would leave the others black.
 BRIGHTEST = 0.01
@@ -37,10 +37,10 @@ class Gradient:
     count: int = 6
 
     @functools.lru_cache(maxsize=8)  # noqa: B019 - drawn right after they are measured
-    def of(self, stage: Stage) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    def of(self, mapped: MappedWorkspace) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """Image -> (its pixels as the network sees them, the gradient there), [H, W, 3] both. Raises `Missing`."""
-        source, images = stage.player(self.network).source, stage.images(self.network)
-        stage.bench.say(f"the gradient of {source.name}, m = {self.copies}")
+        source, images = mapped.model(self.network).source, mapped.images(self.network)
+        mapped.workspace.say(f"the gradient of {source.name}, m = {self.copies}")
         height, width = source.size
         size = None if height is None or width is None else (height, width)
         found = {}
@@ -51,20 +51,25 @@ class Gradient:
                 pixels.astype(np.float32),
                 label,
                 copies=self.copies,
-                deviation=self.deviation * stage.bench.scale.levels,
-                seed=stage.bench.seed,
+                deviation=self.deviation * mapped.workspace.scale.levels,
+                seed=mapped.workspace.seed,
             )
             found[name] = pixels, slope
         return found
 
-    def facts(self, stage: Stage) -> list:
+    def facts(self, mapped: MappedWorkspace) -> list:
         """All that it depends on."""
-        images, source = stage.images(self.network), stage.player(self.network).source
-        return [images.folder.name, stage.bench.fingerprint(source), dataclasses.astuple(self), stage.bench.seed]
+        images, source = mapped.images(self.network), mapped.model(self.network).source
+        return [
+            images.folder.name,
+            mapped.workspace.fingerprint(source),
+            dataclasses.astuple(self),
+            mapped.workspace.seed,
+        ]
 
-    def trace(self, stage: Stage) -> tuple[str, ...]:
+    def trace(self, mapped: MappedWorkspace) -> tuple[str, ...]:
         """How it is made, in words: there is no command for it."""
-        spec, seed = stage.player(self.network).spec, stage.bench.seed
+        spec, seed = mapped.model(self.network).spec, mapped.workspace.seed
         return (
             f"tfadv.folders.decision_plane.gradient of {spec}, copies={self.copies}, seed={seed}, "
             f"the first {self.count} images",
@@ -79,12 +84,12 @@ class Alike(Measure):
     gradient: Gradient
     says = "correlation of the gradient's values at neighbouring pixels, the mean over the images"
 
-    def of(self, stage: Stage) -> Value:
+    def of(self, mapped: MappedWorkspace) -> Value:
         def make() -> dict[str, float]:
-            return {name: alike(slope) for name, (_, slope) in self.gradient.of(stage).items()}
+            return {name: alike(slope) for name, (_, slope) in self.gradient.of(mapped).items()}
 
-        found = stage.bench.kept("gradient", self.gradient.facts(stage), make)
-        return Value.mean(found, self.gradient.trace(stage))
+        found = mapped.workspace.kept("gradient", self.gradient.facts(mapped), make)
+        return Value.mean(found, self.gradient.trace(mapped))
 
 
 def alike(slope: np.ndarray) -> float:
@@ -102,22 +107,22 @@ def grey(slope: np.ndarray) -> np.ndarray:
 
 
 @dataclasses.dataclass(frozen=True)
-class Gradients(Plate):
+class Gradients(Figure):
     """Images, and the size of the gradient at each of their pixels, a column for each number of noisy copies."""
 
     gradients: tuple[Gradient, ...]
 
-    def draw(self, stage: Stage, folder: Path) -> Drawing:
-        found = [one.of(stage) for one in self.gradients]
+    def draw(self, mapped: MappedWorkspace, folder: Path) -> Drawing:
+        found = [one.of(mapped) for one in self.gradients]
         rows = []
         for name in found[0]:
             pixels = found[0][name][0]
-            begun = f"gradient-{key(self.gradients[0].facts(stage))}-{stem(name)}"
+            begun = f"gradient-{key(self.gradients[0].facts(mapped))}-{stem(name)}"
             row = [Shown(saved(folder, begun, shrunk(pixels), pixels), name)]
             for one, slopes in zip(self.gradients, found, strict=True):
                 picture: Image.Image = shrunk(grey(slopes[name][1]))
                 file = saved(folder, f"{begun}-{one.copies}", picture, pixels)
-                row.append(Shown(file, f"alike {alike(slopes[name][1]):.2f}", one.trace(stage)))
+                row.append(Shown(file, f"alike {alike(slopes[name][1]):.2f}", one.trace(mapped)))
             rows.append(tuple(row))
         network = self.gradients[0].network
         heads = [f"m = {one.copies}" if one.copies else "the gradient" for one in self.gradients]

@@ -12,10 +12,10 @@ import numpy as np
 from tfadv.files import image_files
 from tfadv.folders import decision_plane
 from tfadv.folders.decision_plane import Panel
-from tfadv.reproduce.artifacts import Player, typed
-from tfadv.reproduce.plan import Drawing, Measure, Missing, Plate, Shown, Value
+from tfadv.reproduce.artifacts import MappedModel, typed
+from tfadv.reproduce.plan import Drawing, Figure, Measure, Missing, Shown, Value
 from tfadv.reproduce.selection import key
-from tfadv.reproduce.workspace import BATCH, Stage
+from tfadv.reproduce.workspace import BATCH, MappedWorkspace
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,73 +39,81 @@ class Grid:
     small_copies: int = 100
     norm: str = "linf"
 
-    def panel(self, stage: Stage, role: str) -> Panel:
+    def panel(self, mapped: MappedWorkspace, role: str) -> Panel:
         """What the network in this role sees in the plane, looked at once. Raises `Missing`."""
-        source, player = stage.player(self.source), stage.player(role)
-        if player.data != source.data:
-            raise Missing(f"{role} knows {player.data}, not {source.data}.")
+        source, model = mapped.model(self.source), mapped.model(role)
+        if model.data != source.data:
+            raise Missing(f"{role} knows {model.data}, not {source.data}.")
 
         def make() -> dict[str, list]:
-            stage.bench.say(f"the plane of {source.name} seen by {player.name}")
-            levels = decision_plane.axis(self._levels(stage, self.reach), self._step(stage))
-            seen = decision_plane.panel(player.source, self._image(stage, source), _axes(self, stage), levels, levels)
+            mapped.workspace.say(f"the plane of {source.name} seen by {model.name}")
+            levels = decision_plane.axis(self._levels(mapped, self.reach), self._step(mapped))
+            seen = decision_plane.panel(model.source, self._image(mapped, source), _axes(self, mapped), levels, levels)
             return {"u": seen.u.tolist(), "v": seen.v.tolist(), "classes": seen.classes.tolist()}
 
-        facts = stage.bench.kept("plane", self._facts(stage, source, player), make)
+        facts = mapped.workspace.kept("plane", self._facts(mapped, source, model), make)
         return Panel(role, *(np.array(facts[name]) for name in ("u", "v", "classes")))
 
-    def command(self, stage: Stage, *players: Player) -> str:
+    def command(self, mapped: MappedWorkspace, *models: MappedModel) -> str:
         """What makes the panels, as one would type it."""
-        source = stage.player(self.source)
-        name, label = self._first(stage)
-        words = ["tfadv", "plane", stage.bench.within(stage.images(self.source).folder / name), "--source", source.spec]
-        words += [word for player in players if player != source for word in ("--target", player.spec)]
-        settings = self._settings(stage)
-        words += ["--out", "plane.png", "--label", str(label), "--seed", str(stage.bench.seed)]
+        source = mapped.model(self.source)
+        name, label = self._first(mapped)
+        words = [
+            "tfadv",
+            "plane",
+            mapped.workspace.within(mapped.images(self.source).folder / name),
+            "--source",
+            source.spec,
+        ]
+        words += [word for model in models if model != source for word in ("--target", model.spec)]
+        settings = self._settings(mapped)
+        words += ["--out", "plane.png", "--label", str(label), "--seed", str(mapped.workspace.seed)]
         words += ["--norm", self.norm] if self.norm != "linf" else []
         return typed([*words, *(word for name, value in settings.items() for word in (f"--{name}", f"{value:g}"))])
 
-    def _settings(self, stage: Stage) -> dict[str, float]:
-        small = stage.bench.scale.small
+    def _settings(self, mapped: MappedWorkspace) -> dict[str, float]:
+        small = mapped.workspace.scale.small
         return {
-            "reach": self._levels(stage, self.reach),
-            "step": self._step(stage),
+            "reach": self._levels(mapped, self.reach),
+            "step": self._step(mapped),
             "copies": self.small_copies if small else self.copies,
-            "deviation": self._levels(stage, self.deviation),
+            "deviation": self._levels(mapped, self.deviation),
         }
 
-    def _levels(self, stage: Stage, value: float) -> float:
-        return value * stage.bench.scale.levels
+    def _levels(self, mapped: MappedWorkspace, value: float) -> float:
+        return value * mapped.workspace.scale.levels
 
-    def _step(self, stage: Stage) -> float:
-        return self._levels(stage, self.small_step if stage.bench.scale.small else self.step)
+    def _step(self, mapped: MappedWorkspace) -> float:
+        return self._levels(mapped, self.small_step if mapped.workspace.scale.small else self.step)
 
-    def _first(self, stage: Stage) -> tuple[str, int]:
-        return next(iter(stage.images(self.source).labels.items()))
+    def _first(self, mapped: MappedWorkspace) -> tuple[str, int]:
+        return next(iter(mapped.images(self.source).labels.items()))
 
-    def _image(self, stage: Stage, source: Player) -> np.ndarray:
+    def _image(self, mapped: MappedWorkspace, source: MappedModel) -> np.ndarray:
         height, width = source.source.size
         size = None if height is None or width is None else (height, width)
-        return image_files.read_image(stage.images(self.source).folder / self._first(stage)[0], size).astype(np.float32)
+        return image_files.read_image(mapped.images(self.source).folder / self._first(mapped)[0], size).astype(
+            np.float32
+        )
 
-    def _facts(self, stage: Stage, source: Player, player: Player) -> list[Any]:
-        images = stage.images(self.source)
-        name, label = self._first(stage)
+    def _facts(self, mapped: MappedWorkspace, source: MappedModel, model: MappedModel) -> list[Any]:
+        images = mapped.images(self.source)
+        name, label = self._first(mapped)
         content = image_files.file_hash(images.folder / name)
-        networks = [stage.bench.fingerprint(one.source) for one in (source, player)]
-        return [content, label, networks, self._settings(stage), stage.bench.seed, BATCH, self.norm]
+        networks = [mapped.workspace.fingerprint(one.source) for one in (source, model)]
+        return [content, label, networks, self._settings(mapped), mapped.workspace.seed, BATCH, self.norm]
 
 
 @functools.lru_cache(maxsize=1)  # the panels of an image come one after the other
-def _axes(grid: Grid, stage: Stage) -> decision_plane.Directions:
-    source, settings = stage.player(grid.source), grid._settings(stage)
+def _axes(grid: Grid, mapped: MappedWorkspace) -> decision_plane.Directions:
+    source, settings = mapped.model(grid.source), grid._settings(mapped)
     return decision_plane.directions(
         source.source,
-        grid._image(stage, source),
-        grid._first(stage)[1],
+        grid._image(mapped, source),
+        grid._first(mapped)[1],
         copies=int(settings["copies"]),
         deviation=settings["deviation"],
-        seed=stage.bench.seed,
+        seed=mapped.workspace.seed,
         norm=grid.norm,
     )
 
@@ -122,27 +130,27 @@ class Nearest(Measure):
     def says(self) -> str:  # type: ignore[override]
         return "grey levels at which the class changes; empty where it does not within the plane"
 
-    def of(self, stage: Stage) -> Value:
-        seen = self.grid.panel(stage, self.target)
-        return Value(seen.nearest()[self.axis], trace=(self.grid.command(stage, stage.player(self.target)),))
+    def of(self, mapped: MappedWorkspace) -> Value:
+        seen = self.grid.panel(mapped, self.target)
+        return Value(seen.nearest()[self.axis], trace=(self.grid.command(mapped, mapped.model(self.target)),))
 
 
 @dataclasses.dataclass(frozen=True)
-class Planes(Plate):
+class Planes(Figure):
     """The panels of the source and of the targets that are there, a colour for a class, the same one in all of them."""
 
     grid: Grid
     targets: tuple[str, ...]
 
-    def draw(self, stage: Stage, folder: Path) -> Drawing:
-        panels, players = [self.grid.panel(stage, self.grid.source)], []
+    def draw(self, mapped: MappedWorkspace, folder: Path) -> Drawing:
+        panels, models = [self.grid.panel(mapped, self.grid.source)], []
         for role in self.targets:
             try:
-                panels.append(self.grid.panel(stage, role))
-                players.append(stage.player(role))
+                panels.append(self.grid.panel(mapped, role))
+                models.append(mapped.model(role))
             except Missing:
                 continue
-        command = self.grid.command(stage, *players)
+        command = self.grid.command(mapped, *models)
         file = f"planes-{key([command, *(panel.as_dict() for panel in panels)])}.png"
         decision_plane.draw(folder / file, panels, columns=3)
         title = "The classes in the plane of the noise-reduced gradient (u) and the gradient's remainder (v)"

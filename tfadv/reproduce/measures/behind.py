@@ -6,7 +6,7 @@ import dataclasses
 
 from tfadv.reproduce.measures.defences import defended
 from tfadv.reproduce.plan import Case, Measure, Missing, Value
-from tfadv.reproduce.workspace import Stage
+from tfadv.reproduce.workspace import MappedWorkspace
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,14 +29,14 @@ class Behind(Measure):
     small: str = ""
     says = "share of images of which the class predicted behind the defence changed"
 
-    def of(self, stage: Stage) -> Value:
-        player = stage.player(self.target)
-        word = self.small if self.small and stage.bench.scale.small else self.defence
-        guarded = defended(stage, player, word)
-        folder = stage.crafted(self.source, self.case)
-        if player.data != folder.images.data:
-            raise Missing(f"{self.target} knows {player.data}, not {folder.images.data}.")
-        verdict = stage.bench.verdict(folder, guarded.source, guarded.words)
+    def of(self, mapped: MappedWorkspace) -> Value:
+        model = mapped.model(self.target)
+        word = self.small if self.small and mapped.workspace.scale.small else self.defence
+        guarded = defended(mapped, model, word)
+        folder = mapped.crafted(self.source, self.case)
+        if model.data != folder.images.data:
+            raise Missing(f"{self.target} knows {model.data}, not {folder.images.data}.")
+        verdict = mapped.workspace.verdict(folder, guarded.source, guarded.words)
         changed = verdict.adversarial[:, 0] != verdict.clean[:, 0]
         images = verdict.each(changed)
         return Value.mean(images, (*guarded.before, folder.command, verdict.command), share=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from tfadv.reproduce.plan import Measure, Missing, Value
-from tfadv.reproduce.workspace import Stage
+from tfadv.reproduce.workspace import MappedWorkspace
 
 MILLION = 1e6
 
@@ -17,9 +17,9 @@ class Parameters(Measure):
     network: str
     says = "parameters of the network, in millions, moving averages included"
 
-    def of(self, stage: Stage) -> Value:
-        player = stage.player(self.network)
-        model = getattr(player.source, "model", None)
-        if model is None:
-            raise Missing(f"{player.name} is no single Keras model whose parameters could be counted.")
-        return Value(model.count_params() / MILLION, trace=(player.spec,))
+    def of(self, mapped: MappedWorkspace) -> Value:
+        model = mapped.model(self.network)
+        network = getattr(model.source, "model", None)
+        if network is None:
+            raise Missing(f"{model.name} is no single Keras model whose parameters could be counted.")
+        return Value(network.count_params() / MILLION, trace=(model.spec,))

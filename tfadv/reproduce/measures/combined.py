@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 
 from tfadv.reproduce.plan import Measure, Missing, Value
-from tfadv.reproduce.workspace import Stage
+from tfadv.reproduce.workspace import MappedWorkspace
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,12 +22,12 @@ class Unseen(Measure):
     def says(self) -> str:  # type: ignore[override]
         return self.measure.says
 
-    def of(self, stage: Stage) -> Value:
-        source, target = (stage.player(role).name for role in (self.source, self.target))
-        members = stage.bench.scale.networks[source]["network"]
+    def of(self, mapped: MappedWorkspace) -> Value:
+        source, target = (mapped.model(role).name for role in (self.source, self.target))
+        members = mapped.workspace.scale.networks[source]["network"]
         if isinstance(members, list) and target in members:
             raise Missing(f"{self.target} is played by {target}, a member of the ensemble {self.source}.")
-        return self.measure.of(stage)
+        return self.measure.of(mapped)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,11 +46,11 @@ class Average(Measure):
         fewer = "" if self.whole else " or as many as there are"
         return f"{self.measures[0].says}, the mean over {len(self.measures)}{fewer}"
 
-    def of(self, stage: Stage) -> Value:
+    def of(self, mapped: MappedWorkspace) -> Value:
         values, reasons = [], []
         for measure in self.measures:
             try:
-                values.append(measure.of(stage))
+                values.append(measure.of(mapped))
             except Missing as reason:
                 reasons.append(reason)
         if reasons and (self.whole or not values):
@@ -75,8 +75,8 @@ class Percent(Measure):
     def says(self) -> str:  # type: ignore[override]
         return f"{'100 % less the ' * self.complement}{self.measure.says}"
 
-    def of(self, stage: Stage) -> Value:
-        share = self.measure.of(stage)
+    def of(self, mapped: MappedWorkspace) -> Value:
+        share = self.measure.of(mapped)
         if share.value is None:
             return share
         images = {name: self._percent(one) for name, one in share.images.items()}

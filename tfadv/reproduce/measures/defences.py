@@ -21,10 +21,10 @@ from tfadv.folders.evaluate import top
 from tfadv.folders.pairing import pair
 from tfadv.registry import building, settings_syntax
 from tfadv.registry.catalogue import DEFENCES
-from tfadv.reproduce.artifacts import Player, typed
+from tfadv.reproduce.artifacts import MappedModel, typed
 from tfadv.reproduce.plan import Case, Measure, Missing, Value
 from tfadv.reproduce.selection import key
-from tfadv.reproduce.workspace import BATCH, Stage
+from tfadv.reproduce.workspace import BATCH, MappedWorkspace
 
 #: Training images that NIP is fitted on, of which those count that the network gets right.
 FITTED = 1000
@@ -57,16 +57,16 @@ class Defended(NamedTuple):
     before: tuple[str, ...] = ()
 
 
-def defended(stage: Stage, player: Player, word: str) -> Defended:
+def defended(mapped: MappedWorkspace, model: MappedModel, word: str) -> Defended:
     """The network behind the defence of a `Guard`'s word. Raises `Missing` for a file or a layer that is not there."""
     name, _, said = word.partition(":")
-    filled, shown = _filled(stage, player, word)
+    filled, shown = _filled(mapped, model, word)
     if name == NIP and "state=" not in said:
-        path, before = _fitted(stage, player, filled)
-        there = f"{NIP}:state={stage.bench.within(path)}"
-        return Defended(_loaded(player.source, path), (*player.words(), "--defence", there), (before,))
+        path, before = _fitted(mapped, model, filled)
+        there = f"{NIP}:state={mapped.workspace.within(path)}"
+        return Defended(_loaded(model.source, path), (*model.words(), "--defence", there), (before,))
     try:
-        return Defended(_made(player.source, filled), (*player.words(), "--defence", shown))
+        return Defended(_made(model.source, filled), (*model.words(), "--defence", shown))
     except OSError as error:
         raise Missing(f"{word}: {error}") from error
 
@@ -83,25 +83,25 @@ def _loaded(network: Source, path: Path) -> Source:
     return Nip.load(path).on(network)
 
 
-def _filled(stage: Stage, player: Player, word: str) -> tuple[str, str]:
+def _filled(mapped: MappedWorkspace, model: MappedModel, word: str) -> tuple[str, str]:
     """The word with what stands in braces looked up, and the same as one would type it, $NAMEs unread."""
-    shown = re.sub(r"\{([\w -]+)\}", lambda found: _looked_up(stage, player, word, found.group(1)), word)
-    return stage.bench.scale.expand(shown), shown
+    shown = re.sub(r"\{([\w -]+)\}", lambda found: _looked_up(mapped, model, word, found.group(1)), word)
+    return mapped.workspace.scale.expand(shown), shown
 
 
-def _looked_up(stage: Stage, player: Player, word: str, role: str) -> str:
-    if role in player.layers:
-        return player.layers[role]
+def _looked_up(mapped: MappedWorkspace, model: MappedModel, word: str, role: str) -> str:
+    if role in model.layers:
+        return model.layers[role]
     if word.startswith(f"{NIP}:"):
-        raise Missing(f"{player.name} has no layer in the role of {role}.")
-    scale, kind = stage.bench.scale, word.partition(":")[0]
-    data = scale.data[player.data]
+        raise Missing(f"{model.name} has no layer in the role of {role}.")
+    scale, kind = mapped.workspace.scale, word.partition(":")[0]
+    data = scale.data[model.data]
     images = data.get("arrays") or data.get("folder") or "IMAGES"
     fill = " --fill" if data.get("fill") else ""
-    path = scale.files.get(f"{player.data}-{role}")
+    path = scale.files.get(f"{model.data}-{role}")
     how = f"`tfadv train-purifier {kind} {images} {path or 'FILE.npz'}{fill}` makes it"
     if path is None:
-        raise Missing(f"the scale {scale.name} names no file {player.data}-{role}; {how}.")
+        raise Missing(f"the scale {scale.name} names no file {model.data}-{role}; {how}.")
     try:
         there = Path(scale.expand(path)).is_file()
     except ValueError as error:
@@ -111,37 +111,37 @@ def _looked_up(stage: Stage, player: Player, word: str, role: str) -> str:
     return path
 
 
-def _fitted(stage: Stage, player: Player, word: str) -> tuple[Path, str]:
+def _fitted(mapped: MappedWorkspace, model: MappedModel, word: str) -> tuple[Path, str]:
     """The file of NIP with the settings of its word, fitted once, and what was done."""
     ((_, settings),) = settings_syntax.row_of(word)
     try:
-        images, labels = stage.bench.fitting(player.data, FITTED)
-        images = np.rint(sized(player.source, images)).astype(np.uint8)
+        images, labels = mapped.workspace.fitting(model.data, FITTED)
+        images = np.rint(sized(model.source, images)).astype(np.uint8)
         facts = [
             dataclasses.asdict(Nip(**settings)),  # all of them: a default may change
-            stage.bench.fingerprint(player.source),
+            mapped.workspace.fingerprint(model.source),
             hashlib.sha256(images.tobytes()).hexdigest(),
         ]
-        path = stage.bench.out / "fitted" / f"nip-{player.name}-{key(facts)}.npz"
+        path = mapped.workspace.out / "fitted" / f"nip-{model.name}-{key(facts)}.npz"
         if not path.is_file():
-            stage.bench.say(f"fitting {word} to {player.name}")
+            mapped.workspace.say(f"fitting {word} to {model.name}")
             path.parent.mkdir(parents=True, exist_ok=True)
-            Nip(**settings).fit(player.source, images, labels).save(path)
+            Nip(**settings).fit(model.source, images, labels).save(path)
     except ValueError as error:
-        raise Missing(f"{word} of {player.name} cannot be fitted: {error}") from error
-    before = f"{Nip(**settings)!r}.fit({player.spec}, {len(images)} images of {player.data} that are not judged)"
+        raise Missing(f"{word} of {model.name} cannot be fitted: {error}") from error
+    before = f"{Nip(**settings)!r}.fit({model.spec}, {len(images)} images of {model.data} that are not judged)"
     return path, before
 
 
-def behind(stage: Stage, role: str, guard: Guard | None) -> Defended:
+def behind(mapped: MappedWorkspace, role: str, guard: Guard | None) -> Defended:
     """The network in this role behind the defence; None is none. Raises `Missing`."""
-    player = stage.player(role)
+    model = mapped.model(role)
     if guard is None:
-        return Defended(player.source, player.words())
+        return Defended(model.source, model.words())
     if guard.word:
-        return defended(stage, player, guard.word)
-    other = stage.player(f"{role} {guard.name}")
-    return Defended(other.source, (*player.words(), *other.words()))
+        return defended(mapped, model, guard.word)
+    other = mapped.model(f"{role} {guard.name}")
+    return Defended(other.source, (*model.words(), *other.words()))
 
 
 def sized(network: Source, images: Any) -> np.ndarray:
@@ -168,12 +168,12 @@ class Place:
     commands: tuple[str, ...]
 
     @staticmethod
-    def of(stage: Stage, role: str, case: Case | None) -> Place:
+    def of(mapped: MappedWorkspace, role: str, case: Case | None) -> Place:
         """Of the case, which is crafted where it was not; None is the clean images. Raises `Missing`."""
-        images = stage.images(role)
+        images = mapped.images(role)
         if case is None:
             return Place(images.folder.name, (images.folder, images.folder), images.labels, ())
-        folder = stage.crafted(role, case)
+        folder = mapped.crafted(role, case)
         return Place(f"{folder.key}-{key(folder.made)}", (images.folder, folder.path), images.labels, (folder.command,))
 
     def read(self, network: Source, count: int | None = None) -> Shown:
@@ -192,25 +192,27 @@ class Place:
         return Shown(names, labels, sized(network, found), sized(network, twins))
 
 
-def seen(stage: Stage, role: str, guard: Guard | None, case: Case | None, closely: bool = False) -> dict[str, Any]:
+def seen(
+    mapped: MappedWorkspace, role: str, guard: Guard | None, case: Case | None, closely: bool = False
+) -> dict[str, Any]:
     """What the network behind the defence makes of images, found once.
 
     names, labels, best: one for each image, best the class that is answered. Of what only changes images also: seconds
     an image takes to be purified, psnr against the clean twins, and, `closely`, the consistency of the five neurons of
     the greatest influence with those of the clean twins. trace: the commands.
     """
-    place, network = Place.of(stage, role, case), behind(stage, role, guard)
+    place, network = Place.of(mapped, role, case), behind(mapped, role, guard)
 
     def make() -> dict[str, Any]:
         name = "no defence" if guard is None else guard.name
-        stage.bench.say(f"  {'clean images' if case is None else case.name} behind {name}")
+        mapped.workspace.say(f"  {'clean images' if case is None else case.name} behind {name}")
         shown = place.read(network.source)
         return {"names": shown.names, "labels": shown.labels.tolist(), **_judged(network.source, shown, closely)}
 
-    facts = [place.key, stage.bench.fingerprint(network.source)]
-    closer = closely or stage.bench.judged("closely", facts).is_file()
-    found = stage.bench.kept("closely" if closer else "behind", facts, make)
-    folders = [stage.bench.within(folder) for folder in place.folders]
+    facts = [place.key, mapped.workspace.fingerprint(network.source)]
+    closer = closely or mapped.workspace.judged("closely", facts).is_file()
+    found = mapped.workspace.kept("closely" if closer else "behind", facts, make)
+    folders = [mapped.workspace.within(folder) for folder in place.folders]
     labels = ["--labels", f"{folders[0]}.csv", "--numbering", "1000", "--force-labels"]
     command = typed(["tfadv", "evaluate", *folders, *network.words, *labels])
     return {**found, "trace": (*place.commands, *network.before, command)}
@@ -253,9 +255,9 @@ class Rescued(Measure):
     guard: Guard
     says = "of the adversarial images that fool the bare network, the share whose label is predicted behind the defence"
 
-    def of(self, stage: Stage) -> Value:
-        clean, attacked = (_right(seen(stage, self.network, None, case)) for case in (None, self.case))
-        facts = seen(stage, self.network, self.guard, self.case)
+    def of(self, mapped: MappedWorkspace) -> Value:
+        clean, attacked = (_right(seen(mapped, self.network, None, case)) for case in (None, self.case))
+        facts = seen(mapped, self.network, self.guard, self.case)
         rescued = {
             name: float(right) for name, right in _right(facts).items() if clean.get(name) and not attacked[name]
         }
@@ -270,9 +272,9 @@ class Benign(Measure):
     guard: Guard
     says = "of the clean images that the bare network gets right, the share that stays right behind the defence"
 
-    def of(self, stage: Stage) -> Value:
-        bare = _right(seen(stage, self.network, None, None))
-        facts = seen(stage, self.network, self.guard, None)
+    def of(self, mapped: MappedWorkspace) -> Value:
+        bare = _right(seen(mapped, self.network, None, None))
+        facts = seen(mapped, self.network, self.guard, None)
         kept = {name: float(right) for name, right in _right(facts).items() if bare[name]}
         return Value.mean(kept, facts["trace"], share=True)
 
@@ -290,8 +292,8 @@ class Seconds(Measure):
     def says(self) -> str:  # type: ignore[override]
         return f"seconds to purify {self.images} images, measured on those at hand, the first call left out"
 
-    def of(self, stage: Stage) -> Value:
-        facts = seen(stage, self.network, self.guard, self.case)
+    def of(self, mapped: MappedWorkspace) -> Value:
+        facts = seen(mapped, self.network, self.guard, self.case)
         return Value(self.images * _known(facts, "seconds", self.guard), trace=facts["trace"])
 
 
@@ -304,8 +306,8 @@ class Quality(Measure):
     guard: Guard
     says = "mean PSNR of the purified adversarial images against the clean ones, 20 log10(255 / rmsd)"
 
-    def of(self, stage: Stage) -> Value:
-        facts = seen(stage, self.network, self.guard, self.case)
+    def of(self, mapped: MappedWorkspace) -> Value:
+        facts = seen(mapped, self.network, self.guard, self.case)
         numbers = zip(facts["names"], _known(facts, "psnr", self.guard), strict=True)
         return Value.mean({name: one for name, one in numbers if one is not None}, facts["trace"])
 
@@ -319,8 +321,8 @@ class Consistency(Measure):
     guard: Guard
     says = "top-5 neuron consistency of purified and clean images, an image at a time, of the bare network"
 
-    def of(self, stage: Stage) -> Value:
-        facts = seen(stage, self.network, self.guard, self.case, closely=True)
+    def of(self, mapped: MappedWorkspace) -> Value:
+        facts = seen(mapped, self.network, self.guard, self.case, closely=True)
         numbers = zip(facts["names"], _known(facts, "consistency", self.guard), strict=True)
         return Value.mean(dict(numbers), facts["trace"])
 

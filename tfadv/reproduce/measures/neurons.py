@@ -16,7 +16,7 @@ from tfadv.models.network import Network
 from tfadv.parts import attribution
 from tfadv.reproduce.measures.defences import Place
 from tfadv.reproduce.plan import Case, Measure, Missing, Value
-from tfadv.reproduce.workspace import BATCH, Stage
+from tfadv.reproduce.workspace import BATCH, MappedWorkspace
 
 #: Into how many equal parts the sorted neurons of a layer are divided.
 BANDS = 20
@@ -43,11 +43,11 @@ class Size(Measure):
     def says(self) -> str:  # type: ignore[override]
         return self.SAYS[self.counts]
 
-    def of(self, stage: Stage) -> Value:
-        player = stage.player(self.network)
-        if not isinstance(player.source, Network):
-            raise Missing(f"{player.name} is no Keras model, whose layers could be counted.")
-        return Value(float(size(player.source)[self.counts]), trace=(f"tfadv layers {player.spec}",))
+    def of(self, mapped: MappedWorkspace) -> Value:
+        model = mapped.model(self.network)
+        if not isinstance(model.source, Network):
+            raise Missing(f"{model.name} is no Keras model, whose layers could be counted.")
+        return Value(float(size(model.source)[self.counts]), trace=(f"tfadv layers {model.spec}",))
 
 
 def size(network: Network) -> dict[str, int]:
@@ -82,31 +82,31 @@ class Influence(Measure):
     attacked: bool
     says = f"mean influence of one of {BANDS} bands of the neurons sorted on the clean image, the image's greatest 1"
 
-    def of(self, stage: Stage) -> Value:
-        facts = _influences(stage, self.network, self.case)
+    def of(self, mapped: MappedWorkspace) -> Value:
+        facts = _influences(mapped, self.network, self.case)
         rows = np.array(facts["attacked" if self.attacked else "clean"])
         images = zip(facts["names"], rows[:, self.band].tolist(), strict=True)
         return Value.mean(dict(images), tuple(facts["commands"]))
 
 
-def _influences(stage: Stage, role: str, case: Case) -> dict[str, Any]:
+def _influences(mapped: MappedWorkspace, role: str, case: Case) -> dict[str, Any]:
     """names, and for each image the bands' means: clean and attacked [N, BANDS]; kept."""
-    source, place = stage.player(role).source, Place.of(stage, role, case)
+    source, place = mapped.model(role).source, Place.of(mapped, role, case)
 
     def make() -> dict[str, Any]:
         shown = place.read(source)
         clean, attacked = bands(influence(source, shown.clean), influence(source, shown.images))
         return {"names": shown.names, "clean": clean.tolist(), "attacked": attacked.tolist()}
 
-    facts = [place.key, stage.bench.fingerprint(source), BANDS, "each by its own greatest"]
-    return {**stage.bench.kept("influence", facts, make), "commands": place.commands}
+    facts = [place.key, mapped.workspace.fingerprint(source), BANDS, "each by its own greatest"]
+    return {**mapped.workspace.kept("influence", facts, make), "commands": place.commands}
 
 
 def influence(network: Source, images: np.ndarray) -> np.ndarray:
     """Of each neuron between convolutions and classifier, float64 [N, n]."""
     layer = default_layer(network)
     parts = [
-        attribution.neuron_influence(network.glance, tf.constant(some, network.dtype), None, layer)
+        attribution.neuron_influence(network.compiled, tf.constant(some, network.dtype), None, layer)
         for some in (images[start : start + BATCH] for start in range(0, len(images), BATCH))
     ]
     return np.concatenate([np.asarray(part, np.float64).reshape(len(part), -1) for part in parts])

@@ -12,7 +12,7 @@ from tfadv.folders.evaluate import top
 from tfadv.reproduce.artifacts import Verdict
 from tfadv.reproduce.plan import Case, Measure, Value
 from tfadv.reproduce.selection import SAMPLE
-from tfadv.reproduce.workspace import BATCH, Stage
+from tfadv.reproduce.workspace import BATCH, MappedWorkspace
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,10 +39,10 @@ class Rate(Measure):
     def says(self) -> str:  # type: ignore[override]
         return self.SAYS[self.kind] + (f" among the best {self.best}" if self.best > 1 else "")
 
-    def of(self, stage: Stage) -> Value:
-        stage.player(self.target)  # nothing is crafted for a target that is not there
-        folder = stage.crafted(self.source, self.case)
-        verdict = stage.verdict(folder, self.target)
+    def of(self, mapped: MappedWorkspace) -> Value:
+        mapped.model(self.target)  # nothing is crafted for a target that is not there
+        folder = mapped.crafted(self.source, self.case)
+        verdict = mapped.verdict(folder, self.target)
         hit = self._hit(verdict)
         images = verdict.each(hit)
         return Value.mean(images, (folder.command, verdict.command), share=True)
@@ -75,9 +75,9 @@ class Distance(Measure):
     def says(self) -> str:  # type: ignore[override]
         return f"mean {self.name} of the images " + ("crafted" if self.all_images else "that fool the source")
 
-    def of(self, stage: Stage) -> Value:
-        folder = stage.crafted(self.source, self.case)
-        verdict = stage.verdict(folder, self.source)
+    def of(self, mapped: MappedWorkspace) -> Value:
+        folder = mapped.crafted(self.source, self.case)
+        verdict = mapped.verdict(folder, self.source)
         counts = (verdict.adversarial[:, 0] != verdict.labels) | self.all_images
         values = verdict.distances[self.name] * self.scale + self.shift
         images = {name: float(v) for name, v, good in zip(verdict.names, values, counts, strict=True) if good}
@@ -91,15 +91,15 @@ class Accuracy(Measure):
     network: str
     says = f"share of the images, chosen or not, whose label is predicted; at most {SAMPLE}"
 
-    def of(self, stage: Stage) -> Value:
-        player = stage.player(self.network)
-        everything = stage.bench.everything(player.data)
+    def of(self, mapped: MappedWorkspace) -> Value:
+        model = mapped.model(self.network)
+        everything = mapped.workspace.everything(model.data)
         names = everything.names[:SAMPLE]
-        facts = [stage.bench.fingerprint(player.source), everything.digest, len(names)]
-        best = stage.bench.kept(
+        facts = [mapped.workspace.fingerprint(model.source), everything.digest, len(names)]
+        best = mapped.workspace.kept(
             "accuracy",
             facts,
-            lambda: everything.answers(names, lambda images: top(player.source, images, BATCH, 1)[:, 0], BATCH),
+            lambda: everything.answers(names, lambda images: top(model.source, images, BATCH, 1)[:, 0], BATCH),
         )
         right = everything.right(names, best)
-        return Value.mean(right, (f"{player.spec} on the first {len(names)} images of {player.data}",), share=True)
+        return Value.mean(right, (f"{model.spec} on the first {len(names)} images of {model.data}",), share=True)

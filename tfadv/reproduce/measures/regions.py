@@ -18,7 +18,7 @@ from tfadv.folders.pairing import pair
 from tfadv.parts.regions import ContributiveRegion
 from tfadv.reproduce.plan import Case, Measure, Missing, Value
 from tfadv.reproduce.selection import SAMPLE
-from tfadv.reproduce.workspace import BATCH, Stage
+from tfadv.reproduce.workspace import BATCH, MappedWorkspace
 
 
 def mask(source: Source, images: list[np.ndarray], threshold: float) -> np.ndarray:
@@ -34,7 +34,7 @@ def mask(source: Source, images: list[np.ndarray], threshold: float) -> np.ndarr
     # As if a class were to be reached: the region then is that of the class the network sees, whichever it is.
     wanted = targeted(np.zeros(len(images), np.int32))
     goal = wanted._replace(labels=tf.constant(wanted.labels), sign=tf.constant(wanted.sign))
-    return np.asarray(region.mask(source.glance, seen, goal, None)) > 0
+    return np.asarray(region.mask(source.compiled, seen, goal, None)) > 0
 
 
 def shown(source: Source, images: list[np.ndarray], inside: bool, threshold: float) -> np.ndarray:
@@ -66,27 +66,25 @@ class PartAccuracy(Measure):
         part = "inside" if self.inside else "outside"
         return f"share of images, at most {SAMPLE}, whose label is predicted of the part {part} the region, on black"
 
-    def of(self, stage: Stage) -> Value:
-        player = stage.player(self.network)
-        everything = stage.bench.everything(player.data)
+    def of(self, mapped: MappedWorkspace) -> Value:
+        model = mapped.model(self.network)
+        everything = mapped.workspace.everything(model.data)
         names = everything.names[:SAMPLE]
         facts = [
-            *(stage.bench.fingerprint(player.source), everything.digest, len(names)),
+            *(mapped.workspace.fingerprint(model.source), everything.digest, len(names)),
             *(self.inside, self.threshold),
         ]
 
-        def look(images: list[np.ndarray]) -> np.ndarray:
-            parts = list(shown(player.source, images, self.inside, self.threshold))
-            return top(player.source, parts, BATCH, 1)[:, 0]
+        def forward(images: list[np.ndarray]) -> np.ndarray:
+            parts = list(shown(model.source, images, self.inside, self.threshold))
+            return top(model.source, parts, BATCH, 1)[:, 0]
 
         def make() -> list[int | None]:
-            stage.bench.say(f"{self.network} looks {'inside' if self.inside else 'outside'} its regions")
-            return everything.answers(names, look, BATCH)
+            mapped.workspace.say(f"{self.network} looks {'inside' if self.inside else 'outside'} its regions")
+            return everything.answers(names, forward, BATCH)
 
-        right = everything.right(names, stage.bench.kept("part", facts, make))
-        trace = (
-            f"{player.spec} on parts of the first {len(names)} images of {player.data}, threshold {self.threshold:g}"
-        )
+        right = everything.right(names, mapped.workspace.kept("part", facts, make))
+        trace = f"{model.spec} on parts of the first {len(names)} images of {model.data}, threshold {self.threshold:g}"
         return Value.mean(right, (trace,), share=True)
 
 
@@ -103,10 +101,10 @@ class WrongNear(Measure):
     def says(self) -> str:  # type: ignore[override]
         return f"share of images whose label is not predicted, changed by a root mean square of {self.rmsd:.3g} at most"
 
-    def of(self, stage: Stage) -> Value:
-        folder = stage.crafted(self.source, self.case)
-        verdict = stage.verdict(folder, self.source)
-        near = verdict.distances["rmsd"] <= self.rmsd * stage.bench.scale.levels
+    def of(self, mapped: MappedWorkspace) -> Value:
+        folder = mapped.crafted(self.source, self.case)
+        verdict = mapped.verdict(folder, self.source)
+        near = verdict.distances["rmsd"] <= self.rmsd * mapped.workspace.scale.levels
         hit = near & (verdict.adversarial[:, 0] != verdict.labels)
         images = verdict.each(hit)
         return Value.mean(images, (folder.command, verdict.command), share=True)
@@ -120,14 +118,14 @@ class ValuesChanged(Measure):
     case: Case
     says = "mean number of values, pixels times colours, that differ in the files"
 
-    def of(self, stage: Stage) -> Value:
-        folder = stage.crafted(self.source, self.case)
+    def of(self, mapped: MappedWorkspace) -> Value:
+        folder = mapped.crafted(self.source, self.case)
 
         def make() -> dict[str, int]:
             pairs = pair(folder.images.folder, folder.path).pairs
             return {one.name: int(np.sum(read_image(one.clean) != read_image(one.adversarial))) for one in pairs}
 
-        counts = stage.bench.kept(f"values-{folder.key}", [folder.made], make)
+        counts = mapped.workspace.kept(f"values-{folder.key}", [folder.made], make)
         return Value.mean({name: float(count) for name, count in counts.items()}, (folder.command,))
 
 
@@ -144,22 +142,22 @@ class NoiseAsLong(Measure):
     target: str
     says = "share of images whose label is not predicted under Gaussian noise as long as the attack's change"
 
-    def of(self, stage: Stage) -> Value:
-        player, seed = stage.player(self.target), stage.bench.seed
-        folder = stage.crafted(self.source, self.case)
-        stage.verdict(folder, self.target)  # refuses a network of other images
+    def of(self, mapped: MappedWorkspace) -> Value:
+        model, seed = mapped.model(self.target), mapped.workspace.seed
+        folder = mapped.crafted(self.source, self.case)
+        mapped.verdict(folder, self.target)  # refuses a network of other images
 
         def make() -> dict[str, bool]:
-            stage.bench.say(f"{self.target} sees noise as long as {self.case.name} of {self.source}")
+            mapped.workspace.say(f"{self.target} sees noise as long as {self.case.name} of {self.source}")
             pairs = pair(folder.images.folder, folder.path).pairs
             images = [noised(read_image(one.clean), read_image(one.adversarial), seed) for one in pairs]
-            best = top(player.source, images, BATCH, 1)[:, 0]
+            best = top(model.source, images, BATCH, 1)[:, 0]
             return {
                 one.name: bool(said != folder.images.labels[one.name]) for one, said in zip(pairs, best, strict=True)
             }
 
-        wrong = stage.bench.kept(
-            f"noise-{folder.key}", [folder.made, stage.bench.fingerprint(player.source), seed], make
+        wrong = mapped.workspace.kept(
+            f"noise-{folder.key}", [folder.made, mapped.workspace.fingerprint(model.source), seed], make
         )
         return Value.mean({name: float(one) for name, one in wrong.items()}, (folder.command,), share=True)
 

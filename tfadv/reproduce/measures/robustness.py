@@ -11,9 +11,9 @@ from tfadv.files.image_files import read_image
 from tfadv.folders.destruction import TRANSFORMATIONS
 from tfadv.folders.evaluate import top
 from tfadv.folders.pairing import pair
-from tfadv.reproduce.artifacts import Folder, Player, Verdict, typed
+from tfadv.reproduce.artifacts import Folder, MappedModel, Verdict, typed
 from tfadv.reproduce.plan import Case, Measure, Value
-from tfadv.reproduce.workspace import BATCH, Stage
+from tfadv.reproduce.workspace import BATCH, MappedWorkspace
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,16 +34,17 @@ class Destruction(Measure):
     def says(self) -> str:  # type: ignore[override]
         return f"share of the images fooling the target that {self.transformation} makes right again"
 
-    def of(self, stage: Stage) -> Value:
-        player = stage.player(self.target)
-        folder = stage.crafted(self.source, self.case)
-        verdict = stage.verdict(folder, self.target)
-        network, seed = stage.bench.fingerprint(player.source), stage.bench.seed
+    def of(self, mapped: MappedWorkspace) -> Value:
+        model = mapped.model(self.target)
+        folder = mapped.crafted(self.source, self.case)
+        verdict = mapped.verdict(folder, self.target)
+        workspace = mapped.workspace
+        network, seed = workspace.fingerprint(model.source), workspace.seed
         facts = [folder.made, network, self.transformation, self.strength, seed]
-        images = stage.bench.kept(f"{folder.key}-destroyed", facts, lambda: self._again(folder, verdict, player, seed))
-        return Value.mean(images, (folder.command, self._command(stage, folder, player)), share=True)
+        images = workspace.kept(f"{folder.key}-destroyed", facts, lambda: self._again(folder, verdict, model, seed))
+        return Value.mean(images, (folder.command, self._command(mapped, folder, model)), share=True)
 
-    def _again(self, folder: Folder, verdict: Verdict, player: Player, seed: int) -> dict[str, float]:
+    def _again(self, folder: Folder, verdict: Verdict, model: MappedModel, seed: int) -> dict[str, float]:
         """Each image that counts -> whether it is right again."""
         files = {one.name: one.adversarial for one in pair(folder.images.folder, folder.path).pairs}
         fooled = (verdict.clean[:, 0] == verdict.labels) & (verdict.adversarial[:, 0] != verdict.labels)
@@ -53,12 +54,12 @@ class Destruction(Measure):
             some = places[start : start + BATCH]
             pictures = [read_image(files[verdict.names[place]]) for place in some]
             shown = [change(one, self.strength, seeds.of_images(one[None], seed)[0]) for one in pictures]
-            best = top(player.source, shown, BATCH, 1)[:, 0]
+            best = top(model.source, shown, BATCH, 1)[:, 0]
             for place, said in zip(some, best, strict=True):
                 found[verdict.names[place]] = float(said == verdict.labels[place])
         return found
 
-    def _command(self, stage: Stage, folder: Folder, player: Player) -> str:
-        folders = (stage.bench.within(folder.images.folder), stage.bench.within(folder.path))
-        words = ["tfadv", "destruction", *folders, *player.words(), "--seed", str(stage.bench.seed)]
+    def _command(self, mapped: MappedWorkspace, folder: Folder, model: MappedModel) -> str:
+        folders = (mapped.workspace.within(folder.images.folder), mapped.workspace.within(folder.path))
+        words = ["tfadv", "destruction", *folders, *model.words(), "--seed", str(mapped.workspace.seed)]
         return typed([*words, "--transformation", f"{self.transformation}={self.strength:g}"])

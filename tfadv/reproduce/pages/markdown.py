@@ -14,7 +14,7 @@ def page(record: Record) -> str:
     """The whole record, its blocks apart by an empty line."""
     paper = citations.of(record["paper"])
     said = ", ".join(str(word) for word in (paper.authors, paper.title, paper.venue, paper.year) if word)
-    roles = ", ".join(f"{role} by {player}" for role, player in record["roles"].items())
+    roles = ", ".join(f"{role} by {model}" for role, model in record["roles"].items())
     facts = [
         f"Paper: {plain(said)}.",
         f"Metric: {plain(record['metric'])}.",

@@ -110,8 +110,8 @@ def _legend(figure: Any, axes: Any, grid: Grid, paper: str) -> None:
 
     handles, labels = axes.get_legend_handles_labels()
     if grid.any("paper"):
-        look: dict[str, Any] = {"linestyle": "--"} if paper == "dashed" else {"linestyle": "", "marker": "D"}
-        handles.append(Line2D([], [], color="#777", markerfacecolor="white", markersize=4, **look))
+        forward: dict[str, Any] = {"linestyle": "--"} if paper == "dashed" else {"linestyle": "", "marker": "D"}
+        handles.append(Line2D([], [], color="#777", markerfacecolor="white", markersize=4, **forward))
         labels.append(f"the {grid.paper} ({paper})")
     longest = max(map(len, labels), default=0)
     columns = max(1, min(4, int(46 // (longest + 5))))
@@ -124,19 +124,19 @@ def _curves(figure: Any, axes: Any, grid: Grid, group: Row, rows: list[Row]) -> 
     """A line for each row over the columns, with two standard errors; the paper's dashed."""
     places, columns = zip(*sorted(zip(grid.places, grid.columns, strict=True)), strict=True)
     for place, row in enumerate(rows):
-        look = _look(place)
+        forward = _look(place)
         values, errors = zip(*_ours(grid, row, columns), strict=True)
         axes.errorbar(
             places,
             values,
             _whiskers(grid, values, errors),
-            **look,
+            **forward,
             linewidth=1.5,
             capsize=2,
             label=grid.name(group, row),
         )
         paper = _paper(grid, row, columns)
-        axes.plot(places, paper, color=look["color"], linestyle="--", linewidth=1.1, marker="_", markersize=5)
+        axes.plot(places, paper, color=forward["color"], linestyle="--", linewidth=1.1, marker="_", markersize=5)
     if not grid.numeric:
         axes.set_xticks(grid.places, grid.columns, rotation=30, ha="right")
     axes.set_ylabel(grid.unit)
@@ -207,14 +207,14 @@ def _scatter(figure: Any, axes: Any, grid: Grid, group: Row, rows: list[Row]) ->
     named: set[Row] = set()
     for row in rows:
         head = row[:-1] if row[:-1] in grid.groups else ()
-        look = _look(groups.index(head))
+        forward = _look(groups.index(head))
         (x, x_error), (y, y_error) = _ours(grid, row, columns)
         label = None if head in named or not head else " / ".join(head)
         named.add(head)
         reach = _whiskers(grid, [y], [y_error]), _whiskers(grid, [x], [x_error])
-        axes.errorbar([x], [y], *reach, **look, linestyle="", elinewidth=0.8, label=label)
+        axes.errorbar([x], [y], *reach, **forward, linestyle="", elinewidth=0.8, label=label)
         axes.plot(
-            *([one] for one in _paper(grid, row, columns)), **look, linestyle="", markerfacecolor="white", alpha=0.7
+            *([one] for one in _paper(grid, row, columns)), **forward, linestyle="", markerfacecolor="white", alpha=0.7
         )
         text = grid.name(head, row)
         if drawn["shown"]:
