@@ -89,12 +89,12 @@ docs: install
 	$(BIN)/python scripts/listed.py
 	$(BIN)/python scripts/cli_reference.py
 	$(BIN)/python scripts/linked.py
-	$(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 docs-check: install
 	$(BIN)/python scripts/cli_reference.py --check
 	$(BIN)/python scripts/linked.py
-	$(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 wheel-check: install
 	$(BIN)/python scripts/wheel_check.py

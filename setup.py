@@ -62,14 +62,14 @@ attack = Ascent(Naa("Mixed_5b"), Momentum() >> Patchwise(1.6), Linf(16), view=Di
 adversarial = attack.on(network)(images, tfadv.untargeted(labels), seed=0)
 ```
 
-Images are float32 RGB [N, H, W, 3] in 0..255. The same code runs on the current TensorFlow with Keras 3 and on TensorFlow
-2.15 with Keras 2.
+Images are float32 RGB [N, H, W, 3] in 0..255. The same code runs on the current TensorFlow with Keras 3 and on
+TensorFlow 2.15 with Keras 2.
 """
 
 setup(
     name="tfadv",
     version=VERSION,
-    description="Adversarial images that transfer, for TensorFlow and Keras: NAA, FIA, their baselines and the defences",
+    description="Adversarial images that transfer, for TensorFlow and Keras: NAA, FIA, baselines and defences",
     long_description=LONG_DESCRIPTION,
     long_description_content_type="text/markdown",
     author="the tfadv authors",

@@ -2,8 +2,8 @@
 
     python scripts/linked.py    mypy and the documentation then find tfadv.cli and tfadv.checkpoints
 
-cli/ and checkpoints/ lie at the top of the repository and are installed as tfadv.cli and tfadv.checkpoints; whoever only
-reads the files sees neither beside the rest of tfadv without such a tree.
+cli/ and checkpoints/ lie at the top of the repository and are installed as tfadv.cli and tfadv.checkpoints; whoever
+only reads the files sees neither beside the rest of tfadv without such a tree.
 """
 
 import os
