@@ -14,7 +14,9 @@ FORMULA = re.compile(r"[^\s`]+(\([^)]*\))?\s*(=|<-|:=)\s")
 def escaped(text: str) -> str:
     """Text whose stars, underscores and brackets mean themselves; what stands in backticks is left alone."""
     pieces = re.split(r"(`[^`]*`)", text)
-    return "".join(one if one.startswith("`") else re.sub(r"([*_\[\]<])", r"\\\1", one) for one in pieces)
+    return "".join(
+        one if one.startswith("`") else re.sub(r"([*_\[\]])", r"\\\1", one).replace("<", "&lt;") for one in pieces
+    )
 
 
 def paragraph(text: str) -> str:
