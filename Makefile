@@ -12,7 +12,8 @@ PYTEST = -m pytest -n $(WORKERS) --dist loadfile
 BIN = .venv/bin
 PAPER = .venv-paper/bin
 
-.PHONY: help install install-paper demo reproduce test test-slow test-paper test-all lint format docs docs-check wheel-check bench clean
+.PHONY: help install install-paper demo reproduce test test-slow test-paper test-all coverage lint types format docs \
+	docs-check wheel-check bench clean
 
 help:
 	@echo "make demo        attack the embedded digits and draw it, in demo/"
@@ -20,8 +21,9 @@ help:
 	@echo "make test-paper  the tests on TensorFlow 2.15 with tensorflow-addons"
 	@echo "make test-slow   the slow tests on the default stack: references of the largest networks"
 	@echo "make test-all    the slow tests as well, on both stacks"
-	@echo "make lint        ruff and mypy;  make format: let ruff rewrite"
-	@echo "make docs        write the README's command line reference and what tfadv lists;  make docs-check: compare"
+	@echo "make coverage    the tests on the default stack, and which lines they run"
+	@echo "make lint        ruff and mypy;  make types: mypy alone;  make format: let ruff rewrite"
+	@echo "make docs        write what is generated and build the site, build/site;  make docs-check: compare and build"
 	@echo "make wheel-check build the wheel, install it elsewhere and run it"
 	@echo "make reproduce   every table and figure of the papers on the embedded digits, small, in reproduced/"
 	@echo "make bench       what attacks and folders cost on this machine"
@@ -33,7 +35,7 @@ install-paper: .venv-paper/installed
 .venv/installed: setup.py pyproject.toml
 	@echo "Installing into .venv; the first time takes a few minutes."
 	@python="$(PYTHON)"; python="$${python:-$$(sh scripts/find_python.sh 3.10 3.13)}" && "$$python" -m venv .venv
-	$(BIN)/python -m pip install --quiet --editable ".[test]"
+	$(BIN)/python -m pip install --quiet --editable ".[test,docs]"
 	touch $@
 
 .venv-paper/installed: setup.py pyproject.toml
@@ -64,9 +66,19 @@ test-all: install install-paper
 	$(BIN)/python $(PYTEST) -m "slow or not slow"
 	$(PAPER)/python $(PYTEST) -m "slow or not slow"
 
-lint: install
+coverage: install
+	rm -f .coverage .coverage.*
+	$(BIN)/python -m coverage run -m pytest
+	$(BIN)/python -m coverage combine
+	$(BIN)/python -m coverage report
+
+lint: types
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/ruff check $(SOURCES)
+
+# mypy reads the package as it is installed, with tfadv.cli and tfadv.checkpoints in it.
+types: install
+	$(BIN)/python scripts/linked.py
 	$(BIN)/mypy
 
 format: install
@@ -76,9 +88,13 @@ format: install
 docs: install
 	$(BIN)/python scripts/listed.py
 	$(BIN)/python scripts/cli_reference.py
+	$(BIN)/python scripts/linked.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 docs-check: install
 	$(BIN)/python scripts/cli_reference.py --check
+	$(BIN)/python scripts/linked.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 wheel-check: install
 	$(BIN)/python scripts/wheel_check.py
@@ -87,5 +103,5 @@ bench: install
 	$(BIN)/tfadv bench
 
 clean:
-	rm -rf .venv .venv-paper build dist demo reproduced *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-paper build dist demo reproduced *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage*
 	find tfadv cli checkpoints tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +

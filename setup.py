@@ -26,6 +26,13 @@ TEST = [
     "ipykernel>=6.20",
     "ruff>=0.5",
     "mypy>=1.8",
+    "coverage>=7.4",
+]
+#: What `make docs` builds the site with.
+DOCS = [
+    "mkdocs>=1.6,<2",
+    "mkdocs-material>=9.5",
+    "mkdocstrings[python]>=0.26",
 ]
 #: Other packages that `scripts/peers.py` and tests/test_peers.py compare with.
 PEERS = [
@@ -33,18 +40,54 @@ PEERS = [
     "adversarial-robustness-toolbox>=1.20.1",
     "cleverhans>=4.0",
 ]
+LONG_DESCRIPTION = """\
+Adversarial images that *transfer*: made on one network, they fool others that were never seen. A package for TensorFlow
+and Keras with NAA, FIA and their baselines as their authors' programs compute them, the defences they are measured
+against, and a command line that turns a folder of photographs into a folder of adversarial ones.
+
+```sh
+tfadv demo demo/        # attacks small digit networks that are in the package: a minute, no download
+tfadv attack naa images/ adv/ --source keras:MobileNetV2
+tfadv evaluate images/ adv/ --target keras:VGG16
+```
+
+An attack is one line of parts, and any combination of parts is an attack:
+
+```python
+import tfadv
+from tfadv import Ascent, DiverseInputs, Linf, Momentum, Naa, Patchwise
+
+network = tfadv.load("inception_v3")
+attack = Ascent(Naa("Mixed_5b"), Momentum() >> Patchwise(1.6), Linf(16), view=DiverseInputs())
+adversarial = attack.on(network)(images, tfadv.untargeted(labels), seed=0)
+```
+
+Images are float32 RGB [N, H, W, 3] in 0..255. The same code runs on the current TensorFlow with Keras 3 and on
+TensorFlow 2.15 with Keras 2.
+"""
 
 setup(
     name="tfadv",
     version=VERSION,
-    description="Adversarial images that transfer: NAA, FIA and their baselines for TensorFlow and Keras",
-    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    description="Adversarial images that transfer, for TensorFlow and Keras: NAA, FIA, baselines and defences",
+    long_description=LONG_DESCRIPTION,
     long_description_content_type="text/markdown",
+    author="the tfadv authors",
+    keywords=[
+        "adversarial examples",
+        "adversarial attacks",
+        "transferability",
+        "robustness",
+        "deep learning",
+        "tensorflow",
+        "keras",
+    ],
     license="Apache-2.0",
     python_requires=">=3.10",
     packages=[*find_packages(include=["tfadv", "tfadv.*"]), "tfadv.cli", "tfadv.checkpoints"],
     package_dir={"tfadv": "tfadv", "tfadv.cli": "cli", "tfadv.checkpoints": "checkpoints"},
     package_data={
+        "tfadv": ["py.typed"],
         "tfadv.cli": ["*.json"],
         "tfadv.models": ["digits_weights/*"],
         "tfadv.registry": ["*.json"],
@@ -66,10 +109,24 @@ setup(
         "scikit-learn>=1.2",
         "matplotlib>=3.6",
     ],
-    extras_require={"paper": PAPER, "gpu": ["tensorflow[and-cuda]>=2.15"], "test": TEST, "peers": PEERS},
+    extras_require={"paper": PAPER, "gpu": ["tensorflow[and-cuda]>=2.15"], "test": TEST, "docs": DOCS, "peers": PEERS},
     entry_points={"console_scripts": ["tfadv=tfadv.cli:main"]},
     classifiers=[
+        "Development Status :: 4 - Beta",
+        "Environment :: Console",
+        "Environment :: GPU :: NVIDIA CUDA",
+        "Intended Audience :: Developers",
+        "Intended Audience :: Science/Research",
+        "License :: OSI Approved :: Apache Software License",
+        "Operating System :: OS Independent",
         "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3.10",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
         "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Topic :: Scientific/Engineering :: Image Recognition",
+        "Topic :: Security",
+        "Typing :: Typed",
     ],
 )

@@ -191,7 +191,7 @@ def progress_bar(title: str) -> Callable[..., Any] | None:
 
 
 @contextlib.contextmanager
-def training_bar(title: str, rows: int, epochs: int, batch: int, no_progress: bool) -> Iterator[dict[str, Callable]]:
+def training_bar(title: str, rows: int, epochs: int, batch: int, no_progress: bool) -> Iterator[dict[str, Any]]:
     """The report and progress of `tfadv.training.loop.train`: a line for each epoch, above the bar if there is one."""
     make = None if no_progress else progress_bar(title)
     bar = make(total=epochs * (rows // batch) * batch) if make else None

@@ -74,7 +74,10 @@ def command(image: str, out: str, **chosen: Any) -> None:
     if path.suffix.lower() != ".png":
         raise click.UsageError(f"--out: expected a name that ends in .png, got {out}.")
     numbers = path.with_suffix(".json")
-    made = {path: writing.drawn, numbers: writing.json_with("u", "v", "networks", "cosine")}
+    made: dict[str | os.PathLike, writing.Made] = {
+        path: writing.drawn,
+        numbers: writing.json_with("u", "v", "networks", "cosine"),
+    }
     writing.check(made, (image, chosen["class_names"], *chosen["sources"], *chosen["targets"]))
     whole, draw = _seen(image, **chosen)
     names = whole["class_names"]

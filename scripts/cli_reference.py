@@ -1,7 +1,7 @@
-"""Write the command line reference into README.md, between its two markers, from what --help says.
+"""Write the reference of the command line, docs/reference/commands.md, from what --help says.
 
 python scripts/cli_reference.py          write it
-python scripts/cli_reference.py --check  compare it; the exit code is 1 when README.md is behind
+python scripts/cli_reference.py --check  compare it; the exit code is 1 when the page is behind
 """
 
 import sys
@@ -12,9 +12,11 @@ import click
 
 from tfadv.cli import main
 
-README = Path(__file__).resolve().parent.parent / "README.md"
-BEGIN = "<!-- command line reference: begin; written by `make docs` -->"
-END = "<!-- command line reference: end -->"
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "reference" / "commands.md"
+INTRODUCTION = """# Commands
+
+What `tfadv COMMAND --help` says, command by command; `make docs` writes this page.
+"""
 WIDTH = 100
 
 
@@ -30,25 +32,13 @@ def pages(command: click.Command, name: str, parent: click.Context | None = None
 
 
 def reference() -> str:
-    """The whole reference as Markdown, one block per command."""
-    blocks = [f"### `{path}`\n\n```text\n{text.rstrip()}\n```\n" for path, text in pages(main, "tfadv")]
-    return "\n".join([BEGIN, "", *blocks, END])
-
-
-def replaced(text: str) -> str:
-    """README.md with the reference of today between its markers."""
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise SystemExit(f"{README.name}: expected the markers\n{BEGIN}\n{END}")
-    return before + reference() + after
+    """The whole page as Markdown, one block per command."""
+    blocks = [f"## `{path}`\n\n```text\n{text.rstrip()}\n```\n" for path, text in pages(main, "tfadv")]
+    return "\n".join([INTRODUCTION, *blocks])
 
 
 if __name__ == "__main__":
-    readme = README.read_text(encoding="utf-8")
-    today = replaced(readme)
-    if "--check" in sys.argv[1:]:
-        if today != readme:
-            raise SystemExit("README.md: the command line reference is behind --help; `make docs` writes it.")
-    elif today != readme:
-        README.write_text(today, encoding="utf-8")
+    if "--check" not in sys.argv[1:]:
+        PAGE.write_text(reference(), encoding="utf-8")
+    elif not PAGE.is_file() or PAGE.read_text(encoding="utf-8") != reference():
+        raise SystemExit(f"docs/reference/{PAGE.name} is behind --help; `make docs` writes it.")

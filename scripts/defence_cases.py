@@ -165,11 +165,11 @@ class Control(Purifier):
     needs_network = True
 
     @property
-    def fitted_to(self) -> str | None:  # type: ignore[override]
+    def fitted_to(self) -> str | None:
         return self.fitted.fitted_to
 
     @property
-    def arrays(self) -> tuple:  # type: ignore[override]
+    def arrays(self) -> tuple:
         return self.fitted.arrays
 
     def purify(self, forward: Forward, images: Tensor, keys: Tensor) -> Tensor:

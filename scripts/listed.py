@@ -1,9 +1,10 @@
-"""Write what is listed without TensorFlow: attacks and defences in cli/listed.json, layers in tfadv/models/shapes.json.
+"""Write what is listed without TensorFlow: attacks and defences in cli/listed.json, layers in shapes.json.
 
 python scripts/listed.py          write both
 python scripts/listed.py recipes  write only cli/listed.json, in a few seconds
 
-The tests compare the files with the attacks, the defences and the networks themselves.
+They lie beside `tfadv.cli.listing` and `tfadv.registry.known`. The tests compare the files with the attacks, the
+defences and the networks themselves.
 """
 
 import json

@@ -26,7 +26,7 @@ def build(folder: Path) -> Path:
     """The wheel, built from a copy, so that no older build leaks into it."""
     source = folder / "source"
     source.mkdir()
-    for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
+    for name in ("setup.py", "pyproject.toml", "LICENSE"):
         shutil.copy(ROOT / name, source)
     for name in PACKAGES:
         shutil.copytree(ROOT / name, source / name, ignore=IGNORED)

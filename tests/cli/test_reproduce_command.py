@@ -100,8 +100,9 @@ def test_the_list_names_every_experiment_once():
     assert [line.split()[0] for line in lines if line.startswith("  ")] == list(EXPERIMENTS)
 
 
-def test_the_scale_in_the_readme_is_one(tmp_path):
-    (text,) = re.findall(r"```json\n(.*?)```", (REPOSITORY / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+def test_the_scale_in_the_documentation_is_one(tmp_path):
+    page = (REPOSITORY / "docs" / "howto" / "reproduce.md").read_text(encoding="utf-8")
+    (text,) = re.findall(r"```json\n(.*?)```", page, re.DOTALL)
     (tmp_path / "mine.json").write_text(text)
     scale = scales.read(tmp_path / "mine.json")
     model_map = scale.model_maps[EXPERIMENTS["naa-table1"].model_map]

@@ -161,7 +161,7 @@ class ViewChain(View):
         return math.prod(view.copies for view in self.views)
 
     @property
-    def weights(self) -> tuple[float, ...] | None:  # type: ignore[override]
+    def weights(self) -> tuple[float, ...] | None:
         if all(view.weights is None for view in self.views):
             return None
         each = [view.weights or (1 / view.copies,) * view.copies for view in self.views]

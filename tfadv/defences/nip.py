@@ -288,7 +288,7 @@ class FittedNip(Purifier):
             )
 
     @property
-    def arrays(self) -> tuple[np.ndarray, ...]:  # type: ignore[override]
+    def arrays(self) -> tuple[np.ndarray, ...]:
         return self.template, self.keys, self.perturbations
 
     @functools.cached_property

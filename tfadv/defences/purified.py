@@ -207,19 +207,19 @@ class PurifierChain(Purifier):
     purifiers: tuple[Purifier, ...]
 
     @property
-    def needs_network(self) -> bool:  # type: ignore[override]
+    def needs_network(self) -> bool:
         return any(one.needs_network for one in self.purifiers)
 
     @property
-    def has_gradient(self) -> bool:  # type: ignore[override]
+    def has_gradient(self) -> bool:
         return all(one.has_gradient for one in self.purifiers)
 
     @property
-    def fitted_to(self) -> str | None:  # type: ignore[override]
+    def fitted_to(self) -> str | None:
         return next((one.fitted_to for one in self.purifiers if one.fitted_to is not None), None)
 
     @property
-    def arrays(self) -> tuple:  # type: ignore[override]
+    def arrays(self) -> tuple:
         return tuple(array for one in self.purifiers for array in one.arrays)
 
     def purify(self, forward: Forward, images: Images, seeds: Seeds) -> Tensor:

@@ -205,7 +205,7 @@ class PathCopies(View):
             raise ValueError(f"PathCopies(points): expected one of {', '.join(POINTS)}, got {self.points!r}.")
 
     @property
-    def weights(self) -> tuple[float, ...] | None:  # type: ignore[override]
+    def weights(self) -> tuple[float, ...] | None:
         return None if self.points == RIEMANN else gauss_legendre(self.copies)[1]
 
     def share(self, copy: Tensor, dtype: tf.DType) -> Tensor:

@@ -199,7 +199,7 @@ class SuppressedTraining(Training):
         """The last stage, or all of them."""
         return found if self.places == "all" else found[-1:]
 
-    def block(self, classes: int) -> Block:  # type: ignore[override]
+    def block(self, classes: int) -> Block:
         """What is inserted behind the network's stages: suppression of their channels."""
         return suppressing(classes)
 
@@ -249,7 +249,7 @@ class DenoisedTraining(Training):
         if self.filter not in FILTERS:
             raise ValueError(f"DenoisedTraining(filter): expected one of {', '.join(FILTERS)}, got {self.filter!r}.")
 
-    def block(self, classes: int) -> Block:  # type: ignore[override]
+    def block(self, classes: int) -> Block:
         """What is inserted behind the network's stages: a denoising block."""
         return denoising(self.filter)
 

@@ -127,7 +127,7 @@ class Nearest(Measure):
     axis: str
 
     @property
-    def says(self) -> str:  # type: ignore[override]
+    def says(self) -> str:
         return "grey levels at which the class changes; empty where it does not within the plane"
 
     def of(self, mapped: MappedWorkspace) -> Value:

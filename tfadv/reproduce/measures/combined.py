@@ -19,7 +19,7 @@ class Unseen(Measure):
     measure: Measure
 
     @property
-    def says(self) -> str:  # type: ignore[override]
+    def says(self) -> str:
         return self.measure.says
 
     def of(self, mapped: MappedWorkspace) -> Value:
@@ -42,7 +42,7 @@ class Average(Measure):
     whole: bool = False
 
     @property
-    def says(self) -> str:  # type: ignore[override]
+    def says(self) -> str:
         fewer = "" if self.whole else " or as many as there are"
         return f"{self.measures[0].says}, the mean over {len(self.measures)}{fewer}"
 
@@ -72,7 +72,7 @@ class Percent(Measure):
     complement: bool = False
 
     @property
-    def says(self) -> str:  # type: ignore[override]
+    def says(self) -> str:
         return f"{'100 % less the ' * self.complement}{self.measure.says}"
 
     def of(self, mapped: MappedWorkspace) -> Value:

@@ -289,7 +289,7 @@ class Seconds(Measure):
     images: int = 5000
 
     @property
-    def says(self) -> str:  # type: ignore[override]
+    def says(self) -> str:
         return f"seconds to purify {self.images} images, measured on those at hand, the first call left out"
 
     def of(self, mapped: MappedWorkspace) -> Value:

@@ -40,7 +40,7 @@ class Size(Measure):
     }
 
     @property
-    def says(self) -> str:  # type: ignore[override]
+    def says(self) -> str:
         return self.SAYS[self.counts]
 
     def of(self, mapped: MappedWorkspace) -> Value:

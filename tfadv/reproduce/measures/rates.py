@@ -36,7 +36,7 @@ class Rate(Measure):
     }
 
     @property
-    def says(self) -> str:  # type: ignore[override]
+    def says(self) -> str:
         return self.SAYS[self.kind] + (f" among the best {self.best}" if self.best > 1 else "")
 
     def of(self, mapped: MappedWorkspace) -> Value:
@@ -72,7 +72,7 @@ class Distance(Measure):
     shift: float = 0.0
 
     @property
-    def says(self) -> str:  # type: ignore[override]
+    def says(self) -> str:
         return f"mean {self.name} of the images " + ("crafted" if self.all_images else "that fool the source")
 
     def of(self, mapped: MappedWorkspace) -> Value:

@@ -62,7 +62,7 @@ class PartAccuracy(Measure):
     threshold: float = 0.2
 
     @property
-    def says(self) -> str:  # type: ignore[override]
+    def says(self) -> str:
         part = "inside" if self.inside else "outside"
         return f"share of images, at most {SAMPLE}, whose label is predicted of the part {part} the region, on black"
 
@@ -98,7 +98,7 @@ class WrongNear(Measure):
     rmsd: float
 
     @property
-    def says(self) -> str:  # type: ignore[override]
+    def says(self) -> str:
         return f"share of images whose label is not predicted, changed by a root mean square of {self.rmsd:.3g} at most"
 
     def of(self, mapped: MappedWorkspace) -> Value:

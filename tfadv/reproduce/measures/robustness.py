@@ -31,7 +31,7 @@ class Destruction(Measure):
     strength: float
 
     @property
-    def says(self) -> str:  # type: ignore[override]
+    def says(self) -> str:
         return f"share of the images fooling the target that {self.transformation} makes right again"
 
     def of(self, mapped: MappedWorkspace) -> Value:

@@ -1,0 +1,29 @@
+"""Link the package together as it is installed, in build/linked/tfadv, for tools that read and do not import it.
+
+    python scripts/linked.py    mypy and the documentation then find tfadv.cli and tfadv.checkpoints
+
+cli/ and checkpoints/ lie at the top of the repository and are installed as tfadv.cli and tfadv.checkpoints; whoever
+only reads the files sees neither beside the rest of tfadv without such a tree.
+"""
+
+import os
+import shutil
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+LINKED = ROOT / "build" / "linked"
+
+
+def link() -> Path:
+    """Make the tree of links anew; returns the folder that holds the package."""
+    shutil.rmtree(LINKED, ignore_errors=True)
+    package = LINKED / "tfadv"
+    package.mkdir(parents=True)
+    for path in [*(ROOT / "tfadv").iterdir(), ROOT / "cli", ROOT / "checkpoints"]:
+        if path.name != "__pycache__":
+            (package / path.name).symlink_to(os.path.relpath(path, package), target_is_directory=path.is_dir())
+    return LINKED
+
+
+if __name__ == "__main__":
+    link()
