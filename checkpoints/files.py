@@ -19,7 +19,7 @@ HEADERS = 2**22
 _TABLE_END = bytes.fromhex("57fb808b247547db")
 
 
-class _Counted:
+class _HeaderLimit:
     """A stream of which headers may be read in `HEADERS` bytes: a header says itself how long it is.
 
     So neither a name of gigabytes nor millions of members take memory; what is passed over is not counted.
@@ -84,7 +84,7 @@ def find(path: str | os.PathLike[str]) -> Checkpoint:
     )
 
 
-def found(folder: Path) -> list[Checkpoint]:
+def checkpoints_in(folder: Path) -> list[Checkpoint]:
     """All checkpoints lying directly in a folder, by name.
 
     Raises:
@@ -102,7 +102,7 @@ def found(folder: Path) -> list[Checkpoint]:
 
 def walk(folder: Path, depth: int = 3) -> Iterator[Path]:
     """The tarballs and checkpoints in a folder and, `depth` - 1 levels down, in those inside."""
-    for checkpoint in found(folder):
+    for checkpoint in checkpoints_in(folder):
         yield checkpoint.path
     for path in sorted(folder.iterdir()):
         if path.is_dir() and depth > 1 and not path.name.startswith("."):
@@ -136,7 +136,7 @@ def unpack(tarball: Path, folder: Path) -> Checkpoint:
     """
     try:
         with gzip.open(tarball) as stream:
-            counted = _Counted(stream)
+            counted = _HeaderLimit(stream)
             with tarfile.open(fileobj=counted, mode="r:") as archive:  # type: ignore[call-overload]
                 for member in _regular(archive, tarball):
                     _copy(stream, member, folder, tarball)
@@ -152,7 +152,7 @@ def unpack(tarball: Path, folder: Path) -> Checkpoint:
         raise type(error)(str(error).replace(str(folder), str(tarball))) from None
 
 
-def hold(file: IO[bytes], net: str) -> None:
+def lock(file: IO[bytes], net: str) -> None:
     """Lock an open file until it is closed, where the system has such locks.
 
     Raises BlockingIOError where another process holds it.
@@ -211,7 +211,7 @@ def _copy(stream: gzip.GzipFile, member: tarfile.TarInfo, folder: Path, tarball:
 
 def _only(folder: Path) -> Checkpoint:
     """The one checkpoint of a folder."""
-    checkpoints = found(folder)
+    checkpoints = checkpoints_in(folder)
     if len(checkpoints) == 1:
         return checkpoints[0]
     if checkpoints:

@@ -13,8 +13,8 @@ import tfadv
 from tfadv import defences
 from tfadv.core import gradients
 from tfadv.defences import FittedNip, Median, Nip, Purified, load_nip, top_k_consistency
-from tfadv.defences.between import default_layer
 from tfadv.defences.clean_twins import played
+from tfadv.defences.default_layer import default_layer
 from tfadv.defences.nip import RETRIEVALS, Neurons
 from tfadv.files import array_files
 from tfadv.parts import attribution

@@ -10,7 +10,7 @@ import tensorflow as tf
 import tfadv
 from tfadv import Network, untargeted
 from tfadv.attacks import recipes
-from tfadv.models.twins import folded, in_bfloat16
+from tfadv.models.faster_networks import folded, in_bfloat16
 from tfadv.parts import attribution
 from tfadv.registry import loading
 
@@ -197,7 +197,7 @@ def test_a_model_of_tf_keras_is_taken(tmp_path, monkeypatch):
 
 
 def look_of(folder):
-    return loading.code.called(f"{folder}/legacy.py:build")
+    return loading.user_code.result_of(f"{folder}/legacy.py:build")
 
 
 LEGACY = """

@@ -85,7 +85,7 @@ def unchanged(
     still: int,
     count: int,
     found: Any = None,
-    silent: bool = False,
+    ignores_missing_gradient: bool = False,
 ) -> str | None:
     """That an attack has left images as they are, and why; None of a search, which says itself what it has not found.
 
@@ -94,9 +94,10 @@ def unchanged(
         images: some of those images, [N, H, W, 3] in 0..255.
         still, count: how many did not change, and of how many.
         found: what a search says of all of them, bool [count]; None of an ascent.
-        silent: whether a search would not notice that the network has no gradient, see `tfadv.attacks.bound.Bound`.
+        ignores_missing_gradient: whether a search would not notice that the network has none, see
+            `tfadv.attacks.bound.Bound`.
     """
-    if not still or not (found is None or (silent and not np.any(found))):
+    if not still or not (found is None or (ignores_missing_gradient and not np.any(found))):
         return None
     return f"{still} of {count} images did not change at all. {_why(name, forward, images)}"
 

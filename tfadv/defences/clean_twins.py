@@ -19,7 +19,7 @@ from tfadv.core.compilation import Compiled
 from tfadv.core.images import WHITE, check
 from tfadv.core.source import Source
 from tfadv.core.types import Images, Tensor
-from tfadv.defences.between import default_layer
+from tfadv.defences.default_layer import default_layer
 from tfadv.defences.nip import Neurons, Nip
 from tfadv.models.network import network as as_source
 
@@ -58,7 +58,7 @@ def played(
         attacked: the same ones attacked.
         donors: images [N, H, W, 3] whose neurons and perturbations are taken in place of the clean twins' own: a
             control, which shows what knowing the answer and trying both signs bring by themselves.
-        layer: None finds it, see `tfadv.defences.between.default_layer`.
+        layer: None finds it, see `tfadv.defences.default_layer.default_layer`.
         front, tail: how many of the front and of the tail neurons, as `Nip` has them.
         skipped: how many of the weakest neurons the tail leaves out: 0 in the program for CIFAR-10, 5 (ranks 6 to 10
             from the end) in that for photographs.

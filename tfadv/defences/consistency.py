@@ -7,7 +7,7 @@ import tensorflow as tf
 from tfadv.core.images import check
 from tfadv.core.ranges import Count, checked
 from tfadv.core.source import Source
-from tfadv.defences.between import default_layer
+from tfadv.defences.default_layer import default_layer
 from tfadv.models.network import network as as_source
 from tfadv.parts import attribution
 
@@ -34,7 +34,7 @@ def top_k_consistency(
             `others` are what a defence makes of adversarial images (`on(network).purified(images)`).
         images: clean images [N, H, W, 3] in 0..255.
         others: the same ones attacked or purified.
-        layer: None is `tfadv.defences.between.default_layer`.
+        layer: None is `tfadv.defences.default_layer.default_layer`.
         k: how many neurons.
 
     Raises ValueError for batches of different shapes, or a layer of fewer than k neurons.

@@ -27,7 +27,7 @@ from tfadv.core.ranges import Count, Natural, Portion, checked
 from tfadv.core.source import Source
 from tfadv.core.types import Images, Seeds, Tensor
 from tfadv.defences import nip_fitting
-from tfadv.defences.between import default_layer
+from tfadv.defences.default_layer import default_layer
 from tfadv.defences.purified import Purifier
 from tfadv.files import array_files, schemas
 from tfadv.models.network import network as as_source

@@ -13,12 +13,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfadv.core import scores
-from tfadv.core import seeds as draws
+from tfadv.core import scores, seeds
 from tfadv.core.compilation import Compiled
 from tfadv.core.images import BLACK, WHITE, check
 from tfadv.core.interfaces import Defence, Forward, Outputs
 from tfadv.core.ranges import Count, WordSeed, checked
+from tfadv.core.seeds import fold
 from tfadv.core.source import Source
 from tfadv.core.types import Images, Seeds, Tensor
 from tfadv.models.network import network as as_source
@@ -132,7 +132,7 @@ class Purified(Source):
     def __call__(self, images: Images, layers: tuple[str, ...] = (), logits: bool = True) -> Outputs:
         """What the network shows of the purified images; images [N, H, W, 3] in 0..255."""
         images = tf.cast(images, self.dtype)
-        keys = draws.of_pixels(images, self.seed)
+        keys = seeds.of_pixels(images, self.seed)
         shown = [self.bare(self._behind(images, self._keys(keys, draw)), layers, logits) for draw in range(self.draws)]
         if self.draws == 1:
             return Outputs(shown[0].logits, shown[0].features, images)
@@ -142,7 +142,7 @@ class Purified(Source):
         )
 
     def _keys(self, keys: Tensor, draw: int) -> Tensor:
-        return draws.fold(keys, draw) if self.draws > 1 else keys
+        return fold(keys, draw) if self.draws > 1 else keys
 
     def _behind(self, images: Images, keys: Tensor) -> Tensor:
         """The purified images, with the gradient that the purifier is to have."""
@@ -155,7 +155,7 @@ class Purified(Source):
 
     @functools.cached_property
     def _compiled(self) -> Compiled:
-        return Compiled(lambda images: self._purify(images, self._keys(draws.of_pixels(images, self.seed), 0)))
+        return Compiled(lambda images: self._purify(images, self._keys(seeds.of_pixels(images, self.seed), 0)))
 
     def purified(self, images: np.ndarray) -> np.ndarray:
         """What the network sees of images [N, H, W, 3] in 0..255: the same shape, float, its first draw.
@@ -186,7 +186,7 @@ def alone(purifier: Purifier, seed: WordSeed = 0) -> Callable[[np.ndarray], np.n
     """The purifier without a network, compiled once for many calls of `purified`."""
     if purifier.needs_network:
         raise ValueError(f"{purifier!r} looks at the network that it defends: call on(network).purified(images).")
-    run = Compiled(lambda images: purifier.purify(_blind, images, draws.of_pixels(images, seed)))
+    run = Compiled(lambda images: purifier.purify(_blind, images, seeds.of_pixels(images, seed)))
     return lambda images: _in_chunks(run, check(images), np.float32)
 
 
@@ -224,7 +224,7 @@ class PurifierChain(Purifier):
 
     def purify(self, forward: Forward, images: Images, seeds: Seeds) -> Tensor:
         for place, one in enumerate(self.purifiers):
-            images = tf.ensure_shape(one.purify(forward, images, draws.fold(seeds, place)), images.shape)
+            images = tf.ensure_shape(one.purify(forward, images, fold(seeds, place)), images.shape)
         return images
 
     def __repr__(self) -> str:

@@ -13,10 +13,10 @@ from typing import Annotated, Any
 
 import tensorflow as tf
 
-from tfadv.core import seeds as draws
 from tfadv.core.images import BLACK, GREY, WHITE
 from tfadv.core.interfaces import Defence, Forward
 from tfadv.core.ranges import Count, Grey, Noise, Portion, Range, Rest, Share, checked
+from tfadv.core.seeds import fold, normal, uniform
 from tfadv.core.types import Images, Seeds, Tensor
 from tfadv.defences.purified import Averaged, Purified, Purifier
 from tfadv.defences.transforms import Jpeg
@@ -53,7 +53,7 @@ class ResizePad(Purifier):
 
     def purify(self, forward: Forward, images: Images, seeds: Seeds) -> Tensor:
         height, width = images.shape[1], images.shape[2]
-        chance = draws.uniform(seeds, (4,), tf.float64)
+        chance = uniform(seeds, (4,), tf.float64)
         least = max(1, round(self.low * height))
         inner = least + whole(chance[:, 0], max(1, height - least))
         rows = _nearest(height, inner, chance[:, 1])
@@ -106,7 +106,7 @@ class RandomAffine(Purifier):
 
     def maps(self, images: Images, seeds: Seeds) -> list[tuple[list[list[Tensor]], list[Tensor]]]:
         """(M, o) of shear, shift, zoom and turn, in rows and columns; each number is float64 [N, 1, 1]."""
-        chance = draws.uniform(seeds, (6,), tf.float64)[:, :, None, None]
+        chance = uniform(seeds, (6,), tf.float64)[:, :, None, None]
         shear, down, across, tall, wide, turn = (
             1 + self.spread * (tf.cast(whole(chance[:, place], 11), tf.float64) - 5) / 5 for place in range(6)
         )
@@ -155,9 +155,9 @@ class TurnedZoom(Purifier):
 
     def purify(self, forward: Forward, images: Images, seeds: Seeds) -> Tensor:
         if self.noise:
-            noise = draws.normal(draws.fold(seeds, 1), tuple(images.shape[1:]), images.dtype)
+            noise = normal(fold(seeds, 1), tuple(images.shape[1:]), images.dtype)
             images = tf.clip_by_value(images + self.noise * noise, BLACK, WHITE)
-        chance = draws.uniform(seeds, (4,), tf.float64)[:, :, None, None]
+        chance = uniform(seeds, (4,), tf.float64)[:, :, None, None]
         degrees = self.least + tf.cast(whole(chance[:, 0], self.most - self.least + 1), tf.float64)
         turn = tf.where(chance[:, 1] < 0.5, degrees, -degrees) * (math.pi / 180)
         middle = [(side - 1) / 2 for side in images.shape[1:3]]

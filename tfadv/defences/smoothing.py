@@ -22,11 +22,12 @@ import numpy as np
 import tensorflow as tf
 from scipy import stats
 
-from tfadv.core import seeds as keys
+from tfadv.core import seeds
 from tfadv.core.compilation import Compiled
 from tfadv.core.images import BLACK, WHITE, check
 from tfadv.core.interfaces import Defence, Forward, Outputs
 from tfadv.core.ranges import Chance, Count, Size, WordSeed, checked
+from tfadv.core.seeds import fold, normal
 from tfadv.core.source import Source
 from tfadv.core.types import Images, Seeds, Tensor
 from tfadv.defences.purified import Purifier
@@ -49,7 +50,7 @@ class GaussianNoise(Purifier):
     std: Size = 0.25 * WHITE
 
     def purify(self, forward: Forward, images: Images, seeds: Seeds) -> Tensor:
-        noise = keys.normal(seeds, tuple(images.shape[1:]), images.dtype)
+        noise = normal(seeds, tuple(images.shape[1:]), images.dtype)
         return tf.clip_by_value(images + self.std * noise, BLACK, WHITE)
 
 
@@ -154,8 +155,8 @@ class Smoothed(Source):
     def _answer(self, images: Images) -> Tensor:
         @tf.custom_gradient
         def answer(images: Images) -> tuple[Tensor, Callable[..., NoReturn]]:
-            seeds = keys.of_pixels(images, self.smoothing.seed)
-            votes = self._votes(images, seeds, tf.constant(self.smoothing.samples))
+            image_seeds = seeds.of_pixels(images, self.smoothing.seed)
+            votes = self._votes(images, image_seeds, tf.constant(self.smoothing.samples))
             return self._logits(votes), self._refuse
 
         return answer(images)
@@ -171,7 +172,7 @@ class Smoothed(Source):
         shape, count = tuple(images.shape[1:]), self.bare.logits_count
 
         def one(copy: Tensor, votes: Tensor) -> tuple[Tensor, Tensor]:
-            noise = keys.normal(keys.fold(seeds, copy), shape, images.dtype)
+            noise = normal(fold(seeds, copy), shape, images.dtype)
             shown = self.bare(images + self.smoothing.std * noise).logits
             return copy + 1, votes + tf.one_hot(tf.argmax(shown, axis=1), count, dtype=tf.int32)
 
@@ -234,9 +235,9 @@ class Smoothed(Source):
         votes = np.zeros((2, len(images), self.bare.logits_count), np.int64)
         for start in range(0, len(images), CHUNK):
             some = images[start : start + CHUNK].astype(self.dtype.as_numpy_dtype)
-            own = tf.constant(keys.of_images(some, seed))
+            own = tf.constant(seeds.of_images(some, seed))
             for stage, count in enumerate((selection, samples)):
-                drawn = self._counted(some, keys.fold(own, stage), tf.constant(count, tf.int32))
+                drawn = self._counted(some, fold(own, stage), tf.constant(count, tf.int32))
                 votes[stage, start : start + CHUNK] = drawn.numpy()
             if progress is not None:
                 progress(len(some))

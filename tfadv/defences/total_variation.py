@@ -14,10 +14,10 @@ import math
 
 import tensorflow as tf
 
-from tfadv.core import seeds as draws
 from tfadv.core.images import BLACK, WHITE
 from tfadv.core.interfaces import Forward
 from tfadv.core.ranges import Count, Portion, Positive
+from tfadv.core.seeds import uniform
 from tfadv.core.types import Images, Seeds, Tensor
 from tfadv.defences.purified import Purifier
 
@@ -47,7 +47,7 @@ class TotalVariation(Purifier):
     has_gradient = False
 
     def purify(self, forward: Forward, images: Images, seeds: Seeds) -> Tensor:
-        kept = tf.cast(draws.uniform(seeds, tuple(images.shape[1:])) < self.keep, images.dtype)
+        kept = tf.cast(uniform(seeds, tuple(images.shape[1:])) < self.keep, images.dtype)
         smooth = minimised(tf.stop_gradient(images), kept, self.weight, self.iterations)
         return tf.clip_by_value(smooth, BLACK, WHITE)
 

@@ -29,7 +29,7 @@ from tfadv.models.cloning import (
     made_anew,
     tensors_in,
 )
-from tfadv.models.tapping import places
+from tfadv.models.tapping import tap_points
 
 
 class Fold(NamedTuple):
@@ -88,7 +88,7 @@ def folds(model: keras.Model, keep: Collection[str] = ()) -> list[Fold]:
 
 def _names(model: keras.Model) -> dict[int, str]:
     """What the layers that can be tapped are called, by their ids."""
-    return {id(layer_of(call_of(place.tensor))): name for name, place in places(model).items()}
+    return {id(layer_of(call_of(place.tensor))): name for name, place in tap_points(model).items()}
 
 
 def _graphs(model: keras.Model) -> Iterator[keras.Model]:

@@ -47,7 +47,7 @@ _WEIGHTS = (keras.layers.Dense, keras.layers.Conv2D)
 _UNBOUNDED = (None, keras.activations.linear, keras.activations.relu)
 
 
-class End(NamedTuple):
+class Head(NamedTuple):
     """How an output ends.
 
     kind: `LOGITS`, `SOFTMAX`, `SIGMOID` or `NOTHING`. maker: the layer that makes the probabilities, in words. logits:
@@ -55,11 +55,11 @@ class End(NamedTuple):
     """
 
     kind: str
-    maker: str = ""
+    made_by: str = ""
     logits: Callable[[Collection[str]], Tensor] | None = None
 
 
-class Probabilities(ValueError):
+class ProbabilityOutputs(ValueError):
     """A model's output are probabilities; `with_logits()` is the same model with logits as its first output.
 
     note: what is otherwise then, in a sentence.
@@ -132,7 +132,7 @@ def _listed(known: list[str], outputs: list[Tensor]) -> str:
 def check(
     model: keras.Model, size: tuple[int | None, int | None], forward: Callable[[Tensor], Tensor], name: str
 ) -> None:
-    """Raise `Probabilities`, with this name, if the model's first output are some.
+    """Raise `ProbabilityOutputs`, with this name, if the model's first output are some.
 
     Args:
         model: its first output is [N, K].
@@ -140,52 +140,52 @@ def check(
         look: images [N, H, W, 3] in 0..255 -> that output; called only where the layers do not tell.
     """
     output = model.outputs[0]
-    end = end_of(output)
-    if end.logits is not None:
-        raise Probabilities(
-            f"{name}: expected logits, got probabilities from {end.maker}. Build the model without its {end.kind} (in "
-            "keras.applications: classifier_activation=None), or let tfadv.network leave it out.",
-            f"{name}: the {end.kind} of {end.maker} is left out, because attacks need the logits before it.",
-            lambda: _before(model, end),
+    head = head_of(output)
+    if head.logits is not None:
+        raise ProbabilityOutputs(
+            f"{name}: expected logits, got probabilities from {head.made_by}. Build the model without its {head.kind} "
+            "(in keras.applications: classifier_activation=None), or let tfadv.network leave it out.",
+            f"{name}: the {head.kind} of {head.made_by} is left out, because attacks need the logits before it.",
+            lambda: _before(model, head),
         )
-    shown = "" if end.kind == LOGITS else _shows_probabilities(forward, size, output)
+    shown = "" if head.kind == LOGITS else _shows_probabilities(forward, size, output)
     if not shown:
         return
-    maker = output._keras_history[0].name
+    made_by = output._keras_history[0].name
     if tf.as_dtype(output.dtype) in HALF:
         raise ValueError(
-            f"{name}: expected logits, got probabilities of {tf.as_dtype(output.dtype).name} from {maker}, which are 0 "
-            "or 1 where the network is sure. Build the model without its softmax, or its last layers in float32."
+            f"{name}: expected logits, got probabilities of {tf.as_dtype(output.dtype).name} from {made_by}, which are "
+            "0 or 1 where the network is sure. Build the model without its softmax, or its last layers in float32."
         )
-    raise Probabilities(
-        f"{name}: expected logits, got probabilities from {maker}: {shown}. Build the model without what makes them, "
+    raise ProbabilityOutputs(
+        f"{name}: expected logits, got probabilities from {made_by}: {shown}. Build the model without what makes them, "
         "or let tfadv.network take their logarithm.",
-        f"{name}: the outputs of {maker} are probabilities, and their logarithm stands for the logits.",
-        lambda: _joined(model, _logarithm(model, f"{maker}_log", output)),
+        f"{name}: the outputs of {made_by} are probabilities, and their logarithm stands for the logits.",
+        lambda: _joined(model, _logarithm(model, f"{made_by}_log", output)),
     )
 
 
-def end_of(output: Tensor) -> End:
+def head_of(output: Tensor) -> Head:
     """How an output [N, K] of a model ends."""
     tensor, passed = output, False
     while True:
         call = call_of(tensor)
         layer, given = layer_of(call), tensors_in(arguments_of(call))
         if isinstance(layer, LogProbabilities):
-            return End(LOGITS)
+            return Head(LOGITS)
         if is_graph(layer):
             return _nested(tensor)
         if getattr(layer, "weights", []):
-            end = _weighted(layer, given, output.shape[-1])
+            head = _weighted(layer, given, output.shape[-1])
             # What passes probabilities on may also make some, as what divides by the sum does: the values tell.
-            return End(NOTHING) if passed and end.kind == LOGITS else end
+            return Head(NOTHING) if passed and head.kind == LOGITS else head
         if len(given) != 1:
-            return End(NOTHING)
-        what = _does(functools.partial(_called, call), given[0], output.shape[-1])
+            return Head(NOTHING)
+        what = _kind_of(functools.partial(_called, call), given[0], output.shape[-1])
         if what in (SOFTMAX, SIGMOID):
-            return End(what, layer.name, functools.partial(_given, given[0]))
+            return Head(what, layer.name, functools.partial(_given, given[0]))
         if what != PASSES:
-            return End(NOTHING)
+            return Head(NOTHING)
         tensor, passed = given[0], True
 
 
@@ -197,7 +197,7 @@ def _from_probabilities(output: Tensor) -> bool:
         if key_of(tensor) in seen or len(tensor.shape) > 3:
             continue
         seen.add(key_of(tensor))
-        if len(tensor.shape) == 2 and end_of(tensor).kind in (SOFTMAX, SIGMOID):
+        if len(tensor.shape) == 2 and head_of(tensor).kind in (SOFTMAX, SIGMOID):
             return True
         call = call_of(tensor)
         inside = tf.nest.flatten(layer_of(call).outputs) if is_graph(layer_of(call)) else []
@@ -209,11 +209,11 @@ def _given(before: Tensor, taken: Collection[str]) -> Tensor:
     return before
 
 
-def _nested(tensor: Tensor) -> End:
+def _nested(tensor: Tensor) -> Head:
     """How a tensor ends that a nested model makes."""
     call = call_of(tensor)
     model = layer_of(call)
-    inside = end_of(tf.nest.flatten(model.outputs)[key_of(tensor)[2]])
+    inside = head_of(tf.nest.flatten(model.outputs)[key_of(tensor)[2]])
     if inside.logits is None:
         return inside
 
@@ -222,22 +222,22 @@ def _nested(tensor: Tensor) -> End:
         name = f"{model.name}_logits" if model.name in taken else model.name
         return models_of(model)(model.inputs, inside.logits(()), name=name)(*arguments, **named)  # type: ignore[misc]
 
-    where = "" if " in " in inside.maker else f" in {model.name}"
-    return End(inside.kind, inside.maker + where, logits)
+    where = "" if " in " in inside.made_by else f" in {model.name}"
+    return Head(inside.kind, inside.made_by + where, logits)
 
 
-def _weighted(layer: Any, given: list[Tensor], count: int) -> End:
+def _weighted(layer: Any, given: list[Tensor], count: int) -> Head:
     """How the output of a layer with weights ends: as its activation does."""
     activation = getattr(layer, "activation", None)
     if isinstance(layer, _WEIGHTS) and activation in _UNBOUNDED:
-        mixed = len(given) == 1 and len(given[0].shape) == 2 and end_of(given[0]).kind in (SOFTMAX, SIGMOID)
-        return End(NOTHING if mixed else LOGITS)  # weights may add classes up: of probabilities the values tell
+        mixed = len(given) == 1 and len(given[0].shape) == 2 and head_of(given[0]).kind in (SOFTMAX, SIGMOID)
+        return Head(NOTHING if mixed else LOGITS)  # weights may add classes up: of probabilities the values tell
     own = type(layer).__module__.split(".")[0] not in KERAS  # what such a layer does behind its activation is not known
     if activation is None or own or len(given) != 1:
-        return End(NOTHING)
-    what = _does(activation, tf.TensorSpec((None, count), layer.compute_dtype), count)
+        return Head(NOTHING)
+    what = _kind_of(activation, tf.TensorSpec((None, count), layer.compute_dtype), count)
     if what not in (SOFTMAX, SIGMOID):
-        return End(NOTHING)
+        return Head(NOTHING)
 
     def logits(taken: Collection[str]) -> Tensor:
         name = f"{layer.name}_linear" if layer.name in taken else layer.name
@@ -246,7 +246,7 @@ def _weighted(layer: Any, given: list[Tensor], count: int) -> End:
         linear.set_weights(layer.get_weights())
         return made
 
-    return End(what, layer.name, logits)
+    return Head(what, layer.name, logits)
 
 
 def _called(call: Any, numbers: Tensor) -> Tensor:
@@ -257,7 +257,7 @@ def _called(call: Any, numbers: Tensor) -> Tensor:
     return layer_of(call)(*arguments, **named)
 
 
-def _does(function: Callable[[Tensor], Tensor], given: Tensor, count: int) -> str:
+def _kind_of(function: Callable[[Tensor], Tensor], given: Tensor, count: int) -> str:
     """What a function of such a tensor does to rows of numbers: `SOFTMAX`, `SIGMOID`, `PASSES` or `NOTHING`."""
     shape = tuple(given.shape)[1:]
     if None in shape or int(np.prod(shape)) != count:
@@ -287,11 +287,11 @@ def _near(one: np.ndarray, other: np.ndarray) -> bool:
     return bool(factor > 0 and np.allclose(one / factor, other, RELATIVE, ABSOLUTE))
 
 
-def _before(model: keras.Model, end: End) -> keras.Model:
+def _before(model: keras.Model, head: Head) -> keras.Model:
     """The model with logits as its first output, in new layers with the same weights; the other outputs stay."""
     output, *others = model.outputs
     taken = {layer_of(call).name for call in calls_of(model, others)} if others else ()
-    logits = end.logits(taken)  # type: ignore[misc]
+    logits = head.logits(taken)  # type: ignore[misc]
     if len(logits.shape) != 2:
         logits = _layers(model).Flatten(data_format="channels_last", dtype=logits.dtype)(logits)
     if logits.dtype != output.dtype:

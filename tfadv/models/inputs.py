@@ -13,7 +13,7 @@ from tfadv.core.types import Images, Tensor
 LUMA = (0.299, 0.587, 0.114)
 
 
-class Form(NamedTuple):
+class InputFormat(NamedTuple):
     """The form of the images that a model takes; form(images) brings RGB images [N, H, W, 3] to it.
 
     size: (H, W), None where it takes any. dtype: of its numbers. grey: whether it has one channel. flat: whether that
@@ -36,7 +36,7 @@ class Form(NamedTuple):
         return tf.transpose(images, (0, 3, 1, 2)) if turned else images
 
     @property
-    def words(self) -> str | None:
+    def description(self) -> str | None:
         """How RGB images are brought to it, for records; None where they are taken as they are."""
         said = []
         if self.grey:
@@ -47,7 +47,7 @@ class Form(NamedTuple):
         return ", ".join(said) or None
 
 
-def form_of(inputs: list[Tensor], name: str) -> Form:
+def input_format(inputs: list[Tensor], name: str) -> InputFormat:
     """The form of a model's inputs.
 
     Raises ValueError, with this name, for a model of several inputs, of other things than images, or of whole numbers.
@@ -62,11 +62,11 @@ def form_of(inputs: list[Tensor], name: str) -> Form:
     (shape,) = shapes
     dtype = tf.as_dtype(inputs[0].dtype)
     if len(shape) == 4 and shape[-1] in (1, 3):
-        form = Form(shape[1:3], dtype, grey=shape[-1] == 1)
+        format = InputFormat(shape[1:3], dtype, grey=shape[-1] == 1)
     elif len(shape) == 4 and shape[1] in (1, 3):
-        form = Form(shape[2:4], dtype, grey=shape[1] == 1, first=True)
+        format = InputFormat(shape[2:4], dtype, grey=shape[1] == 1, first=True)
     elif len(shape) == 3:
-        form = Form(shape[1:3], dtype, grey=True, flat=True)
+        format = InputFormat(shape[1:3], dtype, grey=True, flat=True)
     else:
         raise ValueError(
             f"{name}: expected a model of RGB images [N, H, W, 3] or [N, 3, H, W], or of grey ones, got an input of "
@@ -78,4 +78,4 @@ def form_of(inputs: list[Tensor], name: str) -> Form:
             f"{name}: expected a floating point input, got {dtype.name}, which has no gradients. "
             'Build the model on keras.Input((H, W, 3), dtype="float32").'
         )
-    return form
+    return format

@@ -20,8 +20,8 @@ from tfadv.core.source import Source
 from tfadv.core.types import Images, Tensor
 from tfadv.models import heads, max_pooling
 from tfadv.models.cloning import is_model, key_of
-from tfadv.models.inputs import form_of
-from tfadv.models.tapping import Place, Walk, leading_to, places, repeated
+from tfadv.models.inputs import input_format
+from tfadv.models.tapping import PartialForward, TapPoint, leading_to, repeated, tap_points
 
 
 class Network(Source):
@@ -63,8 +63,12 @@ class Network(Source):
         self.name = str(name or getattr(model, "name", "model"))
         self.offset, self.preprocess, self.layer, self.accuracy = offset, preprocess, layer, accuracy
         inputs, outputs = ends(model, self.name)
-        self.form = form_of(inputs, self.name)
-        self.size, self.dtype, self.takes = self.form.size, self.form.dtype, self.form.words
+        self.input_format = input_format(inputs, self.name)
+        self.size, self.dtype, self.takes = (
+            self.input_format.size,
+            self.input_format.dtype,
+            self.input_format.description,
+        )
         self.model = heads.with_first(model, outputs, output, self.name)
         self.logits_count = _logits_output(self.model.outputs[0], self.name)
         if self.classes < 2:
@@ -77,7 +81,7 @@ class Network(Source):
     @functools.cached_property
     def layers(self) -> dict[str, tuple]:
         """Every layer that can be tapped, in order, with its output's shape; in a nested model `its_name/layer`."""
-        return {name: place.shape for name, place in self._cuts.places.items()}
+        return {name: point.shape for name, point in self._truncated.tap_points.items()}
 
     @functools.cached_property
     def last_map(self) -> str | None:
@@ -88,11 +92,11 @@ class Network(Source):
         before = leading_to(self.model, self.model.outputs[:1])
         maps = [
             name
-            for name, place in self._cuts.places.items()
-            if place.features
-            and key_of(place.tensor) in before
-            and len(place.shape) == 4
-            and all(side is None or side > 1 for side in place.shape[1:3])
+            for name, point in self._truncated.tap_points.items()
+            if point.features
+            and key_of(point.tensor) in before
+            and len(point.shape) == 4
+            and all(side is None or side > 1 for side in point.shape[1:3])
         ]
         return maps[-1] if maps else None
 
@@ -125,21 +129,21 @@ class Network(Source):
 
     def __call__(self, images: Images, layers: tuple[str, ...] = (), logits: bool = True) -> Outputs:
         """What the network shows of images [N, H, W, 3] in 0..255."""
-        return self.shown(self._cuts, images, layers, logits)
+        return self.shown(self._truncated, images, layers, logits)
 
-    def shown(self, cuts: Cuts, images: Images, layers: tuple[str, ...], logits: bool) -> Outputs:
+    def shown(self, truncated: TruncatedModels, images: Images, layers: tuple[str, ...], logits: bool) -> Outputs:
         """What a model with this network's layers, inputs and outputs shows of images [N, H, W, 3] in 0..255."""
         self.check_layers(layers)
         given = images = tf.cast(images, self.dtype)
         if self.preprocess is not None:
             images = self.preprocess(images)
-        images = self.form(images)
-        answer, features = cuts(images, tuple(map(self.own_name, layers)), logits)
+        images = self.input_format(images)
+        answer, features = truncated(images, tuple(map(self.own_name, layers)), logits)
         return Outputs(answer, dict(zip(layers, features, strict=True)), given)
 
     @functools.cached_property
-    def _cuts(self) -> Cuts:
-        return Cuts(self.model)
+    def _truncated(self) -> TruncatedModels:
+        return TruncatedModels(self.model)
 
     @property
     def fingerprint(self) -> str:
@@ -150,7 +154,7 @@ class Network(Source):
         return digest.hexdigest()
 
 
-class Cuts:
+class TruncatedModels:
     """A model cut above what is asked for, each cut made once: (what it takes, layers, logits) -> (logits, features).
 
     Args:
@@ -159,15 +163,15 @@ class Cuts:
     """
 
     def __init__(self, model: keras.Model, dtype: str | None = None) -> None:
-        self.model, self.dtype, self.places = model, dtype, places(model)
-        self._made: dict[tuple[tuple[str, ...], bool], Walk] = {}
+        self.model, self.dtype, self.tap_points = model, dtype, tap_points(model)
+        self._made: dict[tuple[tuple[str, ...], bool], PartialForward] = {}
 
     def __call__(self, taken: Tensor, layers: tuple[str, ...], logits: bool) -> tuple[Tensor | None, list[Tensor]]:
         """The logits, None when not asked for, and the feature of each layer; only what is asked for is computed."""
         if (layers, logits) not in self._made:
-            wanted = [Place((), self.model.outputs[0], True, False)] if logits else []
-            self._made[layers, logits] = Walk(
-                self.model, [*wanted, *(self.places[layer] for layer in layers)], self.dtype
+            wanted = [TapPoint((), self.model.outputs[0], True, False)] if logits else []
+            self._made[layers, logits] = PartialForward(
+                self.model, [*wanted, *(self.tap_points[layer] for layer in layers)], self.dtype
             )
         with max_pooling.differentiable(self.model):
             shown = self._made[layers, logits](taken)
@@ -238,7 +242,7 @@ def network(
     while True:  # behind one softmax there may be another
         try:
             return Network(model, **settings)
-        except heads.Probabilities as found:
+        except heads.ProbabilityOutputs as found:
             concede(found.note)
             model = found.with_logits()
             settings |= {"name": settings.get("name") or model.name, "output": heads.names(model)[0]}

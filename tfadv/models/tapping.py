@@ -32,7 +32,7 @@ def leading_to(model: keras.Model, outputs: list[Tensor]) -> set[tuple[int, int,
     return found
 
 
-class Place(NamedTuple):
+class TapPoint(NamedTuple):
     """Where a model can be looked into.
 
     around: the calls of the nested models that it lies in, the outermost first. tensor: what is made there. features:
@@ -51,24 +51,24 @@ class Place(NamedTuple):
         return (shape[0], *shape[2:], shape[1]) if self.first and len(shape) == 4 else shape
 
 
-class _Kind(NamedTuple):
-    """What is known of a tensor: see `Place`."""
+class _TensorKind(NamedTuple):
+    """What is known of a tensor: see `TapPoint`."""
 
     features: bool
     first: bool
 
 
-def places(model: keras.Model) -> dict[str, Place]:
+def tap_points(model: keras.Model) -> dict[str, TapPoint]:
     """What each layer puts out in this model, in order; inside a nested model `name_of_it/layer`, at any depth.
 
     Of a layer that is called twice it is the first call. A nested model that is called twice is not looked into.
     """
-    kinds = [_Kind(False, _channels_first(given)) for given in model.inputs]
-    return _places(model, kinds, (), "")[0]
+    kinds = [_TensorKind(False, _channels_first(given)) for given in model.inputs]
+    return _tap_points(model, kinds, (), "")[0]
 
 
 def repeated(model: keras.Model) -> list[str]:
-    """The nested models that are not looked into, because they are called more than once; as `places` names them."""
+    """The nested models that are called more than once, whose inner layers therefore cannot be tapped."""
     counts = Counter(id(layer_of(call)) for call in calls_of(model))
     found: list[str] = []
     for layer in model.layers:
@@ -79,23 +79,23 @@ def repeated(model: keras.Model) -> list[str]:
     return found
 
 
-def _places(
-    model: keras.Model, given: list[_Kind], around: tuple[Call, ...], before: str
-) -> tuple[dict[str, Place], list[_Kind]]:
+def _tap_points(
+    model: keras.Model, given: list[_TensorKind], around: tuple[Call, ...], before: str
+) -> tuple[dict[str, TapPoint], list[_TensorKind]]:
     """The places of a graph whose inputs are of these kinds, and the kinds of its outputs."""
     kinds = dict(zip(map(key_of, model.inputs), given, strict=True))
     calls = calls_of(model)
     counts = Counter(id(layer_of(call)) for call in calls)
-    inside: dict[int, dict[str, Place]] = {}
+    inside: dict[int, dict[str, TapPoint]] = {}
     own: dict[int, Tensor] = {}
     for call in calls:
         layer, made = layer_of(call), tensors_in(call.outputs)
         taken = [kinds[key_of(tensor)] for tensor in tensors_in(arguments_of(call))]
         if is_graph(layer) and len(taken) == len(layer.inputs):
-            found, behind = _places(layer, taken, (*around, call), f"{before}{layer.name}/")
+            found, behind = _tap_points(layer, taken, (*around, call), f"{before}{layer.name}/")
             inside[id(layer)] = found if counts[id(layer)] == 1 else {}
         else:
-            behind = [_behind(layer, taken)] * len(made)
+            behind = [_output_kind(layer, taken)] * len(made)
         kinds |= zip(map(key_of, made), behind, strict=True)
         earlier = own.get(id(layer))
         if len(made) == 1 and (earlier is None or key_of(made[0])[1] < key_of(earlier)[1]):
@@ -105,11 +105,11 @@ def _places(
         found |= inside.get(id(layer), {})
         if id(layer) in own:
             tensor = own[id(layer)]
-            found[before + layer.name] = Place(around, tensor, *kinds[key_of(tensor)])
+            found[before + layer.name] = TapPoint(around, tensor, *kinds[key_of(tensor)])
     return found, [kinds[key_of(output)] for output in model.outputs]
 
 
-def _behind(layer: Any, taken: list[_Kind]) -> _Kind:
+def _output_kind(layer: Any, taken: list[_TensorKind]) -> _TensorKind:
     """What a layer puts out that takes these."""
     features = any(kind.features for kind in taken) or _makes_features(layer)
     turned = tuple(getattr(layer, "dims", None) or getattr(layer, "axes", None) or ())
@@ -120,7 +120,7 @@ def _behind(layer: Any, taken: list[_Kind]) -> _Kind:
     else:
         order = getattr(layer, "data_format", None)
         first = order == FIRST if order in (FIRST, LAST) else any(kind.first for kind in taken)
-    return _Kind(features, first)
+    return _TensorKind(features, first)
 
 
 def _makes_features(layer: Any) -> bool:
@@ -137,7 +137,7 @@ def _channels_first(given: Tensor) -> bool:
     return len(shape) == 4 and shape[1] in (1, 3) and shape[-1] not in (1, 3)
 
 
-class Walk:
+class PartialForward:
     """walk(taken) -> what is made at these places, in a row, of what the model takes.
 
     A map is handed over as [N, h, w, C], and what lies behind it sees it as it is handed over: a gradient with respect
@@ -149,7 +149,7 @@ class Walk:
         dtype: the type of numbers in which to hand over; their own by default.
     """
 
-    def __init__(self, model: keras.Model, wanted: Sequence[Place], dtype: str | None = None) -> None:
+    def __init__(self, model: keras.Model, wanted: Sequence[TapPoint], dtype: str | None = None) -> None:
         self._wanted = wanted
         self._graph = _Graph(model, wanted, 0, False, dtype)
 
@@ -157,18 +157,20 @@ class Walk:
     def __call__(self, taken: Tensor) -> list[Tensor]:
         shown: dict[tuple, Tensor] = {}
         self._graph([taken], False, shown)
-        return [shown[key_of(place.tensor)] for place in self._wanted]
+        return [shown[key_of(point.tensor)] for point in self._wanted]
 
 
 class _Graph:
     """The calls of one graph that lead to the places in it and, if it is asked for whole, to its outputs."""
 
-    def __init__(self, model: keras.Model, wanted: Sequence[Place], depth: int, whole: bool, dtype: str | None) -> None:
+    def __init__(
+        self, model: keras.Model, wanted: Sequence[TapPoint], depth: int, whole: bool, dtype: str | None
+    ) -> None:
         self.model, self.dtype = model, dtype
-        self.own = {key_of(place.tensor): place for place in wanted if len(place.around) == depth}
-        deeper = [place for place in wanted if len(place.around) > depth]
-        around = {id(place.around[depth]): place.around[depth] for place in deeper}
-        needed = [place.tensor for place in self.own.values()] + (list(model.outputs) if whole else [])
+        self.own = {key_of(point.tensor): point for point in wanted if len(point.around) == depth}
+        deeper = [point for point in wanted if len(point.around) > depth]
+        around = {id(point.around[depth]): point.around[depth] for point in deeper}
+        needed = [point.tensor for point in self.own.values()] + (list(model.outputs) if whole else [])
         needed += [tensor for call in around.values() for tensor in tensors_in(arguments_of(call))]
         self.calls = calls_of(model, needed)
         through = {id(call) for call in self.calls}
@@ -203,13 +205,13 @@ class _Graph:
                 key = key_of(symbol)
                 made[key] = output
                 if key in self.own:
-                    shown[key], made[key] = self._handed(output, self.own[key])
+                    shown[key], made[key] = self._handed_over(output, self.own[key])
         return made
 
-    def _handed(self, tensor: Tensor, place: Place) -> tuple[Tensor, Tensor]:
+    def _handed_over(self, tensor: Tensor, point: TapPoint) -> tuple[Tensor, Tensor]:
         """(the tensor as it is handed over, what lies behind it sees)."""
         own, dtype = tensor.dtype, self.dtype or tensor.dtype
-        turned = place.first and len(tensor.shape) == 4
+        turned = point.first and len(tensor.shape) == 4
         handed = tf.cast(tf.transpose(tensor, (0, 2, 3, 1)) if turned else tensor, dtype)
         onward = tf.cast(handed, own)
         return handed, tf.transpose(onward, (0, 3, 1, 2)) if turned else onward
@@ -246,5 +248,5 @@ def _told(call: Call, arguments: tuple, named: dict[str, Any]) -> bool | None:
     if len(arguments) < 2 or named.get("training") is not None:
         return named.get("training")
     parameters = list(inspect.signature(layer_of(call).call).parameters)
-    place = parameters.index("training") if "training" in parameters else len(arguments)
-    return arguments[place] if place < len(arguments) else None
+    point = parameters.index("training") if "training" in parameters else len(arguments)
+    return arguments[point] if point < len(arguments) else None

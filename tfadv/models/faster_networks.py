@@ -21,11 +21,11 @@ from tfadv.core.types import Images
 from tfadv.models.ensembles import Ensemble
 from tfadv.models.folding import fold
 from tfadv.models.mixed_precision import to_bfloat16
-from tfadv.models.network import Cuts, Network
+from tfadv.models.network import Network, TruncatedModels
 from tfadv.models.network import network as as_source
 
 
-class Twin(Source):
+class FasterNetwork(Source):
     """A network that is computed another, faster way; made by `folded` and `in_bfloat16`.
 
     It is a copy: what becomes of the network's weights later, it does not see. Its layers are the network's, and what
@@ -61,7 +61,7 @@ class Twin(Source):
             if exact.dtype != tf.float32:
                 raise ValueError(f"bfloat16: expected a network of float32, got {exact.name} of {exact.dtype.name}.")
             self.model = to_bfloat16(self.model)
-        self._cuts = Cuts(self.model, exact.dtype.name)
+        self._truncated = TruncatedModels(self.model, exact.dtype.name)
 
     @property
     def layers(self) -> dict[str, tuple]:
@@ -88,7 +88,7 @@ class Twin(Source):
         layers = tuple(layers)
         if any(self.exact.own_name(layer) in self._folded for layer in layers):
             return self.exact(images, layers, logits)
-        return self.exact.shown(self._cuts, images, layers, logits)
+        return self.exact.shown(self._truncated, images, layers, logits)
 
 
 def shortcuts(network: Source) -> dict[str, Any]:
@@ -97,7 +97,7 @@ def shortcuts(network: Source) -> dict[str, Any]:
     Of an ensemble what any of its members does.
     """
     members = network.members.values() if isinstance(network, Ensemble) else (network,)
-    twins = [member for member in members if isinstance(member, Twin)]
+    twins = [member for member in members if isinstance(member, FasterNetwork)]
     found = {"folded": True} if any(twin.folds for twin in twins) else {}
     return found | ({"precision": "bfloat16"} if any(twin.bfloat16 for twin in twins) else {})
 
@@ -114,18 +114,18 @@ def folded(network: Source | keras.Model, keep: Collection[str] = ()) -> Source:
         keep: convolutions that attacks tap. One that is not named here and is folded can be tapped as well, and the
             network itself is then looked at, no sooner than without a twin.
 
-    Returns the twin of the network, a copy (`Twin`); of an ensemble that of its members' twins.
+    Returns the twin of the network, a copy (`FasterNetwork`); of an ensemble that of its members' twins.
 
     Raises ValueError for a layer that cannot be made from its configuration, for one in keep that is not there, and for
     a network behind a defence.
     """
 
-    def make(one: Source, own: tuple[str, ...]) -> Twin:
-        if isinstance(one, Twin):
-            return Twin(one.exact, True, one.bfloat16, {*one.keep, *own})
-        return Twin(_bare(one), True, False, own)
+    def make(one: Source, own: tuple[str, ...]) -> FasterNetwork:
+        if isinstance(one, FasterNetwork):
+            return FasterNetwork(one.exact, True, one.bfloat16, {*one.keep, *own})
+        return FasterNetwork(_bare(one), True, False, own)
 
-    return _each(as_source(network), make, tuple(keep))
+    return _for_each_member(as_source(network), make, tuple(keep))
 
 
 def in_bfloat16(network: Source | keras.Model) -> Source:
@@ -139,27 +139,29 @@ def in_bfloat16(network: Source | keras.Model) -> Source:
     Args:
         network: a `Network` or an `Ensemble` of float32, or such a Keras model that takes images of 0..255.
 
-    Returns the twin of the network, a copy (`Twin`); of an ensemble that of its members' twins.
+    Returns the twin of the network, a copy (`FasterNetwork`); of an ensemble that of its members' twins.
 
     Raises ValueError for a network of another type of numbers, a layer that cannot be made from its configuration, and
     a network behind a defence.
     """
 
-    def make(one: Source, own: tuple[str, ...]) -> Twin:
-        if isinstance(one, Twin):
-            return Twin(one.exact, one.folds, True, one.keep)
-        return Twin(_bare(one), False, True)
+    def make(one: Source, own: tuple[str, ...]) -> FasterNetwork:
+        if isinstance(one, FasterNetwork):
+            return FasterNetwork(one.exact, one.folds, True, one.keep)
+        return FasterNetwork(_bare(one), False, True)
 
-    return _each(as_source(network), make, ())
+    return _for_each_member(as_source(network), make, ())
 
 
-def _each(network: Source, make: Callable[[Source, tuple[str, ...]], Twin], keep: tuple[str, ...]) -> Source:
+def _for_each_member(
+    network: Source, make: Callable[[Source, tuple[str, ...]], FasterNetwork], keep: tuple[str, ...]
+) -> Source:
     """The twin of a network, with the layers to keep; of an ensemble that of each member, with its own."""
     if not isinstance(network, Ensemble):
         return make(network, keep)
     network.check_layers(keep, "keep")
     own = {name: tuple(k[len(name) + 1 :] for k in keep if k.startswith(f"{name}:")) for name in network.members}
-    members = [_each(member, make, own[name]) for name, member in network.members.items()]
+    members = [_for_each_member(member, make, own[name]) for name, member in network.members.items()]
     return Ensemble(members, network.weights, network.average)
 
 
