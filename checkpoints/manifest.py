@@ -1,4 +1,4 @@
-"""The official checkpoints by name: where each lies, which file to load, which hash is published."""
+"""The official checkpoints by name: address, file to load, published hash, accuracy."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Entry:
-    """One network of manifest.json.
+    """The entry of one network in manifest.json.
 
     Attributes:
         net: the name it goes by, `ens3_adv_inception_v3`.
@@ -57,7 +57,7 @@ class Entry:
 
 @lru_cache(maxsize=1)
 def entries() -> dict[str, Entry]:
-    """The manifest that comes with the package: name -> Entry."""
+    """The manifest of the package: name -> Entry."""
     manifest = json.loads(Path(__file__).with_name("manifest.json").read_text(encoding="utf-8"))
     return {net: Entry(net=net, **fields) for net, fields in manifest["nets"].items()}
 

@@ -192,7 +192,7 @@ def test_a_model_of_tf_keras_is_taken(tmp_path, monkeypatch):
     np.testing.assert_allclose(tf.nn.softmax(forward(pixels).logits), look_of(tmp_path)(pixels / 255), rtol=1e-4)
     moved = recipes.fia(layer="base/conv", copies=2, steps=1).on(forward)(pixels, untargeted(forward.predict(pixels)))
     assert np.any(moved != pixels)
-    with pytest.raises(ValueError, match="faster twin of, got one of tf_keras. Attack it without"):
+    with pytest.raises(ValueError, match="faster copy of, got one of tf_keras. Attack it without"):
         folded(forward)
 
 

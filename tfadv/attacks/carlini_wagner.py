@@ -172,7 +172,7 @@ class CarliniWagnerSearch:
 
 
 class TradeOffConstants:
-    """Binary search for each image's c, `now` [N]: tenfold after a failure, then halving between failure and success."""
+    """Binary search for each image's c, `now` [N]: tenfold after a failure, then halving between the bounds."""
 
     def __init__(self, first: float, count: int) -> None:
         self.now = np.full(count, first)

@@ -1,8 +1,8 @@
-"""How a model ends: in logits, or in probabilities, whose logits stand before them or are their logarithm.
+"""Detects whether a model's output is logits or probabilities, and finds the logits where it is probabilities.
 
-Attacks need logits: of probabilities a sure network shows no gradient. What the layers at a model's end do is found out
-by showing them numbers, so that a softmax is one whether it is a layer, an activation, an operation or a function of
-somebody's own, and whatever follows it that leaves probabilities as they are: a cast, dropout, a reshape, a clip.
+Attacks need logits: probabilities of a confident network have no gradient. The last layers are recognised by their
+output for some test numbers, so that a softmax is one whether it is a layer, an activation, an operation or a function
+of somebody's own, and whatever follows it that leaves probabilities as they are: a cast, dropout, a reshape, a clip.
 """
 
 from __future__ import annotations
@@ -32,26 +32,26 @@ from tfadv.models.cloning import (
 
 #: (H, W) in pixels; None where any will do.
 Size = tuple[int | None, int | None]
-#: What an end can be; NOTHING is known where only the values tell.
+#: The kinds of output; NOTHING is known where only the values tell.
 LOGITS, SOFTMAX, SIGMOID, NOTHING = "logits", "softmax", "sigmoid", ""
-#: What a layer behind a softmax does that leaves probabilities, and their order, as they are.
+#: A layer behind a softmax that leaves probabilities as they are.
 PASSES = "passes"
 #: How near values have to be: a clip at 1e-7 and half precision are still the same.
 RELATIVE, ABSOLUTE = 1e-2, 1e-4
-#: Rows of numbers that are shown to a layer; images that are shown to a model, and their sides where it takes any.
+#: Rows of test numbers for a layer; test images for a model, and their sides where it takes any.
 ROWS, IMAGES, SIDES = 4, 2, (64, 224, 331)
 #: Types whose probabilities are 0 and 1 long before the logits are far apart.
 HALF = (tf.float16, tf.bfloat16)
-#: The ends that can be no probabilities: a layer of weights behind which nothing, or a ReLU, comes.
+#: Outputs that cannot be probabilities: those of a layer with weights and no activation, or a ReLU.
 _WEIGHTS = (keras.layers.Dense, keras.layers.Conv2D)
 _UNBOUNDED = (None, keras.activations.linear, keras.activations.relu)
 
 
 class Head(NamedTuple):
-    """How an output ends.
+    """What an output of a model is.
 
-    kind: `LOGITS`, `SOFTMAX`, `SIGMOID` or `NOTHING`. maker: the layer that makes the probabilities, in words. logits:
-    (names of layers that are taken) -> what stands before the probabilities, where there are some.
+    kind: `LOGITS`, `SOFTMAX`, `SIGMOID` or `NOTHING`. made_by: the layer that makes the probabilities, in words.
+    logits: (names of layers that are taken) -> the logits before the probabilities, where there are some.
     """
 
     kind: str
@@ -60,9 +60,9 @@ class Head(NamedTuple):
 
 
 class ProbabilityOutputs(ValueError):
-    """A model's output are probabilities; `with_logits()` is the same model with logits as its first output.
+    """An error: a model's outputs are probabilities; `with_logits()` is the same model with logits as its first output.
 
-    note: what is otherwise then, in a sentence.
+    note: what that model has otherwise, in a sentence.
     """
 
     def __init__(self, reason: str, note: str, with_logits: Callable[[], keras.Model]) -> None:
@@ -72,22 +72,22 @@ class ProbabilityOutputs(ValueError):
 
 @keras.saving.register_keras_serializable("tfadv")
 class LogProbabilities(keras.layers.Layer):
-    """Probabilities [N, K] -> their logarithm: the logits of a softmax but for a constant that each image has."""
+    """A layer: probabilities [N, K] -> their logarithm, which is the logits of a softmax up to a constant per image."""
 
     def call(self, probabilities: Tensor) -> Tensor:
         return tf.math.log(tf.maximum(probabilities, tf.as_dtype(probabilities.dtype).as_numpy_dtype(TINY)))
 
     def compute_output_shape(self, shape: tuple) -> tuple:
-        """As it comes: Keras need not try, which fails behind operations that it takes for sparse."""
+        """The same shape: said here, as Keras's own inference fails behind operations that it takes for sparse."""
         return shape
 
 
-#: The least normal number of float32: what a softmax says less is 0.
+#: The least normal number of float32: smaller probabilities count as this.
 TINY = float(np.finfo(np.float32).tiny)
 
 
 def with_first(model: keras.Model, outputs: list[Tensor], wanted: str | None, name: str) -> keras.Model:
-    """The model with the wanted one of its outputs as the first; of one alone no name is needed.
+    """The model with the wanted one of its outputs as the first; a single output needs no name.
 
     Raises ValueError, with this name, where there are several and none is named, or one that there is not.
     """
@@ -106,8 +106,7 @@ def with_first(model: keras.Model, outputs: list[Tensor], wanted: str | None, na
 
 
 def names(model: keras.Model) -> list[str]:
-    """What a model's outputs are called: by their keys in a dictionary, else by their layers; one that comes again with
-    its number."""
+    """The names of a model's outputs: their keys in a dictionary, else their layers; repeated ones get a number."""
     outputs = tf.nest.flatten(model.outputs)
     structure = next((getattr(model, key) for key in _STRUCTURES if isinstance(getattr(model, key, None), dict)), None)
     if structure is not None and len(structure) == len(outputs):
@@ -115,9 +114,9 @@ def names(model: keras.Model) -> list[str]:
         return [by_key[key_of(output)] for output in outputs]
     found: list[str] = []
     for output in outputs:
-        own = output._keras_history[0].name
-        again = sum(one.partition("#")[0] == own for one in found)
-        found.append(f"{own}#{again + 1}" if again else own)
+        layer = output._keras_history[0].name
+        again = sum(name.partition("#")[0] == layer for name in found)
+        found.append(f"{layer}#{again + 1}" if again else layer)
     return found
 
 
@@ -137,7 +136,7 @@ def check(
     Args:
         model: its first output is [N, K].
         size: of the images that it takes, None where any.
-        look: images [N, H, W, 3] in 0..255 -> that output; called only where the layers do not tell.
+        forward: images [N, H, W, 3] in 0..255 -> that output; called only where the layers do not tell.
     """
     output = model.outputs[0]
     head = head_of(output)
@@ -166,7 +165,7 @@ def check(
 
 
 def head_of(output: Tensor) -> Head:
-    """How an output [N, K] of a model ends."""
+    """What an output [N, K] of a model is."""
     tensor, passed = output, False
     while True:
         call = call_of(tensor)
@@ -210,7 +209,7 @@ def _given(before: Tensor, taken: Collection[str]) -> Tensor:
 
 
 def _nested(tensor: Tensor) -> Head:
-    """How a tensor ends that a nested model makes."""
+    """What an output of a nested model is."""
     call = call_of(tensor)
     model = layer_of(call)
     inside = head_of(tf.nest.flatten(model.outputs)[key_of(tensor)[2]])
@@ -227,7 +226,7 @@ def _nested(tensor: Tensor) -> Head:
 
 
 def _weighted(layer: Any, given: list[Tensor], count: int) -> Head:
-    """How the output of a layer with weights ends: as its activation does."""
+    """What the output of a layer with weights is, by its activation."""
     activation = getattr(layer, "activation", None)
     if isinstance(layer, _WEIGHTS) and activation in _UNBOUNDED:
         mixed = len(given) == 1 and len(given[0].shape) == 2 and head_of(given[0]).kind in (SOFTMAX, SIGMOID)
@@ -250,7 +249,7 @@ def _weighted(layer: Any, given: list[Tensor], count: int) -> Head:
 
 
 def _called(call: Any, numbers: Tensor) -> Tensor:
-    """What the layer of a call makes of other numbers in the place of its one tensor."""
+    """The output of a call's layer for other numbers in place of its one tensor."""
     arguments, named = tf.nest.map_structure(
         lambda value: numbers if hasattr(value, "_keras_history") else value, arguments_of(call)
     )
@@ -258,7 +257,7 @@ def _called(call: Any, numbers: Tensor) -> Tensor:
 
 
 def _kind_of(function: Callable[[Tensor], Tensor], given: Tensor, count: int) -> str:
-    """What a function of such a tensor does to rows of numbers: `SOFTMAX`, `SIGMOID`, `PASSES` or `NOTHING`."""
+    """What a function of such a tensor is, by its output for test numbers: a kind of output, or `PASSES`."""
     shape = tuple(given.shape)[1:]
     if None in shape or int(np.prod(shape)) != count:
         return NOTHING
@@ -281,10 +280,10 @@ def _kind_of(function: Callable[[Tensor], Tensor], given: Tensor, count: int) ->
     return PASSES if _near(passed, shares) else NOTHING
 
 
-def _near(one: np.ndarray, other: np.ndarray) -> bool:
-    """Whether one is the other but for a factor above 0: a softmax in per cent is one as well."""
-    factor = one.sum() / other.sum()
-    return bool(factor > 0 and np.allclose(one / factor, other, RELATIVE, ABSOLUTE))
+def _near(values: np.ndarray, expected: np.ndarray) -> bool:
+    """Whether they agree up to a factor above 0: a softmax in per cent is one as well."""
+    factor = values.sum() / expected.sum()
+    return bool(factor > 0 and np.allclose(values / factor, expected, RELATIVE, ABSOLUTE))
 
 
 def _before(model: keras.Model, head: Head) -> keras.Model:
@@ -319,7 +318,7 @@ def _joined(model: keras.Model, first: Tensor) -> keras.Model:
 def _shows_probabilities(
     forward: Callable[[Tensor], Tensor], size: tuple[int | None, int | None], output: Tensor
 ) -> str:
-    """How the outputs for images of noise look as probabilities do, in words; "" where they do not."""
+    """Why the outputs for noise images look like probabilities, in words; "" where they do not."""
     for side in SIDES if None in size else (0,):
         shape = (IMAGES, size[0] or side, size[1] or side, 3)
         images = np.random.RandomState(0).uniform(0, 255, shape).astype(np.float32)
