@@ -19,8 +19,7 @@ from tfadv.parts.budgets import Linf
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class AdditiveUniformNoise(Attack):
-    """Additive uniform noise (AUNA) of the smallest adversarial size, as in NIP's tables; it needs predicted classes
-    only.
+    """Additive uniform noise of the smallest adversarial size (AUNA in NIP's tables); it needs predicted classes only.
 
     The smallest of the sizes at which one of the tries is adversarial; at most sizes * tries + 1 queries. It has no
     targeted form: noise leaves a class, and reaches none by intent.

@@ -75,7 +75,7 @@ def _within(attack: Part) -> list[Part]:
         if isinstance(part, Attack) and not isinstance(part, Ascent):
             raise ValueError(
                 f"faster: expected an attack that ascends, got {part!r}. A search decides at the very edges of the "
-                "network's classes, which its faster twin has elsewhere; use it on the network itself."
+                "network's classes, which its faster copy has elsewhere; use it on the network itself."
             )
         parts.append(part)
         waiting += [inner for _, value in _fields(part) for inner in _parts(value)]

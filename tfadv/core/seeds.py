@@ -75,8 +75,7 @@ def of_bytes(image: np.ndarray, key: bytes) -> np.ndarray:
 
 
 def of_pixels(images: Images, seed: Tensor) -> Seeds:
-    """int32 [N, 2]: one seed per image [N, H, W, C], as `of_images`, but computed by TensorFlow, within compiled
-    functions.
+    """int32 [N, 2]: one seed per image [N, H, W, C], computed by TensorFlow, for compiled functions; see `of_images`.
 
     The sum over the pixels of their bits times a number that is drawn for each from the run's seed, modulo 2^32.
     """

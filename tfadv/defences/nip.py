@@ -58,7 +58,7 @@ class Neurons(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Nip(Part):
-    """Neuron-level inverse perturbation (Chen et al., 2021, section III); `fit` makes a purifier of it.
+    """NIP, neuron-level inverse perturbation (Chen et al., 2021, section III): settings; `fit` makes the purifier.
 
         sigma = d y_c / d phi * phi                                     Eq. 1, of every neuron, c the predicted class
         front, middle, tail = the first 10, the next 30, the last 60 %  of the neurons by descending sigma
@@ -87,8 +87,8 @@ class Nip(Part):
     Differs from the paper by default in the retrieval: one number, delta, does not tell images apart, and a candidate
     taken at random does as well as the one that it finds; docs/nip_choices.md measures both. retrieval="similarity" is
     the paper's. Differs from the authors' program of August 2021 altogether: that one finds nothing, but takes class,
-    neurons and perturbation from the attacked image's own clean twin and, where adding a step of it does not give the
-    clean prediction, subtracts the step. No defence can do so; `tfadv.defences.clean_twins` reproduces it, as an
+    neurons and perturbation from the attacked image's own clean version and, where adding a step of it does not give
+    the clean prediction, subtracts the step. No defence can do so; `tfadv.defences.clean_twins` reproduces it, as an
     experiment.
 
     What the text leaves open. Eq. 3 multiplies vectors and Eq. 2 intersects sets: as 0/1 vectors ("indicator",
@@ -135,8 +135,9 @@ class Nip(Part):
         return begin, begin + round(self.middle_share * count)
 
     def keys(self, forward: Forward, images: Images, template: Tensor) -> Tensor:
-        """The keys by which the nearest candidate is found, [N, d]: all activations of a layer, or delta (Eq. 3, d =
-        1).
+        """The keys by which the nearest candidate is found, [N, d].
+
+        All activations of a layer, or delta (Eq. 3, d = 1).
 
         images: [N, H, W, 3]. template: T, [n]; only delta depends on it.
         """
@@ -206,8 +207,7 @@ class Nip(Part):
         batch_size: Count = 64,
         progress: Callable[[int], None] = lambda done: None,
     ) -> "FittedNip":
-        """Fit to a network: the candidates (Algorithm 2) of the images that it classifies correctly; the others are
-        left out.
+        """Fit to a network: store candidates (Algorithm 2) of the images that it classifies correctly, and no others.
 
         Args:
             network: a `tfadv.Network` or a Keras model of images of 0..255 and logits.
@@ -263,8 +263,7 @@ _TEXTS, _ARRAYS = ("kind", "fitted_to", "settings"), ("template", "keys", "pertu
 
 @dataclasses.dataclass(frozen=True, repr=False, eq=False)
 class FittedNip(Purifier):
-    """A fitted NIP with its candidates, to defend the network that it was fitted to: what `Nip.fit` and `Nip.load`
-    return.
+    """NIP fitted to one network, with its candidates: what `Nip.fit` and `Nip.load` return.
 
         x* + strength Mean(x*) rho_i,  i the candidate of the keys nearest to those of x*     (Eq. 7)
 
@@ -335,7 +334,7 @@ class FittedNip(Purifier):
 
 
 def load_nip(state: str, strength: float | None = None) -> Purifier:
-    """NIP, neuron-level inverse perturbation (Chen et al., 2021), fitted to one network.
+    """NIP (Chen et al., 2021), fitted to one network: adds the perturbation of the most similar training image.
 
     Args:
         state: the file of a fit, as `FittedNip.save` writes it.

@@ -56,8 +56,9 @@ class GaussianNoise(Purifier):
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Smoothing(Defence):
-    """Randomised smoothing (Cohen, Rosenfeld and Kolter, ICML 2019): the majority vote of Gaussian copies; see
-    `Smoothed`.
+    """Randomised smoothing (Cohen, Rosenfeld and Kolter, ICML 2019): the majority vote of Gaussian copies.
+
+    See `Smoothed`.
 
     Args:
         std: deviation of the noise, grey levels. The paper's are 0.12, 0.25, 0.5 and 1 times 255.
@@ -260,10 +261,10 @@ class Smoothed(Source):
 
 
 def significant(samples: int, alpha: float) -> np.ndarray:
-    """The votes that a class needs for a significant majority, int [samples + 1], of n = 0..samples votes for two
-    classes.
+    """The votes that a class needs for a significant majority over a second class, int [samples + 1].
 
-    The fewest with which a two-sided binomial test of 1/2 falls to alpha; n + 1 where none does.
+    For n = 0..samples votes for the two: the fewest with which a two-sided binomial test of 1/2 falls to alpha; n + 1
+    where none does.
     """
     votes = np.arange(samples + 1)
     # P(X >= k) = sf(k - 1) <= alpha / 2

@@ -35,10 +35,10 @@ class Settings(Checked):
 
 
 def smooth(images: Images, strength: float) -> Tensor:
-    """The smooth part of images: argmin_l |l - s|^2 + strength (|d_x l|^2 + |d_y l|^2), exactly, for images s [N, H, W,
-    C] on a torus.
+    """The smooth part of images s [N, H, W, C], exactly, on a torus.
 
-    The image is continued by reflection first, by up to `MARGIN` pixels.
+    argmin_l |l - s|^2 + strength (|d_x l|^2 + |d_y l|^2). The image is continued by reflection first, by up to `MARGIN`
+    pixels.
     """
     height, width = _sides(images)
     rim = tf.minimum(MARGIN, [height, width])

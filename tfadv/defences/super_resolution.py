@@ -86,10 +86,9 @@ def halved(images: Images) -> Images:
 
 
 def haar(images: Images) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
-    """The orthonormal Haar wavelet transform: (mean, (details across, down, both ways)), each [N, ceil(H/2), ceil(W/2),
-    C].
+    """The orthonormal Haar wavelet transform: (mean, (details across, down, both ways)).
 
-    A last row or column without a partner is its own.
+    Each is [N, ceil(H/2), ceil(W/2), C]. A last row or column without a partner is its own.
     """
     low, high = _split(images, HEIGHT)
     mean, across = _split(low, WIDTH)
@@ -119,12 +118,11 @@ def _join(low: Tensor, high: Tensor, axis: int, length: int) -> Tensor:
 
 
 def denoised(images: Images, sigma: float) -> Images:
-    """Images [N, H, W, 3] in 0..1 denoised of noise of deviation sigma, by soft thresholds on Haar wavelets of Y, Cb,
-    Cr.
+    """Images [N, H, W, 3] in 0..1, denoised by soft thresholds on Haar wavelets of Y, Cb, Cr.
 
-    In each band of each colour the threshold is that of BayesShrink (Chang et al., IEEE TIP 2000), s^2 / sqrt(v - s^2)
-    with s the noise's deviation in that colour and v the band's mean square; a band with v <= s^2 is set to zero. As
-    many levels as halve the shorter side to 8 pixels, at least one.
+    sigma: deviation of the noise. In each band of each colour the threshold is that of BayesShrink (Chang et al., IEEE
+    TIP 2000), s^2 / sqrt(v - s^2) with s the noise's deviation in that colour and v the band's mean square; a band with
+    v <= s^2 is set to zero. As many levels as halve the shorter side to 8 pixels, at least one.
     """
     if not sigma:
         return images

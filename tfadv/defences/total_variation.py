@@ -27,7 +27,7 @@ LARGEST = 9.0
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class TotalVariation(Purifier):
-    """Total variance minimisation (Guo et al., ICLR 2018): the image of least variation near a random part of it.
+    """Total variance minimisation (Guo et al., ICLR 2018): the smoothest image near a random part of its values.
 
     Args:
         keep: probability that a value of a pixel counts: the paper's 0.5.

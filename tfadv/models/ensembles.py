@@ -16,8 +16,7 @@ AVERAGES = ("probabilities", "logits")
 
 
 class Ensemble(Source):
-    """An ensemble that averages networks (NRG, Eq. 3; Liu et al., ICLR 2017), e.g. `Ensemble([one, other], weights=[2,
-    1])`.
+    """An average of networks (NRG, Eq. 3; Liu et al., ICLR 2017): `Ensemble([first, second], weights=[2, 1])`.
 
     Of K members with weights w that sum to 1,
 

@@ -103,8 +103,7 @@ def shortcuts(network: Source) -> dict[str, Any]:
 
 
 def folded(network: Source | keras.Model, keep: Collection[str] = ()) -> Source:
-    """A copy of the network with batch normalisation folded into the convolutions, which saves passes over the
-    features.
+    """A faster copy of the network, with batch normalisation folded into the convolutions.
 
     Exact but for the rounding of the last digits, in Keras models of any make: functional or Sequential, nested, with
     layers that are shared. Where it would not be exact - an activation between the two, a convolution that

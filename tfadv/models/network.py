@@ -85,8 +85,7 @@ class Network(Source):
 
     @functools.cached_property
     def last_map(self) -> str | None:
-        """The last layer before the logits whose output is a feature map [N, h, w, C] of more than one pixel; None
-        without.
+        """The last layer before the logits whose output is a feature map [N, h, w, C] larger than 1 x 1, or None.
 
         The image, and what is only preprocessed, is no feature map.
         """
