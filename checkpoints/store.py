@@ -1,7 +1,7 @@
 """The local store of official checkpoints: fetch, import, find and verify them.
 
     STORE/<net>/          the checkpoint, unpacked
-    STORE/<net>.json      what is known about it: sha256 of the tarball and of each file; written last
+    STORE/<net>.json      the record of it: sha256 of the tarball and of each file; written last
     STORE/downloads/      tarballs on their way
     STORE/.<net>.*        folders at work, emptied when done, and a lock: one process at a time writes a network
 
@@ -263,20 +263,20 @@ class Store:
 
     def _refuse_strangers(self, net: str, record: dict[str, Any], coming: list[str]) -> None:
         """Raise ValueError where files that the store did not write would be replaced."""
-        folder, known = self.folder / net, {*record.get("files", {}), *coming}
-        there = sorted(path.name for path in folder.iterdir() if path.name not in known) if folder.is_dir() else []
+        folder, expected = self.folder / net, {*record.get("files", {}), *coming}
+        strange = sorted(path.name for path in folder.iterdir() if path.name not in expected) if folder.is_dir() else []
         if self._record_path(net).exists() and "checkpoint" not in record:
-            there.append(self._record_path(net).name)
-        if there:
+            strange.append(self._record_path(net).name)
+        if strange:
             raise ValueError(
-                f"{self.folder}: expected a folder for the store alone, got {', '.join(there[:3])} of {net} that it "
+                f"{self.folder}: expected a folder for the store alone, got {', '.join(strange[:3])} of {net} that it "
                 f"did not write. Move them away, or choose another store (--store or {VARIABLE})."
             )
 
-    def _hold(self, entry: Entry, known: dict[str, Any], files: dict[str, Any]) -> None:
+    def _hold(self, entry: Entry, recorded: dict[str, Any], files: dict[str, Any]) -> None:
         """Refuse files other than those recorded under the same name."""
-        for name in sorted(known.keys() & files.keys()):
-            expected, got = known[name]["sha256"], files[name]["sha256"]
+        for name in sorted(recorded.keys() & files.keys()):
+            expected, got = recorded[name]["sha256"], files[name]["sha256"]
             if expected != got:
                 raise ValueError(
                     f"{entry.net}: expected sha256 {expected} of {name}, got {got}. {self._held_by(entry)}"

@@ -43,7 +43,7 @@ class Boundary(Attack):
     It has no targeted form: that needs an example of the target class to start from.
 
     Args:
-        queries: the most images shown to the network on behalf of each image. The paper's figures run to 100,000s;
+        queries: the most forward passes for each image. The paper's figures run to 100,000s;
             25,000 is the authors' later default of steps.
         tries: images of uniform noise drawn until one is adversarial.
         orthogonal, inward: the first sizes of the two steps, as shares of the distance; the authors' are 0.01.

@@ -32,7 +32,7 @@ class Pointwise(Attack):
     targeted form: that needs an example of the target class to start from.
 
     Args:
-        queries: the most images shown to the network on behalf of each image.
+        queries: the most forward passes for each image.
         sizes: shares of pixels the noise is tried with: 1 / sizes, 2 / sizes, ..., 1.
         tries: draws of each share.
         halvings: how finely the values that cannot be set back are drawn towards the clean ones; 0 leaves them.

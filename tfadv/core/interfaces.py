@@ -10,9 +10,10 @@ rule, budget, region and start is an attack, e.g.
 
     Ascent(Naa("Mixed_5b"), Momentum() >> Patchwise(1.6), Linf(16), view=DiverseInputs())
 
-A method named after a paper is one such line (`tfadv.attacks.recipes`). A defence is a part too: a `Purifier` stands in
-front of a network, another `Defence` surrounds one. The classes here are the base classes of parts (and `Training` in
-`tfadv.training.adversarial`): a part has one parent and overrides nothing that has a body but its own checks.
+A method named after a paper is one such line (`tfadv.attacks.recipes`). A defence is a part too: a `Purifier`
+transforms the input of a network, any other `Defence` wraps one. The classes here are the base classes of parts (and
+`Training` in `tfadv.training.adversarial`): a part has one parent and overrides nothing that has a body but its own
+checks.
 
 Shapes: N images, H x W pixels, 3 colours, K logits. Images are float, RGB, 0..255; sizes are grey levels.
 """
@@ -107,9 +108,9 @@ Forward = Callable[..., Outputs]
 class Part(ranges.Checked, abc.ABC):  # noqa: B024 - its kinds below have the abstract methods
     """The base class of everything an attack or a defence is made of: a value of plain numbers, whose `repr` makes it.
 
-    What a number may be stands in its annotation, see `tfadv.core.ranges`; another one raises ValueError.
+    The range of a number is in its annotation, see `tfadv.core.ranges`; a number outside raises ValueError.
 
-    Settings without a default stand in their place, the others have their name, or are left out at their default. A
+    In the `repr`, settings without a default are positional, the others are named, or left out at their default. A
     field with repr=False is no setting: it holds what was computed when a part was fitted.
     """
 

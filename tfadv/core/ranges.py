@@ -65,8 +65,8 @@ class Range:
         if not (low and high) or (self.odd and value % 2 == 0):
             return self.text
         if self.whole:
-            known = not math.isinf(self.most) or value <= WHOLE
-            return None if known and (not math.isinf(self.least) or value >= -WHOLE) else f"{self.text}, below 2^31"
+            small = not math.isinf(self.most) or value <= WHOLE
+            return None if small and (not math.isinf(self.least) or value >= -WHOLE) else f"{self.text}, below 2^31"
         if value and abs(value) < SMALLEST:
             return f"{self.text}, not nearer to 0 than {SMALLEST:g}"
         return None if abs(value) <= LARGEST else f"{self.text}, not beyond {LARGEST:g}"
@@ -148,10 +148,10 @@ def check(owner: Callable, values: Mapping[str, Any], words: bool = False, name:
     words: check also those that are no number: whoever makes the owner says those better where it knows a list.
     name: what the user calls the owner, where its own name is not that.
     """
-    known = declared(owner)
+    annotations = declared(owner)
     for key, value in values.items():
-        if key in known and (words or _is_number(known[key])):
-            expected = wrong(known[key], value)
+        if key in annotations and (words or _is_number(annotations[key])):
+            expected = wrong(annotations[key], value)
             if expected is not None:
                 raise ValueError(f"{name or _named(owner)}({key}): expected {expected}, got {shown(value)}.")
 

@@ -42,13 +42,13 @@ def reached(logits: Logits, goal: Goal) -> Tensor:
     return tf.equal(hit, goal.sign < 0)
 
 
-def mixture(answers: Sequence[Logits], weights: Sequence[float]) -> Logits:
-    """Logits [N, K] whose softmax is the weighted mean of that of the answers, [N, K] each; weights sum to 1.
+def mixture(members: Sequence[Logits], weights: Sequence[float]) -> Logits:
+    """Logits [N, K] whose softmax is the weighted mean of that of the members, [N, K] each; weights sum to 1.
 
-    log sum_k w_k softmax(L_k) + sum_k w_k log Z_k,  Z_k = sum of exp(L_k): as high as the answers are themselves, so
+    log sum_k w_k softmax(L_k) + sum_k w_k log Z_k,  Z_k = sum of exp(L_k): as high as the members' own, so
     that the mixture of one is that one.
     """
-    scales = [tf.reduce_logsumexp(logits, axis=1, keepdims=True) for logits in answers]
-    parts = list(zip(weights, answers, scales, strict=True))
+    scales = [tf.reduce_logsumexp(logits, axis=1, keepdims=True) for logits in members]
+    parts = list(zip(weights, members, scales, strict=True))
     shares = tf.stack([math.log(weight) + logits - scale for weight, logits, scale in parts])
     return tf.reduce_logsumexp(shares, axis=0) + tf.add_n([weight * scale for weight, _, scale in parts])

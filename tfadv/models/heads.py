@@ -91,15 +91,15 @@ def with_first(model: keras.Model, outputs: list[Tensor], wanted: str | None, na
 
     Raises ValueError, with this name, where there are several and none is named, or one that there is not.
     """
-    known = names(model)
+    output_names = names(model)
     if wanted is None and len(outputs) > 1:
         raise ValueError(
             f"{name}: expected to be told by output (--output) which of its {len(outputs)} outputs are the logits: "
-            f"{_listed(known, outputs)}."
+            f"{_listed(output_names, outputs)}."
         )
-    if wanted is not None and wanted not in known:
-        raise ValueError(f"{name}: has no output {wanted!r}; it has {_listed(known, outputs)}.")
-    first = 0 if wanted is None else known.index(wanted)
+    if wanted is not None and wanted not in output_names:
+        raise ValueError(f"{name}: has no output {wanted!r}; it has {_listed(output_names, outputs)}.")
+    first = 0 if wanted is None else output_names.index(wanted)
     if not first:
         return model
     return models_of(model)(model.inputs, [outputs[first], *outputs[:first], *outputs[first + 1 :]], name=model.name)
@@ -123,9 +123,9 @@ def names(model: keras.Model) -> list[str]:
 _STRUCTURES = ("_outputs_struct", "_nested_outputs")  # Keras 3, Keras 2
 
 
-def _listed(known: list[str], outputs: list[Tensor]) -> str:
+def _listed(output_names: list[str], outputs: list[Tensor]) -> str:
     shapes = (", ".join("N" if side is None else str(side) for side in output.shape) for output in outputs)
-    return ", ".join(f"{name} [{shape}]" for name, shape in zip(known, shapes, strict=True))
+    return ", ".join(f"{name} [{shape}]" for name, shape in zip(output_names, shapes, strict=True))
 
 
 def check(

@@ -130,14 +130,14 @@ def advice(path: str | os.PathLike) -> str:
             "    return keras.Model(x, layer(x))\n"
             "Attacks on single layers need the .keras or .h5 file."
         )
-    known = OTHERS.get(path.suffix.lower())
-    if zipfile.is_zipfile(path) and known is None:
+    kind = OTHERS.get(path.suffix.lower())
+    if zipfile.is_zipfile(path) and kind is None:
         with zipfile.ZipFile(path) as archive:
-            known = "a model saved by Keras: call it .keras" if CONFIG in archive.namelist() else None
+            kind = "a model saved by Keras: call it .keras" if CONFIG in archive.namelist() else None
     elif h5py.is_hdf5(path):
-        known = "an HDF5 file: call it .h5 if it is a model saved by Keras"
+        kind = "an HDF5 file: call it .h5 if it is a model saved by Keras"
     return (
-        f"{path}: expected a network, got {known or 'a file of no kind that holds one'}. Taken are .keras and .h5 "
+        f"{path}: expected a network, got {kind or 'a file of no kind that holds one'}. Taken are .keras and .h5 "
         "files, an .npz of `tfadv train`, module:callable, and the names that `tfadv models` lists."
     )
 

@@ -233,21 +233,21 @@ def _conformed(tensor: Tensor, given: Tensor) -> Tensor:
 def _called(call: Call, arguments: tuple, named: dict[str, Any], training: bool) -> list[Tensor]:
     """The outputs of a layer, called as Keras does in a model that is called with this `training`."""
     layer = layer_of(call)
-    if hasattr(call, "operation"):  # Keras 3: what the model is told, all in it are told
+    if hasattr(call, "operation"):  # Keras 3: all layers in a model get its `training`
         takes = "training" in getattr(layer, "_call_context_args", ())
     else:
-        takes = getattr(layer, "_expects_training_arg", False) and _told(call, arguments, named) is None
+        takes = getattr(layer, "_expects_training_arg", False) and _explicit_training(call, arguments, named) is None
     return tf.nest.flatten(layer(*arguments, **(named | {"training": training} if takes else named)))
 
 
 def _trains(call: Call, arguments: tuple, named: dict[str, Any], training: bool) -> bool:
     """The `training` that a nested model is called with."""
-    told = None if hasattr(call, "operation") else _told(call, arguments, named)
-    return training if told is None else bool(told)
+    explicit = None if hasattr(call, "operation") else _explicit_training(call, arguments, named)
+    return training if explicit is None else bool(explicit)
 
 
-def _told(call: Call, arguments: tuple, named: dict[str, Any]) -> bool | None:
-    """The `training` that the call itself says; in Keras 2 it holds whatever the model is told."""
+def _explicit_training(call: Call, arguments: tuple, named: dict[str, Any]) -> bool | None:
+    """The `training` that the call itself says; in Keras 2 it overrides the model's."""
     if len(arguments) < 2 or named.get("training") is not None:
         return named.get("training")
     parameters = list(inspect.signature(layer_of(call).call).parameters)

@@ -24,10 +24,10 @@ class UserCodeError(ValueError):
     def __init__(self, spec: str, error: BaseException) -> None:
         if isinstance(error, SystemExit):
             what = f"called sys.exit({'' if error.code is None else repr(error.code)}), and no model came of it"
-            said = ['What a script does when it is run belongs below `if __name__ == "__main__":`.']
+            explanation = ['What a script does when it is run belongs below `if __name__ == "__main__":`.']
         else:
-            what, said = f"raised {type(error).__name__}", traceback.format_exception_only(error)
-        lines = "".join([*traceback.format_list(_of_the_user(error)), *said]).rstrip()
+            what, explanation = f"raised {type(error).__name__}", traceback.format_exception_only(error)
+        lines = "".join([*traceback.format_list(_of_the_user(error)), *explanation]).rstrip()
         super().__init__(f"{spec}: your code {what}{':' if lines else '.'}\n{lines}".rstrip())
 
 
