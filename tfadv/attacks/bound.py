@@ -1,4 +1,4 @@
-"""An attack bound to a network: checks the images and labels that come in, crafts, and returns images in 0..255."""
+"""What `attack.on(network)` returns: it checks images and labels, crafts, and reports success and queries."""
 
 from collections.abc import Callable, Hashable
 from typing import Protocol

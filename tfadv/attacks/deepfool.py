@@ -1,4 +1,4 @@
-"""DeepFool: step to the nearest decision boundary of the linearised network, until it is crossed.
+"""DeepFool, untargeted in l2: steps to the nearest decision boundary of the linearised network, until it is crossed.
 
 f_k = L_k - L_y,  w_k = d f_k / d x             of each rival k, at x_t
 k*  = argmin |f_k| / ||w_k||_2                  the nearest boundary

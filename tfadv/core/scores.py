@@ -1,4 +1,4 @@
-"""Scores of a class: logit, probability, cross entropy and margin of logits [N, K] and labels int [N], each [N]."""
+"""Functions of logits [N, K]: scores [N] of a class (logit, probability, cross entropy, margin), success, mixtures."""
 
 import math
 from collections.abc import Sequence

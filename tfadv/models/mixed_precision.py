@@ -1,4 +1,4 @@
-"""Converts a Keras model to mixed precision in bfloat16, but for its first and last layers."""
+"""Copies a Keras model into mixed precision: layers compute in bfloat16, but for preprocessing and the last ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Objectives that lower the features which matter for the class, or raise a target class's: FIA, NAA."""
+"""FIA and NAA: objectives that lower features, weighted by attribution to the class, or raise a target class's."""
 
 import dataclasses
 import math

@@ -1,4 +1,4 @@
-"""Objectives that add an intermediate layer's features to another loss or attack: TAP, ILA."""
+"""TAP, cross entropy plus a distance of features, and ILA, which continues another attack's change of features."""
 
 import dataclasses
 from typing import Any
