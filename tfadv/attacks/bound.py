@@ -114,7 +114,7 @@ class Bound:
     @property
     def ignores_missing_gradient(self) -> bool:
         """Whether it is a search by gradients that goes on even where the network has none."""
-        return getattr(self._craft, "silent", False)
+        return getattr(self._craft, "ignores_missing_gradient", False)
 
     def craft_tensors(self, images: Images, goal: Goal, seeds: Seeds) -> Crafted:
         """Craft from tensors, unchecked, as part of another attack or of a larger program.

@@ -88,8 +88,7 @@ def unchanged(
     found: Any = None,
     ignores_missing_gradient: bool = False,
 ) -> str | None:
-    """A sentence for an attack that left images unchanged, and why; None for a search, which reports itself what
-    failed.
+    """A sentence for an attack that left images unchanged, and why; None for a search, which reports failures itself.
 
     Args:
         forward: the network of that name, see `tfadv.Network`.
