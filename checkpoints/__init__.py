@@ -1,4 +1,4 @@
-"""The official TF-slim checkpoints: a manifest of where they lie, and a store that fetches, checks and finds them.
+"""The official TF-slim checkpoints: a manifest of their addresses, and a store that downloads, checks and finds them.
 
 `Store().path("inception_v3")` is what `tfadv.checkpoints.reader.load` takes. Nothing here imports TensorFlow.
 """

@@ -1,4 +1,4 @@
-"""Downloads one file: progress, retries, resume by HTTP Range, sha256, temporary name first.
+"""Downloads one file with progress, retries, resume by HTTP Range and a check of its sha256.
 
 pooch, which the package uses for its cache folder and hashes, starts a broken download from zero; these files are
 up to half a gigabyte, so the transfer itself is written here on the standard library.
@@ -30,7 +30,7 @@ _PASSING = {408, 425, 429, 500, 502, 503, 504}
 
 
 class _Broken(Exception):
-    """A failure that may pass: worth another attempt."""
+    """A failure that may be temporary: worth another attempt."""
 
 
 def download(
@@ -43,7 +43,7 @@ def download(
     pause: float = 1.0,
     timeout: float = 30.0,
 ) -> str:
-    """Fetch a file. What has arrived is kept as `path`.part and continued later if the server still has the same file.
+    """Download a file. A part is kept as `path`.part and continued later if the server still has the same file.
 
     Args:
         url: http or https.

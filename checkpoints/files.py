@@ -1,4 +1,4 @@
-"""Finds the files a TF-slim checkpoint consists of, and unpacks official tarballs safely."""
+"""Finds the files of a TF-slim checkpoint, and unpacks official tarballs safely."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ HEADERS = 2**22
 _TABLE_END = bytes.fromhex("57fb808b247547db")
 
 
-class _Counted:
-    """A stream of which headers may be read in `HEADERS` bytes: a header says itself how long it is.
+class _HeaderLimit:
+    """A stream that limits the bytes of tar headers read to `HEADERS`: a header itself says how long it is.
 
     So neither a name of gigabytes nor millions of members take memory; what is passed over is not counted.
     """
@@ -44,7 +44,7 @@ class Checkpoint(NamedTuple):
 
 
 def is_tarball(path: Path) -> bool:
-    """Whether this is to be a gzip file, by its name or by its first bytes."""
+    """Whether this is a gzipped tarball, by its name or its first bytes."""
     if path.name.lower().endswith((".tar.gz", ".tgz")) and not path.is_dir():
         return True
     if not path.is_file():
@@ -54,7 +54,7 @@ def is_tarball(path: Path) -> bool:
 
 
 def find(path: str | os.PathLike[str]) -> Checkpoint:
-    """The checkpoint this path means.
+    """The checkpoint at a path.
 
     Args:
         path: a V1 file; of a V2 checkpoint the prefix, the .index, a .data-00000-of-00001 or the .meta file; or a
@@ -84,8 +84,8 @@ def find(path: str | os.PathLike[str]) -> Checkpoint:
     )
 
 
-def found(folder: Path) -> list[Checkpoint]:
-    """All checkpoints lying directly in a folder, by name.
+def checkpoints_in(folder: Path) -> list[Checkpoint]:
+    """All checkpoints directly in a folder, by name.
 
     Raises:
         FileNotFoundError: a V2 checkpoint lacks a part.
@@ -101,8 +101,8 @@ def found(folder: Path) -> list[Checkpoint]:
 
 
 def walk(folder: Path, depth: int = 3) -> Iterator[Path]:
-    """The tarballs and checkpoints in a folder and, `depth` - 1 levels down, in those inside."""
-    for checkpoint in found(folder):
+    """The tarballs and checkpoints in a folder and its subfolders, down to `depth` levels."""
+    for checkpoint in checkpoints_in(folder):
         yield checkpoint.path
     for path in sorted(folder.iterdir()):
         if path.is_dir() and depth > 1 and not path.name.startswith("."):
@@ -112,7 +112,7 @@ def walk(folder: Path, depth: int = 3) -> Iterator[Path]:
 
 
 def existing(path: Path) -> Path:
-    """The path. Raises FileNotFoundError as `find` where nothing is there."""
+    """The path unchanged. Raises FileNotFoundError, as `find` does, where nothing is there."""
     if not path.exists():
         find(path)
     return path
@@ -136,7 +136,7 @@ def unpack(tarball: Path, folder: Path) -> Checkpoint:
     """
     try:
         with gzip.open(tarball) as stream:
-            counted = _Counted(stream)
+            counted = _HeaderLimit(stream)
             with tarfile.open(fileobj=counted, mode="r:") as archive:  # type: ignore[call-overload]
                 for member in _regular(archive, tarball):
                     _copy(stream, member, folder, tarball)
@@ -152,7 +152,7 @@ def unpack(tarball: Path, folder: Path) -> Checkpoint:
         raise type(error)(str(error).replace(str(folder), str(tarball))) from None
 
 
-def hold(file: IO[bytes], net: str) -> None:
+def lock_file(file: IO[bytes], net: str) -> None:
     """Lock an open file until it is closed, where the system has such locks.
 
     Raises BlockingIOError where another process holds it.
@@ -171,8 +171,8 @@ def _regular(archive: tarfile.TarFile, tarball: Path) -> Iterator[tarfile.TarInf
     """The regular files of an archive, once each; anything but files and folders inside is refused."""
     seen = set()
     for member in archive:
-        place = PurePosixPath(member.name.replace("\\", "/"))
-        if place.is_absolute() or PureWindowsPath(member.name).drive or ".." in place.parts:
+        path = PurePosixPath(member.name.replace("\\", "/"))
+        if path.is_absolute() or PureWindowsPath(member.name).drive or ".." in path.parts:
             raise ValueError(f"{tarball}: refused, because its member {member.name!r} points outside the folder.")
         if member.isdir():
             continue
@@ -181,13 +181,13 @@ def _regular(archive: tarfile.TarFile, tarball: Path) -> Iterator[tarfile.TarInf
             raise ValueError(
                 f"{tarball}: refused, because its member {member.name!r} is a {kind}; expected only files."
             )
-        if not place.name or "\0" in place.name:
+        if not path.name or "\0" in path.name:
             raise ValueError(
                 f"{tarball}: refused, because its member {member.name!r} has no name to be unpacked under."
             )
-        if place.name in seen:
-            raise ValueError(f"{tarball}: refused, because it holds {place.name!r} twice.")
-        seen.add(place.name)
+        if path.name in seen:
+            raise ValueError(f"{tarball}: refused, because it holds {path.name!r} twice.")
+        seen.add(path.name)
         yield member
 
 
@@ -202,16 +202,16 @@ def _copy(stream: gzip.GzipFile, member: tarfile.TarInfo, folder: Path, tarball:
     left = member.size
     with open(folder / PurePosixPath(member.name.replace("\\", "/")).name, "xb") as target:
         while left:
-            some = stream.read(min(left, 1 << 20))
-            if not some:
+            chunk = stream.read(min(left, 1 << 20))
+            if not chunk:
                 raise EOFError(f"it ends within {member.name}")
-            target.write(some)
-            left -= len(some)
+            target.write(chunk)
+            left -= len(chunk)
 
 
 def _only(folder: Path) -> Checkpoint:
     """The one checkpoint of a folder."""
-    checkpoints = found(folder)
+    checkpoints = checkpoints_in(folder)
     if len(checkpoints) == 1:
         return checkpoints[0]
     if checkpoints:

@@ -1,4 +1,4 @@
-"""The official checkpoints by name: where each lies, which file to load, which hash is published."""
+"""The official checkpoints by name: address, file to load, published hash, accuracy."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Entry:
-    """One network of manifest.json.
+    """The entry of one network in manifest.json.
 
     Attributes:
         net: the name it goes by, `ens3_adv_inception_v3`.
@@ -57,29 +57,29 @@ class Entry:
 
 @lru_cache(maxsize=1)
 def entries() -> dict[str, Entry]:
-    """The manifest that comes with the package: name -> Entry."""
+    """The manifest of the package: name -> Entry."""
     manifest = json.loads(Path(__file__).with_name("manifest.json").read_text(encoding="utf-8"))
     return {net: Entry(net=net, **fields) for net, fields in manifest["nets"].items()}
 
 
-def named(net: str, known: dict[str, Entry]) -> Entry:
+def named(net: str, manifest: dict[str, Entry]) -> Entry:
     """The entry of that name.
 
     Raises:
         ValueError: there is none; the message holds the nearest names.
     """
-    if net in known:
-        return known[net]
-    near = difflib.get_close_matches(net, known, n=3, cutoff=0.4) or sorted(known)
+    if net in manifest:
+        return manifest[net]
+    near = difflib.get_close_matches(net, manifest, n=3, cutoff=0.4) or sorted(manifest)
     raise ValueError(
         f"{net}: no official checkpoint has this name. Nearest: {', '.join(near)}. `tfadv checkpoints list` lists all."
     )
 
 
-def recognise(name: str, known: dict[str, Entry]) -> str | None:
+def recognise(name: str, manifest: dict[str, Entry]) -> str | None:
     """The network a file or folder of this name holds, None when the name does not say.
 
     `inception_v3_2016_08_28.tar.gz`, `inception_v3.ckpt` and `inception_v3.ckpt.index` are inception_v3: the name of
     the network comes first and something that is no letter or digit follows.
     """
-    return next((net for net in known if re.match(re.escape(net) + r"(?![0-9A-Za-z])", name)), None)
+    return next((net for net in manifest if re.match(re.escape(net) + r"(?![0-9A-Za-z])", name)), None)

@@ -1,4 +1,4 @@
-"""Reads TF-slim checkpoints into Keras models whose layers are named by slim scope, strictly.
+"""Loads TF-slim checkpoints into Keras models whose layers have slim's names; every tensor has to match.
 
 The key of a tensor is computed from the layer: `<scope>/` + name with "/" for "." + `/weights`, `biases`, `gamma`,
 `beta`, `moving_mean` or `moving_variance`. Every tensor of the model has to be in the checkpoint with its shape, and
@@ -27,7 +27,7 @@ _PATTERN_CHARACTERS = set("*?[]\\")
 
 
 def checkpoint_keys(model: keras.Model, scope: str) -> dict[str, Any]:
-    """The checkpoint's name of every variable of a model.
+    """The name that each variable of a model has in a checkpoint.
 
     Args:
         model: a Keras model whose layers are named by slim scope with "." for "/".
@@ -59,7 +59,7 @@ def checkpoint_keys(model: keras.Model, scope: str) -> dict[str, Any]:
 
 
 def extras(model: keras.Model, scope: str) -> tuple[str, ...]:
-    """Patterns of the tensors that official checkpoints hold and a model does not need.
+    """Patterns of tensors in official checkpoints that a model does not need.
 
     These are the training step; the mean colour that VGG and ResNet v1 subtract, which is part of the model's first
     layer here; and the auxiliary head, unless the model has it. Optimizer slots and moving averages are no extras: a
@@ -98,7 +98,7 @@ def load(
 
 
 def check(architecture: Any, path: str | os.PathLike[str], classes: int) -> None:
-    """Read a whole checkpoint of an architecture of `tfadv.models.ARCHITECTURES`, and let go of it.
+    """Check that a checkpoint fits an architecture of `tfadv.models.ARCHITECTURES`, by reading all of it.
 
     Raises FileNotFoundError or ValueError where `load` would.
     """
@@ -197,11 +197,11 @@ def _match(
         key for key in shapes if key not in expected and not any(fnmatch.fnmatchcase(key, name) for name in named)
     )
     faults = {"missing": missing, "of another shape": misshapen, "not in the model": unread}
-    told = [f"{len(keys)} {fault} ({_few(keys)})" for fault, keys in faults.items() if keys]
-    if told:
+    reasons = [f"{len(keys)} {fault} ({_few(keys)})" for fault, keys in faults.items() if keys]
+    if reasons:
         raise ValueError(
             f"{os.fspath(path)}: its {len(shapes)} tensors are not those of {model.name}, which needs {len(expected)}: "
-            f"{'; '.join(told)}."
+            f"{'; '.join(reasons)}."
         )
 
 

@@ -1,7 +1,7 @@
-"""The folder the official checkpoints live in: fetch, import, find and verify them.
+"""The local store of official checkpoints: fetch, import, find and verify them.
 
     STORE/<net>/          the checkpoint, unpacked
-    STORE/<net>.json      what is known about it: sha256 of the tarball and of each file; written last
+    STORE/<net>.json      the record of it: sha256 of the tarball and of each file; written last
     STORE/downloads/      tarballs on their way
     STORE/.<net>.*        folders at work, emptied when done, and a lock: one process at a time writes a network
 
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tfadv.checkpoints.download import Progress, download
-from tfadv.checkpoints.files import Checkpoint, existing, find, hold, is_tarball, unpack, walk
+from tfadv.checkpoints.files import Checkpoint, existing, find, is_tarball, lock_file, unpack, walk
 from tfadv.checkpoints.manifest import Entry, entries, named, recognise
 from tfadv.files import schemas
 from tfadv.files.image_files import inside
@@ -29,7 +29,7 @@ VARIABLE = "TFADV_CHECKPOINTS"
 
 
 class Status(NamedTuple):
-    """What the store holds of one network, without reading the files themselves.
+    """The state of one network in the store, found without reading the files themselves.
 
     Attributes:
         net: its name.
@@ -48,7 +48,7 @@ class Status(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """What `Store.verify` finds about one network."""
+    """The result of `Store.verify` for one network."""
 
     net: str
     ok: bool
@@ -100,7 +100,7 @@ class Store:
         )
 
     def status(self, net: str) -> Status:
-        """What is here of one network; cheap, it compares sizes and not hashes.
+        """The state of one network in the store; cheap, it compares sizes and not hashes.
 
         Raises:
             ValueError: no official checkpoint has this name.
@@ -114,7 +114,7 @@ class Store:
             part = self._tarball(entry).with_name(entry.tarball + ".part")
             started = part.stat().st_size if part.exists() else 0
             return Status(net, False, "started" if started else "absent", started, None)
-        sizes = {name: known["size"] for name, known in record["files"].items()}
+        sizes = {name: file["size"] for name, file in record["files"].items()}
         here = {name: path.stat().st_size for name in sizes if (path := self._held(net, name)).is_file()}
         if here != sizes:
             return Status(net, False, "damaged", sum(here.values()), None)
@@ -160,7 +160,7 @@ class Store:
         return self.path(net)
 
     def import_(self, paths: Iterable[str | os.PathLike[str]], *, own: bool = False) -> list[str]:
-        """Take in what was downloaded by hand; the originals stay where they are.
+        """Import checkpoints that were downloaded by hand; the originals stay where they are.
 
         Args:
             paths: tarballs, V1 files, parts of V2 checkpoints, or folders of these (searched three levels deep). The
@@ -188,7 +188,7 @@ class Store:
         return taken
 
     def verify(self, nets: Iterable[str] | None = None) -> list[Verdict]:
-        """Read everything again and compare it with what was recorded.
+        """Check the files in the store against the recorded hashes.
 
         Args:
             nets: names; by default all that are here.
@@ -210,13 +210,13 @@ class Store:
             return Verdict(net, False, str(error))
         if "checkpoint" not in record:
             return Verdict(net, False, f"nothing is recorded about it; {_by_hand(entry)}.")
-        for name, known in record["files"].items():
+        for name, file in record["files"].items():
             path = self._held(net, name)
             if not path.is_file():
                 return Verdict(net, False, f"{path} is missing; run `tfadv checkpoints fetch {net}`.")
             digest = _sha256(path)
-            if digest != known["sha256"]:
-                change = f"expected sha256 {known['sha256']}, got {digest}"
+            if digest != file["sha256"]:
+                change = f"expected sha256 {file['sha256']}, got {digest}"
                 return Verdict(net, False, f"{path} has changed, {change}; delete it and fetch {net} again.")
         if record.get("published"):
             return Verdict(net, True, f"unchanged, from the tarball with the published sha256 {entry.sha256}")
@@ -249,34 +249,34 @@ class Store:
                 self._hold(entry, record.get("files", {}), files)
             self.check(entry, checkpoint.path)
         same = files == record.get("files")
-        known = {key: value for key, value in record.items() if key in ("tarball_sha256", "published") and same}
+        origin = {key: value for key, value in record.items() if key in ("tarball_sha256", "published") and same}
         with self._workspace(entry.net, "new") as folder, self._workspace(entry.net, "old") as old:
             for path in checkpoint.files:
                 place(path, folder / path.name)
             if (self.folder / entry.net).exists():
                 os.replace(self.folder / entry.net, old / entry.net)
             os.replace(folder, self.folder / entry.net)
-        record = {"net": entry.net, "checkpoint": checkpoint.path.name, "files": files, **known, **source}
+        record = {"net": entry.net, "checkpoint": checkpoint.path.name, "files": files, **origin, **source}
         written = self.folder / f"{entry.net}.json.new"
         written.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
         os.replace(written, self._record_path(entry.net))
 
     def _refuse_strangers(self, net: str, record: dict[str, Any], coming: list[str]) -> None:
         """Raise ValueError where files that the store did not write would be replaced."""
-        folder, known = self.folder / net, {*record.get("files", {}), *coming}
-        there = sorted(path.name for path in folder.iterdir() if path.name not in known) if folder.is_dir() else []
+        folder, expected = self.folder / net, {*record.get("files", {}), *coming}
+        strange = sorted(path.name for path in folder.iterdir() if path.name not in expected) if folder.is_dir() else []
         if self._record_path(net).exists() and "checkpoint" not in record:
-            there.append(self._record_path(net).name)
-        if there:
+            strange.append(self._record_path(net).name)
+        if strange:
             raise ValueError(
-                f"{self.folder}: expected a folder for the store alone, got {', '.join(there[:3])} of {net} that it "
+                f"{self.folder}: expected a folder for the store alone, got {', '.join(strange[:3])} of {net} that it "
                 f"did not write. Move them away, or choose another store (--store or {VARIABLE})."
             )
 
-    def _hold(self, entry: Entry, known: dict[str, Any], files: dict[str, Any]) -> None:
+    def _hold(self, entry: Entry, recorded: dict[str, Any], files: dict[str, Any]) -> None:
         """Refuse files other than those recorded under the same name."""
-        for name in sorted(known.keys() & files.keys()):
-            expected, got = known[name]["sha256"], files[name]["sha256"]
+        for name in sorted(recorded.keys() & files.keys()):
+            expected, got = recorded[name]["sha256"], files[name]["sha256"]
             if expected != got:
                 raise ValueError(
                     f"{entry.net}: expected sha256 {expected} of {name}, got {got}. {self._held_by(entry)}"
@@ -300,13 +300,13 @@ class Store:
         candidates = list(walk(source)) if source.is_dir() else [source]
         sources: dict[str, Path] = {}
         for candidate in sorted(candidates, key=lambda file: (not is_tarball(file), str(file))):
-            known = self._recognise(candidate, always=not source.is_dir())
-            if known in sources and is_tarball(sources[known]) == is_tarball(candidate):
+            net_name = self._recognise(candidate, always=not source.is_dir())
+            if net_name in sources and is_tarball(sources[net_name]) == is_tarball(candidate):
                 raise ValueError(
-                    f"{source}: holds {known} twice, {sources[known]} and {candidate}; say `{known}=PATH`."
+                    f"{source}: holds {net_name} twice, {sources[net_name]} and {candidate}; say `{net_name}=PATH`."
                 )
-            if known is not None:
-                sources.setdefault(known, candidate)
+            if net_name is not None:
+                sources.setdefault(net_name, candidate)
         if not sources:
             raise ValueError(
                 f"{source}: found no official checkpoint by name in this folder; say which one it is, `NET={source}`."
@@ -363,7 +363,7 @@ class Store:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with open(self.folder / f".{net}.lock", "ab") as lock:
-                hold(lock, net)
+                lock_file(lock, net)
                 yield
         except (ConnectionError, FileNotFoundError, BlockingIOError):
             raise

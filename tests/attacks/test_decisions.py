@@ -195,10 +195,10 @@ def test_sizes_of_steps_follow_the_rates():
     every = np.array([True, True])
 
     def after(on_sphere, hit, times):
-        sizes = boundary.Sizes(Boundary(orthogonal=0.01, inward=0.01, adaptation=2.0), 2)
+        sizes = boundary.StepSizes(Boundary(orthogonal=0.01, inward=0.01, adaptation=2.0), 2)
         for number in range(times):
             outcome = np.array([number % 5 < on_sphere, True])
-            sizes.learn(every, outcome, outcome & (number % 5 < hit))
+            sizes.adapt(every, outcome, outcome & (number % 5 < hit))
         return sizes.orthogonal[0] / 0.01, sizes.inward[0] / 0.01
 
     assert after(5, 1, 4) == (1, 1)  # nothing is known yet of the sphere; one in four steps is well

@@ -7,7 +7,7 @@ from networks import CLASSES, batch_of, convolutional, linear
 from scipy import optimize
 
 from tfadv import CarliniWagner, DeepFool, Jsma, targeted, untargeted
-from tfadv.attacks.carlini_wagner import Weights
+from tfadv.attacks.carlini_wagner import TradeOffConstants
 from tfadv.attacks.jsma import best_pair
 from tfadv.core import compilation, gradients, scores
 
@@ -109,7 +109,7 @@ def test_cw_wins_with_confidence():
 
 
 def test_cw_looks_for_c_as_its_authors_do():
-    weights, seen = Weights(0.1, 2), []
+    weights, seen = TradeOffConstants(0.1, 2), []
     for won in ([False, True], [False, True], [True, False], [False, True]):
         seen.append(weights.now.tolist())
         weights.after(np.array(won))

@@ -49,7 +49,7 @@ def test_of_each_image_the_best_of_independent_ascents(name, make):
     craft = dataclasses.replace(attack, restarts=3).on(network)
     own, single = of_images(images, SEED), attack.on(network)
     streams = [own, *(fold(fold(own, 4), count) for count in (1, 2))]
-    each = np.stack([single.search(tf.constant(images), goal, tf.constant(stream)).images for stream in streams])
+    each = np.stack([single.craft_tensors(tf.constant(images), goal, tf.constant(stream)).images for stream in streams])
     np.testing.assert_array_equal(each[0], single(images, goal, seed=SEED))  # the first is the one that was
     assert np.all(np.any(each[0] != each[1:], axis=(2, 3, 4)))
     best = np.argmax([leads(network, one, goal) for one in each], axis=0)
@@ -64,7 +64,9 @@ def test_within_a_larger_program_as_by_itself():
     images, labels = batch_of(2, dtype=np.float64)
     craft = dataclasses.replace(ASCENTS["pgd"], restarts=3).on(convolutional("float64"))
     expected = craft(images, untargeted(labels), seed=SEED)
-    whole = tf.function(lambda shown, seeds: craft.search(shown, untargeted(labels), seeds).images, autograph=False)
+    whole = tf.function(
+        lambda shown, seeds: craft.craft_tensors(shown, untargeted(labels), seeds).images, autograph=False
+    )
     np.testing.assert_allclose(whole(tf.constant(images), of_images(images, SEED)), expected, atol=1e-6)
 
 

@@ -111,7 +111,7 @@ def test_a_forgotten_labels_offset_is_named(folder):
 def test_a_model_that_rounds_is_named(recipe):
     rounding = network(levels(rounds=tf.round), input_range=(-1, 1))
     with pytest.raises(ValueError, match="no gradient reaches the images: somewhere the network rounds"):
-        tfadv.registry.catalogue.ATTACKS[recipe]().on(rounding)(np.float32(pictures()), untargeted(LABELS))
+        tfadv.catalogue.ATTACKS[recipe]().on(rounding)(np.float32(pictures()), untargeted(LABELS))
 
 
 @pytest.mark.parametrize("attack", [ATTACK, tfadv.recipes.cw(steps=2, searches=1)], ids=["mim", "cw"])

@@ -13,8 +13,8 @@ import tfadv
 from tfadv import defences
 from tfadv.core import gradients
 from tfadv.defences import FittedNip, Median, Nip, Purified, load_nip, top_k_consistency
-from tfadv.defences.between import default_layer
 from tfadv.defences.clean_twins import played
+from tfadv.defences.default_layer import default_layer
 from tfadv.defences.nip import RETRIEVALS, Neurons
 from tfadv.files import array_files
 from tfadv.parts import attribution
@@ -403,7 +403,7 @@ def test_another_network_or_size_is_refused(fitted, hand, batch):
         fitted.on(linear("float64", SIDE))
     with pytest.raises(ValueError, match=r"expected images of \[6, 6, 3\]"):
         fitted.purify(hand[0], tf.zeros((1, 8, 8, 3), tf.float64), tf.zeros((1, 2), tf.int32))
-    with pytest.raises(ValueError, match="looks at the network"):
+    with pytest.raises(ValueError, match="needs the network"):
         fitted(batch[0])
 
 

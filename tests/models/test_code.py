@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from tfadv.cli import main
 from tfadv.models import saved
-from tfadv.models.code import Raised
+from tfadv.models.user_code import UserCodeError
 from tfadv.registry import loading
 
 CODE = """
@@ -89,7 +89,7 @@ def script(tmp_path, monkeypatch):
 @pytest.mark.parametrize("spec", ["script_of_the_test.py", "script_of_the_test"])
 def test_what_it_raises_comes_with_its_own_lines(script, callable, message, spec):
     expected = re.compile(f"{spec}:{callable}: your code {message}", re.DOTALL)
-    with pytest.raises(Raised, match=expected) as raised:
+    with pytest.raises(UserCodeError, match=expected) as raised:
         loading.load(f"{spec}:{callable}")
     assert "click/core.py" not in str(raised.value) and "decoder.py" not in str(raised.value)
     assert raised.value.__cause__ is not None
@@ -106,7 +106,7 @@ def test_what_it_raises_comes_with_its_own_lines(script, callable, message, spec
 def test_so_does_what_a_file_raises_when_it_is_imported(script, tmp_path, line, message):
     (tmp_path / script).write_text(line)
     for spec in (script, script.removesuffix(".py")):
-        with pytest.raises(Raised, match=message):
+        with pytest.raises(UserCodeError, match=message):
             loading.load(f"{spec}:net")
 
 

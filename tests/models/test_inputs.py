@@ -13,8 +13,8 @@ from tfadv import Network, network, untargeted
 from tfadv.attacks import recipes
 from tfadv.cli import main
 from tfadv.models.ensembles import Ensemble
-from tfadv.models.inputs import LUMA, form_of
-from tfadv.models.twins import folded
+from tfadv.models.faster_networks import folded
+from tfadv.models.inputs import LUMA, input_format
 from tfadv.parts import attribution
 
 layers = keras.layers
@@ -85,7 +85,7 @@ def test_features_are_maps_with_channels_last_and_gradients_flow(form):
 def test_luma_is_what_readers_of_images_make_of_colours():
     colours = np.random.default_rng(1).integers(0, 256, (4, 5, 5, 3), dtype=np.uint8)
     read = np.stack([np.asarray(Image.fromarray(one).convert("L"), np.float32) for one in colours])
-    form = form_of([keras.Input((5, 5, 1))], "grey")
+    form = input_format([keras.Input((5, 5, 1))], "grey")
     np.testing.assert_allclose(form(tf.cast(colours, tf.float32))[..., 0], read, atol=0.51)
     np.testing.assert_allclose(form(tf.fill((1, 5, 5, 3), 200.0)), 200, rtol=1e-6)
 

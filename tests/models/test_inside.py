@@ -10,7 +10,7 @@ import tensorflow as tf
 import tfadv
 from tfadv import Network, untargeted
 from tfadv.attacks import recipes
-from tfadv.models.twins import folded, in_bfloat16
+from tfadv.models.faster_networks import folded, in_bfloat16
 from tfadv.parts import attribution
 from tfadv.registry import loading
 
@@ -192,12 +192,12 @@ def test_a_model_of_tf_keras_is_taken(tmp_path, monkeypatch):
     np.testing.assert_allclose(tf.nn.softmax(forward(pixels).logits), look_of(tmp_path)(pixels / 255), rtol=1e-4)
     moved = recipes.fia(layer="base/conv", copies=2, steps=1).on(forward)(pixels, untargeted(forward.predict(pixels)))
     assert np.any(moved != pixels)
-    with pytest.raises(ValueError, match="faster twin of, got one of tf_keras. Attack it without"):
+    with pytest.raises(ValueError, match="faster copy of, got one of tf_keras. Attack it without"):
         folded(forward)
 
 
 def look_of(folder):
-    return loading.code.called(f"{folder}/legacy.py:build")
+    return loading.user_code.result_of(f"{folder}/legacy.py:build")
 
 
 LEGACY = """

@@ -76,7 +76,7 @@ def test_the_default_path_is_fine_enough_for_kinks(batch):
 def test_the_rise_of_all_neurons_is_that_of_each(batch):
     images, _, _ = batch
     forward, tangent = convolutional("float64"), tf.constant(batch_of(6, dtype=np.float64)[0][3:])
-    found = gradients.rise_of_features(forward, images, tangent, LAYERS, tf.identity)
+    found = gradients.directional_derivatives(forward, images, tangent, LAYERS, tf.identity)
     for layer, rise in zip(LAYERS, found, strict=True):
         for neuron in (0, 17, 301):
             slope = gradients.of_images(

@@ -113,8 +113,8 @@ def test_a_chain_of_rules_is_one_after_the_other(first, second, slopes):
     steps, state = run(first >> second, slopes, images)
     for step, one in zip(steps, expected, strict=True):
         np.testing.assert_array_equal(step, one)
-    ahead = first.ahead(first_state) + second.ahead(second_state)
-    np.testing.assert_array_equal((first >> second).ahead(state), ahead)
+    lookahead = first.lookahead(first_state) + second.lookahead(second_state)
+    np.testing.assert_array_equal((first >> second).lookahead(state), lookahead)
 
 
 def test_rules_treat_a_scaled_gradient_alike_and_each_image_by_itself(slopes):

@@ -1,4 +1,4 @@
-"""Additive uniform noise: ever larger noise, until the network is fooled.
+"""The additive uniform noise attack: larger and larger noise, until the prediction changes.
 
 x' = clip(x + u),  u uniform in [-s, s),  s = epsilon / sizes, 2 epsilon / sizes, ..., epsilon
 """
@@ -9,9 +9,9 @@ import numpy as np
 
 from tfadv.attacks.bound import Bound
 from tfadv.attacks.decisions import Decision, SmallestNoise
-from tfadv.core import seeds as draws
 from tfadv.core.interfaces import Attack
 from tfadv.core.ranges import Count, Size
+from tfadv.core.seeds import uniform
 from tfadv.core.source import Source
 from tfadv.core.types import Images, Seeds, Tensor
 from tfadv.parts.budgets import Linf
@@ -19,9 +19,9 @@ from tfadv.parts.budgets import Linf
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class AdditiveUniformNoise(Attack):
-    """The additive uniform noise attack (AUNA) of NIP's tables; it asks for decisions only.
+    """Additive uniform noise of the smallest adversarial size (AUNA in NIP's tables); it needs predicted classes only.
 
-    The smallest of the sizes at which one of the draws is adversarial; at most sizes * tries + 1 queries. It has no
+    The smallest of the sizes at which one of the tries is adversarial; at most sizes * tries + 1 queries. It has no
     targeted form: noise leaves a class, and reaches none by intent.
 
     Args:
@@ -50,6 +50,6 @@ class AdditiveUniformNoise(Attack):
         return SmallestNoise(Decision(network), uniform_noise, sizes, self.tries, self.sizes * self.tries + 1)
 
 
-def uniform_noise(images: Images, seeds: Seeds, size: Tensor) -> Tensor:
-    """Noise of each value's own, uniform within `size` grey levels."""
-    return images + size * draws.uniform(seeds, tuple(images.shape[1:]), images.dtype, -1, 1)
+def uniform_noise(images: Images, seeds: Seeds, size: Tensor) -> Images:
+    """The images with noise on each value, uniform within `size` grey levels."""
+    return images + size * uniform(seeds, tuple(images.shape[1:]), images.dtype, -1, 1)

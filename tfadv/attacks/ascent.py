@@ -1,11 +1,13 @@
-"""The one loop: raise an objective, seen through a view, by a rule, within a budget, in a region, from a start.
+"""Gradient ascent on an objective: the loop of BIM, MIM, FIA, NAA and all other attacks that are no searches.
+
+It increases an objective over the copies of a view, by a rule, within a budget, in a region, from a start:
 
 x_0     = start, where the mask is above 0
 g_t     = mean over copies of d value(view(x_t + ahead)) / d x_t
 x_{t+1} = x + project(x_t + mask * step(g_t) - x)
 
-With restarts all of it is done again with other draws, and of each image the ascent is kept whose last image lies
-farthest on the goal's side: the margin of the label, or of the class to reach, says which.
+With restarts all of it is repeated with other random numbers, and of each image the result is kept whose margin (of
+the label, or of the class to reach) is best.
 """
 
 import dataclasses
@@ -16,11 +18,11 @@ import tensorflow as tf
 from tfadv.attacks.bound import Bound
 from tfadv.attacks.default_layers import settled
 from tfadv.core import gradients, scores
-from tfadv.core import seeds as draws
 from tfadv.core.compilation import Compiled, Program, repeat
 from tfadv.core.images import BLACK, WHITE
 from tfadv.core.interfaces import Attack, Budget, Goal, Objective, Region, Rule, Start, View
 from tfadv.core.ranges import Count
+from tfadv.core.seeds import fold
 from tfadv.core.source import CompiledForward, Source
 from tfadv.core.types import Images, Seeds, Tensor
 from tfadv.models.network import network
@@ -41,8 +43,8 @@ class Ascent(Attack):
         steps: how many.
         in_range: keep the image within 0..255 from the start on and after each step, as BIM does, and not only at the
             end, as the authors' programs of MIM's relatives, FIA and NAA do.
-        restarts: how many ascents are made of each image, the first with the draws of a single one; the best is kept.
-            Where no part draws they are all the same.
+        restarts: how many ascents are made of each image, the first with the random numbers of a single one; the best
+            is kept. Where no part is random they are all the same.
     """
 
     objective: Objective
@@ -74,7 +76,7 @@ class Ascent(Attack):
 
 
 class AscentLoop:
-    """An ascent on a network: (images, goal, seeds) -> images.
+    """An `Ascent` on a network: (images, goal, seeds) -> images.
 
     With XLA all of it is one compiled program, loops included. Without, it calls one compiled pass again and again: one
     graph around the loops would hold more memory than one pass. Both run the same description.
@@ -82,67 +84,67 @@ class AscentLoop:
 
     def __init__(self, attack: Ascent, network: Source) -> None:
         self.attack, self.network, self.compiled = attack, network, CompiledForward(network)
-        self.step, self.lead = Compiled(self._step), Compiled(self._lead)
+        self.step, self.margin = Compiled(self._step), Compiled(self._margin)
         guides = [self.compiled.bound(guide) for guide in attack.objective.guides]
         #: Whether it can be traced as a whole, in a program of its own or a larger one.
         self.traceable = all(getattr(guide, "traceable", False) for guide in guides)
-        best = self._ascended if attack.restarts == 1 else self._best
-        self._program = Program(best, "the attack", self.traceable)
-        # What the view shows differs from step to step, and with it what the clean image is compared by.
-        self.anew = attack.objective.compares and not isinstance(attack.view, Plain)
+        craft = self._ascended if attack.restarts == 1 else self._best
+        self._program = Program(craft, "the attack", self.traceable)
+        # A view transforms differently in each step, and so does the clean image that is compared with.
+        self.prepares_each_step = attack.objective.compares_with_clean and not isinstance(attack.view, Plain)
 
     def __call__(self, images: Images, goal: Goal, seeds: Seeds) -> Tensor:
         return self._program(images, goal, seeds)
 
     def _best(self, images: Images, goal: Goal, seeds: Seeds) -> Tensor:
-        """Of the ascents of each image the one that leads farthest."""
-        lead = self.lead if tf.executing_eagerly() else self._lead
+        """The best of several ascents of each image."""
+        margin = self.margin if tf.executing_eagerly() else self._margin
 
-        def again(count: Tensor, best: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-            own = draws.fold(draws.fold(seeds, RESTART), count)
-            made = self._ascended(images, goal, tf.where(count > 0, own, seeds))
-            reached = lead(made, goal)
+        def restarted(count: Tensor, best: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+            restart_seeds = fold(fold(seeds, RESTART), count)
+            crafted = self._ascended(images, goal, tf.where(count > 0, restart_seeds, seeds))
+            reached = margin(crafted, goal)
             better = (count == 0) | (reached > best[1])
-            return tf.where(better[:, None, None, None], made, best[0]), tf.where(better, reached, best[1])
+            return tf.where(better[:, None, None, None], crafted, best[0]), tf.where(better, reached, best[1])
 
-        return repeat(self.attack.restarts, again, (images, tf.zeros_like(images[:, 0, 0, 0])))[0]
+        return repeat(self.attack.restarts, restarted, (images, tf.zeros_like(images[:, 0, 0, 0])))[0]
 
-    def _lead(self, images: Images, goal: Goal) -> Tensor:
-        """How far the images lie on the goal's side of the network's answer, [N]."""
+    def _margin(self, images: Images, goal: Goal) -> Tensor:
+        """By how much the logits meet the goal, [N]: the margin, above zero where the attack succeeds."""
         logits = self.network(tf.clip_by_value(images, BLACK, WHITE)).logits
         return -tf.cast(goal.sign, logits.dtype) * scores.margin(logits, goal.labels)
 
     def _ascended(self, images: Images, goal: Goal, seeds: Seeds) -> Tensor:
         attack, forward = self.attack, self.compiled
-        mask = attack.region.mask(forward, images, goal, draws.fold(seeds, REGION))
-        memory: Any = None
-        if not self.anew:
-            memory = attack.objective.prepare(forward, images, goal, attack.view, draws.fold(seeds, PREPARE))
-        memory = () if memory is None else memory
-        adversarial = attack.start.begin(images, attack.budget, draws.fold(seeds, START))
+        mask = attack.region.mask(forward, images, goal, fold(seeds, REGION))
+        prepared: Any = None
+        if not self.prepares_each_step:
+            prepared = attack.objective.prepare(forward, images, goal, attack.view, fold(seeds, PREPARE))
+        prepared = () if prepared is None else prepared
+        adversarial = attack.start.begin(images, attack.budget, fold(seeds, START))
         adversarial = tf.where(mask > 0, adversarial, images)
-        stream, step = draws.fold(seeds, STEP), self.step if tf.executing_eagerly() else self._step
+        stream, step = fold(seeds, STEP), self.step if tf.executing_eagerly() else self._step
 
-        def climb(count: Tensor, state: tuple[Tensor, Any]) -> tuple[Tensor, Any]:
-            return step(*state, images, goal, mask, memory, draws.fold(stream, count))
+        def next_step(count: Tensor, state: tuple[Tensor, Any]) -> tuple[Tensor, Any]:
+            return step(*state, images, goal, mask, prepared, fold(stream, count))
 
-        return repeat(attack.steps, climb, (self._in_range(adversarial), attack.rule.init(images)))[0]
+        return repeat(attack.steps, next_step, (self._in_range(adversarial), attack.rule.init(images)))[0]
 
-    def _step(self, place, state, images, goal: Goal, mask, memory, seeds) -> tuple[Tensor, Any]:
+    def _step(self, current: Images, state, images, goal: Goal, mask, prepared, seeds) -> tuple[Tensor, Any]:
         """The image and the rule's state one step on."""
         attack, objective = self.attack, self.attack.objective
 
-        def value(shown: Tensor, transformed: gradients.Glasses) -> Tensor:
-            known = memory
-            if self.anew:
-                known = objective.prepare(self.network, transformed(images), goal, Plain(), seeds)
-            outputs = self.network(shown, objective.layers, logits=objective.reads_logits)
-            return objective.value(outputs, goal, known)
+        def value(copy: Images, transform: gradients.Transform) -> Tensor:
+            of_clean = prepared
+            if self.prepares_each_step:
+                of_clean = objective.prepare(self.network, transform(images), goal, Plain(), seeds)
+            outputs = self.network(copy, objective.layers, logits=objective.reads_logits)
+            return objective.value(outputs, goal, of_clean)
 
-        point = place + attack.rule.ahead(state)
+        point = current + attack.rule.lookahead(state)
         gradient = gradients.mean_of_images(value, point, attack.view, seeds)
         move, state = attack.rule.update(gradient, state, attack.budget.project)
-        return self._in_range(images + attack.budget.project(place + mask * move - images)), state
+        return self._in_range(images + attack.budget.project(current + mask * move - images)), state
 
     def _in_range(self, images: Images) -> Tensor:
         return tf.clip_by_value(images, BLACK, WHITE) if self.attack.in_range else images

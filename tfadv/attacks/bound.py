@@ -1,4 +1,4 @@
-"""The one door to every attack: what comes in is checked, what goes out keeps shape, range and type."""
+"""What `attack.on(network)` returns: it checks images and labels, crafts, and reports success and queries."""
 
 from collections.abc import Callable, Hashable
 from typing import Protocol
@@ -7,8 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfadv.core import diagnostics
-from tfadv.core import seeds as draws
+from tfadv.core import diagnostics, seeds
 from tfadv.core.compilation import Program, concede
 from tfadv.core.images import BLACK, WHITE, check
 from tfadv.core.interfaces import Attack, Crafted, Goal, class_numbers
@@ -17,9 +16,12 @@ from tfadv.core.types import Images, Seeds, Tensor
 from tfadv.models.network import network
 
 
-class Crafting(Protocol):
-    """(images [N, H, W, 3], goal with indices of logits, seeds int32 [N, 2]) -> images; `Crafted` from an attack that
-    knows whether it found an adversarial image. `traces` counts its traces."""
+class TensorCraft(Protocol):
+    """What each attack implements on a network: (images, goal, seeds) -> images, in tensors, without checks.
+
+    images [N, H, W, 3], goal with indices of logits, seeds int32 [N, 2]. An attack that knows whether it found an
+    adversarial image returns `Crafted`. `traces` counts its traces.
+    """
 
     @property
     def traces(self) -> int: ...
@@ -28,10 +30,10 @@ class Crafting(Protocol):
 
 
 class Bound:
-    """An attack on a network: bound(images, goal, seed=0) -> adversarial images [N, H, W, 3] in 0..255.
+    """An attack bound to a network: bound(images, goal, seed=0) -> adversarial images [N, H, W, 3] in 0..255.
 
     They are float32, or float64 from a network of float64. Where an attack that searches finds nothing, the clean image
-    comes back; `crafted` takes the same and says so image by image.
+    comes back; `crafted` takes the same and also returns which ones.
 
     An image's result depends on the image, its label, the attack, the network and the seed. In float32 the batch's size
     can change how a network's sums are rounded: for the same bytes use batches of one size.
@@ -49,17 +51,17 @@ class Bound:
         self,
         attack: Attack,
         model: Source | keras.Model,
-        craft: Callable[[Source], Crafting],
+        craft: Callable[[Source], TensorCraft],
         has_target: bool = True,
     ) -> None:
         self.attack, self.network, self.has_target = attack, network(model), has_target
         self._craft = craft(self.network)
-        #: Larger programs that hold this attack, by what tells them apart; they are kept here, to be compiled once.
+        #: Larger programs that contain this attack, by key; kept here, so that they are compiled once.
         self.programs: dict[Hashable, Program] = {}
 
     @property
     def traceable(self) -> bool:
-        """Whether `search` can be traced into a larger program; it cannot where it loops and stops in Python."""
+        """Whether `craft_tensors` can be traced into a larger program; not where it loops and stops in Python."""
         return getattr(self._craft, "traceable", False)
 
     @property
@@ -71,23 +73,27 @@ class Bound:
         return self.crafted(images, goal, seed=seed).images
 
     def crafted(self, images: np.ndarray, goal: Goal, *, seed: int = 0) -> Crafted:
-        """The adversarial images with what the attack knows of each: `found` and `queries`, or None of an ascent."""
-        given, goal, own = self.entered(images, goal, seed=seed)
+        """The adversarial images with `found` and `queries` of each, None from a gradient ascent; see `Crafted`."""
+        inputs, goal, image_seeds = self.checked_inputs(images, goal, seed=seed)
         if not len(images):
-            return Crafted(np.zeros(given.shape, np.float32))
-        made = self.search(given, goal, own)
-        pixels = np.asarray(made.images, np.float64 if self.network.dtype == tf.float64 else np.float32)
-        still = np.all(pixels == given, axis=(1, 2, 3))
+            return Crafted(np.zeros(inputs.shape, np.float32))
+        crafted = self.craft_tensors(inputs, goal, image_seeds)
+        pixels = np.asarray(crafted.images, np.float64 if self.network.dtype == tf.float64 else np.float32)
+        still = np.all(pixels == inputs, axis=(1, 2, 3))
         counts = int(still.sum()), len(still)
-        symptom = diagnostics.unchanged(self.network.name, self.network, given[still], *counts, made.found, self.silent)
+        symptom = diagnostics.unchanged(
+            self.network.name, self.network, inputs[still], *counts, crafted.found, self.ignores_missing_gradient
+        )
         if symptom:
             concede(symptom)
-        known = (None if part is None else np.asarray(part) for part in made[1:])
-        return Crafted(pixels, *known)
+        reports = (None if part is None else np.asarray(part) for part in crafted[1:])
+        return Crafted(pixels, *reports)
 
-    def entered(self, images: np.ndarray, goal: Goal, *, seed: int = 0) -> tuple[Tensor, Goal, Tensor]:
-        """What comes in, checked and as tensors: images of the network's type, a goal whose labels index the logits,
-        and each image's own seed."""
+    def checked_inputs(self, images: np.ndarray, goal: Goal, *, seed: int = 0) -> tuple[Images, Goal, Seeds]:
+        """The images, the goal and the seeds of a call, checked and as tensors.
+
+        Images of the network's type, a goal whose labels index the logits, and each image's own seed.
+        """
         if not isinstance(goal, Goal):
             raise ValueError(
                 f"goal: expected tfadv.untargeted(labels) or tfadv.targeted(classes), got a {type(goal).__name__}. "
@@ -101,28 +107,30 @@ class Bound:
                 f"got {images.shape[1]} x {images.shape[2]}. Resize them first."
             )
         indices = self._check(goal, len(images))
-        own = draws.of_images(images, seed)
+        image_seeds = seeds.of_images(images, seed)
         goal = Goal(tf.constant(indices.labels), tf.constant(indices.sign))
-        return tf.cast(images, self.network.dtype), goal, tf.constant(own)
+        return tf.cast(images, self.network.dtype), goal, tf.constant(image_seeds)
 
     @property
-    def silent(self) -> bool:
-        """Whether it is a search by gradients that would not notice that the network has none."""
-        return getattr(self._craft, "silent", False)
+    def ignores_missing_gradient(self) -> bool:
+        """Whether it is a search by gradients that goes on even where the network has none."""
+        return getattr(self._craft, "ignores_missing_gradient", False)
 
-    def search(self, images: Images, goal: Goal, seeds: Seeds) -> Crafted:
-        """The same for what another part of an attack hands over, in tensors and unchecked.
+    def craft_tensors(self, images: Images, goal: Goal, seeds: Seeds) -> Crafted:
+        """Craft from tensors, unchecked, as part of another attack or of a larger program.
 
         Args:
             images: [N, H, W, 3] in 0..255, of the network's type.
             goal: its labels index the logits.
             seeds: int32 [N, 2], each image's own.
         """
-        made = self._craft(images, goal, seeds)
-        made = made if isinstance(made, Crafted) else Crafted(made)
-        if made.found is not None:
-            made = made._replace(images=tf.where(tf.reshape(made.found, [-1, 1, 1, 1]), made.images, images))
-        return made._replace(images=tf.clip_by_value(made.images, BLACK, WHITE))
+        crafted = self._craft(images, goal, seeds)
+        crafted = crafted if isinstance(crafted, Crafted) else Crafted(crafted)
+        if crafted.found is not None:
+            crafted = crafted._replace(
+                images=tf.where(tf.reshape(crafted.found, [-1, 1, 1, 1]), crafted.images, images)
+            )
+        return crafted._replace(images=tf.clip_by_value(crafted.images, BLACK, WHITE))
 
     def _check(self, goal: Goal, count: int) -> Goal:
         name, labels = type(getattr(self.attack, "objective", self.attack)).__name__, class_numbers(goal.labels)

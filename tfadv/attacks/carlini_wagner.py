@@ -1,4 +1,4 @@
-"""C&W: the smallest change that is adversarial, by Adam on an image that cannot leave its range.
+"""The attack of Carlini and Wagner: the smallest adversarial change in l2, by Adam on tanh-transformed images.
 
 x'  = 255 (tanh(w) + 1) / 2
 minimise over w   ||x' - x||_2^2 + c max(m(x') + confidence, 0),   ||.|| in units of 255 grey levels
@@ -38,7 +38,7 @@ STALLED = 1e-4
 class CarliniWagner(Attack):
     """The l2 attack of Carlini and Wagner (IEEE S&P 2017), untargeted and targeted.
 
-    Each image has its own c and keeps the nearest adversarial image it has met. At most 1 + searches * steps queries,
+    Each image has its own c and keeps the nearest adversarial image so far. At most 1 + searches * steps queries,
     one for each gradient.
 
     Args:
@@ -70,53 +70,53 @@ class CarliniWagner(Attack):
     def on(self, model) -> Bound:
         return Bound(self, model, self._craft, self.has_target)
 
-    def _craft(self, network: Source) -> "Descent":
-        return Descent(self, network)
+    def _craft(self, network: Source) -> "CarliniWagnerSearch":
+        return CarliniWagnerSearch(self, network)
 
 
 class State(NamedTuple):
-    """What one step hands to the next, image by image: w and Adam's means [N, H, W, 3], the rest [N].
+    """The state of the optimisation, image by image: w (`variable`) and Adam's means [N, H, W, 3], the rest [N].
 
-    best, distance: the nearest adversarial image of all c, and its squared distance. won: whether this c has one.
+    best, distance: the nearest adversarial image of all c, and its squared distance. succeeded: whether this c has one.
     previous: the loss a tenth of the steps ago.
     """
 
-    place: Tensor
+    variable: Tensor
     mean: Tensor
     square: Tensor
     best: Tensor
     distance: Tensor
-    won: Tensor
+    succeeded: Tensor
     running: Tensor
     previous: Tensor
     queries: Tensor
 
 
-class Descent:
-    """C&W on a network: (images, goal, seeds) -> Crafted, by calling one compiled step again and again."""
+class CarliniWagnerSearch:
+    """A `CarliniWagner` attack on a network: (images, goal, seeds) -> Crafted, by repeating one compiled step."""
 
     #: It follows a gradient that also has a part without the network, and so goes on where the network has none.
-    silent = True
+    ignores_missing_gradient = True
 
     def __init__(self, attack: CarliniWagner, network: Source) -> None:
         self.attack, self.network = attack, network
         self._compiled = Compiled(self._step)
 
     def __call__(self, images: Images, goal: Goal, seeds: Seeds) -> Crafted:
-        known = self._wins(self.network.compiled(images).logits, goal)
+        adversarial = self._wins(self.network.compiled(images).logits, goal)
         start = tf.atanh((images / GREY - 1) * INSIDE)
-        zeros, infinite = tf.zeros_like(start), tf.fill(tf.shape(known), tf.constant(math.inf, images.dtype))
-        weights = Weights(self.attack.c, len(images))
+        zeros, infinite = tf.zeros_like(start), tf.fill(tf.shape(adversarial), tf.constant(math.inf, images.dtype))
+        weights = TradeOffConstants(self.attack.c, len(images))
         best, distance, queries = images, infinite, tf.ones_like(goal.labels)
         for _ in range(self.attack.searches):
-            nothing = tf.zeros_like(known)
-            state = State(start, zeros, zeros, best, distance, nothing, ~known, infinite, queries)
-            state = self._descend(state, tf.constant(weights.now, images.dtype), images, goal)
+            nothing = tf.zeros_like(adversarial)
+            state = State(start, zeros, zeros, best, distance, nothing, ~adversarial, infinite, queries)
+            state = self._minimise(state, tf.constant(weights.now, images.dtype), images, goal)
             best, distance, queries = state.best, state.distance, state.queries
-            weights.after(np.asarray(state.won))
-        return Crafted(best, known | tf.math.is_finite(distance), queries)
+            weights.after(np.asarray(state.succeeded))
+        return Crafted(best, adversarial | tf.math.is_finite(distance), queries)
 
-    def _descend(self, state: State, weights: Tensor, images: Images, goal: Goal) -> State:
+    def _minimise(self, state: State, weights: Tensor, images: Images, goal: Goal) -> State:
         """All steps with one c for each image."""
         tenth = max(self.attack.steps // 10, 1)
         for count in range(self.attack.steps):
@@ -129,15 +129,15 @@ class Descent:
     def _step(self, state: State, weights: Tensor, images: Images, goal: Goal, count: Tensor, check: Tensor) -> State:
         attack, dtype = self.attack, images.dtype
 
-        def loss(place: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
-            shown = GREY * (tf.tanh(place) + 1)
-            logits = tf.cast(self.network(shown).logits, dtype)
-            change = (shown - images) / WHITE
+        def loss(variable: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
+            candidate = GREY * (tf.tanh(variable) + 1)
+            logits = tf.cast(self.network(candidate).logits, dtype)
+            change = (candidate - images) / WHITE
             distance = tensors.dot(change, change)
             short = tf.maximum(self._short(logits, goal), 0)
-            return distance + weights * short, (shown, logits, distance)
+            return distance + weights * short, (candidate, logits, distance)
 
-        slope, losses, (shown, logits, distance) = gradients.with_values(loss, state.place)
+        slope, losses, (candidate, logits, distance) = gradients.of_images_with_values(loss, state.variable)
         success = state.running & self._wins(logits, goal)
         nearer = success & (distance < state.distance)
         stalled = check & (losses > (1 - STALLED) * state.previous)
@@ -147,12 +147,12 @@ class Descent:
         age = tf.cast(count, dtype)
         rate = attack.rate * tf.sqrt(1 - SQUARE_DECAY**age) / (1 - MEAN_DECAY**age)
         return State(
-            place=state.place - rate * mean / (tf.sqrt(square) + TINY),
+            variable=state.variable - rate * mean / (tf.sqrt(square) + TINY),
             mean=mean,
             square=square,
-            best=where(nearer, shown, state.best),
+            best=where(nearer, candidate, state.best),
             distance=tf.where(nearer, distance, state.distance),
-            won=state.won | success,
+            succeeded=state.succeeded | success,
             running=state.running & ~stalled,
             previous=tf.where(check, losses, state.previous),
             queries=state.queries + tf.cast(state.running, state.queries.dtype),
@@ -171,15 +171,15 @@ class Descent:
         return self._compiled.traces
 
 
-class Weights:
-    """The c of each image, `now` [N]: ten times as large after a failure, then half way between what failed and won."""
+class TradeOffConstants:
+    """Binary search for each image's c, `now` [N]: tenfold after a failure, then halving between the bounds."""
 
     def __init__(self, first: float, count: int) -> None:
         self.now = np.full(count, first)
         self.low, self.high = np.zeros(count), np.full(count, math.inf)
 
-    def after(self, won: np.ndarray) -> None:
-        """Take note of whether the present c was enough, bool [N], and go on to the next."""
-        self.high = np.where(won, np.minimum(self.high, self.now), self.high)
-        self.low = np.where(won, self.low, np.maximum(self.low, self.now))
+    def after(self, succeeded: np.ndarray) -> None:
+        """Record whether the present c was enough, bool [N], and choose the next."""
+        self.high = np.where(succeeded, np.minimum(self.high, self.now), self.high)
+        self.low = np.where(succeeded, self.low, np.maximum(self.low, self.now))
         self.now = np.where(np.isfinite(self.high), (self.low + self.high) / 2, np.minimum(10 * self.now, LARGEST))

@@ -1,7 +1,7 @@
-"""What attacks that see only decisions share: how they ask, noise to start from, and searches that ask side by side.
+"""Helpers of decision-based attacks, which see predicted classes only: queries, noise to start from, batched searches.
 
-All images of a batch ask together, one question each. An image that has stopped keeps its place in the batch: calls of
-one size are what gives an image the same bytes whenever its neighbours stop. What is shown in its place is not counted.
+All images of a batch are queried together. An image that has stopped keeps its row in the batch: calls of one size are
+what gives an image the same bytes whenever its neighbours stop. What fills its row is not counted as a query.
 """
 
 from collections.abc import Callable, Generator
@@ -9,11 +9,11 @@ from collections.abc import Callable, Generator
 import numpy as np
 import tensorflow as tf
 
-from tfadv.core import seeds as draws
 from tfadv.core.compilation import Compiled
 from tfadv.core.images import BLACK, WHITE
 from tfadv.core.interfaces import Crafted, Goal
 from tfadv.core.scores import reached
+from tfadv.core.seeds import fold
 from tfadv.core.source import Source
 from tfadv.core.tensors import where
 from tfadv.core.types import Images, Seeds, Tensor
@@ -25,14 +25,14 @@ Search = Generator[np.ndarray, bool, None]
 
 
 class Decision:
-    """Whether images [N, H, W, 3] are what the goal asks for, bool [N]: all that a decision-based attack sees."""
+    """Whether images [N, H, W, 3] meet the goal, bool [N], by their predicted class: all that these attacks see."""
 
     def __init__(self, network: Source) -> None:
         self.network = network
-        self._compiled = Compiled(self.inside)
+        self._compiled = Compiled(self.tensor)
 
-    def inside(self, images: Images, goal: Goal) -> Tensor:
-        """The same as a tensor, for use inside a compiled function."""
+    def tensor(self, images: Images, goal: Goal) -> Tensor:
+        """The same as a tensor, within a compiled function."""
         return reached(self.network(images).logits, goal)
 
     def __call__(self, images: Images, goal: Goal) -> np.ndarray:
@@ -45,13 +45,13 @@ class Decision:
 
 
 class SmallestNoise:
-    """The smallest noise that is adversarial: sizes from small to large, a few draws of each.
+    """The smallest noise that is adversarial: sizes from small to large, a few tries of each.
 
     Args:
         decision: the network's.
         noise: how noise of a size is added; what leaves 0..255 is cut off here.
         sizes: the sizes in rising order.
-        tries: draws of each size.
+        tries: random draws of each size.
         limit: the most images to show on behalf of one image.
     """
 
@@ -62,22 +62,22 @@ class SmallestNoise:
 
     def __call__(self, images: Images, goal: Goal, seeds: Seeds) -> Crafted:
         """The first adversarial image on the way; the image itself, after one query, if it is adversarial."""
-        found, place = self.decision(images, goal), images
+        found, current = self.decision(images, goal), images
         queries = np.ones(len(found), np.int32)
         for number, size in enumerate(np.repeat(self.sizes, self.tries)):
             active = ~found & (queries < self.limit)
             if not active.any():
                 break
             size = tf.constant(size, images.dtype)
-            place, fooled = self._step(place, images, goal, tf.constant(active), seeds, tf.constant(number), size)
+            current, fooled = self._step(current, images, goal, tf.constant(active), seeds, tf.constant(number), size)
             queries += active
             found |= np.asarray(fooled)
-        return Crafted(place, found, queries)
+        return Crafted(current, found, queries)
 
-    def _try(self, place, images, goal: Goal, active, seeds, number, size) -> tuple[Tensor, Tensor]:
-        noisy = tf.clip_by_value(self.noise(images, draws.fold(seeds, number), size), BLACK, WHITE)
-        fooled = self.decision.inside(noisy, goal) & active
-        return where(fooled, noisy, place), fooled
+    def _try(self, current, images, goal: Goal, active, seeds, number, size) -> tuple[Images, Tensor]:
+        noisy = tf.clip_by_value(self.noise(images, fold(seeds, number), size), BLACK, WHITE)
+        fooled = self.decision.tensor(noisy, goal) & active
+        return where(fooled, noisy, current), fooled
 
     @property
     def traces(self) -> int:
@@ -87,16 +87,16 @@ class SmallestNoise:
 
 def side_by_side(
     searches: dict[int, Search],
-    shown: np.ndarray,
+    batch: np.ndarray,
     ask: Callable[[np.ndarray], np.ndarray],
     queries: np.ndarray,
     limit: int,
 ) -> None:
-    """Run the searches of a batch together, each until it returns or its image has had `limit` queries.
+    """Run one search for each image of a batch, their queries batched, until it returns or has had `limit` queries.
 
     Args:
         searches: row of the batch -> its search.
-        shown: images [N, H, W, 3] that fill the batch; overwritten.
+        batch: images [N, H, W, 3] to start from; overwritten.
         ask: images [N, H, W, 3] -> bool [N].
         queries: int [N], how many images have been shown on behalf of each; counted on.
         limit: the most of them.
@@ -107,8 +107,8 @@ def side_by_side(
         if not active:
             return
         for row in active:
-            shown[row] = pending[row]
-        answers = ask(shown)
+            batch[row] = pending[row]
+        answers = ask(batch)
         for row in active:
             queries[row] += 1
             try:
@@ -117,6 +117,6 @@ def side_by_side(
                 pending[row] = None
 
 
-def generator(seed: np.ndarray) -> np.random.Generator:
-    """numpy's generator from an image's seed int32 [2]."""
+def numpy_generator(seed: np.ndarray) -> np.random.Generator:
+    """A numpy random generator from an image's seed, int32 [2]."""
     return np.random.default_rng(np.asarray(seed, np.int32).view(np.uint32))

@@ -1,4 +1,4 @@
-"""DeepFool: step to the nearest boundary of the network made linear, until it is crossed.
+"""DeepFool, untargeted in l2: steps to the nearest decision boundary of the linearised network, until it is crossed.
 
 f_k = L_k - L_y,  w_k = d f_k / d x             of each rival k, at x_t
 k*  = argmin |f_k| / ||w_k||_2                  the nearest boundary
@@ -33,11 +33,11 @@ class DeepFool(Attack):
     """DeepFool in l2 (Moosavi-Dezfooli et al., CVPR 2016): the nearest image of another class, whichever it is.
 
     It has no targeted form: the nearest boundary decides. At most 1 + steps * candidates queries: a step takes one
-    gradient for each rival, and one look at where it leads.
+    gradient for each rival, and one forward pass of the result.
 
     Args:
         candidates: the most likely classes of the clean image that count, the label among them; None for all.
-        overshoot: how far beyond the boundary, as a share of the way.
+        overshoot: how far beyond the boundary, as a share of the step.
         steps: the most of them.
 
     Raises ValueError for fewer than two candidates, an overshoot that is not above zero, or no steps.
@@ -58,12 +58,12 @@ class DeepFool(Attack):
     def on(self, model) -> Bound:
         return Bound(self, model, self._craft, self.has_target)
 
-    def _craft(self, network: Source) -> "Walk":
-        return Walk(self, network)
+    def _craft(self, network: Source) -> "DeepFoolSearch":
+        return DeepFoolSearch(self, network)
 
 
-class Walk:
-    """DeepFool on a network: (images, goal, seeds) -> Crafted, by calling one compiled step again and again."""
+class DeepFoolSearch:
+    """A `DeepFool` attack on a network: (images, goal, seeds) -> Crafted, by repeating one compiled step."""
 
     def __init__(self, attack: DeepFool, network: Source) -> None:
         self.attack, self.network = attack, network
@@ -72,32 +72,32 @@ class Walk:
 
     def __call__(self, images: Images, goal: Goal, seeds: Seeds) -> Crafted:
         logits = self.network.compiled(images).logits
-        found, place = reached(logits, goal), images
+        found, current = reached(logits, goal), images
         queries = tf.ones_like(goal.labels)
         rivals = tf.math.top_k(logits, self.candidates).indices[:, 1:]
         for number in range(self.attack.steps):
             if tf.reduce_all(found):
                 break
             queries += tf.where(found, 0, self.candidates)
-            place, found = self._compiled(place, found, rivals, goal, tf.constant(2 * number >= self.attack.steps))
-        return Crafted(place, found, queries)
+            current, found = self._compiled(current, found, rivals, goal, tf.constant(2 * number >= self.attack.steps))
+        return Crafted(current, found, queries)
 
-    def _step(self, place: Tensor, found: Tensor, rivals: Tensor, goal: Goal, late: Tensor) -> tuple[Tensor, Tensor]:
-        """Where the images are one step on, and which of them have crossed a boundary; those that had stay."""
+    def _step(self, current: Images, found: Tensor, rivals: Tensor, goal: Goal, late: Tensor) -> tuple[Images, Tensor]:
+        """The images after one step, and which of them have crossed a boundary; those that had stay."""
 
         def leads(images: Images) -> Tensor:
             logits = tf.cast(self.network(images).logits, images.dtype)
             return tf.gather(logits, rivals, axis=1, batch_dims=1) - logit(logits, goal.labels)[:, None]
 
-        def nearer(so_far: tuple[Tensor, Tensor], lead: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
-            leaving = ((place <= BLACK) & (slope < 0)) | ((place >= WHITE) & (slope > 0))
-            return _nearer(so_far, lead, tf.where(late & leaving, tf.zeros_like(slope), slope))
+        def nearer(nearest: tuple[Tensor, Tensor], lead: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
+            leaving = ((current <= BLACK) & (slope < 0)) | ((current >= WHITE) & (slope > 0))
+            return _nearer(nearest, lead, tf.where(late & leaving, tf.zeros_like(slope), slope))
 
-        nearest = (tf.fill(tf.shape(found), tf.constant(math.inf, place.dtype)), tf.zeros_like(place))
-        _, move = gradients.one_by_one(leads, place, nearer, nearest)
-        moved = tf.clip_by_value(place + (1 + self.attack.overshoot) * move, BLACK, WHITE)
-        place = where(found, place, moved)
-        return place, found | reached(self.network(place).logits, goal)
+        nearest = (tf.fill(tf.shape(found), tf.constant(math.inf, current.dtype)), tf.zeros_like(current))
+        _, move = gradients.for_each_value(leads, current, nearer, nearest)
+        moved = tf.clip_by_value(current + (1 + self.attack.overshoot) * move, BLACK, WHITE)
+        current = where(found, current, moved)
+        return current, found | reached(self.network(current).logits, goal)
 
     @property
     def traces(self) -> int:
@@ -105,10 +105,10 @@ class Walk:
         return self._compiled.traces
 
 
-def _nearer(so_far: tuple[Tensor, Tensor], lead: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
-    """(distance to the boundary, way there), of this rival where it is nearer than so far."""
-    distance, move = so_far
+def _nearer(nearest: tuple[Tensor, Tensor], lead: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
+    """(distance to the boundary, step there), of this rival where it is nearer than the ones before."""
+    distance, move = nearest
     length = tensors.norm(slope)
     new = tf.where(length > 0, tf.math.divide_no_nan(tf.abs(lead), length), math.inf)
-    way = tf.reshape(tf.math.divide_no_nan(new + BEYOND, length), [-1, 1, 1, 1]) * slope
-    return tf.minimum(distance, new), where(new < distance, way, move)
+    step = tf.reshape(tf.math.divide_no_nan(new + BEYOND, length), [-1, 1, 1, 1]) * slope
+    return tf.minimum(distance, new), where(new < distance, step, move)

@@ -1,4 +1,4 @@
-"""Layers that an attack leaves open: they are the network's own, and known when the attack is bound to one."""
+"""Fills in the layers that an attack leaves open (None) with the network's default ones, when it is bound to one."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Any, TypeVar
 from tfadv.core.interfaces import Objective, Part, Region
 from tfadv.core.source import Source
 
-#: The papers' layer of Inception-v3: taken where a network names none and has this one.
+#: The papers' layer of Inception-v3: used where a network has no default, but has this layer.
 PAPERS = "Mixed_5b"
 
-Some = TypeVar("Some", bound=Part)
+AnyPart = TypeVar("AnyPart", bound=Part)
 
 
-def settled(part: Some, source: Source) -> Some:
-    """The part, and the parts in it, with the source's own layer wherever `layer` is None.
+def settled(part: AnyPart, source: Source) -> AnyPart:
+    """The part, and the parts in it, with the network's default layer wherever `layer` is None.
 
-    An objective takes the layer that the source's architecture is attacked at, a region the last one whose output still
-    has places. Raises ValueError where the source has none.
+    An objective takes the layer at which the network's architecture is attacked in the papers, a region the last
+    feature map. Raises ValueError where the source has none.
     """
     if not dataclasses.is_dataclass(part):
         return part
@@ -26,15 +26,15 @@ def settled(part: Some, source: Source) -> Some:
     for field in dataclasses.fields(part):
         value = getattr(part, field.name, None)
         if isinstance(value, Part):
-            own = settled(value, source)
-            if own is not value:
-                changed[field.name] = own
+            filled = settled(value, source)
+            if filled is not value:
+                changed[field.name] = filled
         elif field.name == "layer" and value is None and isinstance(part, (Objective, Region)):
-            changed[field.name] = _own(part, source)
+            changed[field.name] = _default(part, source)
     return dataclasses.replace(part, **changed) if changed else part
 
 
-def _own(part: Objective | Region, source: Source) -> str | tuple[str, ...]:
+def _default(part: Objective | Region, source: Source) -> str | tuple[str, ...]:
     name = type(part).__name__
     if isinstance(part, Region):
         if source.last_map is None:

@@ -1,4 +1,4 @@
-"""A network and an attack on it as their faster twins: what an attack may save where it costs no success."""
+"""Speeds up an attack at no cost in success: folded batch normalisation, bfloat16 gradients, fewer copies."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from tfadv.attacks.default_layers import settled
 from tfadv.core import devices
 from tfadv.core.interfaces import Attack, Part
 from tfadv.core.source import Source
+from tfadv.models.faster_networks import folded, in_bfloat16
 from tfadv.models.network import network as as_source
-from tfadv.models.twins import folded, in_bfloat16
 from tfadv.parts.views import MaskedCopies, PathCopies
 
 #: How many copies feature gradients are averaged over, by the view; docs/fast.md has what fewer than thirty cost.
@@ -21,18 +21,18 @@ COPIES: dict[type, int] = {PathCopies: 10, MaskedCopies: 15}
 
 
 def faster(network: Source | keras.Model, attack: Attack, *, bfloat16: bool | None = None) -> tuple[Source, Attack]:
-    """The network and the attack as twins that craft sooner and fool nearly as well: docs/fast.md has by how much.
+    """A faster copy of a network and of an attack on it, which fools nearly as well: docs/fast.md has by how much.
 
         network, attack = tfadv.faster(network, attack)
         adversarial = attack.on(network)(images, labels)
 
     batch normalisation   taken into the convolutions: exact but for rounding (`tfadv.folded`)
     bfloat16              the passes that find gradients, where the device computes it sooner (`tfadv.in_bfloat16`)
-    fewer copies          ten of NAA's path and fifteen of FIA's masks, also in the guides of other attacks; views that
-                          the images are shown through, and paths with exact weights, keep theirs
+    fewer copies          ten of NAA's path and fifteen of FIA's masks, also in the guides of other attacks; views
+    through
+                          which input gradients are averaged, and paths with exact weights, keep theirs
 
-    The twin of the network is a copy. Judge with the network itself: in bfloat16 what the twin says at the edge between
-    two classes is not what the network says.
+    Evaluate with the network itself: near the boundary between two classes the bfloat16 copy may predict another class.
 
     Args:
         network: a `Network`, an `Ensemble` or a Keras model that takes images of 0..255.
@@ -47,19 +47,19 @@ def faster(network: Source | keras.Model, attack: Attack, *, bfloat16: bool | No
     tapped = _checked(source, attack)
     if bfloat16 is None:
         bfloat16 = source.dtype.name == "float32" and devices.computes_bfloat16()
-    twin = folded(source, tapped)
-    return in_bfloat16(twin) if bfloat16 else twin, _fewer(attack)
+    copy = folded(source, tapped)
+    return in_bfloat16(copy) if bfloat16 else copy, _fewer_copies(attack)
 
 
 def gradients_in_bfloat16(network: Source | keras.Model, attack: Attack) -> Source:
-    """The network as its twin that finds this attack's gradients in bfloat16, and nothing else: see `faster`."""
+    """The copy of the network that computes this attack's gradients in bfloat16, without the rest of `faster`."""
     source = as_source(network)
     _checked(source, settled(attack, source))
     return in_bfloat16(source)
 
 
 def _checked(source: Source, attack: Attack) -> list[str]:
-    """The layers the attack looks at. Raises ValueError for one that is not there, and for a part that searches."""
+    """The layers the attack reads. Raises ValueError for one that is not there, and for a part that searches."""
     parts = _within(attack)
     for part in parts:
         source.check_layers(_tapped(part), type(part).__name__)
@@ -68,35 +68,35 @@ def _checked(source: Source, attack: Attack) -> list[str]:
 
 def _within(attack: Part) -> list[Part]:
     """The attack and all its parts, those of its guides too. Raises ValueError where one of them searches."""
-    found: list[Part] = []
-    waiting = [attack]
+    parts: list[Part] = []
+    waiting: list[Part] = [attack]
     while waiting:
         part = waiting.pop()
         if isinstance(part, Attack) and not isinstance(part, Ascent):
             raise ValueError(
                 f"faster: expected an attack that ascends, got {part!r}. A search decides at the very edges of the "
-                "network's classes, which its faster twin has elsewhere; use it on the network itself."
+                "network's classes, which its faster copy has elsewhere; use it on the network itself."
             )
-        found.append(part)
-        waiting += [one for _, value in _fields(part) for one in _parts(value)]
-    return found
+        parts.append(part)
+        waiting += [inner for _, value in _fields(part) for inner in _parts(value)]
+    return parts
 
 
 def _tapped(part: Part) -> tuple[str, ...]:
-    """The layers that a part looks at."""
+    """The layers that a part reads."""
     return tuple(getattr(part, "layers", ()))
 
 
-def _fewer(part: Any) -> Any:
+def _fewer_copies(part: Any) -> Any:
     """The part with fewer copies to average feature gradients over, in it and in its parts."""
     if isinstance(part, tuple):
-        return tuple(map(_fewer, part))
+        return tuple(map(_fewer_copies, part))
     if type(part) in COPIES:
         return dataclasses.replace(part, copies=min(part.copies, COPIES[type(part)]))
     if not isinstance(part, Part) or getattr(part, "exact", False):
         return part
-    shown = "view" if isinstance(part, Ascent) else ""  # its copies are averaged over gradients of images
-    changed = {name: _fewer(value) for name, value in _fields(part) if name != shown and _parts(value)}
+    kept = "view" if isinstance(part, Ascent) else ""  # its copies are averaged over gradients of images
+    changed = {name: _fewer_copies(value) for name, value in _fields(part) if name != kept and _parts(value)}
     return dataclasses.replace(part, **changed) if changed else part
 
 
@@ -105,5 +105,5 @@ def _fields(part: Part) -> list[tuple[str, Any]]:
 
 
 def _parts(value: Any) -> list[Part]:
-    """The parts in a field: itself, or those in a row."""
-    return [one for one in (value if isinstance(value, tuple) else (value,)) if isinstance(one, Part)]
+    """The parts in a field: itself, or those in a tuple."""
+    return [part for part in (value if isinstance(value, tuple) else (value,)) if isinstance(part, Part)]

@@ -1,4 +1,4 @@
-"""JSMA: raise the two values of the image whose saliency is largest, again and again.
+"""JSMA: change the two pixel values of largest saliency, one pair after the other, until the class changes.
 
 a_i = d Z_t / d x_i,  b_i = sum_{j != t} d Z_j / d x_i        Z the logits, t the class to reach
 (p, q) = argmax -(a_p + a_q)(b_p + b_q)   where a_p + a_q > 0 and b_p + b_q < 0
@@ -30,9 +30,9 @@ class Jsma(Attack):
     """The Jacobian-based saliency map attack (Papernot et al., EuroS&P 2016, Algorithm 3), over pairs of values.
 
     Targeted as in the paper. Untargeted, it goes towards the clean image's most likely class beside the label, and is
-    done as soon as the label is left. A value is one colour of one pixel. A pair that has both slopes is looked for
-    until none is left or floor(gamma * values / 2) pairs have been moved: at most 1 + 3 gamma * values / 2 queries, two
-    gradients and a look for each pair.
+    done as soon as the label is left. A value is one colour of one pixel. Pairs with both slopes
+    are changed until none is left or floor(gamma * values / 2) have been: at most 1 + 3 gamma * values / 2 queries, two
+    gradients and a forward pass for each pair.
 
     The pair is the best of all: no value of it is worse than two others in both slopes, so only those that are not are
     paired. They are few; of more than `candidates` those with the largest slopes are taken.
@@ -61,21 +61,21 @@ class Jsma(Attack):
     def on(self, model) -> Bound:
         return Bound(self, model, self._craft, self.has_target)
 
-    def _craft(self, network: Source) -> "Pairs":
-        return Pairs(self, network)
+    def _craft(self, network: Source) -> "JsmaSearch":
+        return JsmaSearch(self, network)
 
 
 class State(NamedTuple):
-    """What one step hands to the next: the images [N, H, W, 3], and of each whether it is done, and its queries."""
+    """The state of the search: the current images [N, H, W, 3], and of each whether it is done, and its queries."""
 
-    place: Tensor
+    current: Tensor
     found: Tensor
     running: Tensor
     queries: Tensor
 
 
-class Pairs:
-    """JSMA on a network: (images, goal, seeds) -> Crafted, by calling one compiled step again and again."""
+class JsmaSearch:
+    """A `Jsma` attack on a network: (images, goal, seeds) -> Crafted, by repeating one compiled step."""
 
     def __init__(self, attack: Jsma, network: Source) -> None:
         self.attack, self.network = attack, network
@@ -85,40 +85,40 @@ class Pairs:
         logits = self.network.compiled(images).logits
         found = reached(logits, goal)
         second = tf.argmax(rivals(logits, goal.labels), axis=1, output_type=goal.labels.dtype)
-        wanted = tf.where(goal.sign < 0, goal.labels, second)
+        target = tf.where(goal.sign < 0, goal.labels, second)
         state = State(images, found, ~found, tf.ones_like(goal.labels))
         for _ in range(math.floor(self.attack.gamma * math.prod(images.shape[1:]) / 2)):
             if not tf.reduce_any(state.running):
                 break
-            state = self._compiled(state, wanted, goal)
-        return Crafted(state.place, state.found, state.queries)
+            state = self._compiled(state, target, goal)
+        return Crafted(state.current, state.found, state.queries)
 
-    def _step(self, state: State, wanted: Tensor, goal: Goal) -> State:
-        """The images with one more pair moved; those that are done, or have no pair, stay."""
+    def _step(self, state: State, target: Tensor, goal: Goal) -> State:
+        """The images with one more pair changed; those that are done, or have no pair, stay."""
 
         def chosen_and_others(images: Images) -> Tensor:
             logits = self.network(images).logits
-            chosen = logit(logits, wanted)
+            chosen = logit(logits, target)
             return tf.stack([chosen, tf.reduce_sum(logits, axis=1) - chosen], axis=1)
 
-        place, towards = state.place, math.copysign(1.0, self.attack.theta)
-        slopes = gradients.one_by_one(
+        current, towards = state.current, math.copysign(1.0, self.attack.theta)
+        slopes = gradients.for_each_value(
             chosen_and_others,
-            place,
-            lambda known, _, slope: (known[1], towards * slope),
-            (tf.zeros_like(place), tf.zeros_like(place)),
+            current,
+            lambda slopes, _, slope: (slopes[1], towards * slope),
+            (tf.zeros_like(current), tf.zeros_like(current)),
         )
-        free = place < WHITE if towards > 0 else place > BLACK
-        values = math.prod(place.shape[1:])
+        free = current < WHITE if towards > 0 else current > BLACK
+        values = math.prod(current.shape[1:])
         gain, loss, free = (tf.reshape(part, [-1, values]) for part in (slopes[0], -slopes[1], free))
         pair, exists = best_pair(gain, loss, free, self.attack.candidates)
         moving = state.running & exists
-        chosen = tf.reshape(tf.reduce_max(tf.one_hot(pair, values, dtype=place.dtype), axis=1), tf.shape(place))
-        moved = tf.clip_by_value(place + self.attack.theta * chosen, BLACK, WHITE)
-        place = where(moving, moved, place)
-        found = state.found | (moving & reached(self.network(place).logits, goal))
+        chosen = tf.reshape(tf.reduce_max(tf.one_hot(pair, values, dtype=current.dtype), axis=1), tf.shape(current))
+        moved = tf.clip_by_value(current + self.attack.theta * chosen, BLACK, WHITE)
+        current = where(moving, moved, current)
+        found = state.found | (moving & reached(self.network(current).logits, goal))
         queries = state.queries + tf.where(state.running, 2, 0) + tf.where(moving, 1, 0)
-        return State(place, found, moving & ~found, queries)
+        return State(current, found, moving & ~found, queries)
 
     @property
     def traces(self) -> int:

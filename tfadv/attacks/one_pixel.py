@@ -1,4 +1,4 @@
-"""One pixel: differential evolution over where a few pixels stand and what colour they get.
+"""The one-pixel attack: differential evolution over the positions and colours of a few pixels.
 
 candidate = (row, column, red, green, blue) of each pixel
 child     = c_1 + F (c_2 - c_3) of three drawn from the population, kept where it does better than its parent
@@ -13,7 +13,7 @@ import tensorflow as tf
 from scipy import optimize
 
 from tfadv.attacks.bound import Bound
-from tfadv.attacks.decisions import Decision, generator
+from tfadv.attacks.decisions import Decision, numpy_generator
 from tfadv.core.compilation import Compiled
 from tfadv.core.images import BLACK, WHITE, padded
 from tfadv.core.interfaces import Attack, Crafted, Goal
@@ -22,7 +22,7 @@ from tfadv.core.scores import cross_entropy, reached
 from tfadv.core.source import Source
 from tfadv.core.types import Images, Seeds, Tensor
 
-#: Candidates shown at once: calls of one size.
+#: Candidates in one forward pass: calls of one size.
 CHUNK = 100
 #: Row, column and three colours.
 NUMBERS = 5
@@ -32,7 +32,7 @@ Mutation = Annotated[float, Range(0, 2, below=True)]
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class OnePixel(Attack):
-    """The one-pixel attack (Su et al., IEEE TEVC 2019); it asks for the probability of one class only.
+    """The one-pixel attack (Su et al., IEEE TEVC 2019); it needs the probability of one class only.
 
     Leaves the label by making it less likely, reaches a class by making it more likely; an image stops as soon as a
     candidate is adversarial, after at most population * (generations + 1) + 1 queries. Images go one after the other,
@@ -62,20 +62,20 @@ class OnePixel(Attack):
     def on(self, model) -> Bound:
         return Bound(self, model, self._craft)
 
-    def _craft(self, network: Source) -> "Evolution":
-        return Evolution(self, network)
+    def _craft(self, network: Source) -> "OnePixelSearch":
+        return OnePixelSearch(self, network)
 
 
-class _Found(Exception):
-    """A candidate is adversarial: the search is over."""
+class _AdversarialFound(Exception):
+    """Raised when a candidate is adversarial: the search is over."""
 
     def __init__(self, image: np.ndarray) -> None:
         super().__init__()
         self.image = image
 
 
-class Evolution:
-    """The search on a network: (images, goal, seeds) -> Crafted."""
+class OnePixelSearch:
+    """A `OnePixel` attack on a network: (images, goal, seeds) -> Crafted."""
 
     def __init__(self, attack: OnePixel, network: Source) -> None:
         self.attack, self.network, self.decision = attack, network, Decision(network)
@@ -87,24 +87,24 @@ class Evolution:
         return self.decision.traces + self.judge.traces
 
     def __call__(self, images: Images, goal: Goal, seeds: Seeds) -> Crafted:
-        found, places = self.decision(images, goal), np.array(images)
-        queries = np.ones(len(places), np.int32)
-        made: dict[int, tuple[np.ndarray, bool, int]] = {}
-        same: dict[bytes, int] = {}  # the last image of a batch may come again to fill it
+        found, adversarials = self.decision(images, goal), np.array(images)
+        queries = np.ones(len(adversarials), np.int32)
+        results: dict[int, tuple[np.ndarray, bool, int]] = {}
+        first_rows: dict[bytes, int] = {}  # the last image of a batch may come again to fill it
         for row in np.flatnonzero(~found):
-            key = bytes(np.asarray(seeds[row])) + bytes(np.asarray(goal.labels[row])) + places[row].tobytes()
-            first = same.setdefault(key, int(row))
+            key = bytes(np.asarray(seeds[row])) + bytes(np.asarray(goal.labels[row])) + adversarials[row].tobytes()
+            first = first_rows.setdefault(key, int(row))
             if first != row:
-                places[row], found[row], queries[row] = made[first]
+                adversarials[row], found[row], queries[row] = results[first]
                 continue
-            own = Goal(goal.labels[row : row + 1], goal.sign)
-            search = _OneImage(self, images[row : row + 1], own)
-            adversarial = search.run(generator(np.asarray(seeds[row])))
+            image_goal = Goal(goal.labels[row : row + 1], goal.sign)
+            search = _ImageSearch(self, images[row : row + 1], image_goal)
+            adversarial = search.run(numpy_generator(np.asarray(seeds[row])))
             queries[row] += search.queries
             if adversarial is not None:
-                places[row], found[row] = adversarial, True
-            made[int(row)] = places[row], found[row], queries[row]
-        return Crafted(tf.constant(places), found, queries)
+                adversarials[row], found[row] = adversarial, True
+            results[int(row)] = adversarials[row], found[row], queries[row]
+        return Crafted(tf.constant(adversarials), found, queries)
 
     def _judge(self, candidates: Tensor, image: Tensor, goal: Goal) -> tuple[Tensor, Tensor, Tensor]:
         """(log probability [C] to lower, adversarial or not [C], images [C, H, W, 3]) of the candidates [C, P, 5]."""
@@ -112,18 +112,18 @@ class Evolution:
         images = tf.repeat(image, count, axis=0)
         # One pixel after the other: where two are the same, the later one counts.
         for number in range(self.attack.pixels):
-            spot = candidates[:, number]
-            where = tf.concat([tf.range(count)[:, None], tf.cast(spot[:, :2], tf.int32)], axis=1)
-            images = tf.tensor_scatter_nd_update(images, where, spot[:, 2:])
+            pixel = candidates[:, number]
+            where = tf.concat([tf.range(count)[:, None], tf.cast(pixel[:, :2], tf.int32)], axis=1)
+            images = tf.tensor_scatter_nd_update(images, where, pixel[:, 2:])
         goal = Goal(tf.repeat(goal.labels, count), goal.sign)
         logits = self.network(images).logits
         return -tf.cast(goal.sign, logits.dtype) * cross_entropy(logits, goal.labels), reached(logits, goal), images
 
 
-class _OneImage:
+class _ImageSearch:
     """The search for one image [1, H, W, 3]; counts its queries."""
 
-    def __init__(self, evolution: Evolution, image: Tensor, goal: Goal) -> None:
+    def __init__(self, evolution: OnePixelSearch, image: Tensor, goal: Goal) -> None:
         self.attack, self.judge, self.image, self.goal = evolution.attack, evolution.judge, image, goal
         self.height, self.width = image.shape[1:3]
         self.queries = 0
@@ -146,25 +146,25 @@ class _OneImage:
                 vectorized=True,
                 seed=random,
             )
-        except _Found as found:
-            return found.image
+        except _AdversarialFound as stop:
+            return stop.image
         return None
 
     def _first(self, random: np.random.Generator) -> np.ndarray:
         """The first generation, [population, numbers]."""
         shape = (self.attack.population, self.attack.pixels)
-        places = random.uniform(0, (self.height, self.width), (*shape, 2))
+        positions = random.uniform(0, (self.height, self.width), (*shape, 2))
         colours = np.clip(random.normal(128, 127, (*shape, 3)), BLACK, WHITE)
-        return np.concatenate([places, colours], axis=2).reshape(len(places), -1)
+        return np.concatenate([positions, colours], axis=2).reshape(len(positions), -1)
 
     def energies(self, numbers: np.ndarray) -> np.ndarray:
         """What is to be lowered, [C], for candidates in scipy's order, [numbers, C]."""
         candidates = numbers.T.reshape(-1, self.attack.pixels, NUMBERS)
         candidates = np.concatenate([np.floor(candidates[..., :2]), np.rint(candidates[..., 2:])], axis=2)
         candidates[..., :2] = np.minimum(candidates[..., :2], (self.height - 1, self.width - 1))
-        return np.concatenate(list(self._shown(candidates)))
+        return np.concatenate(list(self._evaluated(candidates)))
 
-    def _shown(self, candidates: np.ndarray) -> Iterator[np.ndarray]:
+    def _evaluated(self, candidates: np.ndarray) -> Iterator[np.ndarray]:
         for first in range(0, len(candidates), CHUNK):
             chunk = candidates[first : first + CHUNK]
             self.queries += len(chunk)
@@ -172,5 +172,5 @@ class _OneImage:
             energies, adversarial, images = self.judge(filled, self.image, self.goal)
             energies, adversarial = np.asarray(energies)[: len(chunk)], np.asarray(adversarial)[: len(chunk)]
             if adversarial.any():
-                raise _Found(np.asarray(images[int(np.argmin(np.where(adversarial, energies, np.inf)))]))
+                raise _AdversarialFound(np.asarray(images[int(np.argmin(np.where(adversarial, energies, np.inf)))]))
             yield energies

@@ -1,6 +1,6 @@
-"""Universal perturbation: one shift for all images, grown from the nearest way out of one image after the other.
+"""Universal perturbation: one for all images, accumulated from DeepFool steps, image by image.
 
-for each image x of the set that w = whole(v) does not fool yet:  r = DeepFool(x + w) - (x + w),  v <- project(v + r)
+for each image x of the set that w = round(v) does not fool yet:  r = DeepFool(x + w) - (x + w),  v <- project(v + r)
 in passes over the set, until w fools a share of 1 - delta of it
 """
 
@@ -11,17 +11,17 @@ import numpy as np
 import tensorflow as tf
 
 from tfadv.attacks.bound import Bound
-from tfadv.attacks.deepfool import DeepFool, Walk
-from tfadv.core import seeds as draws
+from tfadv.attacks.deepfool import DeepFool, DeepFoolSearch
 from tfadv.core.images import BLACK, WHITE
 from tfadv.core.interfaces import Attack, Budget, Crafted, Goal
 from tfadv.core.ranges import Count, Positive, Rest, Several
+from tfadv.core.seeds import fold
 from tfadv.core.source import Source
-from tfadv.core.types import Images, Seeds, Tensor
+from tfadv.core.types import Images, Perturbation, Seeds
 from tfadv.files import array_files
 from tfadv.parts.budgets import Linf
 
-#: Images of the set that are looked at together.
+#: Images of the set that are evaluated together.
 CHUNK = 32
 
 
@@ -48,7 +48,7 @@ class Universal(Attack):
     it is not searched for, so `found` is None; `queries` counts the fit of a call that was not fitted before.
 
     Differs from the authors' code: x + v is cut to 0..255 before it is shown; the shift is of whole grey levels, the
-    nearest to v that the budget allows, since files round away all that is less and the sum of many nearest ways out
+    nearest to v that the budget allows, since files round away all that is less and the sum of many DeepFool steps
     has hardly more; the passes are bounded; the order of a pass is drawn from the images' seeds.
     """
 
@@ -67,27 +67,27 @@ class Universal(Attack):
 
     @property
     def deepfool(self) -> DeepFool:
-        """The step out of one image."""
+        """The attack that gives the step for one image."""
         return DeepFool(self.candidates, self.overshoot, self.steps)
 
-    def on(self, model) -> "Shifting":
-        bound = Shifting(self, model, self._craft, has_target=False)
+    def on(self, model) -> "BoundUniversal":
+        bound = BoundUniversal(self, model, self._craft, has_target=False)
         if self.shift:
             bound.load(self.shift)
         return bound
 
-    def _craft(self, network: Source) -> "Shift":
-        return Shift(self, network)
+    def _craft(self, network: Source) -> "UniversalShift":
+        return UniversalShift(self, network)
 
 
-class Shifting(Bound):
-    """A universal perturbation on a network: fitted once, then one shift for every image.
+class BoundUniversal(Bound):
+    """A universal perturbation bound to a network: fitted once, then the same perturbation is added to every image.
 
-    Called before `fit` or `load` it is fitted, for that call, on the very images it is given: then what becomes of an
-    image depends on its company.
+    Called before `fit` or `load` it is fitted, for that call, on the very images it is given: then the result
+    for an image depends on the others.
     """
 
-    _craft: "Shift"
+    _craft: "UniversalShift"
 
     def fit(self, images: np.ndarray, goal: Goal, *, seed: int = 0) -> np.ndarray:
         """Fit the shift on images [N, H, W, 3] in 0..255; returns it, [H, W, 3]. `rate` is what it reaches.
@@ -96,8 +96,8 @@ class Shifting(Bound):
         """
         if not len(images):
             raise ValueError("images: expected at least one image to fit the shift on, got none.")
-        fitting = Fitting(self._craft)
-        fitting(*self.entered(images, goal, seed=seed))
+        fitting = ShiftFitting(self._craft)
+        fitting(*self.checked_inputs(images, goal, seed=seed))
         self._craft.shift, self._craft.rate = fitting.shift, fitting.rate
         return fitting.shift
 
@@ -123,7 +123,7 @@ class Shifting(Bound):
         Raises ValueError if it has another shape, holds what is no number, or leaves the budget.
         """
         shift = array_files.read_one(path, "a .npy file of a universal shift")
-        size = tuple(size or given for size, given in zip((*self.network.size, 3), shift.shape, strict=False))
+        size = tuple(side or actual for side, actual in zip((*self.network.size, 3), shift.shape, strict=False))
         if shift.shape != size or shift.ndim != 3 or shift.dtype.kind != "f" or not np.isfinite(shift).all():
             raise ValueError(
                 f"{path}: expected a shift {list(size)} of numbers, got {shift.dtype} {list(shift.shape)}."
@@ -134,24 +134,24 @@ class Shifting(Bound):
         return self._craft.shift
 
 
-class Shift:
-    """The shift on a network: (images, goal, seeds) -> Crafted."""
+class UniversalShift:
+    """The perturbation added to images: (images, goal, seeds) -> Crafted."""
 
     shift: np.ndarray | None = None
     rate: float | None = None
 
     def __init__(self, attack: Universal, network: Source) -> None:
-        self.attack, self.network, self.walk = attack, network, Walk(attack.deepfool, network)
+        self.attack, self.network, self.deepfool_search = attack, network, DeepFoolSearch(attack.deepfool, network)
 
     @property
     def traces(self) -> int:
         """How often its functions were traced."""
-        return self.walk.traces
+        return self.deepfool_search.traces
 
     def __call__(self, images: Images, goal: Goal, seeds: Seeds) -> Crafted:
         shift, queries = self.shift, np.zeros(len(images), np.int32)
         if shift is None:
-            fitting = Fitting(self)
+            fitting = ShiftFitting(self)
             queries += fitting(images, goal, seeds).queries
             shift = fitting.shift
         if shift.shape != tuple(images.shape[1:]):
@@ -160,52 +160,51 @@ class Shift:
         return Crafted(tf.clip_by_value(images + shift, BLACK, WHITE), None, queries)
 
 
-class Fitting:
-    """How a shift is fitted: (images, goal, seeds) -> Crafted with the queries; then it has `shift` and `rate`."""
+class ShiftFitting:
+    """Fits the perturbation: (images, goal, seeds) -> Crafted with the queries; then it has `shift` and `rate`."""
 
     shift: np.ndarray
     rate: float
     traces = 0
 
-    def __init__(self, owner: Shift) -> None:
+    def __init__(self, owner: UniversalShift) -> None:
         self.owner, self.attack = owner, owner.attack
 
     def __call__(self, images: Images, goal: Goal, seeds: Seeds) -> Crafted:
         classes, shift = self._predicted(images, 0), tf.zeros_like(images[:1])
-        whole = shift
+        rounded = shift
         queries = np.ones(len(classes), np.int32)
         for number in range(self.attack.passes):
             for row in _order(seeds, number):
-                own = Goal(tf.constant(classes[row : row + 1]), tf.constant(np.int32(1)))
-                place = tf.clip_by_value(images[row : row + 1] + whole, BLACK, WHITE)
-                out = self.owner.walk(place, own, seeds[row : row + 1])
-                queries[row] += int(out.queries[0])
-                if bool(out.found[0]):
-                    shift = self.attack.budget.project(shift + out.images - place)
-                    whole = self._whole(shift)
-            self.rate = float(np.mean(self._predicted(images, whole) != classes))
+                image_goal = Goal(tf.constant(classes[row : row + 1]), tf.constant(np.int32(1)))
+                current = tf.clip_by_value(images[row : row + 1] + rounded, BLACK, WHITE)
+                step = self.owner.deepfool_search(current, image_goal, seeds[row : row + 1])
+                queries[row] += int(step.queries[0])
+                if bool(step.found[0]):
+                    shift = self.attack.budget.project(shift + step.images - current)
+                    rounded = self._rounded(shift)
+            self.rate = float(np.mean(self._predicted(images, rounded) != classes))
             queries += 1
             if self.rate >= 1 - self.attack.delta:
                 break
-        self.shift = np.asarray(whole[0])
+        self.shift = np.asarray(rounded[0])
         return Crafted(images, None, queries)
 
-    def _whole(self, shift: Tensor) -> Tensor:
-        """The nearest whole grey levels if the budget allows them, else those on the side of none."""
+    def _rounded(self, shift: Perturbation) -> Perturbation:
+        """The nearest whole grey levels if the budget allows them, else those towards zero."""
         nearest = tf.round(shift)
         inward = tf.sign(shift) * tf.floor(tf.abs(shift))
         return nearest if bool(self.attack.budget.allows(nearest)[0]) else inward
 
-    def _predicted(self, images: Images, shift: Tensor) -> np.ndarray:
-        """The logit with the highest value, int32 [N], of the shifted images."""
-        forward, found = self.owner.network.compiled, []
+    def _predicted(self, images: Images, shift: Perturbation) -> np.ndarray:
+        """The index of the largest logit, int32 [N], of the shifted images."""
+        forward, classes = self.owner.network.compiled, []
         for first in range(0, len(images), CHUNK):
-            shown = tf.clip_by_value(images[first : first + CHUNK] + shift, BLACK, WHITE)
-            found.append(np.argmax(forward(shown).logits, axis=1))
-        return np.concatenate(found).astype(np.int32)
+            shifted = tf.clip_by_value(images[first : first + CHUNK] + shift, BLACK, WHITE)
+            classes.append(np.argmax(forward(shifted).logits, axis=1))
+        return np.concatenate(classes).astype(np.int32)
 
 
 def _order(seeds: Seeds, number: int) -> np.ndarray:
     """The rows in an order drawn from the images' seeds, for pass `number`."""
-    own = np.asarray(draws.fold(seeds, number))
-    return np.lexsort(own.T)
+    return np.lexsort(np.asarray(fold(seeds, number)).T)

@@ -1,7 +1,7 @@
-"""Functions compiled once, for batches of any size; on a GPU with XLA, unless XLA refuses an operation of theirs.
+"""`tf.function` compiled once for batches of any size, with XLA on a GPU, and without XLA where it fails.
 
 TFADV_XLA=1 in the environment takes XLA on every device, TFADV_XLA=0 on none; by default it is taken on a GPU alone,
-since on a CPU it is slower. What XLA has compiled is kept in the user's cache folder, where this TensorFlow can.
+since on a CPU it is slower. What XLA has compiled is kept in the user's cache folder, where this TensorFlow can do so.
 """
 
 import functools
@@ -20,12 +20,12 @@ from tfadv.core.types import Tensor
 XLA, CACHE = "TFADV_XLA", "TFADV_XLA_CACHE"
 #: From which version on TensorFlow keeps XLA's programs of every device: 2.15 fails to write a CPU's.
 KEEPS = (2, 21)
-#: The errors that refuse no operation: another way of running it would meet them again.
+#: Errors that have nothing to do with XLA or determinism: without them they would come again.
 NO_REFUSAL = (tf.errors.ResourceExhaustedError, tf.errors.CancelledError)
 
 
 class Compiled:
-    """A function of (nested) tensors, traced with the first dimension of every tensor left open.
+    """A `tf.function` of (nested) tensors, traced with the batch dimension of every tensor left open.
 
     compiled(*arguments) takes the same structure of tensors each time, whatever the size of the batch. Images of
     another size are traced anew; `traces` counts. With XLA, which compiles for shapes that are known, so does another
@@ -49,18 +49,18 @@ class Compiled:
         except NO_REFUSAL:
             raise
         except tf.errors.OpError as error:
-            self._give_way(error)
+            self._fall_back(error)
         self._begin()
         return self(*arguments)
 
     def attempt(self, *arguments: Any) -> Any:
-        """The same of tensors, once: what is refused is raised."""
+        """One call, of tensors: an operation that XLA or determinism refuses raises its error."""
         if tf.config.functions_run_eagerly():
             return self._function(*arguments)
         return self._traced(arguments)(*arguments)
 
-    def _give_way(self, error: tf.errors.OpError) -> None:
-        """Leave out what has refused an operation, in whatever words; an error of the function's own comes again."""
+    def _fall_back(self, error: tf.errors.OpError) -> None:
+        """Switch off XLA, or else determinism, after this error; an error of the function's own is raised again."""
         reason = _first_line(error)
         if self._with_xla:
             self._with_xla = False
@@ -94,7 +94,7 @@ class Compiled:
 
 
 class Program:
-    """A function that is one compiled program where XLA takes all of it, and elsewhere is called as it is, in parts.
+    """A function compiled as one XLA program where possible, and called as plain Python otherwise.
 
     For a function so large that without XLA it is better called in parts which are compiled, or that has parts which
     are no tensor operations. What XLA refuses as a whole is called in parts from then on; a warning says so once.
@@ -143,7 +143,7 @@ def _any_batch(tensor: Tensor) -> tf.TensorSpec:
 
 
 def fused(function: Callable[..., Any], signature: Sequence[tf.TensorSpec]) -> Callable[..., Any]:
-    """A function of many small operations as one, on every device, in whatever it is called from.
+    """A function of many small operations, fused by XLA into one on every device, wherever it is called from.
 
     For arithmetic on tensors of the given signature, without variables; plain where TFADV_XLA is 0 or XLA is missing.
     """
@@ -151,8 +151,10 @@ def fused(function: Callable[..., Any], signature: Sequence[tf.TensorSpec]) -> C
 
 
 def repeat(count: int, body: Callable[[Tensor, Any], Any], state: Any, start: int = 0) -> Any:
-    """state = body(number, state) for number = start .. count - 1: called eagerly a loop in Python around what is
-    compiled, in a function that is being traced a loop in its graph."""
+    """A loop: state = body(number, state) for number = start .. count - 1.
+
+    Called eagerly it is a loop in Python around what is compiled, within a `tf.function` a `tf.while_loop`.
+    """
     if tf.executing_eagerly() or start >= count:
         for number in range(start, count):
             state = body(tf.constant(number), state)
@@ -165,19 +167,19 @@ def repeat(count: int, body: Callable[[Tensor, Any], Any], state: Any, start: in
     return tf.while_loop(lambda number, _: number < count, step, begun, parallel_iterations=1)[1]
 
 
-def added(count: int, one: Callable[[Tensor], tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
-    """The sums of what one(0), ..., one(count - 1) return, one after the other; see `repeat`."""
+def summed(count: int, terms: Callable[[Tensor], tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
+    """The sums of the tensors that terms(0), ..., terms(count - 1) return, computed in a loop; see `repeat`."""
     if not tf.executing_eagerly() and count > 1:
-        traced = tf.function(one, autograph=False).get_concrete_function(tf.TensorSpec([], tf.int32))
+        traced = tf.function(terms, autograph=False).get_concrete_function(tf.TensorSpec([], tf.int32))
         parts = traced.structured_outputs
         if all(part.shape.is_fully_defined() for part in parts):  # then the graph holds it once, in its loop alone
             zeros = tuple(tf.zeros(part.shape, part.dtype) for part in parts)
             return repeat(count, lambda number, sums: _sums(sums, traced(number)), zeros)
-    return repeat(count, lambda number, sums: _sums(sums, one(number)), one(tf.constant(0)), start=1)
+    return repeat(count, lambda number, sums: _sums(sums, terms(number)), terms(tf.constant(0)), start=1)
 
 
-def _sums(one: tuple[Tensor, ...], other: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    return tuple(a + b for a, b in zip(one, other, strict=True))
+def _sums(first: tuple[Tensor, ...], second: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    return tuple(a + b for a, b in zip(first, second, strict=True))
 
 
 def use_xla() -> bool:
@@ -199,16 +201,16 @@ def _has_xla() -> bool:
         return False
     with tf.init_scope():
         try:
-            return bool(tf.function(lambda one: one + 1, jit_compile=True)(tf.constant(1)) == 2)
+            return bool(tf.function(lambda number: number + 1, jit_compile=True)(tf.constant(1)) == 2)
         except (tf.errors.OpError, ValueError):  # a TensorFlow built without it
             return False
 
 
 def keep_programs() -> Path | None:
-    """Keep what XLA compiles for a GPU in the user's cache folder, so that another start does not compile it again.
+    """Turn on XLA's persistent cache in the user's cache folder, so that the next process does not compile again.
 
-    TensorFlow reads where once, when it first looks for devices. Returns the folder; None where this TensorFlow cannot,
-    where TFADV_XLA_CACHE is empty, or where TF_XLA_FLAGS already names another.
+    TensorFlow reads the folder once, when it first lists its devices. Returns the folder; None where this TensorFlow
+    cannot, where TFADV_XLA_CACHE is empty, or where TF_XLA_FLAGS already names another.
     """
     flags, folder = os.environ.get("TF_XLA_FLAGS", ""), os.environ.get(CACHE)
     if tuple(map(int, tf.__version__.split(".")[:2])) < KEEPS or "persistent_cache" in flags or folder == "":
@@ -235,15 +237,15 @@ PROGRAMS = keep_programs()
 
 
 class Concession(RuntimeWarning):
-    """Something runs, but not as it was asked for."""
+    """A warning: something runs, but otherwise than asked (without XLA, without determinism), or looks wrong."""
 
 
-#: What has been given up so far, in sentences: each is said once.
+#: The warnings so far, in sentences: each is given once.
 concessions: list[str] = []
 
 
 def concede(sentence: str) -> None:
-    """Warn of what is given up, once, and keep it in `concessions`."""
+    """Give this `Concession` warning, once in a process, and keep it in `concessions` for records."""
     if sentence not in concessions:
         concessions.append(sentence)
         warnings.warn(sentence, Concession, stacklevel=4)

@@ -1,4 +1,4 @@
-"""Where TensorFlow computes and how exactly: chosen once, before its first computation.
+"""Chooses the device (CPU, GPU) and the precision that TensorFlow computes with, once, before it first computes.
 
 A GPU's memory is taken as it is needed. By default a GPU computes deterministically, so that the same command gives the
 same bytes, and in TensorFloat-32 where it has that, as TensorFlow does by itself: factors of float32 products and
@@ -24,7 +24,7 @@ PROCESSOR = Path("/proc/cpuinfo")
 
 
 def use(device: str | None = None, precision: str | None = None, deterministic: bool = True) -> str:
-    """Compute on "cpu", "gpu" or "gpu:N"; by default on the GPU that TensorFlow takes itself, or the CPU without one.
+    """Choose the device: "cpu", "gpu" or "gpu:N"; by default TensorFlow's first GPU, or the CPU where there is none.
 
     Args:
         device: see above.
@@ -60,8 +60,11 @@ def use(device: str | None = None, precision: str | None = None, deterministic: 
 
 
 def arithmetic() -> dict[str, Any]:
-    """How tfadv computes here, as attack.json says it: what draws random numbers, float32 products in "float32" or
-    "tf32", whether every run gives the same bytes, and whether XLA compiles."""
+    """Random generator, precision, determinism and XLA in use, as attack.json records them.
+
+    What draws random numbers, float32 products in "float32" or "tf32", whether every run gives the same bytes, and
+    whether XLA compiles.
+    """
     gpus = tf.config.get_visible_devices("GPU")
     rounds = (
         bool(gpus) and _capability(gpus[0]) >= AMPERE and tf.config.experimental.tensor_float_32_execution_enabled()
@@ -80,7 +83,7 @@ def name() -> str:
 
 
 def computes_bfloat16() -> bool:
-    """Whether this device multiplies in bfloat16 by itself, and so faster than in float32.
+    """Whether this device has bfloat16 arithmetic, which makes it faster there than in float32.
 
     A processor says so on Linux alone; elsewhere it counts as one that does not.
     """

@@ -1,7 +1,8 @@
-"""What a network shows when it was told something wrong, and the likely cause: one sentence each.
+"""Detects networks that are used wrongly (input range, softmax, label offset); names the likely cause in a sentence.
 
-A model that is shown another range than it was trained on, one whose background class nobody mentioned, one that rounds
-its input: all of them answer, and the numbers that come of it look like results.
+A model that gets another input range than it was trained on, one whose background class nobody mentioned, one that
+rounds
+its input: all of them return numbers that look like results.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ FEW = 4
 #: Images that differ by so many grey levels, and whose logits differ by so small a part of what classes differ by.
 DIFFERENT, ALIKE = 20.0, 0.01
 
-#: What raises where a tape finds no way back to the images.
+#: The error where a gradient tape has no path back to the images.
 NO_GRADIENT = (
     "no gradient reaches the images: somewhere the network rounds, casts to whole numbers or stops the gradient "
     "(tf.round, tf.cast, tf.argmax, tf.stop_gradient). Leave that out of the model that is attacked."
@@ -68,13 +69,13 @@ def _gap(logits: np.ndarray) -> float:
 
 def shifted(name: str, labels: np.ndarray, best: np.ndarray) -> str | None:
     """Whether most clean images get the class behind their label: labels and best classes int [N], -1 for no label."""
-    known = labels >= 0
-    above, right = (int(np.sum(best[known] - labels[known] == one)) for one in (1, 0))
-    if known.sum() < FEW or above <= known.sum() / 2 or right >= above:
+    labelled = labels >= 0
+    above, right = (int(np.sum(best[labelled] - labels[labelled] == shift)) for shift in (1, 0))
+    if labelled.sum() < FEW or above <= labelled.sum() / 2 or right >= above:
         return None
     return (
-        f"{name}: the predicted class is the label plus 1 for {above} of {known.sum()} clean images. The likely cause "
-        "is a background class in front: say labels_offset=1 (--labels-offset 1)."
+        f"{name}: the predicted class is the label plus 1 for {above} of {labelled.sum()} clean images. The likely "
+        "cause is a background class in front: say labels_offset=1 (--labels-offset 1)."
     )
 
 
@@ -85,24 +86,25 @@ def unchanged(
     still: int,
     count: int,
     found: Any = None,
-    silent: bool = False,
+    ignores_missing_gradient: bool = False,
 ) -> str | None:
-    """That an attack has left images as they are, and why; None of a search, which says itself what it has not found.
+    """A sentence for an attack that left images unchanged, and why; None for a search, which reports failures itself.
 
     Args:
-        look: the network of that name, see `tfadv.Network`.
+        forward: the network of that name, see `tfadv.Network`.
         images: some of those images, [N, H, W, 3] in 0..255.
         still, count: how many did not change, and of how many.
         found: what a search says of all of them, bool [count]; None of an ascent.
-        silent: whether a search would not notice that the network has no gradient, see `tfadv.attacks.bound.Bound`.
+        ignores_missing_gradient: whether a search would not notice that the network has none, see
+            `tfadv.attacks.bound.Bound`.
     """
-    if not still or not (found is None or (silent and not np.any(found))):
+    if not still or not (found is None or (ignores_missing_gradient and not np.any(found))):
         return None
     return f"{still} of {count} images did not change at all. {_why(name, forward, images)}"
 
 
 def _why(name: str, forward: Callable[..., Any], images: Images) -> str:
-    """Why an attack by gradients has left these clean images as they are."""
+    """Why an attack by gradients has left these clean images unchanged."""
     images = tf.convert_to_tensor(images)
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(images)

@@ -39,7 +39,7 @@ def _keras_image():
     return operations
 
 
-def gaussian(images: Images, side: int, deviation: float) -> Tensor:
+def gaussian(images: Images, side: int, deviation: float) -> Images:
     """Convolution with a Gaussian of `deviation` pixels, cut to `side` pixels and summing to one."""
     addons = _addons()
     if addons is not None:
@@ -47,8 +47,8 @@ def gaussian(images: Images, side: int, deviation: float) -> Tensor:
     return _keras_image().gaussian_blur(images, (side, side), (deviation, deviation))
 
 
-def rotate(images: Images, degrees: float) -> Tensor:
-    """Rotation about the centre, counterclockwise as one looks at the picture, bilinear."""
+def rotate(images: Images, degrees: float) -> Images:
+    """Rotation about the centre, counterclockwise, bilinear."""
     angle = math.radians(degrees)
     addons = _addons()
     if addons is not None:
@@ -63,7 +63,7 @@ def rotate(images: Images, degrees: float) -> Tensor:
     return _keras_image().affine_transform(images, matrix, interpolation="bilinear", fill_mode="constant")
 
 
-def ring(images: Images, side: int) -> Tensor:
+def ring(images: Images, side: int) -> Images:
     """The mean of a pixel's neighbours in a square of `side` pixels, without the pixel itself."""
     kernel = np.full((side, side, 1, 1), 1 / (side * side - 1))
     kernel[side // 2, side // 2] = 0
@@ -71,9 +71,12 @@ def ring(images: Images, side: int) -> Tensor:
     return tf.nn.depthwise_conv2d(images, kernel, [1, 1, 1, 1], "SAME")
 
 
-def median(images: Images, side: int) -> Tensor:
-    """The median of a square of `side` pixels around each, an even one reaching further up and left; of an even number
-    of values the larger of the middle two: scipy.ndimage.median_filter(mode="reflect")."""
+def median(images: Images, side: int) -> Images:
+    """The median of the square of `side` pixels around each.
+
+    An even one reaches further up and left; of an even number of values the larger of the middle two:
+    scipy.ndimage.median_filter(mode="reflect").
+    """
     before, after = side // 2, (side - 1) // 2
     wide = tf.pad(images, [[0, 0], [before, after], [before, after], [0, 0]], "SYMMETRIC")
     height, width = tf.shape(images)[1], tf.shape(images)[2]
@@ -82,20 +85,21 @@ def median(images: Images, side: int) -> Tensor:
 
 
 def _ranked(tensors: list[Tensor], rank: int) -> Tensor:
-    """The values that `rank` of the tensors are below or equal to, place by place: far faster than sorting.
+    """The element-wise value of this rank among the tensors (0 the smallest): far faster than sorting.
 
-    Of some of them the largest is dropped when more than `rank` are below it, the smallest when too many are above.
+    Among a few candidates the largest is dropped when more than `rank` are below it, the smallest when too many are
+    above.
     """
     waiting, left = list(tensors), len(tensors)
-    some: list[Tensor] = []
+    candidates: list[Tensor] = []
     while left > 1:
-        smallest, largest = len(some) > left - rank, len(some) > rank + 1
+        smallest, largest = len(candidates) > left - rank, len(candidates) > rank + 1
         if not (smallest or largest):
-            some.append(waiting.pop())
+            candidates.append(waiting.pop())
             continue
         first, then = (tf.minimum, tf.maximum) if smallest else (tf.maximum, tf.minimum)
-        extreme = some.pop()
-        for place, other in enumerate(some):
-            extreme, some[place] = first(extreme, other), then(extreme, other)
+        extreme = candidates.pop()
+        for index, other in enumerate(candidates):
+            extreme, candidates[index] = first(extreme, other), then(extreme, other)
         left, rank = left - 1, rank - smallest
-    return (some + waiting)[0]
+    return (candidates + waiting)[0]

@@ -1,4 +1,4 @@
-"""The one image convention: float32 RGB [N, H, W, 3] in 0..255, what a PNG holds; sizes are grey levels."""
+"""The image convention, float32 RGB [N, H, W, 3] in 0..255, and its check; sizes of changes are grey levels."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ BLACK, GREY, WHITE = 0.0, 127.5, 255.0
 
 
 def check(images: np.ndarray) -> np.ndarray:
-    """The images as given, or a ValueError that says how they differ from float [N, H, W, 3] in 0..255.
+    """The images unchanged, or a ValueError that says how they differ from float [N, H, W, 3] in 0..255.
 
     Whole-number images (uint8) are taken as they are.
     """
@@ -42,5 +42,5 @@ def _advice(images: np.ndarray) -> str:
 
 
 def padded(rows: np.ndarray, count: int) -> np.ndarray:
-    """The rows, and the last one again until there are `count`: batches of one size are computed alike."""
+    """The batch filled up to `count` rows by repeating the last: batches of one size are computed alike."""
     return np.concatenate([rows, np.repeat(rows[-1:], count - len(rows), axis=0)])

@@ -1,7 +1,8 @@
-"""The kinds of part an attack is made of; read this file first.
+"""The interfaces of the parts that attacks and defences are made of; read this file first.
 
-    An attack *on* a model raises an **objective**, seen through a **view**, by a **rule**, within a **budget**,
-    in a **region**, from a **start**.
+    An attack on a model increases an **objective** (a number for each image), over the copies of a **view** (an input
+    transformation), by a **rule** (how a gradient becomes a step), within a **budget** (how far), in a **region**
+    (which pixels), from a **start** (the first image).
 
 Each part is a frozen dataclass of plain numbers, and `repr` is what you would type: `eval(repr(attack)) == attack`.
 What travels through `tf.function` is a NamedTuple of tensors. The combinations are free: any objective with any view,
@@ -9,9 +10,10 @@ rule, budget, region and start is an attack, e.g.
 
     Ascent(Naa("Mixed_5b"), Momentum() >> Patchwise(1.6), Linf(16), view=DiverseInputs())
 
-A method named after a paper is one such line (`tfadv.attacks.recipes`). A defence is a part too: a `Purifier` stands in
-front of a network, another `Defence` surrounds one. The classes here are the base classes of parts (and `Training` in
-`tfadv.training.adversarial`): a part has one parent and overrides nothing that has a body but its own checks.
+A method named after a paper is one such line (`tfadv.attacks.recipes`). A defence is a part too: a `Purifier`
+transforms the input of a network, any other `Defence` wraps one. The classes here are the base classes of parts (and
+`Training` in `tfadv.training.adversarial`): a part has one parent and overrides nothing that has a body but its own
+checks.
 
 Shapes: N images, H x W pixels, 3 colours, K logits. Images are float, RGB, 0..255; sizes are grey levels.
 """
@@ -34,8 +36,10 @@ from tfadv.core.types import Gradient, Images, Labels, Logits, Perturbation, See
 
 
 class Outputs(NamedTuple):
-    """What a network shows: `logits` [N, K], or None when not asked for, `features` name -> [N, ...], and of what
-    `images` [N, H, W, 3] in 0..255 it shows them."""
+    """The outputs of a forward pass.
+
+    logits: [N, K], None when not asked for. features: layer -> [N, ...]. images: what went in, [N, H, W, 3] in 0..255.
+    """
 
     logits: Logits
     features: dict[str, Tensor]
@@ -43,48 +47,51 @@ class Outputs(NamedTuple):
 
 
 class Goal(NamedTuple):
-    """What the images are to become: `labels` int [N] as the user counts, `sign` +1 leave them, -1 reach them."""
+    """What an attack is to achieve: to leave (`sign` +1) or reach (-1) the `labels`, int [N] as the user counts."""
 
     labels: Labels
     sign: Tensor
 
 
 def untargeted(labels: Sequence[int] | np.ndarray) -> Goal:
-    """Leave these classes: labels int [N]."""
+    """The goal of an untargeted attack: another class than the labels, int [N]."""
     return Goal(class_numbers(labels), 1)
 
 
 def targeted(classes: Sequence[int] | np.ndarray) -> Goal:
-    """Reach these classes: classes int [N]."""
+    """The goal of a targeted attack: these classes, int [N]."""
     return Goal(class_numbers(classes), -1)
 
 
 def class_numbers(labels: Sequence[int] | np.ndarray) -> np.ndarray:
-    """Class numbers as int32 [N]. Raises ValueError that says what else they are, and what to do, for anything else."""
+    """Class numbers as int32 [N]. Raises ValueError, with what to do, for anything else."""
     try:
-        given = np.asarray(labels)
+        numbers = np.asarray(labels)
     except ValueError as error:  # rows of several lengths
         raise ValueError(f"labels: expected class numbers, int [N], got something else ({error}).") from error
-    if given.shape == (0,):
+    if numbers.shape == (0,):
         return np.zeros(0, np.int32)  # of no images
-    if given.ndim == 1 and np.issubdtype(given.dtype, np.integer):
-        if given.size and not (-ranges.WHOLE <= int(given.min()) and int(given.max()) <= ranges.WHOLE):
+    if numbers.ndim == 1 and np.issubdtype(numbers.dtype, np.integer):
+        if numbers.size and not (-ranges.WHOLE <= int(numbers.min()) and int(numbers.max()) <= ranges.WHOLE):
             raise ValueError(
-                f"labels: expected class numbers, got {given.min()}..{given.max()}, more than 32 bits hold."
+                f"labels: expected class numbers, got {numbers.min()}..{numbers.max()}, more than 32 bits hold."
             )
-        return given.astype(np.int32)
+        return numbers.astype(np.int32)
     advice = ""
-    if given.ndim == 2:
-        column = given.shape[1] == 1
+    if numbers.ndim == 2:
+        column = numbers.shape[1] == 1
         advice = " Take labels[:, 0]." if column else " Of one-hot labels take np.argmax(labels, axis=1)."
-    elif given.ndim == 1 and given.dtype.kind == "f" and np.array_equal(given, np.rint(given)):
+    elif numbers.ndim == 1 and numbers.dtype.kind == "f" and np.array_equal(numbers, np.rint(numbers)):
         advice = " Take labels.astype(int)."
-    raise ValueError(f"labels: expected class numbers, int [N], got {given.dtype} {list(given.shape)}.{advice}")
+    raise ValueError(f"labels: expected class numbers, int [N], got {numbers.dtype} {list(numbers.shape)}.{advice}")
 
 
 class Crafted(NamedTuple):
-    """What an attack hands over: `images` [N, H, W, 3] and, from an attack that searches and may fail, `found` bool [N]
-    and `queries` int [N], how many images it has shown to the network on behalf of each (a gradient counts as one)."""
+    """The result of an attack.
+
+    images: [N, H, W, 3]. Of an attack that searches and may fail also found: bool [N], whether it found an adversarial
+    image, and queries: int [N], how many images it passed through the network for each (a gradient counts as one).
+    """
 
     images: Images
     found: Tensor = None
@@ -99,12 +106,12 @@ Forward = Callable[..., Outputs]
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Part(ranges.Checked, abc.ABC):  # noqa: B024 - its kinds below have the abstract methods
-    """A value of plain numbers whose `repr` is the line that makes it.
+    """The base class of everything an attack or a defence is made of: a value of plain numbers, whose `repr` makes it.
 
-    What a number may be stands in its annotation, see `tfadv.core.ranges`; another one raises ValueError.
+    The range of a number is in its annotation, see `tfadv.core.ranges`; a number outside raises ValueError.
 
-    Settings without a default stand in their place, the others have their name, or are left out at their default. A
-    field with repr=False is no setting: what was found when a part was fitted.
+    In the `repr`, settings without a default are positional, the others are named, or left out at their default. A
+    field with repr=False is no setting: it holds what was computed when a part was fitted.
     """
 
     def __repr__(self) -> str:
@@ -125,20 +132,20 @@ def _default(field: dataclasses.Field) -> Any:
 
 
 class View(Part):
-    """Glasses: how the images are shown to the network; gradients are averaged over its copies.
+    """An input transformation that makes copies of the images, over which gradients are averaged.
 
-    `a >> b` shows the images through a, then through b; the copies multiply.
+    `a >> b` transforms by a, then by b; the copies multiply.
     """
 
-    #: How many copies of each image it shows: a class attribute, a field or a property.
+    #: How many copies of each image it makes: a class attribute, a field or a property.
     copies = 1
     #: What each copy weighs in the average, one number a copy with sum 1; None for all the same.
     weights: tuple[float, ...] | None = None
-    #: Whether it shows the images as they are: a chain leaves it out.
+    #: Whether it leaves the images as they are: a chain leaves it out.
     plain = False
 
     @abc.abstractmethod
-    def apply(self, images: Images, copy: Tensor, seeds: Seeds) -> Tensor:
+    def apply(self, images: Images, copy: Tensor, seeds: Seeds) -> Images:
         """Copy number `copy` (int, 0 <= copy < copies) of images [N, H, W, 3]: same shape, differentiable.
 
         seeds: int32 [N, 2], one per image; draws come from `tfadv.core.seeds` and differ between images and copies.
@@ -152,7 +159,7 @@ class View(Part):
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class ViewChain(View):
-    """Views one after the other: what `a >> b` makes; the copies multiply."""
+    """Several views applied one after the other, which is what `a >> b` makes; the copies multiply."""
 
     views: tuple[View, ...]
 
@@ -164,8 +171,8 @@ class ViewChain(View):
     def weights(self) -> tuple[float, ...] | None:
         if all(view.weights is None for view in self.views):
             return None
-        each = [view.weights or (1 / view.copies,) * view.copies for view in self.views]
-        return tuple(math.prod(weights) for weights in itertools.product(*each))
+        factors = [view.weights or (1 / view.copies,) * view.copies for view in self.views]
+        return tuple(math.prod(weights) for weights in itertools.product(*factors))
 
     def apply(self, images: Images, copy: Tensor, seeds: Seeds) -> Images:
         # The number of the copy, written with one digit for each view: the last view's runs fastest.
@@ -183,19 +190,19 @@ class ViewChain(View):
 
 
 class Objective(Part):
-    """What is raised: one number per image.
+    """The function that an attack increases by gradient ascent: one number per image.
 
-    `layers` names the taps that `value` needs. An objective without layers reads logits; one with layers reads
-    features, and only the network's trunk up to them is computed, unless `reads_logits` says that it needs both.
+    `layers` names the layers whose features `value` needs. An objective without layers reads logits; one with layers
+    reads features, and only the network up to them is computed, unless `reads_logits` says that it needs both.
     """
 
     #: Names of the features it needs.
     layers = ()
     #: Whether it can reach a class as well as leave one.
     has_target = False
-    #: Whether it compares with the clean images as the same glasses show them: then `prepare` is computed anew with
-    #: each gradient, from the clean images seen through the very draw of the view that shows the adversarial ones.
-    compares = False
+    #: Whether it compares with the clean images under the same transformation: then `prepare` is computed anew with
+    #: each gradient, from the clean images transformed with the random numbers that the adversarial ones have.
+    compares_with_clean = False
     #: Attacks that `prepare` runs on the same network first; they are bound to it when the attack is.
     guides: tuple[Attack, ...] = ()
 
@@ -209,26 +216,26 @@ class Objective(Part):
 
     @abc.abstractmethod
     def prepare(self, forward: Forward, images: Images, goal: Goal, view: View, seeds: Seeds) -> Any:
-        """What is computed once per batch from the clean images: a tensor or a (nested) tuple of tensors."""
+        """What `value` needs of the clean images, computed once per batch: a tensor or a (nested) tuple of tensors."""
 
     @abc.abstractmethod
-    def value(self, outputs: Outputs, goal: Goal, memory: Any) -> Tensor:
-        """The number to raise, [N]; goal.labels index the logits."""
+    def value(self, outputs: Outputs, goal: Goal, prepared: Any) -> Tensor:
+        """The number to increase, [N]; prepared is what `prepare` returned, goal.labels index the logits."""
 
 
 class Rule(Part):
-    """How: turns gradients into steps, with explicit state. In `a >> b` the step of a is the gradient of b."""
+    """Update rule: turns gradients into steps, with explicit state. In `a >> b`, b gets the step of a as gradient."""
 
     @abc.abstractmethod
     def init(self, images: Images) -> Any:
         """The state before the first step: a tensor or a (nested) tuple of tensors."""
 
     @abc.abstractmethod
-    def update(self, gradient: Gradient, state: Any, project: Project) -> tuple[Tensor, Any]:
+    def update(self, gradient: Gradient, state: Any, project: Project) -> tuple[Perturbation, Any]:
         """(step, next state) from the gradient [N, H, W, 3]; project is the budget's."""
 
-    def ahead(self, state: Any) -> Tensor | float:
-        """How far from the image the next gradient is taken, [N, H, W, 3]; 0 for all but Nesterov's."""
+    def lookahead(self, state: Any) -> Tensor | float:
+        """The offset from the image at which the next gradient is taken, [N, H, W, 3]; 0 for all but Nesterov's."""
         return 0.0
 
     def __rshift__(self, other: Rule) -> RuleChain:
@@ -238,36 +245,36 @@ class Rule(Part):
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class RuleChain(Rule):
-    """Rules one after the other: what `a >> b` makes; the step of each is the gradient of the next."""
+    """Several rules applied one after the other, as `a >> b` makes: the step of each is the gradient of the next."""
 
     rules: tuple[Rule, ...]
 
     def init(self, images: Images) -> tuple[Any, ...]:
         return tuple(rule.init(images) for rule in self.rules)
 
-    def update(self, gradient: Gradient, state: tuple, project: Project) -> tuple[Tensor, tuple[Any, ...]]:
+    def update(self, gradient: Gradient, state: tuple, project: Project) -> tuple[Perturbation, tuple[Any, ...]]:
         states = []
-        for rule, own in zip(self.rules, state, strict=True):
-            gradient, own = rule.update(gradient, own, project)
-            states.append(own)
+        for rule, rule_state in zip(self.rules, state, strict=True):
+            gradient, next_state = rule.update(gradient, rule_state, project)
+            states.append(next_state)
         return gradient, tuple(states)
 
-    def ahead(self, state: tuple) -> Tensor | float:
-        return sum(rule.ahead(own) for rule, own in zip(self.rules, state, strict=True))
+    def lookahead(self, state: tuple) -> Tensor | float:
+        return sum(rule.lookahead(rule_state) for rule, rule_state in zip(self.rules, state, strict=True))
 
     def __repr__(self) -> str:
         return " >> ".join(map(repr, self.rules))
 
 
 class Budget(Part):
-    """How far: which perturbations are allowed."""
+    """The set of allowed perturbations, such as an l-infinity ball."""
 
     @abc.abstractmethod
-    def project(self, delta: Perturbation) -> Tensor:
+    def project(self, delta: Perturbation) -> Perturbation:
         """The nearest allowed perturbation, [N, H, W, 3]."""
 
     @abc.abstractmethod
-    def sample(self, images: Images, seeds: Seeds) -> Tensor:
+    def sample(self, images: Images, seeds: Seeds) -> Perturbation:
         """A random allowed perturbation of the shape of images."""
 
     def allows(self, delta: Perturbation) -> Tensor:
@@ -277,7 +284,7 @@ class Budget(Part):
 
 
 class Region(Part):
-    """Where: which pixels may change, and by what share of a step."""
+    """The pixels that may change, and by what share of a step."""
 
     #: Names of the features it needs.
     layers = ()
@@ -288,24 +295,24 @@ class Region(Part):
 
 
 class Start(Part):
-    """From where: the first adversarial image."""
+    """The image that an attack starts from."""
 
     @abc.abstractmethod
-    def begin(self, images: Images, budget: Budget, seeds: Seeds) -> Tensor:
-        """The images the ascent sets out from, [N, H, W, 3]."""
+    def begin(self, images: Images, budget: Budget, seeds: Seeds) -> Images:
+        """The images the ascent starts from, [N, H, W, 3]."""
 
 
 class Craft(Protocol):
     """An attack bound to a network: (images, goal, seed) -> adversarial images of the same shape and range.
 
-    One that knows more of each image has a method `crafted` that takes the same and returns `Crafted`.
+    One that reports success and queries has a method `crafted` that takes the same and returns `Crafted`.
     """
 
     def __call__(self, images: Images, goal: Goal, *, seed: int = 0) -> np.ndarray: ...
 
 
 class Attack(Part):
-    """A whole attack, a value like its parts; `on(network)` compiles it for that network."""
+    """An attack: settings only, until `on(network)` compiles it for that network."""
 
     @abc.abstractmethod
     def on(self, model: Any) -> Craft:
@@ -313,9 +320,9 @@ class Attack(Part):
 
 
 class Defence(Part):
-    """What protects a network: `on(network)` is the defended network, a source like any other.
+    """A defence: `on(network)` is the defended network, a `Source` like any other.
 
-    So all that judges or attacks a network judges and attacks a defended one.
+    So everything that evaluates or attacks a network takes a defended one.
     """
 
     @abc.abstractmethod

@@ -1,4 +1,4 @@
-"""How far an adversarial image is from its clean twin: linf, l2, rmsd, l0, PSNR and SSIM, in grey levels of 0..255."""
+"""Distances between clean and adversarial images: linf, l2, rmsd, l0, PSNR and SSIM, in grey levels of 0..255."""
 
 import functools
 import math
@@ -38,17 +38,17 @@ def distances(
     change = _change(clean, adversarial)
     flat = change.reshape(len(change), math.prod(change.shape[1:]))
     squares = np.sum(np.square(flat, dtype=np.uint16 if flat.dtype == np.uint8 else None), axis=1, dtype=np.float64)
-    found = {
+    values = {
         "linf": flat.max(axis=1).astype(np.float64),
         "l2": np.sqrt(squares),
         "rmsd": np.sqrt(squares / flat.shape[1]),
         "l0": np.count_nonzero(functools.reduce(np.logical_or, np.moveaxis(change > 0, -1, 0)), axis=(1, 2)) * 1.0,
     }
     with np.errstate(divide="ignore"):
-        found["psnr"] = 20 * np.log10(255.0 / found["rmsd"])
+        values["psnr"] = 20 * np.log10(255.0 / values["rmsd"])
     if "ssim" in names:  # as long as all the others times ten
-        found["ssim"] = _ssim(clean, adversarial)
-    return {name: found[name] for name in names}
+        values["ssim"] = _ssim(clean, adversarial)
+    return {name: values[name] for name in names}
 
 
 def _change(clean: np.ndarray, adversarial: np.ndarray) -> np.ndarray:

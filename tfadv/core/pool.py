@@ -1,4 +1,4 @@
-"""Threads that read, decode, encode and write image files while the model computes; few batches ahead, in order."""
+"""A thread pool that reads, decodes and writes image files while the model computes, in the order of the batches."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from itertools import islice
 from typing import Any, TypeVar
 
-#: How many batches are worked on while the caller looks at one; more where all of them have fewer items than workers.
+#: How many batches are worked on while the caller handles one; more where all of them have fewer items than workers.
 AHEAD = 2
 
 Batch = TypeVar("Batch")
@@ -26,13 +26,13 @@ def cores() -> int:
 
 
 def in_batches(items: Sequence, size: int) -> Iterator[Sequence]:
-    """The items in order, `size` at a time; the last batch may have fewer."""
+    """Batches of the items in order, `size` each; the last one may have fewer."""
     for start in range(0, len(items), size):
         yield items[start : start + size]
 
 
 class Pool:
-    """So many threads; a context, at whose end everything that was begun is finished.
+    """A thread pool; a context manager, at whose end everything that was submitted is finished.
 
     Args:
         workers: how many threads; by default one for each core.
@@ -54,10 +54,10 @@ class Pool:
 
     def each(self, function: Callable[[Any], Result], items: Iterable[Any]) -> list[Result]:
         """function(item) of each item, in order; raises what the first of them that fails raises."""
-        return [one.result() for one in [self._threads.submit(function, item) for item in items]]
+        return [future.result() for future in [self._threads.submit(function, item) for item in items]]
 
     def ahead(self, function: Callable[[Any], Result], batches: Iterable[Iterable[Any]]) -> Iterator[list[Result]]:
-        """For each batch of items, in order, [function(item), ...]; see `through`."""
+        """[function(item), ...] of each batch of items, in order, computed ahead; see `through`."""
         return self.through(batches, lambda batch: batch, function, lambda batch, results: results)
 
     def through(
@@ -65,48 +65,48 @@ class Pool:
         batches: Iterable[Batch],
         items: Callable[[Batch], Iterable[Any]],
         function: Callable[[Any], Any],
-        whole: Callable[[Batch, list[Any]], Result],
+        combine: Callable[[Batch, list[Any]], Result],
     ) -> Generator[Result, None, None]:
-        """For each batch, in order, whole(batch, [function(item), ...]), computed while the caller looks at others.
+        """combine(batch, [function(item), ...]) of each batch, in order, computed ahead of the caller.
 
         Args:
             batches: taken one by one, with items(batch), in the caller's thread; see `AHEAD` for how many at once.
             items: what a batch consists of; it may be empty.
             function: called in the threads, in any order.
-            whole: called in any thread once all of the batch is there, in the order of the batches, one at a time.
+            combine: called in any thread once all of the batch is there, in the order of the batches, one at a time.
 
         Where something fails, what the first item of the first such batch raised is raised in its place; later batches
         that were begun are finished nevertheless, before the error is seen.
         """
-        line, waiting = _Line(function, whole), deque[_Work]()
+        queue, waiting = _OrderedQueue(function, combine), deque[_PendingBatch]()
         try:
             for batch in batches:
-                waiting.append(self._begun(line, batch, list(items(batch))))
-                while len(waiting) > AHEAD and sum(work.weight for work in islice(waiting, 1, None)) >= self.workers:
+                waiting.append(self._submitted(queue, batch, list(items(batch))))
+                while len(waiting) > AHEAD and sum(later.weight for later in islice(waiting, 1, None)) >= self.workers:
                     yield _first(waiting)
             while waiting:
                 yield _first(waiting)
         finally:
-            wait([work.outcome for work in waiting])
+            wait([pending.outcome for pending in waiting])
 
-    def _begun(self, line: _Line, batch: Any, items: list[Any]) -> _Work:
-        work = line.join(batch, items)
-        for place in range(len(items)):
-            self._threads.submit(line.compute, work, place)
-        return work
+    def _submitted(self, queue: _OrderedQueue, batch: Any, items: list[Any]) -> _PendingBatch:
+        pending = queue.join(batch, items)
+        for index in range(len(items)):
+            self._threads.submit(queue.compute, pending, index)
+        return pending
 
 
-def _first(waiting: deque[_Work]) -> Any:
-    """What comes of the first batch in line; while it is waited for, and where it fails, it stays there."""
+def _first(waiting: deque[_PendingBatch]) -> Any:
+    """The result of the first batch in the queue; while it is waited for, and where it fails, it stays there."""
     outcome = waiting[0].outcome.result()
     waiting.popleft()
     return outcome
 
 
-class _Work:
-    """A batch on its way: its items, what came of each, how many are left, and what comes of all of it.
+class _PendingBatch:
+    """A batch in work: its items, their results so far, how many are left, and the future of the whole.
 
-    weight: how many workers it keeps busy; one of nothing counts too, so that no heap of them waits.
+    weight: how many workers it keeps busy; an empty batch counts too, so that no heap of them waits.
     """
 
     def __init__(self, batch: Any, items: list[Any]) -> None:
@@ -116,37 +116,37 @@ class _Work:
         self.outcome: Future = Future()
 
 
-class _Line:
-    """Batches in their order: one that is done waits for those before it."""
+class _OrderedQueue:
+    """Pending batches in their order: one that is done waits for those before it."""
 
-    def __init__(self, function: Callable[[Any], Any], whole: Callable[[Any, list[Any]], Any]) -> None:
-        self._function, self._whole = function, whole
-        self._lock, self._line = threading.Lock(), deque[_Work]()
+    def __init__(self, function: Callable[[Any], Any], combine: Callable[[Any, list[Any]], Any]) -> None:
+        self._function, self._combine = function, combine
+        self._lock, self._queue = threading.Lock(), deque[_PendingBatch]()
 
-    def join(self, batch: Any, items: list[Any]) -> _Work:
-        """The batch at the end of the line."""
-        work = _Work(batch, items)
+    def join(self, batch: Any, items: list[Any]) -> _PendingBatch:
+        """Append a batch."""
+        pending = _PendingBatch(batch, items)
         with self._lock:
-            self._line.append(work)
+            self._queue.append(pending)
             self._advance()
-        return work
+        return pending
 
-    def compute(self, work: _Work, place: int) -> None:
-        """One item of a batch; with the last one the batch is whole."""
+    def compute(self, pending: _PendingBatch, index: int) -> None:
+        """Compute one item of a batch; with its last item the batch is complete."""
         try:
-            work.results[place] = self._function(work.items[place])
+            pending.results[index] = self._function(pending.items[index])
         except BaseException as error:  # it is raised again where it is waited for
-            work.errors[place] = error
+            pending.errors[index] = error
         with self._lock:
-            work.left -= 1
+            pending.left -= 1
             self._advance()
 
     def _advance(self) -> None:
-        while self._line and not self._line[0].left:
-            work = self._line.popleft()
+        while self._queue and not self._queue[0].left:
+            pending = self._queue.popleft()
             try:
-                if work.errors:
-                    raise work.errors[min(work.errors)]
-                work.outcome.set_result(self._whole(work.batch, work.results))
+                if pending.errors:
+                    raise pending.errors[min(pending.errors)]
+                pending.outcome.set_result(self._combine(pending.batch, pending.results))
             except BaseException as error:
-                work.outcome.set_exception(error)
+                pending.outcome.set_exception(error)

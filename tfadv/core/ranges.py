@@ -1,13 +1,12 @@
-"""What a number may be: ranges stand in the annotations of settings and are enforced where a setting is given.
+"""Ranges of numeric settings, written as type annotations and checked when an object is made or a function called.
 
     size: Size                      a float above 0, in grey levels
     copies: Count = 30              an int above 0
     larger: Count | None = None
 
 `Checked` does it for the fields of a dataclass (every part is one), `checked` for the arguments of a function; the
-command line's options have the same ranges. So a wrong number is refused in one sentence, wherever it comes from, and
-nothing is made that cannot work. A field that is annotated as plain float, int or bool is any finite number, any whole
-number, True or False.
+command line's options have the same ranges. So a wrong number is refused in one sentence, wherever it comes from. A
+field that is annotated as plain float, int or bool is any finite number, any whole number, True or False.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ Function = TypeVar("Function", bound=Callable)
 
 @dataclasses.dataclass(frozen=True)
 class Range:
-    """The numbers from `least` to `most`; above, below: without that end. of: what they are of, in words."""
+    """An interval of numbers from `least` to `most`; above, below: without that end. of: the unit, in words."""
 
     least: float = -math.inf
     most: float = math.inf
@@ -57,7 +56,7 @@ class Range:
         return f"{what} {start} {to}{end}"
 
     def wrong(self, value: Any) -> str | None:
-        """What was expected in words, None where the value is that."""
+        """What was expected, in words, where the value is something else; None where it fits."""
         if not isinstance(value, numbers.Integral if self.whole else numbers.Real) or isinstance(value, bool):
             return self.text
         value = typing.cast(float, value)
@@ -66,8 +65,8 @@ class Range:
         if not (low and high) or (self.odd and value % 2 == 0):
             return self.text
         if self.whole:
-            known = not math.isinf(self.most) or value <= WHOLE
-            return None if known and (not math.isinf(self.least) or value >= -WHOLE) else f"{self.text}, below 2^31"
+            small = not math.isinf(self.most) or value <= WHOLE
+            return None if small and (not math.isinf(self.least) or value >= -WHOLE) else f"{self.text}, below 2^31"
         if value and abs(value) < SMALLEST:
             return f"{self.text}, not nearer to 0 than {SMALLEST:g}"
         return None if abs(value) <= LARGEST else f"{self.text}, not beyond {LARGEST:g}"
@@ -101,7 +100,7 @@ PLAIN: dict[Any, Range] = {float: Range(), int: Range(whole=True)}
 
 
 def wrong(annotation: Any, value: Any) -> str | None:
-    """What an annotation expects in words, None where the value is that."""
+    """What an annotation expects, in words, where the value is something else; None where it fits."""
     expected = []
     for kind in _alternatives(annotation):
         if isinstance(kind, Range):
@@ -133,7 +132,7 @@ def _is_number(annotation: Any) -> bool:
 
 @functools.cache
 def declared(owner: Callable) -> dict[str, Any]:
-    """What the settings of a dataclass or a function are annotated as, by name; empty where that cannot be read."""
+    """The annotations of the settings of a dataclass or a function, by name; empty where they cannot be read."""
     try:
         found = typing.get_type_hints(owner, include_extras=True)
     except (NameError, TypeError):  # of a user's own, that names what is not there
@@ -144,15 +143,15 @@ def declared(owner: Callable) -> dict[str, Any]:
 
 
 def check(owner: Callable, values: Mapping[str, Any], words: bool = False, name: str = "") -> None:
-    """Raise ValueError that names the first of the owner's settings that has not what its annotation says.
+    """Raise ValueError for the first of the owner's settings whose value does not fit its annotation.
 
     words: check also those that are no number: whoever makes the owner says those better where it knows a list.
     name: what the user calls the owner, where its own name is not that.
     """
-    known = declared(owner)
+    annotations = declared(owner)
     for key, value in values.items():
-        if key in known and (words or _is_number(known[key])):
-            expected = wrong(known[key], value)
+        if key in annotations and (words or _is_number(annotations[key])):
+            expected = wrong(annotations[key], value)
             if expected is not None:
                 raise ValueError(f"{name or _named(owner)}({key}): expected {expected}, got {shown(value)}.")
 
@@ -162,7 +161,7 @@ def _named(owner: Callable) -> str:
 
 
 def shown(value: Any) -> str:
-    """As it would be typed: numpy's numbers are numbers."""
+    """The value as Python source, for messages and `repr`: numpy's numbers as plain numbers."""
     return repr(value.item() if _is_numpys(value) else value)
 
 
@@ -173,7 +172,7 @@ def _is_numpys(value: Any, dtype: str = "") -> bool:
 
 
 class Checked:
-    """A dataclass whose numbers are in their ranges when it is made, and before its own `__post_init__` looks."""
+    """A dataclass whose numbers are checked against their ranges when it is made, before its own `__post_init__`."""
 
     def __init_subclass__(cls, **words: Any) -> None:
         super().__init_subclass__(**words)
@@ -194,7 +193,7 @@ class Checked:
 
 
 def checked(function: Function) -> Function:
-    """The function, whose arguments are in their ranges when it begins."""
+    """A decorator: the function, whose arguments are checked against their ranges when it is called."""
     signature = inspect.signature(function)
 
     @functools.wraps(function)

@@ -1,4 +1,4 @@
-"""Random numbers: every draw is a pure function of an image's own seed; neighbours, order and batches change nothing.
+"""Random numbers that depend on each image's own seed alone, not on the batch it is in or on its order.
 
 An image's seed is made from the run's seed and the image's own pixels; parts fold in the step and the copy. One
 generator serves every device, Threefry-2x32 with 20 rounds (Salmon et al., "Parallel random numbers: as easy as 1, 2,
@@ -51,13 +51,13 @@ def of_images(images: np.ndarray, seed: int) -> np.ndarray:
     """
     key = run_key(seed)
 
-    def own(image: np.ndarray) -> np.ndarray:
+    def seed_of(image: np.ndarray) -> np.ndarray:
         with np.errstate(invalid="ignore"):
             whole = image.astype(np.uint8)
         return of_bytes(whole if np.array_equal(whole, image) else image.astype(np.float32), key)
 
     with Pool() as pool:  # hashing is the longest of what is done outside of the network
-        return np.concatenate([np.zeros((0, 2), np.int32), *pool.each(own, np.asarray(images))])
+        return np.concatenate([np.zeros((0, 2), np.int32), *pool.each(seed_of, np.asarray(images))])
 
 
 def run_key(seed: int) -> bytes:
@@ -74,40 +74,42 @@ def of_bytes(image: np.ndarray, key: bytes) -> np.ndarray:
     return np.frombuffer(digest, "<i4").astype(np.int32).reshape(1, 2)
 
 
-def of_pixels(images: Images, seed: Tensor) -> Tensor:
-    """int32 [N, 2]: one seed per image [N, H, W, C] of the run's seed and its pixels, where no digest can be computed:
-    in a compiled function, by a defended network that is only shown images.
+def of_pixels(images: Images, seed: Tensor) -> Seeds:
+    """int32 [N, 2]: one seed per image [N, H, W, C], computed by TensorFlow, for compiled functions; see `of_images`.
 
     The sum over the pixels of their bits times a number that is drawn for each from the run's seed, modulo 2^32.
     """
     bits = tf.bitcast(tf.cast(images, tf.float32), tf.int32)
     bits = tf.bitwise.bitwise_xor(bits, tf.bitwise.right_shift(bits, 15))  # whole grey levels have no low bits
-    key, known = tf.reshape(tf.stack([tf.cast(seed, tf.int32), 0]), [1, 2]), bits.shape[1:].is_fully_defined()
-    size = math.prod(bits.shape[1:]) if known else tf.reduce_prod(tf.shape(bits)[1:])
-    factors = _compiled(words, 2 * size)(key) if known else words(key, 2 * size)
+    key, fixed = tf.reshape(tf.stack([tf.cast(seed, tf.int32), 0]), [1, 2]), bits.shape[1:].is_fully_defined()
+    size = math.prod(bits.shape[1:]) if fixed else tf.reduce_prod(tf.shape(bits)[1:])
+    factors = _compiled(words, 2 * size)(key) if fixed else words(key, 2 * size)
     flat = tf.reshape(bits, [-1, 1, size])
     return tf.reduce_sum(flat * tf.reshape(tf.bitcast(factors, tf.int32), [1, 2, size]), axis=2)
 
 
-def fold(seeds: Seeds, number: Tensor) -> Tensor:
-    """Seeds int32 [N, 2] for the draw called `number` (a step, a copy, a place in a chain), of all images at once."""
+def fold(seeds: Seeds, number: Tensor) -> Seeds:
+    """New seeds int32 [N, 2] derived from these and a number (of a step, a copy, a position in a chain)."""
     return _folded()(tf.convert_to_tensor(seeds, tf.int32), tf.cast(number, tf.int32))
 
 
 def fold_one(seed: Tensor, number: Tensor) -> Tensor:
-    """The seed int32 [2] for the draw called `number`, of one seed of `tf.random`: what training draws with."""
+    """A new seed int32 [2] derived from one of `tf.random` and a number: what training uses."""
     return tf.random.experimental.stateless_fold_in(seed, tf.cast(number, tf.int32))
 
 
 def uniform(
     seeds: Seeds, shape: tuple[int, ...], dtype: tf.DType = tf.float32, low: float = 0, high: float = 1
 ) -> Tensor:
-    """[N, *shape] in [low, high), image by image from its seed. Integer dtypes draw whole numbers below `high`."""
+    """Uniform random numbers [N, *shape] in [low, high), each image's from its own seed.
+
+    Integer dtypes give whole numbers below `high`.
+    """
     return _drawn(_uniform, seeds, shape, tf.as_dtype(dtype), low, high)
 
 
 def normal(seeds: Seeds, shape: tuple[int, ...], dtype: tf.DType = tf.float32) -> Tensor:
-    """[N, *shape] with mean 0 and deviation 1, image by image from its seed; none is beyond 5.5 deviations."""
+    """Normal random numbers [N, *shape], mean 0 and deviation 1, each image's from its own seed; none beyond 5.5."""
     return _drawn(_normal, seeds, shape, tf.as_dtype(dtype))
 
 
@@ -120,9 +122,9 @@ def words(seeds: Seeds, count: int) -> Tensor:
 
 def _threefry(keys: Tensor, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
     """Two words uint32 [N, M] of keys [N, 2] and a counter of two words that broadcast to [N, M]."""
-    one, other = keys[:, :1], keys[:, 1:]
-    schedule = (one, other, one ^ other ^ tf.constant(PARITY, tf.uint32))
-    first, second = first + one, second + other
+    key0, key1 = keys[:, :1], keys[:, 1:]
+    schedule = (key0, key1, key0 ^ key1 ^ tf.constant(PARITY, tf.uint32))
+    first, second = first + key0, second + key1
     for turn in range(ROUNDS):
         first += second
         second = _rotated(second, ROTATIONS[turn % len(ROTATIONS)]) ^ first

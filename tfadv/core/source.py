@@ -1,4 +1,4 @@
-"""What attacks look at: logits and named features of images, with the labels its users count by.
+"""The interface of networks: images in, logits and named features out, with class numbers as the user counts them.
 
 A source is one network (`tfadv.models.network.Network`) or an ensemble (`tfadv.models.ensembles.Ensemble`).
 """
@@ -21,15 +21,16 @@ from tfadv.core.types import Images
 
 
 class Source(abc.ABC):
-    """Something that takes RGB images of 0..255 and shows logits and features.
+    """A network: it takes RGB images of 0..255 and returns logits and the features of named layers.
 
-    source(images, layers=(), logits=True) -> Outputs, in a `tf.function` or eagerly; `compiled` is the same, compiled.
+    source(images, layers=(), logits=True) -> Outputs, in a `tf.function` or eagerly; `compiled` is the same,
+    compiled, without gradients.
 
     name: how it is called in records and errors. size: (H, W) in pixels, None where it takes any. dtype: of the images.
-    offset: the logit of class 0. logits_count, classes: with background and without. layer: what attacks tap when none
-    is named, a name or several, or None. accuracy: the share of clean images it is known to get right, or None. bare:
-    the network within a defended one; None for one without a defence. takes: what becomes of RGB images in front of it,
-    in words; None where it takes them as they are.
+    offset: the logit of class 0. logits_count, classes: with background and without. layer: what feature attacks
+    read when none is named, a name or several, or None. accuracy: the share of clean images it is known to get right,
+    or None. bare: the network within a defended one; None for one without a defence. takes: what becomes of RGB images
+    in front of it, in words; None where it takes them as they are.
     """
 
     name: str
@@ -41,22 +42,22 @@ class Source(abc.ABC):
     accuracy: float | None
     bare: Source | None = None
     takes: str | None = None
-    _seen = False
+    _logits_checked = False
 
     @property
     @abc.abstractmethod
     def layers(self) -> dict[str, tuple]:
-        """Every layer that can be tapped, in order, with the shape of its output."""
+        """Every layer whose output can be read, in order, with the shape of its output."""
 
     @property
     @abc.abstractmethod
     def last_map(self) -> str | None:
-        """The last layer before the logits whose output [N, h, w, C] still has places: Grad-CAM's. None without one."""
+        """The last layer before the logits whose output [N, h, w, C] is a feature map: Grad-CAM's. None without one."""
 
     @property
     @abc.abstractmethod
     def fingerprint(self) -> str:
-        """sha256 of all that its answers depend on."""
+        """sha256 of everything its outputs depend on, such as the weights."""
 
     @abc.abstractmethod
     def check_layers(self, layers: tuple[str, ...], who: str = "") -> None:
@@ -64,7 +65,7 @@ class Source(abc.ABC):
 
     @abc.abstractmethod
     def __call__(self, images: Images, layers: tuple[str, ...] = (), logits: bool = True) -> Outputs:
-        """What it shows of images [N, H, W, 3] in 0..255; only what is asked for is computed."""
+        """The forward pass of images [N, H, W, 3] in 0..255; only what is asked for is computed."""
 
     @property
     def classes(self) -> int:
@@ -87,18 +88,18 @@ class Source(abc.ABC):
 
     @functools.cached_property
     def compiled(self) -> CompiledForward:
-        """The source, compiled, for looks that no tape has to follow."""
+        """The forward pass compiled, for calls that need no gradient."""
         return CompiledForward(self)
 
     def top(self, images: Images, count: int = 1) -> np.ndarray:
         """The most likely classes, best first, int [N, count]; background is -1.
 
-        The first logits that it sees are looked at: what is wrong with them is said as a `Concession`. Raises
-        ValueError for images of another shape or range, and for values that are no numbers.
+        The first logits are checked for signs of a wrong input range or softmax, which give a `Concession` warning.
+        Raises ValueError for images of another shape or range, and for values that are no numbers.
         """
         logits = self.compiled(check(images)).logits
-        if not self._seen and self.bare is None and len(logits):
-            self._seen = True
+        if not self._logits_checked and self.bare is None and len(logits):
+            self._logits_checked = True
             if symptom := diagnostics.of_logits(self.name, logits.numpy(), np.asarray(images)):
                 concede(symptom)
         return tf.math.top_k(logits, count).indices.numpy() - self.offset
@@ -112,9 +113,10 @@ class Source(abc.ABC):
 
 
 class CompiledForward:
-    """A source whose looks are compiled where they are taken eagerly: fast and small, but no tape sees inside.
+    """A compiled forward pass without gradients: called eagerly it is a compiled function, which no tape records.
 
-    It keeps what is compiled for it: an attack has one of its own.
+    Within a `tf.function` it is the network's plain forward pass. It keeps what is compiled for it: each attack has a
+    `CompiledForward` of its own.
     """
 
     def __init__(self, source: Source) -> None:
@@ -122,23 +124,23 @@ class CompiledForward:
         self._compiled: dict[Hashable, Compiled] = {}
         self._bound: dict[int, tuple[Attack, Any]] = {}
 
-    def compiled(self, key: Hashable, function: Callable) -> Compiled:
-        """The function compiled, made once for each key."""
+    def compile_once(self, key: Hashable, function: Callable) -> Compiled:
+        """The function compiled: once for each key, and kept."""
         if key not in self._compiled:
             self._compiled[key] = Compiled(function)
         return self._compiled[key]
 
     def bound(self, attack: Attack) -> Any:
-        """The attack on this source, made once for each attack."""
+        """The attack bound to this network: once for each attack, and kept."""
         # By identity: two with views of a user's own may be equal as dataclasses and differ in what those hold.
         if id(attack) not in self._bound:
             self._bound[id(attack)] = attack, attack.on(self.source)
         return self._bound[id(attack)][1]
 
     def __call__(self, images: Images, layers: tuple[str, ...] = (), logits: bool = True) -> Outputs:
-        """As `Network`."""
+        """The forward pass, see `Source`."""
         if not tf.executing_eagerly():
             return self.source(images, layers, logits)
         layers = tuple(layers)
-        run = self.compiled(("look", layers, logits), lambda images: self.source(images, layers, logits))
+        run = self.compile_once(("forward", layers, logits), lambda images: self.source(images, layers, logits))
         return run(tf.cast(images, self.source.dtype))

@@ -1,14 +1,14 @@
-"""Tensors as one vector for each image: unit length, length, and product."""
+"""Vector operations on tensors [N, ...], one vector for each image: normalisation, l2 norm, dot product, selection."""
 
 import math
 
 import tensorflow as tf
 
-from tfadv.core.types import Tensor
+from tfadv.core.types import Images, Tensor
 
 
 def unit(vectors: Tensor, scaled: bool = False) -> Tensor:
-    """v / ||v||_2 of each image, [N, ...]; v / rms(v) if scaled. An image of zeros keeps its zeros."""
+    """Normalised vectors: v / ||v||_2 of each image, [N, ...]; v / rms(v) if scaled. A vector of zeros stays zero."""
     axes = list(range(1, len(vectors.shape)))
     # By the largest value first: the squares of small ones would be zero in half precision.
     even = tf.math.divide_no_nan(vectors, tf.reduce_max(tf.abs(vectors), axis=axes, keepdims=True))
@@ -19,15 +19,15 @@ def unit(vectors: Tensor, scaled: bool = False) -> Tensor:
 
 
 def norm(vectors: Tensor) -> Tensor:
-    """||v||_2 of each image, [N]."""
+    """The l2 norm ||v||_2 of each image, [N]."""
     return tf.sqrt(dot(vectors, vectors))
 
 
-def dot(one: Tensor, other: Tensor) -> Tensor:
-    """The sum of the products of each image, [N]."""
-    return tf.reduce_sum(one * other, axis=list(range(1, len(one.shape))))
+def dot(first: Tensor, second: Tensor) -> Tensor:
+    """The dot product of each image's two vectors, [N]."""
+    return tf.reduce_sum(first * second, axis=list(range(1, len(first.shape))))
 
 
-def where(rows: Tensor, one: Tensor, other: Tensor) -> Tensor:
-    """Image by image: one where rows (bool [N]) says so, else the other."""
-    return tf.where(tf.reshape(rows, [-1, 1, 1, 1]), one, other)
+def where(rows: Tensor, chosen: Images, others: Images) -> Images:
+    """Whole images: `chosen` in the rows (bool [N]) that are True, `others` elsewhere."""
+    return tf.where(tf.reshape(rows, [-1, 1, 1, 1]), chosen, others)

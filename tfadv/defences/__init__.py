@@ -1,8 +1,8 @@
-"""Defences: what stands in front of a network or around it, by the names of their papers.
+"""Defences of a network, by the names of their papers: purifiers of its input images, and voting or averaging.
 
-    Median(3).on(network)                       the network behind a filter: a source like any other
-    (Jpeg(75) >> BitDepth(4))(images)           the images as the network would see them
-    Averaged(ResizePad(), 10).on(network)       the mean answer to ten random copies
+    Median(3).on(network)                       the defended network: used like any other
+    (Jpeg(75) >> BitDepth(4))(images)           the purified images
+    Averaged(ResizePad(), 10).on(network)       the mean prediction for ten random copies
 
 A defence that only changes images is a `Purifier`.
 """

@@ -1,12 +1,12 @@
-"""What the authors' program of NIP measures: no defence, because it needs the clean twin of each attacked image.
+"""Reproduces the NIP authors' released program, which is no defence: it needs the clean version of each attacked image.
 
-    found = played(network, clean, attacked)
-    found.rescued.mean()                     how many answer as their clean twins do, 0..1
+    results = played(network, clean, attacked)
+    results.rescued.mean()                   the share predicted as their clean versions are, 0..1
 
 The program that the authors of NIP published in August 2021 does not do what their paper describes (`tfadv.Nip`). It
 takes the class, the neurons and the perturbation from the very image whose attacked form is judged; adds a step of it;
-asks the network; and, where the answer is not the clean image's, subtracts the step instead. Either counts as success.
-Nothing here can stand in front of a network, and nothing takes it by a name: it exists to say what that would reach.
+predicts; and, where the prediction is not the clean image's, subtracts the step instead. Either counts as success.
+Nothing here can be used as a defence, and it has no name on the command line: it exists to measure what that reaches.
 """
 
 from typing import NamedTuple
@@ -19,21 +19,23 @@ from tfadv.core.compilation import Compiled
 from tfadv.core.images import WHITE, check
 from tfadv.core.source import Source
 from tfadv.core.types import Images, Tensor
-from tfadv.defences.between import default_layer
+from tfadv.defences.default_layer import default_layer
 from tfadv.defences.nip import Neurons, Nip
 from tfadv.models.network import network as as_source
 
 
 class Played(NamedTuple):
-    """What was found of N pairs, bool [N]: whether the network answers as to the clean twin when the step is `added` to
-    the attacked image, and when it is `subtracted`."""
+    """The outcome for N pairs: whether the prediction is that of the clean image, bool [N].
+
+    added, subtracted: with the step added to the attacked image, and subtracted from it.
+    """
 
     added: np.ndarray
     subtracted: np.ndarray
 
     @property
     def rescued(self) -> np.ndarray:
-        """What the authors' program counts: the one or the other, chosen by knowing the answer."""
+        """What the authors' program counts as success: either of the two, chosen by knowing the answer."""
         return self.added | self.subtracted
 
 
@@ -50,15 +52,15 @@ def played(
     size: float = 0.001 * WHITE,
     batch_size: int = 64,
 ) -> Played:
-    """Play the authors' program on pairs of a clean and an attacked image.
+    """Run the authors' program on pairs of a clean and an attacked image.
 
     Args:
         network: a `tfadv.Network` or a Keras model of images of 0..255 and logits.
         clean: the clean images [N, H, W, 3] in 0..255.
         attacked: the same ones attacked.
-        donors: images [N, H, W, 3] whose neurons and perturbations are taken in place of the clean twins' own: a
+        donors: images [N, H, W, 3] whose neurons and perturbations are taken in place of the clean images' own: a
             control, which shows what knowing the answer and trying both signs bring by themselves.
-        layer: None finds it, see `tfadv.defences.between.default_layer`.
+        layer: None finds it, see `tfadv.defences.default_layer.default_layer`.
         front, tail: how many of the front and of the tail neurons, as `Nip` has them.
         skipped: how many of the weakest neurons the tail leaves out: 0 in the program for CIFAR-10, 5 (ranks 6 to 10
             from the end) in that for photographs.
@@ -70,7 +72,7 @@ def played(
     """
     source, images = (
         as_source(network),
-        [check(each) for each in (clean, attacked, clean if donors is None else donors)],
+        [check(batch) for batch in (clean, attacked, clean if donors is None else donors)],
     )
     for name, other in zip(("attacked", "donors"), images[1:], strict=True):
         if other.shape != images[0].shape:
@@ -80,7 +82,7 @@ def played(
     nip = Nip(default_layer(source) if layer is None else layer, front=front, tail=tail)
     source.check_layers((nip.layer or "",), "clean_twins.played")
 
-    def one(clean: Images, attacked: Tensor, donors: Tensor) -> tuple[Tensor, Tensor]:
+    def outcomes(clean: Images, attacked: Images, donors: Images) -> tuple[Tensor, Tensor]:
         influence, order = nip.neurons(source, donors)
         count = order.shape[1] - skipped
         if count < front + tail:
@@ -88,16 +90,16 @@ def played(
         rho = nip.step(source, donors, Neurons(influence, order[:, :count]))
         length = tf.sqrt(tf.reduce_mean(rho**2, axis=[1, 2, 3], keepdims=True))
         step = size * tf.math.divide_no_nan(rho, length)
-        answers = [
-            tf.argmax(source(tf.clip_by_value(shown, 0.0, WHITE)).logits, axis=1)
-            for shown in (clean, attacked + step, attacked - step)
+        classes = [
+            tf.argmax(source(tf.clip_by_value(batch, 0.0, WHITE)).logits, axis=1)
+            for batch in (clean, attacked + step, attacked - step)
         ]
-        return answers[1] == answers[0], answers[2] == answers[0]
+        return classes[1] == classes[0], classes[2] == classes[0]
 
-    run, found = Compiled(one), []
+    run, results = Compiled(outcomes), []
     for start in range(0, len(images[0]), batch_size):
-        batch = [tf.constant(each[start : start + batch_size], source.dtype) for each in images]
-        found.append([np.asarray(each) for each in run(*batch)])
-    if not found:
+        batches = [tf.constant(part[start : start + batch_size], source.dtype) for part in images]
+        results.append([np.asarray(outcome) for outcome in run(*batches)])
+    if not results:
         return Played(np.zeros(0, bool), np.zeros(0, bool))
-    return Played(*(np.concatenate(each) for each in zip(*found, strict=True)))
+    return Played(*(np.concatenate(parts) for parts in zip(*results, strict=True)))

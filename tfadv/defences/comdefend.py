@@ -1,4 +1,4 @@
-"""ComDefend: an image becomes a binary code of 12 bits a pixel, and is made again from that code."""
+"""ComDefend: a network compresses the image to 12 bits a pixel, and another one reconstructs it from them."""
 
 import dataclasses
 import functools
@@ -23,8 +23,11 @@ RECONSTRUCTION = (32, 64, 128, 256, 128, 64, 32, 16)
 
 @dataclasses.dataclass(frozen=True)
 class Settings(Checked):
-    """widest: the most filters a layer has, 256 in the authors' code. noise: deviation of the noise on the code before
-    the sigmoid, in training. penalty: weight of the code's mean square in the loss."""
+    """Size of the networks, and how they are trained.
+
+    widest: the most filters a layer has, 256 in the authors' code. noise: deviation of the noise on the code before the
+    sigmoid, in training. penalty: weight of the code's mean square in the loss.
+    """
 
     widest: Count = 32
     noise: Positive = 20.0
@@ -33,8 +36,11 @@ class Settings(Checked):
 
 @keras.saving.register_keras_serializable("tfadv")
 class Binary(keras.layers.Layer):
-    """Code -> 1 where it is above 0, else 0. Its gradient is that of the mean over the noise of the training, which is
-    of deviation 1 here: of the normal distribution function."""
+    """A layer that makes the code binary: 1 where it is above 0, else 0.
+
+    Its gradient is that of the mean over the noise of the training, which is of deviation 1 here: of the normal
+    distribution function.
+    """
 
     def call(self, code: Tensor) -> Tensor:
         mean = 0.5 * tf.math.erfc(-code / 2**0.5)
@@ -43,7 +49,7 @@ class Binary(keras.layers.Layer):
 
 @stated()
 def build(settings: Settings) -> keras.Model:
-    """ComCNN, `Binary`, RecCNN: images [N, H, W, 3] in 0..1 -> the same."""
+    """The model, ComCNN, `Binary`, RecCNN: images [N, H, W, 3] in 0..1 -> the same shape and range."""
     images = keras.layers.Input((None, None, 3))
     x = keras.layers.Rescaling(1.0, -0.5, name="centred")(images)
     for number, filters in enumerate((*COMPRESSION, BITS), 1):
@@ -64,16 +70,19 @@ def _convolution(name: str, filters: int, last: bool, end: str | None) -> keras.
 
 
 def loss(model: keras.Model, settings: Settings) -> Callable[[Tensor, Tensor], Tensor]:
-    """mean |RecCNN(b) - image|^2 + penalty mean b^2 with b = sigmoid(noise (ComCNN(image) - normal draw))."""
+    """The training loss.
+
+    mean |RecCNN(b) - image|^2 + penalty mean b^2 with b = sigmoid(noise (ComCNN(image) - normal draw)).
+    """
     layers = [layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)]
-    place = next(place for place, layer in enumerate(layers) if isinstance(layer, Binary))
+    position = next(index for index, layer in enumerate(layers) if isinstance(layer, Binary))
 
     def value(images: Images, seed: Tensor) -> Tensor:
-        code = _through(layers[:place], images)
+        code = _through(layers[:position], images)
         draw = tf.random.stateless_normal(tf.shape(code), seed)
         binary = tf.sigmoid(settings.noise * (code - draw))
-        made = _through(layers[place + 1 :], binary)
-        return tf.reduce_mean((made - images) ** 2) + settings.penalty * tf.reduce_mean(binary**2)
+        reconstructed = _through(layers[position + 1 :], binary)
+        return tf.reduce_mean((reconstructed - images) ** 2) + settings.penalty * tf.reduce_mean(binary**2)
 
     return value
 
@@ -111,4 +120,4 @@ class ComDefend(Purifier):
         object.__setattr__(self, "arrays", learned.arrays(model, settings))
 
     def purify(self, forward: Forward, images: Images, seeds: Seeds) -> Tensor:
-        return learned.purified(lambda shown: self.model(shown, training=False), images)
+        return learned.purified(lambda batch: self.model(batch, training=False), images)

@@ -1,8 +1,8 @@
-"""Feature distillation: JPEG's quantisation of cosines with steps made for networks instead of eyes.
+"""Feature distillation: JPEG-like quantisation of DCT coefficients, with steps chosen for networks instead of eyes.
 
     q(x) = T^-1 round(T x / s) s        T: the orthonormal cosine transform of each 8 x 8 block, s its 8 x 8 steps
 
-An eye misses high frequencies, so JPEG's steps grow towards them; a network sees them all, and a perturbation lies in
+The eye misses high frequencies, so JPEG's steps grow towards them; a network uses them all, and a perturbation lies in
 all of them. So the steps are large everywhere, and smaller in the band of low frequencies that holds most of an image.
 """
 
@@ -34,7 +34,7 @@ HALF = 0.5 + 1e-9
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class FeatureDistillation(Purifier):
-    """Feature distillation (Liu et al., CVPR 2019): cosines of 8 x 8 blocks rounded to steps made for networks.
+    """Feature distillation (Liu et al., CVPR 2019): JPEG-like rounding of DCT coefficients, with steps for networks.
 
     Args:
         low: step of the low frequencies, grey levels times 8 for the mean of a block (its cosines are orthonormal).
@@ -59,10 +59,10 @@ class FeatureDistillation(Purifier):
     has_gradient = False
 
     def __post_init__(self) -> None:
-        for name, known in (("band", BANDS), ("colours", COLOURS)):
-            if getattr(self, name) not in known:
+        for name, allowed in (("band", BANDS), ("colours", COLOURS)):
+            if getattr(self, name) not in allowed:
                 raise ValueError(
-                    f"FeatureDistillation({name}): expected one of {', '.join(known)}, got {getattr(self, name)!r}."
+                    f"FeatureDistillation({name}): expected one of {', '.join(allowed)}, got {getattr(self, name)!r}."
                 )
 
     def purify(self, forward: Forward, images: Images, seeds: Seeds) -> Tensor:
@@ -78,9 +78,9 @@ class FeatureDistillation(Purifier):
 
 
 def cosines() -> np.ndarray:
-    """The orthonormal cosine transform, [frequency, place]: c_k cos(pi (2 n + 1) k / 16)."""
-    frequency, place = np.mgrid[:BLOCK, :BLOCK]
-    table = np.cos(np.pi * (2 * place + 1) * frequency / (2 * BLOCK)) * math.sqrt(2 / BLOCK)
+    """The matrix of the orthonormal cosine transform (DCT), [frequency, position]: c_k cos(pi (2 n + 1) k / 16)."""
+    frequency, position = np.mgrid[:BLOCK, :BLOCK]
+    table = np.cos(np.pi * (2 * position + 1) * frequency / (2 * BLOCK)) * math.sqrt(2 / BLOCK)
     table[0] /= math.sqrt(2)
     return table
 

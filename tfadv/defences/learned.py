@@ -1,4 +1,4 @@
-"""What the learned purifiers share: their files of weights, and how one is trained on patches of clean images."""
+"""Shared code of the learned purifiers: files of weights, and training on patches of clean images."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Settings = TypeVar("Settings")
 
 @dataclasses.dataclass(frozen=True)
 class Kind:
-    """A purifier that is learned.
+    """A kind of learned purifier: its name, settings, network and training loss.
 
     name: in files and on the command line. settings: a frozen dataclass of numbers, all with defaults: the network's
     size and how it is trained. build(settings): a Keras model of images [N, H, W, 3] in 0..1. loss(model, settings):
@@ -61,7 +61,7 @@ class Kind:
 
 
 def save(path: str | os.PathLike, kind: Kind, settings: Any, model: keras.Model) -> None:
-    """Write a file of weights, whole or not at all.
+    """Write a file of weights; it is complete or not written at all.
 
     An .npz with `purifier` (the kind's name), `settings` (JSON of numbers; what is absent has its default) and one
     float array for each "layer:attribute", e.g. "ComCNN.1:kernel" [3, 3, 3, 16], in the order of the layers.
@@ -100,14 +100,14 @@ def load(path: str | os.PathLike, kind: Kind, **changed: Any) -> tuple[keras.Mod
 
 
 def arrays(model: keras.Model, settings: Any) -> tuple[np.ndarray, ...]:
-    """All that a learned purifier holds: the weights in the model's order, then the settings as one row of numbers."""
+    """The arrays that identify a learned purifier: the weights in the model's order, then the settings as one row."""
     return (*model.get_weights(), np.array(dataclasses.astuple(settings), np.float64))
 
 
-def purified(function: Callable[[Tensor], Tensor], images: Images) -> Tensor:
-    """function(images in 0..1), float32, for images of 0..255 of any float type: cut to 0..255, of the same type."""
-    shown = function(tf.cast(images, tf.float32) / WHITE)
-    return tf.cast(tf.clip_by_value(shown, 0.0, 1.0) * WHITE, images.dtype)
+def purified(function: Callable[[Tensor], Tensor], images: Images) -> Images:
+    """Apply a function of float32 images in 0..1 to images of 0..255 of any float type; clipped, of the same type."""
+    result = function(tf.cast(images, tf.float32) / WHITE)
+    return tf.cast(tf.clip_by_value(result, 0.0, 1.0) * WHITE, images.dtype)
 
 
 @checked
@@ -116,20 +116,20 @@ def patches(images: Sequence[np.ndarray], side: Count, seed: TrainingSeed) -> np
 
     Raises ValueError for an image that is smaller than the square.
     """
-    random, found = np.random.default_rng(seed), []
+    random, squares = np.random.default_rng(seed), []
     for image in images:
         height, width = image.shape[:2]
         if min(height, width) < side:
             raise ValueError(f"patch: expected images of at least {side} x {side} pixels, got {height} x {width}.")
         for _ in range((height // side) * (width // side)):
             top, left = random.integers(height - side + 1), random.integers(width - side + 1)
-            found.append(image[top : top + side, left : left + side])
-    return np.stack(found)
+            squares.append(image[top : top + side, left : left + side])
+    return np.stack(squares)
 
 
 @checked
 def some(rows: np.ndarray, count: Count | None, seed: TrainingSeed) -> np.ndarray:
-    """So many of the rows, chosen by chance, in their order; all where there are no more, or count is None."""
+    """A random subset of so many rows, in their order; all where there are no more, or count is None."""
     if count is None or count >= len(rows):
         return rows
     return rows[np.sort(np.random.default_rng(seed).choice(len(rows), count, replace=False))]
@@ -145,7 +145,7 @@ def trained(
     report: Callable[[int, float], None] = lambda epoch, loss: None,
     progress: Callable[[int], None] | None = None,
 ) -> keras.Model:
-    """A model of this kind, trained on patches uint8 [M, P, P, 3], each of which is mirrored by chance.
+    """Train a model of this kind on patches uint8 [M, P, P, 3], which are mirrored at random.
 
     checkpoint, report, progress: see `tfadv.training.loop.train`. Sets Keras's random seed.
     """
@@ -155,8 +155,8 @@ def trained(
 
     def loss(batch: tuple[Tensor, ...], seed: Tensor) -> Tensor:
         mirror, draw = tf.unstack(tf.random.experimental.stateless_split(seed, 2))
-        seen = tf.image.stateless_random_flip_left_right(batch[0], mirror)
-        return inner(tf.cast(seen, tf.float32) / WHITE, draw)
+        mirrored = tf.image.stateless_random_flip_left_right(batch[0], mirror)
+        return inner(tf.cast(mirrored, tf.float32) / WHITE, draw)
 
     typed: Loss = loss
     about = {
@@ -169,6 +169,6 @@ def trained(
 
 
 def psnr(purifier: Purifier, images: np.ndarray) -> float:
-    """The mean PSNR in decibels of images [N, H, W, 3] in 0..255 behind a purifier; one that it keeps counts as 100."""
+    """The mean PSNR in decibels of purified images [N, H, W, 3] in 0..255; an unchanged one counts as 100."""
     shown = purifier(images.astype(np.float32))
     return float(np.minimum(distances(images, shown, ["psnr"])["psnr"], 100.0).mean())

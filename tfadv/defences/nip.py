@@ -1,4 +1,6 @@
-"""NIP, neuron-level inverse perturbation: the step that strengthens a like image's front neurons, added to an image.
+"""NIP, neuron-level inverse perturbation: adds the stored perturbation of the most similar training image.
+
+That perturbation strengthens the training image's most influential neurons and weakens its least influential ones.
 
     fitted = Nip("flatten").fit(network, images, labels)     on clean training images
     fitted.on(network)                                       the defended network, a source like any other
@@ -25,27 +27,30 @@ from tfadv.core.images import BLACK, WHITE
 from tfadv.core.interfaces import Forward, Part
 from tfadv.core.ranges import Count, Natural, Portion, checked
 from tfadv.core.source import Source
-from tfadv.core.types import Images, Seeds, Tensor
+from tfadv.core.types import Images, Perturbation, Seeds, Tensor
 from tfadv.defences import nip_fitting
-from tfadv.defences.between import default_layer
+from tfadv.defences.default_layer import default_layer
 from tfadv.defences.purified import Purifier
 from tfadv.files import array_files, schemas
 from tfadv.models.network import network as as_source
 from tfadv.parts import attribution
 
-#: What the candidate is found by that is added to an image.
+#: How the candidate (training image) is found whose perturbation is added.
 RETRIEVALS = ("activations", "similarity")
 #: What a middle neuron contributes to the vector of Eq. 3.
 VECTORS = ("influence", "activation", "indicator")
 #: How the template is made of the vectors.
 TEMPLATES = ("mean", "intersection")
-#: What a file of a fit says that it is, and what one said that knew only the retrieval by similarity.
+#: The kind of file that holds a fit, and the older one, which knew only the retrieval by similarity.
 KIND, OLDER = "tfadv nip 2", "tfadv nip 1"
 
 
 class Neurons(NamedTuple):
-    """The layer's n neurons in their order: `influence` [N, n] (Eq. 1), and `order` int [N, n], their numbers from the
-    greatest influence to the least; of equal ones the first of the layer comes first."""
+    """The layer's n neurons, sorted by influence.
+
+    influence: [N, n] (Eq. 1). order: int [N, n], their numbers from the greatest influence to the least; of equal ones
+    the first of the layer comes first.
+    """
 
     influence: Tensor
     order: Tensor
@@ -53,7 +58,7 @@ class Neurons(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Nip(Part):
-    """Neuron-level inverse perturbation (Chen et al., 2021, section III); `fit` makes a purifier of it.
+    """NIP, neuron-level inverse perturbation (Chen et al., 2021, section III): settings; `fit` makes the purifier.
 
         sigma = d y_c / d phi * phi                                     Eq. 1, of every neuron, c the predicted class
         front, middle, tail = the first 10, the next 30, the last 60 %  of the neurons by descending sigma
@@ -65,7 +70,7 @@ class Nip(Part):
         layer: the one between convolutions and classifier; None finds it, see `default_layer`.
         retrieval: which fitted image is the nearest: that of the nearest "activations" of a whole layer (Euclidean),
             or, as the paper says, that of the nearest "similarity" delta.
-        seen_at: the layer of those activations; None is the network's own, midway, that attacks tap when none is named
+        seen_at: the layer of those activations; None is the network's own, midway, that attacks use when none is named
             (`Network.layer`), or `layer` where it has none. An attack moves an image less there than it does behind.
         front, tail: k1 and k2, how many of the front and of the tail neurons Eq. 4 adds up. Algorithm 2 takes k of
             them; Eq. 4 as printed counts from 0 to k, which is front=6, tail=6 in place of 5.
@@ -82,8 +87,9 @@ class Nip(Part):
     Differs from the paper by default in the retrieval: one number, delta, does not tell images apart, and a candidate
     taken at random does as well as the one that it finds; docs/nip_choices.md measures both. retrieval="similarity" is
     the paper's. Differs from the authors' program of August 2021 altogether: that one finds nothing, but takes class,
-    neurons and perturbation from the attacked image's own clean twin and, where adding a step of it does not give the
-    clean prediction, subtracts the step. No defence can do so; `tfadv.defences.clean_twins` plays it, as an experiment.
+    neurons and perturbation from the attacked image's own clean version and, where adding a step of it does not give
+    the clean prediction, subtracts the step. No defence can do so; `tfadv.defences.clean_twins` reproduces it, as an
+    experiment.
 
     What the text leaves open. Eq. 3 multiplies vectors and Eq. 2 intersects sets: as 0/1 vectors ("indicator",
     "intersection") T lies within the middle neurons of every fitted image, so that all candidates have one and the same
@@ -114,24 +120,26 @@ class Nip(Part):
                 "Nip(front_share, middle_share): expected shares above 0 with a sum below 1, got "
                 f"{self.front_share!r} and {self.middle_share!r}."
             )
-        for name, known in (("retrieval", RETRIEVALS), ("vector", VECTORS), ("template", TEMPLATES)):
-            if getattr(self, name) not in known:
-                raise ValueError(f"Nip({name}): expected one of {', '.join(known)}, got {getattr(self, name)!r}.")
-        for name, of in (("vector", "similarity"), ("template", "similarity"), ("seen_at", "activations")):
-            if self.retrieval != of and getattr(self, name) != getattr(type(self), name):
+        for name, allowed in (("retrieval", RETRIEVALS), ("vector", VECTORS), ("template", TEMPLATES)):
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"Nip({name}): expected one of {', '.join(allowed)}, got {getattr(self, name)!r}.")
+        for name, retrieval in (("vector", "similarity"), ("template", "similarity"), ("seen_at", "activations")):
+            if self.retrieval != retrieval and getattr(self, name) != getattr(type(self), name):
                 raise ValueError(
-                    f"Nip({name}): {getattr(self, name)!r} is of use to retrieval={of!r} alone: set that too."
+                    f"Nip({name}): {getattr(self, name)!r} is of use to retrieval={retrieval!r} alone: set that too."
                 )
 
     def parts(self, count: int) -> tuple[int, int]:
-        """Where the middle part of so many neurons begins and ends in their order."""
+        """(begin, end) of the middle part of `count` neurons, in their order."""
         begin = round(self.front_share * count)
         return begin, begin + round(self.middle_share * count)
 
     def keys(self, forward: Forward, images: Images, template: Tensor) -> Tensor:
-        """What images [N, H, W, 3] are told apart by, [N, d]: all activations of a layer, or delta (Eq. 3, d = 1).
+        """The keys by which the nearest candidate is found, [N, d].
 
-        template: T, [n]; nothing else than delta looks at it.
+        All activations of a layer, or delta (Eq. 3, d = 1).
+
+        images: [N, H, W, 3]. template: T, [n]; only delta depends on it.
         """
         if self.retrieval == "activations":
             return self._features(forward, images, self.seen_at or self._tap)
@@ -171,21 +179,21 @@ class Nip(Part):
             raise ValueError("Nip(layer): expected a layer's name; only `fit` finds one.")
         return self.layer
 
-    def inverse(self, forward: Forward, images: Images, neurons: Neurons) -> Tensor:
+    def inverse(self, forward: Forward, images: Images, neurons: Neurons) -> Perturbation:
         """rho / (Max(rho) - Min(rho)) of each image, [N, H, W, 3] (Eq. 4, 5 and 7); 0 where rho has no range."""
         rho = self.step(forward, images, neurons)
         spread = [reduce(rho, axis=[1, 2, 3], keepdims=True) for reduce in (tf.reduce_max, tf.reduce_min)]
         return tf.math.divide_no_nan(rho, spread[0] - spread[1])
 
-    def step(self, forward: Forward, images: Images, neurons: Neurons) -> Tensor:
+    def step(self, forward: Forward, images: Images, neurons: Neurons) -> Perturbation:
         """rho of each image, [N, H, W, 3] (Eq. 4 and 5)."""
         first = neurons.order.shape[1] - self.tail if self.weakest else self.parts(neurons.order.shape[1])[1]
         front, tail = neurons.order[:, : self.front], neurons.order[:, first : first + self.tail]
 
-        def strengthened(shown: Tensor) -> Tensor:
-            features = self._features(forward, shown, self._tap)
-            ahead, behind = (tf.gather(features, chosen, axis=1, batch_dims=1) for chosen in (front, tail))
-            return tf.reduce_sum(ahead, axis=1) - tf.reduce_sum(behind, axis=1)
+        def strengthened(varied: Images) -> Tensor:
+            features = self._features(forward, varied, self._tap)
+            strongest, weakest = (tf.gather(features, chosen, axis=1, batch_dims=1) for chosen in (front, tail))
+            return tf.reduce_sum(strongest, axis=1) - tf.reduce_sum(weakest, axis=1)
 
         return gradients.of_images(strengthened, images)
 
@@ -199,13 +207,13 @@ class Nip(Part):
         batch_size: Count = 64,
         progress: Callable[[int], None] = lambda done: None,
     ) -> "FittedNip":
-        """The candidates (Algorithm 2) of the images that the network gets right; the others play no part.
+        """Fit to a network: store candidates (Algorithm 2) of the images that it classifies correctly, and no others.
 
         Args:
             network: a `tfadv.Network` or a Keras model of images of 0..255 and logits.
             images: clean training images [N, H, W, 3] in 0..255.
             labels: their classes, int [N].
-            batch_size: images that are computed together; what is found hardly depends on it.
+            batch_size: images that are computed together; the result hardly depends on it.
             progress: called with how many images are newly done; each counts three times: classified, in the template
                 (also where none is made), as a candidate. One that the network gets wrong counts for all at once.
 
@@ -226,23 +234,23 @@ class Nip(Part):
 
     @staticmethod
     def load(path: str | os.PathLike) -> "FittedNip":
-        """What `FittedNip.save` wrote.
+        """Read a file that `FittedNip.save` wrote.
 
         Raises FileNotFoundError, or ValueError for a file that holds anything else.
         """
         if not Path(path).is_file():
             raise FileNotFoundError(f"{path}: no such file of a fitted NIP; `tfadv defend nip fit` makes one.")
         what = f"the file of a fitted NIP ({KIND}), as FittedNip.save writes it"
-        found = array_files.read(path, what)
-        kind, fitted_to, said = (array_files.text_of(path, found, name, what) for name in _TEXTS)
+        arrays_in_file = array_files.read(path, what)
+        kind, fitted_to, description = (array_files.text_of(path, arrays_in_file, name, what) for name in _TEXTS)
         if kind not in (KIND, OLDER):
             raise ValueError(f"{path}: expected {what}; got a {kind}.")
-        held = schemas.json_of(said, path, what)
+        values = schemas.json_of(description, path, what)
         if kind == OLDER:
-            held = {"retrieval": "similarity", **held} if isinstance(held, dict) else held
-            found["keys"] = np.asarray(found.get("similarities", np.zeros(())))[..., None]
-        settings = schemas.made(Nip, held, path, what)
-        arrays = {name: found.get(name, np.zeros(())) for name in _ARRAYS}
+            values = {"retrieval": "similarity", **values} if isinstance(values, dict) else values
+            arrays_in_file["keys"] = np.asarray(arrays_in_file.get("similarities", np.zeros(())))[..., None]
+        settings = schemas.made(Nip, values, path, what)
+        arrays = {name: arrays_in_file.get(name, np.zeros(())) for name in _ARRAYS}
         array_files.check_numbers(path, arrays, what)
         try:
             return FittedNip(settings, fitted_to, *arrays.values())
@@ -255,18 +263,18 @@ _TEXTS, _ARRAYS = ("kind", "fitted_to", "settings"), ("template", "keys", "pertu
 
 @dataclasses.dataclass(frozen=True, repr=False, eq=False)
 class FittedNip(Purifier):
-    """NIP with its candidates, in front of the network that it was fitted to: what `Nip.fit` and `Nip.load` make.
+    """NIP fitted to one network, with its candidates: what `Nip.fit` and `Nip.load` return.
 
         x* + strength Mean(x*) rho_i,  i the candidate of the keys nearest to those of x*     (Eq. 7)
 
-    It knows of an image only what the image and the network show. The gradient goes through x* and Mean(x*); which
+    It uses of an image only its pixels and the network's features. The gradient goes through x* and Mean(x*); which
     candidate is taken is a step function, of gradient 0.
 
     Args:
         nip: the settings, the layer named.
         fitted_to: the network's fingerprint.
-        template: T, [n]; of no length where nothing looks at it.
-        keys: what each of the t candidates is found by, [t, d]; see `Nip.keys`.
+        template: T, [n]; empty where it is not used.
+        keys: the keys of the t candidates, [t, d]; see `Nip.keys`.
         perturbations: rho / (Max(rho) - Min(rho)) of each, float16 [t, H, W, 3].
     """
 
@@ -278,9 +286,9 @@ class FittedNip(Purifier):
     needs_network = True
 
     def __post_init__(self) -> None:
-        if not all(np.all(np.isfinite(each)) for each in self.arrays):
+        if not all(np.all(np.isfinite(array)) for array in self.arrays):
             raise ValueError("FittedNip: expected finite numbers, got NaN or infinity among them. Fit it again.")
-        shapes = [each.shape for each in self.arrays]
+        shapes = [array.shape for array in self.arrays]
         if [len(shape) for shape in shapes] != [1, 2, 4] or not shapes[1][0] == shapes[2][0] > 0:
             raise ValueError(
                 "FittedNip: expected a template [n], keys [t, d] and perturbations [t, H, W, 3] of at least one "
@@ -296,7 +304,7 @@ class FittedNip(Purifier):
         with tf.init_scope():  # outside of any graph: a graph would hold them as constants
             return [tf.constant(array) for array in self.arrays]
 
-    def purify(self, forward: Forward, images: Images, seeds: Seeds) -> Tensor:
+    def purify(self, forward: Forward, images: Images, seeds: Seeds) -> Images:
         if tuple(images.shape[1:]) != self.perturbations.shape[1:]:
             raise ValueError(
                 f"{self!r}: expected images of {list(self.perturbations.shape[1:])}, as it was fitted on, "
@@ -307,25 +315,26 @@ class FittedNip(Purifier):
         return tf.clip_by_value(images + self.nip.strength * mean * rho, BLACK, WHITE)
 
     def nearest(self, forward: Forward, images: Images) -> Tensor:
-        """The number of each image's nearest candidate, int64 [N]; of equally near ones the first."""
-        template, held, _ = self._held
-        shown = self.nip.keys(forward, images, template)
-        known = tf.cast(held, shown.dtype)
-        if known.shape[1] == 1:
-            return tf.argmin(tf.abs(shown - known[:, 0]), axis=1)
+        """The index of each image's nearest candidate, int64 [N]; of equally near ones the first."""
+        template, stored, _ = self._held
+        keys = self.nip.keys(forward, images, template)
+        candidates = tf.cast(stored, keys.dtype)
+        if candidates.shape[1] == 1:
+            return tf.argmin(tf.abs(keys - candidates[:, 0]), axis=1)
         # |a - b|^2 - |a|^2, counted from the candidates' mean, for float32 keeps more of small numbers
-        middle = tf.reduce_mean(known, axis=0)
-        shown, known = shown - middle, known - middle
-        return tf.argmin(tf.reduce_sum(known**2, axis=1) - 2 * tf.matmul(shown, known, transpose_b=True), axis=1)
+        mean = tf.reduce_mean(candidates, axis=0)
+        keys, candidates = keys - mean, candidates - mean
+        squares = tf.reduce_sum(candidates**2, axis=1)
+        return tf.argmin(squares - 2 * tf.matmul(keys, candidates, transpose_b=True), axis=1)
 
     def save(self, path: str | os.PathLike) -> None:
-        """Write the fit to this .npz file: whole, or not at all."""
+        """Write the fit to this .npz file; it is complete or not written at all."""
         facts = {"kind": KIND, "fitted_to": self.fitted_to, "settings": json.dumps(dataclasses.asdict(self.nip))}
         array_files.write(path, facts | dict(zip(_ARRAYS, self.arrays, strict=True)))
 
 
 def load_nip(state: str, strength: float | None = None) -> Purifier:
-    """NIP, neuron-level inverse perturbation (Chen et al., 2021), fitted to one network.
+    """NIP (Chen et al., 2021), fitted to one network: adds the perturbation of the most similar training image.
 
     Args:
         state: the file of a fit, as `FittedNip.save` writes it.

@@ -1,4 +1,4 @@
-"""How NIP is fitted: which images are right, the template, and the candidates."""
+"""Fitting of NIP: selects correctly classified images and computes the template and the candidates' perturbations."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -10,17 +10,17 @@ from tfadv.core.compilation import Compiled
 from tfadv.core.images import check
 from tfadv.core.interfaces import untargeted
 from tfadv.core.source import Source
-from tfadv.core.types import Tensor
+from tfadv.core.types import Images, Perturbation, Tensor
 
 
 class Fitting:
-    """One fit of a `Nip` with its layer named: classified, template, candidates."""
+    """One fit of a `Nip` whose layer is named, in three passes: classification, template, candidates."""
 
     def __init__(self, nip: Any, source: Source, batch_size: int, progress: Callable[[int], None]) -> None:
         self.nip, self.source, self.batch_size, self.progress = nip, source, batch_size, progress
 
     def run(self, images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(template [n], keys [t, d], perturbations float16 [t, H, W, 3]) of the images that are right."""
+        """(template [n], keys [t, d], perturbations float16 [t, H, W, 3]) of the correctly classified images."""
         images, labels = _checked(self.source, images, labels)
         right = self._right(images, labels)
         if not right.any():
@@ -29,31 +29,31 @@ class Fitting:
                 "wrong. Are the labels counted from 0, and the images of 0..255?"
             )
         chosen = images[right]
-        looks = self.nip.retrieval == "similarity"
-        template = self._template(chosen) if looks else np.zeros(0, self.source.dtype.as_numpy_dtype)
-        return template, *self._candidates(chosen, template, 1 if looks else 2)
+        has_template = self.nip.retrieval == "similarity"
+        template = self._template(chosen) if has_template else np.zeros(0, self.source.dtype.as_numpy_dtype)
+        return template, *self._candidates(chosen, template, 1 if has_template else 2)
 
-    def _batches(self, images: np.ndarray) -> Iterator[Tensor]:
+    def _batches(self, images: np.ndarray) -> Iterator[Images]:
         for start in range(0, len(images), self.batch_size):
             yield tf.constant(images[start : start + self.batch_size], self.source.dtype)
 
     def _right(self, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        found: list[np.ndarray] = []
+        right: list[np.ndarray] = []
         for batch in self._batches(images):
-            found.append(self.source.predict(batch) == labels[len(found) * self.batch_size :][: len(batch)])
-            self.progress(len(batch) + 2 * int(np.sum(~found[-1])))
-        return np.concatenate(found) if found else np.zeros(0, bool)
+            right.append(self.source.predict(batch) == labels[len(right) * self.batch_size :][: len(batch)])
+            self.progress(len(batch) + 2 * int(np.sum(~right[-1])))
+        return np.concatenate(right) if right else np.zeros(0, bool)
 
     def _template(self, images: np.ndarray) -> np.ndarray:
         """T of Eq. 2, [n]."""
 
-        def one(batch: Tensor) -> tuple[Tensor, Tensor]:
+        def sums(batch: Images) -> tuple[Tensor, Tensor]:
             neurons = self._neurons(batch)
             inside = tf.cast(self.nip.is_middle(neurons), neurons.influence.dtype)
             vectors = self.nip.middle(self.source, batch, neurons)
             return tf.reduce_sum(vectors, axis=0), tf.reduce_sum(inside, axis=0)
 
-        run, total, times = Compiled(one), np.float64(0), np.float64(0)
+        run, total, times = Compiled(sums), np.float64(0), np.float64(0)
         for batch in self._batches(images):
             vectors, inside = run(batch)
             total, times = total + np.asarray(vectors), times + np.asarray(inside)
@@ -72,19 +72,19 @@ class Fitting:
     def _candidates(self, images: np.ndarray, template: np.ndarray, times: int) -> tuple[np.ndarray, np.ndarray]:
         """(keys [t, d], rho / range float16 [t, H, W, 3]) of Eq. 3 and 5; each image counts so many times as done."""
 
-        def one(batch: Tensor) -> tuple[Tensor, Tensor]:
+        def candidates(batch: Images) -> tuple[Tensor, Perturbation]:
             rho = self.nip.inverse(self.source, batch, self._neurons(batch))
             return self.nip.keys(self.source, batch, held), tf.cast(rho, tf.float16)
 
-        held, run = tf.constant(template), Compiled(one)
-        found: list[list[np.ndarray]] = []
+        held, run = tf.constant(template), Compiled(candidates)
+        batches: list[list[np.ndarray]] = []
         for batch in self._batches(images):
-            found.append([np.asarray(each) for each in run(batch)])
+            batches.append([np.asarray(part) for part in run(batch)])
             self.progress(times * len(batch))
-        keys, perturbations = (np.concatenate(each) for each in zip(*found, strict=True))
+        keys, perturbations = (np.concatenate(parts) for parts in zip(*batches, strict=True))
         return keys, perturbations
 
-    def _neurons(self, batch: Tensor) -> Any:
+    def _neurons(self, batch: Images) -> Any:
         neurons = self.nip.neurons(self.source, batch)
         count = neurons.order.shape[1]
         begin, end = self.nip.parts(count)

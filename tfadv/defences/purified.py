@@ -1,4 +1,4 @@
-"""Networks behind purifiers: what an image becomes in front of a network, and what the network then shows of it."""
+"""Purifiers, which transform images in front of a network, and networks that are defended by one."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfadv.core import scores
-from tfadv.core import seeds as draws
+from tfadv.core import scores, seeds
 from tfadv.core.compilation import Compiled
 from tfadv.core.images import BLACK, WHITE, check
 from tfadv.core.interfaces import Defence, Forward, Outputs
 from tfadv.core.ranges import Count, WordSeed, checked
+from tfadv.core.seeds import fold
 from tfadv.core.source import Source
-from tfadv.core.types import Images, Seeds, Tensor
+from tfadv.core.types import Images, Seeds
 from tfadv.models.network import network as as_source
 
 #: Images that are purified together.
@@ -28,29 +28,30 @@ CHUNK = 32
 
 
 class Purifier(Defence):
-    """A defence in front of a network: images in, images of the same shape and range out, each by itself.
+    """A defence that transforms the input images: images in, images of the same shape and range out, one by one.
 
     purifier(images, seed=0)    the purified images
-    purifier.on(network)        the network behind it, a `tfadv.defences.Purified`, which has `purified(images)` too
-    a >> b                      through a, then through b
+    purifier.on(network)        the defended network, a `tfadv.defences.Purified`, which has `purified(images)` too
+    a >> b                      a, then b
     """
 
-    #: Whether it looks at the network that it defends: then only `on(network).purified(images)` purifies.
+    #: Whether it depends on the network that it defends: then only `on(network).purified(images)` purifies.
     needs_network = False
     #: Whether a gradient passes through it. The gradient of a network behind one that has none takes it for the
     #: identity (Athalye et al., ICML 2018).
     has_gradient = True
-    #: The fingerprint of the one network that it was fitted to; None where it stands before any.
+    #: The fingerprint of the one network that it was fitted to; None where it suits any.
     fitted_to: str | None = None
-    #: What it holds beside its plain numbers, numpy arrays: a part of what its answers depend on.
+    #: Numpy arrays that its results depend on beside its plain numbers, such as weights.
     arrays: tuple = ()
 
     @abc.abstractmethod
-    def purify(self, forward: Forward, images: Images, seeds: Seeds) -> Tensor:
+    def purify(self, forward: Forward, images: Images, seeds: Seeds) -> Images:
         """The purified images, [N, H, W, 3] in 0..255 and of the images' own type.
 
-        Called eagerly or in a `tf.function`, where the first dimension may be open. look is the network's; seeds int32
-        [N, 2], one per image: draws come from `tfadv.core.seeds`, and an image's result does not depend on the others.
+        Called eagerly or in a `tf.function`, where the batch dimension may be open. forward is the network's; seeds
+        int32 [N, 2], one per image: random numbers come from `tfadv.core.seeds`, and an image's result does not depend
+        on the others.
         """
 
     def on(self, network: Any) -> Purified:
@@ -64,19 +65,20 @@ class Purifier(Defence):
 
 
 class Purified(Source):
-    """A network behind a purifier: it shows what the network makes of the purified images.
+    """A network defended by a purifier: its logits and features are those of the purified images.
 
         Purified(network, Jpeg(75) >> Median(3))
 
     It is attacked like any other network: the gradient goes through the purifier where it can and takes it for the
-    identity elsewhere. A purifier's draws depend on the image alone, so that the same image is always answered alike.
+    identity elsewhere. A purifier's random numbers depend on the image alone, so that the same image always gets the
+    same logits.
 
     Args:
         network: a `tfadv.Network` or a Keras model of images of 0..255 and logits.
-        purifier: what stands in front of it.
-        draws: how many purified copies of each image are shown, each of its own draw: the answer is the mean of their
-            probabilities, as high as their logits are, and the mean of their features.
-        seed: the purifier's draws follow from it and the image's pixels.
+        purifier: what is applied in front of it.
+        draws: how many purified copies of each image, each with random numbers of its own, are averaged: their
+            probabilities (the logits keep their height) and their features.
+        seed: the purifier's random numbers follow from it and the image's pixels.
         identity: whether the gradient takes the purifier for the identity though it could pass (Athalye et al., ICML
             2018, BPDA).
 
@@ -111,7 +113,7 @@ class Purified(Source):
 
     @property
     def layers(self) -> dict[str, tuple]:
-        """The network's own: they show the purified images."""
+        """The network's own, computed of the purified images."""
         return self.bare.layers
 
     @property
@@ -121,7 +123,7 @@ class Purified(Source):
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """sha256 of the network's, the purifier and what it holds, the draws and the seed."""
+        """sha256 of the network's, the purifier and its arrays, the draws and the seed."""
         facts = (self.bare.fingerprint, repr(self.purifier), self.draws, self.seed)
         return digest(self.purifier, "".join(f"{fact}\n" for fact in facts))
 
@@ -130,35 +132,36 @@ class Purified(Source):
         self.bare.check_layers(layers, who)
 
     def __call__(self, images: Images, layers: tuple[str, ...] = (), logits: bool = True) -> Outputs:
-        """What the network shows of the purified images; images [N, H, W, 3] in 0..255."""
+        """The forward pass of the purified images; images [N, H, W, 3] in 0..255."""
         images = tf.cast(images, self.dtype)
-        keys = draws.of_pixels(images, self.seed)
-        shown = [self.bare(self._behind(images, self._keys(keys, draw)), layers, logits) for draw in range(self.draws)]
+        image_seeds = seeds.of_pixels(images, self.seed)
+        copies = [self._with_gradient(images, self._seeds(image_seeds, draw)) for draw in range(self.draws)]
+        outputs = [self.bare(copy, layers, logits) for copy in copies]
         if self.draws == 1:
-            return Outputs(shown[0].logits, shown[0].features, images)
-        answer = scores.mixture([one.logits for one in shown], [1 / self.draws] * self.draws) if logits else None
-        return Outputs(
-            answer, {layer: tf.add_n([o.features[layer] for o in shown]) / self.draws for layer in layers}, images
-        )
+            return Outputs(outputs[0].logits, outputs[0].features, images)
+        weights = [1 / self.draws] * self.draws
+        mixed = scores.mixture([of_copy.logits for of_copy in outputs], weights) if logits else None
+        sums = {layer: tf.add_n([of_copy.features[layer] for of_copy in outputs]) for layer in layers}
+        return Outputs(mixed, {layer: total / self.draws for layer, total in sums.items()}, images)
 
-    def _keys(self, keys: Tensor, draw: int) -> Tensor:
-        return draws.fold(keys, draw) if self.draws > 1 else keys
+    def _seeds(self, image_seeds: Seeds, draw: int) -> Seeds:
+        return fold(image_seeds, draw) if self.draws > 1 else image_seeds
 
-    def _behind(self, images: Images, keys: Tensor) -> Tensor:
-        """The purified images, with the gradient that the purifier is to have."""
+    def _with_gradient(self, images: Images, image_seeds: Seeds) -> Images:
+        """The purified images, with the purifier's gradient or that of the identity."""
         if not self.identity:
-            return self._purify(images, keys)
-        return images + tf.stop_gradient(self._purify(tf.stop_gradient(images), keys) - images)
+            return self._purify(images, image_seeds)
+        return images + tf.stop_gradient(self._purify(tf.stop_gradient(images), image_seeds) - images)
 
-    def _purify(self, images: Images, keys: Tensor) -> Tensor:
-        return tf.ensure_shape(self.purifier.purify(self.bare, images, keys), images.shape)
+    def _purify(self, images: Images, image_seeds: Seeds) -> Images:
+        return tf.ensure_shape(self.purifier.purify(self.bare, images, image_seeds), images.shape)
 
     @functools.cached_property
     def _compiled(self) -> Compiled:
-        return Compiled(lambda images: self._purify(images, self._keys(draws.of_pixels(images, self.seed), 0)))
+        return Compiled(lambda images: self._purify(images, self._seeds(seeds.of_pixels(images, self.seed), 0)))
 
     def purified(self, images: np.ndarray) -> np.ndarray:
-        """What the network sees of images [N, H, W, 3] in 0..255: the same shape, float, its first draw.
+        """The images that the network gets for images [N, H, W, 3] in 0..255: the same shape, float, of the first draw.
 
         Raises ValueError for images of another shape or range.
         """
@@ -166,65 +169,65 @@ class Purified(Source):
 
 
 def digest(purifier: Purifier, facts: str = "") -> str:
-    """sha256 of the facts and of what the purifier holds."""
-    found = hashlib.sha256(facts.encode())
+    """sha256 of the facts and of the purifier's arrays."""
+    sha256 = hashlib.sha256(facts.encode())
     for array in purifier.arrays:
-        found.update(np.ascontiguousarray(array).tobytes())
-    return found.hexdigest()
+        sha256.update(np.ascontiguousarray(array).tobytes())
+    return sha256.hexdigest()
 
 
 def purified(purifier: Purifier, images: np.ndarray, seed: int = 0) -> np.ndarray:
     """Images [N, H, W, 3] in 0..255, purified, float32: see `Purifier`.
 
-    Raises ValueError for one that looks at its network, or images of another shape or range.
+    Raises ValueError for one that needs its network, or images of another shape or range.
     """
     return alone(purifier, seed)(images)
 
 
 @checked
 def alone(purifier: Purifier, seed: WordSeed = 0) -> Callable[[np.ndarray], np.ndarray]:
-    """The purifier without a network, compiled once for many calls of `purified`."""
+    """The purifier without a network, compiled once for many calls; see `purified`."""
     if purifier.needs_network:
-        raise ValueError(f"{purifier!r} looks at the network that it defends: call on(network).purified(images).")
-    run = Compiled(lambda images: purifier.purify(_blind, images, draws.of_pixels(images, seed)))
+        raise ValueError(f"{purifier!r} needs the network that it defends: call on(network).purified(images).")
+    run = Compiled(lambda images: purifier.purify(_blind, images, seeds.of_pixels(images, seed)))
     return lambda images: _in_chunks(run, check(images), np.float32)
 
 
 def _blind(*_: Any, **__: Any) -> Outputs:
-    raise ValueError("this purifier looks at the network that it defends: call on(network).purified(images).")
+    raise ValueError("this purifier needs the network that it defends: call on(network).purified(images).")
 
 
 def _in_chunks(run: Compiled, images: np.ndarray, dtype: Any) -> np.ndarray:
     parts = (images[start : start + CHUNK] for start in range(0, len(images), CHUNK))
-    done = [np.asarray(run(part.astype(dtype))) for part in parts]
-    return np.clip(np.concatenate(done), BLACK, WHITE) if done else images.astype(dtype)
+    chunks = [np.asarray(run(part.astype(dtype))) for part in parts]
+    return np.clip(np.concatenate(chunks), BLACK, WHITE) if chunks else images.astype(dtype)
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class PurifierChain(Purifier):
-    """Purifiers one after the other: what `a >> b` makes."""
+    """Several purifiers applied one after the other, which is what `a >> b` makes."""
 
     purifiers: tuple[Purifier, ...]
 
     @property
     def needs_network(self) -> bool:
-        return any(one.needs_network for one in self.purifiers)
+        return any(purifier.needs_network for purifier in self.purifiers)
 
     @property
     def has_gradient(self) -> bool:
-        return all(one.has_gradient for one in self.purifiers)
+        return all(purifier.has_gradient for purifier in self.purifiers)
 
     @property
     def fitted_to(self) -> str | None:
-        return next((one.fitted_to for one in self.purifiers if one.fitted_to is not None), None)
+        return next((purifier.fitted_to for purifier in self.purifiers if purifier.fitted_to is not None), None)
 
     @property
     def arrays(self) -> tuple:
-        return tuple(array for one in self.purifiers for array in one.arrays)
+        return tuple(array for purifier in self.purifiers for array in purifier.arrays)
 
-    def purify(self, forward: Forward, images: Images, seeds: Seeds) -> Tensor:
-        for place, one in enumerate(self.purifiers):
-            images = tf.ensure_shape(one.purify(forward, images, draws.fold(seeds, place)), images.shape)
+    def purify(self, forward: Forward, images: Images, seeds: Seeds) -> Images:
+        for position, purifier in enumerate(self.purifiers):
+            images = tf.ensure_shape(purifier.purify(forward, images, fold(seeds, position)), images.shape)
         return images
 
     def __repr__(self) -> str:
@@ -232,22 +235,22 @@ class PurifierChain(Purifier):
 
 
 def chain(first: Purifier, second: Purifier) -> PurifierChain:
-    """first >> second. Raises ValueError for two that were fitted to different networks."""
-    for one in (first, second):
-        if not isinstance(one, Purifier):
-            raise ValueError(f"a >> b: expected purifiers, got {one!r}.")
+    """The chain first >> second. Raises ValueError for two that were fitted to different networks."""
+    for part in (first, second):
+        if not isinstance(part, Purifier):
+            raise ValueError(f"a >> b: expected purifiers, got {part!r}.")
     if len({first.fitted_to, second.fitted_to} - {None}) > 1:
         raise ValueError(f"{first!r} >> {second!r}: they were fitted to different networks; fit both to one.")
-    parts = [one.purifiers if isinstance(one, PurifierChain) else (one,) for one in (first, second)]
+    parts = [part.purifiers if isinstance(part, PurifierChain) else (part,) for part in (first, second)]
     return PurifierChain(parts[0] + parts[1])
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Averaged(Defence):
-    """The mean answer to several purified copies of an image, e.g. `Averaged(ResizePad(), 10)`.
+    """The mean prediction for several purified copies of an image, e.g. `Averaged(ResizePad(), 10)`.
 
     Args:
-        purifier: one that draws.
+        purifier: one that is random.
         draws: how many copies; see `Purified`.
     """
 

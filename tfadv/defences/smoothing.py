@@ -1,11 +1,11 @@
-"""Randomised smoothing: the class that a network gives to most gaussian copies of an image, and how far it is certain.
+"""Randomised smoothing: the majority class over Gaussian copies of an image, and its certified radius.
 
     g(x) = the c with the largest P(f(x + noise) = c),  noise ~ N(0, std^2 I)
 
 Where P(f(x + noise) = c) is at least p > 1/2, g(x + d) = c for every d with |d|_2 < std Phi^-1(p). (Cohen, Rosenfeld
 and Kolter, "Certified Adversarial Robustness via Randomized Smoothing", ICML 2019: PREDICT and CERTIFY of section 3.2.)
 
-    Smoothing(64).on(network)                       a source that answers by vote; it may abstain
+    Smoothing(64).on(network)                       the smoothed network; it may abstain
     Smoothing(64).on(network).certify(images)       classes and radii
     Averaged(GaussianNoise(64), 10).on(network)     the mean softmax under noise (Salman et al., NeurIPS 2019), which
                                                     has a gradient: what an attack on the vote ascends
@@ -22,11 +22,12 @@ import numpy as np
 import tensorflow as tf
 from scipy import stats
 
-from tfadv.core import seeds as keys
+from tfadv.core import seeds
 from tfadv.core.compilation import Compiled
 from tfadv.core.images import BLACK, WHITE, check
 from tfadv.core.interfaces import Defence, Forward, Outputs
 from tfadv.core.ranges import Chance, Count, Size, WordSeed, checked
+from tfadv.core.seeds import fold, normal
 from tfadv.core.source import Source
 from tfadv.core.types import Images, Seeds, Tensor
 from tfadv.defences.purified import Purifier
@@ -40,7 +41,7 @@ ABSTAINED = -1
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class GaussianNoise(Purifier):
-    """Gaussian noise, cut to 0..255: one noisy copy of the image.
+    """Adds Gaussian noise, cut to 0..255: one noisy copy of the image.
 
     Args:
         std: its deviation, grey levels.
@@ -48,14 +49,16 @@ class GaussianNoise(Purifier):
 
     std: Size = 0.25 * WHITE
 
-    def purify(self, forward: Forward, images: Images, seeds: Seeds) -> Tensor:
-        noise = keys.normal(seeds, tuple(images.shape[1:]), images.dtype)
+    def purify(self, forward: Forward, images: Images, seeds: Seeds) -> Images:
+        noise = normal(seeds, tuple(images.shape[1:]), images.dtype)
         return tf.clip_by_value(images + self.std * noise, BLACK, WHITE)
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Smoothing(Defence):
-    """Randomised smoothing (Cohen, Rosenfeld and Kolter, ICML 2019): the vote of gaussian copies; see `Smoothed`.
+    """Randomised smoothing (Cohen, Rosenfeld and Kolter, ICML 2019): the majority vote of Gaussian copies.
+
+    See `Smoothed`.
 
     Args:
         std: deviation of the noise, grey levels. The paper's are 0.12, 0.25, 0.5 and 1 times 255.
@@ -66,8 +69,8 @@ class Smoothing(Defence):
     It needs a network that was trained with such noise, as by `tfadv train --method noise`: others are right about few
     noisy images.
 
-    Differs from the paper in that the noise is a function of the image's pixels, so that an image is always answered
-    alike: alpha holds for an image, not for the best of many images that somebody tries against one seed.
+    Differs from the paper in that the noise is a function of the image's pixels, so that an image always gets the same
+    vote: alpha holds for an image, not for the best of many images that somebody tries against one seed.
     """
 
     std: Size = 0.25 * WHITE
@@ -88,9 +91,11 @@ class Smoothing(Defence):
 
 
 class Certified(NamedTuple):
-    """What CERTIFY found: `classes` int [N], `ABSTAINED` where it is not certain; `radii` float [N] in grey levels
-    (l2), within which no image has another class, 0 where it abstains; `bounds` float [N], below which the share of
-    noisy copies of the class does not lie."""
+    """The result of certification.
+
+    classes: int [N], `ABSTAINED` where it is not certain. radii: float [N] in grey levels (l2), within which no image
+    has another class, 0 where it abstains. bounds: float [N], lower bounds of the share of noisy copies of the class.
+    """
 
     classes: np.ndarray
     radii: np.ndarray
@@ -98,12 +103,12 @@ class Certified(NamedTuple):
 
 
 class Smoothed(Source):
-    """A network that answers by the vote of gaussian copies of an image, or abstains.
+    """A network that predicts by the majority vote of Gaussian copies of an image, or abstains.
 
     The first logit is that of no class (-1): it is the largest where the vote abstains, that is where the two-sided
     binomial test of whether the two most frequent classes are equally likely does not fall to alpha. The others are
     the logarithms of the shares of the votes, with half a vote added to each. Votes for a background class are votes
-    for no class. The noisy copies are not cut to 0..255, as in the paper. One copy of a batch is shown at a time.
+    for no class. The noisy copies are not cut to 0..255, as in the paper. One copy of a batch is computed at a time.
 
     A vote has no gradient: an attack ascends the mean softmax instead, see the module's docstring. It has no layers.
 
@@ -124,7 +129,7 @@ class Smoothed(Source):
 
     @property
     def layers(self) -> dict[str, tuple]:
-        """None: many copies are shown, and only their votes are kept."""
+        """None: there are many copies, of which only the votes are kept."""
         return {}
 
     @property
@@ -154,8 +159,8 @@ class Smoothed(Source):
     def _answer(self, images: Images) -> Tensor:
         @tf.custom_gradient
         def answer(images: Images) -> tuple[Tensor, Callable[..., NoReturn]]:
-            seeds = keys.of_pixels(images, self.smoothing.seed)
-            votes = self._votes(images, seeds, tf.constant(self.smoothing.samples))
+            image_seeds = seeds.of_pixels(images, self.smoothing.seed)
+            votes = self._votes(images, image_seeds, tf.constant(self.smoothing.samples))
             return self._logits(votes), self._refuse
 
         return answer(images)
@@ -170,14 +175,14 @@ class Smoothed(Source):
         """How many of `samples` noisy copies have each class of the network, int32 [N, K]."""
         shape, count = tuple(images.shape[1:]), self.bare.logits_count
 
-        def one(copy: Tensor, votes: Tensor) -> tuple[Tensor, Tensor]:
-            noise = keys.normal(keys.fold(seeds, copy), shape, images.dtype)
-            shown = self.bare(images + self.smoothing.std * noise).logits
-            return copy + 1, votes + tf.one_hot(tf.argmax(shown, axis=1), count, dtype=tf.int32)
+        def counted(copy: Tensor, votes: Tensor) -> tuple[Tensor, Tensor]:
+            noise = normal(fold(seeds, copy), shape, images.dtype)
+            logits = self.bare(images + self.smoothing.std * noise).logits
+            return copy + 1, votes + tf.one_hot(tf.argmax(logits, axis=1), count, dtype=tf.int32)
 
         none = tf.zeros([tf.shape(images)[0], count], tf.int32)
         start = (tf.constant(0), none)
-        return tf.while_loop(lambda copy, _: copy < samples, one, start, parallel_iterations=1)[1]
+        return tf.while_loop(lambda copy, _: copy < samples, counted, start, parallel_iterations=1)[1]
 
     def _logits(self, votes: Tensor) -> Tensor:
         """[N, 1 + classes] of the votes [N, K]: PREDICT."""
@@ -209,7 +214,7 @@ class Smoothed(Source):
         seed: WordSeed | None = None,
         progress: Callable[[int], None] | None = None,
     ) -> Certified:
-        """The class of each image and within which radius it cannot change: CERTIFY.
+        """Certify images: the class of each, and the radius within which it cannot change (CERTIFY).
 
         Of `selection` noisy copies the most frequent class is c; of `samples` others k have it. With p the
         Clopper-Pearson bound of k / samples at 1 - alpha the radius is std Phi^-1(p); up to 1/2 it abstains. It is at
@@ -233,13 +238,13 @@ class Smoothed(Source):
             )
         votes = np.zeros((2, len(images), self.bare.logits_count), np.int64)
         for start in range(0, len(images), CHUNK):
-            some = images[start : start + CHUNK].astype(self.dtype.as_numpy_dtype)
-            own = tf.constant(keys.of_images(some, seed))
+            chunk = images[start : start + CHUNK].astype(self.dtype.as_numpy_dtype)
+            chunk_seeds = tf.constant(seeds.of_images(chunk, seed))
             for stage, count in enumerate((selection, samples)):
-                drawn = self._counted(some, keys.fold(own, stage), tf.constant(count, tf.int32))
+                drawn = self._counted(chunk, fold(chunk_seeds, stage), tf.constant(count, tf.int32))
                 votes[stage, start : start + CHUNK] = drawn.numpy()
             if progress is not None:
-                progress(len(some))
+                progress(len(chunk))
         best = votes[0].argmax(axis=1)
         bounds = lower_bound(votes[1][np.arange(len(images)), best], samples, alpha)
         certain = (bounds > 0.5) & (best >= self.bare.offset)
@@ -248,7 +253,7 @@ class Smoothed(Source):
 
     def _fitting(self, images: np.ndarray) -> np.ndarray:
         images = check(images)
-        if any(own not in (None, given) for own, given in zip(self.size, images.shape[1:3], strict=True)):
+        if any(side not in (None, actual) for side, actual in zip(self.size, images.shape[1:3], strict=True)):
             raise ValueError(
                 f"images: {self.name} takes {self.size} pixels, got {images.shape[1:3]}. Resize them first."
             )
@@ -256,8 +261,11 @@ class Smoothed(Source):
 
 
 def significant(samples: int, alpha: float) -> np.ndarray:
-    """For n = 0..samples votes for one of two classes, the fewest for the first, int [samples + 1], that make a
-    two-sided binomial test of 1/2 fall to alpha; n + 1 where none does."""
+    """The votes that a class needs for a significant majority over a second class, int [samples + 1].
+
+    For n = 0..samples votes for the two: the fewest with which a two-sided binomial test of 1/2 falls to alpha; n + 1
+    where none does.
+    """
     votes = np.arange(samples + 1)
     # P(X >= k) = sf(k - 1) <= alpha / 2
     needed = stats.binom.isf(alpha / 2, votes, 0.5).astype(int) + 1
@@ -265,7 +273,6 @@ def significant(samples: int, alpha: float) -> np.ndarray:
 
 
 def lower_bound(hits: np.ndarray, samples: int, alpha: float) -> np.ndarray:
-    """The Clopper-Pearson bound: the share, float [N], below which so many hits (int [N]) of the samples have a chance
-    of at most alpha."""
+    """The Clopper-Pearson lower bound of a share, float [N], from hits, int [N], of the samples, at 1 - alpha."""
     hits = np.asarray(hits)
     return np.where(hits > 0, stats.beta.ppf(alpha, np.maximum(hits, 1), samples - hits + 1), 0.0)

@@ -1,4 +1,4 @@
-"""The sparse transformation layer: an image is what few atoms of a learned dictionary say of it."""
+"""The sparse transformation layer: an image is replaced by its sparse code in a learned dictionary."""
 
 import dataclasses
 import math
@@ -21,8 +21,11 @@ MARGIN = 16
 
 @dataclasses.dataclass(frozen=True)
 class Settings(Checked):
-    """atoms: how many the dictionary has. side: of an atom, in pixels. penalty: of the codes' absolute values, images
-    being in 0..1. steps: of the search for the codes. smoothing: of what is left out of the coding."""
+    """Size of the dictionary, and how images are coded.
+
+    atoms: how many the dictionary has. side: of an atom, in pixels. penalty: of the codes' absolute values, images
+    being in 0..1. steps: of the search for the codes. smoothing: of what is left out of the coding.
+    """
 
     atoms: Count = 64
     side: Count = 8
@@ -32,9 +35,10 @@ class Settings(Checked):
 
 
 def smooth(images: Images, strength: float) -> Tensor:
-    """argmin_l |l - s|^2 + strength (|d_x l|^2 + |d_y l|^2), exactly, for images s [N, H, W, C] on a torus.
+    """The smooth part of images s [N, H, W, C], exactly, on a torus.
 
-    The image is continued by reflection first, by up to `MARGIN` pixels.
+    argmin_l |l - s|^2 + strength (|d_x l|^2 + |d_y l|^2). The image is continued by reflection first, by up to `MARGIN`
+    pixels.
     """
     height, width = _sides(images)
     rim = tf.minimum(MARGIN, [height, width])
@@ -60,19 +64,19 @@ def _slopes(count: Any) -> Tensor:
 
 
 def synthesis(codes: Tensor, atoms: Tensor) -> Tensor:
-    """D x: the image [N, H, W, 3] of codes [N, H + side - 1, W + side - 1, K] and atoms [side, side, K, 3]."""
+    """D x, codes to images [N, H, W, 3]: of codes [N, H + side - 1, W + side - 1, K] and atoms [side, side, K, 3]."""
     return tf.nn.conv2d(codes, atoms, 1, "VALID")
 
 
 def analysis(images: Images, atoms: Tensor) -> Tensor:
-    """D^T s: the adjoint of `synthesis`."""
+    """D^T s, the adjoint of `synthesis`: images to codes."""
     height, width = _sides(images)
     shape = [tf.shape(images)[0], height + atoms.shape[0] - 1, width + atoms.shape[1] - 1, atoms.shape[2]]
     return tf.nn.conv2d_transpose(images, atoms, shape, 1, "VALID")
 
 
 def lipschitz(atoms: Tensor) -> Tensor:
-    """A number that |D^T D| does not exceed, from the atoms' Fourier transforms.
+    """An upper bound of |D^T D|, the Lipschitz constant of the coding, from the atoms' Fourier transforms.
 
     At each frequency |D D^T| is at most the Frobenius norm of its matrix over the colours; between the frequencies of
     the grid a polynomial of this degree rises by no more than 1 / cos(pi degree / frequencies) in each direction.
@@ -86,12 +90,12 @@ def lipschitz(atoms: Tensor) -> Tensor:
 
 
 def shrunk(codes: Tensor, threshold: Tensor) -> Tensor:
-    """sign(x) max(|x| - threshold, 0)."""
+    """Soft thresholding, sign(x) max(|x| - threshold, 0)."""
     return tf.sign(codes) * tf.nn.relu(tf.abs(codes) - threshold)
 
 
 def coded(images: Images, atoms: Tensor, penalty: float, steps: int, accelerated: bool = True) -> Tensor:
-    """The codes after some steps towards argmin_x |s - D x|^2 / 2 + penalty |x|_1 from zero, for images s.
+    """The sparse codes after some steps towards argmin_x |s - D x|^2 / 2 + penalty |x|_1 from zero, for images s.
 
     accelerated: FISTA (Beck and Teboulle, 2009); else ISTA, whose every step lowers the sum.
     """
@@ -112,14 +116,14 @@ def coded(images: Images, atoms: Tensor, penalty: float, steps: int, accelerated
 
 
 def objective(images: Images, codes: Tensor, atoms: Tensor, penalty: float) -> Tensor:
-    """|s - D x|^2 / 2 + penalty |x|_1 of each image, [N]."""
+    """The coding loss |s - D x|^2 / 2 + penalty |x|_1 of each image, [N]."""
     missed = tf.reduce_sum((images - synthesis(codes, atoms)) ** 2, axis=[1, 2, 3])
     return missed / 2 + penalty * tf.reduce_sum(tf.abs(codes), axis=[1, 2, 3])
 
 
 @keras.saving.register_keras_serializable("tfadv")
 class Sparse(keras.layers.Layer):
-    """Images [N, H, W, 3] -> their smooth part and what the dictionary says of the rest; see `Settings`.
+    """A layer: images [N, H, W, 3] -> their smooth part plus the rest as coded by the dictionary; see `Settings`.
 
     It holds the dictionary as `kernel` [side, side, atoms, 3]; each atom is brought to length 1 where it is used.
     """
@@ -151,13 +155,13 @@ class Sparse(keras.layers.Layer):
 
 @stated()
 def build(settings: Settings) -> keras.Model:
-    """Images [N, H, W, 3] in 0..1 -> the same, through `Sparse`."""
+    """The model with the layer `Sparse`: images [N, H, W, 3] in 0..1 -> the same shape and range."""
     images = keras.layers.Input((None, None, 3))
     return keras.Model(images, Sparse(**dataclasses.asdict(settings), name="dictionary")(images), name="sparse")
 
 
 def loss(model: keras.Model, settings: Settings) -> Callable[[Tensor, Tensor], Tensor]:
-    """The mean over patches and pixels of |s - D x|^2 / 2 + penalty |x|_1 with the codes x that the search finds.
+    """The training loss: the mean over patches and pixels of the coding loss, with the codes that the search finds.
 
     The dictionary is learned with the codes held still, as their sum's lowest value has that gradient.
     """
@@ -208,5 +212,5 @@ class SparseTransformation(Purifier):
         object.__setattr__(self, "model", model)
         object.__setattr__(self, "arrays", learned.arrays(model, settings))
 
-    def purify(self, forward: Forward, images: Images, seeds: Seeds) -> Tensor:
-        return learned.purified(lambda shown: self.model(shown, training=False), images)
+    def purify(self, forward: Forward, images: Images, seeds: Seeds) -> Images:
+        return learned.purified(lambda batch: self.model(batch, training=False), images)

@@ -1,4 +1,4 @@
-"""Super-resolution as a defence: wavelet denoising, a network that doubles the image, and the way back to its size."""
+"""Super-resolution as a defence: wavelet denoising, a network that doubles the image, and halving it again."""
 
 import dataclasses
 import math
@@ -24,8 +24,11 @@ HEIGHT, WIDTH = 1, 2
 
 @dataclasses.dataclass(frozen=True)
 class Settings(Checked):
-    """blocks: residual blocks, 16 in EDSR's smaller network and 32 in its larger. features: filters of a layer, 64 and
-    256 there. scale: of a block's residual, 1 and 0.1 there."""
+    """Size of the network.
+
+    blocks: residual blocks, 16 in EDSR's smaller network and 32 in its larger. features: filters of a layer, 64 and
+    256 there. scale: of a block's residual, 1 and 0.1 there.
+    """
 
     blocks: Count = 4
     features: Count = 32
@@ -34,7 +37,7 @@ class Settings(Checked):
 
 @keras.saving.register_keras_serializable("tfadv")
 class PixelShuffle(keras.layers.Layer):
-    """[N, H, W, 4 C] -> [N, 2 H, 2 W, C]: each pixel's four groups of channels become a square of 2 x 2 pixels."""
+    """A layer that doubles the size, [N, H, W, 4 C] -> [N, 2 H, 2 W, C]: four channels become 2 x 2 pixels."""
 
     def call(self, features: Tensor) -> Tensor:
         return tf.nn.depth_to_space(features, 2)
@@ -42,7 +45,7 @@ class PixelShuffle(keras.layers.Layer):
 
 @stated()
 def build(settings: Settings) -> keras.Model:
-    """EDSR (Lim et al., CVPR workshops 2017): images [N, H, W, 3] in 0..1 -> [N, 2 H, 2 W, 3]."""
+    """The network EDSR (Lim et al., CVPR workshops 2017): images [N, H, W, 3] in 0..1 -> [N, 2 H, 2 W, 3]."""
     images = keras.layers.Input((None, None, 3))
     x = keras.layers.Rescaling(1.0, -0.5, name="centred")(images)
     head = x = _convolution("head", settings.features)(x)
@@ -62,7 +65,7 @@ def _convolution(name: str, filters: int, activation: str | None = None) -> kera
 
 
 def loss(model: keras.Model, settings: Settings) -> Callable[[Tensor, Tensor], Tensor]:
-    """mean |network(halved patch) - patch|, the l1 loss of EDSR."""
+    """The training loss of EDSR, l1: mean |network(halved patch) - patch|."""
 
     def value(images: Images, seed: Tensor) -> Tensor:
         return tf.reduce_mean(tf.abs(model(halved(images), training=True) - images))
@@ -70,7 +73,7 @@ def loss(model: keras.Model, settings: Settings) -> Callable[[Tensor, Tensor], T
     return value
 
 
-def halved(images: Images) -> Tensor:
+def halved(images: Images) -> Images:
     """Images [N, 2 H, 2 W, C] at half the size by the bicubic filter that is widened so that nothing aliases."""
     away = np.abs((np.arange(8) - 3.5) / 2)  # of the eight pixels that a new one is made of, in new pixels
     near, far = 1.5 * away**3 - 2.5 * away**2 + 1, -0.5 * away**3 + 2.5 * away**2 - 4 * away + 2
@@ -83,9 +86,9 @@ def halved(images: Images) -> Tensor:
 
 
 def haar(images: Images) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
-    """(mean, (details across, down, both ways)) of the orthonormal Haar wavelet, each [N, ceil(H/2), ceil(W/2), C].
+    """The orthonormal Haar wavelet transform: (mean, (details across, down, both ways)).
 
-    A last row or column without a partner is its own.
+    Each is [N, ceil(H/2), ceil(W/2), C]. A last row or column without a partner is its own.
     """
     low, high = _split(images, HEIGHT)
     mean, across = _split(low, WIDTH)
@@ -94,7 +97,7 @@ def haar(images: Images) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
 
 
 def unhaar(mean: Tensor, details: tuple[Tensor, Tensor, Tensor], height: int, width: int) -> Tensor:
-    """What `haar` was given, [N, height, width, C]."""
+    """The inverse of `haar`: images [N, height, width, C]."""
     across, down, both = details
     low, high = _join(mean, across, WIDTH, width), _join(down, both, WIDTH, width)
     return _join(low, high, HEIGHT, height)
@@ -102,9 +105,9 @@ def unhaar(mean: Tensor, details: tuple[Tensor, Tensor, Tensor], height: int, wi
 
 def _split(images: Images, axis: int) -> tuple[Tensor, Tensor]:
     odd = images.shape[axis] % 2
-    padded = tf.pad(images, [[0, odd if place == axis else 0] for place in range(4)], "SYMMETRIC")
-    one, other = (padded[:, 0::2], padded[:, 1::2]) if axis == HEIGHT else (padded[:, :, 0::2], padded[:, :, 1::2])
-    return (one + other) / math.sqrt(2), (one - other) / math.sqrt(2)
+    padded = tf.pad(images, [[0, odd if index == axis else 0] for index in range(4)], "SYMMETRIC")
+    first, second = (padded[:, 0::2], padded[:, 1::2]) if axis == HEIGHT else (padded[:, :, 0::2], padded[:, :, 1::2])
+    return (first + second) / math.sqrt(2), (first - second) / math.sqrt(2)
 
 
 def _join(low: Tensor, high: Tensor, axis: int, length: int) -> Tensor:
@@ -114,12 +117,12 @@ def _join(low: Tensor, high: Tensor, axis: int, length: int) -> Tensor:
     return long[:, :length] if axis == HEIGHT else long[:, :, :length]
 
 
-def denoised(images: Images, sigma: float) -> Tensor:
-    """Images [N, H, W, 3] in 0..1 without noise of deviation sigma, by soft thresholds on Haar wavelets of Y, Cb, Cr.
+def denoised(images: Images, sigma: float) -> Images:
+    """Images [N, H, W, 3] in 0..1, denoised by soft thresholds on Haar wavelets of Y, Cb, Cr.
 
-    In each band of each colour the threshold is that of BayesShrink (Chang et al., IEEE TIP 2000), s^2 / sqrt(v - s^2)
-    with s the noise's deviation in that colour and v the band's mean square; a band with v <= s^2 is set to zero. As
-    many levels as halve the shorter side to 8 pixels, at least one.
+    sigma: deviation of the noise. In each band of each colour the threshold is that of BayesShrink (Chang et al., IEEE
+    TIP 2000), s^2 / sqrt(v - s^2) with s the noise's deviation in that colour and v the band's mean square; a band with
+    v <= s^2 is set to zero. As many levels as halve the shorter side to 8 pixels, at least one.
     """
     if not sigma:
         return images
@@ -175,5 +178,5 @@ class SuperResolution(Purifier):
         object.__setattr__(self, "model", model)
         object.__setattr__(self, "arrays", learned.arrays(model, settings))
 
-    def purify(self, forward: Forward, images: Images, seeds: Seeds) -> Tensor:
-        return learned.purified(lambda shown: halved(self.model(denoised(shown, self.sigma), training=False)), images)
+    def purify(self, forward: Forward, images: Images, seeds: Seeds) -> Images:
+        return learned.purified(lambda batch: halved(self.model(denoised(batch, self.sigma), training=False)), images)

@@ -1,4 +1,4 @@
-"""Total variance minimisation: a smooth image through a random half of the image's values.
+"""Total variance minimisation: the smoothest image near a random half of the image's values.
 
     z* = argmin_z |m (z - x)|_2 + w TV(z),    TV(z) = sum_i |z[i+1, :] - z[i, :]|_2 + sum_j |z[:, j+1] - z[:, j]|_2
 
@@ -14,10 +14,10 @@ import math
 
 import tensorflow as tf
 
-from tfadv.core import seeds as draws
 from tfadv.core.images import BLACK, WHITE
 from tfadv.core.interfaces import Forward
 from tfadv.core.ranges import Count, Portion, Positive
+from tfadv.core.seeds import uniform
 from tfadv.core.types import Images, Seeds, Tensor
 from tfadv.defences.purified import Purifier
 
@@ -27,7 +27,7 @@ LARGEST = 9.0
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class TotalVariation(Purifier):
-    """Total variance minimisation (Guo et al., ICLR 2018): the image of least variation near a random part of it.
+    """Total variance minimisation (Guo et al., ICLR 2018): the smoothest image near a random part of its values.
 
     Args:
         keep: probability that a value of a pixel counts: the paper's 0.5.
@@ -46,15 +46,15 @@ class TotalVariation(Purifier):
     iterations: Count = 100
     has_gradient = False
 
-    def purify(self, forward: Forward, images: Images, seeds: Seeds) -> Tensor:
-        kept = tf.cast(draws.uniform(seeds, tuple(images.shape[1:])) < self.keep, images.dtype)
+    def purify(self, forward: Forward, images: Images, seeds: Seeds) -> Images:
+        kept = tf.cast(uniform(seeds, tuple(images.shape[1:])) < self.keep, images.dtype)
         smooth = minimised(tf.stop_gradient(images), kept, self.weight, self.iterations)
         return tf.clip_by_value(smooth, BLACK, WHITE)
 
 
-def minimised(images: Images, kept: Tensor, weight: float, iterations: int) -> Tensor:
-    """z* of images [N, H, W, C], near the values where `kept`, of the same shape and type, is 1."""
-    planes, kept = (tf.transpose(each, [0, 3, 1, 2]) for each in (images, kept))
+def minimised(images: Images, kept: Tensor, weight: float, iterations: int) -> Images:
+    """The minimum z* for images [N, H, W, C], near the values where `kept`, of the same shape and type, is 1."""
+    planes, kept = (tf.transpose(tensor, [0, 3, 1, 2]) for tensor in (images, kept))
     far, turn = _steps(planes)
 
     def step(now: Tensor, ahead: Tensor, near: Tensor, down: Tensor, across: Tensor) -> tuple[Tensor, ...]:
@@ -68,8 +68,8 @@ def minimised(images: Images, kept: Tensor, weight: float, iterations: int) -> T
 
     zeros = tf.zeros_like(planes)
     start = (planes, planes, zeros, zeros[:, :, 1:], zeros[..., 1:])
-    found = tf.while_loop(lambda *_: True, step, start, maximum_iterations=iterations)[0]
-    return tf.transpose(found, [0, 2, 3, 1])
+    result = tf.while_loop(lambda *_: True, step, start, maximum_iterations=iterations)[0]
+    return tf.transpose(result, [0, 2, 3, 1])
 
 
 def _steps(planes: Tensor) -> tuple[Tensor, Tensor]:
@@ -86,5 +86,5 @@ def _within(dual: Tensor, axes: tuple[int, ...], radius: float) -> Tensor:
 
 def _transposed(dual: Tensor, axis: int) -> Tensor:
     """The differences along an axis, transposed: each is added to its later value and taken from its earlier one."""
-    before = [[int(place == axis), 0] for place in range(4)]
+    before = [[int(index == axis), 0] for index in range(4)]
     return tf.pad(dual, before) - tf.pad(dual, [pair[::-1] for pair in before])

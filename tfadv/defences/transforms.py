@@ -1,4 +1,4 @@
-"""Input transformations that are one operation: spatial smoothing, colour bit depth and JPEG."""
+"""Simple input transformations: median smoothing, colour bit depth reduction and JPEG."""
 
 import dataclasses
 from typing import Annotated
@@ -26,7 +26,7 @@ class BitDepth(Purifier):
     bits: Annotated[int, Range(1, 8, whole=True)] = 4
     has_gradient = False
 
-    def purify(self, forward: Forward, images: Images, seeds: Seeds) -> Tensor:
+    def purify(self, forward: Forward, images: Images, seeds: Seeds) -> Images:
         step = WHITE / (2**self.bits - 1)
         return tf.round(images / step) * step
 
@@ -45,7 +45,7 @@ class Median(Purifier):
 
     side: Annotated[int, Range(1, 15, whole=True)] = 2  # each value of the square is an operation
 
-    def purify(self, forward: Forward, images: Images, seeds: Seeds) -> Tensor:
+    def purify(self, forward: Forward, images: Images, seeds: Seeds) -> Images:
         if self.side // 2 > min(images.shape[1:3]):  # there is nothing further out to reflect
             raise ValueError(
                 f"{self!r}: expected images of at least {self.side // 2} x {self.side // 2} pixels, got "
@@ -68,7 +68,7 @@ class Jpeg(Purifier):
     quality: Annotated[int, Range(1, 100, whole=True)] = 75
     has_gradient = False
 
-    def purify(self, forward: Forward, images: Images, seeds: Seeds) -> Tensor:
+    def purify(self, forward: Forward, images: Images, seeds: Seeds) -> Images:
         def compressed(image: Tensor) -> Tensor:
             # Without the accurate transform TensorFlow's decoder is up to 50 levels off at quality 100.
             file = tf.io.encode_jpeg(image, quality=self.quality)

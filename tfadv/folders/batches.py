@@ -91,9 +91,9 @@ class BatchAttack:
         return Made(pixels, labels, before, classes(self.network, pixels)[0], finite, found, made.queries)
 
     def _crafted(self, images: Images, goal: Goal, seeds: Seeds) -> Crafted:
-        if hasattr(self.bound, "search"):
+        if hasattr(self.bound, "craft_tensors"):
             own = goal._replace(labels=goal.labels + self.network.offset)
-            return self.bound.search(tf.cast(images, self.bound.network.dtype), own, seeds)
+            return self.bound.craft_tensors(tf.cast(images, self.bound.network.dtype), own, seeds)
         run = getattr(self.bound, "crafted", self.bound)
         made = run(np.asarray(images, np.float32), Goal(np.asarray(goal.labels), int(goal.sign)), seed=self.seed)
         return made if isinstance(made, Crafted) else Crafted(made)

@@ -173,8 +173,8 @@ def _symptom(
     shown = [one for one in pixels if one is not None]
     if not shown:
         return None
-    images, silent = tf.cast(np.stack(shown), network.dtype), getattr(bound, "silent", False)
-    symptom = diagnostics.unchanged(network.name, network, images, len(still), len(done), found, silent)
+    images, ignores = tf.cast(np.stack(shown), network.dtype), getattr(bound, "ignores_missing_gradient", False)
+    symptom = diagnostics.unchanged(network.name, network, images, len(still), len(done), found, ignores)
     if symptom:
         warnings.warn(symptom, compilation.Concession, stacklevel=3)
     return symptom

@@ -112,7 +112,7 @@ def gradient(
     own = tf.constant(draws.of_images(images, seed))
     view = NoisyCopies(copies, deviation) if copies else Plain()
 
-    def value(copy: tf.Tensor, _: gradients.Glasses) -> tf.Tensor:
+    def value(copy: tf.Tensor, _: gradients.Transform) -> tf.Tensor:
         return scores.cross_entropy(source(copy).logits, labels)
 
     run = Compiled(lambda images, seeds: gradients.mean_of_images(value, images, view, seeds))

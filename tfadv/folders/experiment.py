@@ -20,7 +20,7 @@ from tfadv.core.source import Source
 from tfadv.files import image_files, record
 from tfadv.files.record import CLEAN, NO_LABEL, NO_TARGET
 from tfadv.folders.labelling import Labels
-from tfadv.models import twins
+from tfadv.models import faster_networks
 from tfadv.parts.budgets import Linf
 
 
@@ -110,7 +110,7 @@ def describe(
         "inputs": {"count": len(names), "names_sha256": hashlib.sha256(json.dumps(names).encode()).hexdigest()},
         "labels": found.facts,
         "device": devices.name(),
-        "arithmetic": devices.arithmetic() | ({} if twin is None else twins.shortcuts(twin)),
+        "arithmetic": devices.arithmetic() | ({} if twin is None else faster_networks.shortcuts(twin)),
         "versions": {
             "tfadv": tfadv.__version__,
             "tensorflow": tf.__version__,

@@ -1,4 +1,4 @@
-"""Networks of TF-slim as Keras models: the table of architectures, light enough to list without TensorFlow."""
+"""Networks of TF-slim as Keras models: the table of architectures, which is imported without TensorFlow."""
 
 import importlib
 from collections.abc import Callable
@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 
 
 class Architecture(NamedTuple):
-    """One network of TF-slim.
+    """An architecture of TF-slim.
 
     build: classes, size (and aux_logits, where has_aux) -> keras.Model; imports Keras when called.
     scope: root of its checkpoint keys. classes: with background first where 1001. size: side of its images in pixels.
-    layer: where the papers attack its features (NAA, Zhang et al., CVPR 2022), or a comparable place.
+    layer: where the papers attack its features (NAA, Zhang et al., CVPR 2022), or a comparable layer.
     """
 
     build: Callable[..., Any]

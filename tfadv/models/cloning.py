@@ -1,4 +1,4 @@
-"""A Keras model made anew, layer by layer: with its own weights, and with other layers in the place of some."""
+"""Clones a Keras model layer by layer, with weights of its own, and with some layers replaced by others."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ KERAS = ("keras", "tf_keras")
 
 
 class Change(NamedTuple):
-    """What takes a layer's place: a layer that is not built yet, and its weights."""
+    """A replacement for a layer: a layer that is not built yet, and its weights."""
 
     layer: keras.layers.Layer
     weights: list[np.ndarray]
 
 
 def copied(model: keras.Model, changes: Mapping[int, Change]) -> keras.Model:
-    """The model again with layers and weights of its own, some of them changed; its own layers are not called.
+    """A copy of the model with layers and weights of its own, some of them replaced; the model's layers are not called.
 
     The layers keep their names, a layer or a nested model that is called twice is one layer again, and what was called
     with training=True still is.
@@ -36,16 +36,16 @@ def copied(model: keras.Model, changes: Mapping[int, Change]) -> keras.Model:
 
     Raises ValueError, with its name, for a layer that cannot be made from its configuration.
     """
-    twins: dict[int, keras.layers.Layer] = {}
-    copy = _copied(model, changes, twins)
+    clones: dict[int, keras.layers.Layer] = {}
+    copy = _copied(model, changes, clones)
     originals = {id(layer): layer for layer in layers_of(model)}
     for number, layer in originals.items():
         own = layer.get_weights() if isinstance(layer, keras.layers.Layer) else []  # an operation has none
-        _fill(twins[number], layer, changes[number].weights if number in changes else own)
+        _fill(clones[number], layer, changes[number].weights if number in changes else own)
     return copy
 
 
-def _copied(model: keras.Model, changes: Mapping[int, Change], twins: dict[int, Any]) -> keras.Model:
+def _copied(model: keras.Model, changes: Mapping[int, Change], clones: dict[int, Any]) -> keras.Model:
     made = {key_of(given): _input_like(given) for given in model.inputs}
 
     def again(value: Any) -> Any:
@@ -53,15 +53,15 @@ def _copied(model: keras.Model, changes: Mapping[int, Change], twins: dict[int, 
 
     for call in calls_of(model):
         layer = layer_of(call)
-        if id(layer) not in twins:
+        if id(layer) not in clones:
             nested = is_graph(layer)
-            twins[id(layer)] = _copied(layer, changes, twins) if nested else _twin(layer, changes)
+            clones[id(layer)] = _copied(layer, changes, clones) if nested else _clone(layer, changes)
         arguments, named = tf.nest.map_structure(again, arguments_of(call))
-        twin = twins[id(layer)]
-        if not is_graph(layer) and type(twin) is not type(layer):  # another kind of layer knows only what it takes
+        clone = clones[id(layer)]
+        if not is_graph(layer) and type(clone) is not type(layer):  # another kind of layer knows only what it takes
             arguments, named = tensors_in((arguments, named)), {}
         try:
-            outputs = twin(*arguments, **named)
+            outputs = clone(*arguments, **named)
         except (TypeError, ValueError, tf.errors.InvalidArgumentError) as error:
             raise ValueError(f"{_refusal(layer)} ({_first_line(error)}).") from error
         made |= zip(map(key_of, tensors_in(call.outputs)), tf.nest.flatten(outputs), strict=True)
@@ -158,20 +158,20 @@ def made_anew(layer: Any, **settings: Any) -> Any:
         raise ValueError(f"{_refusal(layer)} ({_first_line(error)}).") from error
 
 
-def _twin(layer: Any, changes: Mapping[int, Change]) -> Any:
+def _clone(layer: Any, changes: Mapping[int, Change]) -> Any:
     return changes[id(layer)].layer if id(layer) in changes else made_anew(layer)
 
 
-def _fill(twin: Any, layer: Any, weights: list[np.ndarray]) -> None:
-    """Give the twin these weights."""
+def _fill(clone: Any, layer: Any, weights: list[np.ndarray]) -> None:
+    """Give the clone these weights."""
     if not weights:
         return
-    if type(twin) is type(layer):  # what is frozen inside decides on the order of the weights
-        for one, other in zip(twin._flatten_layers(), layer._flatten_layers(), strict=True):
-            one.trainable = other.trainable
-    twin.set_weights(weights)
-    if hasattr(twin, "finalize_state"):  # Normalization works with what it has made of its weights
-        twin.finalize_state()
+    if type(clone) is type(layer):  # what is frozen inside decides on the order of the weights
+        for copied_layer, original in zip(clone._flatten_layers(), layer._flatten_layers(), strict=True):
+            copied_layer.trainable = original.trainable
+    clone.set_weights(weights)
+    if hasattr(clone, "finalize_state"):  # Normalization works with what it has made of its weights
+        clone.finalize_state()
 
 
 def _input_like(given: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
-"""The embedded miniatures: the papers' nine networks, small, for scikit-learn's handwritten digits at 32x32 RGB.
+"""Nine small networks for scikit-learn's handwritten digits at 32x32 RGB, after those of the papers, with weights.
 
-Each has the motif of its model and, under the same name, the layer that the papers attack. Images go in as 0..255, the
-logits of ten digits come out. The weights in `digits_weights` were made by `tfadv train-digits`.
+Each has the structure of its model and, under the same name, the layer that the papers attack. Images go in as 0..255,
+the logits of ten digits come out. The weights in `digits_weights` were made by `tfadv train-digits`.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def _digits() -> tuple[np.ndarray, np.ndarray]:
 
 
 def images(split: str = "held-out") -> tuple[np.ndarray, np.ndarray]:
-    """Handwritten digits: images uint8 [N, 32, 32, 3] and labels int64 [N].
+    """The handwritten digits: images uint8 [N, 32, 32, 3] and labels int64 [N].
 
     Of each digit every third image, in scikit-learn's order, is held out; the others are for training. The 8x8 images
     are rounded to bytes and grown by Pillow's bicubic filter, so they are what a PNG would hold.
@@ -103,7 +103,7 @@ def images(split: str = "held-out") -> tuple[np.ndarray, np.ndarray]:
 
 @stated(dtype=None)
 def build(name: str) -> keras.Model:
-    """The network without its training, of Keras's type: images [N, 32, 32, 3] in 0..255 -> logits [N, 10]."""
+    """The untrained network, of Keras's dtype: images [N, 32, 32, 3] in 0..255 -> logits [N, 10]."""
     check_name(name)
     inputs, x = images_input(SIZE, SIZE, "inception", name)  # [N, 32, 32, 3]
     x = _TRUNKS[ARCHITECTURES[name]](x)
@@ -113,7 +113,7 @@ def build(name: str) -> keras.Model:
 
 @stated()
 def load(name: str, folder: Path | str = WEIGHTS) -> keras.Model:
-    """The trained network; folder is where `tfadv train-digits` wrote, the package's own by default.
+    """A trained network; folder is where `tfadv train-digits` wrote, the package's own by default.
 
     Raises ValueError for an unknown name or weights that do not fit, FileNotFoundError where there are none.
     """

@@ -1,4 +1,4 @@
-"""What is known of the embedded digit networks without building one: names, layers, where their weights are."""
+"""Facts about the digit networks, without building one: names, default layers, accuracy, where their weights are."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ARCHITECTURES = {name: name for name in _TAPS} | {
 
 NAMES = tuple(ARCHITECTURES)
 
-#: Network -> the layer that an attack taps when none is named.
+#: Network -> the layer that a feature attack uses when none is named.
 LAYERS = {name: _TAPS[architecture] for name, architecture in ARCHITECTURES.items()}
 
 

@@ -1,4 +1,4 @@
-"""Several networks as one source: their predicted probabilities, or their logits, averaged."""
+"""An ensemble of networks as one network: their predicted probabilities, or their logits, averaged."""
 
 import difflib
 import functools
@@ -10,13 +10,13 @@ import tensorflow as tf
 from tfadv.core import scores
 from tfadv.core.interfaces import Outputs
 from tfadv.core.source import Source
-from tfadv.core.types import Images, Tensor
+from tfadv.core.types import Images, Logits, Tensor
 
 AVERAGES = ("probabilities", "logits")
 
 
 class Ensemble(Source):
-    """An average of networks (NRG, Eq. 3; Liu et al., ICLR 2017), e.g. `Ensemble([one, other], weights=[2, 1])`.
+    """An average of networks (NRG, Eq. 3; Liu et al., ICLR 2017): `Ensemble([first, second], weights=[2, 1])`.
 
     Of K members with weights w that sum to 1,
 
@@ -24,12 +24,12 @@ class Ensemble(Source):
                          is the averaged prediction, and their height that of the members' own logits
         logits           logits = sum_k w_k L_k                 (MI-FGSM's ensemble in logits; Dong et al., CVPR 2018)
 
-    A layer is called by its member and its name, "inception_v3:Mixed_5b"; a feature attack taps one of each member by
+    A layer is called by its member and its name, "inception_v3:Mixed_5b"; a feature attack uses one of each member by
     naming several. With averaged probabilities NAA's weights at a member's layer are those of that member alone, with
     averaged logits FIA's are. Of a network with itself both are the network. Auxiliary heads have no average.
 
-    Images have the size of the first member that has one; a member of another size sees them resized bilinearly without
-    antialiasing. Where members differ in having a background class, those that have one are shown without it.
+    Images have the size of the first member that has one; a member of another size gets them resized bilinearly without
+    antialiasing. Where members differ in having a background class, theirs is left out of the average.
 
     Args:
         members: the networks, of the same number of classes.
@@ -42,23 +42,25 @@ class Ensemble(Source):
     def __init__(
         self, members: Sequence[Source], weights: Sequence[float] | None = None, average: str = "probabilities"
     ) -> None:
-        given = [float(weight) for weight in (weights if weights is not None else [1.0] * len(members))]
-        _check(members, given, average)
+        raw = [float(weight) for weight in (weights if weights is not None else [1.0] * len(members))]
+        _check(members, raw, average)
         self.members = named(members)
-        self.weights, self.average = [weight / sum(given) for weight in given], average
+        self.weights, self.average = [weight / sum(raw) for weight in raw], average
         self.name = "+".join(self.members)
         self.size = next((member.size for member in members if member.size[0]), members[0].size)
         self.dtype, self.accuracy = members[0].dtype, None
-        self.takes = "; ".join(f"{name}: {one.takes}" for name, one in self.members.items() if one.takes) or None
+        self.takes = (
+            "; ".join(f"{name}: {member.takes}" for name, member in self.members.items() if member.takes) or None
+        )
         offsets = {member.offset for member in members}
         self.offset = offsets.pop() if len(offsets) == 1 else 0
         self.logits_count = members[0].classes + self.offset
-        own = {name: member.layer for name, member in self.members.items()}
-        self.layer = tuple(f"{name}:{layer}" for name, layer in own.items() if isinstance(layer, str)) or None
+        defaults = {name: member.layer for name, member in self.members.items()}
+        self.layer = tuple(f"{name}:{layer}" for name, layer in defaults.items() if isinstance(layer, str)) or None
 
     @functools.cached_property
     def layers(self) -> dict[str, tuple]:
-        """Every layer that can be tapped, "member:layer", with the shape of its output."""
+        """Every layer whose output can be read, "member:layer", with the shape of its output."""
         return {
             f"{name}:{layer}": shape for name, member in self.members.items() for layer, shape in member.layers.items()
         }
@@ -77,8 +79,8 @@ class Ensemble(Source):
     def check_layers(self, layers: tuple[str, ...], who: str = "") -> None:
         """Raise a ValueError that names the nearest layers if one of these does not exist."""
         for layer in layers:
-            name, own = self._split(layer, who)
-            self.members[name].check_layers((own,), who)
+            name, own_name = self._split(layer, who)
+            self.members[name].check_layers((own_name,), who)
 
     def _split(self, layer: str, who: str = "") -> tuple[str, str]:
         """(member, its layer) of "member:layer"."""
@@ -93,32 +95,31 @@ class Ensemble(Source):
         )
 
     def __call__(self, images: Images, layers: tuple[str, ...] = (), logits: bool = True) -> Outputs:
-        """What the members show of images [N, H, W, 3] in 0..255, their logits averaged."""
+        """The forward pass of images [N, H, W, 3] in 0..255 through all members, their logits averaged."""
         images = tf.cast(images, self.dtype)
         wanted: dict[str, dict[str, str]] = {name: {} for name in self.members}
         for layer in layers:
-            name, own = self._split(layer)
-            wanted[name][layer] = own
-        answers: list[Tensor] = []
+            name, own_name = self._split(layer)
+            wanted[name][layer] = own_name
+        logits_of_members: list[Tensor] = []
         features: dict[str, Tensor] = {}
         for name, member in self.members.items():
             if logits or wanted[name]:
-                shown = member(_fit(images, member.size), tuple(wanted[name].values()), logits)
-                features |= {layer: shown.features[own] for layer, own in wanted[name].items()}
-                answers.append(shown.logits)
-        average = self._averaged(answers) if logits else None
+                outputs = member(_fit(images, member.size), tuple(wanted[name].values()), logits)
+                features |= {layer: outputs.features[own_name] for layer, own_name in wanted[name].items()}
+                logits_of_members.append(outputs.logits)
+        average = self._averaged(logits_of_members) if logits else None
         return Outputs(average, {layer: features[layer] for layer in layers}, images)
 
-    def _averaged(self, answers: list[Tensor]) -> Tensor:
-        members = self.members.values()
-        own = [logits[:, member.offset - self.offset :] for logits, member in zip(answers, members, strict=True)]
-        own = [tf.cast(logits, self.dtype) for logits in own]
+    def _averaged(self, logits_of_members: list[Logits]) -> Logits:
+        pairs = zip(logits_of_members, self.members.values(), strict=True)
+        without = [tf.cast(logits[:, member.offset - self.offset :], self.dtype) for logits, member in pairs]
         if self.average == "logits":
-            return tf.add_n([weight * logits for weight, logits in zip(self.weights, own, strict=True)])
-        return scores.mixture(own, self.weights)
+            return tf.add_n([weight * logits for weight, logits in zip(self.weights, without, strict=True)])
+        return scores.mixture(without, self.weights)
 
 
-def _fit(images: Images, size: tuple[int | None, int | None]) -> Tensor:
+def _fit(images: Images, size: tuple[int | None, int | None]) -> Images:
     if size[0] in (None, images.shape[1]) and size[1] in (None, images.shape[2]):
         return images
     return tf.cast(tf.image.resize(images, size), images.dtype)

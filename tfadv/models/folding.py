@@ -1,11 +1,11 @@
-"""Batch normalisation taken into the convolution in front of it, which then computes both at once.
+"""Folds batch normalisation into the convolution in front of it, which then computes both at once.
 
 Of a convolution k * x + b with one scale per channel behind it,
 
     gamma (k * x + b - mean) / sqrt(variance + epsilon) + beta = (s k) * x + s (b - mean) + beta,
     s = gamma / sqrt(variance + epsilon)
 
-exact but for the rounding of its last digits, in a model that answers users (training=False).
+exact but for the rounding of its last digits, at inference (training=False).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from tfadv.models.cloning import (
     made_anew,
     tensors_in,
 )
-from tfadv.models.tapping import places
+from tfadv.models.tapping import tap_points
 
 
 class Fold(NamedTuple):
@@ -40,11 +40,11 @@ class Fold(NamedTuple):
 
 
 def fold(model: keras.Model, keep: Collection[str] = ()) -> tuple[keras.Model, tuple[str, ...]]:
-    """(the model with its batch normalisation in the convolutions, the convolutions that show other features there).
+    """(a copy of the model with batch normalisation folded, the names of the convolutions whose outputs have changed).
 
-    A copy with weights of its own. All layers are there under their names: a batch normalisation that was folded is one
-    that does nothing. So each shows the features that it shows in the model, but for the convolutions that have taken
-    one in, which show what the batch normalisation does.
+    The copy has weights of its own. All layers are there under their names: a folded batch normalisation is the
+    identity. So each layer has the output it has in the model, but for the convolutions that were folded, which put out
+    what the batch normalisation did.
 
     Args:
         model: a functional or Sequential model; models nested in it and layers that are shared are folded as well.
@@ -88,7 +88,7 @@ def folds(model: keras.Model, keep: Collection[str] = ()) -> list[Fold]:
 
 def _names(model: keras.Model) -> dict[int, str]:
     """What the layers that can be tapped are called, by their ids."""
-    return {id(layer_of(call_of(place.tensor))): name for name, place in places(model).items()}
+    return {id(layer_of(call_of(place.tensor))): name for name, place in tap_points(model).items()}
 
 
 def _graphs(model: keras.Model) -> Iterator[keras.Model]:

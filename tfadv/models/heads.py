@@ -1,8 +1,8 @@
-"""How a model ends: in logits, or in probabilities, whose logits stand before them or are their logarithm.
+"""Detects whether a model's output is logits or probabilities, and finds the logits where it is probabilities.
 
-Attacks need logits: of probabilities a sure network shows no gradient. What the layers at a model's end do is found out
-by showing them numbers, so that a softmax is one whether it is a layer, an activation, an operation or a function of
-somebody's own, and whatever follows it that leaves probabilities as they are: a cast, dropout, a reshape, a clip.
+Attacks need logits: probabilities of a confident network have no gradient. The last layers are recognised by their
+output for some test numbers, so that a softmax is one whether it is a layer, an activation, an operation or a function
+of somebody's own, and whatever follows it that leaves probabilities as they are: a cast, dropout, a reshape, a clip.
 """
 
 from __future__ import annotations
@@ -32,37 +32,37 @@ from tfadv.models.cloning import (
 
 #: (H, W) in pixels; None where any will do.
 Size = tuple[int | None, int | None]
-#: What an end can be; NOTHING is known where only the values tell.
+#: The kinds of output; NOTHING is known where only the values tell.
 LOGITS, SOFTMAX, SIGMOID, NOTHING = "logits", "softmax", "sigmoid", ""
-#: What a layer behind a softmax does that leaves probabilities, and their order, as they are.
+#: A layer behind a softmax that leaves probabilities as they are.
 PASSES = "passes"
 #: How near values have to be: a clip at 1e-7 and half precision are still the same.
 RELATIVE, ABSOLUTE = 1e-2, 1e-4
-#: Rows of numbers that are shown to a layer; images that are shown to a model, and their sides where it takes any.
+#: Rows of test numbers for a layer; test images for a model, and their sides where it takes any.
 ROWS, IMAGES, SIDES = 4, 2, (64, 224, 331)
 #: Types whose probabilities are 0 and 1 long before the logits are far apart.
 HALF = (tf.float16, tf.bfloat16)
-#: The ends that can be no probabilities: a layer of weights behind which nothing, or a ReLU, comes.
+#: Outputs that cannot be probabilities: those of a layer with weights and no activation, or a ReLU.
 _WEIGHTS = (keras.layers.Dense, keras.layers.Conv2D)
 _UNBOUNDED = (None, keras.activations.linear, keras.activations.relu)
 
 
-class End(NamedTuple):
-    """How an output ends.
+class Head(NamedTuple):
+    """What an output of a model is.
 
-    kind: `LOGITS`, `SOFTMAX`, `SIGMOID` or `NOTHING`. maker: the layer that makes the probabilities, in words. logits:
-    (names of layers that are taken) -> what stands before the probabilities, where there are some.
+    kind: `LOGITS`, `SOFTMAX`, `SIGMOID` or `NOTHING`. made_by: the layer that makes the probabilities, in words.
+    logits: (names of layers that are taken) -> the logits before the probabilities, where there are some.
     """
 
     kind: str
-    maker: str = ""
+    made_by: str = ""
     logits: Callable[[Collection[str]], Tensor] | None = None
 
 
-class Probabilities(ValueError):
-    """A model's output are probabilities; `with_logits()` is the same model with logits as its first output.
+class ProbabilityOutputs(ValueError):
+    """An error: a model's outputs are probabilities; `with_logits()` is the same model with logits as its first output.
 
-    note: what is otherwise then, in a sentence.
+    note: what that model has otherwise, in a sentence.
     """
 
     def __init__(self, reason: str, note: str, with_logits: Callable[[], keras.Model]) -> None:
@@ -72,42 +72,41 @@ class Probabilities(ValueError):
 
 @keras.saving.register_keras_serializable("tfadv")
 class LogProbabilities(keras.layers.Layer):
-    """Probabilities [N, K] -> their logarithm: the logits of a softmax but for a constant that each image has."""
+    """A layer: probabilities [N, K] -> their logarithm, which is the logits of a softmax up to a constant per image."""
 
     def call(self, probabilities: Tensor) -> Tensor:
         return tf.math.log(tf.maximum(probabilities, tf.as_dtype(probabilities.dtype).as_numpy_dtype(TINY)))
 
     def compute_output_shape(self, shape: tuple) -> tuple:
-        """As it comes: Keras need not try, which fails behind operations that it takes for sparse."""
+        """The same shape: said here, as Keras's own inference fails behind operations that it takes for sparse."""
         return shape
 
 
-#: The least normal number of float32: what a softmax says less is 0.
+#: The least normal number of float32: smaller probabilities count as this.
 TINY = float(np.finfo(np.float32).tiny)
 
 
 def with_first(model: keras.Model, outputs: list[Tensor], wanted: str | None, name: str) -> keras.Model:
-    """The model with the wanted one of its outputs as the first; of one alone no name is needed.
+    """The model with the wanted one of its outputs as the first; a single output needs no name.
 
     Raises ValueError, with this name, where there are several and none is named, or one that there is not.
     """
-    known = names(model)
+    output_names = names(model)
     if wanted is None and len(outputs) > 1:
         raise ValueError(
             f"{name}: expected to be told by output (--output) which of its {len(outputs)} outputs are the logits: "
-            f"{_listed(known, outputs)}."
+            f"{_listed(output_names, outputs)}."
         )
-    if wanted is not None and wanted not in known:
-        raise ValueError(f"{name}: has no output {wanted!r}; it has {_listed(known, outputs)}.")
-    first = 0 if wanted is None else known.index(wanted)
+    if wanted is not None and wanted not in output_names:
+        raise ValueError(f"{name}: has no output {wanted!r}; it has {_listed(output_names, outputs)}.")
+    first = 0 if wanted is None else output_names.index(wanted)
     if not first:
         return model
     return models_of(model)(model.inputs, [outputs[first], *outputs[:first], *outputs[first + 1 :]], name=model.name)
 
 
 def names(model: keras.Model) -> list[str]:
-    """What a model's outputs are called: by their keys in a dictionary, else by their layers; one that comes again with
-    its number."""
+    """The names of a model's outputs: their keys in a dictionary, else their layers; repeated ones get a number."""
     outputs = tf.nest.flatten(model.outputs)
     structure = next((getattr(model, key) for key in _STRUCTURES if isinstance(getattr(model, key, None), dict)), None)
     if structure is not None and len(structure) == len(outputs):
@@ -115,77 +114,77 @@ def names(model: keras.Model) -> list[str]:
         return [by_key[key_of(output)] for output in outputs]
     found: list[str] = []
     for output in outputs:
-        own = output._keras_history[0].name
-        again = sum(one.partition("#")[0] == own for one in found)
-        found.append(f"{own}#{again + 1}" if again else own)
+        layer = output._keras_history[0].name
+        again = sum(name.partition("#")[0] == layer for name in found)
+        found.append(f"{layer}#{again + 1}" if again else layer)
     return found
 
 
 _STRUCTURES = ("_outputs_struct", "_nested_outputs")  # Keras 3, Keras 2
 
 
-def _listed(known: list[str], outputs: list[Tensor]) -> str:
+def _listed(output_names: list[str], outputs: list[Tensor]) -> str:
     shapes = (", ".join("N" if side is None else str(side) for side in output.shape) for output in outputs)
-    return ", ".join(f"{name} [{shape}]" for name, shape in zip(known, shapes, strict=True))
+    return ", ".join(f"{name} [{shape}]" for name, shape in zip(output_names, shapes, strict=True))
 
 
 def check(
     model: keras.Model, size: tuple[int | None, int | None], forward: Callable[[Tensor], Tensor], name: str
 ) -> None:
-    """Raise `Probabilities`, with this name, if the model's first output are some.
+    """Raise `ProbabilityOutputs`, with this name, if the model's first output are some.
 
     Args:
         model: its first output is [N, K].
         size: of the images that it takes, None where any.
-        look: images [N, H, W, 3] in 0..255 -> that output; called only where the layers do not tell.
+        forward: images [N, H, W, 3] in 0..255 -> that output; called only where the layers do not tell.
     """
     output = model.outputs[0]
-    end = end_of(output)
-    if end.logits is not None:
-        raise Probabilities(
-            f"{name}: expected logits, got probabilities from {end.maker}. Build the model without its {end.kind} (in "
-            "keras.applications: classifier_activation=None), or let tfadv.network leave it out.",
-            f"{name}: the {end.kind} of {end.maker} is left out, because attacks need the logits before it.",
-            lambda: _before(model, end),
+    head = head_of(output)
+    if head.logits is not None:
+        raise ProbabilityOutputs(
+            f"{name}: expected logits, got probabilities from {head.made_by}. Build the model without its {head.kind} "
+            "(in keras.applications: classifier_activation=None), or let tfadv.network leave it out.",
+            f"{name}: the {head.kind} of {head.made_by} is left out, because attacks need the logits before it.",
+            lambda: _before(model, head),
         )
-    shown = "" if end.kind == LOGITS else _shows_probabilities(forward, size, output)
+    shown = "" if head.kind == LOGITS else _shows_probabilities(forward, size, output)
     if not shown:
         return
-    maker = output._keras_history[0].name
+    made_by = output._keras_history[0].name
     if tf.as_dtype(output.dtype) in HALF:
         raise ValueError(
-            f"{name}: expected logits, got probabilities of {tf.as_dtype(output.dtype).name} from {maker}, which are 0 "
-            "or 1 where the network is sure. Build the model without its softmax, or its last layers in float32."
+            f"{name}: expected logits, got probabilities of {tf.as_dtype(output.dtype).name} from {made_by}, which are "
+            "0 or 1 where the network is sure. Build the model without its softmax, or its last layers in float32."
         )
-    raise Probabilities(
-        f"{name}: expected logits, got probabilities from {maker}: {shown}. Build the model without what makes them, "
+    raise ProbabilityOutputs(
+        f"{name}: expected logits, got probabilities from {made_by}: {shown}. Build the model without what makes them, "
         "or let tfadv.network take their logarithm.",
-        f"{name}: the outputs of {maker} are probabilities, and their logarithm stands for the logits.",
-        lambda: _joined(model, _logarithm(model, f"{maker}_log", output)),
+        f"{name}: the outputs of {made_by} are probabilities, and their logarithm stands for the logits.",
+        lambda: _joined(model, _logarithm(model, f"{made_by}_log", output)),
     )
 
 
-def end_of(output: Tensor) -> End:
-    """How an output [N, K] of a model ends."""
+def head_of(output: Tensor) -> Head:
+    """What an output [N, K] of a model is."""
     tensor, passed = output, False
     while True:
         call = call_of(tensor)
         layer, given = layer_of(call), tensors_in(arguments_of(call))
         if isinstance(layer, LogProbabilities):
-            return End(LOGITS)
+            return Head(LOGITS)
         if is_graph(layer):
             return _nested(tensor)
         if getattr(layer, "weights", []):
-            end = _weighted(layer, given, output.shape[-1])
+            head = _weighted(layer, given, output.shape[-1])
             # What passes probabilities on may also make some, as what divides by the sum does: the values tell.
-            return End(NOTHING) if passed and end.kind == LOGITS else end
+            return Head(NOTHING) if passed and head.kind == LOGITS else head
         if len(given) != 1:
-            return End(NOTHING)
-        what = _does(functools.partial(_called, call), given[0], output.shape[-1])
+            return Head(NOTHING)
+        what = _kind_of(functools.partial(_called, call), given[0], output.shape[-1])
         if what in (SOFTMAX, SIGMOID):
-            return End(what, layer.name, functools.partial(_given, given[0]))
+            return Head(what, layer.name, functools.partial(_given, given[0]))
         if what != PASSES:
-            return End(NOTHING)
+            return Head(NOTHING)
         tensor, passed = given[0], True
 
 
@@ -197,7 +196,7 @@ def _from_probabilities(output: Tensor) -> bool:
         if key_of(tensor) in seen or len(tensor.shape) > 3:
             continue
         seen.add(key_of(tensor))
-        if len(tensor.shape) == 2 and end_of(tensor).kind in (SOFTMAX, SIGMOID):
+        if len(tensor.shape) == 2 and head_of(tensor).kind in (SOFTMAX, SIGMOID):
             return True
         call = call_of(tensor)
         inside = tf.nest.flatten(layer_of(call).outputs) if is_graph(layer_of(call)) else []
@@ -209,11 +208,11 @@ def _given(before: Tensor, taken: Collection[str]) -> Tensor:
     return before
 
 
-def _nested(tensor: Tensor) -> End:
-    """How a tensor ends that a nested model makes."""
+def _nested(tensor: Tensor) -> Head:
+    """What an output of a nested model is."""
     call = call_of(tensor)
     model = layer_of(call)
-    inside = end_of(tf.nest.flatten(model.outputs)[key_of(tensor)[2]])
+    inside = head_of(tf.nest.flatten(model.outputs)[key_of(tensor)[2]])
     if inside.logits is None:
         return inside
 
@@ -222,22 +221,22 @@ def _nested(tensor: Tensor) -> End:
         name = f"{model.name}_logits" if model.name in taken else model.name
         return models_of(model)(model.inputs, inside.logits(()), name=name)(*arguments, **named)  # type: ignore[misc]
 
-    where = "" if " in " in inside.maker else f" in {model.name}"
-    return End(inside.kind, inside.maker + where, logits)
+    where = "" if " in " in inside.made_by else f" in {model.name}"
+    return Head(inside.kind, inside.made_by + where, logits)
 
 
-def _weighted(layer: Any, given: list[Tensor], count: int) -> End:
-    """How the output of a layer with weights ends: as its activation does."""
+def _weighted(layer: Any, given: list[Tensor], count: int) -> Head:
+    """What the output of a layer with weights is, by its activation."""
     activation = getattr(layer, "activation", None)
     if isinstance(layer, _WEIGHTS) and activation in _UNBOUNDED:
-        mixed = len(given) == 1 and len(given[0].shape) == 2 and end_of(given[0]).kind in (SOFTMAX, SIGMOID)
-        return End(NOTHING if mixed else LOGITS)  # weights may add classes up: of probabilities the values tell
+        mixed = len(given) == 1 and len(given[0].shape) == 2 and head_of(given[0]).kind in (SOFTMAX, SIGMOID)
+        return Head(NOTHING if mixed else LOGITS)  # weights may add classes up: of probabilities the values tell
     own = type(layer).__module__.split(".")[0] not in KERAS  # what such a layer does behind its activation is not known
     if activation is None or own or len(given) != 1:
-        return End(NOTHING)
-    what = _does(activation, tf.TensorSpec((None, count), layer.compute_dtype), count)
+        return Head(NOTHING)
+    what = _kind_of(activation, tf.TensorSpec((None, count), layer.compute_dtype), count)
     if what not in (SOFTMAX, SIGMOID):
-        return End(NOTHING)
+        return Head(NOTHING)
 
     def logits(taken: Collection[str]) -> Tensor:
         name = f"{layer.name}_linear" if layer.name in taken else layer.name
@@ -246,19 +245,19 @@ def _weighted(layer: Any, given: list[Tensor], count: int) -> End:
         linear.set_weights(layer.get_weights())
         return made
 
-    return End(what, layer.name, logits)
+    return Head(what, layer.name, logits)
 
 
 def _called(call: Any, numbers: Tensor) -> Tensor:
-    """What the layer of a call makes of other numbers in the place of its one tensor."""
+    """The output of a call's layer for other numbers in place of its one tensor."""
     arguments, named = tf.nest.map_structure(
         lambda value: numbers if hasattr(value, "_keras_history") else value, arguments_of(call)
     )
     return layer_of(call)(*arguments, **named)
 
 
-def _does(function: Callable[[Tensor], Tensor], given: Tensor, count: int) -> str:
-    """What a function of such a tensor does to rows of numbers: `SOFTMAX`, `SIGMOID`, `PASSES` or `NOTHING`."""
+def _kind_of(function: Callable[[Tensor], Tensor], given: Tensor, count: int) -> str:
+    """What a function of such a tensor is, by its output for test numbers: a kind of output, or `PASSES`."""
     shape = tuple(given.shape)[1:]
     if None in shape or int(np.prod(shape)) != count:
         return NOTHING
@@ -281,17 +280,17 @@ def _does(function: Callable[[Tensor], Tensor], given: Tensor, count: int) -> st
     return PASSES if _near(passed, shares) else NOTHING
 
 
-def _near(one: np.ndarray, other: np.ndarray) -> bool:
-    """Whether one is the other but for a factor above 0: a softmax in per cent is one as well."""
-    factor = one.sum() / other.sum()
-    return bool(factor > 0 and np.allclose(one / factor, other, RELATIVE, ABSOLUTE))
+def _near(values: np.ndarray, expected: np.ndarray) -> bool:
+    """Whether they agree up to a factor above 0: a softmax in per cent is one as well."""
+    factor = values.sum() / expected.sum()
+    return bool(factor > 0 and np.allclose(values / factor, expected, RELATIVE, ABSOLUTE))
 
 
-def _before(model: keras.Model, end: End) -> keras.Model:
+def _before(model: keras.Model, head: Head) -> keras.Model:
     """The model with logits as its first output, in new layers with the same weights; the other outputs stay."""
     output, *others = model.outputs
     taken = {layer_of(call).name for call in calls_of(model, others)} if others else ()
-    logits = end.logits(taken)  # type: ignore[misc]
+    logits = head.logits(taken)  # type: ignore[misc]
     if len(logits.shape) != 2:
         logits = _layers(model).Flatten(data_format="channels_last", dtype=logits.dtype)(logits)
     if logits.dtype != output.dtype:
@@ -319,7 +318,7 @@ def _joined(model: keras.Model, first: Tensor) -> keras.Model:
 def _shows_probabilities(
     forward: Callable[[Tensor], Tensor], size: tuple[int | None, int | None], output: Tensor
 ) -> str:
-    """How the outputs for images of noise look as probabilities do, in words; "" where they do not."""
+    """Why the outputs for noise images look like probabilities, in words; "" where they do not."""
     for side in SIDES if None in size else (0,):
         shape = (IMAGES, size[0] or side, size[1] or side, 3)
         images = np.random.RandomState(0).uniform(0, 255, shape).astype(np.float32)

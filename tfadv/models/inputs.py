@@ -1,4 +1,4 @@
-"""What a model takes in, and how RGB images become it: attacks change RGB images, whatever the model looks at."""
+"""Converts RGB images to the input format of a model (grey, channels first): attacks always change RGB images."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from tfadv.core.types import Images, Tensor
 LUMA = (0.299, 0.587, 0.114)
 
 
-class Form(NamedTuple):
-    """The form of the images that a model takes; form(images) brings RGB images [N, H, W, 3] to it.
+class InputFormat(NamedTuple):
+    """The format of the images that a model takes; format(images) converts RGB images [N, H, W, 3] to it.
 
     size: (H, W), None where it takes any. dtype: of its numbers. grey: whether it has one channel. flat: whether that
     has no axis of its own, [N, H, W]. first: whether channels come first, [N, C, H, W].
@@ -27,7 +27,7 @@ class Form(NamedTuple):
     first: bool = False
 
     def __call__(self, images: Images) -> Tensor:
-        """What the model takes, differentiable. Images that have its channels already are not made grey again."""
+        """The images in the model's format, differentiable. Images that are grey already are left so."""
         if self.grey and len(images.shape) == 4 and images.shape[-1] == 3:
             images = tf.reduce_sum(images * tf.constant(LUMA, images.dtype), axis=-1, keepdims=True)
         if self.flat and len(images.shape) == 4:
@@ -36,23 +36,23 @@ class Form(NamedTuple):
         return tf.transpose(images, (0, 3, 1, 2)) if turned else images
 
     @property
-    def words(self) -> str | None:
-        """How RGB images are brought to it, for records; None where they are taken as they are."""
-        said = []
+    def description(self) -> str | None:
+        """How RGB images are converted, for records; None where they are taken as they are."""
+        steps = []
         if self.grey:
             red, green, blue = LUMA
-            said.append(f"one grey channel, {red} red + {green} green + {blue} blue of the RGB image")
+            steps.append(f"one grey channel, {red} red + {green} green + {blue} blue of the RGB image")
         if self.first:
-            said.append("channels first")
-        return ", ".join(said) or None
+            steps.append("channels first")
+        return ", ".join(steps) or None
 
 
-def form_of(inputs: list[Tensor], name: str) -> Form:
-    """The form of a model's inputs.
+def input_format(inputs: list[Tensor], name: str) -> InputFormat:
+    """The image format of a model's inputs.
 
     Raises ValueError, with this name, for a model of several inputs, of other things than images, or of whole numbers.
     """
-    shapes = [tuple(each.shape) for each in inputs]
+    shapes = [tuple(tensor.shape) for tensor in inputs]
     if len(shapes) != 1:
         raise ValueError(
             f"{name}: expected a model with one input, of images [N, H, W, 3], got {len(shapes)} of "
@@ -62,11 +62,11 @@ def form_of(inputs: list[Tensor], name: str) -> Form:
     (shape,) = shapes
     dtype = tf.as_dtype(inputs[0].dtype)
     if len(shape) == 4 and shape[-1] in (1, 3):
-        form = Form(shape[1:3], dtype, grey=shape[-1] == 1)
+        format = InputFormat(shape[1:3], dtype, grey=shape[-1] == 1)
     elif len(shape) == 4 and shape[1] in (1, 3):
-        form = Form(shape[2:4], dtype, grey=shape[1] == 1, first=True)
+        format = InputFormat(shape[2:4], dtype, grey=shape[1] == 1, first=True)
     elif len(shape) == 3:
-        form = Form(shape[1:3], dtype, grey=True, flat=True)
+        format = InputFormat(shape[1:3], dtype, grey=True, flat=True)
     else:
         raise ValueError(
             f"{name}: expected a model of RGB images [N, H, W, 3] or [N, 3, H, W], or of grey ones, got an input of "
@@ -78,4 +78,4 @@ def form_of(inputs: list[Tensor], name: str) -> Form:
             f"{name}: expected a floating point input, got {dtype.name}, which has no gradients. "
             'Build the model on keras.Input((H, W, 3), dtype="float32").'
         )
-    return form
+    return format

@@ -1,4 +1,4 @@
-"""The pieces the networks are made of, named as TF-slim names them with "." for "/".
+"""Building blocks of the networks (convolution, pooling, Inception block, ...), with TF-slim's names, "." for "/".
 
 A convolution layer has its slim scope as its name, so a checkpoint key is computed, never looked up:
 `Mixed_5b.Branch_0.Conv2d_0a_1x1` holds `<scope>/Mixed_5b/Branch_0/Conv2d_0a_1x1/weights`. Around it stand
@@ -32,7 +32,7 @@ RESNET_EPSILON = 1e-5  # TensorFlow's fused float32 kernel raises it to 1.001e-5
 
 @contextlib.contextmanager
 def stated(dtype: str | None = "float32") -> Iterator[None]:
-    """Within, or in a function that it decorates, layers are made in channels_last and of this type, None for Keras's.
+    """A context or decorator: layers are made with channels_last and this dtype, None for Keras's own.
 
     What a user's keras.json or global policy says is for the user's own networks; it is as it was afterwards.
     """
@@ -54,7 +54,7 @@ def stated(dtype: str | None = "float32") -> Iterator[None]:
 
 @keras.saving.register_keras_serializable("tfadv")
 class Preprocess(keras.layers.Layer):
-    """Images [N, H, W, 3] in 0..255 RGB to what a network was trained on.
+    """A layer that brings RGB images [N, H, W, 3] of 0..255 to the range a network was trained on.
 
     kind "inception": to [-1, 1]. kind "vgg": minus the mean of ImageNet's channels.
     """
@@ -76,7 +76,7 @@ class Preprocess(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("tfadv")
 class ScaledAdd(keras.layers.Layer):
-    """[shortcut, residual] -> shortcut + scale * residual, all of one shape."""
+    """A layer that adds a scaled residual: [shortcut, residual] -> shortcut + scale * residual, all of one shape."""
 
     def __init__(self, scale: float, **settings: Any) -> None:
         super().__init__(**settings)
@@ -118,7 +118,7 @@ Step = Conv | Pool | Fork
 
 
 def images_input(size: int, smallest: int, kind: str, name: str) -> tuple[Tensor, Tensor]:
-    """The input [N, size, size, 3] in 0..255 and its preprocessed twin; ValueError below the smallest size."""
+    """The input [N, size, size, 3] in 0..255 and its preprocessed version; ValueError below the smallest size."""
     if size < smallest:
         raise ValueError(f"{name}: expected images of at least {smallest} x {smallest} pixels, got size={size}.")
     images = keras.Input((size, size, 3), name="images")
@@ -164,7 +164,7 @@ def conv_norm(
 
 
 def padded(x: Tensor, name: str, kernel: int, strides: int) -> tuple[Tensor, str]:
-    """x and the padding its convolution takes: with a stride, fixed zeros on both sides whatever the size.
+    """x and the padding of its convolution: with a stride, fixed zeros on both sides whatever the size.
 
     TensorFlow's own "same" would pad by the size: one column less on the left of an even image.
     """

@@ -1,6 +1,6 @@
-"""Max pooling that XLA can differentiate on a GPU with determinism: a chain of maxima over the shifts of its window.
+"""Max pooling with a gradient that XLA can compute deterministically on a GPU: maxima over the shifts of its window.
 
-y = max(... max(max(x_0, x_1), x_2) ..., x_k), x_s the input shifted by the s-th place of the window, row by row. Of
+y = max(... max(max(x_0, x_1), x_2) ..., x_k), x_s the input shifted by the s-th position of the window, row by row. Of
 equal values the gradient goes to the first, as in `tf.nn.max_pool`.
 """
 
@@ -49,7 +49,7 @@ POOLS = {keras.layers.MaxPooling2D: tf.nn.max_pool2d, keras.layers.AveragePoolin
 
 @contextlib.contextmanager
 def differentiable(model: keras.Model) -> Iterator[None]:
-    """Within, the model's pooling layers have values and a gradient wherever they compute.
+    """A context in which the model's pooling layers have right values and gradients on every device.
 
     Where functions are compiled with XLA max pooling is that of `max_pool`. With their channels first they pool with
     them last: on a CPU TensorFlow 2.15 has no gradient of the one and eagerly wrong values of both. The layers are the

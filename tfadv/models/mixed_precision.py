@@ -1,4 +1,4 @@
-"""Networks that compute in bfloat16, but for where images come in and where logits come out."""
+"""Copies a Keras model into mixed precision: layers compute in bfloat16, but for preprocessing and the last ones."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ KNOWN = ("keras", "tfadv")
 
 
 def to_bfloat16(model: keras.Model) -> keras.Model:
-    """The model with its layers computing in bfloat16 (Keras's policy mixed_bfloat16): a copy with its own weights.
+    """A copy of the model whose layers compute in bfloat16 (Keras's policy mixed_bfloat16), with its own weights.
 
     As they are stay what comes before the first layer that has weights, the last one that has some before the first
     output and what comes behind it, and layers that are neither Keras's nor this package's. Weights are float32.
@@ -51,32 +51,34 @@ def to_bfloat16(model: keras.Model) -> keras.Model:
 
 
 def _is_known(layer: Any) -> bool:
-    """Whether it is a layer, and no operation or function, that brings its own type of numbers."""
+    """Whether it is a layer with a dtype policy of its own, and no operation or function."""
     kind = type(layer)
-    known = isinstance(layer, keras.layers.Layer) and not isinstance(layer, keras.layers.Lambda)
-    return known and kind.__module__.split(".")[0] in KNOWN and "OpLambda" not in kind.__name__
+    plain_layer = isinstance(layer, keras.layers.Layer) and not isinstance(layer, keras.layers.Lambda)
+    return plain_layer and kind.__module__.split(".")[0] in KNOWN and "OpLambda" not in kind.__name__
 
 
 def _in_front(model: keras.Model) -> list[Any]:
-    """The layers that see what no weights have changed yet; of a nested model all or, if it has weights, none."""
+    """The preprocessing layers, before all weights; of a nested model all or, if it has weights, none."""
     early = {key_of(given) for given in model.inputs}
-    found: dict[int, Any] = {}
+    early_layers: dict[int, Any] = {}
     late: set[int] = set()
     for call in calls_of(model):
         layer = layer_of(call)
         inside = layers_of(layer) if is_graph(layer) else [layer]
-        plain = isinstance(layer, keras.layers.Normalization) or not any(getattr(one, "weights", []) for one in inside)
+        plain = isinstance(layer, keras.layers.Normalization) or not any(
+            getattr(part, "weights", []) for part in inside
+        )
         if plain and all(key_of(tensor) in early for tensor in tensors_in(arguments_of(call))):
             early |= {key_of(output) for output in tensors_in(call.outputs)}
-            found |= {id(one): one for one in inside}
+            early_layers |= {id(part): part for part in inside}
         else:
-            late |= {id(one) for one in inside}
-    return [layer for number, layer in found.items() if number not in late]
+            late |= {id(part) for part in inside}
+    return [layer for number, layer in early_layers.items() if number not in late]
 
 
 def _behind(model: keras.Model, output: Tensor) -> list[Any]:
     """The layers from the last one with weights on to this output of the model, also where that is a nested one's."""
-    found: list[Any] = []
+    last_layers: list[Any] = []
     begun = {key_of(given) for given in model.inputs}
     waiting = [output]
     while waiting:
@@ -86,10 +88,10 @@ def _behind(model: keras.Model, output: Tensor) -> list[Any]:
         call = call_of(tensor)
         layer = layer_of(call)
         if is_graph(layer):
-            found += _behind(layer, layer.outputs[key_of(tensor)[2]])
-            weighty = any(getattr(one, "weights", []) for one in layers_of(layer))
+            last_layers += _behind(layer, layer.outputs[key_of(tensor)[2]])
+            weighty = any(getattr(part, "weights", []) for part in layers_of(layer))
         else:
-            found.append(layer)
+            last_layers.append(layer)
             weighty = bool(getattr(layer, "weights", []))
         waiting += [] if weighty else tensors_in(arguments_of(call))
-    return found
+    return last_layers

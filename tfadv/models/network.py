@@ -1,4 +1,4 @@
-"""A Keras model as forward(images, layers) -> logits and named features, with the labels its users count by."""
+"""Wraps a Keras model for attacks: forward(images, layers) -> logits and named features, labels as the user counts."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from tfadv.core.source import Source
 from tfadv.core.types import Images, Tensor
 from tfadv.models import heads, max_pooling
 from tfadv.models.cloning import is_model, key_of
-from tfadv.models.inputs import form_of
-from tfadv.models.tapping import Place, Walk, leading_to, places, repeated
+from tfadv.models.inputs import input_format
+from tfadv.models.tapping import PartialForward, TapPoint, leading_to, repeated, tap_points
 
 
 class Network(Source):
-    """A Keras model as a source; without logits the network is cut above the deepest layer that is asked for.
+    """A Keras model with access to its layers: network(images, layers) -> logits and features, computed only as needed.
 
     Args:
         model: a functional or Sequential Keras model with one floating point image input and logits [N, classes] as
             its output. A model of another kind is wrapped first: keras.Model(x, model(x)) with x = keras.Input((H, W,
-            3)). One of grey images is shown the luma of RGB images, one with channels first has them turned
+            3)). One of grey images gets the luma of RGB images, one with channels first gets them transposed
             (`tfadv.models.inputs`): what is attacked stays RGB.
         name: how it is called in records and errors; the model's own name by default.
         offset: the logit of class 0; 1 where a background class comes first, as in the 1001-class networks.
         preprocess: images 0..255 -> what the model takes, where the model's first layer does not do it itself.
-        layer: the layer that attacks tap when none is named.
+        layer: the layer that feature attacks use when none is named.
         accuracy: the share of clean images it is known to get right, 0..1.
         spelling: (name, known names) -> the layer's own name, where users know it by another (a paper's op name).
         output: which of several outputs are the logits: its key in a dictionary, else its layer's name.
@@ -63,8 +63,12 @@ class Network(Source):
         self.name = str(name or getattr(model, "name", "model"))
         self.offset, self.preprocess, self.layer, self.accuracy = offset, preprocess, layer, accuracy
         inputs, outputs = ends(model, self.name)
-        self.form = form_of(inputs, self.name)
-        self.size, self.dtype, self.takes = self.form.size, self.form.dtype, self.form.words
+        self.input_format = input_format(inputs, self.name)
+        self.size, self.dtype, self.takes = (
+            self.input_format.size,
+            self.input_format.dtype,
+            self.input_format.description,
+        )
         self.model = heads.with_first(model, outputs, output, self.name)
         self.logits_count = _logits_output(self.model.outputs[0], self.name)
         if self.classes < 2:
@@ -76,23 +80,23 @@ class Network(Source):
 
     @functools.cached_property
     def layers(self) -> dict[str, tuple]:
-        """Every layer that can be tapped, in order, with its output's shape; in a nested model `its_name/layer`."""
-        return {name: place.shape for name, place in self._cuts.places.items()}
+        """Every layer whose output can be read, in order, with its shape; in a nested model `its_name/layer`."""
+        return {name: point.shape for name, point in self._truncated.tap_points.items()}
 
     @functools.cached_property
     def last_map(self) -> str | None:
-        """The last layer before the logits with a map of features [N, h, w, C] that still has places; None without one.
+        """The last layer before the logits whose output is a feature map [N, h, w, C] larger than 1 x 1, or None.
 
-        The picture, and what is only preprocessed, is no map of features.
+        The image, and what is only preprocessed, is no feature map.
         """
         before = leading_to(self.model, self.model.outputs[:1])
         maps = [
             name
-            for name, place in self._cuts.places.items()
-            if place.features
-            and key_of(place.tensor) in before
-            and len(place.shape) == 4
-            and all(side is None or side > 1 for side in place.shape[1:3])
+            for name, point in self._truncated.tap_points.items()
+            if point.features
+            and key_of(point.tensor) in before
+            and len(point.shape) == 4
+            and all(side is None or side > 1 for side in point.shape[1:3])
         ]
         return maps[-1] if maps else None
 
@@ -103,19 +107,19 @@ class Network(Source):
                 raise ValueError(f"{who + ': ' if who else ''}{self.name} has no layer {layer!r}. {self._hint(layer)}")
 
     def _hint(self, layer: str) -> str:
-        """What may be named in place of a layer that is not there."""
-        twice = next((name for name in repeated(self.model) if layer.startswith(f"{name}/")), None)
-        if twice:
+        """Layers with similar names, for the error about one that does not exist."""
+        nested = next((name for name in repeated(self.model) if layer.startswith(f"{name}/")), None)
+        if nested:
             return (
-                f"{twice} is called more than once in this model, so that a layer in it has as many outputs: name "
-                f"{twice} itself (its first call) or a layer around it."
+                f"{nested} is called more than once in this model, so that a layer in it has as many outputs: name "
+                f"{nested} itself (its first call) or a layer around it."
             )
         inside = [full for full in self.layers if full.endswith(f"/{layer}")]
         near = inside or difflib.get_close_matches(layer, self.layers, 3, 0.4) or list(self.layers)[-3:]
         return f"Nearest: {', '.join(near[:3])}. `tfadv layers {self.name}` lists all."
 
     def own_name(self, layer: str) -> str:
-        """The layer's name in the model, where users know it by another."""
+        """The layer's name in the model, where users give it another (a paper's op name)."""
         if layer in self.layers or self.spelling is None:
             return layer
         try:
@@ -124,22 +128,24 @@ class Network(Source):
             return layer  # not known by another name either: `check_layers` says so
 
     def __call__(self, images: Images, layers: tuple[str, ...] = (), logits: bool = True) -> Outputs:
-        """What the network shows of images [N, H, W, 3] in 0..255."""
-        return self.shown(self._cuts, images, layers, logits)
+        """The forward pass of images [N, H, W, 3] in 0..255."""
+        return self.forward_with(self._truncated, images, layers, logits)
 
-    def shown(self, cuts: Cuts, images: Images, layers: tuple[str, ...], logits: bool) -> Outputs:
-        """What a model with this network's layers, inputs and outputs shows of images [N, H, W, 3] in 0..255."""
+    def forward_with(
+        self, truncated: TruncatedModels, images: Images, layers: tuple[str, ...], logits: bool
+    ) -> Outputs:
+        """The forward pass of images [N, H, W, 3] in 0..255 through another model with this network's layers."""
         self.check_layers(layers)
-        given = images = tf.cast(images, self.dtype)
+        images = tf.cast(images, self.dtype)
+        inputs = images
         if self.preprocess is not None:
-            images = self.preprocess(images)
-        images = self.form(images)
-        answer, features = cuts(images, tuple(map(self.own_name, layers)), logits)
-        return Outputs(answer, dict(zip(layers, features, strict=True)), given)
+            inputs = self.preprocess(inputs)
+        output, features = truncated(self.input_format(inputs), tuple(map(self.own_name, layers)), logits)
+        return Outputs(output, dict(zip(layers, features, strict=True)), images)
 
     @functools.cached_property
-    def _cuts(self) -> Cuts:
-        return Cuts(self.model)
+    def _truncated(self) -> TruncatedModels:
+        return TruncatedModels(self.model)
 
     @property
     def fingerprint(self) -> str:
@@ -150,32 +156,34 @@ class Network(Source):
         return digest.hexdigest()
 
 
-class Cuts:
-    """A model cut above what is asked for, each cut made once: (what it takes, layers, logits) -> (logits, features).
+class TruncatedModels:
+    """A model truncated to the layers that are asked for: (inputs, layers, logits) -> (logits, features).
+
+    Each truncation is built once.
 
     Args:
         model: the model; its first output are the logits.
-        dtype: the type of numbers in which they are handed over; their own by default.
+        dtype: the type to which the outputs are cast; their own by default.
     """
 
     def __init__(self, model: keras.Model, dtype: str | None = None) -> None:
-        self.model, self.dtype, self.places = model, dtype, places(model)
-        self._made: dict[tuple[tuple[str, ...], bool], Walk] = {}
+        self.model, self.dtype, self.tap_points = model, dtype, tap_points(model)
+        self._forwards: dict[tuple[tuple[str, ...], bool], PartialForward] = {}
 
-    def __call__(self, taken: Tensor, layers: tuple[str, ...], logits: bool) -> tuple[Tensor | None, list[Tensor]]:
+    def __call__(self, inputs: Tensor, layers: tuple[str, ...], logits: bool) -> tuple[Tensor | None, list[Tensor]]:
         """The logits, None when not asked for, and the feature of each layer; only what is asked for is computed."""
-        if (layers, logits) not in self._made:
-            wanted = [Place((), self.model.outputs[0], True, False)] if logits else []
-            self._made[layers, logits] = Walk(
-                self.model, [*wanted, *(self.places[layer] for layer in layers)], self.dtype
+        if (layers, logits) not in self._forwards:
+            wanted = [TapPoint((), self.model.outputs[0], True, False)] if logits else []
+            self._forwards[layers, logits] = PartialForward(
+                self.model, [*wanted, *(self.tap_points[layer] for layer in layers)], self.dtype
             )
         with max_pooling.differentiable(self.model):
-            shown = self._made[layers, logits](taken)
-        return (shown[0], shown[1:]) if logits else (None, shown)
+            outputs = self._forwards[layers, logits](inputs)
+        return (outputs[0], outputs[1:]) if logits else (None, outputs)
 
 
 def ends(model: keras.Model, name: str) -> tuple[list[Tensor], list[Tensor]]:
-    """The inputs and the outputs of a model's graph of layers, each in a row.
+    """The inputs and the outputs of a functional model, as two flat lists.
 
     Raises ValueError, with this name, for a model that has no such graph: a subclassed one, or one not built yet.
     """
@@ -214,10 +222,10 @@ def network(
     scale: float | None = None,
     **settings,
 ) -> Source:
-    """A user's Keras model as a `Network`: images of 0..255 are brought to the range it was trained on.
+    """Wrap a Keras model as a `Network`: images of 0..255 are scaled to the range it was trained on.
 
-    Where the model ends in probabilities, its softmax (or sigmoids) is left out or, where that cannot be, their
-    logarithm taken, which is the logits of a softmax up to a constant; a `Concession` says so.
+    Where the model ends in probabilities, its softmax (or sigmoid) is left out or, where that cannot be, their
+    logarithm taken, which is the logits of a softmax up to a constant; a `Concession` warns of it.
 
     Args:
         model: a Keras model with logits or probabilities as output; a `Network` or an `Ensemble` comes back as it is.
@@ -238,19 +246,19 @@ def network(
     while True:  # behind one softmax there may be another
         try:
             return Network(model, **settings)
-        except heads.Probabilities as found:
-            concede(found.note)
-            model = found.with_logits()
+        except heads.ProbabilityOutputs as error:
+            concede(error.note)
+            model = error.with_logits()
             settings |= {"name": settings.get("name") or model.name, "output": heads.names(model)[0]}
 
 
 def _range(input_range: tuple[float, float], scale: float | None) -> tuple[float, float]:
-    """(black, white). Raises ValueError for what is none, and for both."""
+    """(black, white). Raises ValueError for an invalid range, and where both are given."""
     if scale is not None and tuple(input_range) != (0.0, 255.0):
         raise ValueError("Give input_range or scale, not both.")
-    given = input_range if scale is None else (0.0, scale)
+    ends_of_range = input_range if scale is None else (0.0, scale)
     try:
-        low, high = map(float, given)
+        low, high = map(float, ends_of_range)
     except (TypeError, ValueError):
         low = high = math.nan
     if not -math.inf < low < high < math.inf:

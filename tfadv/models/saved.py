@@ -1,4 +1,4 @@
-"""Models that Keras saved, read so that the file runs no code of its own: it is asked before Keras is.
+"""Loads models saved by Keras (.keras, .h5) without running code that the file holds: it is inspected first.
 
 A file can hold Python in Lambda layers, or name functions of any module to be imported. Keras's own `safe_mode` refuses
 some of it in some of its versions, and none of it in the .h5 files of Keras 2.
@@ -41,7 +41,7 @@ OTHERS = {
     **dict.fromkeys((".pt", ".pth", ".safetensors"), f"a model or weights of PyTorch: in Keras, {_BUILD}"),
     **dict.fromkeys((".ckpt", ".index", ".data-00000-of-00001", ".meta"), _CHECKPOINT),
 }
-#: Whose layers and functions a file may name.
+#: The packages whose layers and functions a file may name.
 KNOWN = frozenset({"keras", "tf_keras", "tensorflow", "builtins", "tfadv"})
 #: The modules of Keras whose functions a layer may be given.
 FUNCTIONS = frozenset({"activations", "initializers", "losses", "regularizers", "constraints", "metrics"})
@@ -67,23 +67,23 @@ def load(path: str | os.PathLike, *, trust: bool = False) -> keras.Model:
     if wrong := _misnamed(path):
         raise ValueError(f"{path}: expected a model saved by Keras, got {wrong}.")
     try:
-        found = None if trust else next((code for one in _described(path) for code in _code(one)), None)
-        model = None if found else keras.models.load_model(path, compile=False, safe_mode=not trust)
+        code = None if trust else next((code for config in _configs(path) for code in _code(config)), None)
+        model = None if code else keras.models.load_model(path, compile=False, safe_mode=not trust)
     except Exception as error:  # of every kind: zip, HDF5, missing classes, another Keras
         raise ValueError(
             f"{path}: Keras {keras.__version__} cannot read this model ({type(error).__name__}: {_reason(error)}). "
             f"{_remedy(path)}"
         ) from error
-    if found:
+    if code:
         raise ValueError(
-            f"{path}: expected a model of Keras's own layers, got {found}: to load it is to run its code. Build "
+            f"{path}: expected a model of Keras's own layers, got {code}: to load it is to run its code. Build "
             "the model in Python and give it as module:callable, or say --trust if you trust whoever made the file."
         )
     return model
 
 
 def _misnamed(path: str | os.PathLike) -> str | None:
-    """What a file is that its name does not say, and what to do; None for one that Keras reads by its name."""
+    """What a file with a wrong name or a missing part is, and what to do; None for one that Keras reads by its name."""
     suffix = Path(path).suffix
     with open(path, "rb") as file:
         start = file.read(len(HDF5))
@@ -112,7 +112,7 @@ def _opens(path: str | os.PathLike) -> bool:
 
 
 def advice(path: str | os.PathLike) -> str:
-    """What to do with a file or a folder that is there and that is no network to be named by its path."""
+    """What to do with an existing file or folder that cannot be loaded as a network."""
     path = Path(path)
     if path.is_dir():
         if (path / CONFIG).is_file() and (path / METADATA).is_file():
@@ -130,14 +130,14 @@ def advice(path: str | os.PathLike) -> str:
             "    return keras.Model(x, layer(x))\n"
             "Attacks on single layers need the .keras or .h5 file."
         )
-    known = OTHERS.get(path.suffix.lower())
-    if zipfile.is_zipfile(path) and known is None:
+    kind = OTHERS.get(path.suffix.lower())
+    if zipfile.is_zipfile(path) and kind is None:
         with zipfile.ZipFile(path) as archive:
-            known = "a model saved by Keras: call it .keras" if CONFIG in archive.namelist() else None
+            kind = "a model saved by Keras: call it .keras" if CONFIG in archive.namelist() else None
     elif h5py.is_hdf5(path):
-        known = "an HDF5 file: call it .h5 if it is a model saved by Keras"
+        kind = "an HDF5 file: call it .h5 if it is a model saved by Keras"
     return (
-        f"{path}: expected a network, got {known or 'a file of no kind that holds one'}. Taken are .keras and .h5 "
+        f"{path}: expected a network, got {kind or 'a file of no kind that holds one'}. Taken are .keras and .h5 "
         "files, an .npz of `tfadv train`, module:callable, and the names that `tfadv models` lists."
     )
 
@@ -149,7 +149,7 @@ def _reason(error: Exception) -> str:
 
 
 def _remedy(path: str | os.PathLike) -> str:
-    """What works for a model that this Keras cannot read."""
+    """What to do with a model that this Keras cannot read."""
     version = _version(path)
     if version is None and h5py.is_hdf5(path):
         return f"It holds weights without their model: {_BUILD}."
@@ -179,8 +179,8 @@ def _version(path: str | os.PathLike) -> str | None:
         return None
 
 
-def _described(path: str | os.PathLike) -> Iterator[Any]:
-    """What the file says of its model, as plain values; of a file that is two things at once, both."""
+def _configs(path: str | os.PathLike) -> Iterator[Any]:
+    """The configuration of the model, as plain values; of a file that is two things at once, both."""
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             array_files.check_sizes(archive)
@@ -191,31 +191,33 @@ def _described(path: str | os.PathLike) -> Iterator[Any]:
 
 
 def _code(config: Any) -> Iterator[str]:
-    """What runs code in a model's description, in words."""
+    """What runs code in a model's configuration, in words."""
     waiting = [config]
     while waiting:
-        one = waiting.pop()
-        if isinstance(one, list):
-            waiting += one
-        elif isinstance(one, dict):
-            waiting += one.values()
-            name, module = str(one.get("class_name")).rpartition(">")[2], one.get("module")
+        value = waiting.pop()
+        if isinstance(value, list):
+            waiting += value
+        elif isinstance(value, dict):
+            waiting += value.values()
+            name, module = str(value.get("class_name")).rpartition(">")[2], value.get("module")
             if name in ("Lambda", "__lambda__"):
                 yield "a Lambda layer"
             elif name in ("TFOpLambda", "SlicingOpLambda") and not COMPUTES.fullmatch(
-                str(_inside(one).get("function"))
+                str(_config_of(value).get("function"))
             ):
-                yield f"a call of tf.{_inside(one).get('function')}"
-            elif "class_name" in one and isinstance(module, str) and not _known(module, name, one.get("config")):
-                yield f"{one.get('config') if name == 'function' else name} of the module {module}"
+                yield f"a call of tf.{_config_of(value).get('function')}"
+            elif (
+                "class_name" in value and isinstance(module, str) and not _is_allowed(module, name, value.get("config"))
+            ):
+                yield f"{value.get('config') if name == 'function' else name} of the module {module}"
 
 
-def _inside(one: dict[str, Any]) -> dict[str, Any]:
-    config = one.get("config")
+def _config_of(layer: dict[str, Any]) -> dict[str, Any]:
+    config = layer.get("config")
     return config if isinstance(config, dict) else {}
 
 
-def _known(module: str, name: str, config: Any) -> bool:
+def _is_allowed(module: str, name: str, config: Any) -> bool:
     """Whether a layer, or a function that is one of Keras's, is meant."""
     words = module.split(".")
     if words[0] not in KNOWN:

@@ -1,4 +1,4 @@
-"""Which neurons matter: the gradient of a class's score with respect to features, averaged over a view's copies.
+"""Attribution of a class score to neurons: gradients with respect to features, averaged over a view's copies.
 
 aggregate gradient    FIA, Eq. 4    d logit_y / d F        over masked copies
 integrated attention  NAA, Eq. 2    d softmax_y / d F      over the path to black
@@ -46,7 +46,7 @@ def aggregate_gradient(
 def neuron_attribution(
     forward: Forward, images: Images, labels: Labels, layer: str, seeds: Seeds, path: View = PLAIN_PATH
 ) -> Tensor:
-    """How much of softmax_y each neuron of the layer accounts for, [N, ...] (NAA, section 3): (F - F') * IA.
+    """The attribution of softmax_y to each neuron of the layer, [N, ...] (NAA, section 3): (F - F') * IA.
 
     labels int [N] index the logits. The path is the paper's, without noise, unless one is given. The sum over the
     neurons approaches softmax_y(x) - softmax_y(black) in so far as the two factors are uncorrelated along the path.
@@ -64,7 +64,7 @@ def exact_neuron_attribution(
     seeds: Seeds,
     path: PathCopies = GAUSS_PATH,
 ) -> tuple[Tensor, ...]:
-    """How much of softmax_y each neuron accounts for, one [N, ...] for each layer (NAA, Eq. 2, not approximated).
+    """The exact attribution of softmax_y to each neuron, one [N, ...] for each layer (NAA, Eq. 2, not approximated).
 
     A_j = mean over the path of d softmax_y / d F_j * sum_i (x_i - x'_i) d F_j / d x_i, x' black. The inner sum is the
     derivative of F_j along x - x': one forward-mode pass for each point gives it of all neurons. For a layer that all
@@ -73,8 +73,7 @@ def exact_neuron_attribution(
 
     labels int [N] index the logits; seeds int32 [N, 2].
     """
-    found = _courses(forward, images, labels, layers, seeds, path, Plain())
-    return tuple(course.product for course in found)
+    return tuple(means.product for means in _path_means(forward, images, labels, layers, seeds, path, Plain()))
 
 
 def exact_attention(
@@ -86,19 +85,19 @@ def exact_attention(
     path: PathCopies,
     view: View,
 ) -> tuple[Tensor, ...]:
-    """What takes the place of the integrated attention so that (F - F') times it is the exact attribution.
+    """Weights in place of the integrated attention, with which (F - F') * w is the exact attribution.
 
     w_j = sum_t g_j(t) dF_j/dt / sum_t dF_j/dt, g = d softmax_y / d F: the gradient's mean along the path, each point
     weighing as much as the neuron moves there. Of a neuron that moves one way only, w_j lies within the values of g_j.
-    One that goes back by more than a third of what it goes forward has its plain mean, the integrated attention: the
-    quotient knows no bound. view is seen behind the path.
+    Non-monotonic neurons, which go back by more than a third of what they go forward, use the plain mean, the
+    integrated
+    attention: the quotient has no bound. The view is applied after the path.
     """
-    found = _courses(forward, images, labels, layers, seeds, path, view)
-    return tuple(_moving_mean(course) for course in found)
+    return tuple(_moving_mean(means) for means in _path_means(forward, images, labels, layers, seeds, path, view))
 
 
-class _Course(NamedTuple):
-    """What a feature F does along the path x(t), as means over its points; each is [N, ...] like the feature."""
+class _PathMeans(NamedTuple):
+    """Means over the points of the path x(t) of a feature F and its derivatives; each is [N, ...] like the feature."""
 
     gradient: Gradient  #: d softmax_y / d F
     product: Tensor  #: d softmax_y / d F * dF/dt
@@ -106,17 +105,17 @@ class _Course(NamedTuple):
     travel: Tensor  #: |dF/dt|
 
 
-def _moving_mean(course: _Course) -> Tensor:
-    moves = 2 * tf.abs(course.rise) > course.travel
-    return tf.where(moves, course.product / tf.where(moves, course.rise, 1), course.gradient)
+def _moving_mean(means: _PathMeans) -> Tensor:
+    moves = 2 * tf.abs(means.rise) > means.travel
+    return tf.where(moves, means.product / tf.where(moves, means.rise, 1), means.gradient)
 
 
-def _courses(forward, images, labels, layers, seeds, path: PathCopies, view: View) -> list[_Course]:
-    shown = path >> view
+def _path_means(forward, images, labels, layers, seeds, path: PathCopies, view: View) -> list[_PathMeans]:
+    chained = path >> view
 
-    def one(copy: Tensor, images: Images, labels: Labels, seeds: Seeds) -> tuple[Tensor, ...]:
+    def of_copy(copy: Tensor, images: Images, labels: Labels, seeds: Seeds) -> tuple[Tensor, ...]:
         def transformed(other: Tensor) -> Tensor:
-            return shown.apply(other, copy, seeds)
+            return chained.apply(other, copy, seeds)
 
         def score(outputs: Outputs) -> Tensor:
             return scores.probability(outputs.logits, labels)
@@ -124,12 +123,12 @@ def _courses(forward, images, labels, layers, seeds, path: PathCopies, view: Vie
         # The path takes its share of the images, and so of what moves them.
         tangent = (images - BLACK) / path.share(copy // view.copies, images.dtype)
         slopes = gradients.of_features(score, forward, transformed(images), layers)
-        rises = gradients.rise_of_features(forward, images, tangent, layers, transformed)
+        rises = gradients.directional_derivatives(forward, images, tangent, layers, transformed)
         pairs = zip(slopes, rises, strict=True)
-        return tuple(part for slope, rise in pairs for part in _Course(slope, slope * rise, rise, tf.abs(rise)))
+        return tuple(part for slope, rise in pairs for part in _PathMeans(slope, slope * rise, rise, tf.abs(rise)))
 
-    means = gradients.mean_of_copies(one, forward, ("course", layers), shown, images, labels, seeds)
-    return [_Course(*means[place : place + 4]) for place in range(0, len(means), 4)]
+    parts = gradients.mean_of_copies(of_copy, forward, ("path means", layers), chained, images, labels, seeds)
+    return [_PathMeans(*parts[first : first + 4]) for first in range(0, len(parts), 4)]
 
 
 def black_features(forward: Forward, images: Images, layers: tuple[str, ...]) -> tuple[Tensor, ...]:
@@ -139,7 +138,7 @@ def black_features(forward: Forward, images: Images, layers: tuple[str, ...]) ->
 
 
 def neuron_influence(forward: Forward, images: Images, labels: Labels | None, layer: str) -> Tensor:
-    """How much each neuron of the layer has to say in the class's confidence, [N, ...] (NIP, Eq. 1).
+    """The influence of each neuron of the layer on the class's confidence, [N, ...] (NIP, Eq. 1).
 
     sigma = d y_c / d F * F,  y = softmax(logits)
 
@@ -151,11 +150,11 @@ def neuron_influence(forward: Forward, images: Images, labels: Labels | None, la
     depend on.
     """
 
-    def one(images: Images, *labels: Labels) -> Tensor:
-        shown: list[Tensor] = []
+    def influence(images: Images, *labels: Labels) -> Tensor:
+        features: list[Tensor] = []
 
         def confidence(outputs: Outputs) -> Tensor:
-            shown.append(outputs.features[layer])
+            features.append(outputs.features[layer])
             logits = outputs.logits
             classes = labels[0] if labels else tf.argmax(logits, axis=1, output_type=tf.int32)
             odds = scores.logit(logits, classes) - tf.reduce_logsumexp(scores.rivals(logits, classes), axis=1)
@@ -163,16 +162,16 @@ def neuron_influence(forward: Forward, images: Images, labels: Labels | None, la
             return tf.stop_gradient(tf.maximum(tf.sigmoid(odds) * tf.sigmoid(-odds), SURE)) * odds
 
         (gradient,) = gradients.of_features(confidence, forward, images, (layer,))
-        return gradient * shown[0]
+        return gradient * features[0]
 
-    given = (images,) if labels is None else (images, labels)
+    arguments = (images,) if labels is None else (images, labels)
     if tf.executing_eagerly() and isinstance(forward, CompiledForward):
-        return forward.compiled(("neuron_influence", layer, len(given)), one)(*given)
-    return one(*given)
+        return forward.compile_once(("neuron_influence", layer, len(arguments)), influence)(*arguments)
+    return influence(*arguments)
 
 
 def grad_cam(forward: Forward, images: Images, labels: Labels, layer: str) -> Tensor:
-    """Where the layer's channels speak for the class, [N, h, w] from zero on (FCR, Eq. 3-4; Selvaraju et al., 2017).
+    """The Grad-CAM map of a class, [N, h, w] from zero on (FCR, Eq. 3-4; Selvaraju et al., 2017).
 
     relu(sum_k lambda_k A^k),  lambda_k = mean over the places of d logit_y / d A^k
 
@@ -181,7 +180,7 @@ def grad_cam(forward: Forward, images: Images, labels: Labels, layer: str) -> Te
     Raises ValueError for a layer that is not of maps [N, h, w, K], or that the logits do not depend on.
     """
 
-    def one(images: Images, labels: Labels) -> Tensor:
+    def class_map(images: Images, labels: Labels) -> Tensor:
         maps = forward(images, (layer,), logits=False).features[layer]
         if len(maps.shape) != 4:
             raise ValueError(f"{layer}: expected a layer of maps [N, h, w, K], got {tuple(maps.shape)}.")
@@ -194,5 +193,5 @@ def grad_cam(forward: Forward, images: Images, labels: Labels, layer: str) -> Te
         return tf.nn.relu(tf.reduce_sum(weights * maps, axis=-1))
 
     if tf.executing_eagerly() and isinstance(forward, CompiledForward):
-        return forward.compiled(("grad_cam", layer), one)(images, labels)
-    return one(images, labels)
+        return forward.compile_once(("grad_cam", layer), class_map)(images, labels)
+    return class_map(images, labels)

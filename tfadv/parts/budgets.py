@@ -1,32 +1,32 @@
-"""How far a perturbation may go, in grey levels."""
+"""Limits on the size of a perturbation (l-infinity, l2, none), in grey levels."""
 
 import dataclasses
 import math
 
 import tensorflow as tf
 
-from tfadv.core import seeds as draws
 from tfadv.core.interfaces import Budget
 from tfadv.core.ranges import Size
-from tfadv.core.types import Images, Perturbation, Seeds, Tensor
+from tfadv.core.seeds import fold, normal, uniform
+from tfadv.core.types import Images, Perturbation, Seeds
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Linf(Budget):
-    """No value changes by more than `size` grey levels: max |delta| <= size."""
+    """An l-infinity ball: no value changes by more than `size` grey levels, max |delta| <= size."""
 
     size: Size
 
-    def project(self, delta: Perturbation) -> Tensor:
+    def project(self, delta: Perturbation) -> Perturbation:
         return tf.clip_by_value(delta, -self.size, self.size)
 
-    def sample(self, images: Images, seeds: Seeds) -> Tensor:
-        return draws.uniform(seeds, tuple(images.shape[1:]), images.dtype, -self.size, self.size)
+    def sample(self, images: Images, seeds: Seeds) -> Perturbation:
+        return uniform(seeds, tuple(images.shape[1:]), images.dtype, -self.size, self.size)
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class L2(Budget):
-    """The change of an image, as a vector of grey levels, is no longer than `size`: ||delta||_2 <= size.
+    """An l2 ball: the change of an image, in grey levels, is no longer than `size`, ||delta||_2 <= size.
 
     Args:
         size: the length.
@@ -36,15 +36,15 @@ class L2(Budget):
     size: Size
     scaled: bool = False
 
-    def project(self, delta: Perturbation) -> Tensor:
+    def project(self, delta: Perturbation) -> Perturbation:
         return tf.clip_by_norm(delta, self._length(tuple(delta.shape[1:])), axes=[1, 2, 3])
 
-    def sample(self, images: Images, seeds: Seeds) -> Tensor:
+    def sample(self, images: Images, seeds: Seeds) -> Perturbation:
         # Uniform in the ball of d dimensions: a uniform direction at radius length * u^(1/d).
         shape = tuple(images.shape[1:])
-        direction = draws.normal(draws.fold(seeds, 0), shape, images.dtype)
+        direction = normal(fold(seeds, 0), shape, images.dtype)
         direction /= tf.sqrt(tf.reduce_sum(direction**2, axis=[1, 2, 3], keepdims=True))
-        radius = draws.uniform(draws.fold(seeds, 1), (1, 1, 1), images.dtype)
+        radius = uniform(fold(seeds, 1), (1, 1, 1), images.dtype)
         return self._length(shape) * radius ** (1 / math.prod(shape)) * direction
 
     def _length(self, shape: tuple[int, ...]) -> float:
@@ -53,10 +53,10 @@ class L2(Budget):
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Unbounded(Budget):
-    """Any change: what holds it is the objective, and the range of the images."""
+    """No limit: only the objective and the range of the images restrain the change."""
 
-    def project(self, delta: Perturbation) -> Tensor:
+    def project(self, delta: Perturbation) -> Perturbation:
         return delta
 
-    def sample(self, images: Images, seeds: Seeds) -> Tensor:
+    def sample(self, images: Images, seeds: Seeds) -> Perturbation:
         raise ValueError("Unbounded has no random point to start from. Choose another start, e.g. NoisyStart(1).")

@@ -1,4 +1,4 @@
-"""Where the image may change: everywhere, or where the network finds its evidence."""
+"""Masks of the pixels that an attack may change: all, or those of a Grad-CAM map."""
 
 import dataclasses
 
@@ -12,7 +12,7 @@ from tfadv.parts import attribution
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Everywhere(Region):
-    """Every pixel."""
+    """All pixels may change."""
 
     def mask(self, forward: Forward, images: Images, goal: Goal, seeds: Seeds) -> Tensor:
         return tf.ones_like(images[..., :1])
@@ -20,7 +20,7 @@ class Everywhere(Region):
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class ContributiveRegion(Region):
-    """The feature contributive region: where the Grad-CAM map of the image's class is large (FCR, Eq. 3-5; 2020).
+    """Pixels where the Grad-CAM map of the image's class is large: FCR's region (FCR, Eq. 3-5; 2020).
 
     M = the map of `attribution.grad_cam`, resized to the image, over its largest value, so 0..1 in each image;
     a pixel takes the share `inside` of a step where M >= threshold, and `outside` elsewhere.
@@ -57,9 +57,9 @@ class ContributiveRegion(Region):
         return () if self.layer is None else (self.layer,)
 
     def mask(self, forward: Forward, images: Images, goal: Goal, seeds: Seeds) -> Tensor:
-        own = tf.argmax(forward(images).logits, axis=1, output_type=goal.labels.dtype)
+        predicted = tf.argmax(forward(images).logits, axis=1, output_type=goal.labels.dtype)
         (layer,) = self.layers
-        maps = attribution.grad_cam(forward, images, tf.where(goal.sign > 0, goal.labels, own), layer)
+        maps = attribution.grad_cam(forward, images, tf.where(goal.sign > 0, goal.labels, predicted), layer)
         maps = tf.image.resize(maps[..., tf.newaxis], tf.shape(images)[1:3])
         largest = tf.reduce_max(maps, axis=[1, 2, 3], keepdims=True)
         within = (maps >= self.threshold * largest) | (largest <= 0)

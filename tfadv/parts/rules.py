@@ -1,4 +1,4 @@
-"""How a gradient becomes a step. In `a >> b` the step of a is the gradient of b:
+"""Update rules: how a gradient becomes a step (sign, momentum, ...). In `a >> b` the step of a is the gradient of b:
 
     Sign(1.6)                                        I-FGSM
     Unit(1.6)                                        I-FGM, in l2
@@ -19,7 +19,7 @@ from tfadv.core import filters, tensors
 from tfadv.core.images import GREY
 from tfadv.core.interfaces import Project, Rule
 from tfadv.core.ranges import Odd, Positive, Range, Size, Weight
-from tfadv.core.types import Gradient, Images, Tensor
+from tfadv.core.types import Gradient, Images, Perturbation, Tensor
 
 #: A ring has neighbours.
 RingSide = Annotated[int, Range(3, whole=True, odd=True, of="an odd number of pixels")]
@@ -27,20 +27,20 @@ RingSide = Annotated[int, Range(3, whole=True, odd=True, of="an odd number of pi
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Sign(Rule):
-    """size * sign(g) (FGSM; Goodfellow et al., 2015). sign(0) is 0."""
+    """Sign steps, size * sign(g) (FGSM; Goodfellow et al., 2015). sign(0) is 0."""
 
     size: Size
 
     def init(self, images: Images) -> Any:
         return ()
 
-    def update(self, gradient: Gradient, state: Any, project: Project) -> tuple[Tensor, Any]:
+    def update(self, gradient: Gradient, state: Any, project: Project) -> tuple[Perturbation, Any]:
         return self.size * tf.sign(gradient), state
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Unit(Rule):
-    """size * g / ||g||_2 (FGM; NRG, Eq. 6). An image without gradient stays.
+    """Steps of one l2 length, size * g / ||g||_2 (FGM; NRG, Eq. 6). An image without gradient stays.
 
     Args:
         size: of the step.
@@ -53,26 +53,26 @@ class Unit(Rule):
     def init(self, images: Images) -> Any:
         return ()
 
-    def update(self, gradient: Gradient, state: Any, project: Project) -> tuple[Tensor, Any]:
+    def update(self, gradient: Gradient, state: Any, project: Project) -> tuple[Perturbation, Any]:
         return self.size * tensors.unit(gradient, self.scaled), state
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Scale(Rule):
-    """size * g: plain gradient ascent, size is the learning rate."""
+    """Plain gradient ascent, size * g; size is the learning rate."""
 
     size: Positive
 
     def init(self, images: Images) -> Any:
         return ()
 
-    def update(self, gradient: Gradient, state: Any, project: Project) -> tuple[Tensor, Any]:
+    def update(self, gradient: Gradient, state: Any, project: Project) -> tuple[Perturbation, Any]:
         return self.size * gradient, state
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Momentum(Rule):
-    """a <- decay * a + g / mean|g|; the step is a (MI-FGSM; Dong et al., CVPR 2018).
+    """Momentum: a <- decay * a + g / mean|g|, the step is a (MI-FGSM; Dong et al., CVPR 2018).
 
     Differs from the paper: it divides by the sum of |g|, the authors' program by the mean; under a sign both are one.
     """
@@ -82,14 +82,14 @@ class Momentum(Rule):
     def init(self, images: Images) -> Tensor:
         return tf.zeros_like(images)
 
-    def update(self, gradient: Gradient, state: Tensor, project: Project) -> tuple[Tensor, Tensor]:
+    def update(self, gradient: Gradient, state: Tensor, project: Project) -> tuple[Perturbation, Tensor]:
         accumulated = self.decay * state + unit_mean(gradient)
         return accumulated, accumulated
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Nesterov(Rule):
-    """Momentum whose gradient is taken `size * decay * a` ahead (NI-FGSM; Lin et al., ICLR 2020).
+    """Nesterov momentum: the gradient is taken `size * decay * a` ahead (NI-FGSM; Lin et al., ICLR 2020).
 
     Differs from the paper: g is divided by the mean of |g| as in the authors' program, not by the sum; here it counts,
     because a says how far ahead.
@@ -101,16 +101,16 @@ class Nesterov(Rule):
     def init(self, images: Images) -> Tensor:
         return Momentum(self.decay).init(images)
 
-    def update(self, gradient: Gradient, state: Tensor, project: Project) -> tuple[Tensor, Tensor]:
+    def update(self, gradient: Gradient, state: Tensor, project: Project) -> tuple[Perturbation, Tensor]:
         return Momentum(self.decay).update(gradient, state, project)
 
-    def ahead(self, state: Tensor) -> Tensor:
+    def lookahead(self, state: Tensor) -> Tensor:
         return self.size * self.decay * state
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Smooth(Rule):
-    """g convolved with a Gaussian (TIM; Dong et al., CVPR 2019).
+    """The gradient convolved with a Gaussian kernel (TIM; Dong et al., CVPR 2019).
 
     Args:
         side: of the kernel, in pixels, odd.
@@ -123,13 +123,13 @@ class Smooth(Rule):
     def init(self, images: Images) -> Any:
         return ()
 
-    def update(self, gradient: Gradient, state: Any, project: Project) -> tuple[Tensor, Any]:
+    def update(self, gradient: Gradient, state: Any, project: Project) -> tuple[Perturbation, Any]:
         return filters.gaussian(gradient, self.side, (self.side - 1) / 2 / self.deviations), state
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Patchwise(Rule):
-    """Large steps, with what the budget would cut off spread to the neighbours (PIM; Gao et al., ECCV 2020).
+    """Amplified steps, what the budget would cut off being spread to neighbouring pixels (PIM; Gao et al., ECCV 2020).
 
         s <- s + b * sign(g),  b = size * amplify         the perturbation spent so far, uncut
         p  = spill * b * sign(W * (s - project(s)))       W the ring: uniform around each pixel, zero on it
@@ -149,7 +149,7 @@ class Patchwise(Rule):
     def init(self, images: Images) -> Tensor:
         return tf.zeros_like(images)
 
-    def update(self, gradient: Gradient, state: Tensor, project: Project) -> tuple[Tensor, Tensor]:
+    def update(self, gradient: Gradient, state: Tensor, project: Project) -> tuple[Perturbation, Tensor]:
         # In the authors' -1..1: where the ring's sum should be zero, its rounding has a sign, and it is theirs.
         large = self.size / GREY * self.amplify
         step = large * tf.sign(gradient)
@@ -160,6 +160,6 @@ class Patchwise(Rule):
         return (step + spilt) * GREY, spent + spilt
 
 
-def unit_mean(gradient: Gradient) -> Tensor:
-    """g / mean|g| of each image; an image without gradient keeps its zeros."""
+def unit_mean(gradient: Gradient) -> Gradient:
+    """The gradient divided by its mean absolute value, image by image; one of zeros keeps its zeros."""
     return tf.math.divide_no_nan(gradient, tf.reduce_mean(tf.abs(gradient), axis=[1, 2, 3], keepdims=True))

@@ -1,8 +1,8 @@
-"""Through which glasses: how the images are shown to the network.
+"""Input transformations, over whose copies gradients are averaged.
 
-One view serves two places. Averaged over *input* gradients `DiverseInputs` is DIM and `ScaledCopies` is SIM; averaged
-over *feature* gradients `MaskedCopies` makes FIA's weights and `PathCopies` NAA's. `a >> b` shows the images through a,
-then through b, e.g. `ScaledCopies() >> DiverseInputs()` is SI-DI.
+One view serves two purposes. Averaged over *input* gradients `DiverseInputs` is DIM and `ScaledCopies` is SIM; averaged
+over *feature* gradients `MaskedCopies` makes FIA's weights and `PathCopies` NAA's. `a >> b` transforms by a,
+then by b, e.g. `ScaledCopies() >> DiverseInputs()` is SI-DI.
 
 Every image draws for itself; `DiverseInputs(shared=True)` gives all images of a batch one draw, as the authors' program
 does, and results then depend on the batch.
@@ -16,10 +16,10 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from tfadv.core import seeds as draws
 from tfadv.core.images import BLACK, GREY
 from tfadv.core.interfaces import View
 from tfadv.core.ranges import Count, Grey, Noise, Portion, Share
+from tfadv.core.seeds import fold, normal, uniform
 from tfadv.core.types import Gradient, Images, Seeds, Tensor
 
 RIEMANN, GAUSS_LEGENDRE = POINTS = ("riemann", "gauss-legendre")
@@ -27,17 +27,17 @@ RIEMANN, GAUSS_LEGENDRE = POINTS = ("riemann", "gauss-legendre")
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Plain(View):
-    """The images as they are."""
+    """The images unchanged."""
 
     plain = True
 
-    def apply(self, images: Images, copy: Tensor, seeds: Seeds) -> Tensor:
+    def apply(self, images: Images, copy: Tensor, seeds: Seeds) -> Images:
         return images
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class DiverseInputs(View):
-    """Random size and place (DIM; Xie et al., CVPR 2019).
+    """Random resizing and padding (DIM; Xie et al., CVPR 2019).
 
     With the given probability an image of side s is resized to a random side in [s, larger), put at a random place of a
     grey canvas of side `larger`, and resized back; otherwise it is shown as it is. Nearest neighbour, source pixel
@@ -58,13 +58,13 @@ class DiverseInputs(View):
     pad: Grey = GREY
     shared: bool = False
 
-    def apply(self, images: Images, copy: Tensor, seeds: Seeds) -> Tensor:
+    def apply(self, images: Images, copy: Tensor, seeds: Seeds) -> Images:
         side = images.shape[1]
         if side is None or side != images.shape[2]:
             raise ValueError(f"DiverseInputs: expected square images of a fixed size, got {list(images.shape)}.")
         larger = self._canvas(side)
         # Four draws: whether, the side, and the place down and across.
-        chance = draws.uniform(draws.fold(self._own(seeds), copy), (4,))
+        chance = uniform(fold(self._shared_or_own(seeds), copy), (4,))
         inner = side + whole(chance[:, 1], tf.fill(tf.shape(chance)[:1], larger - side))
         top, left = (whole(chance[:, 2 + axis], larger - inner) for axis in (0, 1))
         rows, columns = _sources(side, larger, inner, top), _sources(side, larger, inner, left)
@@ -77,7 +77,7 @@ class DiverseInputs(View):
             raise ValueError(f"DiverseInputs(larger={larger}): expected more than the image's side, {side}.")
         return larger
 
-    def _own(self, seeds: Seeds) -> Tensor:
+    def _shared_or_own(self, seeds: Seeds) -> Seeds:
         return tf.tile(seeds[:1], [tf.shape(seeds)[0], 1]) if self.shared else seeds
 
 
@@ -89,7 +89,8 @@ def whole(chance: Tensor, below: Tensor) -> Tensor:
 def _sources(side: int, larger: int, inner: Tensor, start: Tensor) -> Tensor:
     """Which row (or column) of the image each of the `side` rows shown comes from, int [N, side]; -1 is the canvas.
 
-    Back: canvas row floor(i * larger / side). There: image row floor(j * side / inner), j counted from `start`.
+    Row i shows canvas row floor(i * larger / side), which shows image row floor(j * side / inner), j counted from
+    `start`.
     """
     canvas = tf.range(side) * larger // side
     inside = canvas[None, :] - start[:, None]
@@ -98,7 +99,7 @@ def _sources(side: int, larger: int, inner: Tensor, start: Tensor) -> Tensor:
 
 
 def draw_map(images: Images, rows: Tensor, columns: Tensor, pad: float, most: int) -> Tensor:
-    """Images [N, H, W, C] rearranged: pixel (i, j) comes from (rows[i], columns[j]), or is `pad` where one is -1.
+    """Images [N, H, W, C] with rows and columns remapped: pixel (i, j) is (rows[i], columns[j]), `pad` where one is -1.
 
     Args:
         images: of sides that are known.
@@ -106,32 +107,32 @@ def draw_map(images: Images, rows: Tensor, columns: Tensor, pad: float, most: in
         pad: grey level.
         most: how often a row or a column of the image may come again, next to itself.
     """
-    taken = _taken(_taken(images, rows, 1, most), columns, 2, most)
+    remapped = _gathered(_gathered(images, rows, 1, most), columns, 2, most)
     inside = (rows >= 0)[:, :, None, None] & (columns >= 0)[:, None, :, None]
-    return tf.where(inside, taken, tf.cast(pad, images.dtype))
+    return tf.where(inside, remapped, tf.cast(pad, images.dtype))
 
 
-def _taken(images: Images, places: Tensor, axis: int, most: int) -> Tensor:
-    """The rows (axis 1) or columns (axis 2) of images [N, H, W, C] at places int [N, M]; any where that is -1."""
+def _gathered(images: Images, indices: Tensor, axis: int, most: int) -> Tensor:
+    """The rows (axis 1) or columns (axis 2) of images [N, H, W, C] at indices int [N, M]; any where that is -1."""
 
     @tf.custom_gradient
-    def take(images: Images) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-        def gathered(gradient: Gradient) -> Tensor:
+    def gather(images: Images) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+        def scattered(gradient: Gradient) -> Gradient:
             # Each row's own sum of where it went, not a scatter: a GPU does those one by one to be deterministic.
-            went = places[:, None, :] == tf.range(images.shape[axis])[None, :, None]
+            went = indices[:, None, :] == tf.range(images.shape[axis])[None, :, None]
             count = tf.reduce_sum(tf.cast(went, tf.int32), axis=2)
             first = tf.argmax(tf.cast(went, tf.int32), axis=2, output_type=tf.int32)
             shape = [-1, images.shape[axis], 1, 1] if axis == 1 else [-1, 1, images.shape[axis], 1]
             parts = []
             for turn in range(most):
-                again = tf.minimum(first + turn, places.shape[1] - 1)
+                again = tf.minimum(first + turn, indices.shape[1] - 1)
                 part = tf.gather(gradient, again, axis=axis, batch_dims=1)
                 parts.append(tf.where(tf.reshape(count > turn, shape), part, tf.zeros_like(part)))
             return tf.add_n(parts)
 
-        return tf.gather(images, tf.maximum(places, 0), axis=axis, batch_dims=1), gathered
+        return tf.gather(images, tf.maximum(indices, 0), axis=axis, batch_dims=1), scattered
 
-    return take(images)
+    return gather(images)
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -146,7 +147,7 @@ class ScaledCopies(View):
     copies: Count = 5
     toward: Grey = GREY
 
-    def apply(self, images: Images, copy: Tensor, seeds: Seeds) -> Tensor:
+    def apply(self, images: Images, copy: Tensor, seeds: Seeds) -> Images:
         scale = tf.pow(tf.cast(0.5, images.dtype), tf.cast(copy, images.dtype))
         return self.toward + (images - self.toward) * scale
 
@@ -158,26 +159,28 @@ class NoisyCopies(View):
     copies: Count = 20
     deviation: Noise = 15
 
-    def apply(self, images: Images, copy: Tensor, seeds: Seeds) -> Tensor:
-        noise = draws.normal(draws.fold(seeds, copy), tuple(images.shape[1:]), images.dtype)
+    def apply(self, images: Images, copy: Tensor, seeds: Seeds) -> Images:
+        noise = normal(fold(seeds, copy), tuple(images.shape[1:]), images.dtype)
         return images + self.deviation * noise
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class MaskedCopies(View):
-    """Copies in which each value of each pixel is kept with probability `keep`, else black (FIA, Eq. 4)."""
+    """Copies with random pixel values set to black; each is kept with probability `keep` (FIA, Eq. 4)."""
 
     copies: Count = 30
     keep: Portion = 0.7
 
-    def apply(self, images: Images, copy: Tensor, seeds: Seeds) -> Tensor:
-        chance = draws.uniform(draws.fold(seeds, copy), tuple(images.shape[1:]))
+    def apply(self, images: Images, copy: Tensor, seeds: Seeds) -> Images:
+        chance = uniform(fold(seeds, copy), tuple(images.shape[1:]))
         return tf.where(chance < self.keep, images, tf.cast(BLACK, images.dtype))
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class PathCopies(View):
-    """Points on the straight path to black (NAA, Eq. 2): copy m is (x + noise) * share_m, m = 0 .. n - 1.
+    """Copies scaled along the straight path to black, as for integrated gradients (NAA, Eq. 2).
+
+    Copy m is (x + noise) * share_m, m = 0 .. n - 1.
 
     riemann           share_m = 1 - m/n, all of weight 1/n: the points of the authors' program, the image itself is one
                       of them, black is not; the error of the sum falls as 1/n
@@ -214,9 +217,9 @@ class PathCopies(View):
             return 1 - tf.cast(copy, dtype) / self.copies
         return tf.gather(tf.constant(gauss_legendre(self.copies)[0], dtype), copy)
 
-    def apply(self, images: Images, copy: Tensor, seeds: Seeds) -> Tensor:
+    def apply(self, images: Images, copy: Tensor, seeds: Seeds) -> Images:
         if self.noise:
-            noise = draws.normal(draws.fold(seeds, copy), tuple(images.shape[1:]), images.dtype)
+            noise = normal(fold(seeds, copy), tuple(images.shape[1:]), images.dtype)
             images = images + self.noise * noise
         return images * self.share(copy, images.dtype)
 

@@ -24,7 +24,7 @@ import keras
 from tfadv import checkpoints
 from tfadv.checkpoints import Store, reader
 from tfadv.core.source import Source
-from tfadv.models import ARCHITECTURES, code, digits, saved
+from tfadv.models import ARCHITECTURES, digits, saved, user_code
 from tfadv.models.cloning import is_model
 from tfadv.models.heads import names as names_of_outputs
 from tfadv.models.layers import layer_name, stated
@@ -96,7 +96,7 @@ def load(
     if what in ("official", "digits", "code") and spec not in names() and Path(spec).exists():
         raise ValueError(saved.advice(spec))
     if what in ("file", "code"):
-        made = saved.load(spec, trust=trust) if what == "file" else code.called(spec)
+        made = saved.load(spec, trust=trust) if what == "file" else user_code.result_of(spec)
         return _wrapped(made, spec, input_range, labels_offset, output)
     if (input_range, labels_offset, output) != (None, None, None):
         raise ValueError(

@@ -1,4 +1,4 @@
-"""What an attack raises, one number per image. F are the features of a layer, L the logits, y the label.
+"""Objectives: the functions that attacks increase, one number per image. F: features of a layer, L: logits, y: label.
 
     CrossEntropy     -log softmax(L)_y                       FGSM, BIM, PGD, MIM and its relatives
     Margin           max_{k != y} L_k - L_y                  Carlini and Wagner, S&P 2017; NRG's footnote 2

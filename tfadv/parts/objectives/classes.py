@@ -1,4 +1,4 @@
-"""Objectives on the classes themselves: the cross entropy, and the margin between logits."""
+"""Objectives on the logits: the cross entropy, and the margin between logits."""
 
 import dataclasses
 from typing import Any
@@ -8,12 +8,12 @@ import tensorflow as tf
 from tfadv.core import scores
 from tfadv.core.interfaces import Forward, Goal, Objective, Outputs, View
 from tfadv.core.ranges import Weight
-from tfadv.core.types import Images, Seeds, Tensor
+from tfadv.core.types import Images, Labels, Seeds, Tensor
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class CrossEntropy(Objective):
-    """-log softmax(L)_y, away from the label or towards a target class.
+    """Cross entropy -log softmax(L)_y: away from the label, or towards a target class.
 
     Args:
         predicted: leave the class the network gives the clean image instead of the label. A target stays the target.
@@ -34,16 +34,16 @@ class CrossEntropy(Objective):
     def prepare(self, forward: Forward, images: Images, goal: Goal, view: View, seeds: Seeds) -> Any:
         return _classes(forward, images, goal, self.predicted)
 
-    def value(self, outputs: Outputs, goal: Goal, memory: Tensor) -> Tensor:
-        loss = scores.cross_entropy(outputs.logits, memory)
+    def value(self, outputs: Outputs, goal: Goal, prepared: Tensor) -> Tensor:
+        loss = scores.cross_entropy(outputs.logits, prepared)
         if self.auxiliary:
-            loss += self.auxiliary * scores.cross_entropy(outputs.features["AuxLogits"], memory)
+            loss += self.auxiliary * scores.cross_entropy(outputs.features["AuxLogits"], prepared)
         return tf.cast(goal.sign, loss.dtype) * loss
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Margin(Objective):
-    """max_{k != y} L_k - L_y, away from the label, and L_t - max_{k != t} L_k towards a target class t.
+    """The margin between logits: max_{k != y} L_k - L_y away from the label, L_t - max_{k != t} L_k towards a target t.
 
     The loss of Carlini and Wagner (IEEE S&P 2017; on arXiv 2016), which the noise-reduced gradient's paper also tried
     in its ascents (NRG, ICLR 2018 submission, footnote 2). Unlike the cross entropy's its gradient does not vanish
@@ -63,13 +63,13 @@ class Margin(Objective):
     def prepare(self, forward: Forward, images: Images, goal: Goal, view: View, seeds: Seeds) -> Any:
         return _classes(forward, images, goal, self.predicted)
 
-    def value(self, outputs: Outputs, goal: Goal, memory: Tensor) -> Tensor:
-        margin = scores.margin(outputs.logits, memory)
+    def value(self, outputs: Outputs, goal: Goal, prepared: Tensor) -> Tensor:
+        margin = scores.margin(outputs.logits, prepared)
         lead = -tf.cast(goal.sign, margin.dtype) * margin
         return lead if self.confidence is None else tf.minimum(lead, tf.cast(self.confidence, lead.dtype))
 
 
-def _classes(forward: Forward, images: Images, goal: Goal, predicted: bool) -> Tensor:
+def _classes(forward: Forward, images: Images, goal: Goal, predicted: bool) -> Labels:
     """The class of each image that is to be left or reached, int [N]."""
     if not predicted:
         return goal.labels

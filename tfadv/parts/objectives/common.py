@@ -1,4 +1,4 @@
-"""What objectives on features share: the names of their layers, and sums over one image."""
+"""Helpers of feature objectives: layer names, sums per image, square root and logarithm with a gradient at 0."""
 
 from typing import Any
 
@@ -8,8 +8,11 @@ from tfadv.core.types import Tensor
 
 
 def layer_names(part: Any) -> tuple[str, ...]:
-    """The layers a feature objective was given: a name or a tuple of names; none yet where they are the network's own,
-    and known when the attack is bound to one. Raises ValueError for anything else."""
+    """The layers of a feature objective as a tuple of names.
+
+    Empty where `layer` is None: then they are the network's default ones, known when the attack is bound to it. Raises
+    ValueError for anything else.
+    """
     if part.layer is None:
         return ()
     names = (part.layer,) if isinstance(part.layer, str) else part.layer
@@ -27,11 +30,10 @@ def total(feature: Tensor) -> Tensor:
 
 def root(square: Tensor) -> Tensor:
     """The square root, with gradient 0 instead of NaN at 0."""
-    some = square > 0
-    return tf.where(some, tf.sqrt(tf.where(some, square, tf.ones_like(square))), tf.zeros_like(square))
+    positive = square > 0
+    return tf.where(positive, tf.sqrt(tf.where(positive, square, tf.ones_like(square))), tf.zeros_like(square))
 
 
 def logarithm(square: Tensor) -> Tensor:
     """log, with value and gradient 0 where there is nothing to measure."""
-    some = square > 0
-    return tf.math.log(tf.where(some, square, tf.ones_like(square)))
+    return tf.math.log(tf.where(square > 0, square, tf.ones_like(square)))

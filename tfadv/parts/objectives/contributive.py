@@ -1,4 +1,4 @@
-"""The objective of the feature contributive regions' attack, which weighs the loss against the length of the change."""
+"""The objective of the FCR attack: a softened cross entropy weighed against the l2 length of the change."""
 
 import dataclasses
 import math
@@ -19,12 +19,12 @@ READINGS = ("softened", "printed", "raised")
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Fcr(Objective):
-    """-1/F with F = beta / ||delta||_2 + J, delta = (x' - x) / 255 (FCR, Eq. 8-13; submitted to ICLR 2021).
+    """FCR's objective -1/F, F = beta / ||delta||_2 + J, delta = (x' - x) / 255 (FCR, Eq. 8-13; submitted to ICLR 2021).
 
     J = -log softmax(T L)_y. Closed form: -1/F = -r / (beta + J r) with r = ||delta||_2, which is 0 with gradient 0 at
-    r = 0: set out from `NoiseOfLength`. Its gradient in delta is J' / F^2 - beta / (beta + J r)^2 * delta / r. The
+    r = 0: start from `NoiseOfLength`. Its gradient in delta is J' / F^2 - beta / (beta + J r)^2 * delta / r. The
     second term shortens delta by a length that does not vanish with r: a change much shorter than learning_rate * beta
-    / (beta + J r)^2 is thrown across to the other side. Through a view x is shown as x' is.
+    / (beta + J r)^2 is thrown across to the other side. Through a view x is transformed as x' is.
 
     Args:
         temperature: the paper's inverse temperature T; T <= 1 softens. It scales the gradient of J as well.
@@ -45,7 +45,7 @@ class Fcr(Objective):
     beta: Positive = 1.0
     reading: str = "softened"
 
-    compares = True
+    compares_with_clean = True
 
     def __post_init__(self) -> None:
         if self.reading not in READINGS:
@@ -54,8 +54,8 @@ class Fcr(Objective):
     def prepare(self, forward: Forward, images: Images, goal: Goal, view: View, seeds: Seeds) -> Any:
         return images
 
-    def value(self, outputs: Outputs, goal: Goal, memory: Tensor) -> Tensor:
-        change = (outputs.images - memory) / WHITE
+    def value(self, outputs: Outputs, goal: Goal, prepared: Tensor) -> Tensor:
+        change = (outputs.images - prepared) / WHITE
         length = root(tensors.dot(change, change))
         return -tf.math.divide_no_nan(length, self.beta + self._loss(outputs.logits, goal.labels) * length)
 

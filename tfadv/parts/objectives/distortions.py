@@ -12,9 +12,12 @@ from tfadv.parts.objectives.common import layer_names, logarithm, root, total
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Nrdm(Objective):
-    """||F(x') - F(x)||_2: move the features, wherever (Naseer et al., 2018, as in the NAA paper's tables).
+    """Distance of the features from the clean ones, ||F(x') - F(x)||_2 (NRDM; Naseer et al., 2018).
 
-    At x' = x the gradient is zero: start from `NoisyStart`. Through a view x is shown as x' is, with the same draw.
+    As in the NAA paper's tables.
+
+    At x' = x the gradient is zero: start from `NoisyStart`. Through a view x is transformed as x' is, with the
+    same random numbers.
 
     Differs from the authors' code: the norm is taken for each image, not over the batch; the steps are the same,
     because every rule with a sign or a norm divides by the gradient's size.
@@ -22,7 +25,7 @@ class Nrdm(Objective):
 
     layer: str | tuple[str, ...] | None
 
-    compares = True
+    compares_with_clean = True
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -32,17 +35,19 @@ class Nrdm(Objective):
         features = forward(images, self.layers, logits=False).features
         return tuple(features[layer] for layer in self.layers)
 
-    def value(self, outputs: Outputs, goal: Goal, memory: Any) -> Tensor:
-        moved = (total((outputs.features[name] - clean) ** 2) for name, clean in zip(self.layers, memory, strict=True))
+    def value(self, outputs: Outputs, goal: Goal, prepared: Any) -> Tensor:
+        moved = (
+            total((outputs.features[name] - clean) ** 2) for name, clean in zip(self.layers, prepared, strict=True)
+        )
         return tf.add_n([root(square) for square in moved])
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Fda(Objective):
-    """log |low * F(x')|^2 - log |high * F(x')|^2: raise what was weak, weaken what was strong (Ganeshan et al., 2019).
+    """Raise weak features, lower strong ones: log |low * F(x')|^2 - log |high * F(x')|^2 (FDA; Ganeshan et al., 2019).
 
-    low marks the features below the mean over the channels at their place in the clean image, high the others. Through
-    a view the clean image is shown as x' is, with the same draw.
+    low marks the features below the mean over the channels at their position in the clean image, high the others.
+    Through a view the clean image is transformed as x' is, with the same random numbers.
 
     Args:
         layer: the layer or layers, None for the network's own.
@@ -55,7 +60,7 @@ class Fda(Objective):
     layer: str | tuple[str, ...] | None
     coupled: bool = False
 
-    compares = True
+    compares_with_clean = True
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -65,9 +70,9 @@ class Fda(Objective):
         features = forward(images, self.layers, logits=False).features
         return tuple(_below_channel_mean(features[layer]) for layer in self.layers)
 
-    def value(self, outputs: Outputs, goal: Goal, memory: Any) -> Tensor:
+    def value(self, outputs: Outputs, goal: Goal, prepared: Any) -> Tensor:
         value = 0.0
-        for name, low in zip(self.layers, memory, strict=True):
+        for name, low in zip(self.layers, prepared, strict=True):
             squares = outputs.features[name] ** 2
             weak, strong = total(squares * low), total(squares * (1 - low))
             if self.coupled:

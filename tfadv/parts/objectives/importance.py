@@ -1,4 +1,4 @@
-"""Objectives that weaken the features that matter, or strengthen those of a target class: FIA, NAA."""
+"""FIA and NAA: objectives that lower features, weighted by attribution to the class, or raise a target class's."""
 
 import dataclasses
 import math
@@ -18,10 +18,12 @@ from tfadv.parts.views import MaskedCopies, PathCopies
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Fia(Objective):
-    """-sum F(x') * w with w the unit aggregate gradient of the label's logit (FIA, Eq. 3-5; Wang et al., ICCV 2021).
+    """Features weighted by their importance for the class (FIA, Eq. 3-5; Wang et al., ICCV 2021).
 
-    w = g / ||g||_2,  g = mean over masked copies of d L_y / d F. The attack's view is in front of the masks too. Of
-    several layers, each with unit weights of its own, the values add up.
+    -sum F(x') * w,  w = g / ||g||_2,  g = mean over masked copies of d L_y / d F
+
+    The attack's view is applied in front of the masks too. Of several layers, each with unit weights of its own, the
+    values add up.
 
     To reach a class the sign turns: +sum F(x') * w, w from the target's logit. The paper has no such form.
 
@@ -40,19 +42,21 @@ class Fia(Objective):
         return layer_names(self)
 
     def prepare(self, forward: Forward, images: Images, goal: Goal, view: View, seeds: Seeds) -> Any:
-        found = attribution.aggregate_gradient(
+        weights = attribution.aggregate_gradient(
             scores.logit, forward, images, goal.labels, self.layers, self.masks >> view, seeds
         )
-        return _unit(found)
+        return _unit(weights)
 
-    def value(self, outputs: Outputs, goal: Goal, memory: Any) -> Tensor:
-        weighed = tf.add_n([total(outputs.features[name] * w) for name, w in zip(self.layers, memory, strict=True)])
+    def value(self, outputs: Outputs, goal: Goal, prepared: Any) -> Tensor:
+        weighed = tf.add_n([total(outputs.features[name] * w) for name, w in zip(self.layers, prepared, strict=True)])
         return -tf.cast(goal.sign, weighed.dtype) * weighed
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Naa(Objective):
-    """-WA, WA = sum_{A >= 0} f_p(A) - gamma sum_{A < 0} f_n(-A) (NAA, Eq. 3; Zhang et al., CVPR 2022).
+    """Neuron attribution, weighted by sign (NAA, Eq. 3; Zhang et al., CVPR 2022).
+
+    -WA,  WA = sum_{A >= 0} f_p(A) - gamma sum_{A < 0} f_n(-A).
 
     A = (F(x') - F(black)) * w,  w = IA / ||IA||_2,  IA = mean over the path to black of d softmax_y / d F. The attack's
     view is in front of the path too. Of several layers, each with unit weights of its own, the values add up.
@@ -111,15 +115,15 @@ class Naa(Objective):
 
     def prepare(self, forward: Forward, images: Images, goal: Goal, view: View, seeds: Seeds) -> Any:
         if self.exact and isinstance(self.path, PathCopies):
-            found = attribution.exact_attention(forward, images, goal.labels, self.layers, seeds, self.path, view)
+            weights = attribution.exact_attention(forward, images, goal.labels, self.layers, seeds, self.path, view)
         else:
-            found = attribution.aggregate_gradient(
+            weights = attribution.aggregate_gradient(
                 scores.probability, forward, images, goal.labels, self.layers, self.path >> view, seeds
             )
-        return _unit(found), attribution.black_features(forward, images, self.layers)
+        return _unit(weights), attribution.black_features(forward, images, self.layers)
 
-    def value(self, outputs: Outputs, goal: Goal, memory: Any) -> Tensor:
-        parts = zip(self.layers, *memory, strict=True)
+    def value(self, outputs: Outputs, goal: Goal, prepared: Any) -> Tensor:
+        parts = zip(self.layers, *prepared, strict=True)
         weighed = tf.add_n([self._weighted((outputs.features[name] - black) * w) for name, w, black in parts])
         return -tf.cast(goal.sign, weighed.dtype) * weighed
 
@@ -134,7 +138,7 @@ class Naa(Objective):
 
 
 def _exponential(values: Tensor) -> Tensor:
-    """exp(a) - 1, going on straight where it would leave the numbers."""
+    """exp(a) - 1, continued as a straight line where it would overflow."""
     last = math.log(values.dtype.max) / 2
     return tf.math.expm1(tf.minimum(values, last)) + math.exp(last) * tf.nn.relu(values - last)
 
@@ -149,5 +153,5 @@ TRANSFORMATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-def _unit(found: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    return tuple(tensors.unit(weights) for weights in found)
+def _unit(weights: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    return tuple(tensors.unit(of_layer) for of_layer in weights)

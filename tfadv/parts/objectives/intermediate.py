@@ -1,4 +1,4 @@
-"""Objectives on features in the middle that go beyond another loss: TAP, ILA."""
+"""TAP, cross entropy plus a distance of features, and ILA, which continues another attack's change of features."""
 
 import dataclasses
 from typing import Any
@@ -19,11 +19,13 @@ ROUNDING = 1e-3
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Tap(Objective):
-    """J + distance * sum ||T(F(x)) - T(F(x'))||^2 + smoothness * sum |R(x' - x)| (TAP; Zhou et al., ECCV 2018).
+    """Cross entropy, feature distance and smoothness together (TAP; Zhou et al., ECCV 2018).
+
+    J + distance * sum ||T(F(x)) - T(F(x'))||^2 + smoothness * sum |R(x' - x)|.
 
     J the cross entropy of the label; T(f) = sign(f) |f|^power, with slope 0 at 0, where it has none; the first sum over
     the layers; R the mean over a square of `side` pixels (over those within the image), of a change in the networks'
-    -1..1. Through a view x is shown as x' is, with the same draw.
+    -1..1. Through a view x is transformed as x' is, with the same random numbers.
 
     It has no targeted form: the distance and the smoothness have no class, and outweigh J.
 
@@ -44,7 +46,7 @@ class Tap(Objective):
     side: Odd = 3
 
     reads_logits = True
-    compares = True
+    compares_with_clean = True
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -54,8 +56,8 @@ class Tap(Objective):
         outputs = forward(images, self.layers, logits=False)
         return outputs.images, tuple(self._compressed(outputs.features[layer]) for layer in self.layers)
 
-    def value(self, outputs: Outputs, goal: Goal, memory: Any) -> Tensor:
-        images, features = memory
+    def value(self, outputs: Outputs, goal: Goal, prepared: Any) -> Tensor:
+        images, features = prepared
         loss = scores.cross_entropy(outputs.logits, goal.labels)
         for name, clean in zip(self.layers, features, strict=True):
             loss += self.distance * total((clean - self._compressed(outputs.features[name])) ** 2)
@@ -65,14 +67,16 @@ class Tap(Objective):
 
     def _compressed(self, feature: Tensor) -> Tensor:
         """T: large features count less."""
-        some = feature != 0
-        size = tf.where(some, tf.abs(feature), tf.ones_like(feature))
-        return tf.where(some, tf.sign(feature) * size**self.power, tf.zeros_like(feature))
+        nonzero = feature != 0
+        size = tf.where(nonzero, tf.abs(feature), tf.ones_like(feature))
+        return tf.where(nonzero, tf.sign(feature) * size**self.power, tf.zeros_like(feature))
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Ila(Objective):
-    """<F(x'') - F(x), d> / ||d||^2 with d = F(x') - F(x) (ILA with the projection loss; Huang et al., ICCV 2019).
+    """Feature change along that of another attack (ILA with the projection loss; Huang et al., ICCV 2019).
+
+    <F(x'') - F(x), d> / ||d||^2 with d = F(x') - F(x).
 
     x' is what another attack, the guide, makes of x on the same network; x'' goes on in the direction that it has found
     in the middle of the network, further than it went: 1 is as far. Of several layers the sum, each measured by d's own
@@ -108,23 +112,23 @@ class Ila(Objective):
         return bool(getattr(getattr(self.guide, "objective", self.guide), "has_target", False))
 
     def prepare(self, forward: Forward, images: Images, goal: Goal, view: View, seeds: Seeds) -> Any:
-        guided = self._guide(forward).search(images, goal, seeds).images
-        clean, after = (forward(shown, self.layers, logits=False).features for shown in (images, guided))
-        memory = []
+        guided = self._guide(forward).craft_tensors(images, goal, seeds).images
+        clean, after = (forward(batch, self.layers, logits=False).features for batch in (images, guided))
+        prepared = []
         for layer in self.layers:
             direction = after[layer] - clean[layer]
             square = tensors.dot(direction, direction)
             shape = [-1] + [1] * (len(direction.shape) - 1)
-            memory.append((clean[layer], tf.math.divide_no_nan(direction, tf.reshape(square, shape))))
-        return tuple(memory)
+            prepared.append((clean[layer], tf.math.divide_no_nan(direction, tf.reshape(square, shape))))
+        return tuple(prepared)
 
     def _guide(self, forward: Any) -> Any:
-        """The guide on what `forward` looks at."""
+        """The guide bound to the network of `forward`."""
         guide = (forward if isinstance(forward, CompiledForward) else forward.compiled).bound(self.guide)
-        if not hasattr(guide, "search"):
-            raise ValueError(f"Ila(guide): expected an attack whose on(network) has search, got {self.guide!r}.")
+        if not hasattr(guide, "craft_tensors"):
+            raise ValueError(f"Ila(guide): expected an attack whose on(network) has craft_tensors, got {self.guide!r}.")
         return guide
 
-    def value(self, outputs: Outputs, goal: Goal, memory: Any) -> Tensor:
-        parts = zip(self.layers, memory, strict=True)
-        return tf.add_n([tensors.dot(outputs.features[name] - clean, way) for name, (clean, way) in parts])
+    def value(self, outputs: Outputs, goal: Goal, prepared: Any) -> Tensor:
+        parts = zip(self.layers, prepared, strict=True)
+        return tf.add_n([tensors.dot(outputs.features[name] - clean, direction) for name, (clean, direction) in parts])

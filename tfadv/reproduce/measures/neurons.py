@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfadv.core.source import Source
-from tfadv.defences.between import default_layer
+from tfadv.defences.default_layer import default_layer
 from tfadv.models.network import Network
 from tfadv.parts import attribution
 from tfadv.reproduce.measures.defences import Place

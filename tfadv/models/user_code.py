@@ -1,4 +1,4 @@
-"""Models that a user's own code makes: `module:callable`, `file.py:callable`, and words that the callable is given."""
+"""Loads a model that a user's own Python code builds: `module:callable` or `file.py:callable`, with arguments."""
 
 from __future__ import annotations
 
@@ -18,23 +18,24 @@ from tfadv.core.source import Source
 from tfadv.models.cloning import is_model
 
 
-class Raised(ValueError):
-    """A user's own code raised something, which is the `__cause__`; the message has the lines where it did."""
+class UserCodeError(ValueError):
+    """An exception in a user's own code (the `__cause__`); the message has the user's lines of the traceback."""
 
     def __init__(self, spec: str, error: BaseException) -> None:
         if isinstance(error, SystemExit):
             what = f"called sys.exit({'' if error.code is None else repr(error.code)}), and no model came of it"
-            said = ['What a script does when it is run belongs below `if __name__ == "__main__":`.']
+            explanation = ['What a script does when it is run belongs below `if __name__ == "__main__":`.']
         else:
-            what, said = f"raised {type(error).__name__}", traceback.format_exception_only(error)
-        lines = "".join([*traceback.format_list(_of_the_user(error)), *said]).rstrip()
+            what, explanation = f"raised {type(error).__name__}", traceback.format_exception_only(error)
+        lines = "".join([*traceback.format_list(_of_the_user(error)), *explanation]).rstrip()
         super().__init__(f"{spec}: your code {what}{':' if lines else '.'}\n{lines}".rstrip())
 
 
-def called(spec: str) -> Any:
-    """What the callable of a `module:callable` or `module:callable:word` returns; a model or a network as it is.
+def result_of(spec: str) -> Any:
+    """The model that the callable of a `module:callable` or `module:callable:argument` returns; a model as it is.
 
-    Raises ValueError or FileNotFoundError where there is no such callable, `Raised` for whatever it raises itself.
+    Raises ValueError or FileNotFoundError where there is no such callable, `UserCodeError` for whatever it raises
+    itself.
     """
     module, _, rest = spec.partition(":") if ".py:" not in spec else _split_file(spec)
     path, *words = rest.split(":")
@@ -66,7 +67,7 @@ def _module(name: str, spec: str) -> Any:
                 if not all(name.split(".")):  # "..", which is relative to nothing
                     raise ModuleNotFoundError(name=name)
                 return importlib.import_module(name)
-        except Raised as error:
+        except UserCodeError as error:
             missing = error.__cause__
             if not isinstance(missing, ModuleNotFoundError) or missing.name is None:
                 raise
@@ -91,13 +92,13 @@ def _module(name: str, spec: str) -> Any:
 
 @contextlib.contextmanager
 def _told(spec: str) -> Iterator[None]:
-    """Inside, code of the user's runs: whatever it raises, an end of the program too, is `Raised`; Ctrl-C stays."""
+    """A context in which the user's code runs: what it raises, SystemExit too, becomes `UserCodeError`; not Ctrl-C."""
     try:
         yield
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        raise Raised(spec, error) from error
+        raise UserCodeError(spec, error) from error
 
 
 def _of_the_user(error: BaseException) -> list[traceback.FrameSummary]:

@@ -1,4 +1,4 @@
-"""Which layer lies between the convolutions of a network and its classifier."""
+"""Finds the layer between the convolutions of a network and its classifier, which NIP uses by default."""
 
 import math
 
@@ -11,17 +11,17 @@ from tfadv.parts import attribution
 def default_layer(network: Source) -> str:
     """The layer between convolutions and classifier: a flattened or globally pooled last map.
 
-    The first layer after `network.last_map` that has no places any more and as many values as that map, or as its
-    channels, and that the logits depend on; a map of 1 x 1 places that is then flattened, after that. Where a wider
+    The first layer after `network.last_map` that has no spatial axes any more and as many values as that map, or as its
+    channels, and that the logits depend on; a map of 1 x 1 pixels that is then flattened, after that. Where a wider
     classifier follows the map at once (a convolution of its size, as in TF-slim's VGG), it is the map itself.
 
     Raises ValueError, which says to name one, for a network that has none.
     """
     names = list(network.layers)
     if network.last_map in network.layers:
-        place = names.index(network.last_map)
+        position = names.index(network.last_map)
         shape = network.layers[network.last_map]
-        after = [name for name in names[place + 1 :] if _values(network.layers[name]) is not None]
+        after = [name for name in names[position + 1 :] if _values(network.layers[name]) is not None]
         pooled = [name for name in after if _values(network.layers[name]) in (shape[-1], _product(shape))]
         for name in pooled:
             if _values(network.layers[name]) != network.logits_count and _counts(network, name):
@@ -35,7 +35,7 @@ def default_layer(network: Source) -> str:
 
 
 def _values(shape: tuple) -> int | None:
-    """How many values a layer without places [N, n] or [N, 1, 1, n] has; None for any other."""
+    """How many values a layer without spatial axes, [N, n] or [N, 1, 1, n] has; None for any other."""
     return shape[-1] if len(shape) == 2 or (len(shape) == 4 and shape[1:3] == (1, 1)) else None
 
 
