@@ -47,7 +47,7 @@ class Ascent(Attack):
 
     objective: Objective
     rule: Rule
-    budget: Budget
+    budget: Budget = dataclasses.field()  # what `Attack` declares would else be its default
     steps: Count = 10
     view: View = Plain()
     region: Region = Everywhere()
@@ -62,10 +62,18 @@ class Ascent(Attack):
                 got = getattr(self, name)
                 raise ValueError(f"Ascent({name}): expected a {kind.__name__}, got {got!r}.")
 
+    @property
+    def has_target(self) -> bool:
+        return self.objective.has_target
+
+    @property
+    def traceable(self) -> bool:
+        return all(guide.traceable for guide in self.objective.guides)
+
     def on(self, model) -> Bound:
         source = network(model)
         attack = settled(self, source)
-        return Bound(attack, source, attack._craft, attack.objective.has_target)
+        return Bound(attack, source, attack._craft)
 
     def _craft(self, network: Source) -> "AscentLoop":
         for part in (self.objective, self.region):
@@ -83,11 +91,8 @@ class AscentLoop:
     def __init__(self, attack: Ascent, network: Source) -> None:
         self.attack, self.network, self.compiled = attack, network, CompiledForward(network)
         self.step, self.lead = Compiled(self._step), Compiled(self._lead)
-        guides = [self.compiled.bound(guide) for guide in attack.objective.guides]
-        #: Whether it can be traced as a whole, in a program of its own or a larger one.
-        self.traceable = all(getattr(guide, "traceable", False) for guide in guides)
         best = self._ascended if attack.restarts == 1 else self._best
-        self._program = Program(best, "the attack", self.traceable)
+        self._program = Program(best, "the attack", attack.traceable)
         # What the view shows differs from step to step, and with it what the clean image is compared by.
         self.anew = attack.objective.compares and not isinstance(attack.view, Plain)
 

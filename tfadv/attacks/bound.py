@@ -11,7 +11,8 @@ from tfadv.core import diagnostics
 from tfadv.core import seeds as draws
 from tfadv.core.compilation import Program, concede
 from tfadv.core.images import BLACK, WHITE, check
-from tfadv.core.interfaces import Attack, Crafted, Goal, class_numbers
+from tfadv.core.interfaces import Attack, Crafted, Goal, Objective, class_numbers
+from tfadv.core.scores import reached
 from tfadv.core.source import Source
 from tfadv.core.types import Images, Seeds, Tensor
 from tfadv.models.network import network
@@ -19,7 +20,7 @@ from tfadv.models.network import network
 
 class Crafting(Protocol):
     """(images [N, H, W, 3], goal with indices of logits, seeds int32 [N, 2]) -> images; `Crafted` from an attack that
-    knows whether it found an adversarial image. `traces` counts its traces."""
+    is a search or counts its queries. `traces` counts its traces."""
 
     @property
     def traces(self) -> int: ...
@@ -30,8 +31,8 @@ class Crafting(Protocol):
 class Bound:
     """An attack on a network: bound(images, goal, seed=0) -> adversarial images [N, H, W, 3] in 0..255.
 
-    They are float32, or float64 from a network of float64. Where an attack that searches finds nothing, the clean image
-    comes back; `crafted` takes the same and says so image by image.
+    They are float32, or float64 from a network of float64. Where a search finds nothing, the clean image comes back;
+    `crafted` takes the same and says image by image whether the network is fooled.
 
     An image's result depends on the image, its label, the attack, the network and the seed. In float32 the batch's size
     can change how a network's sums are rounded: for the same bytes use batches of one size.
@@ -50,17 +51,11 @@ class Bound:
         attack: Attack,
         model: Source | keras.Model,
         craft: Callable[[Source], Crafting],
-        has_target: bool = True,
     ) -> None:
-        self.attack, self.network, self.has_target = attack, network(model), has_target
+        self.attack, self.network = attack, network(model)
         self._craft = craft(self.network)
         #: Larger programs that hold this attack, by what tells them apart; they are kept here, to be compiled once.
         self.programs: dict[Hashable, Program] = {}
-
-    @property
-    def traceable(self) -> bool:
-        """Whether `search` can be traced into a larger program; it cannot where it loops and stops in Python."""
-        return getattr(self._craft, "traceable", False)
 
     @property
     def traces(self) -> int:
@@ -68,18 +63,28 @@ class Bound:
         return self._craft.traces
 
     def __call__(self, images: np.ndarray, goal: Goal, *, seed: int = 0) -> np.ndarray:
-        return self.crafted(images, goal, seed=seed).images
+        return self._made(*self.entered(images, goal, seed=seed)).images
 
     def crafted(self, images: np.ndarray, goal: Goal, *, seed: int = 0) -> Crafted:
-        """The adversarial images with what the attack knows of each: `found` and `queries`, or None of an ascent."""
+        """The adversarial images with what is known of each, see `Crafted`; for `found` the network looks once more at
+        the images of an attack that is no search."""
         given, goal, own = self.entered(images, goal, seed=seed)
-        if not len(images):
-            return Crafted(np.zeros(given.shape, np.float32))
-        made = self.search(given, goal, own)
+        made = self._made(given, goal, own)
+        if made.found is None:
+            shown = tf.constant(made.images)
+            made = made._replace(found=np.asarray(reached(self.network.compiled(shown).logits, goal)))
+        return made
+
+    def _made(self, given: Images, goal: Goal, seeds: Seeds) -> Crafted:
+        """What `search` makes, in numpy arrays."""
+        if not len(given):
+            queries = np.zeros(0, np.int32) if self.attack.counts_queries else None
+            return Crafted(np.zeros(given.shape, np.float32), np.zeros(0, bool), queries)
+        made = self.search(given, goal, seeds)
         pixels = np.asarray(made.images, np.float64 if self.network.dtype == tf.float64 else np.float32)
         still = np.all(pixels == given, axis=(1, 2, 3))
-        counts = int(still.sum()), len(still)
-        symptom = diagnostics.unchanged(self.network.name, self.network, given[still], *counts, made.found, self.silent)
+        counts, silent = (int(still.sum()), len(still)), self.attack.silent
+        symptom = diagnostics.unchanged(self.network.name, self.network, given[still], *counts, made.found, silent)
         if symptom:
             concede(symptom)
         known = (None if part is None else np.asarray(part) for part in made[1:])
@@ -105,13 +110,8 @@ class Bound:
         goal = Goal(tf.constant(indices.labels), tf.constant(indices.sign))
         return tf.cast(images, self.network.dtype), goal, tf.constant(own)
 
-    @property
-    def silent(self) -> bool:
-        """Whether it is a search by gradients that would not notice that the network has none."""
-        return getattr(self._craft, "silent", False)
-
     def search(self, images: Images, goal: Goal, seeds: Seeds) -> Crafted:
-        """The same for what another part of an attack hands over, in tensors and unchecked.
+        """The same for what another part of an attack hands over, in tensors and unchecked; `found` of a search alone.
 
         Args:
             images: [N, H, W, 3] in 0..255, of the network's type.
@@ -125,16 +125,18 @@ class Bound:
         return made._replace(images=tf.clip_by_value(made.images, BLACK, WHITE))
 
     def _check(self, goal: Goal, count: int) -> Goal:
-        name, labels = type(getattr(self.attack, "objective", self.attack)).__name__, class_numbers(goal.labels)
+        labels = class_numbers(goal.labels)
         if labels.shape != (count,):
             raise ValueError(f"goal: expected one class for each of the {count} images, got {list(labels.shape)}.")
         if goal.sign not in (1, -1):
             raise ValueError(
                 f"goal: expected a sign of 1, to leave the labels, or -1, to reach them, got {goal.sign!r}."
             )
-        if goal.sign < 0 and not self.has_target:
+        if goal.sign < 0 and not self.attack.has_target:
+            part = next((part for part in self.attack.inner_parts if isinstance(part, Objective)), self.attack)
+            given = labels[:5].tolist()
             raise ValueError(
-                f"{name} has no targeted form: expected untargeted(labels), got targeted({labels[:5].tolist()})."
+                f"{type(part).__name__} has no targeted form: expected untargeted(labels), got targeted({given})."
             )
         return self.network.indices(goal._replace(labels=labels))
 

@@ -90,11 +90,11 @@ def unchanged(
     """That an attack has left images as they are, and why; None of a search, which says itself what it has not found.
 
     Args:
-        look: the network of that name, see `tfadv.Network`.
+        forward: the network of that name, see `tfadv.Network`.
         images: some of those images, [N, H, W, 3] in 0..255.
         still, count: how many did not change, and of how many.
-        found: what a search says of all of them, bool [count]; None of an ascent.
-        silent: whether a search would not notice that the network has no gradient, see `tfadv.attacks.bound.Bound`.
+        found: what a search says of all of them, bool [count]; None of any other attack.
+        silent: as the attack declares it, see `tfadv.core.interfaces.Attack`.
     """
     if not still or not (found is None or (silent and not np.any(found))):
         return None

@@ -83,8 +83,13 @@ def class_numbers(labels: Sequence[int] | np.ndarray) -> np.ndarray:
 
 
 class Crafted(NamedTuple):
-    """What an attack hands over: `images` [N, H, W, 3] and, from an attack that searches and may fail, `found` bool [N]
-    and `queries` int [N], how many images it has shown to the network on behalf of each (a gradient counts as one)."""
+    """What an attack hands over, image by image.
+
+    images: [N, H, W, 3]. found: bool [N], whether the attacked network itself gives the image a class that the goal
+    asks for; where it does not, a search hands over the clean image, any other attack its last.
+    queries: int [N], how many images it has shown to the network on behalf of each, a gradient counting as one; None of
+    an attack that does not count them.
+    """
 
     images: Images
     found: Tensor = None
@@ -106,6 +111,23 @@ class Part(ranges.Checked, abc.ABC):  # noqa: B024 - its kinds below have the ab
     Settings without a default stand in their place, the others have their name, or are left out at their default. A
     field with repr=False is no setting: what was found when a part was fitted.
     """
+
+    #: Names of the features it needs: a class attribute, a field or a property.
+    layers = ()
+    #: Whether it draws random numbers itself, from the seeds it is given.
+    random = False
+
+    @property
+    def inner_parts(self) -> tuple[Part, ...]:
+        """The parts in its fields, also those in a row."""
+        values = (getattr(self, field.name) for field in dataclasses.fields(self) if field.init)
+        rows = (value if isinstance(value, tuple) else (value,) for value in values)
+        return tuple(one for row in rows for one in row if isinstance(one, Part))
+
+    @property
+    def uses_seed(self) -> bool:
+        """Whether its result differs from seed to seed: it draws, or a part in it does."""
+        return self.random or any(part.uses_seed for part in self.inner_parts)
 
     def __repr__(self) -> str:
         words = []
@@ -189,8 +211,6 @@ class Objective(Part):
     features, and only the network's trunk up to them is computed, unless `reads_logits` says that it needs both.
     """
 
-    #: Names of the features it needs.
-    layers = ()
     #: Whether it can reach a class as well as leave one.
     has_target = False
     #: Whether it compares with the clean images as the same glasses show them: then `prepare` is computed anew with
@@ -198,6 +218,8 @@ class Objective(Part):
     compares = False
     #: Attacks that `prepare` runs on the same network first; they are bound to it when the attack is.
     guides: tuple[Attack, ...] = ()
+    #: From where its recipes set out, if not from the clean image, where its gradient may be zero.
+    start: Start | None = None
 
     def __post_init__(self) -> None:
         tuple(self.layers)  # layers that are none are refused where they are given
@@ -279,9 +301,6 @@ class Budget(Part):
 class Region(Part):
     """Where: which pixels may change, and by what share of a step."""
 
-    #: Names of the features it needs.
-    layers = ()
-
     @abc.abstractmethod
     def mask(self, forward: Forward, images: Images, goal: Goal, seeds: Seeds) -> Tensor:
         """[N, H, W, 1] of shares 0..1; a pixel of share 0 keeps its value."""
@@ -298,14 +317,36 @@ class Start(Part):
 class Craft(Protocol):
     """An attack bound to a network: (images, goal, seed) -> adversarial images of the same shape and range.
 
-    One that knows more of each image has a method `crafted` that takes the same and returns `Crafted`.
+    That of an attack that searches or counts its queries has a method `crafted` that takes the same and returns
+    `Crafted`; that of an attack that is fitted has `fit`, `save`, `load` and `shift`, see `tfadv.Universal`.
     """
 
     def __call__(self, images: Images, goal: Goal, *, seed: int = 0) -> np.ndarray: ...
 
 
 class Attack(Part):
-    """A whole attack, a value like its parts; `on(network)` compiles it for that network."""
+    """A whole attack, a value like its parts; `on(network)` compiles it for that network.
+
+    What it can do is declared here, by a class attribute, a field or a property; nobody guesses it.
+    """
+
+    #: What its changes keep to; None for any change.
+    budget: Budget | None = None
+    #: Whether it can reach a class as well as leave one.
+    has_target = True
+    #: Whether it searches: of an image for which it finds nothing it hands over the clean one. Any other attack hands
+    #: over the image it ends with.
+    is_search = False
+    #: Whether it counts the images that it shows to the network, `Crafted.queries`.
+    counts_queries = False
+    #: Whether it is fitted to some images before it attacks others.
+    fitted = False
+    #: Whether it follows the network's gradients.
+    needs_gradient = True
+    #: Whether it searches by gradients and would not notice that the network has none.
+    silent = False
+    #: Whether it can be traced as a whole into a larger program: it cannot where it loops and stops in Python.
+    traceable = False
 
     @abc.abstractmethod
     def on(self, model: Any) -> Craft:

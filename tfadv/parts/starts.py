@@ -22,6 +22,8 @@ class CleanImage(Start):
 class InsideBall(Start):
     """A random point within the budget (PGD; Madry et al., ICLR 2018)."""
 
+    random = True
+
     def begin(self, images: Images, budget: Budget, seeds: Seeds) -> Tensor:
         return images + budget.sample(images, seeds)
 
@@ -31,6 +33,8 @@ class NoisyStart(Start):
     """The image with Gaussian noise of `deviation` grey levels: a nudge where the objective is flat (NRDM)."""
 
     deviation: Noise = 0.1
+
+    random = True
 
     def begin(self, images: Images, budget: Budget, seeds: Seeds) -> Tensor:
         return images + self.deviation * draws.normal(seeds, tuple(images.shape[1:]), images.dtype)
@@ -44,6 +48,8 @@ class NoiseOfLength(Start):
     """
 
     length: Weight
+
+    random = True
 
     def begin(self, images: Images, budget: Budget, seeds: Seeds) -> Tensor:
         deviation = self.length * WHITE / math.sqrt(math.prod(images.shape[1:]))
