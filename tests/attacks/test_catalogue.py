@@ -3,15 +3,20 @@
 import contextlib
 import dataclasses
 import inspect
+import re
+import textwrap
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from networks import CLASSES, LAYER, SIDE, batch_of, bound, convolutional, recipe
+from conftest import REPOSITORY
+from networks import CLASSES, LAYER, SIDE, batch_of, bound, convolutional, linear, recipe
 
 import tfadv
 from tfadv import targeted, untargeted
+from tfadv.attacks.recipes import frame
+from tfadv.core import gradients
 from tfadv.core.interfaces import Attack, View
 from tfadv.registry.catalogue import ATTACKS
 
@@ -66,6 +71,42 @@ def test_keeps_shape_range_and_budget(name, batch, results):
     assert result.shape == images.shape and result.dtype == np.float64
     assert result.min() >= 0 and result.max() <= 255
     assert np.any(result != images)
+
+
+@every_attack
+def test_a_recipe_has_its_command_lines_name(name):
+    assert getattr(tfadv.recipes, name.replace("-", "_")) is ATTACKS[name]
+    assert ATTACKS[name].__name__ in tfadv.recipes.__all__ and len(tfadv.recipes.__all__) == len(ATTACKS)
+
+
+@pytest.mark.parametrize("name", [name for name in ATTACKS if f"{name}-pd" in ATTACKS])
+def test_a_recipe_patchwise_and_diverse_is_its_base_with_other_steps_and_another_view(name):
+    base, derived = ATTACKS[name], ATTACKS[f"{name}-pd"]
+    rule, view = tfadv.Momentum(0.5) >> tfadv.Patchwise(2.0, 3.0, 0.7, 5), tfadv.DiverseInputs(0.4)
+    own = {"steps": 4, "decay": 0.5, "epsilon": 8.0}
+    made = derived(**own, amplify=3.0, spill=0.7, side=5, probability=0.4)
+    assert made == dataclasses.replace(base(**own), rule=rule, view=view)
+    assert derived(probability=0) == dataclasses.replace(derived(), view=tfadv.Plain())
+    settings = list(inspect.signature(derived).parameters)
+    assert settings == [*inspect.signature(base).parameters, "amplify", "spill", "side", "probability"]
+    with pytest.raises(ValueError, match=rf"{derived.__name__}\(decay\): expected a number from 0 on, got -1"):
+        derived(decay=-1)
+
+
+def test_a_new_recipe_is_registered_as_contributing_shows(monkeypatch):
+    text = (REPOSITORY / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    blocks = [textwrap.dedent(block) for block in re.findall(r" *```python\n(.*?)```", text, re.DOTALL)]
+    monkeypatch.setattr(frame, "RECIPES", {})
+    names = {}
+    for block in blocks:
+        exec(block, names)
+    assert list(frame.RECIPES) == ["logit"]
+    attack = frame.RECIPES["logit"](steps=2)
+    assert eval(repr(attack), NAMES | names) == attack
+    network, images = linear("float64", classes=4), np.full((1, 6, 6, 3), 128.0)
+    slope = gradients.of_images(lambda x: network(x).logits[:, 1], tf.constant(images)).numpy()
+    for goal, sign in ((untargeted([1]), -1), (targeted([1]), 1)):  # the logits are linear in the image
+        np.testing.assert_allclose(attack.on(network)(images, goal), images + sign * 4 * np.sign(slope), atol=1e-9)
 
 
 @those(lambda attack: attack.budget is not None)
