@@ -130,6 +130,7 @@ def test_queries_of_an_unfitted_call_are_counted_to_the_image():
     finally:
         tf.config.run_functions_eagerly(False)
     assert made.queries.sum() >= 4 + 2 * 4
+    assert shown.pop() == len(images)  # what came of it, for `found`: no query of the attack
     assert made.queries.sum() == sum(shown)
 
 

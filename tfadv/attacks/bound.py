@@ -67,7 +67,7 @@ class Bound:
 
     def crafted(self, images: np.ndarray, goal: Goal, *, seed: int = 0) -> Crafted:
         """The adversarial images with what is known of each, see `Crafted`; for `found` the network looks once more at
-        the images of an attack that is no search."""
+        the images of an attack that is no search, which is none of its queries."""
         given, goal, own = self.entered(images, goal, seed=seed)
         made = self._made(given, goal, own)
         if made.found is None:
