@@ -148,10 +148,9 @@ def _tell(report: "Report") -> None:
             f"{report.out}: {len(done)} images, changed on the source itself: {report.changed:.1%}; "
             f"largest change {largest:g} of 255"
         )
-    searched = [entry["found"] for entry in done if "found" in entry]
-    if searched:
-        queries = sum(entry["queries"] for entry in done) / len(done)
-        shell.echo(f"found: {sum(searched)} of {len(searched)}, with {queries:.0f} queries each; the others are clean.")
+    if done and report.is_search:
+        found, queries = (sum(entry[fact] for entry in done) for fact in ("found", "queries"))
+        shell.echo(f"found: {found} of {len(done)}, with {queries / len(done):.0f} queries each; the others are clean.")
     aimed = [entry["after"] == entry["target"] for entry in done if "target" in entry]
     if aimed:
         shell.echo(f"target class reached on the source itself: {sum(aimed)} of {len(aimed)}.")

@@ -38,10 +38,18 @@ def _facts(name: str, recipe: Callable) -> dict:
     from tfadv.attacks import recipes
     from tfadv.registry import building
 
-    known = building.settings(recipe)
+    known, attack = building.settings(recipe), recipe()
     common = inspect.getdoc(recipes) or ""
-    return listing.facts(name, "attack", repr(recipe()), recipe, known) | {
-        "parts": dict(_differences(recipe())),
+    return listing.facts(name, "attack", repr(attack), recipe, known) | {
+        "can": {
+            "targeted": attack.has_target,
+            "needs_gradient": attack.needs_gradient,
+            "is_search": attack.is_search,
+            "counts_queries": attack.counts_queries,
+            "fitted": attack.fitted,
+            "uses_seed": attack.uses_seed,
+        },
+        "parts": dict(_differences(attack)),
         "region": (inspect.getdoc(building.where) or "") if "region" in known else "",
         "loss": (inspect.getdoc(building.raised) or "") if "loss" in known else "",
         "common": common.partition("\n")[2].strip(),
@@ -66,6 +74,7 @@ def _page(fact: dict) -> str:
     return listing.page(
         fact,
         "attack",
+        f"What it is and can do:\n{listing.settings(fact['can'])}",
         *(f"{part}: {said}" for part, said in fact["parts"].items()),
         *([f"Where it may change an image:\n{fact['region']}"] if fact["region"] else []),
         *([f"What it raises:\n{fact['loss']}"] if fact["loss"] else []),

@@ -77,7 +77,7 @@ def kept(folder: Path, name: str, facts: Any, make: Callable[[], dict]) -> dict:
 def crafted(subject: Subject, name: str, attack: Any, network: Any = None) -> np.ndarray:
     """uint8 adversarial images of the subject's, made on the network (the subject's own by default) and kept."""
     network = network or subject.network
-    fitting = subject.fitting[0][: getattr(attack, "images", 0)]
+    fitting = subject.fitting[0][: attack.images if attack.fitted else 0]
     facts = f"{attack!r} {network.fingerprint} {digest(subject.images, subject.labels, fitting)}"
     path = subject.folder / "crafted" / f"{name}-{key(facts)}.npz"
     if not path.exists():
@@ -96,22 +96,20 @@ def crafted(subject: Subject, name: str, attack: Any, network: Any = None) -> np
 def attacked(subject: Subject, attack: Any, network: Any) -> np.ndarray:
     """The images as bytes within the attack's budget; those of a search are stretched until the bytes fool."""
     from tfadv import untargeted
-    from tfadv.core.interfaces import Crafted
     from tfadv.folders import rounding
 
-    bound, budget, done = attack.on(network), getattr(attack, "budget", None), []
-    if hasattr(bound, "fit"):
+    bound, done = attack.on(network), []
+    if attack.fitted:
         some = subject.fitting[0][: attack.images].astype(np.float32)
         bound.fit(some, untargeted(network.predict(some)))
     for start in range(0, len(subject.images), CHUNK):
         clean, labels = (each[start : start + CHUNK] for each in (subject.images, subject.labels))
         made = bound.crafted(clean.astype(np.float32), untargeted(labels))
-        made = made if isinstance(made, Crafted) else Crafted(made)
-        if made.found is None:
-            done.append(rounding.within(made.images, clean, budget))
-        else:
+        if attack.is_search:
             fools = lambda images, labels=labels: answers(network, images) != labels  # noqa: E731
-            done.append(rounding.fooling(made.images, clean, budget, made.found, fools)[0])
+            done.append(rounding.fooling(made.images, clean, attack.budget, made.found, fools)[0])
+        else:
+            done.append(rounding.within(made.images, clean, attack.budget))
     return np.concatenate(done)
 
 

@@ -1,22 +1,26 @@
 """What every attack of the catalogue promises, tested over the catalogue itself."""
 
+import contextlib
 import dataclasses
+import inspect
+import re
+import textwrap
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from networks import CLASSES, LAYER, SIDE, batch_of, bound, convolutional, recipe
+from conftest import REPOSITORY
+from networks import CLASSES, LAYER, SIDE, batch_of, bound, convolutional, linear, recipe
 
 import tfadv
 from tfadv import targeted, untargeted
+from tfadv.attacks.recipes import frame
+from tfadv.core import gradients
 from tfadv.core.interfaces import Attack, View
 from tfadv.registry.catalogue import ATTACKS
 
 NAMES = {name: getattr(tfadv, name) for name in tfadv.__all__}
-#: Parts that draw: an attack with one of them hangs on its seed.
-RANDOM = ("MaskedCopies", "PathCopies", "DiverseInputs", "NoisyCopies", "InsideBall", "NoisyStart", "NoiseOfLength")
-RANDOM += ("AdditiveUniformNoise", "Boundary", "Pointwise", "OnePixel")
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +43,12 @@ def results(batch):
     return result
 
 
-every_attack = pytest.mark.parametrize("name", ATTACKS)
+def those(declare):
+    """Parametrise a test over the attacks of which this holds."""
+    return pytest.mark.parametrize("name", [name for name in ATTACKS if declare(ATTACKS[name]())])
+
+
+every_attack = those(lambda attack: True)
 
 
 def same(result, expected):
@@ -62,20 +71,81 @@ def test_keeps_shape_range_and_budget(name, batch, results):
     assert result.shape == images.shape and result.dtype == np.float64
     assert result.min() >= 0 and result.max() <= 255
     assert np.any(result != images)
-    budget = getattr(recipe(name), "budget", None)
-    if budget is not None:
-        np.testing.assert_allclose(budget.project(tf.constant(result - images)), result - images, atol=1e-9)
 
 
 @every_attack
-def test_what_it_says_it_found_fools_the_network_and_the_rest_is_clean(name, batch):
+def test_a_recipe_has_its_command_lines_name(name):
+    assert getattr(tfadv.recipes, name.replace("-", "_")) is ATTACKS[name]
+    assert ATTACKS[name].__name__ in tfadv.recipes.__all__ and len(tfadv.recipes.__all__) == len(ATTACKS)
+
+
+@pytest.mark.parametrize("name", [name for name in ATTACKS if f"{name}-pd" in ATTACKS])
+def test_a_recipe_patchwise_and_diverse_is_its_base_with_other_steps_and_another_view(name):
+    base, derived = ATTACKS[name], ATTACKS[f"{name}-pd"]
+    rule, view = tfadv.Momentum(0.5) >> tfadv.Patchwise(2.0, 3.0, 0.7, 5), tfadv.DiverseInputs(0.4)
+    own = {"steps": 4, "decay": 0.5, "epsilon": 8.0}
+    made = derived(**own, amplify=3.0, spill=0.7, side=5, probability=0.4)
+    assert made == dataclasses.replace(base(**own), rule=rule, view=view)
+    assert derived(probability=0) == dataclasses.replace(derived(), view=tfadv.Plain())
+    settings = list(inspect.signature(derived).parameters)
+    assert settings == [*inspect.signature(base).parameters, "amplify", "spill", "side", "probability"]
+    with pytest.raises(ValueError, match=rf"{derived.__name__}\(decay\): expected a number from 0 on, got -1"):
+        derived(decay=-1)
+
+
+def test_a_new_recipe_is_registered_as_contributing_shows(monkeypatch):
+    text = (REPOSITORY / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    blocks = [textwrap.dedent(block) for block in re.findall(r" *```python\n(.*?)```", text, re.DOTALL)]
+    monkeypatch.setattr(frame, "RECIPES", {})
+    names = {}
+    for block in blocks:
+        exec(block, names)
+    assert list(frame.RECIPES) == ["logit"]
+    attack = frame.RECIPES["logit"](steps=2)
+    assert eval(repr(attack), NAMES | names) == attack
+    network, images = linear("float64", classes=4), np.full((1, 6, 6, 3), 128.0)
+    slope = gradients.of_images(lambda x: network(x).logits[:, 1], tf.constant(images)).numpy()
+    for goal, sign in ((untargeted([1]), -1), (targeted([1]), 1)):  # the logits are linear in the image
+        np.testing.assert_allclose(attack.on(network)(images, goal), images + sign * 4 * np.sign(slope), atol=1e-9)
+
+
+@those(lambda attack: attack.budget is not None)
+def test_keeps_its_budget(name, batch, results):
+    change = results(name) - batch[0]
+    np.testing.assert_allclose(recipe(name).budget.project(tf.constant(change)), change, atol=1e-9)
+
+
+@every_attack
+def test_what_it_says_it_found_fools_the_network_and_nothing_else_does(name, batch, results):
     images, labels = batch
     made = bound(name).crafted(images, untargeted(labels))
-    if made.found is None:
-        return
-    fooled = bound(name).network.predict(made.images) != labels
-    assert np.array_equal(made.found, fooled) and np.array_equal(made.images[~made.found], images[~made.found])
+    assert made.images.tobytes() == results(name).tobytes()
+    assert np.array_equal(made.found, bound(name).network.predict(made.images) != labels)
+    assert (made.queries is not None) == recipe(name).counts_queries
+    assert bound(name).crafted(images[:0], untargeted(labels[:0])).found.shape == (0,)
+
+
+@those(lambda attack: attack.is_search)
+def test_a_search_leaves_the_rest_clean_and_counts(name, batch):
+    images, labels = batch
+    made = bound(name).crafted(images, untargeted(labels))
+    assert np.array_equal(made.images[~made.found], images[~made.found])
     assert np.all(made.queries > 0)
+
+
+@every_attack
+def test_asks_for_gradients_where_it_says_so(name, batch, monkeypatch):
+    class Asked(Exception):
+        pass
+
+    def tape(*arguments, **settings):
+        raise Asked
+
+    craft = recipe(name).on(convolutional.__wrapped__("float64"))
+    with monkeypatch.context() as patch:
+        patch.setattr(tf, "GradientTape", tape)
+        with pytest.raises(Asked) if recipe(name).needs_gradient else contextlib.nullcontext():
+            craft(batch[0][:1], untargeted(batch[1][:1]))
 
 
 @every_attack
@@ -84,8 +154,7 @@ def test_same_seed_same_bytes_and_another_seed_another_image(name, batch, result
     again = bound(name)(images, untargeted(labels), seed=0)
     assert again.tobytes() == results(name).tobytes()
     other = bound(name)(images, untargeted(labels), seed=1)
-    random = any(word in repr(recipe(name)) for word in RANDOM)
-    assert np.any(other != again) == random
+    assert np.any(other != again) == recipe(name).uses_seed
 
 
 @every_attack
@@ -112,16 +181,19 @@ def test_eager_is_compiled(name, batch, results):
     assert same(eager, expected)
 
 
-@every_attack
-def test_reaches_a_class_or_says_that_it_cannot(name, batch, results):
+@those(lambda attack: not attack.has_target)
+def test_without_a_targeted_form_it_says_so(name, batch):
+    with pytest.raises(ValueError, match=r"has no targeted form: expected untargeted\(labels\), got targeted"):
+        bound(name)(batch[0], targeted((batch[1] + 1) % CLASSES))
+
+
+@those(lambda attack: attack.has_target)
+def test_reaches_for_a_class(name, batch):
     images, labels = batch
     wanted = (labels + 1) % CLASSES
-    if not bound(name).has_target:
-        with pytest.raises(ValueError, match=r"has no targeted form: expected untargeted\(labels\), got targeted"):
-            bound(name)(images, targeted(wanted))
-        return
     network, made = bound(name).network, bound(name).crafted(images, targeted(wanted))
-    tried = np.full(len(images), True) if made.found is None else made.found
+    assert np.array_equal(made.found, network.predict(made.images) == wanted)
+    tried = made.found if recipe(name).is_search else np.full(len(images), True)
     share = lambda x: tf.gather(tf.nn.softmax(network(x).logits), wanted, axis=1, batch_dims=1)  # noqa: E731
     assert np.all((share(made.images) > share(images))[tried])
 
@@ -145,9 +217,12 @@ def test_wrong_calls_are_told_what_was_expected(name, batch):
     ]:
         with pytest.raises(ValueError, match=message):
             bound(name)(wrong, goal)
-    if getattr(getattr(recipe(name), "objective", None), "layers", ()):
-        with pytest.raises(ValueError, match="small has no layer 'Mixed_9z'. Nearest"):
-            ATTACKS[name](layer="Mixed_9z").on(convolutional("float64"))
+
+
+@pytest.mark.parametrize("name", [name for name in ATTACKS if "layer" in inspect.signature(ATTACKS[name]).parameters])
+def test_a_layer_that_is_not_there_is_told_the_nearest(name):
+    with pytest.raises(ValueError, match="small has no layer 'Mixed_9z'. Nearest"):
+        ATTACKS[name](layer="Mixed_9z").on(convolutional("float64"))
 
 
 @every_attack

@@ -50,7 +50,8 @@ def test_one_shift_for_every_image(fitted, sets):
     """Also for images it has never seen, and for those that it does not fool."""
     for images in sets:
         made = fitted.crafted(images, untargeted(labels_of(images)), seed=7)
-        assert made.found is None and fooled(images, fitted.shift).any()
+        left = fitted.network.predict(made.images) != labels_of(images)
+        assert np.array_equal(made.found, left) and fooled(images, fitted.shift).any()
         np.testing.assert_allclose(made.images, np.clip(images + fitted.shift, 0, 255), atol=1e-9)
         assert np.all(made.queries == 0)
         alone = fitted.crafted(images[3:4], untargeted(labels_of(images[3:4])))
@@ -129,6 +130,7 @@ def test_queries_of_an_unfitted_call_are_counted_to_the_image():
     finally:
         tf.config.run_functions_eagerly(False)
     assert made.queries.sum() >= 4 + 2 * 4
+    assert shown.pop() == len(images)  # what came of it, for `found`: no query of the attack
     assert made.queries.sum() == sum(shown)
 
 

@@ -183,7 +183,7 @@ def test_bytes_with_xla_are_those_without(budget, xla, monkeypatch):
     for forced in ("1", "0"):
         monkeypatch.setenv(compilation.XLA, forced)
         network = convolutional.__wrapped__("float64")
-        made.append(batches.BatchAttack(attack.on(network), network, budget, 0)(images, labels, None, own))
+        made.append(batches.BatchAttack(attack, attack.on(network), network, 0)(images, labels, None, own))
     for one, other in zip(*made, strict=True):
         np.testing.assert_array_equal(one, other)
     change = made[0].images.astype(np.float64) - images

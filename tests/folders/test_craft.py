@@ -9,7 +9,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from folders import OTHER, SIZE, pictures, small, stopped, truth
+from folders import CLASSES, OTHER, SIZE, pictures, small, stopped, truth
 from PIL import Image
 
 from tfadv.attacks import recipes
@@ -63,6 +63,18 @@ def test_a_batch_is_no_larger_than_the_folder(folder, network, tmp_path):
         with pytest.raises(ValueError, match=rf"craft_folder\({next(iter(wrong))}\): expected a whole number"):
             craft_folder(folder, tmp_path / "wrong", BIM, network, **wrong)
     assert not (tmp_path / "wrong").exists()
+
+
+@pytest.mark.parametrize("aim", [None, 1])
+def test_the_record_says_of_every_image_whether_the_source_is_fooled(folder, network, tmp_path, aim):
+    goal = None if aim is None else {name: (one + aim) % CLASSES for name, one in truth(folder, network).items()}
+    report = craft_folder(folder, tmp_path / "out", BIM, network, targets=goal, first_label=0)
+    found = [entry["found"] for entry in report.done]
+    if aim is None:
+        assert found == [entry["after"] != entry["label"] for entry in report.done]
+    else:
+        assert found == [entry["after"] == entry["target"] for entry in report.done]
+    assert set(found) == {True, False} and all(entry["distances"]["l0"] for entry in report.done)  # none is put back
 
 
 def test_every_image_has_its_twin_and_its_entry(folder, network, tmp_path):

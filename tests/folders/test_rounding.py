@@ -60,6 +60,9 @@ def test_a_change_too_small_for_bytes_is_found_again_or_said_to_be_lost():
 class Edge(Attack):
     """Finds for the darker images a change that lies just over the edge, and fails for the others."""
 
+    is_search = True
+    counts_queries = True
+
     def on(self, source):
         class Bound:
             def crafted(self, images, goal, *, seed=0):
@@ -80,6 +83,8 @@ class OneShift(Attack):
     """Adds the mean of the images it was fitted on, as a grey level."""
 
     images: int = 2
+
+    fitted = True
 
     def on(self, source):
         class Bound:

@@ -37,7 +37,7 @@ def recipe(name: str, **settings):
 def bound(name: str):
     """The recipe on the small float64 network, fitted if it has to be: compiling is what takes the time."""
     craft = recipe(name).on(convolutional("float64"))
-    if hasattr(craft, "fit"):
+    if craft.attack.fitted:
         images = batch_of(3, dtype=np.float64)[0]
         craft.fit(images, untargeted(craft.network.predict(images)))
     return craft

@@ -8,12 +8,20 @@ from networks import convolutional
 
 import tfadv
 from tfadv import Ensemble
-from tfadv.attacks.ascent import Ascent
-from tfadv.parts.regions import ContributiveRegion
+from tfadv.parts.regions import ContributiveRegion, Everywhere
 from tfadv.registry import building
 from tfadv.registry.catalogue import ATTACKS
 
 every_attack = pytest.mark.parametrize("name", ATTACKS)
+#: Every setting that is a word, but for the names of layers and files, with its default.
+WORDS = [
+    (name, key, parameter.default)
+    for name in ATTACKS
+    for key, parameter in building.settings(ATTACKS[name]).items()
+    if isinstance(parameter.default, str) and parameter.default and not key.endswith("layer")
+]
+#: The ascents whose recipe has no region of its own.
+EVERYWHERE = [name for name in ATTACKS if Everywhere() in ATTACKS[name]().inner_parts]
 
 
 @every_attack
@@ -27,23 +35,15 @@ def test_every_setting_can_be_given_and_a_misspelt_one_is_refused(name):
             building.check(ATTACKS, name, {f"{key}x": 1})
 
 
-@every_attack
-def test_words_among_the_settings_are_one_of_a_list(name):
-    """A setting that is a word (but for the names of layers and files) refuses another word, with the valid ones."""
-    network = convolutional("float64")
-    for key, parameter in building.settings(ATTACKS[name]).items():
-        if isinstance(parameter.default, str) and parameter.default and not key.endswith("layer"):
-            with pytest.raises(ValueError, match=f"{parameter.default}.*got 'nonsense'"):
-                building.make(ATTACKS, name, network, {key: "nonsense"})
+@pytest.mark.parametrize(("name", "key", "default"), WORDS)
+def test_words_among_the_settings_are_one_of_a_list(name, key, default):
+    with pytest.raises(ValueError, match=f"{default}.*got 'nonsense'"):
+        building.make(ATTACKS, name, convolutional("float64"), {key: "nonsense"})
 
 
-@every_attack
+@pytest.mark.parametrize("name", EVERYWHERE)
 def test_an_ascent_can_be_kept_to_the_contributive_region(name):
     network = convolutional("float64")
-    own = inspect.signature(ATTACKS[name]).parameters
-    attack = building.make(ATTACKS, name, network)
-    if not isinstance(attack, Ascent) or "cam_layer" in own:
-        return
     kept = building.make(ATTACKS, name, network, {"region": "contributive", "threshold": 0.3})
     assert kept.region == ContributiveRegion("late", 0.3)
     named = building.make(ATTACKS, name, network, {"region": "contributive", "cam_layer": "early"})

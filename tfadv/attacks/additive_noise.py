@@ -37,13 +37,19 @@ class AdditiveUniformNoise(Attack):
     sizes: Count = 100
     tries: Count = 10
 
+    has_target = False
+    is_search = True
+    counts_queries = True
+    needs_gradient = False
+    random = True
+
     @property
     def budget(self) -> Linf:
         """No value changes by more than epsilon."""
         return Linf(self.epsilon)
 
     def on(self, model) -> Bound:
-        return Bound(self, model, self._craft, has_target=False)
+        return Bound(self, model, self._craft)
 
     def _craft(self, network: Source) -> SmallestNoise:
         sizes = self.epsilon * np.arange(1, self.sizes + 1) / self.sizes

@@ -49,7 +49,7 @@ class Ascent(Attack):
 
     objective: Objective
     rule: Rule
-    budget: Budget
+    budget: Budget = dataclasses.field()  # what `Attack` declares would else be its default
     steps: Count = 10
     view: View = Plain()
     region: Region = Everywhere()
@@ -64,10 +64,18 @@ class Ascent(Attack):
                 got = getattr(self, name)
                 raise ValueError(f"Ascent({name}): expected a {kind.__name__}, got {got!r}.")
 
+    @property
+    def has_target(self) -> bool:
+        return self.objective.has_target
+
+    @property
+    def traceable(self) -> bool:
+        return all(guide.traceable for guide in self.objective.guides)
+
     def on(self, model) -> Bound:
         source = network(model)
         attack = settled(self, source)
-        return Bound(attack, source, attack._craft, attack.objective.has_target)
+        return Bound(attack, source, attack._craft)
 
     def _craft(self, network: Source) -> "AscentLoop":
         for part in (self.objective, self.region):
@@ -85,11 +93,8 @@ class AscentLoop:
     def __init__(self, attack: Ascent, network: Source) -> None:
         self.attack, self.network, self.compiled = attack, network, CompiledForward(network)
         self.step, self.margin = Compiled(self._step), Compiled(self._margin)
-        guides = [self.compiled.bound(guide) for guide in attack.objective.guides]
-        #: Whether it can be traced as a whole, in a program of its own or a larger one.
-        self.traceable = all(getattr(guide, "traceable", False) for guide in guides)
         craft = self._ascended if attack.restarts == 1 else self._best
-        self._program = Program(craft, "the attack", self.traceable)
+        self._program = Program(craft, "the attack", attack.traceable)
         # A view transforms differently in each step, and so does the clean image that is compared with.
         self.prepares_each_step = attack.objective.compares_with_clean and not isinstance(attack.view, Plain)
 

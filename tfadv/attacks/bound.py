@@ -10,7 +10,8 @@ import tensorflow as tf
 from tfadv.core import diagnostics, seeds
 from tfadv.core.compilation import Program, concede
 from tfadv.core.images import BLACK, WHITE, check
-from tfadv.core.interfaces import Attack, Crafted, Goal, class_numbers
+from tfadv.core.interfaces import Attack, Crafted, Goal, Objective, class_numbers
+from tfadv.core.scores import reached
 from tfadv.core.source import Source
 from tfadv.core.types import Images, Seeds, Tensor
 from tfadv.models.network import network
@@ -19,8 +20,8 @@ from tfadv.models.network import network
 class TensorCraft(Protocol):
     """What each attack implements on a network: (images, goal, seeds) -> images, in tensors, without checks.
 
-    images [N, H, W, 3], goal with indices of logits, seeds int32 [N, 2]. An attack that knows whether it found an
-    adversarial image returns `Crafted`. `traces` counts its traces.
+    images [N, H, W, 3], goal with indices of logits, seeds int32 [N, 2]. An attack that is a search or counts its
+    queries returns `Crafted`. `traces` counts its traces.
     """
 
     @property
@@ -32,8 +33,8 @@ class TensorCraft(Protocol):
 class Bound:
     """An attack bound to a network: bound(images, goal, seed=0) -> adversarial images [N, H, W, 3] in 0..255.
 
-    They are float32, or float64 from a network of float64. Where an attack that searches finds nothing, the clean image
-    comes back; `crafted` takes the same and also returns which ones.
+    They are float32, or float64 from a network of float64. Where a search finds nothing, the clean image comes back;
+    `crafted` takes the same and says image by image whether the network is fooled.
 
     An image's result depends on the image, its label, the attack, the network and the seed. In float32 the batch's size
     can change how a network's sums are rounded: for the same bytes use batches of one size.
@@ -52,17 +53,11 @@ class Bound:
         attack: Attack,
         model: Source | keras.Model,
         craft: Callable[[Source], TensorCraft],
-        has_target: bool = True,
     ) -> None:
-        self.attack, self.network, self.has_target = attack, network(model), has_target
+        self.attack, self.network = attack, network(model)
         self._craft = craft(self.network)
         #: Larger programs that contain this attack, by key; kept here, so that they are compiled once.
         self.programs: dict[Hashable, Program] = {}
-
-    @property
-    def traceable(self) -> bool:
-        """Whether `craft_tensors` can be traced into a larger program; not where it loops and stops in Python."""
-        return getattr(self._craft, "traceable", False)
 
     @property
     def traces(self) -> int:
@@ -70,20 +65,28 @@ class Bound:
         return self._craft.traces
 
     def __call__(self, images: np.ndarray, goal: Goal, *, seed: int = 0) -> np.ndarray:
-        return self.crafted(images, goal, seed=seed).images
+        return self._crafted(*self.checked_inputs(images, goal, seed=seed)).images
 
     def crafted(self, images: np.ndarray, goal: Goal, *, seed: int = 0) -> Crafted:
-        """The adversarial images with `found` and `queries` of each, None from a gradient ascent; see `Crafted`."""
-        inputs, goal, image_seeds = self.checked_inputs(images, goal, seed=seed)
-        if not len(images):
-            return Crafted(np.zeros(inputs.shape, np.float32))
-        crafted = self.craft_tensors(inputs, goal, image_seeds)
+        """The adversarial images with what is known of each, see `Crafted`; for `found` the network sees the images of
+        an attack that is no search once more, which is none of its queries."""
+        inputs, indices, image_seeds = self.checked_inputs(images, goal, seed=seed)
+        crafted = self._crafted(inputs, indices, image_seeds)
+        if crafted.found is None:
+            logits = self.network.compiled(tf.constant(crafted.images)).logits
+            crafted = crafted._replace(found=np.asarray(reached(logits, indices)))
+        return crafted
+
+    def _crafted(self, inputs: Images, goal: Goal, seeds: Seeds) -> Crafted:
+        """What `craft_tensors` makes, in numpy arrays."""
+        if not len(inputs):
+            queries = np.zeros(0, np.int32) if self.attack.counts_queries else None
+            return Crafted(np.zeros(inputs.shape, np.float32), np.zeros(0, bool), queries)
+        crafted = self.craft_tensors(inputs, goal, seeds)
         pixels = np.asarray(crafted.images, np.float64 if self.network.dtype == tf.float64 else np.float32)
         still = np.all(pixels == inputs, axis=(1, 2, 3))
-        counts = int(still.sum()), len(still)
-        symptom = diagnostics.unchanged(
-            self.network.name, self.network, inputs[still], *counts, crafted.found, self.ignores_missing_gradient
-        )
+        counts, ignores = (int(still.sum()), len(still)), self.attack.ignores_missing_gradient
+        symptom = diagnostics.unchanged(self.network.name, self.network, inputs[still], *counts, crafted.found, ignores)
         if symptom:
             concede(symptom)
         reports = (None if part is None else np.asarray(part) for part in crafted[1:])
@@ -111,13 +114,8 @@ class Bound:
         goal = Goal(tf.constant(indices.labels), tf.constant(indices.sign))
         return tf.cast(images, self.network.dtype), goal, tf.constant(image_seeds)
 
-    @property
-    def ignores_missing_gradient(self) -> bool:
-        """Whether it is a search by gradients that goes on even where the network has none."""
-        return getattr(self._craft, "ignores_missing_gradient", False)
-
     def craft_tensors(self, images: Images, goal: Goal, seeds: Seeds) -> Crafted:
-        """Craft from tensors, unchecked, as part of another attack or of a larger program.
+        """Craft from tensors, unchecked, as part of another attack or of a larger program; `found` of a search alone.
 
         Args:
             images: [N, H, W, 3] in 0..255, of the network's type.
@@ -133,16 +131,18 @@ class Bound:
         return crafted._replace(images=tf.clip_by_value(crafted.images, BLACK, WHITE))
 
     def _check(self, goal: Goal, count: int) -> Goal:
-        name, labels = type(getattr(self.attack, "objective", self.attack)).__name__, class_numbers(goal.labels)
+        labels = class_numbers(goal.labels)
         if labels.shape != (count,):
             raise ValueError(f"goal: expected one class for each of the {count} images, got {list(labels.shape)}.")
         if goal.sign not in (1, -1):
             raise ValueError(
                 f"goal: expected a sign of 1, to leave the labels, or -1, to reach them, got {goal.sign!r}."
             )
-        if goal.sign < 0 and not self.has_target:
+        if goal.sign < 0 and not self.attack.has_target:
+            part = next((part for part in self.attack.inner_parts if isinstance(part, Objective)), self.attack)
+            given = labels[:5].tolist()
             raise ValueError(
-                f"{name} has no targeted form: expected untargeted(labels), got targeted({labels[:5].tolist()})."
+                f"{type(part).__name__} has no targeted form: expected untargeted(labels), got targeted({given})."
             )
         return self.network.indices(goal._replace(labels=labels))
 

@@ -65,8 +65,14 @@ class Boundary(Attack):
     adaptation: Adaptation = 1.5
     least: Weight = 1e-7
 
+    has_target = False
+    is_search = True
+    counts_queries = True
+    needs_gradient = False
+    random = True
+
     def on(self, model) -> Bound:
-        return Bound(self, model, self._craft, has_target=False)
+        return Bound(self, model, self._craft)
 
     def _craft(self, network: Source) -> "BoundarySearch":
         return BoundarySearch(self, network)

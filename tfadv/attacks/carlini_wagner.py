@@ -65,10 +65,13 @@ class CarliniWagner(Attack):
     confidence: Weight = 0.0
     stop_early: bool = True
 
-    has_target = True
+    is_search = True
+    counts_queries = True
+    #: Its gradient has a part without the network, and so it goes on where the network has none.
+    silent = True
 
     def on(self, model) -> Bound:
-        return Bound(self, model, self._craft, self.has_target)
+        return Bound(self, model, self._craft)
 
     def _craft(self, network: Source) -> "CarliniWagnerSearch":
         return CarliniWagnerSearch(self, network)
@@ -94,9 +97,6 @@ class State(NamedTuple):
 
 class CarliniWagnerSearch:
     """A `CarliniWagner` attack on a network: (images, goal, seeds) -> Crafted, by repeating one compiled step."""
-
-    #: It follows a gradient that also has a part without the network, and so goes on where the network has none.
-    ignores_missing_gradient = True
 
     def __init__(self, attack: CarliniWagner, network: Source) -> None:
         self.attack, self.network = attack, network

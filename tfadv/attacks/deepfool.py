@@ -54,9 +54,11 @@ class DeepFool(Attack):
     steps: Count = 50
 
     has_target = False
+    is_search = True
+    counts_queries = True
 
     def on(self, model) -> Bound:
-        return Bound(self, model, self._craft, self.has_target)
+        return Bound(self, model, self._craft)
 
     def _craft(self, network: Source) -> "DeepFoolSearch":
         return DeepFoolSearch(self, network)

@@ -14,6 +14,7 @@ from tfadv.core.interfaces import Attack, Part
 from tfadv.core.source import Source
 from tfadv.models.faster_networks import folded, in_bfloat16
 from tfadv.models.network import network as as_source
+from tfadv.parts.objectives import Naa
 from tfadv.parts.views import MaskedCopies, PathCopies
 
 #: How many copies feature gradients are averaged over, by the view; docs/fast.md has what fewer than thirty cost.
@@ -61,9 +62,11 @@ def gradients_in_bfloat16(network: Source | keras.Model, attack: Attack) -> Sour
 def _checked(source: Source, attack: Attack) -> list[str]:
     """The layers the attack reads. Raises ValueError for one that is not there, and for a part that searches."""
     parts = _within(attack)
+    tapped: list[str] = []
     for part in parts:
-        source.check_layers(_tapped(part), type(part).__name__)
-    return [layer for part in parts for layer in _tapped(part)]
+        source.check_layers(tuple(part.layers), type(part).__name__)
+        tapped += part.layers
+    return tapped
 
 
 def _within(attack: Part) -> list[Part]:
@@ -78,13 +81,8 @@ def _within(attack: Part) -> list[Part]:
                 "network's classes, which its faster copy has elsewhere; use it on the network itself."
             )
         parts.append(part)
-        waiting += [inner for _, value in _fields(part) for inner in _parts(value)]
+        waiting += part.inner_parts
     return parts
-
-
-def _tapped(part: Part) -> tuple[str, ...]:
-    """The layers that a part reads."""
-    return tuple(getattr(part, "layers", ()))
 
 
 def _fewer_copies(part: Any) -> Any:
@@ -93,17 +91,10 @@ def _fewer_copies(part: Any) -> Any:
         return tuple(map(_fewer_copies, part))
     if type(part) in COPIES:
         return dataclasses.replace(part, copies=min(part.copies, COPIES[type(part)]))
-    if not isinstance(part, Part) or getattr(part, "exact", False):
+    if not isinstance(part, Part) or (isinstance(part, Naa) and part.exact):
         return part
     kept = "view" if isinstance(part, Ascent) else ""  # its copies are averaged over gradients of images
-    changed = {name: _fewer_copies(value) for name, value in _fields(part) if name != kept and _parts(value)}
+    fields = {field.name: getattr(part, field.name) for field in dataclasses.fields(part) if field.init}
+    fewer = {name: _fewer_copies(value) for name, value in fields.items() if name != kept}
+    changed = {name: value for name, value in fewer.items() if value != fields[name]}
     return dataclasses.replace(part, **changed) if changed else part
-
-
-def _fields(part: Part) -> list[tuple[str, Any]]:
-    return [(field.name, getattr(part, field.name)) for field in dataclasses.fields(part) if field.init]
-
-
-def _parts(value: Any) -> list[Part]:
-    """The parts in a field: itself, or those in a tuple."""
-    return [part for part in (value if isinstance(value, tuple) else (value,)) if isinstance(part, Part)]

@@ -52,14 +52,15 @@ class Jsma(Attack):
     gamma: Portion = 0.145
     candidates: Several = 256
 
-    has_target = True
+    is_search = True
+    counts_queries = True
 
     def __post_init__(self) -> None:
         if not self.theta:
             raise ValueError("Jsma(theta): expected grey levels from -255 to 255 without 0, got 0.")
 
     def on(self, model) -> Bound:
-        return Bound(self, model, self._craft, self.has_target)
+        return Bound(self, model, self._craft)
 
     def _craft(self, network: Source) -> "JsmaSearch":
         return JsmaSearch(self, network)

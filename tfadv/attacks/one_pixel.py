@@ -59,6 +59,11 @@ class OnePixel(Attack):
     generations: Count = 100
     mutation: Mutation = 0.5
 
+    is_search = True
+    counts_queries = True
+    needs_gradient = False
+    random = True
+
     def on(self, model) -> Bound:
         return Bound(self, model, self._craft)
 

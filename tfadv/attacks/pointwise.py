@@ -49,8 +49,14 @@ class Pointwise(Attack):
     tries: Count = 10
     halvings: Natural = 10
 
+    has_target = False
+    is_search = True
+    counts_queries = True
+    needs_gradient = False
+    random = True
+
     def on(self, model) -> Bound:
-        return Bound(self, model, self._craft, has_target=False)
+        return Bound(self, model, self._craft)
 
     def _craft(self, network: Source) -> "PointwiseSearch":
         return PointwiseSearch(self, network)

@@ -61,6 +61,10 @@ class Universal(Attack):
     steps: Count = 10
     shift: str = ""
 
+    has_target = False
+    counts_queries = True
+    fitted = True
+
     def __post_init__(self) -> None:
         if not isinstance(self.budget, Budget):
             raise ValueError(f"Universal(budget): expected a Budget, got {self.budget!r}.")
@@ -71,7 +75,7 @@ class Universal(Attack):
         return DeepFool(self.candidates, self.overshoot, self.steps)
 
     def on(self, model) -> "BoundUniversal":
-        bound = BoundUniversal(self, model, self._craft, has_target=False)
+        bound = BoundUniversal(self, model, self._craft)
         if self.shift:
             bound.load(self.shift)
         return bound

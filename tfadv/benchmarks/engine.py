@@ -21,7 +21,7 @@ import numpy as np
 from PIL import Image
 
 from tfadv.core.images import padded
-from tfadv.core.interfaces import Attack, Goal, untargeted
+from tfadv.core.interfaces import Attack, Budget, Goal, untargeted
 from tfadv.core.pool import cores, in_batches
 from tfadv.core.source import Source
 from tfadv.files import image_files
@@ -116,8 +116,20 @@ class _Bound(Attack):
     bound: Any = dataclasses.field(repr=False)
 
     @property
-    def budget(self) -> Any:
-        return getattr(self.attack, "budget", None)
+    def budget(self) -> Budget | None:
+        return self.attack.budget
+
+    @property
+    def is_search(self) -> bool:
+        return self.attack.is_search
+
+    @property
+    def fitted(self) -> bool:
+        return self.attack.fitted
+
+    @property
+    def traceable(self) -> bool:
+        return self.attack.traceable
 
     def on(self, model: Source) -> Any:
         return self.bound

@@ -94,9 +94,8 @@ def unchanged(
         forward: the network of that name, see `tfadv.Network`.
         images: some of those images, [N, H, W, 3] in 0..255.
         still, count: how many did not change, and of how many.
-        found: what a search says of all of them, bool [count]; None of an ascent.
-        ignores_missing_gradient: whether a search would not notice that the network has none, see
-            `tfadv.attacks.bound.Bound`.
+        found: what a search says of all of them, bool [count]; None of any other attack.
+        ignores_missing_gradient: as the attack declares it, see `tfadv.core.interfaces.Attack`.
     """
     if not still or not (found is None or (ignores_missing_gradient and not np.any(found))):
         return None

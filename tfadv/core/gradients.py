@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from tfadv.core import diagnostics
 from tfadv.core.compilation import repeat, summed
-from tfadv.core.interfaces import Forward, Outputs, View
+from tfadv.core.interfaces import Forward, Outputs, View, ViewChain
 from tfadv.core.source import CompiledForward
 from tfadv.core.types import Gradient, Images, Labels, Seeds, Tensor
 
@@ -154,7 +154,7 @@ def mean_of_copies(
     run = of_copy
     if tf.executing_eagerly() and isinstance(forward, CompiledForward):
         # Views are told apart by identity: two of a user's own, with whatever they hold, may be equal as dataclasses.
-        parts = tuple(map(id, getattr(view, "views", (view,))))
+        parts = tuple(map(id, view.views if isinstance(view, ViewChain) else (view,)))
         run = forward.compile_once((*key, parts), of_copy)
     return _mean(lambda copy: run(copy, *arguments), view)
 

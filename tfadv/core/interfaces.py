@@ -87,10 +87,12 @@ def class_numbers(labels: Sequence[int] | np.ndarray) -> np.ndarray:
 
 
 class Crafted(NamedTuple):
-    """The result of an attack.
+    """The result of an attack, image by image.
 
-    images: [N, H, W, 3]. Of an attack that searches and may fail also found: bool [N], whether it found an adversarial
-    image, and queries: int [N], how many images it passed through the network for each (a gradient counts as one).
+    images: [N, H, W, 3]. found: bool [N], whether the attacked network itself gives the image a class that the goal
+    asks for; where it does not, a search returns the clean image, any other attack its last.
+    queries: int [N], how many images it passed through the network for each, a gradient counting as one; None of an
+    attack that does not count them.
     """
 
     images: Images
@@ -113,6 +115,23 @@ class Part(ranges.Checked, abc.ABC):  # noqa: B024 - its kinds below have the ab
     In the `repr`, settings without a default are positional, the others are named, or left out at their default. A
     field with repr=False is no setting: it holds what was computed when a part was fitted.
     """
+
+    #: Names of the features it needs: a class attribute, a field or a property.
+    layers = ()
+    #: Whether it draws random numbers itself, from the seeds it is given.
+    random = False
+
+    @property
+    def inner_parts(self) -> tuple[Part, ...]:
+        """The parts in its fields, also those in a row."""
+        values = (getattr(self, field.name) for field in dataclasses.fields(self) if field.init)
+        rows = (value if isinstance(value, tuple) else (value,) for value in values)
+        return tuple(one for row in rows for one in row if isinstance(one, Part))
+
+    @property
+    def uses_seed(self) -> bool:
+        """Whether its result differs from seed to seed: it draws, or a part in it does."""
+        return self.random or any(part.uses_seed for part in self.inner_parts)
 
     def __repr__(self) -> str:
         words = []
@@ -196,8 +215,6 @@ class Objective(Part):
     reads features, and only the network up to them is computed, unless `reads_logits` says that it needs both.
     """
 
-    #: Names of the features it needs.
-    layers = ()
     #: Whether it can reach a class as well as leave one.
     has_target = False
     #: Whether it compares with the clean images under the same transformation: then `prepare` is computed anew with
@@ -205,6 +222,8 @@ class Objective(Part):
     compares_with_clean = False
     #: Attacks that `prepare` runs on the same network first; they are bound to it when the attack is.
     guides: tuple[Attack, ...] = ()
+    #: From where its recipes set out, if not from the clean image, where its gradient may be zero.
+    start: Start | None = None
 
     def __post_init__(self) -> None:
         tuple(self.layers)  # layers that are none are refused where they are given
@@ -286,9 +305,6 @@ class Budget(Part):
 class Region(Part):
     """The pixels that may change, and by what share of a step."""
 
-    #: Names of the features it needs.
-    layers = ()
-
     @abc.abstractmethod
     def mask(self, forward: Forward, images: Images, goal: Goal, seeds: Seeds) -> Tensor:
         """[N, H, W, 1] of shares 0..1; a pixel of share 0 keeps its value."""
@@ -305,14 +321,36 @@ class Start(Part):
 class Craft(Protocol):
     """An attack bound to a network: (images, goal, seed) -> adversarial images of the same shape and range.
 
-    One that reports success and queries has a method `crafted` that takes the same and returns `Crafted`.
+    That of an attack that searches or counts its queries has a method `crafted` that takes the same and returns
+    `Crafted`; that of an attack that is fitted has `fit`, `save`, `load` and `shift`, see `tfadv.Universal`.
     """
 
     def __call__(self, images: Images, goal: Goal, *, seed: int = 0) -> np.ndarray: ...
 
 
 class Attack(Part):
-    """An attack: settings only, until `on(network)` compiles it for that network."""
+    """An attack: settings only, until `on(network)` compiles it for that network.
+
+    What it can do is declared here, by a class attribute, a field or a property; nobody guesses it.
+    """
+
+    #: What its changes keep to; None for any change.
+    budget: Budget | None = None
+    #: Whether it can reach a class as well as leave one.
+    has_target = True
+    #: Whether it searches: of an image for which it finds nothing it returns the clean one; any other attack returns
+    #: the image it ends with.
+    is_search = False
+    #: Whether it counts the images that it shows to the network, `Crafted.queries`.
+    counts_queries = False
+    #: Whether it is fitted to some images before it attacks others.
+    fitted = False
+    #: Whether it follows the network's gradients.
+    needs_gradient = True
+    #: Whether it searches by gradients and would not notice that the network has none.
+    ignores_missing_gradient = False
+    #: Whether it can be traced as a whole into a larger program: it cannot where it loops and stops in Python.
+    traceable = False
 
     @abc.abstractmethod
     def on(self, model: Any) -> Craft:

@@ -7,6 +7,9 @@
 A defence that only changes images is a `Purifier`.
 """
 
+from collections.abc import Callable
+
+from tfadv.core.interfaces import Defence
 from tfadv.defences.comdefend import ComDefend
 from tfadv.defences.consistency import top_k_consistency
 from tfadv.defences.distillation import FeatureDistillation
@@ -19,7 +22,26 @@ from tfadv.defences.super_resolution import SuperResolution
 from tfadv.defences.total_variation import TotalVariation
 from tfadv.defences.transforms import BitDepth, Jpeg, Median
 
+#: Name on the command line -> what makes the defence. A setting without a default is a file that `tfadv` made before.
+DEFENCES: dict[str, Callable[..., Defence]] = {
+    "median": Median,
+    "bit-depth": BitDepth,
+    "jpeg": Jpeg,
+    "tvm": TotalVariation,
+    "feature-distillation": FeatureDistillation,
+    "resize-pad": ResizePad,
+    "r-and-p": r_and_p,
+    "nips-r3": NipsR3,
+    "noise": GaussianNoise,
+    "smoothing": Smoothing,
+    "comdefend": ComDefend,
+    "super-resolution": SuperResolution,
+    "sparse": SparseTransformation,
+    "nip": load_nip,
+}
+
 __all__ = [
+    "DEFENCES",
     "Averaged",
     "BitDepth",
     "ComDefend",

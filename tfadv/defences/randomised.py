@@ -51,6 +51,8 @@ class ResizePad(Purifier):
     flip: Share = 0.0
     pad: Grey = GREY
 
+    random = True
+
     def purify(self, forward: Forward, images: Images, seeds: Seeds) -> Images:
         height, width = images.shape[1], images.shape[2]
         chance = uniform(seeds, (4,), tf.float64)
@@ -94,6 +96,8 @@ class RandomAffine(Purifier):
     zoom: Enlargement = 0.95
     spread: Rest = 0.05
     pad: Grey = GREY
+
+    random = True
 
     def purify(self, forward: Forward, images: Images, seeds: Seeds) -> Images:
         points, inside = _grid(images), tf.constant(True)
@@ -146,6 +150,8 @@ class TurnedZoom(Purifier):
     near: Enlargement = 1.05
     far: Enlargement = 1.1
     pad: Grey = GREY
+
+    random = True
 
     def __post_init__(self) -> None:
         if self.least > self.most:

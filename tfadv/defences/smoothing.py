@@ -49,6 +49,8 @@ class GaussianNoise(Purifier):
 
     std: Size = 0.25 * WHITE
 
+    random = True
+
     def purify(self, forward: Forward, images: Images, seeds: Seeds) -> Images:
         noise = normal(seeds, tuple(images.shape[1:]), images.dtype)
         return tf.clip_by_value(images + self.std * noise, BLACK, WHITE)

@@ -44,6 +44,8 @@ class TotalVariation(Purifier):
     keep: Portion = 0.5
     weight: Positive = 0.03
     iterations: Count = 100
+
+    random = True
     has_gradient = False
 
     def purify(self, forward: Forward, images: Images, seeds: Seeds) -> Images:

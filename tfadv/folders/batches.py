@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from tfadv.attacks.bound import Bound
 from tfadv.core.compilation import Program
-from tfadv.core.interfaces import Budget, Crafted, Goal
+from tfadv.core.interfaces import Attack, Crafted, Goal
 from tfadv.core.source import Source
 from tfadv.core.types import Images, Labels, Seeds, Tensor
 from tfadv.folders import rounding
@@ -26,7 +27,8 @@ class Made(NamedTuple):
 
     images: uint8 [N, H, W, 3], within the budget. labels: the class each has, int [N]. before, after: the network's
     best class of the clean and of the adversarial image, int [N], background -1. finite: bool [N], whether the attack
-    returned numbers. found, queries: what a search says, see `tfadv.Crafted`; None of an ascent.
+    returned numbers. found: bool [N], whether the network gives those very bytes a class that the goal asks for; where
+    not, those of a search are the clean ones. queries: int [N], as the attack counts them; None where it does not.
     """
 
     images: Images
@@ -34,7 +36,7 @@ class Made(NamedTuple):
     before: Tensor
     after: Tensor
     finite: Tensor
-    found: Tensor = None
+    found: Tensor
     queries: Tensor = None
 
 
@@ -42,19 +44,18 @@ class BatchAttack:
     """An attack on batches of one size: (images, labels, targets, seeds) -> `Made`, in numpy arrays.
 
     Args:
+        attack: says what the bytes keep to, and whether it is a search.
         bound: the attack on a network; one that is made outside of tfadv is called as (images, goal, seed=seed).
         network: the network that says what is seen, of the bound one's classes.
-        budget: what the bytes keep to; None for any change.
         seed: the run's seed.
     """
 
-    def __init__(self, bound: Any, network: Source, budget: Budget | None, seed: int) -> None:
-        self.bound, self.network, self.budget, self.seed = bound, network, budget, seed
+    def __init__(self, attack: Attack, bound: Any, network: Source, seed: int) -> None:
+        self.attack, self.bound, self.network, self.seed = attack, bound, network, seed
+        program = Program(self._made, "a batch", attack.traceable)
         # Kept with the attack: another folder needs no other.
-        programs, key = getattr(bound, "programs", {}), (network, budget)
-        self._program = programs.setdefault(
-            key, Program(self._made, "a batch", traceable=getattr(bound, "traceable", False))
-        )
+        key = (network, attack.budget)
+        self._program = bound.programs.setdefault(key, program) if isinstance(bound, Bound) else program
 
     def __call__(self, images: np.ndarray, labels: np.ndarray, targets: np.ndarray | None, seeds: np.ndarray) -> Made:
         """The batch, crafted.
@@ -79,24 +80,27 @@ class BatchAttack:
         goal = Goal(tf.where(wanted.labels == NONE, seen, wanted.labels), wanted.sign)
         made = self._crafted(images, goal, seeds)
         finite = tf.reduce_all(tf.math.is_finite(made.images), axis=[1, 2, 3])
-        if made.found is None:
-            pixels, found = rounding.whole_levels(made.images, images, self.budget), None
-        else:
+        if self.attack.is_search:
 
             def fools(shown: np.ndarray) -> np.ndarray:
                 return ((classes(self.network, shown)[0] == goal.labels) == (goal.sign < 0)).numpy()
 
-            clean, reached = np.asarray(images), np.asarray(made.found)
-            pixels, found = rounding.fooling(np.asarray(made.images), clean, self.budget, reached, fools)
-        return Made(pixels, labels, before, classes(self.network, pixels)[0], finite, found, made.queries)
+            clean, found = np.asarray(images), np.asarray(made.found)
+            pixels = rounding.fooling(np.asarray(made.images), clean, self.attack.budget, found, fools)[0]
+        else:
+            pixels = rounding.whole_levels(made.images, images, self.attack.budget)
+        after = classes(self.network, pixels)[0]
+        found = (after == goal.labels) == (goal.sign < 0)
+        return Made(pixels, labels, before, after, finite, found, made.queries)
 
     def _crafted(self, images: Images, goal: Goal, seeds: Seeds) -> Crafted:
-        if hasattr(self.bound, "craft_tensors"):
+        if isinstance(self.bound, Bound):
             own = goal._replace(labels=goal.labels + self.network.offset)
             return self.bound.craft_tensors(tf.cast(images, self.bound.network.dtype), own, seeds)
-        run = getattr(self.bound, "crafted", self.bound)
-        made = run(np.asarray(images, np.float32), Goal(np.asarray(goal.labels), int(goal.sign)), seed=self.seed)
-        return made if isinstance(made, Crafted) else Crafted(made)
+        given = np.asarray(images, np.float32), Goal(np.asarray(goal.labels), int(goal.sign))
+        if self.attack.is_search or self.attack.counts_queries:
+            return self.bound.crafted(*given, seed=self.seed)
+        return Crafted(self.bound(*given, seed=self.seed))
 
 
 def classes(network: Source, images: Images) -> tuple[Tensor, Tensor]:

@@ -46,7 +46,8 @@ class Report:
 
     remade: of the images that an earlier run had made and that were no longer as it wrote them, why; they are made
     again. unsealed: whether an earlier version made some, which wrote no hashes: then such a thing is not noticed.
-    symptom: why images did not change, where there are such.
+    symptom: why images did not change, where there are such. is_search: whether the attack is one that hands over the
+    clean image where it finds nothing.
     """
 
     out: Path
@@ -56,6 +57,7 @@ class Report:
     remade: dict[str, str] = dataclasses.field(default_factory=dict)
     unsealed: bool = False
     symptom: str | None = None
+    is_search: bool = False
 
     @property
     def done(self) -> list[record.Entry]:
@@ -69,8 +71,8 @@ class Report:
 
     @property
     def unchanged(self) -> list[record.Entry]:
-        """The images that an ascent has left as they are; `symptom` says why. A search that finds nothing says so."""
-        return [entry for entry in self.done if "found" not in entry and entry["distances"]["l0"] == 0]
+        """The images that the attack has left as they are; `symptom` says why. None of a search: "found" says it."""
+        return [] if self.is_search else [entry for entry in self.done if entry["distances"]["l0"] == 0]
 
     @property
     def changed(self) -> float | None:
@@ -124,9 +126,8 @@ def craft_folder(
     would meet, a largest change below one grey level; OSError where reading or writing fails, e.g. on a full disk.
     """
     attack = settled(attack, network)
-    budget = getattr(attack, "budget", None)
-    if isinstance(budget, Linf) and budget.size < 1:
-        raise ValueError(f"epsilon: expected 1 or more, got {budget.size}: image files hold whole grey levels.")
+    if isinstance(attack.budget, Linf) and attack.budget.size < 1:
+        raise ValueError(f"epsilon: expected 1 or more, got {attack.budget.size}: image files hold whole grey levels.")
     images, out = Path(images), Path(out)
     names = image_files.find_images(images)
     experiment.keep_apart(images, out)
@@ -144,13 +145,13 @@ def craft_folder(
         settings = {"seed": seed, "batch_size": count, "size": list(size), "filter": filter, "clean": twins}
         described = experiment.describe(attack, network, found, items, settings, source, twin)
         run = Run(images, out, out / twins, attack, network, twin or network, predict, seed, read, pool)
-        if found.targets is not None and not getattr(run.unfitted, "has_target", True):
+        if found.targets is not None and not attack.has_target:
             raise ValueError(f"{attack!r} has no targeted form: leave the target labels out.")
         with record.Journal(out, described) as journal:
             entries = run.through(items, record.claim(out, described), journal, progress)
-            symptom = _symptom(entries, network, run.unfitted, read)
+            symptom = _symptom(entries, network, attack, read)
             journal.fold(entries, [*compilation.concessions, *([symptom] if symptom else [])])
-        return Report(out, entries, found.sentence, described, run.remade, run.seal.unsealed, symptom)
+        return Report(out, entries, found.sentence, described, run.remade, run.seal.unsealed, symptom, attack.is_search)
 
     sizes = _batch_sizes(out, len(names[:limit]), batch_size)
     with image_files.room(out), _memory(), Pool(workers) as pool:
@@ -163,18 +164,18 @@ def craft_folder(
 
 
 def _symptom(
-    entries: list[record.Entry], network: Source, bound: Any, read: Callable[[str], image_files.Picture]
+    entries: list[record.Entry], network: Source, attack: Attack, read: Callable[[str], image_files.Picture]
 ) -> str | None:
     """Why images did not change, and how many; None where there is nothing to be explained."""
     done = [entry for entry in entries if entry["status"] == DONE]
     still = [entry for entry in done if entry["distances"]["l0"] == 0]
-    found = None if not done or "found" not in done[0] else np.array([entry["found"] for entry in done])
+    found = np.array([entry["found"] for entry in done]) if attack.is_search else None
     pixels = [picture.pixels for picture in (read(entry["file"]) for entry in still[:ON_CPU])]
     shown = [one for one in pixels if one is not None]
     if not shown:
         return None
-    images, ignores = tf.cast(np.stack(shown), network.dtype), getattr(bound, "ignores_missing_gradient", False)
-    symptom = diagnostics.unchanged(network.name, network, images, len(still), len(done), found, ignores)
+    images, counts = tf.cast(np.stack(shown), network.dtype), (len(still), len(done))
+    symptom = diagnostics.unchanged(network.name, network, images, *counts, found, attack.ignores_missing_gradient)
     if symptom:
         warnings.warn(symptom, compilation.Concession, stacklevel=3)
     return symptom

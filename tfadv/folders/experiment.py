@@ -93,10 +93,9 @@ def describe(
 ) -> record.Entry:
     """The experiment as attack.json holds it: what the output's bytes depend on, but for the content of the images."""
     names = [item.name if isinstance(item, Item) else item["file"] for item in items]
-    budget = getattr(attack, "budget", None)
     return {
         "attack": repr(attack),
-        "epsilon": budget.size if isinstance(budget, Linf) else None,
+        "epsilon": attack.budget.size if isinstance(attack.budget, Linf) else None,
         **settings,
         "network": {
             "name": network.name,

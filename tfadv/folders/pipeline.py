@@ -13,7 +13,7 @@ import numpy as np
 
 from tfadv.core import seeds as draws
 from tfadv.core.images import padded
-from tfadv.core.interfaces import Attack, Budget, untargeted
+from tfadv.core.interfaces import Attack, untargeted
 from tfadv.core.metrics import distances
 from tfadv.core.pool import Pool, in_batches
 from tfadv.core.source import Source
@@ -88,7 +88,6 @@ class Run:
         self.picture, self.pool, self.clean = picture, pool, functools.partial(pool.each, picture)
         self.attack, self.network, self.seed, self.batch_size = attack, network, seed, predict.batch_size
         self.key = draws.run_key(seed)
-        self.budget: Budget | None = getattr(attack, "budget", None)
         self.items: list[Item] = []
         self.remade: dict[str, str] = {}
         self.unfitted: Any = attack.on(twin)
@@ -201,7 +200,7 @@ class Run:
     @functools.cached_property
     def run(self) -> BatchAttack:
         """The attack, fitted, on batches."""
-        return BatchAttack(self.bound, self.network, self.budget, self.seed)
+        return BatchAttack(self.attack, self.bound, self.network, self.seed)
 
     @functools.cached_property
     def bound(self) -> Any:
@@ -210,7 +209,7 @@ class Run:
         What was fitted before an interruption lies in the folder.
         """
         bound = self.unfitted
-        if not hasattr(bound, "fit") or bound.shift is not None:
+        if not self.attack.fitted or bound.shift is not None:
             return bound
         if (self.out / SHIFT).is_file():
             bound.load(self.out / SHIFT)
@@ -272,7 +271,7 @@ class Run:
         with journal.temporary() as temporary:
             clean = image_files.write_png(twin, picture.pixels, temporary)
             adversarial = image_files.write_png(result, made.images[place], temporary)
-        rounding.hold(self.budget, np.asarray(clean.pixels), np.asarray(adversarial.pixels), item.name)
+        rounding.hold(self.attack.budget, np.asarray(clean.pixels), np.asarray(adversarial.pixels), item.name)
         return _done(item, picture, made, place) | {OUTPUT: adversarial.sha256, TWIN: clean.sha256}
 
     def _to_write(self, name: str) -> Path:
@@ -281,8 +280,7 @@ class Run:
     def _open(self, journal: record.Journal) -> None:
         """Begin to write, and keep the shift of an attack that is fitted: once, and never half a file."""
         journal.open()
-        fitted = getattr(self.unfitted, "shift", None) is not None
-        if fitted and not (self.out / SHIFT).exists():
+        if self.attack.fitted and self.unfitted.shift is not None and not (self.out / SHIFT).exists():
             with journal.temporary() as temporary:
                 self.unfitted.save(temporary)
                 os.replace(temporary, self.out / SHIFT)
@@ -291,8 +289,7 @@ class Run:
 def _done(item: Item, picture: image_files.Picture, made: Made, place: int) -> record.Entry:
     """What attack.json says of an image that was attacked."""
     far = distances(np.asarray(picture.pixels)[None], made.images[place : place + 1], DISTANCES)
-    known = {"found": made.found, "queries": made.queries}
-    searched = {fact: each[place].item() for fact, each in known.items() if each is not None}
+    queries = {} if made.queries is None else {"queries": int(made.queries[place])}
     return entry_of(
         item,
         picture,
@@ -302,5 +299,6 @@ def _done(item: Item, picture: image_files.Picture, made: Made, place: int) -> r
         before=int(made.before[place]),
         after=int(made.after[place]),
         distances={name: round(float(far[name][0]), 6) for name in DISTANCES},
-        **searched,
+        found=bool(made.found[place]),
+        **queries,
     )

@@ -22,6 +22,8 @@ class CleanImage(Start):
 class InsideBall(Start):
     """Start from a random point within the budget (PGD; Madry et al., ICLR 2018)."""
 
+    random = True
+
     def begin(self, images: Images, budget: Budget, seeds: Seeds) -> Images:
         return images + budget.sample(images, seeds)
 
@@ -31,6 +33,8 @@ class NoisyStart(Start):
     """Start from the image with Gaussian noise of `deviation` grey levels, where the objective is flat (NRDM)."""
 
     deviation: Noise = 0.1
+
+    random = True
 
     def begin(self, images: Images, budget: Budget, seeds: Seeds) -> Images:
         return images + self.deviation * normal(seeds, tuple(images.shape[1:]), images.dtype)
@@ -44,6 +48,8 @@ class NoiseOfLength(Start):
     """
 
     length: Weight
+
+    random = True
 
     def begin(self, images: Images, budget: Budget, seeds: Seeds) -> Images:
         deviation = self.length * WHITE / math.sqrt(math.prod(images.shape[1:]))

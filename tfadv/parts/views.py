@@ -58,6 +58,8 @@ class DiverseInputs(View):
     pad: Grey = GREY
     shared: bool = False
 
+    random = True
+
     def apply(self, images: Images, copy: Tensor, seeds: Seeds) -> Images:
         side = images.shape[1]
         if side is None or side != images.shape[2]:
@@ -159,6 +161,8 @@ class NoisyCopies(View):
     copies: Count = 20
     deviation: Noise = 15
 
+    random = True
+
     def apply(self, images: Images, copy: Tensor, seeds: Seeds) -> Images:
         noise = normal(fold(seeds, copy), tuple(images.shape[1:]), images.dtype)
         return images + self.deviation * noise
@@ -170,6 +174,8 @@ class MaskedCopies(View):
 
     copies: Count = 30
     keep: Portion = 0.7
+
+    random = True
 
     def apply(self, images: Images, copy: Tensor, seeds: Seeds) -> Images:
         chance = uniform(fold(seeds, copy), tuple(images.shape[1:]))
@@ -202,6 +208,8 @@ class PathCopies(View):
     copies: Count = 30
     noise: Noise = 25.5
     points: str = RIEMANN
+
+    random = True
 
     def __post_init__(self) -> None:
         if self.points not in POINTS:

@@ -13,65 +13,14 @@ The programs meant are those released with FIA and NAA for MIM, TIM, PIM, DIM, N
 `layer` defaults to the network's own: for each architecture the papers', once the attack is bound to a network.
 """
 
-from tfadv.attacks.recipes.features import fda, fda_pd, fia, fia_pd, naa, naa_pd, nrdm, nrdm_pd
-from tfadv.attacks.recipes.inputs import (
-    bim,
-    dim,
-    fgm,
-    fgsm,
-    igsm,
-    m_di2_fgsm,
-    mim,
-    mim_pd,
-    nim,
-    nr_fgm,
-    nr_fgsm,
-    nr_igsm,
-    pgd,
-    pim,
-    sim,
-    tim,
-)
-from tfadv.attacks.recipes.intermediate import ila, tap
-from tfadv.attacks.recipes.regions import fcr, fcr_fgsm
-from tfadv.attacks.recipes.searches import auna, boundary, cw, deepfool, jsma, one_pixel, pwa
-from tfadv.attacks.recipes.universal import uap
+# ruff: noqa: F403 - a recipe is named once, where it is defined
+from tfadv.attacks.recipes.cross_entropy import *
+from tfadv.attacks.recipes.features import *
+from tfadv.attacks.recipes.frame import RECIPES
+from tfadv.attacks.recipes.intermediate import *
+from tfadv.attacks.recipes.patchwise_diverse import *
+from tfadv.attacks.recipes.regions import *
+from tfadv.attacks.recipes.searches import *
+from tfadv.attacks.recipes.universal import *
 
-__all__ = [
-    "fgsm",
-    "bim",
-    "pgd",
-    "mim",
-    "nim",
-    "dim",
-    "tim",
-    "sim",
-    "pim",
-    "m_di2_fgsm",
-    "fgm",
-    "igsm",
-    "nr_fgsm",
-    "nr_fgm",
-    "nr_igsm",
-    "mim_pd",
-    "nrdm",
-    "fda",
-    "fia",
-    "naa",
-    "tap",
-    "ila",
-    "fcr",
-    "fcr_fgsm",
-    "nrdm_pd",
-    "fda_pd",
-    "fia_pd",
-    "naa_pd",
-    "deepfool",
-    "cw",
-    "jsma",
-    "auna",
-    "boundary",
-    "pwa",
-    "one_pixel",
-    "uap",
-]
+__all__ = [recipe.__name__ for recipe in RECIPES.values()]

@@ -1,14 +1,13 @@
-"""Recipes that raise an objective on tapped features: NRDM, FDA, FIA, NAA, plain and patch-wise with diverse inputs."""
+"""Recipes that raise an objective on tapped features: NRDM, FDA, FIA, NAA."""
 
 from tfadv.attacks.ascent import Ascent
-from tfadv.attacks.recipes.frame import momentum, patchwise_diverse
-from tfadv.core.ranges import Count, Natural, Noise, Portion, Positive, Share, Size, Weight, checked
+from tfadv.attacks.recipes.frame import momentum, recipe
+from tfadv.core.ranges import Count, Natural, Noise, Portion, Size, Weight
 from tfadv.parts.objectives import Fda, Fia, Naa, Nrdm
-from tfadv.parts.rules import RingSide
 from tfadv.parts.views import MaskedCopies, PathCopies, Plain
 
 
-@checked
+@recipe
 def nrdm(
     layer: str | tuple[str, ...] | None = None,
     epsilon: Size = 16.0,
@@ -17,10 +16,10 @@ def nrdm(
     decay: Weight = 1.0,
 ) -> Ascent:
     """Neural representation distortion (Naseer et al., 2018), with momentum, from an image nudged by noise of 0.1."""
-    return momentum(Nrdm(layer), epsilon, steps, step, decay, Plain())
+    return momentum(Nrdm(layer), epsilon, steps, step, decay)
 
 
-@checked
+@recipe
 def fda(
     layer: str | tuple[str, ...] | None = None,
     epsilon: Size = 16.0,
@@ -33,10 +32,10 @@ def fda(
 
     Differs from the authors' code: each image has its own norms; coupled=True takes them over the batch as theirs.
     """
-    return momentum(Fda(layer, coupled), epsilon, steps, step, decay, Plain())
+    return momentum(Fda(layer, coupled), epsilon, steps, step, decay)
 
 
-@checked
+@recipe
 def fia(
     layer: str | tuple[str, ...] | None = None,
     epsilon: Size = 16.0,
@@ -52,10 +51,10 @@ def fia(
     abstract and the introduction were at hand, which name neither it nor the number of copies: 30 is the program's.
     """
     masks = MaskedCopies(copies, keep) if copies else Plain()
-    return momentum(Fia(layer, masks), epsilon, steps, step, decay, Plain())
+    return momentum(Fia(layer, masks), epsilon, steps, step, decay)
 
 
-@checked
+@recipe
 def naa(
     layer: str | tuple[str, ...] | None = None,
     epsilon: Size = 16.0,
@@ -77,80 +76,4 @@ def naa(
     logarithm, exponential. exact=True takes the weights from the exact neuron attribution.
     """
     objective = Naa(layer, PathCopies(copies, noise, points), gamma, positive, negative, exact)
-    return momentum(objective, epsilon, steps, step, decay, Plain())
-
-
-@checked
-def nrdm_pd(
-    layer: str | tuple[str, ...] | None = None,
-    epsilon: Size = 16.0,
-    steps: Count = 10,
-    step: Size | None = None,
-    decay: Weight = 1.0,
-    amplify: Positive = 2.5,
-    spill: Weight = 0.5,
-    side: RingSide = 3,
-    probability: Share = 0.7,
-) -> Ascent:
-    """NRDM, patch-wise, with diverse inputs."""
-    return patchwise_diverse(Nrdm(layer), epsilon, steps, step, decay, amplify, spill, side, probability)
-
-
-@checked
-def fda_pd(
-    layer: str | tuple[str, ...] | None = None,
-    epsilon: Size = 16.0,
-    steps: Count = 10,
-    step: Size | None = None,
-    decay: Weight = 1.0,
-    coupled: bool = False,
-    amplify: Positive = 2.5,
-    spill: Weight = 0.5,
-    side: RingSide = 3,
-    probability: Share = 0.7,
-) -> Ascent:
-    """FDA, patch-wise, with diverse inputs."""
-    return patchwise_diverse(Fda(layer, coupled), epsilon, steps, step, decay, amplify, spill, side, probability)
-
-
-@checked
-def fia_pd(
-    layer: str | tuple[str, ...] | None = None,
-    epsilon: Size = 16.0,
-    steps: Count = 10,
-    step: Size | None = None,
-    decay: Weight = 1.0,
-    copies: Natural = 30,
-    keep: Portion = 0.7,
-    amplify: Positive = 2.5,
-    spill: Weight = 0.5,
-    side: RingSide = 3,
-    probability: Share = 0.7,
-) -> Ascent:
-    """FIA, patch-wise, with diverse inputs, also in front of the masks."""
-    masks = MaskedCopies(copies, keep) if copies else Plain()
-    return patchwise_diverse(Fia(layer, masks), epsilon, steps, step, decay, amplify, spill, side, probability)
-
-
-@checked
-def naa_pd(
-    layer: str | tuple[str, ...] | None = None,
-    epsilon: Size = 16.0,
-    steps: Count = 10,
-    step: Size | None = None,
-    decay: Weight = 1.0,
-    copies: Count = 30,
-    noise: Noise = 25.5,
-    amplify: Positive = 2.5,
-    spill: Weight = 0.5,
-    side: RingSide = 3,
-    probability: Share = 0.7,
-    points: str = "riemann",
-    gamma: Weight = 1.0,
-    positive: str = "linear",
-    negative: str = "linear",
-    exact: bool = False,
-) -> Ascent:
-    """NAA, patch-wise, with diverse inputs, also along the path. Settings as `naa`."""
-    objective = Naa(layer, PathCopies(copies, noise, points), gamma, positive, negative, exact)
-    return patchwise_diverse(objective, epsilon, steps, step, decay, amplify, spill, side, probability)
+    return momentum(objective, epsilon, steps, step, decay)

@@ -1,12 +1,32 @@
-"""The frames that the recipes share: momentum around an objective, plain or patch-wise with diverse inputs."""
+"""What the recipes share: the table they register in, MIM's momentum around an objective, and the size of a step."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import TypeVar
 
 from tfadv.attacks.ascent import Ascent
-from tfadv.core.interfaces import Objective, Rule, View
+from tfadv.core.interfaces import Attack, Objective, Rule, RuleChain, View
+from tfadv.core.ranges import checked
 from tfadv.parts.budgets import Linf
-from tfadv.parts.objectives import Nrdm
 from tfadv.parts.rules import Momentum, Patchwise, Sign
-from tfadv.parts.starts import CleanImage, NoisyStart
-from tfadv.parts.views import DiverseInputs, Plain
+from tfadv.parts.starts import CleanImage
+from tfadv.parts.views import Plain
+
+PLAIN = Plain()
+#: Name on the command line -> recipe, in the order in which they are listed.
+RECIPES: dict[str, Callable[..., Attack]] = {}
+
+Recipe = TypeVar("Recipe", bound=Callable[..., Attack])
+
+
+def recipe(function: Recipe) -> Recipe:
+    """Register a recipe under its name, with hyphens on the command line, and check the numbers it is given.
+
+    Every setting of a recipe is a keyword with a default.
+    """
+    made = checked(function)
+    RECIPES[function.__name__.replace("_", "-")] = made
+    return made
 
 
 def momentum(
@@ -15,31 +35,20 @@ def momentum(
     steps: int,
     step: float | None,
     decay: float,
-    view: View,
+    view: View = PLAIN,
     first: Rule | None = None,
 ) -> Ascent:
     """MIM's frame around an objective, seen through a view; `first` is a rule in front of the momentum."""
     rule: Rule = Momentum(decay) >> Sign(size_of(epsilon, steps, step))
-    start = NoisyStart() if isinstance(objective, Nrdm) else CleanImage()
+    start = objective.start or CleanImage()
     return Ascent(objective, first >> rule if first else rule, Linf(epsilon), steps, view, start=start)
 
 
-def patchwise_diverse(
-    objective: Objective,
-    epsilon: float,
-    steps: int,
-    step: float | None,
-    decay: float,
-    amplify: float,
-    spill: float,
-    side: int,
-    probability: float,
-) -> Ascent:
-    """The papers' -PD: patch-wise steps and diverse inputs; probability 0 leaves the inputs plain."""
-    rule = Momentum(decay) >> Patchwise(size_of(epsilon, steps, step), amplify, spill, side)
-    view = DiverseInputs(probability) if probability else Plain()
-    start = NoisyStart() if isinstance(objective, Nrdm) else CleanImage()
-    return Ascent(objective, rule, Linf(epsilon), steps, view, start=start)
+def patchwise(attack: Ascent, amplify: float, spill: float, side: int) -> Ascent:
+    """The attack with patch-wise steps of the same size in place of its sign steps after the momentum."""
+    rules = attack.rule.rules if isinstance(attack.rule, RuleChain) else (attack.rule,)
+    steps = (Patchwise(rule.size, amplify, spill, side) if isinstance(rule, Sign) else rule for rule in rules)
+    return dataclasses.replace(attack, rule=RuleChain(tuple(steps)))
 
 
 def size_of(epsilon: float, steps: int, step: float | None, way: float = 1.0) -> float:

@@ -1,14 +1,14 @@
 """Recipes that raise objectives on features in the middle, beside or after another loss: TAP, ILA."""
 
 from tfadv.attacks.ascent import Ascent
-from tfadv.attacks.recipes.frame import size_of
-from tfadv.core.ranges import Count, Odd, Portion, Size, Weight, checked
+from tfadv.attacks.recipes.frame import recipe, size_of
+from tfadv.core.ranges import Count, Odd, Portion, Size, Weight
 from tfadv.parts.budgets import Linf
 from tfadv.parts.objectives import CrossEntropy, Ila, Tap
 from tfadv.parts.rules import Sign
 
 
-@checked
+@recipe
 def tap(
     layer: str | tuple[str, ...] | None = None,
     epsilon: Size = 16.0,
@@ -27,7 +27,7 @@ def tap(
     return Ascent(objective, Sign(size_of(epsilon, steps, step)), Linf(epsilon), steps, in_range=True)
 
 
-@checked
+@recipe
 def ila(
     layer: str | tuple[str, ...] | None = None,
     epsilon: Size = 16.0,

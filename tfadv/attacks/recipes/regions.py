@@ -1,8 +1,9 @@
 """Recipes that change the feature contributive regions: FCR and FGSM with two sizes."""
 
 from tfadv.attacks.ascent import Ascent
+from tfadv.attacks.recipes.frame import recipe
 from tfadv.core.images import WHITE
-from tfadv.core.ranges import Count, Noise, Positive, Share, Weight, checked
+from tfadv.core.ranges import Count, Noise, Positive, Share, Weight
 from tfadv.parts.budgets import Linf, Unbounded
 from tfadv.parts.objectives import CrossEntropy, Fcr
 from tfadv.parts.regions import ContributiveRegion
@@ -10,7 +11,7 @@ from tfadv.parts.rules import Scale, Sign
 from tfadv.parts.starts import NoiseOfLength
 
 
-@checked
+@recipe
 def fcr(
     cam_layer: str | None = None,
     threshold: Share = 0.2,
@@ -46,7 +47,7 @@ def fcr(
     )
 
 
-@checked
+@recipe
 def fcr_fgsm(
     cam_layer: str | None = None, threshold: Share = 0.2, inside_epsilon: Noise = 7.65, outside_epsilon: Noise = 0.0
 ) -> Ascent:

@@ -1,15 +1,16 @@
 """The recipe of the universal perturbation."""
 
+from tfadv.attacks.recipes.frame import recipe
 from tfadv.attacks.universal import Universal
 from tfadv.core.interfaces import Budget
-from tfadv.core.ranges import Count, Positive, Rest, Several, Size, checked
+from tfadv.core.ranges import Count, Positive, Rest, Several, Size
 from tfadv.parts.budgets import L2, Linf
 
 #: Name of a norm -> its budget.
 NORMS: dict[str, type] = {"linf": Linf, "l2": L2}
 
 
-@checked
+@recipe
 def uap(
     epsilon: Size = 10.0,
     norm: str = "linf",

@@ -8,6 +8,7 @@ import tensorflow as tf
 from tfadv.core.interfaces import Forward, Goal, Objective, Outputs, View
 from tfadv.core.types import Images, Seeds, Tensor
 from tfadv.parts.objectives.common import layer_names, logarithm, root, total
+from tfadv.parts.starts import NoisyStart
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -26,6 +27,7 @@ class Nrdm(Objective):
     layer: str | tuple[str, ...] | None
 
     compares_with_clean = True
+    start = NoisyStart()
 
     @property
     def layers(self) -> tuple[str, ...]:

@@ -109,7 +109,7 @@ class Ila(Objective):
 
     @property
     def has_target(self) -> bool:
-        return bool(getattr(getattr(self.guide, "objective", self.guide), "has_target", False))
+        return self.guide.has_target
 
     def prepare(self, forward: Forward, images: Images, goal: Goal, view: View, seeds: Seeds) -> Any:
         guided = self._guide(forward).craft_tensors(images, goal, seeds).images

@@ -5,9 +5,9 @@ with noise of 15 grey levels. In "l2" sizes are root mean squares over all value
 """
 
 from tfadv.attacks.ascent import Ascent
-from tfadv.attacks.recipes.frame import ACROSS, momentum, patchwise_diverse, size_of
+from tfadv.attacks.recipes.frame import ACROSS, momentum, patchwise, recipe, size_of
 from tfadv.core.interfaces import View
-from tfadv.core.ranges import Count, Noise, Odd, Positive, Share, Size, Weight, checked
+from tfadv.core.ranges import Count, Noise, Odd, Positive, Share, Size, Weight
 from tfadv.parts.budgets import L2, Linf
 from tfadv.parts.objectives import CrossEntropy
 from tfadv.parts.rules import Nesterov, RingSide, Sign, Smooth, Unit
@@ -15,19 +15,19 @@ from tfadv.parts.starts import InsideBall
 from tfadv.parts.views import DiverseInputs, NoisyCopies, Plain, ScaledCopies
 
 
-@checked
+@recipe
 def fgsm(epsilon: Size = 16.0) -> Ascent:
     """Fast gradient sign method (Goodfellow et al., ICLR 2015): one step of the whole budget, true label."""
     return Ascent(CrossEntropy(), Sign(epsilon), Linf(epsilon), steps=1, in_range=True)
 
 
-@checked
+@recipe
 def bim(epsilon: Size = 16.0, steps: Count = 10, step: Size | None = None) -> Ascent:
     """Basic iterative method, I-FGSM (Kurakin et al., 2017): true label, every step within 0..255."""
     return Ascent(CrossEntropy(), Sign(size_of(epsilon, steps, step)), Linf(epsilon), steps, in_range=True)
 
 
-@checked
+@recipe
 def pgd(epsilon: Size = 16.0, steps: Count = 10, step: Size | None = None, restarts: Count = 1) -> Ascent:
     """Projected gradient descent (Madry et al., ICLR 2018): BIM from a random point of the ball, which it can cross.
 
@@ -38,7 +38,7 @@ def pgd(epsilon: Size = 16.0, steps: Count = 10, step: Size | None = None, resta
     return Ascent(CrossEntropy(), rule, Linf(epsilon), steps, start=InsideBall(), in_range=True, restarts=restarts)
 
 
-@checked
+@recipe
 def mim(
     epsilon: Size = 16.0,
     steps: Count = 10,
@@ -52,10 +52,10 @@ def mim(
     Leaves the predicted class, as the released programs do; predicted=False takes the labels, and with auxiliary=1 the
     Inceptions' second head counts as well, as in the tables that follow NI-FGSM and PI-FGSM.
     """
-    return momentum(CrossEntropy(predicted=predicted, auxiliary=auxiliary), epsilon, steps, step, decay, Plain())
+    return momentum(CrossEntropy(predicted=predicted, auxiliary=auxiliary), epsilon, steps, step, decay)
 
 
-@checked
+@recipe
 def nim(
     epsilon: Size = 16.0, steps: Count = 10, step: Size | None = None, decay: Weight = 1.0, predicted: bool = True
 ) -> Ascent:
@@ -65,7 +65,7 @@ def nim(
     return Ascent(CrossEntropy(predicted=predicted), rule, Linf(epsilon), steps, in_range=True)
 
 
-@checked
+@recipe
 def dim(
     epsilon: Size = 16.0,
     steps: Count = 10,
@@ -83,7 +83,7 @@ def dim(
     return momentum(CrossEntropy(predicted=predicted), epsilon, steps, step, decay, DiverseInputs(probability, larger))
 
 
-@checked
+@recipe
 def tim(
     epsilon: Size = 16.0,
     steps: Count = 10,
@@ -93,10 +93,10 @@ def tim(
     side: Odd = 15,
 ) -> Ascent:
     """Translation invariant method with momentum (Dong et al., CVPR 2019): the gradient is smoothed first."""
-    return momentum(CrossEntropy(predicted=predicted), epsilon, steps, step, decay, Plain(), Smooth(side))
+    return momentum(CrossEntropy(predicted=predicted), epsilon, steps, step, decay, first=Smooth(side))
 
 
-@checked
+@recipe
 def sim(
     epsilon: Size = 16.0,
     steps: Count = 10,
@@ -111,7 +111,7 @@ def sim(
     return Ascent(CrossEntropy(predicted=predicted), rule, Linf(epsilon), steps, ScaledCopies(copies), in_range=True)
 
 
-@checked
+@recipe
 def pim(
     epsilon: Size = 16.0,
     steps: Count = 10,
@@ -123,28 +123,11 @@ def pim(
     side: RingSide = 3,
 ) -> Ascent:
     """Patch-wise iterative method (Gao et al., ECCV 2020), with momentum as in the program released with FIA."""
-    return patchwise_diverse(CrossEntropy(predicted=predicted), epsilon, steps, step, decay, amplify, spill, side, 0)
+    attack = momentum(CrossEntropy(predicted=predicted), epsilon, steps, step, decay)
+    return patchwise(attack, amplify, spill, side)
 
 
-@checked
-def mim_pd(
-    epsilon: Size = 16.0,
-    steps: Count = 10,
-    step: Size | None = None,
-    decay: Weight = 1.0,
-    predicted: bool = True,
-    amplify: Positive = 2.5,
-    spill: Weight = 0.5,
-    side: RingSide = 3,
-    probability: Share = 0.7,
-) -> Ascent:
-    """MIM, patch-wise, with diverse inputs; its class to leave differs from the authors' code as that of `dim`."""
-    return patchwise_diverse(
-        CrossEntropy(predicted=predicted), epsilon, steps, step, decay, amplify, spill, side, probability
-    )
-
-
-@checked
+@recipe
 def m_di2_fgsm(
     epsilon: Size = 16.0,
     steps: Count = 20,
@@ -161,13 +144,13 @@ def m_di2_fgsm(
     return momentum(CrossEntropy(), epsilon, steps, step, decay, view)
 
 
-@checked
+@recipe
 def fgm(epsilon: Size = 15.0) -> Ascent:
     """Fast gradient method (NRG, ICLR 2018 submission, Eq. 4 and 6): one step of the whole RMSD along the gradient."""
     return _steepest("fgm", "l2", epsilon, 1, epsilon, Plain())
 
 
-@checked
+@recipe
 def igsm(epsilon: Size = 15.0, steps: Count = 100, step: Size = 1.0, norm: str = "linf") -> Ascent:
     """Iterative gradient sign method (NRG, ICLR 2018 submission, Eq. 7): x <- clip(x + step g(x)), true label.
 
@@ -182,7 +165,7 @@ def igsm(epsilon: Size = 15.0, steps: Count = 100, step: Size = 1.0, norm: str =
     return _steepest("igsm", norm, epsilon, steps, step, Plain())
 
 
-@checked
+@recipe
 def nr_fgsm(epsilon: Size = 15.0, copies: Count = 20, deviation: Noise = 15.0) -> Ascent:
     """FGSM by the noise-reduced gradient (NRG, ICLR 2018 submission, section 3.2): nr-IGSM of one whole step.
 
@@ -192,7 +175,7 @@ def nr_fgsm(epsilon: Size = 15.0, copies: Count = 20, deviation: Noise = 15.0) -
     return _steepest("nr-fgsm", "linf", epsilon, 1, epsilon, NoisyCopies(copies, deviation))
 
 
-@checked
+@recipe
 def nr_fgm(epsilon: Size = 15.0, copies: Count = 20, deviation: Noise = 15.0) -> Ascent:
     """FGM by the noise-reduced gradient (NRG, ICLR 2018 submission, Eq. 10): one step of the whole RMSD.
 
@@ -202,7 +185,7 @@ def nr_fgm(epsilon: Size = 15.0, copies: Count = 20, deviation: Noise = 15.0) ->
     return _steepest("nr-fgm", "l2", epsilon, 1, epsilon, NoisyCopies(copies, deviation))
 
 
-@checked
+@recipe
 def nr_igsm(
     epsilon: Size = 15.0,
     steps: Count = 5,
