@@ -102,7 +102,9 @@ class Commands(click.Group):
         except Exception as error:
             if os.environ.get(TRACEBACK):
                 raise
-            raise shell.complained(click.ClickException(_sentence(error))) from error
+            command = self.get_command(context, context.invoked_subcommand or "")
+            message = shell.with_options(_sentence(error), command)
+            raise shell.complained(click.ClickException(message)) from error
 
 
 def _sentence(error: Exception) -> str:
@@ -136,7 +138,7 @@ def _load(name: str) -> click.Command:
             from tfadv.core import devices
 
             devices.use(*(chosen[option.name] for option in options.arithmetic()))
-            quiet.speak_plainly(lambda sentence: shell.echo(f"note: {sentence}", err=True))
+            quiet.speak_plainly(lambda text: shell.echo(f"note: {shell.with_options(text, command)}", err=True))
         return run(*arguments, **{name: value for name, value in chosen.items() if name in own})
 
     command.callback = prepared

@@ -90,7 +90,7 @@ def _certified(
     target: str,
     *,
     labels: str | None,
-    numbering: str,
+    first_label: int | None,
     force_labels: bool,
     std: float,
     selection: int,
@@ -110,7 +110,7 @@ def _certified(
     (network,) = networks.load((target,), told)
     pixels, unreadable = _read(images, network, filter)
     batch = np.stack(list(pixels.values())).astype(np.float32)
-    known = _labels(list(pixels), labels, options.FIRST_LABEL[numbering], force_labels, network, batch)
+    known = _labels(list(pixels), labels, first_label, force_labels, network, batch)
     bar = None if no_progress else options.progress_bar("certify")
     with bar(total=len(batch)) if bar else contextlib.nullcontext() as shown:
         found = smoothing.on(network).certify(

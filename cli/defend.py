@@ -18,7 +18,9 @@ USAGE = "expected DEFENCE IMAGES OUT, nip fit IMAGES STATE or nip apply IMAGES O
 
 @click.command(epilog="Exit code: 0 all images done, 3 some skipped, 1 an error, 2 wrong usage, 130 interrupted.")
 @click.argument("words", nargs=-1, required=True, metavar="DEFENCE [fit|apply] IMAGES OUT")
-@click.option("--source", metavar="NET", help="The network behind the defence: for one that looks at it, such as nip.")
+@click.option(
+    "--source", "network", metavar="NET", help="The network behind the defence: for one that looks at it, such as nip."
+)
 @click.option("--set", "settings", multiple=True, callback=options.settings, metavar="KEY=VALUE", help="A setting.")
 @click.option("--labels", type=click.Path(), help="For nip fit: CSV filename,label of the training images.")
 @options.numbering
@@ -76,11 +78,11 @@ def _purify(
     images: str,
     out: str,
     *,
-    source: str | None,
+    network: str | None,
     settings: dict[str, Any],
     told: networks.Told,
     labels: str | None,
-    numbering: str,
+    first_label: int | None,
     force_labels: bool,
     limit: int | None,
     fill: bool,
@@ -98,19 +100,19 @@ def _purify(
     if not isinstance(defence, Purifier):
         raise click.UsageError(f"{name} surrounds a network and purifies no image: see tfadv evaluate --defence.")
     options.quiet_pillow()
-    network = None if source is None else networks.load((source,), told)[0]
+    behind = None if network is None else networks.load((network,), told)[0]
     bar = None if no_progress else options.progress_bar(name)
-    return purify_folder(images, out, defence, network, progress=bar, **rest)
+    return purify_folder(images, out, defence, behind, progress=bar, **rest)
 
 
 def _fit(
     images: str,
     state: str,
     *,
-    source: str | None,
+    network: str | None,
     settings: dict[str, Any],
     labels: str | None,
-    numbering: str,
+    first_label: int | None,
     force_labels: bool,
     limit: int | None,
     fill: bool,
@@ -127,17 +129,16 @@ def _fit(
     from tfadv.folders.purify import training_images
     from tfadv.registry import building
 
-    if source is None:
+    if network is None:
         raise click.UsageError("nip fit needs the network that it is for: --source NET.")
-    writing.check({state: writing.fitted}, (images, source, labels))
+    writing.check({state: writing.fitted}, (images, network, labels))
     nip = Nip(**building.check({"nip": Nip}, "nip", settings, "defence"))
-    network = networks.load((source,), told)[0]
-    first = options.FIRST_LABEL[numbering]
+    (behind,) = networks.load((network,), told)
     pictures, classes = training_images(
         images,
-        network,
+        behind,
         labels=labels,
-        first_label=first,
+        first_label=first_label,
         force_labels=force_labels,
         limit=limit,
         fill=fill,
@@ -148,6 +149,6 @@ def _fit(
     bar = None if no_progress else options.progress_bar("nip fit")
     with bar(total=3 * len(pictures)) if bar else contextlib.nullcontext() as shown:
         progress = {"progress": shown.update} if shown else {}
-        fitted = nip.fit(network, pictures, classes, batch_size=batch_size, **progress)
+        fitted = nip.fit(behind, pictures, classes, batch_size=batch_size, **progress)
     fitted.save(state)
     return fitted, len(pictures)

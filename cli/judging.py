@@ -88,7 +88,7 @@ def judged(
     *,
     targets: tuple[str, ...],
     labels: str | None,
-    numbering: str,
+    first_label: int | None,
     force_labels: bool,
     told: networks.Told,
     filter: str,
@@ -122,8 +122,7 @@ def judged(
     sizes: dict[str, Any] = {"batch_size": batch_size, "filter": filter}
     first = None
     if labels is not None:
-        said = options.FIRST_LABEL[numbering]
-        first = evaluate.first_label(pairing.pairs, known, numbering=said, force=force_labels, **sizes)
+        first = evaluate.first_label(pairing.pairs, known, numbering=first_label, force=force_labels, **sizes)
     known += [defence.on(bare) for bare in known for defence in protect] + withstanding
     bar = None if no_progress else options.progress_bar("evaluate")
     with bar(total=len(pairing.pairs)) if bar else contextlib.nullcontext() as shown:

@@ -51,6 +51,8 @@ class Number(click.ParamType):
 
 numbering = click.option(
     "--numbering",
+    "first_label",
+    callback=lambda context, parameter, word: FIRST_LABEL[word],
     type=click.Choice(list(FIRST_LABEL)),
     default="auto",
     show_default=True,

@@ -109,13 +109,13 @@ def _make(
     from tfadv.reproduce.workspace import Workspace
 
     given = {name: value for name, value in (("IMAGES", images), ("LABELS", labels)) if value is not None}
-    found = scales.read(scale or scales.at_hand(images), given, trust=trust)
-    shell.echo(f"scale {found.name}: {found.says}", err=True)
+    found = scales.read(scale or scales.default_name(images), given, trust=trust)
+    shell.echo(f"scale {found.name}: {found.description}", err=True)
     _check(found, given)
     _keep_apart(out, experiments, (images, labels, scale))
     out.mkdir(parents=True, exist_ok=True)
     bar = None if no_progress else options.progress_bar("  crafted")
-    workspace = Workspace(found, out, say=lambda text: shell.echo(text, err=True), progress=bar, **settings)
+    workspace = Workspace(found, out, log=lambda text: shell.echo(text, err=True), progress=bar, **settings)
     said: set[str] = set()
     failed = 0
     for one in experiments:
@@ -158,12 +158,12 @@ def _keep_apart(out: Path, experiments: list[Experiment], inputs: tuple[str | No
 def _check(scale: Scale, given: dict[str, str]) -> None:
     """Refuse images that the scale would not look at, and images without labels or the reverse."""
     for name in given:
-        if not scale.asks(name):
+        if not scale.uses(name):
             raise click.UsageError(
                 f"{GIVEN[name]}: the scale {scale.name} has its own images. Leave {GIVEN[name]} out, or take "
                 "--scale official."
             )
-    asked = [name for name in GIVEN if scale.asks(name)]
+    asked = [name for name in GIVEN if scale.uses(name)]
     lacking = [name for name in asked if name not in given]
     if lacking and len(lacking) < len(asked):
         what = "the classes of --images, a CSV with the columns filename,label"

@@ -52,7 +52,7 @@ def run(
     count: Count = 100,
     epsilon: Size = EPSILON,
     seed: Seed = 0,
-    say: Callable[[str], None] = lambda _: None,
+    log: Callable[[str], None] = lambda _: None,
 ) -> list[Row]:
     """Run the demo into the folder `out` and return the table; called again, it continues or finds everything done.
 
@@ -64,10 +64,10 @@ def run(
         say: told what is being done.
     """
     with room(Path(out)):
-        return _run(Path(out), count, epsilon, seed, say)
+        return _run(Path(out), count, epsilon, seed, log)
 
 
-def _run(out: Path, count: int, epsilon: float, seed: int, say: Callable[[str], None]) -> list[Row]:
+def _run(out: Path, count: int, epsilon: float, seed: int, log: Callable[[str], None]) -> list[Row]:
     labels = write_digits(out, count)
     networks = {name: loading.load(f"digits/{name}") for name in digits.NAMES}
     source = networks[SOURCE]
@@ -75,7 +75,7 @@ def _run(out: Path, count: int, epsilon: float, seed: int, say: Callable[[str], 
     for recipe in RECIPES:
         layer = {} if recipe == "mim" else {"layer": source.layer}
         attack = ATTACKS[recipe](epsilon=epsilon, **layer)
-        say(f"{recipe}: crafting {count} digits on {source.name}")
+        log(f"{recipe}: crafting {count} digits on {source.name}")
         craft_folder(
             out / "images",
             out / recipe,
@@ -87,7 +87,7 @@ def _run(out: Path, count: int, epsilon: float, seed: int, say: Callable[[str], 
             batch_size=25,
             source=f"digits/{SOURCE}",
         )
-        say(f"{recipe}: judging by {len(networks)} networks")
+        log(f"{recipe}: judging by {len(networks)} networks")
         report = evaluate(pair(out / "images", out / recipe).pairs, list(networks.values()), batch_size=50)
         found = zip(networks, report.rates(), strict=True)
         rows.append(Row(recipe, repr(attack), {name: rates["changed"].share or 0.0 for name, rates in found}))

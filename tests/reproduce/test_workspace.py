@@ -66,9 +66,9 @@ def test_images_of_any_names_are_taken_and_broken_ones_left_out(own, tmp_path):
     assert workspace.images("own").labels == own
     staged = MappedWorkspace(workspace, "all")
     assert set(Accuracy("one").of(staged).images) == set(Rate("one", MIM, "one").of(staged).images) == set(own)
-    assert workspace.everything("own").names == ["a/1.png", "b/1.png", "123.png", "0c7a.png", "broken.png"]
+    assert workspace.candidates("own").names == ["a/1.png", "b/1.png", "123.png", "0c7a.png", "broken.png"]
     with pytest.raises(Missing, match="own: none of its images is left to fit on"):
-        workspace.fitting("own", 10)
+        workspace.fitting_images("own", 10)
     with pytest.raises(Missing, match="labels.csv names none of the images in"):
         small(tmp_path, {"elsewhere.png": 1}).images("own")
 
@@ -133,11 +133,11 @@ def test_two_runs_at_once_do_not_write_into_each_others_files(tmp_path, monkeypa
 
     def slow():
         monkeypatch.setattr(os, "getpid", lambda: 2)
-        assert cache.kept(path, lambda: [2]) == [2]
+        assert cache.load_or_make(path, lambda: [2]) == [2]
         monkeypatch.undo()
         return [1]
 
-    assert cache.kept(path, slow) == [1] and cache.kept(path, slow) == [1]
+    assert cache.load_or_make(path, slow) == [1] and cache.load_or_make(path, slow) == [1]
     assert [file.name for file in path.parent.iterdir()] == ["one.json"]
 
 
@@ -146,4 +146,4 @@ def test_more_images_than_there_are_is_all_of_them(workspace, tmp_path):
     few["networks"] = {"inception_v3": few["networks"]["inception_v3"]}
     (tmp_path / "one.json").write_text(json.dumps(few))
     images = Workspace(scales.read(tmp_path / "one.json"), tmp_path, count=10**6).images("digits")
-    assert 100 < len(images.labels) <= len(workspace.everything("digits").names)
+    assert 100 < len(images.labels) <= len(workspace.candidates("digits").names)

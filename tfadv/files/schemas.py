@@ -311,7 +311,7 @@ class ModelMap(Closed):
 class Scale(Closed):
     """A scale, as `tfadv.reproduce.scales` describes it."""
 
-    says: str
+    description: str
     levels: Annotated[float, Field(gt=0), AllowInfNan(False)]
     small: Annotated[int, Field(ge=0, le=2)]
     count: Annotated[int, Field(ge=1, le=10**9)]

@@ -207,6 +207,4 @@ def _memory() -> Iterator[None]:
     try:
         yield
     except tf.errors.ResourceExhaustedError as error:
-        raise ValueError(
-            "the memory does not suffice for a batch: give a smaller batch_size (--batch-size)."
-        ) from error
+        raise ValueError("the memory does not suffice for a batch: give a smaller batch_size=.") from error

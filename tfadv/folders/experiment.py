@@ -75,10 +75,10 @@ def input_size(network: Source, size: tuple[int, int] | None) -> tuple[int, int]
     height, width = network.size
     if height is None or width is None:
         if size is None:
-            raise ValueError(f"{network.name} takes images of any size: give size, height and width (--size).")
+            raise ValueError(f"{network.name} takes images of any size: give size=, height and width.")
         return size
     if size not in (None, (height, width)):
-        raise ValueError(f"size (--size): {network.name} takes {height} x {width} pixels, got {size[0]} x {size[1]}.")
+        raise ValueError(f"size=: {network.name} takes {height} x {width} pixels, got {size[0]} x {size[1]}.")
     return height, width
 
 

@@ -156,7 +156,7 @@ def _fitting(classes: Mapping[str, int], network: Source, offset: int | None, wh
         )
     if len(fitting) > 1:
         raise ValueError(
-            f"{what}: expected to be told by first_label (--numbering) whether the first class is 0 or 1, because "
+            f"{what}: expected to be told by first_label= whether the first class is 0 or 1, because "
             "nothing in the numbers tells."
         )
     return fitting[0]
@@ -185,11 +185,11 @@ def _checked(
         cause = diagnostics.shifted(network.name, given - chosen, best) or diagnostics.OUT_OF_STEP
         raise ValueError(
             f"labels: {network.name} agrees with {agreement}{either} when classes are counted from {chosen}{usual}. "
-            f"{cause} To go on all the same: force_labels (--force-labels)."
+            f"{cause} To go on all the same: force_labels=."
         )
     if seen and len(candidates) > 1 and right[0] == right[1]:  # with nothing to craft on, any numbering will do
         raise ValueError(
-            f"labels: expected to be told by first_label (--numbering) whether the first class is 0 or 1, because "
+            f"labels: expected to be told by first_label= whether the first class is 0 or 1, because "
             f"{network.name} agrees with {agreement} either way."
         )
     return chosen, agreement

@@ -85,7 +85,7 @@ def purify_folder(
     """
     images, out = Path(images), Path(out)
     if purifier.needs_network and network is None:
-        raise ValueError(f"{purifier!r} looks at the network that it defends: name it (--source).")
+        raise ValueError(f"{purifier!r} looks at the network that it defends: give network=.")
     single = images.is_file()
     images, names = _one(images, out) if single else (images, _names(images, out))
     size = experiment.input_size(network, size) if network is not None else size
@@ -303,7 +303,7 @@ def training_images(
     if labels is None:
         height, width = (None, None) if Path(images).is_file() else experiment.input_size(network, size)
         if height != width:
-            raise ValueError(f"{images}: expected labels (--labels) where images are not as high as wide.")
+            raise ValueError(f"{images}: expected labels= where images are not as high as wide.")
         found = datasets.load(images, height, fill)
         if None not in network.size and found.x_train.shape[1:3] != network.size:
             raise ValueError(f"{images}: {network.name} takes {network.size}, got {found.x_train.shape[1:3]}.")

@@ -58,7 +58,7 @@ def without_code(spec: str, said_by: str) -> str:
     """
     if kind(spec) == "code":
         raise ValueError(
-            f"{said_by}: expected a network that is no code, got {spec!r}, which would run some. Take --trust if you "
+            f"{said_by}: expected a network that is no code, got {spec!r}, which would run some. Set trust= if you "
             "trust whoever wrote the file."
         )
     return spec

@@ -82,8 +82,7 @@ def train(
     count, steps = len(rows[0]), len(rows[0]) // schedule.batch
     if not steps:
         raise ValueError(
-            f"training: expected at least one batch of {schedule.batch} rows, got {count}. Take smaller batches "
-            "(--batch)."
+            f"training: expected at least one batch of {schedule.batch} rows, got {count}. Take a smaller batch=."
         )
     optimizer = keras.optimizers.Adam(
         keras.optimizers.schedules.CosineDecay(schedule.learning_rate, steps * schedule.epochs)
