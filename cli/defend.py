@@ -11,7 +11,7 @@ from tfadv.core.ranges import Count, WordSeed
 
 if TYPE_CHECKING:
     from tfadv.defences import FittedNip
-    from tfadv.folders.purify import Report
+    from tfadv.folders.purify import PurifyReport
 
 USAGE = "expected DEFENCE IMAGES OUT, nip fit IMAGES STATE or nip apply IMAGES OUT"
 
@@ -35,7 +35,7 @@ USAGE = "expected DEFENCE IMAGES OUT, nip fit IMAGES STATE or nip apply IMAGES O
 )
 @options.size
 @options.filter_option("What images of another size than the source's are resized with.")
-@networks.told
+@networks.model_options
 @options.workers
 @options.no_progress
 def command(words: tuple[str, ...], **chosen: Any) -> None:
@@ -68,8 +68,8 @@ def command(words: tuple[str, ...], **chosen: Any) -> None:
         lambda: _purify(name, *rest, **chosen), "Interrupted. The same command again continues where this one stopped."
     )
     shell.echo(f"{report.out}: {len(report.images) - len(report.skipped)} images")
-    unsealed = report.unsealed or report.unsealed_images
-    if shell.tell_folder(report.images, report.remade, unsealed):
+    without_hashes = report.without_hashes or report.images_without_hashes
+    if shell.tell_folder(report.images, report.remade, without_hashes):
         sys.exit(options.SOME_SKIPPED)
 
 
@@ -80,7 +80,7 @@ def _purify(
     *,
     network: str | None,
     settings: dict[str, Any],
-    told: networks.Told,
+    model_options: networks.ModelOptions,
     labels: str | None,
     first_label: int | None,
     force_labels: bool,
@@ -88,7 +88,7 @@ def _purify(
     fill: bool,
     no_progress: bool,
     **rest: Any,
-) -> "Report":
+) -> "PurifyReport":
     from tfadv.defences.purified import Purifier
     from tfadv.folders.purify import purify_folder
     from tfadv.registry import building
@@ -100,7 +100,7 @@ def _purify(
     if not isinstance(defence, Purifier):
         raise click.UsageError(f"{name} surrounds a network and purifies no image: see tfadv evaluate --defence.")
     options.quiet_pillow()
-    behind = None if network is None else networks.load((network,), told)[0]
+    behind = None if network is None else networks.load((network,), model_options)[0]
     bar = None if no_progress else options.progress_bar(name)
     return purify_folder(images, out, defence, behind, progress=bar, **rest)
 
@@ -119,7 +119,7 @@ def _fit(
     batch_size: int,
     size: tuple[int, int] | None,
     filter: str,
-    told: networks.Told,
+    model_options: networks.ModelOptions,
     no_progress: bool,
     workers: int | None,
     seed: int,
@@ -133,7 +133,7 @@ def _fit(
         raise click.UsageError("nip fit needs the network that it is for: --source NET.")
     writing.check({state: writing.fitted}, (images, network, labels))
     nip = Nip(**building.check({"nip": Nip}, "nip", settings, "defence"))
-    (behind,) = networks.load((network,), told)
+    (behind,) = networks.load((network,), model_options)
     pictures, classes = training_images(
         images,
         behind,

@@ -15,7 +15,7 @@ from tfadv.core.ranges import Count
 
 if TYPE_CHECKING:
     from tfadv.core.source import Source
-    from tfadv.folders.evaluate import Report, Share
+    from tfadv.folders.evaluate import Evaluation, Share
     from tfadv.folders.pairing import Pairing
 
 #: How many names a complaint lists.
@@ -34,7 +34,7 @@ def arguments(command: Callable) -> Callable:
             ),
             options.numbering,
             options.force_labels,
-            networks.told,
+            networks.model_options,
             options.filter_option(
                 "What images are resized with: clean ones to the adversarial ones' size, both to a target's."
             ),
@@ -90,7 +90,7 @@ def judged(
     labels: str | None,
     first_label: int | None,
     force_labels: bool,
-    told: networks.Told,
+    model_options: networks.ModelOptions,
     filter: str,
     batch_size: int,
     workers: int | None,
@@ -98,7 +98,7 @@ def judged(
     defences: tuple[str, ...] = (),
     hardened: tuple[str, ...] = (),
     together: bool = False,
-) -> tuple[Pairing, Report, list[Source], dict[str, Any]]:
+) -> tuple[Pairing, Evaluation, list[Source], dict[str, Any]]:
     """The pairs, what `tfadv.folders.evaluate` finds, the networks, and how they were shown the images."""
     from PIL import Image
 
@@ -108,7 +108,7 @@ def judged(
     from tfadv.registry import building
     from tfadv.registry.catalogue import DEFENCES
 
-    own, instead = networks.asked(told, targets, hardened)
+    own, instead = networks.asked(model_options, targets, hardened)
     if hardened and len(own) > 1 and not together:
         raise click.UsageError(f"--hardened stands in the place of one --target, got {', '.join(targets)}.")
     protect = [building.defence(DEFENCES, text) for text in dict.fromkeys(defences)]
@@ -133,7 +133,7 @@ def judged(
     return pairing, report, known, sizes
 
 
-def show_origin(pairing: Pairing, report: Report) -> None:
+def show_origin(pairing: Pairing, report: Evaluation) -> None:
     """Say which attack, source and labels the images have."""
     experiment = pairing.experiment
     if experiment is not None:
@@ -173,10 +173,10 @@ def results(files: Mapping[str | None, str]) -> None:
         raise OSError("\n".join(failed))
 
 
-def complain(pairing: Pairing, report: Report) -> None:
+def complain(pairing: Pairing, report: Evaluation) -> None:
     """Say on standard error what has not been judged."""
-    if pairing.unsealed:
-        shell.echo(shell.UNSEALED, err=True)
+    if pairing.without_hashes:
+        shell.echo(shell.WITHOUT_HASHES, err=True)
     tell("images without an adversarial image", pairing.images_alone)
     tell("adversarial images without an image", pairing.adversarial_alone)
     tell(pairing.limit, pairing.beyond(report.names, report.distances["linf"]))

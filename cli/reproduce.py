@@ -112,7 +112,7 @@ def _make(
     found = scales.read(scale or scales.default_name(images), given, trust=trust)
     shell.echo(f"scale {found.name}: {found.description}", err=True)
     _check(found, given)
-    _keep_apart(out, experiments, (images, labels, scale))
+    _check_separate(out, experiments, (images, labels, scale))
     out.mkdir(parents=True, exist_ok=True)
     bar = None if no_progress else options.progress_bar("  crafted")
     workspace = Workspace(found, out, log=lambda text: shell.echo(text, err=True), progress=bar, **settings)
@@ -138,12 +138,12 @@ def _make(
         sys.exit(1 if failed == len(experiments) else options.SOME_SKIPPED)
 
 
-def _keep_apart(out: Path, experiments: list[Experiment], inputs: tuple[str | None, ...]) -> None:
+def _check_separate(out: Path, experiments: list[Experiment], inputs: tuple[str | None, ...]) -> None:
     """Refuse a folder in which the results would be written over what is read, or over anything but earlier results."""
-    from tfadv.folders.experiment import keep_apart
+    from tfadv.folders.experiment import check_separate
 
     if inputs[0] is not None:
-        keep_apart(Path(inputs[0]), out)
+        check_separate(Path(inputs[0]), out)
     if out.is_dir():
         made = {
             ".json": writing.json_with("experiment", "parts", "scale", "place"),

@@ -38,7 +38,7 @@ _SETTING = re.compile(r"\b(\w+)=(?=[\s,;:)]|\.?$|\.\s)", re.MULTILINE)
 #: How many names a line lists.
 NAMED = 10
 #: Of records without the sha256 of their files.
-UNSEALED = "note: the record is of an earlier version, without hashes: it is believed as it is."
+WITHOUT_HASHES = "note: the record is of an earlier version, without hashes: it is believed as it is."
 
 
 def some(names: Sequence[str]) -> str:
@@ -47,13 +47,13 @@ def some(names: Sequence[str]) -> str:
     return ", ".join(map(named, names[:NAMED])) + more
 
 
-def tell_folder(images: Sequence[Mapping[str, Any]], remade: Mapping[str, str], unsealed: bool) -> bool:
+def tell_folder(images: Sequence[Mapping[str, Any]], remade: Mapping[str, str], without_hashes: bool) -> bool:
     """Say on standard error what did not go as it should in a folder; whether images were skipped.
 
-    images: the entries of its record. remade, unsealed: of its report.
+    images: the entries of its record. remade, without_hashes: of its report.
     """
-    if unsealed:
-        echo(UNSEALED, err=True)
+    if without_hashes:
+        echo(WITHOUT_HASHES, err=True)
     if remade:
         what = [f"{name} ({reason})" for name, reason in sorted(remade.items())]
         echo(

@@ -98,7 +98,7 @@ def _train(
             schedule,
             method=method,
             settings=settings,
-            sources=networks.load(sources, networks.Told(trust=trust)),
+            sources=networks.load(sources, networks.ModelOptions(trust=trust)),
             flip=not no_flip,
             **shown,
             **rest,

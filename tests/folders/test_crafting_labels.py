@@ -103,7 +103,7 @@ def test_classes_to_reach_are_taken_from_their_column_and_never_from_that_of_the
             return [known[name] for name in some]
 
         known = truth(folder, network)
-        return labelling.settle(names, labels, targets, network, predict, 0, False)
+        return labelling.resolve(names, labels, targets, network, predict, 0, False)
 
     for found in (settled(None, both), settled(both, both), settled(true, other), settled(None, other)):
         assert found.targets == aims

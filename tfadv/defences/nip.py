@@ -241,7 +241,7 @@ class Nip(Part):
         if kind == OLDER:
             held = {"retrieval": "similarity", **held} if isinstance(held, dict) else held
             found["keys"] = np.asarray(found.get("similarities", np.zeros(())))[..., None]
-        settings = schemas.made(Nip, held, path, what)
+        settings = schemas.dataclass_of(Nip, held, path, what)
         arrays = {name: found.get(name, np.zeros(())) for name in _ARRAYS}
         array_files.check_numbers(path, arrays, what)
         try:

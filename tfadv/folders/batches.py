@@ -1,4 +1,4 @@
-"""One batch of a folder, from the bytes of its images to the bytes of the adversarial ones.
+"""Attacks one batch of a folder, from the bytes of its images to the bytes of the adversarial ones.
 
     classes before -> attack -> whole grey levels within the budget -> classes after
 
@@ -17,11 +17,11 @@ from tfadv.core.source import Source
 from tfadv.core.types import Images, Labels, Seeds, Tensor
 from tfadv.folders import rounding
 
-#: No label is given: the class that the network sees stands for it.
+#: No label is known: the predicted class is taken instead.
 NONE = -1
 
 
-class Made(NamedTuple):
+class CraftedBatch(NamedTuple):
     """A crafted batch of N images.
 
     images: uint8 [N, H, W, 3], within the budget. labels: the class each has, int [N]. before, after: the network's
@@ -39,11 +39,11 @@ class Made(NamedTuple):
 
 
 class BatchAttack:
-    """An attack on batches of one size: (images, labels, targets, seeds) -> `Made`, in numpy arrays.
+    """An attack on batches of one size: (images, labels, targets, seeds) -> `CraftedBatch`, in numpy arrays.
 
     Args:
         bound: the attack on a network; one that is made outside of tfadv is called as (images, goal, seed=seed).
-        network: the network that says what is seen, of the bound one's classes.
+        network: predicts the classes before and after; of the bound one's classes.
         budget: what the bytes keep to; None for any change.
         seed: the run's seed.
     """
@@ -56,7 +56,9 @@ class BatchAttack:
             key, Program(self._made, "a batch", traceable=getattr(bound, "traceable", False))
         )
 
-    def __call__(self, images: np.ndarray, labels: np.ndarray, targets: np.ndarray | None, seeds: np.ndarray) -> Made:
+    def __call__(
+        self, images: np.ndarray, labels: np.ndarray, targets: np.ndarray | None, seeds: np.ndarray
+    ) -> CraftedBatch:
         """The batch, crafted.
 
         Args:
@@ -71,9 +73,9 @@ class BatchAttack:
         self.network.indices(Goal(given, 1))
         wanted = Goal(np.int32(labels if targets is None else targets), np.int32(1 if targets is None else -1))
         made = self._program(images, np.int32(labels), wanted, seeds)
-        return Made(*(None if part is None else np.asarray(part) for part in made))
+        return CraftedBatch(*(None if part is None else np.asarray(part) for part in made))
 
-    def _made(self, images: Images, labels: Labels, wanted: Goal, seeds: Seeds) -> Made:
+    def _made(self, images: Images, labels: Labels, wanted: Goal, seeds: Seeds) -> CraftedBatch:
         before, seen = classes(self.network, images)
         labels = tf.where(labels == NONE, seen, labels)
         goal = Goal(tf.where(wanted.labels == NONE, seen, wanted.labels), wanted.sign)
@@ -88,7 +90,7 @@ class BatchAttack:
 
             clean, reached = np.asarray(images), np.asarray(made.found)
             pixels, found = rounding.fooling(np.asarray(made.images), clean, self.budget, reached, fools)
-        return Made(pixels, labels, before, classes(self.network, pixels)[0], finite, found, made.queries)
+        return CraftedBatch(pixels, labels, before, classes(self.network, pixels)[0], finite, found, made.queries)
 
     def _crafted(self, images: Images, goal: Goal, seeds: Seeds) -> Crafted:
         if hasattr(self.bound, "search"):

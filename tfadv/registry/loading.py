@@ -29,10 +29,10 @@ from tfadv.models.cloning import is_model
 from tfadv.models.heads import names as names_of_outputs
 from tfadv.models.layers import layer_name, stated
 from tfadv.models.network import Network, network
-from tfadv.registry.known import IMAGENET, Listed, entries, names
+from tfadv.registry.network_list import IMAGENET, NetworkEntry, entries, names
 from tfadv.training import loop, trained
 
-__all__ = ["Listed", "entries", "kind", "load", "names", "without_code"]
+__all__ = ["NetworkEntry", "entries", "kind", "load", "names", "without_code"]
 
 SAVED = (".keras", ".h5", ".hdf5")
 
@@ -51,14 +51,14 @@ def kind(spec: str) -> str:
     return "code" if ":" in spec else "official"
 
 
-def without_code(spec: str, said_by: str) -> str:
+def without_code(spec: str, origin: str) -> str:
     """The name, from a file that is not trusted: it may name no code of anybody's.
 
     Raises ValueError for `module:callable`, which the command line and Python alone may name.
     """
     if kind(spec) == "code":
         raise ValueError(
-            f"{said_by}: expected a network that is no code, got {spec!r}, which would run some. Set trust= if you "
+            f"{origin}: expected a network that is no code, got {spec!r}, which would run some. Set trust= if you "
             "trust whoever wrote the file."
         )
     return spec

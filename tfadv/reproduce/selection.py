@@ -118,7 +118,7 @@ def with_checked_labels(
     known = {name: images.labels[name] for name in images.names}
     counts_from = None if first_label is None else 0
     try:
-        labels = labelling.settle(images.names, known, None, network, predict, counts_from, False)
+        labels = labelling.resolve(images.names, known, None, network, predict, counts_from, False)
     except ValueError as error:
         raise ValueError(str(error).partition(" To go on all the same")[0]) from error
     digest = f"{images.digest} counted from {labels.facts['offset']}" if first_label is None else images.digest

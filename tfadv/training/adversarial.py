@@ -34,7 +34,7 @@ from tfadv.core.ranges import Count, Natural, Positive, Rest, Size, Weight
 from tfadv.core.seeds import fold_one
 from tfadv.core.source import Source
 from tfadv.core.types import Images, Labels, Tensor
-from tfadv.training.blocks import FILTERS, Block, ChannelSuppression, denoising, suppressing, told
+from tfadv.training.blocks import FILTERS, Block, ChannelSuppression, denoising, suppressing, with_true_labels
 from tfadv.training.loop import Loss
 
 #: Behind which of a network's stages `SuppressedTraining` inserts its blocks.
@@ -220,7 +220,7 @@ class SuppressedTraining(Training):
 
         def loss(rows: tuple[Tensor, ...], seed: Tensor) -> Tensor:
             images, labels = _mixed(rows, seed, craft) if self.steps else rows
-            with told(layers, labels):
+            with with_true_labels(layers, labels):
                 return tf.reduce_mean(total(images, labels, training=True))
 
         return loss

@@ -24,7 +24,7 @@ class ChannelSuppression(keras.layers.Layer):
     """Channels times what they say for the class: x_c <- M[c, y] x_c (Bai et al., ICLR 2021).
 
     M [C, classes] are the weights of a linear classifier of the channels' means, y the class that it finds likeliest,
-    or, within `told`, the true one. The gradient passes through M and x, not through the choice of y.
+    or, within `with_true_labels`, the true one. The gradient passes through M and x, not through the choice of y.
     """
 
     def __init__(self, classes: int, **settings: Any) -> None:
@@ -51,7 +51,7 @@ class ChannelSuppression(keras.layers.Layer):
 
 
 @contextlib.contextmanager
-def told(layers: Iterable[ChannelSuppression], labels: Labels) -> Iterator[None]:
+def with_true_labels(layers: Iterable[ChannelSuppression], labels: Labels) -> Iterator[None]:
     """Within, these layers take the classes from labels int [N]; for a call of the model on as many images."""
     layers = list(layers)
     for layer in layers:

@@ -169,8 +169,8 @@ DENSE = experiment(
     notes=(
         "The paper says neither how its networks were trained, nor on how many images the attack was measured, nor "
         "which ones; here all four networks are right on all of them.",
-        "At the scale of the embedded digits convolutional miniatures stand in for the networks: it shows that the table "
-        "can be made, and says nothing of depth.",
+        "At the scale of the embedded digits convolutional miniatures stand in for the networks: that shows that the "
+        "table can be made, and says nothing of depth.",
     ),
 )
 

@@ -78,7 +78,7 @@ class Gradient:
 
 @dataclasses.dataclass(frozen=True)
 class NeighbourCorrelation(Measure):
-    """The correlation of a gradient's neighbouring pixels, 0 for noise, 1 for a smooth one; the mean over the images."""
+    """The correlation of neighbouring pixels in a gradient, 0 for noise, 1 for a smooth one; mean over the images."""
 
     gradient: Gradient
     description = "correlation of the gradient's values at neighbouring pixels, the mean over the images"

@@ -28,7 +28,7 @@ def _record(path: Path) -> Record | None:
     """The record in a file; None for any other file."""
     try:
         held = schemas.json_of(path.read_bytes(), path, "a record")
-        schemas.check(schemas.Reproduced, held, path, "a record")
+        schemas.check(schemas.ReproducedRecord, held, path, "a record")
     except (OSError, ValueError):
         return None
     return held
