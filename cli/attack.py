@@ -1,4 +1,4 @@
-"""`tfadv attack`: a folder of images in, a folder of adversarial images out."""
+"""`tfadv attack`: turns a folder of images into a folder of adversarial images."""
 
 import sys
 from typing import TYPE_CHECKING, Any

@@ -1,4 +1,4 @@
-"""`tfadv bench`: what attacks and folders cost on this machine."""
+"""`tfadv bench`: benchmarks attacks and folders of images."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def command(
     count: int | None,
     workers: int | None,
 ) -> None:
-    """Say what attacks and folders of images cost on this machine, as ratios.
+    """Benchmark attacks and folders of images on this machine, as ratios.
 
     \b
     passes   an attack over the passes of its network that it cannot do without, in time and peak memory

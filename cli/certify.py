@@ -64,8 +64,8 @@ RADII = (0.0, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0)
 @click.option("--csv", "csv_path", metavar="PATH", help="Write one line per image as CSV; - is stdout.")
 @options.no_progress
 def command(images: str, target: str, json_path: str | None, csv_path: str | None, **chosen: Any) -> None:
-    """Say which class most gaussian copies of each image in IMAGES have, and within which l2 radius no image has
-    another: randomised smoothing (Cohen et al., 2019).
+    """Certify by randomised smoothing (Cohen et al., 2019) the class of each image in IMAGES, and the l2 radius within
+    which no image has another.
 
     A radius is in grey levels of the network's own input size, and of the smoothed network: NET by vote. An image with
     no class for more than half of its copies is abstained on.

@@ -1,4 +1,4 @@
-"""`tfadv defend`: a folder of images in, a folder of purified images out; and NIP fitted to a network."""
+"""`tfadv defend`: purifies a folder of images with a defence, or fits NIP to a network."""
 
 import contextlib
 import sys

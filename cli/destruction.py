@@ -1,4 +1,4 @@
-"""`tfadv destruction`: how many adversarial images a rotation, noise, blur or JPEG makes right again."""
+"""`tfadv destruction`: destruction rates of adversarial images under rotation, noise, blur and JPEG."""
 
 from __future__ import annotations
 
@@ -61,8 +61,8 @@ def command(
     csv_path: str | None,
     **chosen: Any,
 ) -> None:
-    """Say how many of the images in ADVERSARIAL that fool a --target no longer do once they are rotated, noisy, blurred
-    or compressed.
+    """Measure the destruction rate: how many of the images in ADVERSARIAL that fool a --target no longer do once they
+    are rotated, noisy, blurred or compressed.
 
     The destruction rate of section 6.2 of the noise-reduced gradient's paper: of the images that the network gets right
     clean and wrong when adversarial, the share that it gets right again. IMAGES, ADVERSARIAL and NET are those of

@@ -1,4 +1,4 @@
-"""`tfadv evaluate`: how often a folder of adversarial images fools networks, and how far it is from the clean one."""
+"""`tfadv evaluate`: success rates of adversarial images on networks, and their distances from the clean images."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ DISTANCES = {
 @click.option("--csv", "csv_path", metavar="PATH", help="Write one line per network as CSV; - is stdout.")
 @options.no_progress
 def command(images: str, adversarial: str, json_path: str | None, csv_path: str | None, **chosen: Any) -> None:
-    """Say how often the images in ADVERSARIAL fool each --target, and how far they are from their clean twins.
+    """Measure how often the images in ADVERSARIAL fool each --target, and their distances from the clean images.
 
     ADVERSARIAL is what `tfadv attack RECIPE IMAGES ADVERSARIAL` wrote, or any folder whose files are named as those in
     IMAGES. A NET is anything that `tfadv models` lists. A network of another input size sees both images resized.
-    What the record of ADVERSARIAL knows otherwise, by its hashes, is not judged.
+    Files that differ from the hashes in the record of ADVERSARIAL are left out.
 
     \b
     changed          the network's class for the adversarial image differs from that for the clean one

@@ -1,4 +1,4 @@
-"""What the commands that judge adversarial images have in common: arguments, networks, tables, complaints."""
+"""Shared by the commands that evaluate adversarial images: arguments, loading of networks, tables, warnings."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NAMED = 10
 
 
 def arguments(command: Callable) -> Callable:
-    """The arguments and options that say what is judged by which networks, and where it is written."""
+    """Add the arguments and options for the images, the networks and the results."""
     for one in reversed(
         (
             click.argument("images", type=click.Path()),
@@ -70,7 +70,7 @@ target = click.option(
 def check_paths(
     json_path: str | None, csv_path: str | None, keys: tuple[str, ...], head: str, inputs: Iterable[str | None]
 ) -> None:
-    """Say before the work where results cannot be written, or would be written over something else.
+    """Check, before the work, that results can be written and overwrite nothing but earlier results.
 
     keys: of an earlier result as JSON. head: how an earlier one as CSV begins. inputs: what is read.
     """
@@ -99,7 +99,7 @@ def judged(
     hardened: tuple[str, ...] = (),
     together: bool = False,
 ) -> tuple[Pairing, Evaluation, list[Source], dict[str, Any]]:
-    """The pairs, what `tfadv.folders.evaluate` finds, the networks, and how they were shown the images."""
+    """Evaluate: the pairs, the evaluation, the networks, and the batch size and filter as plain values."""
     from PIL import Image
 
     from tfadv.folders import evaluate

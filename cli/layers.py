@@ -1,4 +1,4 @@
-"""`tfadv layers NET`: the layers that an attack can tap."""
+"""`tfadv layers NET`: lists the layers that an attack can tap."""
 
 import difflib
 import fnmatch

@@ -1,4 +1,4 @@
-"""`tfadv models`: the networks that --source and --target accept."""
+"""`tfadv models`: lists the networks that --source and --target accept."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Networks by the names given on the command line, with what a saved one has to be told."""
+"""Loads the networks named on the command line, with the options of saved models."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class ModelOptions(NamedTuple):
-    """What is said of saved models on the command line: each once for all of them, or once for each in their order.
+    """The options of saved models: each once for all of them, or once for each in their order.
 
     trust: see `tfadv.registry.loading`.
     """
@@ -34,7 +34,7 @@ class ModelOptions(NamedTuple):
 
 
 def model_options(command: Callable) -> Callable:
-    """The options that say what a saved model does not know; the command gets them as `model_options`."""
+    """Add the options of saved models; the command gets them as `model_options`."""
 
     @functools.wraps(command)
     def gathered(*arguments: Any, **chosen: Any) -> Any:

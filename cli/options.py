@@ -1,4 +1,4 @@
-"""What `tfadv attack` and `tfadv evaluate` have in common: options, the progress bar, and how Ctrl-C ends them."""
+"""Shared options of the commands, the progress bars, and the handling of Ctrl-C."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`tfadv plane`: the classes around an image, along the noise-reduced gradient and along what it leaves out."""
+"""`tfadv plane`: draws the classes that networks predict in a plane around an image."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ from tfadv.core.ranges import Count, Natural, Noise, Seed, Size
 @networks.model_options
 @options.no_progress
 def command(image: str, out: str, **chosen: Any) -> None:
-    """Draw which class networks see around IMAGE, one panel for each, the same colour for the same class.
+    """Draw which class networks predict around IMAGE, one panel for each, the same colour for the same class.
 
     The decision boundaries of section 6.3 of the noise-reduced gradient's paper. To the right IMAGE is moved along the
     sign of SOURCE's noise-reduced gradient, upwards along the sign of what remains of its gradient. The PNG shows IMAGE

@@ -1,4 +1,4 @@
-"""The process around a command: its streams, TensorFlow without the notes that it writes there, its end."""
+"""Sets up the process of a command: standard streams, TensorFlow without its log messages, a fast exit."""
 
 import atexit
 import contextlib

@@ -1,4 +1,4 @@
-"""`tfadv reproduce`: the papers' tables and figures."""
+"""`tfadv reproduce`: reproduces the papers' tables and figures."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ GIVEN = {"IMAGES": "--images", "LABELS": "--labels"}
 )
 @options.no_progress
 def command(names: tuple[str, ...], out: Path | None, **chosen: Any) -> None:
-    """Make tables and figures of the five papers, or list them.
+    """Reproduce tables and figures of the five papers, or list them.
 
     Without an EXPERIMENT all are listed; `all` makes all. OUT/<experiment>.html puts side by side the paper's number,
     an independent rerun's where one is known, ours, and the difference with two standard errors; the same lies beside

@@ -1,4 +1,4 @@
-"""The one way to a terminal: what names, records and errors hold is shown, and commands nothing.
+"""Writes to the terminal, with control characters from file names, records and errors escaped.
 
 A file can be called `\\x1b]0;...`, which a terminal would obey; all that a command says goes through `echo`.
 """

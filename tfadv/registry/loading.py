@@ -1,4 +1,4 @@
-"""Networks by name: the official checkpoints, the embedded digits, keras.applications, saved files and your own code.
+"""Loads networks by name: official checkpoints, the embedded digits, keras.applications, saved files and your own code.
 
 | you write | you get |
 |---|---|
@@ -38,7 +38,7 @@ SAVED = (".keras", ".h5", ".hdf5")
 
 
 def kind(spec: str) -> str:
-    """What a name stands for: "official", "digits", "keras", "trained", "file" or "code"."""
+    """The kind of network that a name refers to: "official", "digits", "keras", "trained", "file" or "code"."""
     if spec.startswith("keras:"):
         return "keras"
     if spec.startswith("digits/"):
@@ -52,7 +52,7 @@ def kind(spec: str) -> str:
 
 
 def without_code(spec: str, origin: str) -> str:
-    """The name, from a file that is not trusted: it may name no code of anybody's.
+    """Return a network's name from an untrusted file, if it runs no code.
 
     Raises ValueError for `module:callable`, which the command line and Python alone may name.
     """
@@ -74,7 +74,7 @@ def load(
     store: Store | None = None,
     trust: bool = False,
 ) -> Source:
-    """The network that a name stands for; the module's docstring lists the kinds of name.
+    """Load the network of this name; the module's docstring lists the kinds of name.
 
     Args:
         spec: the name, or the path of a file.

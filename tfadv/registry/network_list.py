@@ -1,4 +1,4 @@
-"""The networks that need no file and no code, by name: what is listed of them, without TensorFlow."""
+"""Lists the networks that are known by name, the official ones and the digits, without importing TensorFlow."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def names() -> list[str]:
 
 
 def entries(store: Store | None = None) -> list[NetworkEntry]:
-    """What `names()` has, with where its weights are or the command that fetches them."""
+    """The networks of `names()`, with the path of their weights or the command that fetches them."""
     store = store or Store()
     rows = []
     for name, facts in checkpoints.entries().items():
@@ -69,7 +69,7 @@ def layers(name: str) -> tuple[str, dict[str, tuple[int, ...]]]:
 
 
 def shapes_of(layers: Mapping[str, tuple]) -> dict[str, list[int]]:
-    """What is kept of a network's layers."""
+    """The shapes of a network's layers without the batch, as `shapes.json` holds them."""
     return {layer: list(shape[1:]) for layer, shape in layers.items()}
 
 

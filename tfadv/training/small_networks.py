@@ -1,5 +1,6 @@
-"""Networks for small pictures: variants of VGG19, AlexNet, LeNet-5, ResNet20 and MobileNetV1 that two cores can train,
-and fully connected ones.
+"""Builds Keras networks for small images: narrow VGG19, AlexNet, LeNet-5, ResNet20, MobileNetV1, and dense networks.
+
+Two cores can train them.
 
     model = build("vgg19", size=32, classes=10)        images [N, 32, 32, 3] in 0..255 -> logits [N, 10]
 
@@ -29,7 +30,7 @@ DEPTHS, WIDTH = (1, 3, 5, 9), 500
 
 
 class SmallNetwork(NamedTuple):
-    """What is known of a network.
+    """The facts of an architecture.
 
     layer: the layer that attacks on features tap when none is named. neurons: the one before the classifier.
     stages: where a block is inserted, in order; none where there is no convolution. smallest: side of the smallest

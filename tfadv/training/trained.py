@@ -1,4 +1,4 @@
-"""Networks that users train: one file for each, with its weights and what it is; `tfadv train` writes it.
+"""Trains, saves and loads the user's own small networks: one .npz file with weights and facts, as `tfadv train` does.
 
     train("vgg19", datasets.load("cifar10.npz"), "vgg.npz", Schedule(20), method="pgd")
     load("vgg.npz")                     a tfadv.Network; also tfadv.registry.loading.load("vgg.npz")
@@ -41,7 +41,7 @@ _WHAT, _AGAIN = "a network that `tfadv train` wrote", "Train it again, or take a
 
 @dataclasses.dataclass(frozen=True)
 class About:
-    """What a trained network is and where it comes from.
+    """The facts of a trained network: architecture, training method, data, schedule, accuracy.
 
     architecture, size, classes: what `small_networks.build` is given. method, settings: of `adversarial.METHODS`. data:
     its name, data_sha256 of its training images and labels, images how many they are. schedule: of `loop`.
@@ -68,7 +68,7 @@ class About:
 
     @stated()
     def build(self) -> keras.Model:
-        """The network without its training. Raises ValueError for an architecture or method that there is not."""
+        """Build the network with initial weights. Raises ValueError for an architecture or method that there is not."""
         training_method = method(self.method, self.settings)
         block = None if training_method.block is None else training_method.block(self.classes)
         known = small_networks.NETWORKS.get(self.architecture)  # None: `build` refuses it
@@ -206,12 +206,12 @@ def _weights(model: keras.Model) -> dict[str, np.ndarray]:
 
 
 def about(path: str | os.PathLike) -> About:
-    """What the file says of its network. Raises as `load`."""
+    """The facts in a network's file. Raises as `load`."""
     return _read(Path(path))[0]
 
 
 def load(path: str | os.PathLike) -> Network:
-    """The network of a file, by the file's name without its suffix.
+    """Load the network of a file; its name is the file's without the suffix.
 
     Raises FileNotFoundError, or ValueError for a file that holds no such network, an architecture or method that there
     is not, and weights that do not fit.
