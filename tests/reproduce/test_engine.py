@@ -166,7 +166,7 @@ def test_a_scale_says_which_of_its_words_is_not_set(monkeypatch):
 
 
 def test_a_file_that_is_no_scale_is_refused(tmp_path):
-    (tmp_path / "own.json").write_text('{"says": "nothing else"}')
+    (tmp_path / "own.json").write_text('{"description": "nothing else"}')
     with pytest.raises(ValueError, match="expected a scale as"):
         scales.read(tmp_path / "own.json")
     with pytest.raises(FileNotFoundError, match="official, photographs, digits"):
@@ -196,7 +196,7 @@ def test_settings_of_a_case_are_those_of_the_scale(workspace):
     staged = MappedWorkspace(workspace, "naa")
     model = staged.model("Inc-v3")
     assert staged.settings(FIA, model) == {"epsilon": 64.0, "steps": 2, "copies": 2, "layer": "Mixed_5b"}
-    with pytest.raises(Missing, match="inception_v3 has no layer in the role of a nose"):
+    with pytest.raises(Missing, match="inception_v3 has no layer that stands for a nose"):
         staged.settings(Case("x", "fia", {"layer": Layer("a nose")}), model)
 
 

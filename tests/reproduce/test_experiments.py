@@ -139,7 +139,7 @@ def test_what_is_said_of_the_digits_is_not_of_photographs(name):
 
 
 def test_a_note_says_at_each_scale_what_is_about_it():
-    told = Note("Always.", {"photographs": "There."})
-    assert (told.said("photographs"), told.said("digits")) == ("Always. There.", "Always.")
-    one = dataclasses.replace(next(iter(EXPERIMENTS.values())), notes=("a", told, Note("", {"photographs": "b"})))
+    note = Note("Always.", {"photographs": "There."})
+    assert (note.at_scale("photographs"), note.at_scale("digits")) == ("Always. There.", "Always.")
+    one = dataclasses.replace(next(iter(EXPERIMENTS.values())), notes=("a", note, Note("", {"photographs": "b"})))
     assert one.notes_at("digits") == ["a", "Always."] and one.notes_at("photographs") == ["a", "Always. There.", "b"]

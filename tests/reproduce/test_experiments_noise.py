@@ -30,7 +30,7 @@ from tfadv.reproduce.workspace import MappedWorkspace, Workspace
 
 EXPERIMENTS = {one.name: one for one in nrg.EXPERIMENTS}
 PAIRS = {"nrg-table1": ("FGSM", "nr-FGSM"), "nrg-table2": ("IGSM", "nr-IGSM"), "nrg-table5": ("FGM", "nr-FGM")}
-CASTS = {"nrg", "nrg-capacity", "nrg-ensembles", "nrg-noise", "nrg-dense"}
+MODEL_MAPS = {"nrg", "nrg-capacity", "nrg-ensembles", "nrg-noise", "nrg-dense"}
 
 
 def paper(name: str, part: str = "all") -> dict[tuple[str, ...], float]:
@@ -49,7 +49,9 @@ def test_every_published_number_meets_a_cell(name):
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_an_experiment_names_what_there_is(name):
     one = EXPERIMENTS[name]
-    assert one.model_map in CASTS and one.paper == "nrg" and one.name == "nrg-" + one.place.lower().replace(" ", "")
+    assert (
+        one.model_map in MODEL_MAPS and one.paper == "nrg" and one.name == "nrg-" + one.place.lower().replace(" ", "")
+    )
     for part in one.parts:
         assert all(len(cell.row) == len(part.heads) for cell in part.cells)
         assert len({(cell.row, cell.column) for cell in part.cells}) == len(part.cells)
@@ -109,9 +111,9 @@ def test_attacks_with_and_without_noise_reduction_cost_as_many_gradients():
 
 
 @pytest.mark.parametrize("name", scales.NAMES)
-def test_a_cast_gives_each_network_one_role_and_no_target_to_its_own_ensemble(name):
+def test_a_model_map_gives_each_network_one_role_and_no_target_to_its_own_ensemble(name):
     scale = scales.read(name)
-    for model_map in CASTS:
+    for model_map in MODEL_MAPS:
         roles = scale.model_maps[model_map]["roles"]
         single = {role: one for role, one in roles.items() if isinstance(scale.networks[one]["network"], str)}
         assert len(set(single.values())) == len(single)

@@ -1,4 +1,4 @@
-"""What a bench keeps: any images, any networks, what cannot be made, several runs at once, commands of ensembles."""
+"""What a workspace caches: any images, any networks, what cannot be made, several runs at once, commands of ensembles."""
 
 import dataclasses
 import json
@@ -29,7 +29,7 @@ def workspace(tmp_path_factory) -> Workspace:
 
 
 def small(tmp_path, labelled: dict[str, int], **networks) -> Workspace:
-    """A bench on photographs of one's own, some of them no images."""
+    """A workspace on photographs of one's own, some of them no images."""
     (tmp_path / "labels.csv").write_text(
         "filename,label\n" + "".join(f"{n},{label}\n" for n, label in labelled.items())
     )
@@ -79,7 +79,7 @@ def test_a_network_of_any_size_sees_images_as_they_are(own, tmp_path):
     inputs = keras.Input((None, None, 3))
     x = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(4, 3)(inputs))
     anyone = Network(keras.Model(inputs, keras.layers.Dense(10)(x)), name="any")
-    workspace._players["one"] = dataclasses.replace(workspace.model("one"), source=anyone)
+    workspace._models["one"] = dataclasses.replace(workspace.model("one"), source=anyone)
     found = Rate("one", MIM, "one").of(MappedWorkspace(workspace, "all"))
     assert len(found.images) == 4 and " --size 32x32 " in found.trace[0]
 
@@ -88,7 +88,7 @@ def test_two_recipes_of_the_same_attack_have_a_folder_each(workspace):
     staged = MappedWorkspace(workspace, "naa")
     settings = {"epsilon": 8.0, "steps": 1, "step": 8.0}
     one, other = (staged.crafted("Inc-v3", Case(name, name, settings)) for name in ("bim", "igsm"))
-    assert one.key == other.key and one.path != other.path and one.made and other.made
+    assert one.key == other.key and one.path != other.path and one.record_sha256 and other.record_sha256
 
 
 def test_what_cannot_be_made_is_missing_and_tried_once(workspace, monkeypatch):
