@@ -1,4 +1,4 @@
-"""Write the lists that commands show without TensorFlow: attacks and defences in cli/listed.json, layers in tfadv/registry/shapes.json.
+"""Write the lists that commands show without TensorFlow: cli/listed.json and tfadv/registry/shapes.json.
 
 python scripts/listed.py          write both
 python scripts/listed.py recipes  write only cli/listed.json, in a few seconds

@@ -1,4 +1,4 @@
-"""What a workspace caches: any images, any networks, what cannot be made, several runs at once, commands of ensembles."""
+"""A workspace: any images, any networks, what cannot be made, several runs at once, commands of ensembles."""
 
 import dataclasses
 import json

@@ -1,4 +1,4 @@
-"""Reads images of many formats as uint8 RGB, and writes PNGs atomically.
+"""Reads images of many formats as uint8 RGB, writes PNGs atomically, and keeps named paths inside their folder.
 
 Any PNG, JPEG, WebP, GIF, BMP or TIFF becomes uint8 RGB: the first of several pictures, turned as its EXIF says, grey
 repeated, palettes and CMYK resolved, transparency laid on white, 16 bits rounded to 8. What cannot be read raises

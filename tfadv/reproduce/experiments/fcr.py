@@ -1,4 +1,4 @@
-"""The tables and figures of the attack via feature contributive regions (FCR; submitted to ICLR 2021)."""
+"""Experiments that reproduce the FCR paper's tables and figures (feature contributive regions; ICLR 2021 submission)."""
 
 import dataclasses
 import math

@@ -1,4 +1,4 @@
-"""FIA's comparison with its baselines and its two curves (Wang et al., ICCV 2021)."""
+"""Experiments for the FIA paper: comparison with its baselines, and its two curves (Wang et al., ICCV 2021)."""
 
 from tfadv.reproduce.experiments.naa import (
     CHANGED,

@@ -1,4 +1,4 @@
-"""NAA's tables and figures (Zhang et al., CVPR 2022)."""
+"""Experiments that reproduce the NAA paper's tables and figures (Zhang et al., CVPR 2022)."""
 
 from collections.abc import Mapping
 from typing import Any

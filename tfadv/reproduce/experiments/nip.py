@@ -1,4 +1,4 @@
-"""NIP's tables and figures (Chen, Jin, Chen, Zheng, Yu and Ji, 2021)."""
+"""Experiments that reproduce the NIP paper's tables and figures (Chen, Jin, Chen, Zheng, Yu and Ji, 2021)."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""NRG's tables and figures (the noise-reduced gradient; ICLR 2018 submission)."""
+"""Experiments that reproduce the NRG paper's tables and figures (the noise-reduced gradient; ICLR 2018 submission)."""
 
 import itertools
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""NRG's figures of single images: the decision planes of Figures 1 and 5, the gradients of Figure 2."""
+"""Experiments for NRG's figures of single images: the decision planes of Figures 1 and 5, the gradients of Figure 2."""
 
 from tfadv.reproduce.experiments.nrg_cases import STAND_INS, experiment
 from tfadv.reproduce.figures.gradients import Gradient, GradientImages, NeighbourCorrelation

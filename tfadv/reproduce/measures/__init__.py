@@ -1,1 +1,1 @@
-"""Measures: how the numbers in the cells of a table are computed, one file for each kind."""
+"""Measures: how the numbers in the tables of an experiment are computed, one file for each kind."""

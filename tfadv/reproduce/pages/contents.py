@@ -1,4 +1,4 @@
-"""The index of all records in a folder, as an HTML page and as Markdown."""
+"""Builds the index of all reproduced experiments in a folder, as an HTML page and as Markdown."""
 
 from __future__ import annotations
 

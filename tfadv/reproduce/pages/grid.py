@@ -1,4 +1,4 @@
-"""A table of a record by row and column, its numbers as text, and the notes and commands that its cells refer to."""
+"""A table of an experiment's record by row and column, its numbers as text, its notes and commands by number."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The CSV of a record: one line for each cell of its tables."""
+"""Builds the CSV of a reproduced experiment: one line for each cell of its tables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Markdown page of a record: its tables, with the paper's numbers in brackets."""
+"""Builds the Markdown page of a reproduced experiment: its tables, with the paper's numbers in brackets."""
 
 from __future__ import annotations
 

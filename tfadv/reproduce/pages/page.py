@@ -1,4 +1,4 @@
-"""The HTML page of a record, in one file, without scripts."""
+"""Builds the HTML page of a reproduced experiment, in one file, without scripts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Charts of a table as SVG: curves, heat map, bars or points, a panel for each group of rows; deterministic."""
+"""Draws an experiment's table as SVG charts: curves, heat map, bars or points, a panel for each group of rows."""
 
 from __future__ import annotations
 

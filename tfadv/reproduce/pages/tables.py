@@ -1,4 +1,4 @@
-"""A table of a record as HTML: each cell has the measured number, the published one and the difference."""
+"""Builds the HTML of an experiment's table: each cell has the measured number, the published one and the difference."""
 
 from __future__ import annotations
 
