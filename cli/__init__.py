@@ -12,8 +12,8 @@ from tfadv.cli import options, quiet, shell
 #: Every command and its one-line help; the module is `tfadv.cli.<name>` with "-" as "_", its click object is `command`.
 COMMANDS = {
     "attack": "Turn a folder of images into a folder of adversarial images.",
-    "evaluate": "Measure how often a folder of adversarial images fools networks.",
-    "destruction": "Measure destruction rates under rotation, noise, blur and JPEG.",
+    "evaluate": "Measure how often adversarial images fool networks.",
+    "destruction": "Measure destruction rates: rotation, noise, blur, JPEG.",
     "certify": "Certify robustness radii by randomised smoothing.",
     "plane": "Draw the classes that networks predict around an image.",
     "reproduce": "Reproduce the tables and figures of the papers.",
@@ -25,7 +25,7 @@ COMMANDS = {
     "defences": "List the defences, with their settings and papers.",
     "bench": "Benchmark attacks and folders of images on this machine.",
     "checkpoints": "Fetch, import, list and verify the official checkpoints.",
-    "train": "Train a small network on your images, plainly or adversarially.",
+    "train": "Train a small network, plainly or adversarially.",
     "train-purifier": "Train the network of a learned purifier on clean images.",
     "train-digits": "Train the nine embedded digit networks again.",
 }

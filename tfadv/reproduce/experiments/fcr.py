@@ -1,4 +1,4 @@
-"""Experiments that reproduce the FCR paper's tables and figures (feature contributive regions; ICLR 2021 submission)."""
+"""Experiments that reproduce the FCR paper's tables and figures (contributive regions; ICLR 2021 submission)."""
 
 import dataclasses
 import math

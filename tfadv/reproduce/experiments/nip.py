@@ -125,9 +125,7 @@ def _attacked() -> Experiment:
 def _benign() -> Experiment:
     """Table III."""
     cells = tuple(
-        Cell((defence_case.name,), one, BenignAccuracy(one, defence_case))
-        for one in CLOSE
-        for defence_case in DEFENCE_CASES
+        Cell((defence.name,), one, BenignAccuracy(one, defence)) for one in CLOSE for defence in DEFENCE_CASES
     )
     return _experiment(
         "Table 3",
@@ -142,9 +140,9 @@ def _benign() -> Experiment:
 def _times() -> Experiment:
     """Table IV."""
     cells = (
-        Cell((defence_case.name,), one, PurifyingTime(one, defence_case, attacks(one)["PGD"]))
+        Cell((defence.name,), one, PurifyingTime(one, defence, attacks(one)["PGD"]))
         for one in NETWORKS
-        for defence_case in REACTIVE
+        for defence in REACTIVE
     )
     return _experiment(
         "Table 4",
@@ -194,8 +192,8 @@ def _rescued() -> Experiment:
 
     def part(letter: str, network: str) -> Part:
         cells = (
-            Cell((defence_case.name,), case.name, DefenceSuccess(network, case, defence_case))
-            for defence_case in DEFENCE_CASES
+            Cell((defence.name,), case.name, DefenceSuccess(network, case, defence))
+            for defence in DEFENCE_CASES
             for case in attacks(network).values()
         )
         return Part(letter, f"({letter}) {network}", tuple(cells), ("defence",), chart=Chart("heat map"))
@@ -216,13 +214,11 @@ SIZES = {VGG: (1, 2, 4, 6, 8, 10), MOBILE: (1, 2, 3, 4)}
 
 def _sizes() -> Experiment:
     """Figure 8."""
-    defence_cases = tuple(BY_NAME[name] for name in ("SS", "FDistill", "STL", "NIP"))
+    defences = tuple(BY_NAME[name] for name in ("SS", "FDistill", "STL", "NIP"))
 
     def parts(letter: str, network: str) -> Iterable[Part]:
         cases = {level: Case(f"PGD {level}", "pgd", {"epsilon": Levels(level)}) for level in SIZES[network]}
-        rates = (
-            Cell((g.name,), level, DefenceSuccess(network, c, g)) for g in defence_cases for level, c in cases.items()
-        )
+        rates = (Cell((g.name,), level, DefenceSuccess(network, c, g)) for g in defences for level, c in cases.items())
         reached = (Cell(("l2",), level, Distance(network, c, "l2", 1 / 255)) for level, c in cases.items())
         title = f"({letter}) {network}: PGD of 1 and more grey levels"
         yield Part(letter, title, tuple(rates), ("defence",), chart=Chart("curves"))
@@ -364,8 +360,8 @@ def _quality() -> Experiment:
 
     def part(letter: str, network: str) -> Part:
         cells = (
-            Cell((defence_case.name,), name, PurifiedPsnr(network, attacks(network)[name], defence_case))
-            for defence_case in REACTIVE
+            Cell((defence.name,), name, PurifiedPsnr(network, attacks(network)[name], defence))
+            for defence in REACTIVE
             for name in ("PGD", "PWA")
         )
         return Part(letter, f"({letter}) {network}", tuple(cells), ("defence",), "dB", Chart("bars"))
