@@ -167,7 +167,7 @@ def _note(part: Path) -> dict[str, Any]:
     """What is known about the file `part` belongs to: url, validator, total."""
     try:
         note = schemas.json_of(_note_path(part).read_bytes(), part, "a note")
-        schemas.check(schemas.Note, note, part, "a note")
+        schemas.check(schemas.PartialDownload, note, part, "a note")
     except (FileNotFoundError, ValueError):
         return {}
     return note

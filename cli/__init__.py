@@ -1,4 +1,4 @@
-"""The command line: a file per command, loaded when it is called; the one place where an error becomes a message."""
+"""The command line: one file for each command, loaded when it is called. Errors become messages here."""
 
 import functools
 import importlib
@@ -12,20 +12,20 @@ from tfadv.cli import options, quiet, shell
 #: Every command and its one-line help; the module is `tfadv.cli.<name>` with "-" as "_", its click object is `command`.
 COMMANDS = {
     "attack": "Turn a folder of images into a folder of adversarial images.",
-    "evaluate": "Say how often an adversarial folder fools other networks.",
-    "destruction": "Say how many of them survive rotation, noise, blur and JPEG.",
-    "certify": "Say within which radius a vote of noisy copies is certain.",
-    "plane": "Draw the classes that networks see around an image.",
-    "reproduce": "Make the tables and figures of the papers.",
-    "demo": "Run the main job on the embedded digits, and draw it.",
+    "evaluate": "Measure how often adversarial images fool networks.",
+    "destruction": "Measure destruction rates: rotation, noise, blur, JPEG.",
+    "certify": "Certify robustness radii by randomised smoothing.",
+    "plane": "Draw the classes that networks predict around an image.",
+    "reproduce": "Reproduce the tables and figures of the papers.",
+    "demo": "Attack and evaluate nine small networks on embedded digits.",
     "defend": "Purify a folder of images, or fit NIP to a network.",
     "models": "List the networks that --source and --target accept.",
     "layers": "List the layers of a network that an attack can tap.",
     "recipes": "List the attacks, with their settings and papers.",
     "defences": "List the defences, with their settings and papers.",
-    "bench": "Say what attacks and folders of images cost on this machine.",
+    "bench": "Benchmark attacks and folders of images on this machine.",
     "checkpoints": "Fetch, import, list and verify the official checkpoints.",
-    "train": "Train a small network on your images, plain or hardened.",
+    "train": "Train a small network, plainly or adversarially.",
     "train-purifier": "Train the network of a learned purifier on clean images.",
     "train-digits": "Train the nine embedded digit networks again.",
 }
@@ -76,7 +76,7 @@ class Commands(click.Group):
     def resolve_command(
         self, context: click.Context, words: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command; what would be lost among its options is said."""
+        """Find the command; an option that is given twice is an error."""
         name, command, rest = super().resolve_command(context, words)
         if command is not None and not context.resilient_parsing:
             options.once(command, name, rest, context)
@@ -102,15 +102,17 @@ class Commands(click.Group):
         except Exception as error:
             if os.environ.get(TRACEBACK):
                 raise
-            raise shell.complained(click.ClickException(_sentence(error))) from error
+            command = self.get_command(context, context.invoked_subcommand or "")
+            message = shell.with_options(_sentence(error), command)
+            raise shell.complained(click.ClickException(message)) from error
 
 
 def _sentence(error: Exception) -> str:
-    """What is said of an error: its own words where they are meant for people, else also what it was."""
-    said, kind = str(error), type(error).__name__
+    """The message of an error: its own text where that is meant for users, else with its type."""
+    text, kind = str(error), type(error).__name__
     if isinstance(error, ValueError | OSError | ImportError):
-        return said or kind
-    reason = f"{kind}: {said}" if said else kind
+        return text or kind
+    reason = f"{kind}: {text}" if text else kind
     return f"something went wrong that no check foresaw ({reason}). With {TRACEBACK}=1 it shows where."
 
 
@@ -136,7 +138,7 @@ def _load(name: str) -> click.Command:
             from tfadv.core import devices
 
             devices.use(*(chosen[option.name] for option in options.arithmetic()))
-            quiet.speak_plainly(lambda sentence: shell.echo(f"note: {sentence}", err=True))
+            quiet.speak_plainly(lambda text: shell.echo(f"note: {shell.with_options(text, command)}", err=True))
         return run(*arguments, **{name: value for name, value in chosen.items() if name in own})
 
     command.callback = prepared

@@ -1,4 +1,4 @@
-"""`tfadv attack`: a folder of images in, a folder of adversarial images out."""
+"""`tfadv attack`: turns a folder of images into a folder of adversarial images."""
 
 import sys
 from typing import TYPE_CHECKING, Any
@@ -9,7 +9,7 @@ from tfadv.cli import networks, options, shell
 from tfadv.core.ranges import Count, Seed, Size
 
 if TYPE_CHECKING:
-    from tfadv.folders.craft import Report
+    from tfadv.folders.craft import CraftReport
 
 
 @click.command(
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 @options.size
 @options.filter_option("What images of another size are resized with.")
 @click.option("--limit", type=options.Number(Count), help="Only the first so many images by name.")
-@networks.told
+@networks.model_options
 @options.workers
 @options.no_progress
 def command(recipe: str, images: str, out: str, **chosen: Any) -> None:
@@ -75,7 +75,7 @@ def command(recipe: str, images: str, out: str, **chosen: Any) -> None:
         "Interrupted. The same command again continues where this one stopped.",
     )
     _tell(report)
-    if shell.tell_folder(report.images, report.remade, report.unsealed) or report.unchanged:
+    if shell.tell_folder(report.images, report.remade, report.without_hashes) or report.unchanged:
         sys.exit(options.SOME_SKIPPED)
 
 
@@ -91,14 +91,13 @@ def _craft(
     epsilon: float | None,
     steps: int | None,
     layers: tuple[str, ...],
-    numbering: str,
     target_labels: str | None,
-    told: networks.Told,
+    model_options: networks.ModelOptions,
     precision: str | None,
     fast: bool,
     no_progress: bool,
     **rest: Any,
-) -> "Report":
+) -> "CraftReport":
 
     from tfadv.attacks.faster import faster, gradients_in_bfloat16
     from tfadv.files.image_files import find_images
@@ -115,7 +114,7 @@ def _craft(
     settings = settings_syntax.united(settings, {"epsilon": epsilon, "steps": steps, "layer": layer}, "--{}")
     settings = building.check(ATTACKS, recipe, settings)
     find_images(images)  # a wrong folder is said before a large network is built
-    network, _ = networks.sources(sources, told, weights=weights, average=average)
+    network, _ = networks.sources(sources, model_options, weights=weights, average=average)
     weighed = [f"{weight:g}*{one}" for weight, one in zip(weights, sources, strict=True)] if weights else sources
     asked = "+".join(weighed)
     asked += f", {average} averaged" if average else ""
@@ -131,14 +130,13 @@ def _craft(
         network,
         twin=twin,
         targets=target_labels,
-        first_label=options.FIRST_LABEL[numbering],
-        source=f"{asked}{told}",
+        source=f"{asked}{model_options}",
         progress=None if no_progress else options.progress_bar(f"{recipe} on {network.name}"),
         **rest,
     )
 
 
-def _tell(report: "Report") -> None:
+def _tell(report: "CraftReport") -> None:
     """The outcome in a few lines."""
     done = report.done
     shell.echo(f"{report.experiment['attack']}\n{report.labels}")

@@ -1,4 +1,4 @@
-"""`tfadv bench`: what attacks and folders cost on this machine."""
+"""`tfadv bench`: benchmarks attacks and folders of images."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def command(
     count: int | None,
     workers: int | None,
 ) -> None:
-    """Say what attacks and folders of images cost on this machine, as ratios.
+    """Benchmark attacks and folders of images on this machine, as ratios.
 
     \b
     passes   an attack over the passes of its network that it cannot do without, in time and peak memory
@@ -107,9 +107,9 @@ def _engine(
     rows = []
     for batch in batches:
         for several in [workers] if workers else sorted({1, 2, pool.cores()}):
-            found = engine.through(folder, workers=several, batch=batch, repeats=repeats)
-            spent = (_ms(found.spent.clock), f"{1 / found.spent.clock:.1f}", _ms(found.spent.core))
-            rows.append((str(several), str(batch), str(found.images), *spent))
+            found = engine.time_folder(folder, workers=several, batch=batch, repeats=repeats)
+            times = (_ms(found.seconds.clock), f"{1 / found.seconds.clock:.1f}", _ms(found.seconds.core))
+            rows.append((str(several), str(batch), str(found.images), *times))
     tables.table(("threads", "batch", "images", "ms an image", "images/s", "ms of one core"), rows)
 
 
@@ -130,7 +130,7 @@ def _folder(
     for name in attacks:
         for batch in batches:
             attack = passes.attack(name, *size)
-            found = engine.over_crafting(folder, attack, network, workers=workers, batch=batch, repeats=repeats)
+            found = engine.folder_overhead(folder, attack, network, workers=workers, batch=batch, repeats=repeats)
             ratios = (f"{found.ratio:.3f}", f"{found.core_ratio:.3f}")
             times = (_ms(found.folder.clock), _ms(found.alone.clock))
             rows.append((name, str(batch), str(found.images), *times, *ratios))

@@ -58,14 +58,14 @@ RADII = (0.0, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0)
     help="The chance that a class or radius is wrong.",
 )
 @click.option("--seed", type=options.Number(WordSeed), default=0, show_default=True, help="The noise follows from it.")
-@networks.told
+@networks.model_options
 @options.filter_option("What images of another size than the network's are resized with.")
 @click.option("--json", "json_path", metavar="PATH", help="Write everything as JSON; - is stdout.")
 @click.option("--csv", "csv_path", metavar="PATH", help="Write one line per image as CSV; - is stdout.")
 @options.no_progress
 def command(images: str, target: str, json_path: str | None, csv_path: str | None, **chosen: Any) -> None:
-    """Say which class most gaussian copies of each image in IMAGES have, and within which l2 radius no image has
-    another: randomised smoothing (Cohen et al., 2019).
+    """Certify by randomised smoothing (Cohen et al., 2019) the class of each image in IMAGES, and the l2 radius within
+    which no image has another.
 
     A radius is in grey levels of the network's own input size, and of the smoothed network: NET by vote. An image with
     no class for more than half of its copies is abstained on.
@@ -90,14 +90,14 @@ def _certified(
     target: str,
     *,
     labels: str | None,
-    numbering: str,
+    first_label: int | None,
     force_labels: bool,
     std: float,
     selection: int,
     samples: int,
     alpha: float,
     seed: int,
-    told: networks.Told,
+    model_options: networks.ModelOptions,
     filter: str,
     no_progress: bool,
 ) -> tuple[dict[str, Any], dict[str, str]]:
@@ -107,10 +107,10 @@ def _certified(
     from tfadv.defences.smoothing import Smoothing
 
     smoothing = Smoothing(std, alpha=alpha, seed=seed)
-    (network,) = networks.load((target,), told)
+    (network,) = networks.load((target,), model_options)
     pixels, unreadable = _read(images, network, filter)
     batch = np.stack(list(pixels.values())).astype(np.float32)
-    known = _labels(list(pixels), labels, options.FIRST_LABEL[numbering], force_labels, network, batch)
+    known = _labels(list(pixels), labels, first_label, force_labels, network, batch)
     bar = None if no_progress else options.progress_bar("certify")
     with bar(total=len(batch)) if bar else contextlib.nullcontext() as shown:
         found = smoothing.on(network).certify(
@@ -150,7 +150,7 @@ def _labels(
     def predict(some: Sequence[str]) -> list[int]:
         return network.predict(batch[[rows[name] for name in some]]).tolist() if some else []
 
-    found = labelling.settle(names, path, None, network, predict, first, force)
+    found = labelling.resolve(names, path, None, network, predict, first, force)
     return [(found.labels or {}).get(name) for name in names]
 
 

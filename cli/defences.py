@@ -1,4 +1,4 @@
-"""`tfadv defences`: the defences by name, as the line of parts that each of them is, with settings and papers."""
+"""`tfadv defences`: lists the defences with their settings and papers."""
 
 import inspect
 from collections.abc import Callable, Mapping

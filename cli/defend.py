@@ -1,4 +1,4 @@
-"""`tfadv defend`: a folder of images in, a folder of purified images out; and NIP fitted to a network."""
+"""`tfadv defend`: purifies a folder of images with a defence, or fits NIP to a network."""
 
 import contextlib
 import sys
@@ -11,14 +11,16 @@ from tfadv.core.ranges import Count, WordSeed
 
 if TYPE_CHECKING:
     from tfadv.defences import FittedNip
-    from tfadv.folders.purify import Report
+    from tfadv.folders.purify import PurifyReport
 
 USAGE = "expected DEFENCE IMAGES OUT, nip fit IMAGES STATE or nip apply IMAGES OUT"
 
 
 @click.command(epilog="Exit code: 0 all images done, 3 some skipped, 1 an error, 2 wrong usage, 130 interrupted.")
 @click.argument("words", nargs=-1, required=True, metavar="DEFENCE [fit|apply] IMAGES OUT")
-@click.option("--source", metavar="NET", help="The network behind the defence: for one that looks at it, such as nip.")
+@click.option(
+    "--source", "network", metavar="NET", help="The network behind the defence: for one that looks at it, such as nip."
+)
 @click.option("--set", "settings", multiple=True, callback=options.settings, metavar="KEY=VALUE", help="A setting.")
 @click.option("--labels", type=click.Path(), help="For nip fit: CSV filename,label of the training images.")
 @options.numbering
@@ -33,7 +35,7 @@ USAGE = "expected DEFENCE IMAGES OUT, nip fit IMAGES STATE or nip apply IMAGES O
 )
 @options.size
 @options.filter_option("What images of another size than the source's are resized with.")
-@networks.told
+@networks.model_options
 @options.workers
 @options.no_progress
 def command(words: tuple[str, ...], **chosen: Any) -> None:
@@ -66,8 +68,8 @@ def command(words: tuple[str, ...], **chosen: Any) -> None:
         lambda: _purify(name, *rest, **chosen), "Interrupted. The same command again continues where this one stopped."
     )
     shell.echo(f"{report.out}: {len(report.images) - len(report.skipped)} images")
-    unsealed = report.unsealed or report.unsealed_images
-    if shell.tell_folder(report.images, report.remade, unsealed):
+    without_hashes = report.without_hashes or report.images_without_hashes
+    if shell.tell_folder(report.images, report.remade, without_hashes):
         sys.exit(options.SOME_SKIPPED)
 
 
@@ -76,17 +78,17 @@ def _purify(
     images: str,
     out: str,
     *,
-    source: str | None,
+    network: str | None,
     settings: dict[str, Any],
-    told: networks.Told,
+    model_options: networks.ModelOptions,
     labels: str | None,
-    numbering: str,
+    first_label: int | None,
     force_labels: bool,
     limit: int | None,
     fill: bool,
     no_progress: bool,
     **rest: Any,
-) -> "Report":
+) -> "PurifyReport":
     from tfadv.defences.purified import Purifier
     from tfadv.folders.purify import purify_folder
     from tfadv.registry import building
@@ -98,26 +100,26 @@ def _purify(
     if not isinstance(defence, Purifier):
         raise click.UsageError(f"{name} surrounds a network and purifies no image: see tfadv evaluate --defence.")
     options.quiet_pillow()
-    network = None if source is None else networks.load((source,), told)[0]
+    behind = None if network is None else networks.load((network,), model_options)[0]
     bar = None if no_progress else options.progress_bar(name)
-    return purify_folder(images, out, defence, network, progress=bar, **rest)
+    return purify_folder(images, out, defence, behind, progress=bar, **rest)
 
 
 def _fit(
     images: str,
     state: str,
     *,
-    source: str | None,
+    network: str | None,
     settings: dict[str, Any],
     labels: str | None,
-    numbering: str,
+    first_label: int | None,
     force_labels: bool,
     limit: int | None,
     fill: bool,
     batch_size: int,
     size: tuple[int, int] | None,
     filter: str,
-    told: networks.Told,
+    model_options: networks.ModelOptions,
     no_progress: bool,
     workers: int | None,
     seed: int,
@@ -127,17 +129,16 @@ def _fit(
     from tfadv.folders.purify import training_images
     from tfadv.registry import building
 
-    if source is None:
+    if network is None:
         raise click.UsageError("nip fit needs the network that it is for: --source NET.")
-    writing.check({state: writing.fitted}, (images, source, labels))
+    writing.check({state: writing.fitted}, (images, network, labels))
     nip = Nip(**building.check({"nip": Nip}, "nip", settings, "defence"))
-    network = networks.load((source,), told)[0]
-    first = options.FIRST_LABEL[numbering]
+    (behind,) = networks.load((network,), model_options)
     pictures, classes = training_images(
         images,
-        network,
+        behind,
         labels=labels,
-        first_label=first,
+        first_label=first_label,
         force_labels=force_labels,
         limit=limit,
         fill=fill,
@@ -148,6 +149,6 @@ def _fit(
     bar = None if no_progress else options.progress_bar("nip fit")
     with bar(total=3 * len(pictures)) if bar else contextlib.nullcontext() as shown:
         progress = {"progress": shown.update} if shown else {}
-        fitted = nip.fit(network, pictures, classes, batch_size=batch_size, **progress)
+        fitted = nip.fit(behind, pictures, classes, batch_size=batch_size, **progress)
     fitted.save(state)
     return fitted, len(pictures)

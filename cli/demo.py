@@ -1,4 +1,4 @@
-"""`tfadv demo`: the main job on the embedded digits."""
+"""`tfadv demo`: attacks and evaluates small networks on the embedded digits."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from tfadv.core.ranges import Count, Seed, Size
 )
 @click.option("--seed", type=options.Number(Seed), default=0, show_default=True, help="All randomness follows from it.")
 def command(out: Path, count: int, epsilon: float, seed: int) -> None:
-    """Write handwritten digits to OUT, attack one network with MIM, FIA and NAA, and judge by nine.
+    """Write handwritten digits to OUT, attack one network with MIM, FIA and NAA, and evaluate on nine.
 
     The papers' Table 1 in miniature, with networks and data that come with the package: no download, a minute or two.
     OUT/demo.png shows clean and adversarial digits, their difference, and where the network looks before and after.
@@ -33,7 +33,7 @@ def command(out: Path, count: int, epsilon: float, seed: int) -> None:
     if out.is_dir():
         made = {"demo.png": writing.drawn, "labels.csv": writing.begins("filename,label\r\ndigit-000.png,")}
         writing.check({out / name: one for name, one in made.items()})
-    rows = demo.run(out, count, epsilon, seed, say=lambda text: shell.echo(text, err=True))
+    rows = demo.run(out, count, epsilon, seed, log=lambda text: shell.echo(text, err=True))
     names = list(rows[0].changed)
     shell.echo(f"\n{count} digits, crafted on digits/{demo.SOURCE} within {epsilon:g} grey levels; share changed, %\n")
     width = max(map(len, names))

@@ -1,4 +1,4 @@
-"""`tfadv destruction`: how many adversarial images a rotation, noise, blur or JPEG makes right again."""
+"""`tfadv destruction`: destruction rates of adversarial images under rotation, noise, blur and JPEG."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tfadv.core.ranges import Seed
 
 if TYPE_CHECKING:
     from tfadv.folders.destruction import Rates
-    from tfadv.folders.evaluate import Report
+    from tfadv.folders.evaluate import Evaluation
 
 #: The columns of a CSV.
 HEAD = "target,transformation,strength,count,of,share"
@@ -61,8 +61,8 @@ def command(
     csv_path: str | None,
     **chosen: Any,
 ) -> None:
-    """Say how many of the images in ADVERSARIAL that fool a --target no longer do once they are rotated, noisy, blurred
-    or compressed.
+    """Measure the destruction rate: how many of the images in ADVERSARIAL that fool a --target no longer do once they
+    are rotated, noisy, blurred or compressed.
 
     The destruction rate of section 6.2 of the noise-reduced gradient's paper: of the images that the network gets right
     clean and wrong when adversarial, the share that it gets right again. IMAGES, ADVERSARIAL and NET are those of
@@ -82,7 +82,7 @@ def command(
     judging.check_paths(json_path, csv_path, ("unpaired", "targets", "seed"), HEAD, inputs)
     grids = dict(destruction.checked(grids or dict.fromkeys(destruction.TRANSFORMATIONS)))
     pairing, report, networks, method = judging.judged(images, adversarial, **chosen)
-    todo = int(destruction.counts(report).any(axis=0).sum())
+    todo = int(destruction.counted_images(report).any(axis=0).sum())
     bar = None if chosen["no_progress"] else options.progress_bar("destruction")
     with bar(total=todo) if bar else contextlib.nullcontext() as shown:
         update = shown.update if shown else None
@@ -100,10 +100,10 @@ def command(
         sys.exit(options.SOME_SKIPPED)
 
 
-def _show(report: Report, found: list[Rates]) -> None:
-    from tfadv.folders.destruction import TRANSFORMATIONS, counts
+def _show(report: Evaluation, found: list[Rates]) -> None:
+    from tfadv.folders.destruction import TRANSFORMATIONS, counted_images
 
-    counted = counts(report).sum(axis=1)
+    counted = counted_images(report).sum(axis=1)
     for name in found[0]:
         head = (f"{name}, {TRANSFORMATIONS[name].unit}", "of", *(f"{strength:g}" for strength in found[0][name]))
         rows = [
@@ -113,7 +113,7 @@ def _show(report: Report, found: list[Rates]) -> None:
         tables.table(head, rows)
 
 
-def _facts(report: Report, found: list[Rates]) -> dict[str, Any]:
+def _facts(report: Evaluation, found: list[Rates]) -> dict[str, Any]:
     """All of it as plain values."""
     known = report.as_dict()
     targets = [
@@ -130,7 +130,7 @@ def _facts(report: Report, found: list[Rates]) -> dict[str, Any]:
     return {key: known[key] for key in ("images", "labelled", "first_label", "unreadable")} | {"targets": targets}
 
 
-def _csv(report: Report, found: list[Rates]) -> str:
+def _csv(report: Evaluation, found: list[Rates]) -> str:
     """One line per network, transformation and strength."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

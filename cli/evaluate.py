@@ -1,4 +1,4 @@
-"""`tfadv evaluate`: how often a folder of adversarial images fools networks, and how far it is from the clean one."""
+"""`tfadv evaluate`: success rates of adversarial images on networks, and their distances from the clean images."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import click
 from tfadv.cli import judging, options, tables
 
 if TYPE_CHECKING:
-    from tfadv.folders.evaluate import Report
+    from tfadv.folders.evaluate import Evaluation
     from tfadv.folders.pairing import Pairing
 
-#: Rates on screen: heading and key of `tfadv.folders.evaluate.judge`; "_top5" is added for the second table.
+#: Rates on screen: heading and key of `tfadv.folders.evaluate.success_rates`; "_top5" is added for the second table.
 COLUMNS = {"clean right": "clean_right", "changed": "changed", "wrong": "wrong", "wrong of right": "wrong_of_right"}
 #: One more for a folder with target classes.
 REACHED = {"reached": "reached"}
@@ -43,11 +43,11 @@ DISTANCES = {
 @click.option("--csv", "csv_path", metavar="PATH", help="Write one line per network as CSV; - is stdout.")
 @options.no_progress
 def command(images: str, adversarial: str, json_path: str | None, csv_path: str | None, **chosen: Any) -> None:
-    """Say how often the images in ADVERSARIAL fool each --target, and how far they are from their clean twins.
+    """Measure how often the images in ADVERSARIAL fool each --target, and their distances from the clean images.
 
     ADVERSARIAL is what `tfadv attack RECIPE IMAGES ADVERSARIAL` wrote, or any folder whose files are named as those in
     IMAGES. A NET is anything that `tfadv models` lists. A network of another input size sees both images resized.
-    What the record of ADVERSARIAL knows otherwise, by its hashes, is not judged.
+    Files that differ from the hashes in the record of ADVERSARIAL are left out.
 
     \b
     changed          the network's class for the adversarial image differs from that for the clean one
@@ -77,7 +77,7 @@ def command(images: str, adversarial: str, json_path: str | None, csv_path: str 
         sys.exit(options.SOME_SKIPPED)
 
 
-def _show(pairing: Pairing, report: Report) -> None:
+def _show(pairing: Pairing, report: Evaluation) -> None:
     judging.show_origin(pairing, report)
     columns = COLUMNS if report.wanted is None else COLUMNS | REACHED
     for heading, suffix in TABLES.items():
@@ -105,7 +105,7 @@ def _number(form: str, value: float | None) -> str:
     return "-" if value is None else form.format(value)
 
 
-def _csv(report: Report) -> str:
+def _csv(report: Evaluation) -> str:
     """One line per network: counts, what they are out of, and shares; the mean distances at the end of each.
 
     Where there are defended networks their two rates come before the distances; a bare network has none.

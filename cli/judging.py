@@ -1,4 +1,4 @@
-"""What the commands that judge adversarial images have in common: arguments, networks, tables, complaints."""
+"""Shared by the commands that evaluate adversarial images: arguments, loading of networks, tables, warnings."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tfadv.core.ranges import Count
 
 if TYPE_CHECKING:
     from tfadv.core.source import Source
-    from tfadv.folders.evaluate import Report, Share
+    from tfadv.folders.evaluate import Evaluation, Share
     from tfadv.folders.pairing import Pairing
 
 #: How many names a complaint lists.
@@ -23,7 +23,7 @@ NAMED = 10
 
 
 def arguments(command: Callable) -> Callable:
-    """The arguments and options that say what is judged by which networks, and where it is written."""
+    """Add the arguments and options for the images, the networks and the results."""
     for one in reversed(
         (
             click.argument("images", type=click.Path()),
@@ -34,7 +34,7 @@ def arguments(command: Callable) -> Callable:
             ),
             options.numbering,
             options.force_labels,
-            networks.told,
+            networks.model_options,
             options.filter_option(
                 "What images are resized with: clean ones to the adversarial ones' size, both to a target's."
             ),
@@ -70,7 +70,7 @@ target = click.option(
 def check_paths(
     json_path: str | None, csv_path: str | None, keys: tuple[str, ...], head: str, inputs: Iterable[str | None]
 ) -> None:
-    """Say before the work where results cannot be written, or would be written over something else.
+    """Check, before the work, that results can be written and overwrite nothing but earlier results.
 
     keys: of an earlier result as JSON. head: how an earlier one as CSV begins. inputs: what is read.
     """
@@ -88,9 +88,9 @@ def judged(
     *,
     targets: tuple[str, ...],
     labels: str | None,
-    numbering: str,
+    first_label: int | None,
     force_labels: bool,
-    told: networks.Told,
+    model_options: networks.ModelOptions,
     filter: str,
     batch_size: int,
     workers: int | None,
@@ -98,8 +98,8 @@ def judged(
     defences: tuple[str, ...] = (),
     hardened: tuple[str, ...] = (),
     together: bool = False,
-) -> tuple[Pairing, Report, list[Source], dict[str, Any]]:
-    """The pairs, what `tfadv.folders.evaluate` finds, the networks, and how they were shown the images."""
+) -> tuple[Pairing, Evaluation, list[Source], dict[str, Any]]:
+    """Evaluate: the pairs, the evaluation, the networks, and the batch size and filter as plain values."""
     from PIL import Image
 
     from tfadv.folders import evaluate
@@ -108,7 +108,7 @@ def judged(
     from tfadv.registry import building
     from tfadv.registry.catalogue import DEFENCES
 
-    own, instead = networks.asked(told, targets, hardened)
+    own, instead = networks.asked(model_options, targets, hardened)
     if hardened and len(own) > 1 and not together:
         raise click.UsageError(f"--hardened stands in the place of one --target, got {', '.join(targets)}.")
     protect = [building.defence(DEFENCES, text) for text in dict.fromkeys(defences)]
@@ -122,8 +122,7 @@ def judged(
     sizes: dict[str, Any] = {"batch_size": batch_size, "filter": filter}
     first = None
     if labels is not None:
-        said = options.FIRST_LABEL[numbering]
-        first = evaluate.first_label(pairing.pairs, known, numbering=said, force=force_labels, **sizes)
+        first = evaluate.first_label(pairing.pairs, known, numbering=first_label, force=force_labels, **sizes)
     known += [defence.on(bare) for bare in known for defence in protect] + withstanding
     bar = None if no_progress else options.progress_bar("evaluate")
     with bar(total=len(pairing.pairs)) if bar else contextlib.nullcontext() as shown:
@@ -134,7 +133,7 @@ def judged(
     return pairing, report, known, sizes
 
 
-def show_origin(pairing: Pairing, report: Report) -> None:
+def show_origin(pairing: Pairing, report: Evaluation) -> None:
     """Say which attack, source and labels the images have."""
     experiment = pairing.experiment
     if experiment is not None:
@@ -174,10 +173,10 @@ def results(files: Mapping[str | None, str]) -> None:
         raise OSError("\n".join(failed))
 
 
-def complain(pairing: Pairing, report: Report) -> None:
+def complain(pairing: Pairing, report: Evaluation) -> None:
     """Say on standard error what has not been judged."""
-    if pairing.unsealed:
-        shell.echo(shell.UNSEALED, err=True)
+    if pairing.without_hashes:
+        shell.echo(shell.WITHOUT_HASHES, err=True)
     tell("images without an adversarial image", pairing.images_alone)
     tell("adversarial images without an image", pairing.adversarial_alone)
     tell(pairing.limit, pairing.beyond(report.names, report.distances["linf"]))

@@ -1,4 +1,4 @@
-"""`tfadv layers NET`: the layers that an attack can tap."""
+"""`tfadv layers NET`: lists the layers that an attack can tap."""
 
 import difflib
 import fnmatch
@@ -29,18 +29,18 @@ def command(net: str, patterns: tuple[str, ...], output: tuple[str, ...], trust:
     tfadv layers inception_v3 Mixed_5b "*Relu"
     tfadv layers keras:MobileNetV2 --json
     """
-    from tfadv.registry import known
+    from tfadv.registry import network_list
 
-    if net in known.names():
+    if net in network_list.names():
         name: str = net
         default: str | tuple[str, ...] | None
-        default, shapes = known.layers(net)
+        default, shapes = network_list.layers(net)
     else:
         with shell.meanwhile("loading TensorFlow"):
             quiet.import_tensorflow()
         from tfadv.registry import loading
 
-        *_, said, trusted = networks.paired((net,), networks.Told(output=output, trust=trust))[0]
+        *_, said, trusted = networks.paired((net,), networks.ModelOptions(output=output, trust=trust))[0]
         with shell.meanwhile(f"loading {net}"):
             network = loading.load(net, output=said, weights=False, trust=trusted)
         name, default = network.name, network.layer

@@ -1,4 +1,4 @@
-"""What the commands that list attacks and defences have in common: a line for each, a page for one, JSON for all.
+"""Shared by the commands that list attacks and defences: a line for each, a page for one, JSON for all.
 
 They show `listed.json`, so that they need not import TensorFlow; `make docs` writes it from the attacks and defences
 themselves, and the tests compare the two.

@@ -1,4 +1,4 @@
-"""`tfadv models`: the networks that --source and --target accept."""
+"""`tfadv models`: lists the networks that --source and --target accept."""
 
 import json
 
@@ -24,9 +24,9 @@ def command(as_json: bool) -> None:
     tfadv models
     tfadv models --json
     """
-    from tfadv.registry import known
+    from tfadv.registry import network_list
 
-    entries = known.entries()
+    entries = network_list.entries()
     if as_json:
         shell.echo(json.dumps([entry._asdict() for entry in entries], indent=2))
         return

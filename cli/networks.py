@@ -1,4 +1,4 @@
-"""Networks by the names given on the command line, with what a saved one has to be told."""
+"""Loads the networks named on the command line, with the options of saved models."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from tfadv.core.source import Source
 
 
-class Told(NamedTuple):
-    """What is said of saved models on the command line: each once for all of them, or once for each in their order.
+class ModelOptions(NamedTuple):
+    """The options of saved models: each once for all of them, or once for each in their order.
 
     trust: see `tfadv.registry.loading`.
     """
@@ -33,13 +33,13 @@ class Told(NamedTuple):
         return "".join([*ranges, *(f" --output {name}" for name in self.output)])
 
 
-def told(command: Callable) -> Callable:
-    """The options that say what a saved model does not know; the command gets them as `told`."""
+def model_options(command: Callable) -> Callable:
+    """Add the options of saved models; the command gets them as `model_options`."""
 
     @functools.wraps(command)
     def gathered(*arguments: Any, **chosen: Any) -> Any:
-        said = Told(**{key: chosen.pop(key) for key in Told._fields})
-        return command(*arguments, told=said, **chosen)
+        said = ModelOptions(**{key: chosen.pop(key) for key in ModelOptions._fields})
+        return command(*arguments, model_options=said, **chosen)
 
     for option in (options.trust, options.output, options.labels_offset, options.input_range):
         gathered = option(gathered)
@@ -73,32 +73,34 @@ def ensemble(what: str) -> Callable[[Callable], Callable]:
     return added
 
 
-def load(specs: Sequence[str], told: Told) -> list[Source]:
+def load(specs: Sequence[str], model_options: ModelOptions) -> list[Source]:
     """The networks by name; what is told goes to the saved ones among them.
 
     Raises click.UsageError where it is told of none, or of another number of them than there are.
     """
-    return loaded(paired(specs, told))
+    return loaded(paired(specs, model_options))
 
 
 #: A network's name, the input range, labels' offset and output that are told of it, and whether its file is trusted.
 Asked = tuple[str, "tuple[float, float] | None", "int | None", "str | None", bool]
 
 
-def paired(specs: Sequence[str], told: Told) -> list[Asked]:
+def paired(specs: Sequence[str], model_options: ModelOptions) -> list[Asked]:
     """What is told of each network; nothing of one that knows all by itself. Raises as `load`."""
     from tfadv.registry import loading
 
     saved = [loading.kind(spec) in ("file", "code") for spec in specs]
     ranges, offsets, outputs = (
-        iter(_for_each(option, getattr(told, option), sum(saved)))
+        iter(_for_each(option, getattr(model_options, option), sum(saved)))
         for option in ("input_range", "labels_offset", "output")
     )
     rows: list[Asked] = []
     for spec, is_saved in zip(specs, saved, strict=True):
         if is_saved:
             offset = next(offsets)
-            rows.append((spec, next(ranges), None if offset is None else int(offset), next(outputs), told.trust))
+            rows.append(
+                (spec, next(ranges), None if offset is None else int(offset), next(outputs), model_options.trust)
+            )
         else:
             rows.append((spec, None, None, None, False))
     return rows
@@ -119,9 +121,9 @@ def _for_each(option: str, given: Sequence[Any], count: int) -> Sequence[Any]:
     return list(given) * count if len(given) == 1 else list(given) or [None] * count
 
 
-def asked(told: Told, *groups: Sequence[str]) -> list[list[Asked]]:
+def asked(model_options: ModelOptions, *groups: Sequence[str]) -> list[list[Asked]]:
     """The same of several groups of names, in each of which what is asked for twice is there once."""
-    rows = iter(paired([spec for group in groups for spec in group], told))
+    rows = iter(paired([spec for group in groups for spec in group], model_options))
     return [list(dict.fromkeys(itertools.islice(rows, len(group)))) for group in groups]
 
 
@@ -142,7 +144,7 @@ def _one(spec: str, input_range: Any, labels_offset: int | None, output: str | N
 
 def sources(
     specs: Sequence[str],
-    told: Told,
+    model_options: ModelOptions,
     *,
     weights: tuple[float, ...] = (),
     average: str | None = None,
@@ -153,7 +155,7 @@ def sources(
 
     if len(specs) == 1 and (weights or average):
         raise click.UsageError("--weight and --average are for several sources: repeat --source.")
-    rows = paired((*specs, *targets), told)
+    rows = paired((*specs, *targets), model_options)
     own, rest = rows[: len(specs)], rows[len(specs) :]
     members, others = loaded(own), loaded([row for row in dict.fromkeys(rest) if [row] != own])
     if len(members) == 1:

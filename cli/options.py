@@ -1,4 +1,4 @@
-"""What `tfadv attack` and `tfadv evaluate` have in common: options, the progress bar, and how Ctrl-C ends them."""
+"""Shared options of the commands, the progress bars, and the handling of Ctrl-C."""
 
 from __future__ import annotations
 
@@ -51,6 +51,8 @@ class Number(click.ParamType):
 
 numbering = click.option(
     "--numbering",
+    "first_label",
+    callback=lambda context, parameter, word: FIRST_LABEL[word],
     type=click.Choice(list(FIRST_LABEL)),
     default="auto",
     show_default=True,

@@ -1,4 +1,4 @@
-"""`tfadv plane`: the classes around an image, along the noise-reduced gradient and along what it leaves out."""
+"""`tfadv plane`: draws the classes that networks predict in a plane around an image."""
 
 from __future__ import annotations
 
@@ -58,10 +58,10 @@ from tfadv.core.ranges import Count, Natural, Noise, Seed, Size
 @click.option("--seed", type=options.Number(Seed), default=0, show_default=True, help="The noise follows from it.")
 @click.option("--batch-size", type=options.Number(Count), default=16, show_default=True, help="Points seen together.")
 @options.filter_option("What an image of another size than the source's is resized with.")
-@networks.told
+@networks.model_options
 @options.no_progress
 def command(image: str, out: str, **chosen: Any) -> None:
-    """Draw which class networks see around IMAGE, one panel for each, the same colour for the same class.
+    """Draw which class networks predict around IMAGE, one panel for each, the same colour for the same class.
 
     The decision boundaries of section 6.3 of the noise-reduced gradient's paper. To the right IMAGE is moved along the
     sign of SOURCE's noise-reduced gradient, upwards along the sign of what remains of its gradient. The PNG shows IMAGE
@@ -119,7 +119,7 @@ def _seen(
     seed: int,
     batch_size: int,
     filter: str,
-    told: networks.Told,
+    model_options: networks.ModelOptions,
     no_progress: bool,
 ) -> tuple[dict[str, Any], Callable[[str], None]]:
     """The numbers of the picture, as plain values, and what draws it."""
@@ -129,7 +129,7 @@ def _seen(
 
     levels = decision_plane.axis(reach, step)
     names = None if class_names is None else called.read(class_names)
-    first, seen_by = networks.sources(sources, told, weights=weights, average=average, targets=targets)
+    first, seen_by = networks.sources(sources, model_options, weights=weights, average=average, targets=targets)
     names = called.of(sources[0], first.classes) if names is None else names
     size = None if None in first.size else first.size
     picture = image_files.try_image(image, size, filter)  # type: ignore[arg-type]

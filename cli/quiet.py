@@ -1,4 +1,4 @@
-"""The process around a command: its streams, TensorFlow without the notes that it writes there, its end."""
+"""Sets up the process of a command: standard streams, TensorFlow without its log messages, a fast exit."""
 
 import atexit
 import contextlib
@@ -104,7 +104,7 @@ def speak_plainly(say: Callable[[str], None]) -> None:
     """Tell what runs otherwise than asked as a sentence, and not as Python's warning with a line of the library."""
     from tfadv.core.compilation import Concession
 
-    shown = warnings.showwarning
+    shown = getattr(warnings.showwarning, "before", warnings.showwarning)
 
     def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
         if issubclass(category, Concession):
@@ -112,5 +112,5 @@ def speak_plainly(say: Callable[[str], None]) -> None:
         else:
             shown(message, category, *where, **more)
 
-    if getattr(shown, "__module__", "") != __name__:
-        warnings.showwarning = show
+    show.before = shown  # type: ignore[attr-defined]
+    warnings.showwarning = show

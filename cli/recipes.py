@@ -1,4 +1,4 @@
-"""`tfadv recipes`: the attacks by name, as the line of parts that each of them is, with settings and papers."""
+"""`tfadv recipes`: lists the attacks with their parts, settings and papers."""
 
 import dataclasses
 import inspect

@@ -1,4 +1,4 @@
-"""`tfadv reproduce`: the papers' tables and figures."""
+"""`tfadv reproduce`: reproduces the papers' tables and figures."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ GIVEN = {"IMAGES": "--images", "LABELS": "--labels"}
 )
 @options.no_progress
 def command(names: tuple[str, ...], out: Path | None, **chosen: Any) -> None:
-    """Make tables and figures of the five papers, or list them.
+    """Reproduce tables and figures of the five papers, or list them.
 
     Without an EXPERIMENT all are listed; `all` makes all. OUT/<experiment>.html puts side by side the paper's number,
     an independent rerun's where one is known, ours, and the difference with two standard errors; the same lies beside
@@ -109,13 +109,13 @@ def _make(
     from tfadv.reproduce.workspace import Workspace
 
     given = {name: value for name, value in (("IMAGES", images), ("LABELS", labels)) if value is not None}
-    found = scales.read(scale or scales.at_hand(images), given, trust=trust)
-    shell.echo(f"scale {found.name}: {found.says}", err=True)
+    found = scales.read(scale or scales.default_name(images), given, trust=trust)
+    shell.echo(f"scale {found.name}: {found.description}", err=True)
     _check(found, given)
-    _keep_apart(out, experiments, (images, labels, scale))
+    _check_separate(out, experiments, (images, labels, scale))
     out.mkdir(parents=True, exist_ok=True)
     bar = None if no_progress else options.progress_bar("  crafted")
-    workspace = Workspace(found, out, say=lambda text: shell.echo(text, err=True), progress=bar, **settings)
+    workspace = Workspace(found, out, log=lambda text: shell.echo(text, err=True), progress=bar, **settings)
     said: set[str] = set()
     failed = 0
     for one in experiments:
@@ -138,12 +138,12 @@ def _make(
         sys.exit(1 if failed == len(experiments) else options.SOME_SKIPPED)
 
 
-def _keep_apart(out: Path, experiments: list[Experiment], inputs: tuple[str | None, ...]) -> None:
+def _check_separate(out: Path, experiments: list[Experiment], inputs: tuple[str | None, ...]) -> None:
     """Refuse a folder in which the results would be written over what is read, or over anything but earlier results."""
-    from tfadv.folders.experiment import keep_apart
+    from tfadv.folders.experiment import check_separate
 
     if inputs[0] is not None:
-        keep_apart(Path(inputs[0]), out)
+        check_separate(Path(inputs[0]), out)
     if out.is_dir():
         made = {
             ".json": writing.json_with("experiment", "parts", "scale", "place"),
@@ -158,12 +158,12 @@ def _keep_apart(out: Path, experiments: list[Experiment], inputs: tuple[str | No
 def _check(scale: Scale, given: dict[str, str]) -> None:
     """Refuse images that the scale would not look at, and images without labels or the reverse."""
     for name in given:
-        if not scale.asks(name):
+        if not scale.uses(name):
             raise click.UsageError(
                 f"{GIVEN[name]}: the scale {scale.name} has its own images. Leave {GIVEN[name]} out, or take "
                 "--scale official."
             )
-    asked = [name for name in GIVEN if scale.asks(name)]
+    asked = [name for name in GIVEN if scale.uses(name)]
     lacking = [name for name in asked if name not in given]
     if lacking and len(lacking) < len(asked):
         what = "the classes of --images, a CSV with the columns filename,label"

@@ -1,4 +1,4 @@
-"""The one way to a terminal: what names, records and errors hold is shown, and commands nothing.
+"""Writes to the terminal, with control characters from file names, records and errors escaped.
 
 A file can be called `\\x1b]0;...`, which a terminal would obey; all that a command says goes through `echo`.
 """
@@ -6,6 +6,7 @@ A file can be called `\\x1b]0;...`, which a terminal would obey; all that a comm
 from __future__ import annotations
 
 import contextlib
+import re
 import shutil
 import sys
 from collections import defaultdict
@@ -32,10 +33,12 @@ def named(name: Any) -> str:
     return shown(str(name))
 
 
+#: A setting that a message of the library names, as in "give size=, height and width"; "size=3" is none.
+_SETTING = re.compile(r"\b(\w+)=(?=[\s,;:)]|\.?$|\.\s)", re.MULTILINE)
 #: How many names a line lists.
 NAMED = 10
 #: Of records without the sha256 of their files.
-UNSEALED = "note: the record is of an earlier version, without hashes: it is believed as it is."
+WITHOUT_HASHES = "note: the record is of an earlier version, without hashes: it is believed as it is."
 
 
 def some(names: Sequence[str]) -> str:
@@ -44,13 +47,13 @@ def some(names: Sequence[str]) -> str:
     return ", ".join(map(named, names[:NAMED])) + more
 
 
-def tell_folder(images: Sequence[Mapping[str, Any]], remade: Mapping[str, str], unsealed: bool) -> bool:
+def tell_folder(images: Sequence[Mapping[str, Any]], remade: Mapping[str, str], without_hashes: bool) -> bool:
     """Say on standard error what did not go as it should in a folder; whether images were skipped.
 
-    images: the entries of its record. remade, unsealed: of its report.
+    images: the entries of its record. remade, without_hashes: of its report.
     """
-    if unsealed:
-        echo(UNSEALED, err=True)
+    if without_hashes:
+        echo(WITHOUT_HASHES, err=True)
     if remade:
         what = [f"{name} ({reason})" for name, reason in sorted(remade.items())]
         echo(
@@ -72,9 +75,25 @@ def tell_folder(images: Sequence[Mapping[str, Any]], remade: Mapping[str, str], 
 
 
 def complained(error: click.ClickException) -> click.ClickException:
-    """The error with a message that commands nothing."""
+    """The error with its message as a terminal may be given it."""
     error.message = shown(error.message, lines=True)  # type: ignore[misc]
     return error
+
+
+def with_options(text: str, command: click.Command | None) -> str:
+    """A message of the library with the command's option behind each setting: "size=" becomes "size (--size)".
+
+    The library names its settings as Python does, `size=`; a parameter of the command is known by its own name and by
+    that of its option.
+    """
+    options: dict[str, str] = {}
+    for parameter in command.params if command else ():
+        if isinstance(parameter, click.Option):
+            option = max(parameter.opts, key=len)
+            options |= {str(parameter.name): option, option.lstrip("-").replace("-", "_"): option}
+    return re.sub(
+        _SETTING, lambda found: f"{found[1]} ({options[found[1]]})" if found[1] in options else found[0], text
+    )
 
 
 @contextlib.contextmanager

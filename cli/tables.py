@@ -1,4 +1,4 @@
-"""Tables: plain columns in a pipe; on a terminal drawn, or one line below another where that is narrow.
+"""Prints tables: plain columns in a pipe; drawn on a terminal, or as stacked lines where that is narrow.
 
 No word is broken: a table that does not fit is not drawn.
 """

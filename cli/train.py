@@ -1,4 +1,4 @@
-"""`tfadv train`: a small network of the user's own, plainly or so that it withstands."""
+"""`tfadv train`: trains a small network on the user's images, plainly or adversarially."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 @options.trust
 @options.no_progress
 def command(architecture: str, data: Path, out: Path, **chosen: Any) -> None:
-    """Train a network on small pictures; OUT, an .npz file, is then taken wherever a network is.
+    """Train a network on small images, plainly or adversarially; OUT, an .npz file, is then accepted as a network.
 
     ARCHITECTURE: vgg19, alexnet, lenet5, resnet20 or mobilenet_v1, with few channels, so that two cores can train it;
     or dense1, dense3, dense5 or dense9, fully connected, for grey pictures of digits.
@@ -98,7 +98,7 @@ def _train(
             schedule,
             method=method,
             settings=settings,
-            sources=networks.load(sources, networks.Told(trust=trust)),
+            sources=networks.load(sources, networks.ModelOptions(trust=trust)),
             flip=not no_flip,
             **shown,
             **rest,

@@ -1,4 +1,4 @@
-"""`tfadv train-digits`: the nine embedded networks once more, from their seed."""
+"""`tfadv train-digits`: trains the nine embedded digit networks again, from a seed."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""`tfadv train-purifier`: the network of a learned purifier, from clean images."""
+"""`tfadv train-purifier`: trains the network of a learned purifier on clean images."""
 
 from __future__ import annotations
 

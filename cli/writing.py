@@ -1,4 +1,4 @@
-"""What a command may write over: nothing that it reads, and of what is there already only what such a command made."""
+"""Checks that a command overwrites no input, and no file but an earlier result of the same command."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Write what is listed without TensorFlow: attacks and defences in cli/listed.json, layers in shapes.json.
+"""Write the lists that commands show without TensorFlow: cli/listed.json and tfadv/registry/shapes.json.
 
 python scripts/listed.py          write both
 python scripts/listed.py recipes  write only cli/listed.json, in a few seconds
@@ -15,7 +15,7 @@ from typing import Any
 from tfadv.cli import defences, listing, recipes
 from tfadv.models import ARCHITECTURES, digits
 from tfadv.models.network import Network
-from tfadv.registry import known
+from tfadv.registry import network_list
 
 
 def write(path: Path, facts: dict[str, Any], width: int | None) -> None:
@@ -34,10 +34,10 @@ def shapes() -> dict[str, dict[str, list[int]]]:
     for name, made in ARCHITECTURES.items():
         auxiliary = {"aux_logits": True} if made.has_aux else {}
         models[name] = made.build(classes=made.classes, size=made.size, **auxiliary)
-    return {name: known.shapes_of(Network(model).layers) for name, model in models.items()}
+    return {name: network_list.shapes_of(Network(model).layers) for name, model in models.items()}
 
 
 if __name__ == "__main__":
     write(listing.LISTED, {"recipes": recipes.found(), "defences": defences.found()}, 1)
     if "recipes" not in sys.argv[1:]:
-        write(known.SHAPES, shapes(), None)
+        write(network_list.SHAPES, shapes(), None)

@@ -1,4 +1,4 @@
-"""The main job on the embedded digits: a folder in, MIM, FIA and NAA folders out, nine networks' verdict, a picture.
+"""A demonstration on embedded digits: attacks a folder with MIM, FIA and NAA, evaluates nine networks, draws a figure.
 
     out/images/             held-out digits as PNGs, out/labels.csv their labels
     out/mim, out/fia, ...   what `tfadv attack` writes
@@ -34,7 +34,7 @@ RECIPES = ("mim", "fia", "naa")
 #: Digits are strokes of full contrast: the papers' 16 grey levels are little against them.
 EPSILON = 64.0
 PICTURED = 4
-#: What a file is called until it is whole.
+#: The name of a file until it is complete.
 PART = ".part"
 
 
@@ -52,7 +52,7 @@ def run(
     count: Count = 100,
     epsilon: Size = EPSILON,
     seed: Seed = 0,
-    say: Callable[[str], None] = lambda _: None,
+    log: Callable[[str], None] = lambda _: None,
 ) -> list[Row]:
     """Run the demo into the folder `out` and return the table; called again, it continues or finds everything done.
 
@@ -64,10 +64,10 @@ def run(
         say: told what is being done.
     """
     with room(Path(out)):
-        return _run(Path(out), count, epsilon, seed, say)
+        return _run(Path(out), count, epsilon, seed, log)
 
 
-def _run(out: Path, count: int, epsilon: float, seed: int, say: Callable[[str], None]) -> list[Row]:
+def _run(out: Path, count: int, epsilon: float, seed: int, log: Callable[[str], None]) -> list[Row]:
     labels = write_digits(out, count)
     networks = {name: loading.load(f"digits/{name}") for name in digits.NAMES}
     source = networks[SOURCE]
@@ -75,7 +75,7 @@ def _run(out: Path, count: int, epsilon: float, seed: int, say: Callable[[str], 
     for recipe in RECIPES:
         layer = {} if recipe == "mim" else {"layer": source.layer}
         attack = ATTACKS[recipe](epsilon=epsilon, **layer)
-        say(f"{recipe}: crafting {count} digits on {source.name}")
+        log(f"{recipe}: crafting {count} digits on {source.name}")
         craft_folder(
             out / "images",
             out / recipe,
@@ -87,7 +87,7 @@ def _run(out: Path, count: int, epsilon: float, seed: int, say: Callable[[str], 
             batch_size=25,
             source=f"digits/{SOURCE}",
         )
-        say(f"{recipe}: judging by {len(networks)} networks")
+        log(f"{recipe}: evaluating on {len(networks)} networks")
         report = evaluate(pair(out / "images", out / recipe).pairs, list(networks.values()), batch_size=50)
         found = zip(networks, report.rates(), strict=True)
         rows.append(Row(recipe, repr(attack), {name: rates["changed"].share or 0.0 for name, rates in found}))
@@ -126,14 +126,14 @@ def picture(out: Path, source: Source, labels: dict[str, int], epsilon: float) -
         "attribution, after": attribution_map(source, adversarial, classes),
     }
     captions = {
-        title: [f"seen as {said}" for said in source.predict(columns[title].astype(np.float32))]
+        title: [f"predicted: {best}" for best in source.predict(columns[title].astype(np.float32))]
         for title in ("clean", RECIPES[-1].upper())
     }
     drawing.sheet(out / "demo.png", columns, captions)
 
 
 def attribution_map(network: Source, images: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    """How much each place of the network's attack layer speaks for the class, [N, h, w]: channels summed."""
+    """The neuron attribution of the class at the network's attack layer, summed over channels: [N, h, w]."""
     shown = tf.cast(images, network.dtype)
     seeds = tf.zeros((len(images), 2), tf.int32)  # the path without noise draws nothing
     layer = network.layer if isinstance(network.layer, str) else next(reversed(network.layers))

@@ -35,23 +35,23 @@ def test_the_free_attack_uses_its_budget_and_stays_in_range(folder):
     images = np.stack([image_files.read_image(folder / name) for name in image_files.find_images(folder)]).astype(
         np.float32
     )
-    made = engine.Free().on(network)(images, untargeted(network.predict(images)))
+    made = engine.FreeAttack().on(network)(images, untargeted(network.predict(images)))
     assert np.abs(made - images).max() == 16 and made.min() >= 0 and made.max() <= 255
-    assert repr(engine.Free()) == "Free()"
+    assert repr(engine.FreeAttack()) == "Free()"
 
 
 @pytest.mark.parametrize("workers", [1, None])
 def test_a_folder_goes_through_the_engine(folder, workers):
-    found = engine.through(folder, workers=workers, batch=4, side=48)
+    found = engine.time_folder(folder, workers=workers, batch=4, side=48)
     assert (found.images, found.batch) == (6, 4) and found.workers >= 1
-    assert 0 < found.spent.clock < 10 and 0 < found.spent.core < 10
+    assert 0 < found.seconds.clock < 10 and 0 < found.seconds.core < 10
 
 
 def test_a_folder_is_compared_with_crafting_alone(folder, monkeypatch):
     traced, attack = [], recipes.bim(steps=2)
     original = type(attack).on
     monkeypatch.setattr(type(attack), "on", lambda *given: traced.append(0) or original(*given))
-    found = engine.over_crafting(folder, attack, small(), batch=4, workers=2)
+    found = engine.folder_overhead(folder, attack, small(), batch=4, workers=2)
     assert found.images == 6 and found.ratio == found.folder.clock / found.alone.clock > 0
     assert found.core_ratio == found.folder.core / found.alone.core > 0
     assert len(traced) == 1  # no run compiles it again

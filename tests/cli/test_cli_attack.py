@@ -29,7 +29,7 @@ import time
 import keras
 import numpy as np
 
-from tfadv import data
+from tfadv.files import image_files as data
 from tfadv.models.network import Network
 
 
@@ -129,7 +129,7 @@ def test_settings_reach_the_attack(tmp_path):
             "mim(decay): expected a number from 0 on, got 'high'",
         ),
         (["naa", "images", "new", "--source", "nets:build", "--layer", "Nixed"], "Nearest: Mixed"),
-        (["naa", "images", "new", "--source", "nets:plain"], "small names none: choose one with --layer"),
+        (["naa", "images", "new", "--source", "nets:plain"], "small names none: choose one with layer (--layer)"),
         (
             ["mim", "images", "new", "--source", "nets:build", "--labels", "gone.csv"],
             "gone.csv: no such file of labels",

@@ -98,7 +98,7 @@ def test_nip_is_fitted_and_applied(folder):
     one = image_files.read_image(good / sorted(labels)[0])
     expected = np.rint(fitted.on(small()).purified(one[None].astype(np.float32)))[0]
     np.testing.assert_array_equal(image_files.read_image(folder / "out" / sorted(labels)[0]), expected)
-    assert "name it (--source)" in run("defend", "nip:state=nip.npz", "good", "no", code=1).stderr
+    assert "give network (--source)" in run("defend", "nip:state=nip.npz", "good", "no", code=1).stderr
     assert "--source NET" in run("defend", "nip", "fit", "good", "no.npz", "--labels", "good.csv", code=2).stderr
     assert "labels.csv" in run("defend", "nip", "fit", "good", "no.npz", *net, code=1).stderr
     (good / "labels.csv").write_text("filename,label\n" + "".join(f'"{k}",{v}\n' for k, v in labels.items()), "utf-8")

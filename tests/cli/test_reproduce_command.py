@@ -17,7 +17,7 @@ from tfadv.reproduce.plan import Missing
 from tfadv.reproduce.workspace import Workspace
 
 MINE = {
-    "says": "a digit network",
+    "description": "a digit network",
     "levels": 4,
     "small": 2,
     "count": 3,
@@ -106,5 +106,5 @@ def test_the_scale_in_the_documentation_is_one(tmp_path):
     (tmp_path / "mine.json").write_text(text)
     scale = scales.read(tmp_path / "mine.json")
     model_map = scale.model_maps[EXPERIMENTS["naa-table1"].model_map]
-    assert set(model_map["roles"].values()) == set(scale.networks) and scale.asks("IMAGES") and scale.asks("LABELS")
+    assert set(model_map["roles"].values()) == set(scale.networks) and scale.uses("IMAGES") and scale.uses("LABELS")
     assert np.all([facts["data"] in scale.data for facts in scale.networks.values()])

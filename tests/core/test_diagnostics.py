@@ -65,7 +65,7 @@ ATTACK = tfadv.recipes.mim(epsilon=32, steps=2)
 def test_a_forgotten_input_range_is_named_by_attack(folder):
     """Shown 0..255 the network still says something, of logits hundreds apart: nothing moves."""
     assert craft_folder(folder / "in", folder / "told", ATTACK, told(), batch_size=COUNT).symptom is None
-    with pytest.warns(Concession, match=r"6 of 6 images did not change .* levels: the best logit .*--input-range"):
+    with pytest.warns(Concession, match=r"6 of 6 images did not change .* levels: the best logit .*input_range="):
         report = craft_folder(folder / "in", folder / "out", ATTACK, network(levels()), batch_size=COUNT)
     assert len(report.unchanged) == COUNT and "input_range" in report.symptom
     assert "input_range" in (folder / "out" / "attack.json").read_text()
@@ -75,7 +75,7 @@ def test_a_forgotten_input_range_is_named_by_attack(folder):
 
 def test_a_forgotten_input_range_is_named_by_evaluate(folder):
     pairs = pair(folder / "in", folder / "in").pairs
-    with pytest.warns(Concession, match="levels: the best logit of clean images lies .*--input-range"):
+    with pytest.warns(Concession, match="levels: the best logit of clean images lies .*input_range="):
         evaluate.evaluate(pairs, [network(levels())])
     before = list(compilation.concessions)
     evaluate.evaluate(pairs, [told()])
@@ -96,11 +96,11 @@ def test_a_range_that_the_model_brings_itself_is_named():
 def test_a_forgotten_labels_offset_is_named(folder):
     forgotten = network(levels(background=1), input_range=(-1, 1))
     labels = {f"{number}.png": int(label) for number, label in enumerate(LABELS)}
-    with pytest.raises(ValueError, match=r"labels: levels agrees with 0 of 6 .*--labels-offset 1"):
+    with pytest.raises(ValueError, match=r"labels: levels agrees with 0 of 6 .*labels_offset= to 1"):
         craft_folder(folder / "in", folder / "out", ATTACK, forgotten, labels=labels, batch_size=COUNT)
     pairs = [one._replace(label=labels[one.name]) for one in pair(folder / "in", folder / "in").pairs]
     with pytest.warns(
-        Concession, match=r"levels: the predicted class is the label plus 1 for 6 of 6 .*labels_offset=1"
+        Concession, match=r"levels: the predicted class is the label plus 1 for 6 of 6 .*labels_offset= to 1"
     ):
         evaluate.evaluate(pairs, [forgotten])
     offset = network(levels(background=1), input_range=(-1, 1), offset=1)

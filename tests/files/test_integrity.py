@@ -111,7 +111,7 @@ def damage(here: Path, how: str) -> None:
 def test_what_differs_is_made_again_and_said(made, here, network, how):
     damage(here, how)
     report = craft_folder("images", "adv", FGSM, network, batch_size=4)
-    assert list(report.remade) == [DAMAGED] and not report.unsealed
+    assert list(report.remade) == [DAMAGED] and not report.without_hashes
     (here / "adv" / "ü b" / "05.kept").unlink(missing_ok=True)
     assert tree(here / "adv") == tree(made / "adv") and not any(path.is_symlink() for path in here.rglob("*"))
 
@@ -187,15 +187,15 @@ def test_a_record_of_an_earlier_version_is_believed_and_goes_on(here, network):
         (here / folder / name).write_text(json.dumps(held))
     before = tree(here / "adv")
     report = craft_folder("images", "adv", FGSM, network, batch_size=4)
-    assert report.unsealed and not report.remade
+    assert report.without_hashes and not report.remade
     assert {name: content for name, content in tree(here / "adv").items() if name != "attack.json"} == {
         name: content for name, content in before.items() if name != "attack.json"
     }
     again = purify_folder("adv", "purified", BitDepth(1))
-    assert again.unsealed and again.unsealed_images and not again.remade and not again.skipped
+    assert again.without_hashes and again.images_without_hashes and not again.remade and not again.skipped
     for folder in ("adv", "purified"):
         found = pairing.pair("images", folder)
-        assert found.unsealed and not evaluate(found.pairs, [network]).unreadable
+        assert found.without_hashes and not evaluate(found.pairs, [network]).unreadable
 
 
 def run(*words: str, code: int) -> str:

@@ -38,13 +38,13 @@ def test_the_files_of_others_are_read_for_labels_and_for_classes_to_reach(tmp_pa
     path = written(tmp_path, text)
     for wanted, (column, classes) in ((False, labels), (True, targets)):
         found = label_files.read(path, targets=wanted).of(names)
-        assert (found.name, found.aims) == (column, wanted)
+        assert (found.name, found.is_targets) == (column, wanted)
         assert found.classes == dict(zip(names, classes, strict=True))
 
 
 def test_classes_to_reach_may_stand_in_a_column_of_labels_and_never_the_other_way_round(tmp_path):
     found = label_files.read(written(tmp_path, "filename,label\nx.png,1\n"), targets=True)
-    assert found == ({"x.png": 1}, "label") and not found.aims
+    assert found == ({"x.png": 1}, "label") and not found.is_targets
     with pytest.raises(ValueError, match="columns filename,label, got filename, Target Class"):
         label_files.read(written(tmp_path, "filename,Target Class\nx.png,1\n"))
 

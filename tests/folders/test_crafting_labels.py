@@ -39,7 +39,7 @@ def test_the_numbering_of_labels_is_found(folder, network, tmp_path):
 
 def test_wrong_labels_stop_the_run_unless_forced(folder, network, tmp_path):
     wrong = {name: (label + 3) % CLASSES for name, label in truth(folder, network).items()}
-    with pytest.raises(ValueError, match="small agrees with 0 of 21 clean images .*--force-labels"):
+    with pytest.raises(ValueError, match="small agrees with 0 of 21 clean images .*force_labels="):
         craft_folder(folder, tmp_path / "out", BIM, network, labels=wrong, first_label=0)
     assert not (tmp_path / "out").exists()
     report = craft_folder(folder, tmp_path / "out", BIM, network, labels=wrong, first_label=0, force_labels=True)
@@ -103,7 +103,7 @@ def test_classes_to_reach_are_taken_from_their_column_and_never_from_that_of_the
             return [known[name] for name in some]
 
         known = truth(folder, network)
-        return labelling.settle(names, labels, targets, network, predict, 0, False)
+        return labelling.resolve(names, labels, targets, network, predict, 0, False)
 
     for found in (settled(None, both), settled(both, both), settled(true, other), settled(None, other)):
         assert found.targets == aims

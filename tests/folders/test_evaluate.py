@@ -11,7 +11,7 @@ from PIL import Image
 from tfadv.core import compilation
 from tfadv.core.metrics import DISTANCES, distances
 from tfadv.folders import evaluate
-from tfadv.folders.evaluate import Share, first_label, judge
+from tfadv.folders.evaluate import Share, first_label, success_rates
 from tfadv.folders.pairing import Pair, pair
 from tfadv.models.network import Network
 
@@ -64,7 +64,7 @@ def test_rates_are_those_counted_by_hand(tmp_path):
 def test_top_five_looks_at_five():
     clean = np.array([[0, 1, 2, 3, 4], [6, 5, 4, 3, 2], [7, 6, 5, 4, 3]])
     adversarial = np.array([[4, 3, 2, 1, 0], [5, 4, 3, 2, 1], [0, 1, 2, 3, 4]])
-    rates = judge(clean, adversarial, np.array([0, 2, 4]), classes=8)
+    rates = success_rates(clean, adversarial, np.array([0, 2, 4]), classes=8)
     assert rates["clean_right"] == Share(1, 3) and rates["clean_right_top5"] == Share(3, 3)
     assert rates["changed"] == Share(3, 3) and rates["changed_top5"] == Share(2, 3)
     assert rates["wrong"] == Share(3, 3) and rates["wrong_top5"] == Share(0, 3)
@@ -74,20 +74,22 @@ def test_top_five_looks_at_five():
 def test_what_is_reached_is_the_target_class():
     adversarial = np.array([[4, 3, 2, 1, 0], [5, 4, 3, 2, 1], [0, 1, 2, 3, 4], [0, 1, 2, 3, 4]])
     labels, wanted = np.array([0, 2, 4, 4]), np.array([4, 1, 7, evaluate.UNKNOWN])
-    rates = judge(adversarial, adversarial, labels, 8, wanted)
+    rates = success_rates(adversarial, adversarial, labels, 8, wanted)
     assert rates["reached"] == Share(1, 3) and rates["reached_top5"] == Share(2, 3)
-    assert judge(adversarial, adversarial, labels, 6, wanted)["reached"] == Share(1, 2), "7 is no class of this network"
-    without = judge(adversarial, adversarial, labels, 8)
+    assert success_rates(adversarial, adversarial, labels, 6, wanted)["reached"] == Share(1, 2), (
+        "7 is no class of this network"
+    )
+    without = success_rates(adversarial, adversarial, labels, 8)
     assert not {"reached", "reached_top5"} & set(without)
     assert without == {key: rates[key] for key in without}
 
 
 def test_labels_that_a_network_cannot_know_count_only_as_changed():
     top = np.array([[0], [1], [2]])
-    rates = judge(top, np.array([[0], [0], [0]]), np.array([0, 9, evaluate.UNKNOWN]), classes=3)
+    rates = success_rates(top, np.array([[0], [0], [0]]), np.array([0, 9, evaluate.UNKNOWN]), classes=3)
     assert rates["changed"] == Share(2, 3)
     assert rates["wrong"] == Share(0, 1) and rates["clean_right"] == Share(1, 1)
-    nothing = judge(top, top, np.array([7, 8, 9]), classes=3)
+    nothing = success_rates(top, top, np.array([7, 8, 9]), classes=3)
     assert nothing["wrong"] == Share(0, 0) and nothing["wrong"].share is None
 
 

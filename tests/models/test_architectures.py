@@ -10,7 +10,7 @@ from tfadv.checkpoints import entries
 from tfadv.models import ARCHITECTURES, heads
 from tfadv.models.layers import Preprocess, layer_name, stated
 from tfadv.models.network import Network
-from tfadv.registry import known
+from tfadv.registry import network_list
 
 HEAVY = ("inception_v4", "inception_resnet_v2", "vgg_16")
 GOLDEN = ("inception_v1", "inception_v3", "resnet_v1_50", "resnet_v2_50", *HEAVY)
@@ -51,8 +51,10 @@ def test_layers_and_checkpoint_keys_are_those_of_the_released_graph(name, reques
     assert len(found) == len(model.weights)
     nets = [net for net, entry in entries().items() if entry.architecture == name]
     assert all(entries()[net].classes == made.classes for net in nets)
-    shapes = {layer: list(shape) for layer, shape in known.layers(nets[0])[1].items()}
-    assert shapes == known.shapes_of(Network(model, output=heads.names(model)[0]).layers), "`make docs` writes it."
+    shapes = {layer: list(shape) for layer, shape in network_list.layers(nets[0])[1].items()}
+    assert shapes == network_list.shapes_of(Network(model, output=heads.names(model)[0]).layers), (
+        "`make docs` writes it."
+    )
     shared = request.getfixturevalue("shared")
     recorded = golden_nets.recorded_variables(name, shared)
     if recorded is not None:

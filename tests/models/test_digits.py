@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from tfadv.models import digits
 from tfadv.models.network import Network
-from tfadv.registry import known
+from tfadv.registry import network_list
 from tfadv.training import adversarial, digit_networks
 
 
@@ -63,8 +63,8 @@ def test_every_network_shows_the_papers_layer(networks):
     taps = {"Mixed_5b", "Mixed_5e", "Conv2d_4a_3x3.Relu", "block2.unit_8"}
     assert set(digits.LAYERS.values()) == taps
     for name, network in networks.items():
-        shapes = {layer: list(shape) for layer, shape in known.layers(f"digits/{name}")[1].items()}
-        assert shapes == known.shapes_of(network.layers), "`make docs` writes it."
+        shapes = {layer: list(shape) for layer, shape in network_list.layers(f"digits/{name}")[1].items()}
+        assert shapes == network_list.shapes_of(network.layers), "`make docs` writes it."
         outputs = network(digits.images()[0][:2], (digits.LAYERS[name],))
         assert outputs.logits.shape == (2, 10)
         assert outputs.features[digits.LAYERS[name]].shape[0] == 2

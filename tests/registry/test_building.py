@@ -81,7 +81,7 @@ def test_a_layer_left_open_needs_a_network_that_names_one():
     for recipe, message in (
         (
             tfadv.recipes.naa(),
-            r"Naa attacks a layer, and bare names none: choose one with --layer \(layer= in Python\)",
+            r"Naa attacks a layer, and bare names none: choose one with layer=",
         ),
         (tfadv.recipes.ila(), "Ila attacks a layer, and bare names none"),
     ):

@@ -13,11 +13,11 @@ from tfadv.cli import main
 from tfadv.files import record
 from tfadv.reproduce import comparison, engine, published, scales
 from tfadv.reproduce import workspace as workspaces
-from tfadv.reproduce.comparison import Compared
+from tfadv.reproduce.comparison import ComparedCell
 from tfadv.reproduce.measures.rates import Accuracy, Distance, Rate
 from tfadv.reproduce.pages import sentences
 from tfadv.reproduce.plan import Case, Cell, Experiment, Layer, Levels, Measure, Missing, Part, Value
-from tfadv.reproduce.workspace import MappedWorkspace, Verdict, Workspace
+from tfadv.reproduce.workspace import FolderPredictions, MappedWorkspace, Workspace
 
 MIM = Case("MIM", "mim", {"epsilon": Levels(16), "steps": 2})
 FIA = Case("FIA", "fia", {"epsilon": Levels(16), "steps": 2, "copies": 30}, {"copies": 2})
@@ -70,33 +70,35 @@ def test_a_mean_of_shares_is_as_uncertain_as_a_share():
     half = Value.mean({str(place): 0.5 for place in range(8)}, share=True)
     assert half.value == 0.5 and half.error == pytest.approx(math.sqrt(0.5 / 10 / 8))  # a 0 and a 1 beside them
     other = Value.mean({str(place): 0.25 for place in range(8)}, share=True)
-    difference, error = comparison.paired(half, other)
+    difference, error = comparison.paired_difference(half, other)
     assert difference == 0.25 and error == pytest.approx(math.sqrt(8 / 16 + 1 - 4 / 10) / 10)
-    assert comparison.paired(half, other)[1] > 0 and set(Value.mean({"a": 1.0, "b": math.inf}).images) == {"a"}
+    assert comparison.paired_difference(half, other)[1] > 0 and set(Value.mean({"a": 1.0, "b": math.inf}).images) == {
+        "a"
+    }
 
 
 def test_a_difference_is_paired_over_the_images_that_both_have():
     one, other = Value.mean({"a": 1.0, "b": 3.0, "c": 9.0}), Value.mean({"a": 0.0, "b": 1.0, "d": 7.0})
-    difference, error = comparison.paired(one, other)
+    difference, error = comparison.paired_difference(one, other)
     assert difference == 1.5 and error == pytest.approx(np.std([1, 2], ddof=1) / math.sqrt(2))
-    assert math.isnan(comparison.paired(one, Value(0.5))[0])
+    assert math.isnan(comparison.paired_difference(one, Value(0.5))[0])
 
 
 def test_the_error_of_paired_shares_counts_the_images_on_which_they_differ():
     high, low = share(*[1] * 10, *[1] * 20, *[0] * 10), share(*[1] * 10, *[0] * 20, *[0] * 10)
-    difference, error = comparison.paired(high, low)
+    difference, error = comparison.paired_difference(high, low)
     b, c, n = 20.5, 0.5, 42  # Agresti and Min: half an image more in each of the four kinds
     assert difference == 0.5 and error == pytest.approx(math.sqrt(b + c - (b - c) ** 2 / n) / n)
-    assert comparison.paired(high, high)[1] > 0
+    assert comparison.paired_difference(high, high)[1] > 0
 
 
 def test_the_difference_from_the_paper_has_both_errors():
     ours = share(*[1] * 30, *[0] * 70)
-    difference, error = comparison.of_paper(ours, 40.0, True, 1000)
+    difference, error = comparison.difference_from_paper(ours, 40.0, True, 1000)
     assert difference == pytest.approx(-10)
     assert error == pytest.approx(100 * math.sqrt(ours.error**2 + 0.4 * 0.6 / 1000))
-    assert comparison.of_paper(ours, 40.0, True, None)[1] == pytest.approx(100 * ours.error)
-    assert comparison.of_paper(Value(7.0), 5.0, False, None) == (2.0, None)
+    assert comparison.difference_from_paper(ours, 40.0, True, None)[1] == pytest.approx(100 * ours.error)
+    assert comparison.difference_from_paper(Value(7.0), 5.0, False, None) == (2.0, None)
 
 
 def test_orders_say_where_ours_is_the_reverse_of_the_papers():
@@ -107,11 +109,11 @@ def test_orders_say_where_ours_is_the_reverse_of_the_papers():
         "MIM": (share(*[0] * 40), share(*[1] * 10, *[0] * 30)),
     }
     cells = [
-        Compared(("Inc-v3",), f"target {place}", name, ours[name][place], paper)
+        ComparedCell(("Inc-v3",), f"target {place}", name, ours[name][place], paper)
         for name, numbers in rows.items()
         for place, paper in enumerate(numbers)
     ]
-    first, *rest = comparison.orders(cells)
+    first, *rest = comparison.row_orders(cells)
     assert (first.higher, first.lower, first.cells) == ("NAA", "FIA", 2)
     assert (first.same, first.equal, first.reversed, first.clearly) == (0, 1, 1, 1)
     assert first.examples == ("Inc-v3 / target 0",)
@@ -121,8 +123,8 @@ def test_orders_say_where_ours_is_the_reverse_of_the_papers():
 def test_an_order_without_standard_errors_is_not_called_near():
     """Seconds have none."""
     rows = {"NIP": (9.0, 5.0), "TVM": (2.0, 7.0)}
-    cells = [Compared((), "small", name, Value(ours), paper) for name, (paper, ours) in rows.items()]
-    (pair,) = comparison.orders(cells)
+    cells = [ComparedCell((), "small", name, Value(ours), paper) for name, (paper, ours) in rows.items()]
+    (pair,) = comparison.row_orders(cells)
     assert (pair.reversed, pair.clearly, pair.unsure) == (1, 0, 1)
     assert sentences.reversal(pair._asdict(), 1, "paper").endswith("level in 0, below in 1.")
     part = {"orders": [pair._asdict()], "cells": []}
@@ -131,10 +133,10 @@ def test_an_order_without_standard_errors_is_not_called_near():
 
 def test_rows_are_compared_within_their_own_group_alone():
     cells = [
-        Compared(("Inc-v3",), "t", "NAA", share(1, 1), 80.0),
-        Compared(("Inc-v4",), "t", "MIM", share(0, 0), 90.0),
+        ComparedCell(("Inc-v3",), "t", "NAA", share(1, 1), 80.0),
+        ComparedCell(("Inc-v4",), "t", "MIM", share(0, 0), 90.0),
     ]
-    assert comparison.orders(cells) == []
+    assert comparison.row_orders(cells) == []
 
 
 @pytest.mark.parametrize(
@@ -142,7 +144,7 @@ def test_rows_are_compared_within_their_own_group_alone():
     [("changed", 1, [1, 0, 1]), ("wrong", 1, [1, 1, 1]), ("wrong", 2, [0, 1, 1]), ("reached", 2, [1, 0, 0])],
 )
 def test_a_rate_counts_what_it_says(kind, best, expected):
-    verdict = Verdict(
+    predictions = FolderPredictions(
         names=("a", "b", "c"),
         labels=np.array([1, 2, 3]),
         wanted=np.array([5, 6, -1]),
@@ -152,7 +154,7 @@ def test_a_rate_counts_what_it_says(kind, best, expected):
         seconds=0.0,
         command="",
     )
-    assert Rate("s", MIM, "t", kind, best)._hit(verdict).tolist() == [bool(one) for one in expected]
+    assert Rate("s", MIM, "t", kind, best)._hit(predictions).tolist() == [bool(one) for one in expected]
 
 
 def test_a_scale_says_which_of_its_words_is_not_set(monkeypatch):
@@ -164,7 +166,7 @@ def test_a_scale_says_which_of_its_words_is_not_set(monkeypatch):
 
 
 def test_a_file_that_is_no_scale_is_refused(tmp_path):
-    (tmp_path / "own.json").write_text('{"says": "nothing else"}')
+    (tmp_path / "own.json").write_text('{"description": "nothing else"}')
     with pytest.raises(ValueError, match="expected a scale as"):
         scales.read(tmp_path / "own.json")
     with pytest.raises(FileNotFoundError, match="official, photographs, digits"):
@@ -173,9 +175,9 @@ def test_a_file_that_is_no_scale_is_refused(tmp_path):
 
 def test_the_scale_follows_what_is_at_hand(monkeypatch):
     monkeypatch.delenv("TFADV_SHARED", raising=False)
-    assert scales.at_hand(None) == "digits" and scales.at_hand("images") == "official"
+    assert scales.default_name(None) == "digits" and scales.default_name("images") == "official"
     monkeypatch.setenv("TFADV_SHARED", "somewhere")
-    assert scales.at_hand(None) == "photographs"
+    assert scales.default_name(None) == "photographs"
 
 
 @pytest.mark.parametrize("name", scales.NAMES)
@@ -183,7 +185,7 @@ def test_the_scales_are_whole(name):
     scale = scales.read(name)
     for model_map, facts in scale.model_maps.items():
         for role, model in facts["roles"].items():
-            assert model in scale.networks, f"{name}, {model_map}: {role} is played by {model}, which is no network."
+            assert model in scale.networks, f"{name}, {model_map}: {role} is {model}, which is no network."
     for network, facts in scale.networks.items():
         members = facts["network"] if isinstance(facts["network"], list) else []
         assert all(member in scale.networks for member in members), network
@@ -194,7 +196,7 @@ def test_settings_of_a_case_are_those_of_the_scale(workspace):
     staged = MappedWorkspace(workspace, "naa")
     model = staged.model("Inc-v3")
     assert staged.settings(FIA, model) == {"epsilon": 64.0, "steps": 2, "copies": 2, "layer": "Mixed_5b"}
-    with pytest.raises(Missing, match="inception_v3 has no layer in the role of a nose"):
+    with pytest.raises(Missing, match="inception_v3 has no layer that stands for a nose"):
         staged.settings(Case("x", "fia", {"layer": Layer("a nose")}), model)
 
 
@@ -260,16 +262,19 @@ def test_what_is_missing_is_said_and_the_rest_is_made(workspace):
     found = engine.run(experiment(*cells, name="partly"), workspace)
     assert found["partial"] and found["cells"] == {"all": 3, "missing": 2}
     assert [cell["missing"] is None for cell in found["parts"][0]["cells"]] == [True, False, False]
-    assert found["missing"] == [{"why": "Inc-v9 is played by no network of the scale digits.", "cells": 2}]
+    assert found["missing"] == [{"why": "no network of the scale digits stands for Inc-v9.", "cells": 2}]
 
 
 def test_an_experiment_without_any_number_is_refused_with_all_reasons(workspace):
-    with pytest.raises(ValueError, match=r"nothing of it can be made at the scale digits.*\n  Inc-v9 is played by no"):
+    with pytest.raises(
+        ValueError,
+        match=r"nothing of it can be made at the scale digits.*\n  no network of the scale digits stands for Inc-v9",
+    ):
         engine.run(experiment(*transfer(MIM, targets=("Inc-v9",)), name="nothing"), workspace)
 
 
 def test_published_numbers_stand_beside_ours(workspace, monkeypatch):
-    known = {("all", ("Inc-v3", "MIM"), "Inc-v4"): published.Known(41.1, 42.2)}
+    known = {("all", ("Inc-v3", "MIM"), "Inc-v4"): published.PublishedNumber(41.1, 42.2)}
     monkeypatch.setattr(published, "read", lambda name: known)
     found = engine.run(experiment(*transfer(MIM), name="beside", count=1000), workspace)
     first, second = found["parts"][0]["cells"]
@@ -298,19 +303,19 @@ def test_images_are_those_that_every_network_gets_right(workspace):
     for name in workspace.scale.networks:
         facts = workspace.scale.networks[name]
         if isinstance(facts["network"], str) and facts["data"] == "digits":
-            pixels = np.stack([workspace.everything("digits").read(file) for file in images.labels]).astype(np.float32)
+            pixels = np.stack([workspace.candidates("digits").read(file) for file in images.labels]).astype(np.float32)
             assert workspace.model(name).source.predict(pixels).tolist() == list(images.labels.values())
 
 
 def test_what_is_fitted_on_is_none_of_the_images(workspace):
-    pixels, labels = workspace.fitting("digits", 20)
+    pixels, labels = workspace.fitting_images("digits", 20)
     assert pixels.shape == (20, 32, 32, 3) and pixels.dtype == np.uint8 and labels.shape == (20,)
-    chosen = [workspace.everything("digits").read(name) for name in workspace.images("digits").labels]
+    chosen = [workspace.candidates("digits").read(name) for name in workspace.images("digits").labels]
     assert not any(np.array_equal(one, other) for one in pixels for other in chosen)
 
 
 class Never(Measure):
-    says = "nothing"
+    description = "nothing"
 
     def of(self, mapped):
         raise Missing("the moon is missing: `fetch moon` gets it.")

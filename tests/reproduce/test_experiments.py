@@ -1,4 +1,4 @@
-"""Every experiment of the papers, over the registry: whole as data, and played by somebody at the digits scale."""
+"""Every experiment of the papers, over the registry: whole as data, with a network for it at the digits scale."""
 
 import dataclasses
 import re
@@ -11,7 +11,7 @@ from tfadv.registry import building
 from tfadv.registry.catalogue import ATTACKS
 from tfadv.reproduce import published, scales
 from tfadv.reproduce.experiments import EXPERIMENTS
-from tfadv.reproduce.plan import Case, Layer, Levels, Told
+from tfadv.reproduce.plan import Case, Layer, Levels, Note
 
 PAPERS = set(re.findall(r"@\w+\{(\S+),", (REPOSITORY / "REFERENCES.bib").read_text(encoding="utf-8")))
 
@@ -37,7 +37,7 @@ def test_an_experiment_is_whole(one):
         assert part.cells or part.figures
         assert not places or max(places.values()) == 1, f"{one.name} {part.name}: {places.most_common(1)}"
         assert all(len(cell.row) == len(part.heads) for cell in part.cells)
-        assert all(cell.measure.says for cell in part.cells)
+        assert all(cell.measure.description for cell in part.cells)
 
 
 @pytest.mark.parametrize("one", EXPERIMENTS.values(), ids=EXPERIMENTS)
@@ -56,8 +56,8 @@ def shrinks(case: Case) -> bool:
 
 @pytest.mark.parametrize("name", [name for name, one in EXPERIMENTS.items() if any(map(shrinks, cases(one.parts)))])
 def test_smaller_settings_are_said(name):
-    said = " ".join(EXPERIMENTS[name].noted("digits"))
-    assert re.search("small(er)? machine|scales for small", said)
+    notes = " ".join(EXPERIMENTS[name].notes_at("digits"))
+    assert re.search("small(er)? machine|scales for small", notes)
 
 
 @pytest.mark.parametrize("one", EXPERIMENTS.values(), ids=EXPERIMENTS)
@@ -78,7 +78,7 @@ def test_no_published_numbers_are_of_no_experiment():
 
 @pytest.mark.parametrize("name", scales.NAMES)
 @pytest.mark.parametrize("one", EXPERIMENTS.values(), ids=EXPERIMENTS)
-def test_one_network_plays_one_role_of_a_part(one, name):
+def test_one_network_has_one_role_in_a_part(one, name):
     roles = scales.read(name).model_maps.get(one.model_map, {}).get("roles", {})
     for part in one.parts:
         # one network may stand behind several defences
@@ -128,7 +128,7 @@ def _words(cell) -> set[str]:
 
 
 @pytest.mark.parametrize("one", EXPERIMENTS.values(), ids=EXPERIMENTS)
-def test_somebody_plays_it_at_the_digits_scale(one):
+def test_the_digits_scale_has_networks_for_it(one):
     roles = set(scales.read("digits").model_maps.get(one.model_map, {}).get("roles", {}))
     cells = [cell for part in one.parts for cell in part.cells]
     assert any(_words(cell) & roles for cell in cells) if cells else any(part.figures for part in one.parts)
@@ -136,12 +136,12 @@ def test_somebody_plays_it_at_the_digits_scale(one):
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_what_is_said_of_the_digits_is_not_of_photographs(name):
-    said = " ".join(EXPERIMENTS[name].noted("digits"))
+    said = " ".join(EXPERIMENTS[name].notes_at("digits"))
     assert "photograph" not in said.lower()
 
 
 def test_a_note_says_at_each_scale_what_is_about_it():
-    told = Told("Always.", {"photographs": "There."})
-    assert (told.said("photographs"), told.said("digits")) == ("Always. There.", "Always.")
-    one = dataclasses.replace(next(iter(EXPERIMENTS.values())), notes=("a", told, Told("", {"photographs": "b"})))
-    assert one.noted("digits") == ["a", "Always."] and one.noted("photographs") == ["a", "Always. There.", "b"]
+    note = Note("Always.", {"photographs": "There."})
+    assert (note.at_scale("photographs"), note.at_scale("digits")) == ("Always. There.", "Always.")
+    one = dataclasses.replace(next(iter(EXPERIMENTS.values())), notes=("a", note, Note("", {"photographs": "b"})))
+    assert one.notes_at("digits") == ["a", "Always."] and one.notes_at("photographs") == ["a", "Always. There.", "b"]

@@ -13,7 +13,7 @@ from tfadv.registry.catalogue import DEFENCES
 from tfadv.reproduce import published, scales
 from tfadv.reproduce.experiments import fia, naa
 from tfadv.reproduce.figures.attention import Attention, overlaid, shrunk
-from tfadv.reproduce.measures.behind import Behind
+from tfadv.reproduce.measures.behind import DefendedRate
 from tfadv.reproduce.measures.combined import Average
 from tfadv.reproduce.measures.rates import Rate
 from tfadv.reproduce.plan import Case, Levels, Missing
@@ -95,8 +95,8 @@ def test_every_layer_of_a_ladder_is_one_of_its_network():
 def test_every_layer_of_figure_2_has_a_place_in_every_scale():
     for name in scales.NAMES:
         scale = scales.read(name)
-        played = scale.networks[scale.model_maps["naa"]["roles"][naa.SOURCE]]
-        assert set(naa.LAYERS) <= set(played["layers"])
+        stand_in = scale.networks[scale.model_maps["naa"]["roles"][naa.SOURCE]]
+        assert set(naa.LAYERS) <= set(stand_in["layers"])
 
 
 def test_attention_draws_clean_adversarial_difference_and_two_maps_of_each_network(mapped, tmp_path):
@@ -106,10 +106,10 @@ def test_attention_draws_clean_adversarial_difference_and_two_maps_of_each_netwo
     assert {path.name for path in tmp_path.iterdir()} == set(files)
     assert {Image.open(tmp_path / file).size for file in files} == {(160, 160)}
     folder = mapped.crafted("Inc-v3", MIM)
-    verdict = mapped.verdict(folder, "Inc-v4")
-    assert drawing.rows[1][5].caption == f"seen as {verdict.clean[1, 0]}"
+    predictions = mapped.predictions(folder, "Inc-v4")
+    assert drawing.rows[1][5].caption == f"predicted: {predictions.clean[1, 0]}"
     clean = np.asarray(Image.open(tmp_path / drawing.rows[0][0].file))
-    np.testing.assert_array_equal(clean[::5, ::5], read_image(folder.images.folder / verdict.names[0]))
+    np.testing.assert_array_equal(clean[::5, ::5], read_image(folder.images.folder / predictions.names[0]))
 
 
 def test_attention_of_a_source_on_itself_is_shown_once_and_the_same_files_again(mapped, tmp_path):
@@ -129,7 +129,7 @@ def test_a_photograph_is_shrunk_and_a_map_is_red_where_it_is_largest():
 
 
 def test_behind_a_defence_is_what_a_loop_counts(mapped):
-    found = Behind("Inc-v3", MIM, "Res-v2", "jpeg:quality=10", small="median:side=3").of(mapped)
+    found = DefendedRate("Inc-v3", MIM, "Res-v2", "jpeg:quality=10", small="median:side=3").of(mapped)
     folder = mapped.crafted("Inc-v3", MIM)
     network = building.defence(DEFENCES, "median:side=3").on(mapped.model("Res-v2").source)
     assert list(found.images) == list(folder.images.labels)
@@ -145,7 +145,7 @@ def test_a_mean_of_several_wants_all_of_them(mapped):
     mean = Average(rates, whole=True).of(mapped)
     assert mean.value == pytest.approx(np.mean([rate.of(mapped).value for rate in rates]))
     assert set(mean.images.values()) <= {0.0, 0.5, 1.0}
-    with pytest.raises(Missing, match="PGD is played by no network"):
+    with pytest.raises(Missing, match="no network .* stands for PGD"):
         Average((*rates, Rate("Inc-v3", MIM, "PGD")), whole=True).of(mapped)
 
 
@@ -153,4 +153,4 @@ def test_a_learned_defence_that_is_not_there_is_said_with_its_command(tmp_path, 
     monkeypatch.setenv(scales.NETWORKS, str(tmp_path))
     mapped = MappedWorkspace(Workspace(scales.read("digits"), Path(tmp_path), count=4), "naa-defences")
     with pytest.raises(Missing, match="tfadv train-purifier comdefend"):
-        Behind("Inc-v3", MIM, "behind ComDefend", naa.DEFENCES["ComDefend"][0]).of(mapped)
+        DefendedRate("Inc-v3", MIM, "behind ComDefend", naa.DEFENCES["ComDefend"][0]).of(mapped)

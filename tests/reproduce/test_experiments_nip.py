@@ -13,15 +13,23 @@ from tfadv.models import digits
 from tfadv.models.network import Network
 from tfadv.reproduce import engine, published, scales
 from tfadv.reproduce.experiments import nip
-from tfadv.reproduce.experiments.nip_cases import GUARDS, NETWORKS, NIP, attacks
-from tfadv.reproduce.figures.defended import Defended
+from tfadv.reproduce.experiments.nip_cases import DEFENCE_CASES, NETWORKS, NIP, attacks
+from tfadv.reproduce.figures.defended import DefendedAttention
 from tfadv.reproduce.measures import defences, neurons
-from tfadv.reproduce.measures.defences import Benign, Consistency, Guard, Place, Quality, Rescued, Seconds
+from tfadv.reproduce.measures.defences import (
+    BenignAccuracy,
+    DefenceCase,
+    DefenceSuccess,
+    ImageLocation,
+    NeuronConsistency,
+    PurifiedPsnr,
+    PurifyingTime,
+)
 from tfadv.reproduce.plan import Case, Cell, Experiment, Layer, Levels, Missing, Part
 from tfadv.reproduce.workspace import MappedWorkspace, Workspace
 
 ROLE = "CIFAR-10 VGG19"
-MEDIAN = Guard("SS", "median:side=2")
+MEDIAN = DefenceCase("SS", "median:side=2")
 FGSM = Case("FGSM", "fgsm", {"epsilon": Levels(4)})
 BY_NAME = {one.name: one for one in nip.EXPERIMENTS}
 
@@ -62,8 +70,8 @@ def test_the_published_numbers_are_what_the_text_says_of_them():
     assert clean["NIP", NETWORKS[0]] == 100 and clean["NIP", NETWORKS[5]] == 99.75  # "almost reach 100%"
     seconds = {(row[0], column): known.paper for (_, row, column), known in numbers(4).items()}
     for network in nip.CLOSE:  # "TVM and SR remove adversarial perturbations together with important pixels"
-        worst = sorted((one, guard) for (guard, column), one in clean.items() if column == network)
-        assert {guard for _, guard in worst[:2]} == {"TVM", "SR"}
+        worst = sorted((one, case) for (case, column), one in clean.items() if column == network)
+        assert {case for _, case in worst[:2]} == {"TVM", "SR"}
     for network in NETWORKS:
         assert max(seconds[name, network] for name in ("SS", "CBDR", "JC")) < seconds["NIP", network]
         assert seconds["NIP", network] < seconds["STL", network]  # "performs efficiently than STL"
@@ -116,7 +124,7 @@ def test_mobilenet_v1_lacks_what_follows_its_first_convolution_in_the_papers_cou
 
 
 def test_rescued_and_benign_are_those_of_a_loop_over_the_images(mapped):
-    network, place = mapped.model(ROLE).source, Place.of(mapped, ROLE, FGSM)
+    network, place = mapped.model(ROLE).source, ImageLocation.of(mapped, ROLE, FGSM)
     shown = place.read(network)
     clean, attacked = (top(network, list(images), 16, 1)[:, 0] for images in (shown.clean, shown.images))
     behind = Median(2).on(network)
@@ -135,56 +143,56 @@ def test_rescued_and_benign_are_those_of_a_loop_over_the_images(mapped):
         if before == label:
             kept[name] = float(there == label)
     assert 0 < len(rescued) <= 12 and len(kept) == 12
-    assert Rescued(ROLE, FGSM, MEDIAN).of(mapped).images == rescued
-    assert Benign(ROLE, MEDIAN).of(mapped).images == kept
+    assert DefenceSuccess(ROLE, FGSM, MEDIAN).of(mapped).images == rescued
+    assert BenignAccuracy(ROLE, MEDIAN).of(mapped).images == kept
 
 
 def test_another_network_stands_for_a_defence_without_a_word(mapped):
-    names = Rescued(ROLE, FGSM, MEDIAN).of(mapped).images
+    names = DefenceSuccess(ROLE, FGSM, MEDIAN).of(mapped).images
     other = mapped.model(f"{ROLE} CAS").source
-    shown = Place.of(mapped, ROLE, FGSM).read(other)
+    shown = ImageLocation.of(mapped, ROLE, FGSM).read(other)
     best = top(other, list(shown.images), 16, 1)[:, 0]
     expected = {n: float(b == y) for n, b, y in zip(shown.names, best, shown.labels, strict=True) if n in names}
-    assert Rescued(ROLE, FGSM, Guard("CAS")).of(mapped).images == expected
+    assert DefenceSuccess(ROLE, FGSM, DefenceCase("CAS")).of(mapped).images == expected
     with pytest.raises(Missing, match="CAS purifies no images"):
-        Quality(ROLE, FGSM, Guard("CAS")).of(mapped)
+        PurifiedPsnr(ROLE, FGSM, DefenceCase("CAS")).of(mapped)
     with pytest.raises(Missing, match="FDenoise is played by no network"):
-        Benign(ROLE, Guard("FDenoise")).of(mapped)
+        BenignAccuracy(ROLE, DefenceCase("FDenoise")).of(mapped)
 
 
 def test_nip_is_fitted_once_on_images_that_are_not_judged_and_kept(mapped, monkeypatch):
     monkeypatch.setattr(defences, "FITTED", 60)
-    guard = Guard("NIP", "nip:front=3")
-    first = Rescued(ROLE, FGSM, guard).of(mapped)
+    case = DefenceCase("NIP", "nip:front=3")
+    first = DefenceSuccess(ROLE, FGSM, case).of(mapped)
     (state,) = (mapped.workspace.out / "fitted").iterdir()
     held, training = Nip.load(state), {one.tobytes() for one in digits.images("training")[0]}
     assert held.nip.front == 3 and 0 < len(held.keys) <= 60
-    assert all(one.tobytes() in training for one in mapped.workspace.fitting("digits", 60)[0])
+    assert all(one.tobytes() in training for one in mapped.workspace.fitting_images("digits", 60)[0])
     monkeypatch.setattr(Nip, "fit", None)
-    assert Rescued(ROLE, FGSM, guard).of(mapped) == first
-    network, *words = defences.behind(mapped, ROLE, guard)
+    assert DefenceSuccess(ROLE, FGSM, case).of(mapped) == first
+    network, *words = defences.behind(mapped, ROLE, case)
     assert isinstance(network, Purified) and f"nip:state=fitted/{state.name}" in words[0]
 
 
 def test_what_a_defence_needs_and_is_not_there_is_said_with_the_command(mapped):
     with pytest.raises(Missing, match="digits-sparse; `tfadv train-purifier sparse IMAGES FILE.npz` makes it"):
-        Benign(ROLE, Guard("STL", "sparse:weights={sparse}")).of(mapped)
+        BenignAccuracy(ROLE, DefenceCase("STL", "sparse:weights={sparse}")).of(mapped)
     given = {"files": {"digits-sparse": "$NETS/none.npz"}, "words": {"NETS": "/none"}}
     scale = dataclasses.replace(mapped.workspace.scale, **given)
     other = MappedWorkspace(Workspace(scale, mapped.workspace.out, count=12), "nip")
     with pytest.raises(Missing, match=r"\$NETS/none.npz is missing; `tfadv train-purifier"):
-        Benign(ROLE, Guard("STL", "sparse:weights={sparse}")).of(other)
+        BenignAccuracy(ROLE, DefenceCase("STL", "sparse:weights={sparse}")).of(other)
     with pytest.raises(Missing, match="no layer in the role of nowhere"):
-        Benign(ROLE, Guard("NIP", "nip:layer={nowhere}")).of(mapped)
+        BenignAccuracy(ROLE, DefenceCase("NIP", "nip:layer={nowhere}")).of(mapped)
 
 
 def test_quality_consistency_and_time_are_of_the_purified_images(mapped):
-    shown = Place.of(mapped, ROLE, FGSM).read(mapped.model(ROLE).source)
+    shown = ImageLocation.of(mapped, ROLE, FGSM).read(mapped.model(ROLE).source)
     purified = Median(2).on(mapped.model(ROLE).source).purified(shown.images)
     rmsd = np.sqrt(np.mean(np.square(purified - shown.clean.astype(float)), axis=(1, 2, 3)))
-    assert Quality(ROLE, FGSM, MEDIAN).of(mapped).value == pytest.approx(np.mean(20 * np.log10(255 / rmsd)))
-    assert 0 <= Consistency(ROLE, FGSM, MEDIAN).of(mapped).value <= 1
-    assert Seconds(ROLE, MEDIAN, FGSM).of(mapped).value > 0
+    assert PurifiedPsnr(ROLE, FGSM, MEDIAN).of(mapped).value == pytest.approx(np.mean(20 * np.log10(255 / rmsd)))
+    assert 0 <= NeuronConsistency(ROLE, FGSM, MEDIAN).of(mapped).value <= 1
+    assert PurifyingTime(ROLE, MEDIAN, FGSM).of(mapped).value > 0
 
 
 def test_bands_keep_the_clean_order_and_divide_each_image_by_its_own_greatest():
@@ -199,7 +207,7 @@ def test_bands_keep_the_clean_order_and_divide_each_image_by_its_own_greatest():
 
 def test_the_experiments_take_nip_as_the_paper_prints_it_and_not_as_it_is_set_by_default(mapped):
     cells = [cell for one in nip.EXPERIMENTS for part in one.parts for cell in part.cells]
-    said = {cell.measure.guard.word for cell in cells if getattr(cell.measure, "guard", None)}
+    said = {cell.measure.defence_case.spec for cell in cells if getattr(cell.measure, "defence_case", None)}
     assert len([word for word in said if word.startswith("nip")]) > 8
     for word in said:
         assert not word.startswith("nip") or "retrieval=similarity" in word
@@ -211,25 +219,25 @@ def test_every_attack_and_every_defence_is_one_that_the_catalogue_has(mapped):
     for network in NETWORKS:
         for case in attacks(network).values():
             assert mapped.attack(case, model).on
-    for guard in GUARDS:
-        if guard.word and "{" not in guard.word and guard is not NIP:
-            assert defences.defended(mapped, model, guard.word).words == (
+    for case in DEFENCE_CASES:
+        if case.spec and "{" not in case.spec and case is not NIP:
+            assert defences.defended(mapped, model, case.spec).options == (
                 "--target",
                 model.spec,
                 "--defence",
-                guard.word,
+                case.spec,
             )
 
 
 def test_a_plate_shows_each_image_clean_attacked_and_purified(mapped, tmp_path):
-    drawing = Defended(ROLE, (FGSM,), MEDIAN, count=2).draw(mapped, tmp_path)
+    drawing = DefendedAttention(ROLE, (FGSM,), MEDIAN, count=2).draw(mapped, tmp_path)
     assert drawing.columns == ("clean", "FGSM", "FGSM, SS")
     assert [len(row) for row in drawing.rows] == [3, 3]
     assert all((tmp_path / shown.file).is_file() for row in drawing.rows for shown in row)
 
 
 def test_an_experiment_runs_and_its_commands_name_the_defence(mapped):
-    part = Part("all", "a table", (Cell(("SS",), ROLE, Rescued(ROLE, FGSM, MEDIAN)),), ("defence",))
+    part = Part("all", "a table", (Cell(("SS",), ROLE, DefenceSuccess(ROLE, FGSM, MEDIAN)),), ("defence",))
     made = engine.run(Experiment("own", "nip", "Table 0", "a table", "nip", (part,), "DSR"), mapped.workspace)
     ((cell,),) = (part["cells"] for part in made["parts"])
     assert cell["trace"][0].startswith("tfadv attack fgsm") and "--defence median:side=2" in cell["trace"][1]

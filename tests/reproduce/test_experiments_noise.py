@@ -14,17 +14,23 @@ from tfadv.models import digits
 from tfadv.registry import loading
 from tfadv.reproduce import published, scales
 from tfadv.reproduce.experiments import nrg
-from tfadv.reproduce.figures.gradients import Alike, Gradient, Gradients, alike, grey
-from tfadv.reproduce.figures.planes import Grid, Nearest, Planes
-from tfadv.reproduce.measures.capacity import Parameters
-from tfadv.reproduce.measures.combined import Average, Percent, Unseen
+from tfadv.reproduce.figures.gradients import (
+    Gradient,
+    GradientImages,
+    NeighbourCorrelation,
+    grey,
+    neighbour_correlation,
+)
+from tfadv.reproduce.figures.planes import BoundaryDistance, GradientPlane, PlanePanels
+from tfadv.reproduce.measures.capacity import ParameterCount
+from tfadv.reproduce.measures.combined import Average, ExcludingMembers, Percent
 from tfadv.reproduce.measures.robustness import Destruction
 from tfadv.reproduce.plan import Case, Levels, Measure, Missing, Value
 from tfadv.reproduce.workspace import MappedWorkspace, Workspace
 
 EXPERIMENTS = {one.name: one for one in nrg.EXPERIMENTS}
 PAIRS = {"nrg-table1": ("FGSM", "nr-FGSM"), "nrg-table2": ("IGSM", "nr-IGSM"), "nrg-table5": ("FGM", "nr-FGM")}
-CASTS = {"nrg", "nrg-capacity", "nrg-ensembles", "nrg-noise", "nrg-dense"}
+MODEL_MAPS = {"nrg", "nrg-capacity", "nrg-ensembles", "nrg-noise", "nrg-dense"}
 
 
 def paper(name: str, part: str = "all") -> dict[tuple[str, ...], float]:
@@ -43,7 +49,9 @@ def test_every_published_number_meets_a_cell(name):
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_an_experiment_names_what_there_is(name):
     one = EXPERIMENTS[name]
-    assert one.model_map in CASTS and one.paper == "nrg" and one.name == "nrg-" + one.place.lower().replace(" ", "")
+    assert (
+        one.model_map in MODEL_MAPS and one.paper == "nrg" and one.name == "nrg-" + one.place.lower().replace(" ", "")
+    )
     for part in one.parts:
         assert all(len(cell.row) == len(part.heads) for cell in part.cells)
         assert len({(cell.row, cell.column) for cell in part.cells}) == len(part.cells)
@@ -103,9 +111,9 @@ def test_attacks_with_and_without_noise_reduction_cost_as_many_gradients():
 
 
 @pytest.mark.parametrize("name", scales.NAMES)
-def test_a_cast_gives_each_network_one_role_and_no_target_to_its_own_ensemble(name):
+def test_a_model_map_gives_each_network_one_role_and_no_target_to_its_own_ensemble(name):
     scale = scales.read(name)
-    for model_map in CASTS:
+    for model_map in MODEL_MAPS:
         roles = scale.model_maps[model_map]["roles"]
         single = {role: one for role, one in roles.items() if isinstance(scale.networks[one]["network"], str)}
         assert len(set(single.values())) == len(single)
@@ -123,7 +131,7 @@ def test_a_cast_gives_each_network_one_role_and_no_target_to_its_own_ensemble(na
 class Fixed(Measure):
     """A value made by hand."""
 
-    says = "a share"
+    description = "a share"
 
     def __init__(self, **images: float) -> None:
         self.images = images
@@ -181,20 +189,20 @@ def test_a_destruction_rate_is_that_of_tfadv_destruction(mapped, transformation,
 
 def test_parameters_are_counted_as_keras_counts_them(mapped):
     model = digits.load("inception_v3")
-    assert Parameters("one").of(mapped).value == pytest.approx(model.count_params() / 1e6)
+    assert ParameterCount("one").of(mapped).value == pytest.approx(model.count_params() / 1e6)
     with pytest.raises(Missing, match="no single Keras model"):
-        Parameters("ensemble").of(mapped)
+        ParameterCount("ensemble").of(mapped)
 
 
 def test_a_member_of_an_ensemble_is_no_target_of_it(mapped):
     rate = Fixed(a=1.0)
-    with pytest.raises(Missing, match="other is played by resnet_v2, a member of the ensemble ensemble"):
-        Unseen("ensemble", "other", rate).of(mapped)
-    assert Unseen("one", "one", rate).of(mapped).value == 1
+    with pytest.raises(Missing, match="other is resnet_v2 here, a member of the ensemble ensemble"):
+        ExcludingMembers("ensemble", "other", rate).of(mapped)
+    assert ExcludingMembers("one", "one", rate).of(mapped).value == 1
 
 
 def test_the_plane_and_its_nearest_classes_are_those_of_tfadv_plane(mapped, tmp_path):
-    grid = Grid("one", reach=20, small_step=10, small_copies=3)
+    plane = GradientPlane("one", reach=20, small_step=10, small_copies=3)
     images = mapped.images("one")
     name, label = next(iter(images.labels.items()))
     image = image_files.read_image(images.folder / name).astype(np.float32)
@@ -202,31 +210,33 @@ def test_the_plane_and_its_nearest_classes_are_those_of_tfadv_plane(mapped, tmp_
     axes = decision_plane.directions(one, image, label, copies=3, deviation=60.0)
     levels = decision_plane.axis(80, 40)
     seen = decision_plane.panel(other, image, axes, levels, levels)
-    np.testing.assert_array_equal(grid.panel(mapped, "other").classes, seen.classes)
-    assert {axis: Nearest(grid, "other", axis).of(mapped).value for axis in "uv"} == seen.nearest()
-    drawing = Planes(grid, ("other", "nobody")).draw(mapped, tmp_path)
+    np.testing.assert_array_equal(plane.panel(mapped, "other").classes, seen.classes)
+    assert {axis: BoundaryDistance(plane, "other", axis).of(mapped).value for axis in "uv"} == seen.nearest()
+    drawing = PlanePanels(plane, ("other", "nobody")).draw(mapped, tmp_path)
     ((shown,),) = drawing.rows
     assert Path(tmp_path / shown.file).read_bytes()[:4] == b"\x89PNG"
     assert "--target digits/resnet_v2" in shown.trace[0] and "--reach 80 --step 40 --copies 3" in shown.trace[0]
 
 
 def test_the_plane_in_l2_is_asked_for_by_name(mapped):
-    grid = Grid("one", reach=20, small_step=10, small_copies=3, norm="l2")
-    assert "--norm l2 " in grid.command(mapped) and "--norm" not in Grid("one").command(mapped)
+    plane = GradientPlane("one", reach=20, small_step=10, small_copies=3, norm="l2")
+    assert "--norm l2 " in plane.command(mapped) and "--norm" not in GradientPlane("one").command(mapped)
     images, source = mapped.images("one"), mapped.model("one").source
     name, label = next(iter(images.labels.items()))
     image = image_files.read_image(images.folder / name).astype(np.float32)
     axes = decision_plane.directions(source, image, label, copies=3, deviation=60.0, norm="l2")
     levels = decision_plane.axis(80, 40)
     seen = decision_plane.panel(source, image, axes, levels, levels)
-    np.testing.assert_array_equal(grid.panel(mapped, "one").classes, seen.classes)
+    np.testing.assert_array_equal(plane.panel(mapped, "one").classes, seen.classes)
 
 
 def test_neighbours_are_alike_in_what_is_smooth_and_not_in_noise():
     noise = np.random.default_rng(0).standard_normal((40, 40, 3))
     smooth = sum(np.roll(noise, (down, right), (0, 1)) for down in range(4) for right in range(4))
-    assert abs(alike(noise)) < 0.05 and alike(smooth) == pytest.approx(0.75, abs=0.05)
-    assert alike(np.ones((4, 4, 3))) == pytest.approx(1) and alike(5 * smooth) == pytest.approx(alike(smooth))
+    assert abs(neighbour_correlation(noise)) < 0.05 and neighbour_correlation(smooth) == pytest.approx(0.75, abs=0.05)
+    assert neighbour_correlation(np.ones((4, 4, 3))) == pytest.approx(1) and neighbour_correlation(
+        5 * smooth
+    ) == pytest.approx(neighbour_correlation(smooth))
     picture = grey(noise)
     assert picture.shape == noise.shape and np.all(picture == picture[..., :1])
     assert np.mean(picture == 255) == pytest.approx(0.01, abs=0.005)
@@ -238,9 +248,9 @@ def test_the_gradient_is_shown_and_measured_as_tfadv_plane_has_it(mapped, tmp_pa
     name, label = next(iter(images.labels.items()))
     image = image_files.read_image(images.folder / name).astype(np.float32)
     for one in some:
-        found = Alike(one).of(mapped)
+        found = NeighbourCorrelation(one).of(mapped)
         slope = decision_plane.gradient(source, image, label, copies=one.copies, deviation=60.0)
-        assert len(found.images) == 2 and found.images[name] == pytest.approx(alike(slope))
-    drawing = Gradients(some).draw(mapped, tmp_path)
+        assert len(found.images) == 2 and found.images[name] == pytest.approx(neighbour_correlation(slope))
+    drawing = GradientImages(some).draw(mapped, tmp_path)
     assert drawing.columns == ("image", "the gradient", "m = 3") and len(drawing.rows) == 2
     assert all((tmp_path / shown.file).is_file() for row in drawing.rows for shown in row)

@@ -14,19 +14,19 @@ from published.plain import PlainNet
 from tfadv import Network
 from tfadv.reproduce import published, scales
 from tfadv.reproduce.experiments import fcr
-from tfadv.reproduce.figures.compared import Compared, Regions
+from tfadv.reproduce.figures.compared import AttackComparison, RegionImages
 from tfadv.reproduce.measures.rates import Accuracy, Rate
 from tfadv.reproduce.measures.regions import (
-    NoiseAsLong,
-    PartAccuracy,
+    NoiseControl,
+    RegionAccuracy,
     ValuesChanged,
-    WrongNear,
+    WrongWithinDistance,
     mask,
+    masked,
     noised,
-    shown,
 )
 from tfadv.reproduce.plan import Missing
-from tfadv.reproduce.selection import Everything
+from tfadv.reproduce.selection import CandidateImages
 from tfadv.reproduce.workspace import MappedModel, MappedWorkspace, Workspace
 
 EXPERIMENTS = {one.name: one for one in fcr.EXPERIMENTS}
@@ -132,7 +132,7 @@ def test_figure_5_falls_as_the_text_says():
 
 
 @pytest.mark.parametrize("scale", scales.NAMES)
-def test_no_network_plays_two_roles(scale):
+def test_no_network_has_two_roles(scale):
     found = scales.read(scale)
     roles = found.model_maps["fcr"]["roles"]
     assert len(set(roles.values())) == len(roles) and set(roles.values()) <= found.networks.keys()
@@ -157,7 +157,7 @@ def test_the_two_parts_are_the_region_by_hand_and_the_rest(threshold, parts):
     own = network.predict(whole)
     by_hand = contributive.mask_of(plain, whole / 255, own, threshold) > 0
     np.testing.assert_array_equal(mask(network, images, threshold), by_hand)
-    inside, outside = (shown(network, images, which, threshold) for which in (True, False))
+    inside, outside = (masked(network, images, which, threshold) for which in (True, False))
     np.testing.assert_array_equal(inside, whole * by_hand)
     np.testing.assert_array_equal(inside.astype(int) + outside, whole)
 
@@ -185,7 +185,7 @@ def test_accuracy_of_a_part_counts_the_labels_that_are_seen_in_it(tmp_path):
     labels = {"square.png": 0, "dark.png": 1, "mistaken.png": 1}
     workspace = Workspace(scales.read("digits"), tmp_path, count=3)
     workspace._players["corner"] = MappedModel("corner", "corner", corner(), "by hand", None, {})
-    workspace.everything = lambda data: Everything(list(images), labels, images.__getitem__, "a digest")
+    workspace.candidates = lambda data: CandidateImages(list(images), labels, images.__getitem__, "a digest")
     mapped = MappedWorkspace(workspace, "fcr")
     mapped._cast = {"roles": {"network": "corner"}}
 
@@ -194,9 +194,9 @@ def test_accuracy_of_a_part_counts_the_labels_that_are_seen_in_it(tmp_path):
         return [value.images[name] for name in images]
 
     assert seen(Accuracy("network")) == [1, 1, 0]
-    assert seen(PartAccuracy("network", inside=True)) == [1, 1, 0]
-    assert seen(PartAccuracy("network", inside=False)) == [0, 1, 1]
-    assert seen(PartAccuracy("network", inside=False)) == [0, 1, 1]  # as it was kept
+    assert seen(RegionAccuracy("network", inside=True)) == [1, 1, 0]
+    assert seen(RegionAccuracy("network", inside=False)) == [0, 1, 1]
+    assert seen(RegionAccuracy("network", inside=False)) == [0, 1, 1]  # as it was kept
 
 
 def test_a_network_without_maps_has_no_region(parts):
@@ -234,7 +234,7 @@ def test_the_control_is_noise_of_the_same_length_where_the_attack_changed_the_im
 def test_the_control_is_judged_as_the_attack_is(mapped):
     role, case = fcr.MAIN[CIFAR], fcr.FCR[CIFAR]
     folder = mapped.crafted(role, case)
-    found = NoiseAsLong(role, case, role).of(mapped)
+    found = NoiseControl(role, case, role).of(mapped)
     assert found.images.keys() == Rate(role, case, role, "wrong").of(mapped).images.keys() and found.share
     network = mapped.model(role).source
     for name, wrong in found.images.items():
@@ -246,8 +246,11 @@ def test_the_control_is_judged_as_the_attack_is(mapped):
 def test_success_within_a_distance_grows_with_it_and_values_are_counted_in_the_files(mapped):
     role, case = fcr.MAIN[CIFAR], fcr.FCR[CIFAR]
     folder = mapped.crafted(role, case)
-    verdict = mapped.verdict(folder, role)
-    near = [WrongNear(role, case, rmsd / 4).of(mapped).value for rmsd in (0, *sorted(verdict.distances["rmsd"]), 255)]
+    predictions = mapped.predictions(folder, role)
+    near = [
+        WrongWithinDistance(role, case, rmsd / 4).of(mapped).value
+        for rmsd in (0, *sorted(predictions.distances["rmsd"]), 255)
+    ]
     assert near == sorted(near) and near[0] == 0
     assert near[-1] == Rate(role, case, role, "wrong").of(mapped).value
     counts = ValuesChanged(role, case).of(mapped).images
@@ -261,7 +264,7 @@ def test_success_within_a_distance_grows_with_it_and_values_are_counted_in_the_f
 
 def test_the_pictures_are_written_and_named(mapped, tmp_path):
     role = fcr.MAIN[CIFAR]
-    figures = Compared(role, (fcr.FCR[CIFAR],), count=2), Regions(role, count=2)
+    figures = AttackComparison(role, (fcr.FCR[CIFAR],), count=2), RegionImages(role, count=2)
     drawings = [figure.draw(mapped, tmp_path) for figure in figures]
     for drawing, rows in zip(drawings, (4, 2), strict=True):
         assert len(drawing.rows) == rows and {len(row) for row in drawing.rows} == {len(drawing.columns)}

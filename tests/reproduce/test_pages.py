@@ -17,7 +17,7 @@ from PIL import Image
 
 from tfadv.reproduce import comparison, pages
 from tfadv.reproduce.pages import citations, markdown, markup, plots, sentences
-from tfadv.reproduce.pages.grid import Grid, cells, number, published, within
+from tfadv.reproduce.pages.grid import TableGrid, cells, number, published_number, uncertainty
 from tfadv.reproduce.plan import Value
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,7 +33,7 @@ def cell(row, column, value, **facts):
     return {"row": list(row), "column": column, "value": value, **given, **none, **facts}
 
 
-def part(name, cells, heads, kind="table", orders=(), unit="%", pictures=(), higher=True, **drawn):
+def part(name, cells, heads, kind="table", row_orders=(), unit="%", pictures=(), higher=True, **drawn):
     """A part of a record."""
     return {
         "name": name,
@@ -44,7 +44,7 @@ def part(name, cells, heads, kind="table", orders=(), unit="%", pictures=(), hig
         "drawn": {"kind": kind, "x": "", "y": "", "shown": "", **drawn},
         "says": ["share of images whose class changed"],
         "cells": cells,
-        "orders": list(orders),
+        "orders": list(row_orders),
         "pictures": list(pictures),
     }
 
@@ -71,7 +71,7 @@ def table():
     return found
 
 
-def orders(groups=6):
+def row_orders(groups=6):
     """Pairs as the engine finds them, of measured values: NAA above FIA in the paper and not here."""
     found = []
     for place in range(groups):
@@ -79,8 +79,8 @@ def orders(groups=6):
         low = {f"{one}": float(one < (30 if place < 2 else 5 if place < 4 else 1)) for one in range(40)}
         for name, images, paper in (("NAA", high, 85.0), ("FIA", low, 83.2)):
             value = Value.mean(images, share=True)
-            found.append(comparison.Compared(("Inc-v3",), f"target {place}", name, value, paper))
-    return [{**pair._asdict(), "examples": list(pair.examples)} for pair in comparison.orders(found)]
+            found.append(comparison.ComparedCell(("Inc-v3",), f"target {place}", name, value, paper))
+    return [{**pair._asdict(), "examples": list(pair.examples)} for pair in comparison.row_orders(found)]
 
 
 def drawing():
@@ -115,7 +115,7 @@ def record():
     ]
     absent = {"title": "", "columns": [], "rows": [], "missing": "No layer is named."}
     parts = [
-        part("table", table(), ("source", "attack"), orders=orders(), pictures=[drawing(), absent]),
+        part("table", table(), ("source", "attack"), row_orders=row_orders(), pictures=[drawing(), absent]),
         part("curves", curve, ("attack",), "curves"),
         part("heat", heat, ("f_p",), "heat map"),
         part("bars", bars, ("layer",), "bars", unit="influence"),
@@ -224,7 +224,7 @@ def test_every_number_and_reason_is_on_the_page(folder):
     made = record()
     for one in made["parts"]:
         for found in one["cells"]:
-            for value in (number(found["value"], one["unit"]), published(found["paper"], one["unit"])):
+            for value in (number(found["value"], one["unit"]), published_number(found["paper"], one["unit"])):
                 assert value in text
             for command in found["trace"]:
                 assert command in text
@@ -273,15 +273,15 @@ def test_agreement_and_ignorance_are_said():
         "unsure": 0,
         "examples": [],
     }
-    made = {"parts": [part("one", [compared(("a",), "t", 5.0, 1.0, 4.0)], ("x",), orders=[pair])]}
+    made = {"parts": [part("one", [compared(("a",), "t", 5.0, 1.0, 4.0)], ("x",), row_orders=[pair])]}
     said, agrees = sentences.order(made)
     assert agrees and "3 comparisons" in said and "in 1 of them the two are level here" in said
-    level = {"parts": [part("one", [], ("x",), orders=[{**pair, "same": 0, "equal": 3}])]}
+    level = {"parts": [part("one", [], ("x",), row_orders=[{**pair, "same": 0, "equal": 3}])]}
     assert sentences.order(level) == ("No order to compare: here all 3 compared pairs are level.", None)
     assert sentences.order({"parts": [part("one", [cell(("a",), "t", 5.0)], ("x",))]})[1] is None
     alone = part("one", [compared(("a",), "t", 5.0, 1.0, 4.0)], ("x",))
     assert "no order to compare" in sentences.order({"parts": [alone]})[0]
-    assert "means nothing" in sentences.order({"parts": [{**alone, "higher": None}]})[0]
+    assert "No ranking is defined" in sentences.order({"parts": [{**alone, "higher": None}]})[0]
 
 
 @pytest.mark.parametrize(
@@ -289,12 +289,12 @@ def test_agreement_and_ignorance_are_said():
 )
 def test_few_images_are_inconclusive_but_for_what_is_clear(images, points):
     """1 / sqrt(n) of the whole: twice the standard error of a half."""
-    pair = orders()[0] | {"same": 5, "reversed": 1, "clearly": 0}
+    pair = row_orders()[0] | {"same": 5, "reversed": 1, "clearly": 0}
     counts = [images, images and images // 2, images, 1000]  # accuracies are of more images
     shares = [cell(("a",), f"t{place}", 50.0, images=count) for place, count in enumerate(counts[: 4 if images else 3])]
 
     def told(**pairs):
-        return sentences.order({"parts": [part("one", shares, ("x",), orders=[pair | pairs])]})
+        return sentences.order({"parts": [part("one", shares, ("x",), row_orders=[pair | pairs])]})
 
     for said, agrees in (told(), told(same=6, reversed=0)):
         few = f"Inconclusive: of {images} images a share is uncertain by up to {points} points, two standard errors. "
@@ -309,9 +309,9 @@ def test_what_is_named_uncertain_is_two_standard_errors_on_every_page(folder):
     page = "".join(reading(folder / "naa-table9.html").text)
     assert "31.2 ±10.8" in page and "±11.8" in page and "± two standard errors" in page
     assert "| 31.2 ± 10.8 (31.25) |" in (folder / "naa-table9.md").read_text(encoding="utf-8")
-    grid = Grid(part("one", [compared(("a",), "t", 50.0, 5.0, 90.0)], ("x",), "bars"))
+    grid = TableGrid(part("one", [compared(("a",), "t", 50.0, 5.0, 90.0)], ("x",), "bars"))
     assert list(plots._ours(grid, ("a",), ["t"])) == [(50.0, 10.0)]
-    assert within(0.0001, 50.0, "%") == "0.0002" and within(0.0, 50.0, "%") == "0.0"
+    assert uncertainty(0.0001, 50.0, "%") == "0.0002" and uncertainty(0.0, 50.0, "%") == "0.0"
 
 
 def test_numbers_of_another_paper_are_called_its_own(tmp_path):
@@ -343,12 +343,12 @@ def test_pictures_are_part_of_the_whole():
 
 
 def test_standard_errors_of_shares_end_where_shares_do():
-    share = Grid(part("one", [compared(("a",), "t", 98.0, 5.0, 90.0)], ("x",), "bars"))
+    share = TableGrid(part("one", [compared(("a",), "t", 98.0, 5.0, 90.0)], ("x",), "bars"))
     assert plots._whiskers(share, [98.0, 1.0], [5.0, 5.0]) == [[5.0, 1.0], [2.0, 5.0]]
     below = part("one", [compared(("a",), "t", -2.0, 5.0, 9.0)], ("x",), "bars")
-    assert plots._whiskers(Grid(below), [-2.0], [5.0]) == [[5.0], [5.0]]
+    assert plots._whiskers(TableGrid(below), [-2.0], [5.0]) == [[5.0], [5.0]]
     seconds = part("one", [compared(("a",), "t", 98.0, 5.0, 90.0)], ("x",), "bars", unit="s")
-    assert plots._whiskers(Grid(seconds), [98.0], [5.0]) == [[5.0], [5.0]]
+    assert plots._whiskers(TableGrid(seconds), [98.0], [5.0]) == [[5.0], [5.0]]
 
 
 def test_the_list_in_markdown_leaves_another_readme_alone(folder, tmp_path):
@@ -378,7 +378,7 @@ def test_markdown_has_a_line_for_each_row(folder):
     text = (folder / "naa-table9.md").read_text(encoding="utf-8")
     rows = [line for line in text.splitlines() if line.startswith("|")]
     parts = record()["parts"]
-    assert len(rows) == sum(len(Grid(one).rows) + 2 for one in parts)
+    assert len(rows) == sum(len(TableGrid(one).rows) + 2 for one in parts)
     assert "| Inc-v3 | NAA | 71.2 ± 10.8 (86.25) |" in text and "— [1] (70.25)" in text
     for one in rows:
         assert len(re.findall(r"(?<!\\)\|", one)) > 2
@@ -395,7 +395,7 @@ def test_numbers_read_well():
         "1.00e-05",
     ]
     assert number(2.0, "%", signed=True) == "+2.0" and number(None, "%") == number(math.nan, "%") == "—"
-    assert [published(value, "%") for value in (85.0, 85.32)] == ["85.0", "85.32"]
+    assert [published_number(value, "%") for value in (85.0, 85.32)] == ["85.0", "85.32"]
 
 
 @pytest.mark.parametrize("key", citations.CITATIONS)

@@ -1,4 +1,4 @@
-"""What a bench keeps: any images, any networks, what cannot be made, several runs at once, commands of ensembles."""
+"""A workspace: any images, any networks, what cannot be made, several runs at once, commands of ensembles."""
 
 import dataclasses
 import json
@@ -29,7 +29,7 @@ def workspace(tmp_path_factory) -> Workspace:
 
 
 def small(tmp_path, labelled: dict[str, int], **networks) -> Workspace:
-    """A bench on photographs of one's own, some of them no images."""
+    """A workspace on photographs of one's own, some of them no images."""
     (tmp_path / "labels.csv").write_text(
         "filename,label\n" + "".join(f"{n},{label}\n" for n, label in labelled.items())
     )
@@ -66,9 +66,9 @@ def test_images_of_any_names_are_taken_and_broken_ones_left_out(own, tmp_path):
     assert workspace.images("own").labels == own
     staged = MappedWorkspace(workspace, "all")
     assert set(Accuracy("one").of(staged).images) == set(Rate("one", MIM, "one").of(staged).images) == set(own)
-    assert workspace.everything("own").names == ["a/1.png", "b/1.png", "123.png", "0c7a.png", "broken.png"]
+    assert workspace.candidates("own").names == ["a/1.png", "b/1.png", "123.png", "0c7a.png", "broken.png"]
     with pytest.raises(Missing, match="own: none of its images is left to fit on"):
-        workspace.fitting("own", 10)
+        workspace.fitting_images("own", 10)
     with pytest.raises(Missing, match="labels.csv names none of the images in"):
         small(tmp_path, {"elsewhere.png": 1}).images("own")
 
@@ -79,7 +79,7 @@ def test_a_network_of_any_size_sees_images_as_they_are(own, tmp_path):
     inputs = keras.Input((None, None, 3))
     x = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(4, 3)(inputs))
     anyone = Network(keras.Model(inputs, keras.layers.Dense(10)(x)), name="any")
-    workspace._players["one"] = dataclasses.replace(workspace.model("one"), source=anyone)
+    workspace._models["one"] = dataclasses.replace(workspace.model("one"), source=anyone)
     found = Rate("one", MIM, "one").of(MappedWorkspace(workspace, "all"))
     assert len(found.images) == 4 and " --size 32x32 " in found.trace[0]
 
@@ -88,7 +88,7 @@ def test_two_recipes_of_the_same_attack_have_a_folder_each(workspace):
     staged = MappedWorkspace(workspace, "naa")
     settings = {"epsilon": 8.0, "steps": 1, "step": 8.0}
     one, other = (staged.crafted("Inc-v3", Case(name, name, settings)) for name in ("bim", "igsm"))
-    assert one.key == other.key and one.path != other.path and one.made and other.made
+    assert one.key == other.key and one.path != other.path and one.record_sha256 and other.record_sha256
 
 
 def test_what_cannot_be_made_is_missing_and_tried_once(workspace, monkeypatch):
@@ -133,11 +133,11 @@ def test_two_runs_at_once_do_not_write_into_each_others_files(tmp_path, monkeypa
 
     def slow():
         monkeypatch.setattr(os, "getpid", lambda: 2)
-        assert cache.kept(path, lambda: [2]) == [2]
+        assert cache.load_or_make(path, lambda: [2]) == [2]
         monkeypatch.undo()
         return [1]
 
-    assert cache.kept(path, slow) == [1] and cache.kept(path, slow) == [1]
+    assert cache.load_or_make(path, slow) == [1] and cache.load_or_make(path, slow) == [1]
     assert [file.name for file in path.parent.iterdir()] == ["one.json"]
 
 
@@ -146,4 +146,4 @@ def test_more_images_than_there_are_is_all_of_them(workspace, tmp_path):
     few["networks"] = {"inception_v3": few["networks"]["inception_v3"]}
     (tmp_path / "one.json").write_text(json.dumps(few))
     images = Workspace(scales.read(tmp_path / "one.json"), tmp_path, count=10**6).images("digits")
-    assert 100 < len(images.labels) <= len(workspace.everything("digits").names)
+    assert 100 < len(images.labels) <= len(workspace.candidates("digits").names)

@@ -42,7 +42,5 @@ def _default(part: Objective | Region, source: Source) -> str | tuple[str, ...]:
         return source.last_map
     chosen = source.layer or (PAPERS if PAPERS in source.layers else None)
     if chosen is None:
-        raise ValueError(
-            f"{name} attacks a layer, and {source.name} names none: choose one with --layer (layer= in Python)."
-        )
+        raise ValueError(f"{name} attacks a layer, and {source.name} names none: choose one with layer=.")
     return chosen

@@ -1,7 +1,7 @@
-"""What a folder costs beside its attack: images are read, decoded, encoded, written and checked.
+"""Measures the overhead of folders of images: reading, decoding, encoding, writing and checking.
 
-`through` sends images through `tfadv.craft_folder` with a network and an attack that cost nothing, so that what is left
-is the folder's own work. `over_crafting` compares a folder with the same batches crafted in memory.
+`time_folder` runs `tfadv.craft_folder` with a network and an attack that cost nothing, so that what is left is the
+folder's own work. `folder_overhead` compares a folder with the same batches crafted in memory.
 """
 
 from __future__ import annotations
@@ -34,31 +34,31 @@ SIDE, CLASSES = 299, 10
 
 
 @dataclasses.dataclass(frozen=True)
-class Spent:
-    """Seconds an image, by the clock and of one core: what the process computed, however busy the machine is."""
+class Seconds:
+    """Seconds per image: wall-clock time, and processor time, which a busy machine changes less."""
 
     clock: float
     core: float
 
 
 @dataclasses.dataclass(frozen=True)
-class Through:
-    """What a folder whose attack costs nothing takes."""
+class FolderTime:
+    """The time of a folder whose attack costs nothing."""
 
     workers: int
     batch: int
     images: int
-    spent: Spent
+    seconds: Seconds
 
 
 @dataclasses.dataclass(frozen=True)
-class OverCrafting:
-    """What a folder takes, and the same batches crafted in memory."""
+class FolderOverhead:
+    """The time of a folder, and of the same batches crafted in memory."""
 
     batch: int
     images: int
-    folder: Spent
-    alone: Spent
+    folder: Seconds
+    alone: Seconds
 
     @property
     def ratio(self) -> float:
@@ -71,8 +71,8 @@ class OverCrafting:
         return self.folder.core / self.alone.core
 
 
-class _Watch:
-    """Takes the time of what is done under it, again and again; the first time, which compiles, does not count."""
+class _Stopwatch:
+    """Times a block that runs several times; the first run, which compiles, does not count."""
 
     def __init__(self) -> None:
         self.turns: list[tuple[float, float]] = []
@@ -83,14 +83,14 @@ class _Watch:
         yield
         self.turns.append((time.perf_counter() - clock, time.process_time() - core))
 
-    def an_image(self, count: int) -> Spent:
+    def per_image(self, count: int) -> Seconds:
         """The median turn, of one of so many images."""
         clock, core = (statistics.median(turn) / count for turn in zip(*self.turns[1:], strict=True))
-        return Spent(clock, core)
+        return Seconds(clock, core)
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class Free(Attack):
+class FreeAttack(Attack):
     """An attack that costs nothing: it adds the same noise, of as many grey levels as it may, to every image."""
 
     budget: Linf = dataclasses.field(default_factory=lambda: Linf(16.0))
@@ -137,7 +137,7 @@ class _Bound(Attack):
 
 @stated()
 def free_network(side: int = SIDE) -> Network:
-    """A network that costs nothing: it looks at one pixel in a hundred of each row and column."""
+    """A network that costs nothing: it reads one pixel in a hundred of each row and column."""
     images = keras.Input((side, side, 3))
     few = keras.layers.AveragePooling2D(1, 100, "same")(images)
     logits = keras.layers.Dense(CLASSES, kernel_initializer=keras.initializers.RandomNormal(seed=0))
@@ -158,10 +158,10 @@ def photographs(folder: Path, count: int, side: int = SIDE) -> Path:
     return folder
 
 
-def through(
+def time_folder(
     images: str | os.PathLike, *, workers: int | None = None, batch: int = 8, repeats: int = 1, side: int = SIDE
-) -> Through:
-    """Send a folder of images through with an attack that costs nothing.
+) -> FolderTime:
+    """Time a folder of images with an attack that costs nothing.
 
     Args:
         images: the folder.
@@ -170,14 +170,14 @@ def through(
         repeats: how often, after a first time that is not counted; the medians are taken.
         side: what images are brought to, in pixels.
     """
-    network, count, watch = free_network(side), len(image_files.find_images(images)), _Watch()
+    network, count, watch = free_network(side), len(image_files.find_images(images)), _Stopwatch()
     for out in _folders(repeats + 1):
         with watch.running():
-            craft_folder(images, out, Free(), network, batch_size=batch, workers=workers)
-    return Through(workers or cores(), batch, count, watch.an_image(count))
+            craft_folder(images, out, FreeAttack(), network, batch_size=batch, workers=workers)
+    return FolderTime(workers or cores(), batch, count, watch.per_image(count))
 
 
-def over_crafting(
+def folder_overhead(
     images: str | os.PathLike,
     attack: Attack,
     network: Network,
@@ -185,13 +185,13 @@ def over_crafting(
     workers: int | None = None,
     batch: int = 8,
     repeats: int = 1,
-) -> OverCrafting:
-    """Compare a folder with its batches crafted in memory; both in turn, the medians are taken.
+) -> FolderOverhead:
+    """Compare the time of a folder with that of its batches crafted in memory, run in turn; medians are taken.
 
     Args:
         images: the folder; every image in it can be read.
         attack, network: what is crafted; a network of one size.
-        workers, batch, repeats: as for `through`.
+        workers, batch, repeats: as for `time_folder`.
 
     Raises ValueError for an image that cannot be read.
     """
@@ -199,14 +199,14 @@ def over_crafting(
     pixels = [image_files.read_image(Path(images, name), network.size) for name in names]  # type: ignore[arg-type]
     batches = [padded(np.stack(some), batch).astype(np.float32) for some in in_batches(pixels, batch)]
     goals = [untargeted(np.maximum(network.predict(some), 0)) for some in batches]
-    whole, alone = _Watch(), _Watch()
+    whole, alone = _Stopwatch(), _Stopwatch()
     for out in _folders(repeats + 1):
         with alone.running():
             for some, goal in zip(batches, goals, strict=True):
                 bound(some, goal, seed=0)
         with whole.running():
             craft_folder(images, out, _Bound(attack, bound), network, batch_size=batch, workers=workers)
-    return OverCrafting(batch, len(names), whole.an_image(len(names)), alone.an_image(len(names)))
+    return FolderOverhead(batch, len(names), whole.per_image(len(names)), alone.per_image(len(names)))
 
 
 def _folders(count: int) -> Iterator[Path]:

@@ -1,4 +1,4 @@
-"""How much an attack costs above the bare passes it cannot do without: time per image and peak memory, as ratios.
+"""Benchmarks an attack against the bare network passes it consists of: time per image and peak memory, as ratios.
 
 Bare passes are compiled functions called one after the other from Python, on Inception-v3 with random weights:
 
@@ -51,7 +51,7 @@ json.dump(_memory(name, int(batch), subject, device), sys.stdout)
 
 @dataclasses.dataclass(frozen=True)
 class Memory:
-    """MB at most: once the network is loaded, and after the work."""
+    """Peak memory in MB: once the network is loaded, and after the work."""
 
     loaded: float
     peak: float
@@ -59,7 +59,7 @@ class Memory:
 
 @dataclasses.dataclass(frozen=True)
 class Cost:
-    """What an attack and its bare passes take: seconds an image, and memory; None where it was not measured."""
+    """The cost of an attack and of its bare passes: seconds per image, and memory, None where not measured."""
 
     attack: str
     batch: int

@@ -28,10 +28,10 @@ NO_GRADIENT = (
     "(tf.round, tf.cast, tf.argmax, tf.stop_gradient). Leave that out of the model that is attacked."
 )
 #: What is likely where labels and predictions do not agree.
-OUT_OF_STEP = "Labels and files seem out of step, or the network's input is not what it was trained on (--input-range)."
+OUT_OF_STEP = "Labels and files seem out of step, or the network's input is not as in its training: see input_range=."
 _RANGE = (
-    "The likely cause is its input: shown 0..255, a model trained on 0..1 or -1..1 does this; say input_range "
-    "(--input-range BLACK WHITE)."
+    "The likely cause is its input: shown 0..255, a model trained on 0..1 or -1..1 does this; set "
+    "input_range=, black and white."
 )
 
 
@@ -44,8 +44,8 @@ def of_logits(name: str, logits: np.ndarray, images: np.ndarray) -> str | None:
         if np.std(logits, axis=0).mean() < ALIKE * np.std(logits, axis=1).mean():
             return (
                 f"{name}: clean images that differ get the same logits. The likely cause is its input: a model that "
-                "brings 0..255 to its range by itself does this where an input_range (--input-range) is said as well, "
-                "and one that clips its input where none is said."
+                "brings 0..255 to its range by itself does this where an input_range= is given as well, "
+                "and one that clips its input where none is given."
             )
     if len(logits) >= FEW and logits.min() >= 0 and logits.max() <= 1 and np.ptp(logits) > ALIKE:
         return (
@@ -75,7 +75,7 @@ def shifted(name: str, labels: np.ndarray, best: np.ndarray) -> str | None:
         return None
     return (
         f"{name}: the predicted class is the label plus 1 for {above} of {labelled.sum()} clean images. The likely "
-        "cause is a background class in front: say labels_offset=1 (--labels-offset 1)."
+        "cause is a background class in front: set labels_offset= to 1."
     )
 
 

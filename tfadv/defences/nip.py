@@ -249,7 +249,7 @@ class Nip(Part):
         if kind == OLDER:
             values = {"retrieval": "similarity", **values} if isinstance(values, dict) else values
             arrays_in_file["keys"] = np.asarray(arrays_in_file.get("similarities", np.zeros(())))[..., None]
-        settings = schemas.made(Nip, values, path, what)
+        settings = schemas.dataclass_of(Nip, values, path, what)
         arrays = {name: arrays_in_file.get(name, np.zeros(())) for name in _ARRAYS}
         array_files.check_numbers(path, arrays, what)
         try:

@@ -1,4 +1,4 @@
-"""Arrays in .npz and .npy files: written whole or not at all; read without pickle, no larger than warranted.
+"""Reads and writes arrays in .npz and .npy files: written atomically, read without pickle and with checked sizes.
 
 A few bytes can say that they are terabytes, or inflate a thousandfold: what a file says of its sizes is compared with
 what it holds before memory is taken.
@@ -18,7 +18,7 @@ from tfadv.files.image_files import write_whole
 
 #: A compressed file may hold so many bytes whatever its length, and beyond them so many for each of its own.
 ALWAYS, TIMES = 2**28, 100
-#: The bytes in which the header of an array has to end.
+#: The most bytes of an array's header.
 HEADER = 2**16
 
 
@@ -76,11 +76,11 @@ def check_numbers(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], wha
 
 
 def check_sizes(archive: zipfile.ZipFile) -> None:
-    """Raise ValueError for a zip that would take far more memory than its length warrants."""
+    """Raise ValueError for a zip that would decompress to far more memory than its length warrants."""
     members = archive.infolist()
-    if any(one.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for one in members):
+    if any(member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for member in members):
         raise ValueError("it is compressed in another way than deflate")
-    held, packed = sum(one.file_size for one in members), sum(one.compress_size for one in members)
+    held, packed = sum(member.file_size for member in members), sum(member.compress_size for member in members)
     length = os.stat(archive.filename).st_size if archive.filename else packed
     allowed = max(ALWAYS, TIMES * min(packed, length))
     if held > allowed:
@@ -100,9 +100,9 @@ def _checked(file: BinaryIO, length: int) -> np.ndarray:
     shape, _, kind = header(start)
     if kind.hasobject:
         raise ValueError("it holds objects of Python")
-    said, here = math.prod(shape) * max(kind.itemsize, 1), length - start.tell()
-    if said != here or min(shape, default=0) < 0:
-        raise ValueError(f"its header says {said} bytes, and there are {here}")
+    declared, present = math.prod(shape) * max(kind.itemsize, 1), length - start.tell()
+    if declared != present or min(shape, default=0) < 0:
+        raise ValueError(f"its header says {declared} bytes, and there are {present}")
     file.seek(0)
     array = np.lib.format.read_array(file, allow_pickle=False)
     if array.dtype.kind == "f" and not np.all(np.isfinite(array)):

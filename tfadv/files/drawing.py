@@ -1,4 +1,4 @@
-"""Pictures of attacks: images in rows and columns, differences magnified, maps over pixels in colour."""
+"""Draws figures of attacks as PNG: grids of images, magnified differences, heat maps."""
 
 import io
 import os
@@ -10,7 +10,7 @@ import numpy as np
 from tfadv.core.images import GREY, WHITE
 from tfadv.files.image_files import write_whole
 
-#: What a PNG that is drawn says of who drew it.
+#: The `Software` text of a PNG drawn here.
 SOFTWARE = "tfadv"
 
 
@@ -39,16 +39,16 @@ def sheet(path: str | os.PathLike, columns: Mapping[str, np.ndarray], captions: 
     for column, (title, cells) in enumerate(columns.items()):
         axes[0, column].set_title(title, fontsize=10)
         for row, cell in enumerate(cells):
-            place = axes[row, column]
-            place.set_xticks([])
-            place.set_yticks([])
+            panel = axes[row, column]
+            panel.set_xticks([])
+            panel.set_yticks([])
             if cell.ndim == 3:
-                place.imshow(np.asarray(cell, np.uint8), interpolation="nearest")
+                panel.imshow(np.asarray(cell, np.uint8), interpolation="nearest")
             else:
                 reach = float(np.max(np.abs(cell))) or 1.0
-                place.imshow(cell, cmap="RdBu_r", vmin=-reach, vmax=reach, interpolation="nearest")
+                panel.imshow(cell, cmap="RdBu_r", vmin=-reach, vmax=reach, interpolation="nearest")
             if title in captions:
-                place.set_xlabel(captions[title][row], fontsize=8)
+                panel.set_xlabel(captions[title][row], fontsize=8)
     save(figure, path)
 
 

@@ -1,4 +1,4 @@
-"""Folders of images in, folders of PNGs out: names, decoding, safe writing.
+"""Reads images of many formats as uint8 RGB, writes PNGs atomically, and keeps named paths inside their folder.
 
 Any PNG, JPEG, WebP, GIF, BMP or TIFF becomes uint8 RGB: the first of several pictures, turned as its EXIF says, grey
 repeated, palettes and CMYK resolved, transparency laid on white, 16 bits rounded to 8. What cannot be read raises
@@ -50,38 +50,38 @@ _SUB = 1
 
 
 class Unreadable(ValueError):
-    """A file that is no image, or one that should not be opened; the message is the reason alone."""
+    """A file is no image, or should not be opened; the message is the reason alone."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Picture:
-    """What came of reading a file: its pixels uint8 [H, W, 3] or the reason why there are none, and its sha256."""
+    """The result of reading an image file: pixels uint8 [H, W, 3] or the reason why there are none, and its sha256."""
 
     pixels: np.ndarray | None
     sha256: str | None
     reason: str | None = None
 
 
-def inside(folder: str | os.PathLike, name: str, said_by: str, *, writing: bool = False) -> Path:
-    """The path below the folder that a file means by this name, a relative one with "/".
+def inside(folder: str | os.PathLike, name: str, origin: str, *, writing: bool = False) -> Path:
+    """The path in a folder for a relative name that was read from a file; refuses names that leave the folder.
 
     All names that come from a file - a record, a journal, a CSV, a scale - become paths here.
 
     Args:
         folder: what the name may not leave.
         name: as the file has it.
-        said_by: the file, for the message.
+        origin: the file that the name is from, for the message.
         writing: whether something is to be written there: then links on the way may not lead out of the folder either.
 
     Raises ValueError for a name that leaves the folder or is none.
     """
-    place = Path(name) if isinstance(name, str) and "\0" not in name else Path()
-    if not place.parts or place.is_absolute() or place.drive or ".." in place.parts:
+    relative = Path(name) if isinstance(name, str) and "\0" not in name else Path()
+    if not relative.parts or relative.is_absolute() or relative.drive or ".." in relative.parts:
         raise ValueError(
-            f'{said_by}: expected a name inside of {folder}, relative and without "..", got {name!r}. Correct that '
+            f'{origin}: expected a name inside of {folder}, relative and without "..", got {name!r}. Correct that '
             "file, or do without it."
         )
-    path = Path(folder, place)
+    path = Path(folder, relative)
     if writing and not Path(os.path.realpath(path.parent)).is_relative_to(os.path.realpath(folder)):
         raise ValueError(
             f"{path}: expected a place inside of {folder} to write to, got a link that leads to "
@@ -91,7 +91,7 @@ def inside(folder: str | os.PathLike, name: str, said_by: str, *, writing: bool 
 
 
 def read_bytes(path: str | os.PathLike) -> bytes:
-    """The file's content; `Unreadable` if it is missing, closed to us, no regular file, or larger than `FILE_LIMIT`."""
+    """Read a file; `Unreadable` if it is missing, not permitted, no regular file, or larger than `FILE_LIMIT`."""
     try:
         status = os.stat(path)
         if stat.S_ISDIR(status.st_mode):
@@ -110,7 +110,7 @@ def read_bytes(path: str | os.PathLike) -> bytes:
 
 
 def decode(content: bytes, size: tuple[int, int] | None = None, filter: str = resizing.DEFAULT) -> np.ndarray:
-    """uint8 RGB [H, W, 3] of an image file, brought to size (H, W) with the filter unless it has that size already.
+    """Decode the bytes of an image file to uint8 RGB [H, W, 3], resized to (H, W) with the filter where it differs.
 
     Raises `Unreadable` with the reason, ValueError for a filter that is not in `tfadv.files.resizing.FILTERS`.
     """
@@ -160,12 +160,12 @@ def _upright(image: Image.Image, original: Image.Image) -> Image.Image:
 def read_image(
     path: str | os.PathLike, size: tuple[int, int] | None = None, filter: str = resizing.DEFAULT
 ) -> np.ndarray:
-    """uint8 RGB [H, W, 3] of a file; see `decode`. Raises `Unreadable` with the reason."""
+    """Read an image file as uint8 RGB [H, W, 3]; see `decode`. Raises `Unreadable` with the reason."""
     return decode(read_bytes(path), size, filter)
 
 
 def try_image(path: str | os.PathLike, size: tuple[int, int] | None = None, filter: str = resizing.DEFAULT) -> Picture:
-    """As `read_image`, but what cannot be read comes back as a `Picture` without pixels and with the reason."""
+    """As `read_image`, but an unreadable file is returned as a `Picture` without pixels, with the reason."""
     sha256 = None
     try:
         content = read_bytes(path)
@@ -184,7 +184,7 @@ def file_hash(path: str | os.PathLike) -> str | None:
 
 
 def write_safely(path: Path, content: bytes, temporary: Path) -> None:
-    """Write the file whole or not at all: to `temporary` on the same disk, down to the disk, then under its name.
+    """Write a file atomically: to `temporary` on the same disk, synced, then renamed.
 
     A link of either name is replaced and not followed.
     """
@@ -202,7 +202,7 @@ def misplaced(error: OSError) -> str | None:
 
 
 def is_free(path: Path) -> bool:
-    """Whether a file can lie in this place: nothing is there, or on the way to it, that `misplaced` would speak of."""
+    """Whether a file can be written to this path: no folder is there, nor a file on the way to it."""
     try:
         return not stat.S_ISDIR(os.lstat(path).st_mode)
     except OSError as error:
@@ -211,7 +211,7 @@ def is_free(path: Path) -> bool:
 
 @contextlib.contextmanager
 def room(folder: str | os.PathLike) -> Iterator[None]:
-    """Within it a full disk is an OSError that says how to go on, for work that can be continued in the folder."""
+    """Turns a full disk into an OSError that says how to go on, for work that can be continued in the folder."""
     try:
         yield
     except OSError as error:
@@ -223,7 +223,7 @@ def room(folder: str | os.PathLike) -> Iterator[None]:
 
 
 def write_whole(path: str | os.PathLike, content: bytes) -> None:
-    """Write a file whole or not at all, also beside others who write it: the last one's stays.
+    """Write a file atomically, also while others write it: the last one stays.
 
     A link is replaced and not followed; into what is no regular file, a pipe or a device, the content goes as it is.
     Raises OSError with a sentence.
@@ -241,13 +241,13 @@ def write_whole(path: str | os.PathLike, content: bytes) -> None:
         if not isinstance(error, OSError):
             raise
         reason = os.strerror(error.errno) if error.errno else str(error)
-        told = OSError(f"{path}: cannot be written: {reason}. What was there before, if anything, is kept.")
-        told.errno = error.errno
-        raise told from error
+        explained = OSError(f"{path}: cannot be written: {reason}. What was there before, if anything, is kept.")
+        explained.errno = error.errno
+        raise explained from error
 
 
 def encode(pixels: np.ndarray) -> bytes:
-    """The PNG of uint8 RGB [H, W, 3]: a sixth of the time of Pillow's default level for a twentieth more bytes.
+    """Encode uint8 RGB [H, W, 3] as PNG: a sixth of the time of Pillow's default level for a twentieth more bytes.
 
     Each byte is the difference from its left neighbour's (the filter Sub), and of those only runs are compressed:
     photographs repeat no strings.
@@ -268,7 +268,7 @@ def _chunk(kind: bytes, content: bytes) -> bytes:
 
 
 def write_png(path: Path, pixels: np.ndarray, temporary: Path) -> Picture:
-    """Write uint8 [H, W, 3] as a PNG, whole or not at all; returns what is read back from the disk.
+    """Write uint8 [H, W, 3] as a PNG, atomically; returns what is read back from the disk.
 
     Raises OSError if that is not what was written.
     """
@@ -276,10 +276,10 @@ def write_png(path: Path, pixels: np.ndarray, temporary: Path) -> Picture:
     content = encode(pixels)
     write_safely(path, content, temporary)
     try:
-        found = read_bytes(path)
-        again = decode(found)
+        written = read_bytes(path)
+        decoded = decode(written)
     except Unreadable as error:
         raise OSError(f"{path}: the image written cannot be read back: {error}. Check the disk.") from error
-    if found != content or not np.array_equal(again, pixels):
+    if written != content or not np.array_equal(decoded, pixels):
         raise OSError(f"{path}: the image read back differs from the one written. Check the disk.")
-    return Picture(again, hashlib.sha256(content).hexdigest())
+    return Picture(decoded, hashlib.sha256(content).hexdigest())

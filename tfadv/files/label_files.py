@@ -1,4 +1,4 @@
-"""The classes of images in a CSV: which column names the image, which one its class, which one the class to reach.
+"""Reads the classes of images, or target classes, from a CSV and finds its columns by their titles.
 
 `filename,label` and, with a class to reach, `filename,label,targeted_label`; the NIPS 2017 competition's `images.csv`
 (ImageId, TrueLabel, TargetClass, without the images' suffix) is read as well.
@@ -19,39 +19,39 @@ from tfadv.files.image_files import inside
 FILES = ("filename", "imageid", "image", "file", "name")
 LABELS = ("label", "truelabel", "trueclass", "class")
 TARGETS = ("targetedlabel", "targetlabel", "targetclass", "targetedclass", "target")
-#: No class is counted so far.
+#: Class numbers are below this.
 LIMIT = 2**31
 
 
 class Column(NamedTuple):
-    """Classes by the name of the image, and what the file calls their column; "" where they are from no file."""
+    """Classes by the name of the image, and the title of their column in the file; "" where they are from no file."""
 
     classes: dict[str, int]
     name: str = ""
 
     @property
-    def aims(self) -> bool:
-        """Whether the file itself says that these are classes to reach."""
+    def is_targets(self) -> bool:
+        """Whether the title says that these are target classes."""
         return _plain(self.name) in TARGETS
 
     @property
-    def said(self) -> str:
+    def prefix(self) -> str:
         """The column as the beginning of a phrase."""
         return f"column {self.name}, " if self.name else ""
 
     def of(self, names: list[str], what: str = "labels") -> "Column":
         """Those of these names. Raises ValueError where there are none."""
-        found = match(names, self.classes)
-        if not found:
+        matching = match(names, self.classes)
+        if not matching:
             raise ValueError(
                 f"{what}: expected names of the images, such as {names[0]}, got {', '.join(list(self.classes)[:3])}. "
                 'Names are relative to the folder of images, with "/" and their suffix.'
             )
-        return self._replace(classes=found)
+        return self._replace(classes=matching)
 
 
 def column(classes: Mapping[str, int] | str | os.PathLike, targets: bool = False) -> Column:
-    """Classes by name as they are; those of a CSV as `read` finds them."""
+    """The classes of a mapping, or of a CSV as `read` finds them."""
     return Column(dict(classes)) if isinstance(classes, Mapping) else read(classes, targets)
 
 
@@ -79,12 +79,12 @@ def read(path: str | os.PathLike, targets: bool = False) -> Column:
         classes: dict[str, int] = {}
         for line in lines:
             if line:
-                said = f"{path}, line {lines.line_num}"
+                where = f"{path}, line {lines.line_num}"
                 if len(line) <= max(named, counted):
-                    raise ValueError(f"{said}: expected {len(head)} values as in the first line, got {len(line)}.")
-                name, label = _entry(said, line[named], line[counted])
+                    raise ValueError(f"{where}: expected {len(head)} values as in the first line, got {len(line)}.")
+                name, label = _entry(where, line[named], line[counted])
                 if classes.setdefault(name, label) != label:
-                    raise ValueError(f"{said}: {name} has two labels, {classes[name]} and {label}.")
+                    raise ValueError(f"{where}: {name} has two labels, {classes[name]} and {label}.")
     except csv.Error as error:
         raise ValueError(
             f"{path}, line {lines.line_num}: expected a line of a CSV, got something else ({error})."
@@ -95,23 +95,23 @@ def read(path: str | os.PathLike, targets: bool = False) -> Column:
 
 
 def _places(path: Path, head: list[str], targets: bool) -> tuple[int, int]:
-    """Where the image's name and its class stand in a line."""
-    columns = [_plain(one) for one in head]
+    """The columns of the image's name and of its class."""
+    columns = [_plain(title) for title in head]
     wanted = (*TARGETS, *LABELS) if targets else LABELS
-    found = [one for known in (FILES, wanted) for one in [*filter(columns.__contains__, known)][:1]]
-    if len(found) < 2:
+    titles = [title for known in (FILES, wanted) for title in [*filter(columns.__contains__, known)][:1]]
+    if len(titles) < 2:
         column = "label, or targeted_label" if targets else "label"
         raise ValueError(
             f"{path}: expected a first line with the columns filename,{column}, got {', '.join(head) or 'nothing'}."
         )
-    for one in found:
-        if columns.count(one) > 1:
-            raise ValueError(f"{path}: expected each column once, got {head[columns.index(one)]} twice.")
-    named, counted = map(columns.index, found)
+    for title in titles:
+        if columns.count(title) > 1:
+            raise ValueError(f"{path}: expected each column once, got {head[columns.index(title)]} twice.")
+    named, counted = map(columns.index, titles)
     return named, counted
 
 
-def _entry(said: str, name: str, number: str) -> tuple[str, int]:
+def _entry(where: str, name: str, number: str) -> tuple[str, int]:
     """The name of the image, and its class."""
     try:
         label = int(number)
@@ -119,9 +119,9 @@ def _entry(said: str, name: str, number: str) -> tuple[str, int]:
         label = LIMIT
     if not -LIMIT < label < LIMIT:
         shown = number if len(number) < 40 else f"{number[:36]}..."
-        raise ValueError(f"{said}: expected a whole number below {LIMIT} as the label of {name}, got {shown!r}.")
+        raise ValueError(f"{where}: expected a whole number below {LIMIT} as the label of {name}, got {shown!r}.")
     name = name.strip().replace("\\", "/").removeprefix("./")
-    inside("the folder of images", name, said)
+    inside("the folder of images", name, where)
     return name, label
 
 
@@ -136,16 +136,16 @@ def match(names: Iterable[str], classes: Mapping[str, int]) -> dict[str, int]:
     it can mean.
     """
     names = list(names)
-    given = {_composed(name): label for name, label in classes.items()}
+    composed = {_composed(name): label for name, label in classes.items()}
     bare = {name: _composed(str(PurePosixPath(name).with_suffix(""))) for name in names}
     crowd = Counter(bare.values())
-    found = {}
+    matching = {}
     for name in names:
-        alone = given.get(bare[name]) if crowd[bare[name]] == 1 else None
-        label = classes.get(name, given.get(_composed(name), alone))
+        alone = composed.get(bare[name]) if crowd[bare[name]] == 1 else None
+        label = classes.get(name, composed.get(_composed(name), alone))
         if label is not None:
-            found[name] = label
-    return found
+            matching[name] = label
+    return matching
 
 
 def _composed(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Which images a folder holds, by name, and what is made of them is called."""
+"""Lists the images of a folder, and names the output file of each."""
 
 import hashlib
 import os
@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
-#: What is taken for an image that can be read; upper case counts too, and the content decides which kind it is.
+#: The suffixes of images that can be read, in any case; the content decides on the format.
 SUFFIXES = (
     ".png",
     ".jpg",
@@ -22,7 +22,7 @@ SUFFIXES = (
     ".apng",
     ".avif",
 )
-#: What is an image too, and is found so that it is said where it cannot be read.
+#: The suffixes of other images, which are listed so that they are reported as unreadable.
 OTHER_SUFFIXES = tuple(
     ".avifs .heic .heics .heif .hif .jxl .jxr .wdp .jp2 .j2k .jpx .jpf .jpm .mpo .svg .eps .psd .xcf .tga .ico .icns "
     ".cur .pcx .ppm .pgm .pbm .pnm .pfm .xbm .xpm .sgi .dds .qoi .exr .hdr .dcm .fits "
@@ -33,7 +33,7 @@ NAME_LIMIT = 255
 
 
 def find_images(folder: str | os.PathLike) -> list[str]:
-    """Every image below the folder, as sorted relative names with "/"; names that begin with "." are left out.
+    """List every image below the folder, as sorted relative names with "/"; names that begin with "." are left out.
 
     Images of a kind that cannot be read and folders that cannot be opened are named too: whoever reads them hears why.
     Links to folders are followed, and each folder is visited once, under its own name where it has one here.

@@ -1,4 +1,4 @@
-"""The record of an output folder: attack.json, and while a run lasts the journal attack.jsonl, from which it resumes.
+"""Reads and writes attack.json, the record of an output folder, and attack.jsonl, the journal that a run resumes from.
 
 attack.json holds the experiment - attack, seed, network, inputs, labels, versions - and one entry per image; in a
 folder of purified images defence.json does. The journal's first line is the experiment, each further line one entry,
@@ -26,7 +26,7 @@ except ImportError:  # Windows has no such locks; there two runs at once are not
 
 
 class Files(NamedTuple):
-    """What the files of a record are called; of several temporary files at once all but the first have a number."""
+    """The file names of a record, its journal and its temporary files, which are numbered but for the first."""
 
     record: str
     journal: str
@@ -48,15 +48,15 @@ DEFENCE = Files("defence.json", "defence.jsonl", "defence.part")
 RECORD = ATTACK.record
 #: Where the shift of an attack that is fitted is kept, beside attack.json.
 SHIFT = "shift.npy"
-#: What is expected in such a file.
+#: What such a file should be, for messages.
 WHAT = "a record of tfadv"
 #: The folder below the output in which the clean twins lie, unless there is one of this name among the images.
 CLEAN = "clean"
-#: What an image's status can be; all but the first were skipped.
+#: The status of an image; all but the first were skipped.
 DONE, UNREADABLE, NO_LABEL, NO_TARGET = "done", "unreadable", "no label", "no target"
 NO_RESULT, NO_PLACE = "no result", "no place"
 
-#: The key of the record under which it says what could not be done as the experiment has it; it identifies nothing.
+#: The key of the record for what could not be done as the experiment says; it does not identify the experiment.
 CONCESSIONS = "concessions"
 
 Entry = dict[str, Any]
@@ -85,11 +85,11 @@ def read(folder: str | os.PathLike, files: Files = ATTACK) -> tuple[Entry | None
             schemas.check(schemas.Image, entry, journal, WHAT)
             entries[entry["file"]] = _named(entry, journal)
     if experiment is not None:
-        said_by = path if path.exists() else journal
+        origin = path if path.exists() else journal
         if "clean" in experiment:
-            inside(folder, experiment["clean"], str(said_by))
+            inside(folder, experiment["clean"], str(origin))
         if files == ATTACK:
-            schemas.check(schemas.Experiment, experiment, said_by, WHAT)
+            schemas.check(schemas.Experiment, experiment, origin, WHAT)
     return experiment, entries
 
 
@@ -102,7 +102,7 @@ def _named(entry: Entry, path: Path) -> Entry:
 
 
 def claim(folder: str | os.PathLike, experiment: Entry, files: Files = ATTACK) -> dict[str, Entry]:
-    """The entries of this experiment that the folder holds already; an empty or missing folder holds none.
+    """The finished entries of this experiment in a folder, to resume from; none for an empty or missing folder.
 
     Raises ValueError, naming what differs, if the folder holds another experiment or files of unknown origin.
     """
@@ -127,7 +127,7 @@ def claim(folder: str | os.PathLike, experiment: Entry, files: Files = ATTACK) -
     if files == ATTACK:
         for entry in entries.values():
             if entry["status"] == DONE:
-                schemas.check(schemas.Attacked, entry, folder / files.record, WHAT)
+                schemas.check(schemas.AttackedImage, entry, folder / files.record, WHAT)
     return entries
 
 
@@ -136,15 +136,15 @@ def _no_folder(path: Path) -> bool:
 
 
 def differences(there: Mapping[str, Any], now: Mapping[str, Any], above: str = "") -> list[str]:
-    """What two experiments disagree in, one phrase each, e.g. "seed is 0 there, 1 now"."""
-    found = []
+    """The differences of two experiments, one phrase each, e.g. "seed is 0 there, 1 now"."""
+    phrases = []
     for key in [*there, *(key for key in now if key not in there)]:
         old, new, name = there.get(key), now.get(key), f"{above}{key}".replace("_", " ")
         if isinstance(old, Mapping) and isinstance(new, Mapping):
-            found += differences(old, new, f"{name} ")
+            phrases += differences(old, new, f"{name} ")
         elif _plain(old) != _plain(new):
-            found.append(f"{name} is {_short(old)} there, {_short(new)} now")
-    return found
+            phrases.append(f"{name} is {_short(old)} there, {_short(new)} now")
+    return phrases
 
 
 def _plain(value: Any) -> Any:
@@ -161,7 +161,7 @@ def _short(value: Any) -> str:
 
 
 class Journal:
-    """The journal of a running experiment; entries are added in the order in which images are finished.
+    """Appends the entries of a running experiment to its journal, in the order in which images are finished.
 
     Raises BlockingIOError if another run is writing to the folder, ValueError if it holds another experiment by now.
     """
@@ -284,8 +284,8 @@ def _parse(content: bytes, path: Path) -> Entry:
 
 
 def _conceded(content: bytes | None, path: Path) -> list[str]:
-    said = None if content is None else _parse(content, path).get(CONCESSIONS)
-    return [str(one) for one in said] if isinstance(said, list) else []
+    conceded = None if content is None else _parse(content, path).get(CONCESSIONS)
+    return [str(sentence) for sentence in conceded] if isinstance(conceded, list) else []
 
 
 def _whole_lines(content: bytes) -> list[bytes]:

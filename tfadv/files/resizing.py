@@ -1,4 +1,4 @@
-"""How an image is brought to another size: one function and one default for all that is read, attacked and judged.
+"""Resizes images: one function and one default filter for every image that is read, attacked or evaluated.
 
 "tf-bilinear" is what `tf.image.resize` does, and the networks of TF-slim were measured with: between the four nearest
 pixels, however much the image shrinks. The others are Pillow's: all but "nearest" widen with the reduction, so that
@@ -8,7 +8,7 @@ none of them aliases.
 import numpy as np
 from PIL import Image
 
-#: What an image can be resized with; the first is the default.
+#: The filters for resizing; the first is the default.
 FILTERS = ("tf-bilinear", "nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")
 DEFAULT = FILTERS[0]
 

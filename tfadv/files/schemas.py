@@ -1,7 +1,7 @@
-"""What comes from a file is held to a form where it enters; where it differs is said in one sentence.
+"""Checks JSON files against schemas, and names the first difference in one sentence.
 
-The forms of JSON files are here; a dataclass is a form too. A reader takes the plain values of a text with `json_of`
-and holds them to a form with `check`. pydantic compares; what a reader goes on with are the plain values themselves.
+The schemas are pydantic models; a dataclass is a schema too. A reader parses a text with `json_of` and checks the plain
+values with `check`; it goes on with the plain values themselves.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AllowInfNan, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
-#: Lists within lists are read so deep; no file of this package's own goes beyond a dozen.
+#: The deepest nesting that is read; no file of this package's own goes beyond a dozen.
 DEPTH = 50
 ADVICE = "Correct that file, or do without it."
 
@@ -22,8 +22,8 @@ _short = reprlib.Repr()
 _short.maxstring = _short.maxother = _short.maxlong = 60
 
 
-def json_of(content: bytes | str, said_by: Any, what: str, advice: str = ADVICE) -> Any:
-    """The plain values of a JSON text.
+def json_of(content: bytes | str, origin: Any, what: str, advice: str = ADVICE) -> Any:
+    """Parse a JSON text.
 
     Args:
         content: the text, of a file.
@@ -37,39 +37,39 @@ def json_of(content: bytes | str, said_by: Any, what: str, advice: str = ADVICE)
         value = json.loads(content)
     except (ValueError, RecursionError) as error:
         reason = "nested too deeply" if isinstance(error, RecursionError) else error
-        raise ValueError(f"{said_by}: expected {what}, got something else ({reason}). {advice}") from error
+        raise ValueError(f"{origin}: expected {what}, got something else ({reason}). {advice}") from error
     level = [value]
     for _ in range(DEPTH):
         inner = (one.values() if isinstance(one, dict) else one for one in level if isinstance(one, dict | list))
         level = [each for one in inner for each in one]
         if not level:
             return value
-    raise ValueError(f"{said_by}: expected {what}, got something else (nested too deeply). {advice}")
+    raise ValueError(f"{origin}: expected {what}, got something else (nested too deeply). {advice}")
 
 
-def check(form: Any, value: Any, said_by: Any, what: str, advice: str = ADVICE) -> None:
-    """Raise ValueError, with the first place where they differ, unless the plain values have the form.
+def check(schema: Any, value: Any, origin: Any, what: str, advice: str = ADVICE) -> None:
+    """Raise ValueError, with the first place where they differ, unless the plain values fit the schema.
 
     A number is no text and a text no number; only a whole number may stand for one that need not be whole.
     """
     try:
         # as text again: JSON's lists may be tuples of a dataclass, and names that are no UTF-8 may be anything
         text = json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")
-        _adapter(form).validate_json(text, strict=True)
+        _adapter(schema).validate_json(text, strict=True)
     except ValidationError as error:
-        raise ValueError(f"{said_by}: expected {what}, but {_difference(error, value)}. {advice}") from error
+        raise ValueError(f"{origin}: expected {what}, but {_difference(error, value)}. {advice}") from error
 
 
-def made(kind: Any, value: Any, said_by: Any, what: str, advice: str = ADVICE) -> Any:
-    """The dataclass of this kind with the plain values as its fields, lists as tuples where it has those.
+def dataclass_of(kind: Any, value: Any, origin: Any, what: str, advice: str = ADVICE) -> Any:
+    """Build a dataclass from plain values as its fields; lists become tuples.
 
     Raises ValueError as `check`, and for a field that it does not have.
     """
-    check(kind, value, said_by, what, advice)
+    check(kind, value, origin, what, advice)
     fields = {field.name for field in dataclasses.fields(kind) if field.init}
     if unknown := sorted(value.keys() - fields):
         raise ValueError(
-            f"{said_by}: expected {what}, but {_short.repr(unknown[0])} is none of its facts, "
+            f"{origin}: expected {what}, but {_short.repr(unknown[0])} is none of its facts, "
             f"{', '.join(sorted(fields))}. {advice}"
         )
     return kind(**{name: _tuples(one) for name, one in value.items()})
@@ -80,8 +80,8 @@ def _tuples(value: Any) -> Any:
 
 
 @functools.cache
-def _adapter(form: Any) -> TypeAdapter:
-    return TypeAdapter(form)
+def _adapter(schema: Any) -> TypeAdapter:
+    return TypeAdapter(schema)
 
 
 def _difference(error: ValidationError, value: Any) -> str:
@@ -105,14 +105,14 @@ def _difference(error: ValidationError, value: Any) -> str:
     return said + (f" (and {len(more)} more)" if more else "")
 
 
-class Form(BaseModel):
-    """An object of JSON; what it has beside its fields is not looked at."""
+class JsonObject(BaseModel):
+    """A JSON object; fields beside its own are ignored."""
 
     model_config = ConfigDict(extra="ignore")
 
 
-class Closed(BaseModel):
-    """An object of JSON that has its fields and nothing else."""
+class StrictJsonObject(BaseModel):
+    """A JSON object that has its fields and nothing else."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -121,28 +121,28 @@ class Closed(BaseModel):
 Class = Annotated[int, Field(ge=0, lt=2**31)]
 
 
-class Labels(Form):
+class Labels(JsonObject):
     """Where the labels of an experiment come from."""
 
     origin: str | None = Field(None, alias="from")
 
 
-class Named(Form):
+class NamedNetwork(JsonObject):
     """A network by its name."""
 
     name: str
 
 
-class Experiment(Form):
+class Experiment(JsonObject):
     """attack.json without its images."""
 
     attack: str
-    network: Named
+    network: NamedNetwork
     labels: Labels | None = None
 
 
-class Image(Form):
-    """What a record says of an image."""
+class Image(JsonObject):
+    """An image in a record."""
 
     file: str
     status: str
@@ -158,21 +158,21 @@ class Image(Form):
         return self
 
 
-class Images(Form):
+class Images(JsonObject):
     """The images of a record."""
 
     images: list[Image]
 
 
-class Distances(Form):
+class Distances(JsonObject):
     """How far an adversarial image is from its clean twin."""
 
     linf: float
     l0: float
 
 
-class Attacked(Form):
-    """What attack.json says of an image beside that where it is done."""
+class AttackedImage(JsonObject):
+    """More fields of a finished image in attack.json."""
 
     label: Class
     before: int
@@ -182,14 +182,14 @@ class Attacked(Form):
     queries: int = 0
 
 
-class File(Form):
+class File(JsonObject):
     """A file of a checkpoint."""
 
     sha256: str
     size: int = Field(ge=0)
 
 
-class Checkpoint(Form):
+class Checkpoint(JsonObject):
     """What the store of checkpoints knows about a network."""
 
     checkpoint: str
@@ -198,28 +198,28 @@ class Checkpoint(Form):
     tarball_sha256: str | None = None
 
 
-class Digits(Form):
+class Digits(JsonObject):
     """What a manifest says of a digit network."""
 
     accuracy: float = Field(ge=0, le=1)
 
 
-class Manifest(Form):
+class Manifest(JsonObject):
     """The manifest of a folder of digit networks."""
 
     networks: dict[str, Digits]
 
 
-class Note(Form):
-    """What is known about a file of which a part has been downloaded."""
+class PartialDownload(JsonObject):
+    """The state of a file that is downloaded in part."""
 
     url: str
     validator: str | None = None
     total: int | None = None
 
 
-class Counted(Form):
-    """How the order of two rows stands to the paper's."""
+class RowOrder(JsonObject):
+    """How often two rows have the paper's order."""
 
     higher: str
     lower: str
@@ -231,7 +231,7 @@ class Counted(Form):
     unsure: int
 
 
-class Cell(Form):
+class Cell(JsonObject):
     """A number of a table, and the paper's."""
 
     column: str | float
@@ -241,35 +241,35 @@ class Cell(Form):
     images: Annotated[int, Field(ge=1)] | None
 
 
-class Drawing(Form):
+class Drawing(JsonObject):
     """A picture beside a table, or why it is missing."""
 
     missing: str | None
 
 
-class Table(Form):
+class Table(JsonObject):
     """A part of a paper's table."""
 
     unit: str
     higher: bool | None = True
     cells: list[Cell]
-    orders: list[Counted]
+    orders: list[RowOrder]
     pictures: list[Drawing]
 
 
-class Reproduced(Form):
-    """What the list of all pages says of the record of an experiment."""
+class ReproducedRecord(JsonObject):
+    """The fields of an experiment's record that the index of pages shows."""
 
     experiment: str
     paper: str
     place: str
     title: str
     command: str
-    scale: Named
+    scale: NamedNetwork
     parts: list[Table]
 
 
-class Pictures(Closed):
+class ScaleImages(StrictJsonObject):
     """Images of a scale: a folder with labels, arrays or the digits."""
 
     folder: str | None = None
@@ -282,7 +282,7 @@ class Pictures(Closed):
     right: bool = True
 
     @model_validator(mode="after")
-    def _one(self) -> Pictures:
+    def _one(self) -> ScaleImages:
         if [self.digits, self.arrays is not None, self.folder is not None].count(True) != 1:
             raise ValueError("it should have one of folder, arrays and digits")
         if (self.folder is None) != (self.labels is None):
@@ -290,7 +290,7 @@ class Pictures(Closed):
         return self
 
 
-class Played(Closed):
+class ScaleNetwork(StrictJsonObject):
     """A network of a scale, or an ensemble of its others."""
 
     network: str | Annotated[list[str], Field(min_length=1)]
@@ -301,22 +301,22 @@ class Played(Closed):
     right: bool = True
 
 
-class ModelMap(Closed):
-    """Who is in the roles of a paper."""
+class ModelMap(StrictJsonObject):
+    """The networks and images in the roles of a paper."""
 
     data: dict[str, str] = {}
     roles: dict[str, str] = {}
 
 
-class Scale(Closed):
+class Scale(StrictJsonObject):
     """A scale, as `tfadv.reproduce.scales` describes it."""
 
-    says: str
+    description: str
     levels: Annotated[float, Field(gt=0), AllowInfNan(False)]
     small: Annotated[int, Field(ge=0, le=2)]
     count: Annotated[int, Field(ge=1, le=10**9)]
-    data: dict[str, Pictures]
-    networks: dict[str, Played]
+    data: dict[str, ScaleImages]
+    networks: dict[str, ScaleNetwork]
     model_maps: dict[str, ModelMap]
     files: dict[str, str] = {}
 

@@ -1,4 +1,4 @@
-"""One batch of a folder, from the bytes of its images to the bytes of the adversarial ones.
+"""Attacks one batch of a folder, from the bytes of its images to the bytes of the adversarial ones.
 
     classes before -> attack -> whole grey levels within the budget -> classes after
 
@@ -18,11 +18,11 @@ from tfadv.core.source import Source
 from tfadv.core.types import Images, Labels, Seeds, Tensor
 from tfadv.folders import rounding
 
-#: No label is given: the class that the network sees stands for it.
+#: No label is known: the predicted class is taken instead.
 NONE = -1
 
 
-class Made(NamedTuple):
+class CraftedBatch(NamedTuple):
     """A crafted batch of N images.
 
     images: uint8 [N, H, W, 3], within the budget. labels: the class each has, int [N]. before, after: the network's
@@ -41,12 +41,12 @@ class Made(NamedTuple):
 
 
 class BatchAttack:
-    """An attack on batches of one size: (images, labels, targets, seeds) -> `Made`, in numpy arrays.
+    """An attack on batches of one size: (images, labels, targets, seeds) -> `CraftedBatch`, in numpy arrays.
 
     Args:
         attack: says what the bytes keep to, and whether it is a search.
         bound: the attack on a network; one that is made outside of tfadv is called as (images, goal, seed=seed).
-        network: the network that says what is seen, of the bound one's classes.
+        network: predicts the classes before and after; of the bound one's classes.
         seed: the run's seed.
     """
 
@@ -57,7 +57,9 @@ class BatchAttack:
         key = (network, attack.budget)
         self._program = bound.programs.setdefault(key, program) if isinstance(bound, Bound) else program
 
-    def __call__(self, images: np.ndarray, labels: np.ndarray, targets: np.ndarray | None, seeds: np.ndarray) -> Made:
+    def __call__(
+        self, images: np.ndarray, labels: np.ndarray, targets: np.ndarray | None, seeds: np.ndarray
+    ) -> CraftedBatch:
         """The batch, crafted.
 
         Args:
@@ -72,9 +74,9 @@ class BatchAttack:
         self.network.indices(Goal(given, 1))
         wanted = Goal(np.int32(labels if targets is None else targets), np.int32(1 if targets is None else -1))
         made = self._program(images, np.int32(labels), wanted, seeds)
-        return Made(*(None if part is None else np.asarray(part) for part in made))
+        return CraftedBatch(*(None if part is None else np.asarray(part) for part in made))
 
-    def _made(self, images: Images, labels: Labels, wanted: Goal, seeds: Seeds) -> Made:
+    def _made(self, images: Images, labels: Labels, wanted: Goal, seeds: Seeds) -> CraftedBatch:
         before, seen = classes(self.network, images)
         labels = tf.where(labels == NONE, seen, labels)
         goal = Goal(tf.where(wanted.labels == NONE, seen, wanted.labels), wanted.sign)
@@ -85,13 +87,13 @@ class BatchAttack:
             def fools(shown: np.ndarray) -> np.ndarray:
                 return ((classes(self.network, shown)[0] == goal.labels) == (goal.sign < 0)).numpy()
 
-            clean, found = np.asarray(images), np.asarray(made.found)
-            pixels = rounding.fooling(np.asarray(made.images), clean, self.attack.budget, found, fools)[0]
+            clean, reached = np.asarray(images), np.asarray(made.found)
+            pixels = rounding.fooling(np.asarray(made.images), clean, self.attack.budget, reached, fools)[0]
         else:
             pixels = rounding.whole_levels(made.images, images, self.attack.budget)
         after = classes(self.network, pixels)[0]
         found = (after == goal.labels) == (goal.sign < 0)
-        return Made(pixels, labels, before, after, finite, found, made.queries)
+        return CraftedBatch(pixels, labels, before, after, finite, found, made.queries)
 
     def _crafted(self, images: Images, goal: Goal, seeds: Seeds) -> Crafted:
         if isinstance(self.bound, Bound):

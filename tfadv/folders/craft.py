@@ -1,4 +1,4 @@
-"""A folder of images in, a folder of adversarial images out: joins an attack, a network and a folder; can be resumed.
+"""Crafts an adversarial image for every image of a folder, with an attack on a network; can be resumed.
 
     out/<name>.png          the adversarial image, within the attack's budget of its clean twin on the bytes of the file
     out/clean/<name>.png    its clean twin: the input as the network saw it, uint8 RGB at the network's size
@@ -36,18 +36,18 @@ from tfadv.folders import experiment, labelling
 from tfadv.folders.pipeline import Predictions, Run
 from tfadv.parts.budgets import Linf
 
-#: Images computed together where nothing is said: on a CPU, and at most on a GPU.
+#: The default batch size: on a CPU, and at most on a GPU.
 ON_CPU, ON_GPU = 8, 64
 
 
 @dataclasses.dataclass(frozen=True)
-class Report:
-    """What became of a folder: attack.json's entries, where the labels came from in words, the experiment.
+class CraftReport:
+    """The result of crafting a folder: the entries of attack.json, the origin of the labels, the experiment.
 
-    remade: of the images that an earlier run had made and that were no longer as it wrote them, why; they are made
-    again. unsealed: whether an earlier version made some, which wrote no hashes: then such a thing is not noticed.
-    symptom: why images did not change, where there are such. is_search: whether the attack is one that hands over the
-    clean image where it finds nothing.
+    remade: the images of an earlier run that were no longer as it wrote them, with the reason; they are crafted again.
+    without_hashes: whether an earlier version, which wrote no hashes, crafted some: then changed files are not noticed.
+    symptom: why some images did not change, if any. is_search: whether the attack is one that returns the clean image
+    where it finds nothing.
     """
 
     out: Path
@@ -55,7 +55,7 @@ class Report:
     labels: str
     experiment: record.Entry
     remade: dict[str, str] = dataclasses.field(default_factory=dict)
-    unsealed: bool = False
+    without_hashes: bool = False
     symptom: str | None = None
     is_search: bool = False
 
@@ -101,7 +101,7 @@ def craft_folder(
     twin: Source | None = None,
     workers: Count | None = None,
     progress: Callable[..., Any] | None = None,
-) -> Report:
+) -> CraftReport:
     """Craft an adversarial image for every image of a folder; called again after an interruption, it continues.
 
     Args:
@@ -130,17 +130,17 @@ def craft_folder(
         raise ValueError(f"epsilon: expected 1 or more, got {attack.budget.size}: image files hold whole grey levels.")
     images, out = Path(images), Path(out)
     names = image_files.find_images(images)
-    experiment.keep_apart(images, out)
+    experiment.check_separate(images, out)
     size = experiment.input_size(network, size)
 
     def read(name: str) -> image_files.Picture:
         return image_files.try_image(images / name, size, filter)
 
-    def craft(count: int) -> Report:
+    def craft(count: int) -> CraftReport:
         predict = Predictions(network, count)
         seen = functools.partial(predict.of_names, clean=functools.partial(pool.each, read))
-        found = labelling.settle(names, labels, targets, network, seen, first_label, force_labels, limit)
-        items = experiment.places(names[:limit], image_files.output_names(names, record.ATTACK.taken), found)
+        found = labelling.resolve(names, labels, targets, network, seen, first_label, force_labels, limit)
+        items = experiment.items_of(names[:limit], image_files.output_names(names, record.ATTACK.taken), found)
         twins = experiment.twins_folder(names)
         settings = {"seed": seed, "batch_size": count, "size": list(size), "filter": filter, "clean": twins}
         described = experiment.describe(attack, network, found, items, settings, source, twin)
@@ -151,7 +151,8 @@ def craft_folder(
             entries = run.through(items, record.claim(out, described), journal, progress)
             symptom = _symptom(entries, network, attack, read)
             journal.fold(entries, [*compilation.concessions, *([symptom] if symptom else [])])
-        return Report(out, entries, found.sentence, described, run.remade, run.seal.unsealed, symptom, attack.is_search)
+        digests = run.digests.without_hashes, symptom, attack.is_search
+        return CraftReport(out, entries, found.sentence, described, run.remade, *digests)
 
     sizes = _batch_sizes(out, len(names[:limit]), batch_size)
     with image_files.room(out), _memory(), Pool(workers) as pool:
@@ -182,7 +183,7 @@ def _symptom(
 
 
 def most_together() -> int:
-    """How many images are computed together where nothing is said and the memory suffices."""
+    """The default batch size where the memory suffices."""
     return ON_GPU if compilation.on_gpu() else ON_CPU
 
 
@@ -208,6 +209,4 @@ def _memory() -> Iterator[None]:
     try:
         yield
     except tf.errors.ResourceExhaustedError as error:
-        raise ValueError(
-            "the memory does not suffice for a batch: give a smaller batch_size (--batch-size)."
-        ) from error
+        raise ValueError("the memory does not suffice for a batch: give a smaller batch_size=.") from error

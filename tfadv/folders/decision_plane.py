@@ -1,4 +1,4 @@
-"""The classes around an image in the plane of two directions: along the noise-reduced gradient, and what it leaves out.
+"""Predicts and draws the classes in a plane around an image, along its noise-reduced gradient and the remainder.
 
     G = 1/m sum_i grad J(x + xi_i),  xi_i ~ N(0, sigma^2)      the noise-reduced gradient; J is the cross entropy
     R = grad J(x) - <grad J(x), G> / <G, G> G                   the remainder of the gradient
@@ -44,8 +44,10 @@ NAME, LONG = 28, 12
 
 
 class Directions(NamedTuple):
-    """The two axes of the plane [H, W, 3], of G (`along`) and of R (`across`, zeros where nothing remains): their signs
-    or, in l2, they themselves with a root mean square of 1; and the cosine between the gradient and G."""
+    """The two axes of the plane, [H, W, 3] each: G (`along`) and R (`across`, zeros where nothing remains).
+
+    For linf they are their signs, for l2 scaled to a root mean square of 1. cosine: between the gradient and G.
+    """
 
     along: np.ndarray
     across: np.ndarray
@@ -54,7 +56,7 @@ class Directions(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Panel:
-    """What one network sees: `classes` int [V, U] at the grey levels v [V] down and u [U] across; both hold 0."""
+    """One network's predicted classes int [V, U] at the grey levels v [V] down and u [U] across; both hold 0."""
 
     name: str
     u: np.ndarray
@@ -69,11 +71,11 @@ class Panel:
     def nearest(self) -> dict[str, float | None]:
         """The smallest u above 0 (with v = 0), and v (with u = 0), at which the class is another; None for none."""
         row, column = self.classes[np.argmin(np.abs(self.v))], self.classes[:, np.argmin(np.abs(self.u))]
-        found: dict[str, float | None] = {}
-        for name, levels, said in (("u", self.u, row), ("v", self.v, column)):
-            other = levels[(levels > 0) & (said != self.clean)]
-            found[name] = float(other.min()) if len(other) else None
-        return found
+        nearest: dict[str, float | None] = {}
+        for name, levels, classes in (("u", self.u, row), ("v", self.v, column)):
+            other = levels[(levels > 0) & (classes != self.clean)]
+            nearest[name] = float(other.min()) if len(other) else None
+        return nearest
 
     def as_dict(self) -> dict[str, Any]:
         """As plain values."""
@@ -118,7 +120,7 @@ def gradient(
     run = Compiled(lambda images, seeds: gradients.mean_of_images(value, images, view, seeds))
     found = np.asarray(run(shown, own), np.float64)[0]
     if not np.any(found):
-        raise ValueError(f"image: {source.name} has no gradient there; it is sure of class {label}, or knows no other.")
+        raise ValueError(f"image: {source.name} has no gradient there; it is sure of class {label}, or has no other.")
     return found
 
 
@@ -192,14 +194,14 @@ def panel(
             raise ValueError(f"{name}: expected grey levels with 0 among them, got {levels.tolist()[:5]}.")
     start = np.asarray(image, np.float64)
     points = [(right, up) for up in down for right in across]
-    found = []
+    classes = []
     for first in range(0, len(points), batch_size):
-        some = points[first : first + batch_size]
-        shown = [np.clip(start + a * axes.along + b * axes.across, BLACK, WHITE) for a, b in some]
-        found.append(top(network, shown, batch_size, 1)[:, 0])
+        batch = points[first : first + batch_size]
+        images = [np.clip(start + a * axes.along + b * axes.across, BLACK, WHITE) for a, b in batch]
+        classes.append(top(network, images, batch_size, 1)[:, 0])
         if progress is not None:
-            progress(len(some))
-    return Panel(network.name, across, down, np.concatenate(found).reshape(len(down), len(across)))
+            progress(len(batch))
+    return Panel(network.name, across, down, np.concatenate(classes).reshape(len(down), len(across)))
 
 
 def draw(

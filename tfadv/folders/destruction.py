@@ -1,4 +1,4 @@
-"""Whether adversarial images outlive what happens to pictures: the destruction rate under an image transformation T.
+"""Destruction rate under image transformations: the share of adversarial images that a transformation T makes right.
 
     R = sum_i c(x_i) (1 - c(x_i*)) c(T(x_i*)) / sum_i c(x_i) (1 - c(x_i*))
 
@@ -27,7 +27,7 @@ from tfadv.core.pool import Pool, in_batches
 from tfadv.core.ranges import Count, Range, Seed
 from tfadv.core.source import Source
 from tfadv.files import image_files
-from tfadv.folders.evaluate import Report, Share, top
+from tfadv.folders.evaluate import Evaluation, Share, top
 from tfadv.folders.pairing import Pair
 
 #: Transformation -> strength -> the images it made right again, out of those that count.
@@ -36,11 +36,11 @@ Rates = dict[str, dict[float, Share]]
 
 @dataclasses.dataclass(frozen=True)
 class Transformation:
-    """What happens to a picture, in a strength.
+    """An image transformation with a strength.
 
     Args:
         apply: (picture float32 [H, W, 3] in 0..255, strength, seed int32 [2]) -> picture [H, W, 3], of any values.
-        strengths: what is looked at unless other strengths are given.
+        strengths: the default ones.
         unit: of a strength, in words.
         range: what a strength may be.
     """
@@ -98,10 +98,10 @@ def destruction_rate(
     seed: Seed = 0,
     batch_size: Count = 16,
 ) -> dict[float, Share]:
-    """Strength -> how many of the images that count the transformation makes right again; see the module's docstring.
+    """The destruction rate of a transformation by strength; see the module's docstring.
 
     Args:
-        network: whose opinion is asked, e.g. a target that the images were not crafted on.
+        network: whose predictions count, e.g. a target that the images were not crafted on.
         clean, adversarial: [N, H, W, 3] in 0..255; they are rounded to bytes first.
         labels: int [N].
         transformation: one of `TRANSFORMATIONS`, or one of your own.
@@ -135,7 +135,7 @@ def destruction_rate(
 
 @ranges.checked
 def destruction_rates(
-    report: Report,
+    report: Evaluation,
     pairs: Sequence[Pair],
     networks: Sequence[Source],
     grids: Mapping[str, Sequence[float] | None],
@@ -154,7 +154,7 @@ def destruction_rates(
         seed: as for `destruction_rate`.
         batch_size: how many images a network sees at once.
         workers: threads that read the images; by default one for each core.
-        progress: called with how many of the images that `counts` names are newly done.
+        progress: called with how many of the images that `counted_images` names are newly done.
 
     Raises ValueError for an unknown transformation, for a strength it does not have, or where no image has a label.
     """
@@ -173,10 +173,12 @@ def destruction_rates(
     size = min(batch_size, len(pairs))
     with Pool(workers) as pool:
         read_ahead = functools.partial(pool.ahead, read)
-        return _rates(networks, counts(report), report.labels, read_ahead, grids, TRANSFORMATIONS, seed, size, progress)
+        return _rates(
+            networks, counted_images(report), report.labels, read_ahead, grids, TRANSFORMATIONS, seed, size, progress
+        )
 
 
-def counts(report: Report) -> np.ndarray:
+def counted_images(report: Evaluation) -> np.ndarray:
     """Which images count for which network, bool [networks, N]: right clean and wrong when adversarial."""
     labels, known = report.labels, report.labels >= 0  # -1 is background to a network that has it
     return np.stack([known & (one.clean[:, 0] == labels) & (one.adversarial[:, 0] != labels) for one in report.targets])
@@ -186,16 +188,16 @@ def checked(
     grids: Mapping[str, Sequence[float] | None], known: Mapping[str, Transformation] = TRANSFORMATIONS
 ) -> dict[str, tuple[float, ...]]:
     """transformation -> strengths, its own where none are given; ValueError for one that it does not have."""
-    found = {}
+    complete = {}
     for name, strengths in grids.items():
         if name not in known:
             raise ValueError(f"transformation: expected one of {', '.join(known)}, got {name!r}.")
-        one = known[name]
-        found[name] = one.strengths if strengths is None else tuple(strengths)
-        wrong = [strength for strength in found[name] if one.range.wrong(_whole(strength)) is not None]
-        if wrong or not found[name]:
-            raise ValueError(f"{name}: expected strengths, {one.range.text} ({one.unit}), got {wrong or 'none'}.")
-    return found
+        change = known[name]
+        complete[name] = change.strengths if strengths is None else tuple(strengths)
+        wrong = [strength for strength in complete[name] if change.range.wrong(_whole(strength)) is not None]
+        if wrong or not complete[name]:
+            raise ValueError(f"{name}: expected strengths, {change.range.text} ({change.unit}), got {wrong or 'none'}.")
+    return complete
 
 
 def _whole(strength: float) -> float:
@@ -222,9 +224,9 @@ def _rates(
         own = [draws.of_images(picture[None], seed)[0] for picture in pictures]
         for name, strengths in right.items():
             for strength, sums in strengths.items():
-                shown = [known[name](picture, strength, drawn) for picture, drawn in zip(pictures, own, strict=True)]
+                changed = [known[name](picture, strength, drawn) for picture, drawn in zip(pictures, own, strict=True)]
                 for row, network in enumerate(networks):
-                    again = top(network, shown, size, 1)[:, 0] == labels[places]
+                    again = top(network, changed, size, 1)[:, 0] == labels[places]
                     sums[row] += np.sum(again & counted[row, places])
         if progress is not None:
             progress(len(places))

@@ -1,4 +1,4 @@
-"""How often a folder of adversarial images fools other networks, and how far the images are from their clean twins.
+"""Success rates of adversarial images on any networks, and their distances from the clean images.
 
 Over N pairs (clean twin, adversarial image), for each network, with the best class and with the best five:
 
@@ -8,7 +8,7 @@ Over N pairs (clean twin, adversarial image), for each network, with the best cl
     reached         the class that the attack was to reach is the best class of (among the best five of) the adversarial
                     image: the NRG paper's Eq. 12, for folders crafted with target classes
 
-Where a network is there bare and defended, the NIP paper's two rates compare what they say, of the best class alone:
+Where a network is evaluated bare and defended, the NIP paper's two rates compare the two, by the best class alone:
 
     defence success  the defended one is right on the adversarial image, of the images that the bare one gets right
                      clean and wrong when adversarial
@@ -42,7 +42,7 @@ from tfadv.files import image_files, resizing
 from tfadv.folders import labelling
 from tfadv.folders.pairing import Pair
 
-#: How many of the best classes are looked at.
+#: How many of the best classes are kept.
 TOP = 5
 #: The label of an image without one, or with one that no network can know.
 UNKNOWN = -1
@@ -60,10 +60,10 @@ class Share:
         return self.count / self.of if self.of else None
 
 
-def judge(
+def success_rates(
     clean: np.ndarray, adversarial: np.ndarray, labels: np.ndarray, classes: int, wanted: np.ndarray | None = None
 ) -> dict[str, Share]:
-    """The rates of one network, see the module's docstring.
+    """The success rates on one network, see the module's docstring.
 
     Args:
         clean, adversarial: the best classes of each image, best first, int [N, K] with K up to five.
@@ -90,8 +90,8 @@ def judge(
     return shares
 
 
-def defended(bare: Judged, behind: Judged, labels: np.ndarray) -> dict[str, Share]:
-    """The rates of a defence, see the module's docstring: what the bare network said, what the defended one did."""
+def defended(bare: NetworkPredictions, behind: NetworkPredictions, labels: np.ndarray) -> dict[str, Share]:
+    """The rates of a defence from the predictions of the bare and the defended network, see the module's docstring."""
     right = bare.clean[:, 0] == labels
     fooled = right & (bare.adversarial[:, 0] != labels)
     return {
@@ -109,9 +109,9 @@ def first_label(
     batch_size: int = 16,
     filter: str = resizing.DEFAULT,
 ) -> int:
-    """Whether the labels of a file count from 0 or from 1; they are doubted as those of an attack are.
+    """Whether the labels of a file count from 0 or from 1; wrong labels are refused as for an attack.
 
-    A network's predictions on clean images say it, see `tfadv.folders.labelling.settle`; of several targets one that
+    A network's predictions on clean images say it, see `tfadv.folders.labelling.resolve`; of several targets one that
     agrees with the labels is enough.
 
     Args:
@@ -129,7 +129,7 @@ def first_label(
     for target in targets:
         predict = functools.partial(_seen, by_name, target, min(batch_size, max(1, len(pairs))), filter)
         try:
-            found = labelling.settle(list(by_name), labels, None, target, predict, numbering, force)
+            found = labelling.resolve(list(by_name), labels, None, target, predict, numbering, force)
         except ValueError as error:
             doubts.setdefault(target.classes, error)
         else:
@@ -139,18 +139,18 @@ def first_label(
 
 def _seen(pairs: dict[str, Pair], target: Source, size: int, filter: str, names: Sequence[str]) -> list[int | None]:
     """The network's class of each clean image, None for one that cannot be read."""
-    found: list[int | None] = []
-    for some in in_batches(names, size):
-        read = [_twins(pairs[name], filter) for name in some]
+    classes: list[int | None] = []
+    for batch in in_batches(names, size):
+        read = [_twins(pairs[name], filter) for name in batch]
         clean = [twins[0] for twins in read if not isinstance(twins, str)]
         best = iter(top(target, clean, size, 1)[:, 0].tolist() if clean else [])
-        found += [None if isinstance(twins, str) else next(best) for twins in read]
-    return found
+        classes += [None if isinstance(twins, str) else next(best) for twins in read]
+    return classes
 
 
 @dataclasses.dataclass(frozen=True)
-class Judged:
-    """What one network said: the best classes of each clean and each adversarial image, int [N, K], best first.
+class NetworkPredictions:
+    """One network's predictions: the best classes of each clean and each adversarial image, int [N, K], best first.
 
     bare: the name of the network within a defended one, or that a hardened one stands for. seconds: what an image took,
     the median over the batches but the first, which compiles; of that one where there is no other.
@@ -165,19 +165,22 @@ class Judged:
     seconds: float = math.nan
 
     def rates(self, labels: np.ndarray, wanted: np.ndarray | None = None) -> dict[str, Share]:
-        """See `judge`."""
-        return judge(self.clean, self.adversarial, labels, self.classes, wanted)
+        """See `success_rates`."""
+        return success_rates(self.clean, self.adversarial, labels, self.classes, wanted)
 
 
 @dataclasses.dataclass(frozen=True)
-class Report:
-    """What `evaluate` found: N images by name, their labels int [N] (`UNKNOWN` where there is none), what each network
-    said, the distances of each image, the images that could not be read, with the reason, what the labels have been
-    lowered by, and the classes to reach, counted from 0 (None where no image has one)."""
+class Evaluation:
+    """The result of `evaluate` for N images: predictions of each network, success rates, distances.
+
+    names, labels: of the images, labels int [N], `UNKNOWN` where there is none. targets: each network's predictions.
+    distances: [N] each. unreadable: name -> reason. offset: what the labels have been lowered by. wanted: the target
+    classes counted from 0, None where no image has one.
+    """
 
     names: list[str]
     labels: np.ndarray
-    targets: list[Judged]
+    targets: list[NetworkPredictions]
     distances: dict[str, np.ndarray]
     unreadable: dict[str, str]
     offset: int = 0
@@ -200,13 +203,13 @@ class Report:
         """mean, min and max of each distance, over the images where it is finite; None where it is so nowhere."""
         return {name: _summary(values) for name, values in self.distances.items()}
 
-    def numbered(self, offset: int) -> Report:
-        """The report with the labels lowered by offset 0 or 1, see `first_label`."""
+    def numbered(self, offset: int) -> Evaluation:
+        """The evaluation with its labels lowered by 0 or 1, see `first_label`."""
         lowered = np.where(self.labels != UNKNOWN, self.labels - offset, UNKNOWN)
         return dataclasses.replace(self, labels=np.maximum(lowered, UNKNOWN), offset=self.offset + offset)
 
-    def standing_for(self, bare: str, *hardened: str) -> Report:
-        """The report with these networks, trained to withstand, taken for defences of the bare one; see `defended`.
+    def standing_for(self, bare: str, *hardened: str) -> Evaluation:
+        """The evaluation with these hardened networks compared to the bare one as its defences; see `defended`.
 
         Raises ValueError for a network of other classes.
         """
@@ -273,11 +276,11 @@ def evaluate(
     filter: str = resizing.DEFAULT,
     workers: Count | None = None,
     progress: Callable[[int], None] | None = None,
-) -> Report:
-    """Judge the pairs by the networks; see the module's docstring.
+) -> Evaluation:
+    """Evaluate pairs of clean and adversarial images on networks; see the module's docstring.
 
     Args:
-        pairs: what belongs together; a pair whose files a record knows otherwise is not judged.
+        pairs: the images; a pair whose files differ from their record is left out.
         targets: networks that take images of 0..255.
         batch_size: how many images a network sees at once.
         filter: one of `tfadv.files.resizing.FILTERS`: what a clean image of another size is brought to the
@@ -322,10 +325,10 @@ def evaluate(
         if symptom:
             concede(symptom)
     aims = wanted if np.any(wanted != UNKNOWN) else None
-    return Report([pair.name for pair in done], labels, judged, columns, unreadable, wanted=aims)
+    return Evaluation([pair.name for pair in done], labels, judged, columns, unreadable, wanted=aims)
 
 
-def _out_of_step(judged: Sequence[Judged], targets: Sequence[Source], labels: np.ndarray) -> str | None:
+def _out_of_step(judged: Sequence[NetworkPredictions], targets: Sequence[Source], labels: np.ndarray) -> str | None:
     """Whether no network agrees with the labels on clean images, however they are counted."""
     known, agreements = labels != UNKNOWN, []
     for one, target in zip(judged, targets, strict=True):
@@ -340,11 +343,11 @@ def _out_of_step(judged: Sequence[Judged], targets: Sequence[Source], labels: np
     return f"labels: {right_of}: no network agrees with them. {diagnostics.OUT_OF_STEP}"
 
 
-def _judged(target: Source, tops: list[np.ndarray], times: list[float]) -> Judged:
+def _judged(target: Source, tops: list[np.ndarray], times: list[float]) -> NetworkPredictions:
     clean, adversarial = np.concatenate(tops, axis=1)
     bare = None if target.bare is None else target.bare.name
     seconds = float(np.median(times[1:] or times))
-    return Judged(target.name, target.size, target.classes, clean, adversarial, bare, seconds)
+    return NetworkPredictions(target.name, target.size, target.classes, clean, adversarial, bare, seconds)
 
 
 def _classes(known: Sequence[int | None]) -> np.ndarray:
@@ -363,10 +366,10 @@ def _read(pair: Pair, filter: str) -> _Read:
 def _twins(pair: Pair, filter: str) -> tuple[np.ndarray, np.ndarray] | str:
     """The clean and the adversarial pixels, uint8 [H, W, 3] of the adversarial image's size; or why there are none."""
     adversarial = image_files.try_image(pair.adversarial)
-    if adversarial.pixels is None or (wrong := pair.adversarial_written.doubt(adversarial.sha256)):
+    if adversarial.pixels is None or (wrong := pair.adversarial_recorded.doubt(adversarial.sha256)):
         return f"{pair.adversarial}: {adversarial.reason or wrong}"
     clean = image_files.try_image(pair.clean, adversarial.pixels.shape[:2], filter)
-    if clean.pixels is None or (wrong := pair.clean_written.doubt(clean.sha256)):
+    if clean.pixels is None or (wrong := pair.clean_recorded.doubt(clean.sha256)):
         return f"{pair.clean}: {clean.reason or wrong}"
     return clean.pixels, adversarial.pixels
 
@@ -374,8 +377,9 @@ def _twins(pair: Pair, filter: str) -> tuple[np.ndarray, np.ndarray] | str:
 def top(
     target: Source, images: Sequence[np.ndarray], size: int, count: int = TOP, filter: str = resizing.DEFAULT
 ) -> np.ndarray:
-    """The network's best classes, best first, int [N, K] with K up to `count`: images are brought to its input size
-    with the filter, and the batch is padded to `size` with its last image.
+    """A network's best classes, best first, int [N, K] with K up to `count`.
+
+    Images are resized to its input with the filter, and the batch is padded to `size` with its last image.
 
     Raises ValueError if a network without a fixed size gets images of several sizes.
     """

@@ -1,4 +1,4 @@
-"""What a run is to do, before it does it: the images and their places, and everything the output's bytes depend on."""
+"""Prepares a run over a folder: its images and output names, and the facts that the output's bytes depend on."""
 
 import dataclasses
 import hashlib
@@ -26,7 +26,7 @@ from tfadv.parts.budgets import Linf
 
 @dataclasses.dataclass(frozen=True)
 class Item:
-    """An image's place: its name, its output's name, its class as the user counts (None: what the network sees)."""
+    """An image to attack: name, output's name, label as the user counts (None: the predicted class), target class."""
 
     name: str
     output: str
@@ -35,13 +35,13 @@ class Item:
 
 
 def entry_of(item: Item, picture: image_files.Picture | None, status: str, **facts: Any) -> record.Entry:
-    """What attack.json says of an image: its name, what became of it, the hash of its file, and the facts given."""
+    """The entry of an image in attack.json: its name, status, the hash of its file, and further facts."""
     entry = {"file": item.name, "status": status, "sha256": picture.sha256 if picture else None, **facts}
     return entry if item.target is None else {**entry, "target": item.target}
 
 
-def places(names: list[str], outputs: dict[str, str], found: Labels) -> list[Item | record.Entry]:
-    """What is to be done: a slot for each image, or the entry of one that has no label or target."""
+def items_of(names: list[str], outputs: dict[str, str], found: Labels) -> list[Item | record.Entry]:
+    """An `Item` for each image to attack, or the entry of one that has no label or target."""
     items: list[Item | record.Entry] = []
     for name in names:
         item = Item(name, outputs[name], (found.labels or {}).get(name), (found.targets or {}).get(name))
@@ -54,8 +54,8 @@ def places(names: list[str], outputs: dict[str, str], found: Labels) -> list[Ite
     return items
 
 
-def keep_apart(images: Path, out: Path) -> None:
-    """Raise ValueError where inputs and outputs would meet."""
+def check_separate(images: Path, out: Path) -> None:
+    """Raise ValueError where the output folder lies in the folder of images."""
     inside, outside = out.resolve(), images.resolve()
     if inside == outside or outside in inside.parents:
         raise ValueError(
@@ -75,10 +75,10 @@ def input_size(network: Source, size: tuple[int, int] | None) -> tuple[int, int]
     height, width = network.size
     if height is None or width is None:
         if size is None:
-            raise ValueError(f"{network.name} takes images of any size: give size, height and width (--size).")
+            raise ValueError(f"{network.name} takes images of any size: give size=, height and width.")
         return size
     if size not in (None, (height, width)):
-        raise ValueError(f"size (--size): {network.name} takes {height} x {width} pixels, got {size[0]} x {size[1]}.")
+        raise ValueError(f"size=: {network.name} takes {height} x {width} pixels, got {size[0]} x {size[1]}.")
     return height, width
 
 
@@ -91,7 +91,7 @@ def describe(
     source: str | None = None,
     twin: Source | None = None,
 ) -> record.Entry:
-    """The experiment as attack.json holds it: what the output's bytes depend on, but for the content of the images."""
+    """The experiment for attack.json: everything that the output's bytes depend on but the content of the images."""
     names = [item.name if isinstance(item, Item) else item["file"] for item in items]
     return {
         "attack": repr(attack),

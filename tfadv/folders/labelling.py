@@ -1,4 +1,4 @@
-"""The classes of a folder's images: from a file whose numbering is found out and checked, or left to the network.
+"""Resolves the labels and target classes of a folder's images, and checks them against the network's predictions.
 
 Labels that are out of step with their images weaken exactly the attacks that read them, and no one notices: so they are
 compared with the network's predictions on clean images before anything is crafted.
@@ -17,7 +17,7 @@ from tfadv.core import diagnostics
 from tfadv.core.source import Source
 from tfadv.files.label_files import Column, column
 
-#: How many images are looked at.
+#: How many images are predicted for the check.
 SAMPLE = 100
 #: Fewer images than these may all be what they are to be changed to.
 FEW = 4
@@ -34,7 +34,7 @@ TARGETS = "target labels"
 
 @dataclasses.dataclass(frozen=True)
 class Labels:
-    """What is known about the classes.
+    """The resolved labels and target classes of a folder.
 
     labels, targets: class 0..classes-1 by name; None where they are not given.
     facts: for attack.json. sentence: the same for a person.
@@ -46,7 +46,7 @@ class Labels:
     sentence: str
 
 
-def settle(
+def resolve(
     names: list[str],
     labels: Classes | None,
     targets: Classes | None,
@@ -56,7 +56,7 @@ def settle(
     force: bool,
     limit: int | None = None,
 ) -> Labels:
-    """The classes of the first `limit` names, counted from 0.
+    """Resolve the classes of the first `limit` names to numbers from 0.
 
     Args:
         labels, targets: class by name or a CSV of them, see `tfadv.files.label_files`.
@@ -76,10 +76,10 @@ def settle(
         _other_than_true(names[:limit], wanted, own, network, predict, offset)
     if known is not None:
         offset, agreement = _checked(names[:limit], known.classes, network, predict, offset, force)
-        sentence = f"labels: {known.said}counted from {offset}; {network.name} agrees with {agreement}"
+        sentence = f"labels: {known.prefix}counted from {offset}; {network.name} agrees with {agreement}"
     if wanted is not None:
         offset = _fitting(wanted.classes, network, offset, TARGETS)
-        sentence += f"\n{TARGETS}: {wanted.said}counted from {offset}" if wanted.said else ""
+        sentence += f"\n{TARGETS}: {wanted.prefix}counted from {offset}" if wanted.prefix else ""
     facts = {"from": "prediction" if own is None else "file", "offset": offset}
     shifted = [
         None if classes is None else {name: label - (offset or 0) for name, label in classes.items()}
@@ -94,7 +94,7 @@ def settle(
 
 
 def _matched(names: list[str], classes: Classes | None, targets: bool = False) -> Column | None:
-    """What is known about these names; None where nothing is given. Raises ValueError where nothing is about them."""
+    """The classes of these names; None where none are given. Raises ValueError where no name has one."""
     return None if classes is None else column(classes, targets).of(names, TARGETS if targets else "labels")
 
 
@@ -110,7 +110,7 @@ def _other_than_true(
     is not called that of classes to reach by most at sight, of others by all."""
     aims = wanted.classes
     both = [name for name in names if name in aims and (own is None or name in own)]
-    got = f"{TARGETS}: expected other classes than the images' own, got {wanted.said}"
+    got = f"{TARGETS}: expected other classes than the images' own, got {wanted.prefix}"
     advice = "Give those to reach, in a column targeted_label or a file of their own."
     if own is not None and both and all(aims[name] == own[name] for name in both):
         raise ValueError(f"{got}what the labels say of all {len(both)} images. {advice}")
@@ -119,7 +119,7 @@ def _other_than_true(
         expected = UNKNOWN_ACCURACY if network.accuracy is None else network.accuracy
         most = max(_right(given, best)[one] for one in _offsets(offset))
         # what its maker calls classes to reach may be some images' own: not those of all
-        enough = PART * expected * len(best) if wanted.name and not wanted.aims else max(len(best), FEW)
+        enough = PART * expected * len(best) if wanted.name and not wanted.is_targets else max(len(best), FEW)
         if len(best) and most >= enough:
             raise ValueError(f"{got}what {network.name} sees in {most} of {len(best)} images. {advice}")
 
@@ -156,7 +156,7 @@ def _fitting(classes: Mapping[str, int], network: Source, offset: int | None, wh
         )
     if len(fitting) > 1:
         raise ValueError(
-            f"{what}: expected to be told by first_label (--numbering) whether the first class is 0 or 1, because "
+            f"{what}: expected to be told by first_label= whether the first class is 0 or 1, because "
             "nothing in the numbers tells."
         )
     return fitting[0]
@@ -170,7 +170,7 @@ def _checked(
     offset: int | None,
     force: bool,
 ) -> tuple[int, str]:
-    """(offset, how many clean predictions agree in words); see `settle`."""
+    """(offset, how many clean predictions agree in words); see `resolve`."""
     known = [name for name in names if name in labels]
     given, best = _seen(known, labels, predict)
     right, seen = _right(given, best), len(best)
@@ -185,18 +185,18 @@ def _checked(
         cause = diagnostics.shifted(network.name, given - chosen, best) or diagnostics.OUT_OF_STEP
         raise ValueError(
             f"labels: {network.name} agrees with {agreement}{either} when classes are counted from {chosen}{usual}. "
-            f"{cause} To go on all the same: force_labels (--force-labels)."
+            f"{cause} To go on all the same: force_labels=."
         )
     if seen and len(candidates) > 1 and right[0] == right[1]:  # with nothing to craft on, any numbering will do
         raise ValueError(
-            f"labels: expected to be told by first_label (--numbering) whether the first class is 0 or 1, because "
+            f"labels: expected to be told by first_label= whether the first class is 0 or 1, because "
             f"{network.name} agrees with {agreement} either way."
         )
     return chosen, agreement
 
 
 def too_few(right: int, of: int, accuracy: float | None) -> bool:
-    """Whether so few agreements show that the labels are wrong, for a network of this accuracy (0..1)."""
+    """Whether labels are wrong, from how many predictions agree and the network's accuracy (0..1)."""
     expected = UNKNOWN_ACCURACY if accuracy is None else accuracy
     return of > 0 and right / of < PART * expected and float(stats.binom.cdf(right, of, expected)) < CHANCE
 
@@ -206,7 +206,7 @@ def _offsets(offset: int | None) -> tuple[int, ...]:
 
 
 def _outside(classes: Mapping[str, int], network: Source, offset: int) -> str | None:
-    """A name whose number this counting has no class for."""
+    """The first name whose label is out of range when classes count from this offset; None where all fit."""
     return next((name for name, label in classes.items() if not 0 <= label - offset < network.classes), None)
 
 

@@ -1,4 +1,4 @@
-"""Which adversarial image belongs to which clean one: by the record that `tfadv attack` left, or by name."""
+"""Pairs adversarial images with their clean ones: by the record that `tfadv attack` wrote, or by name."""
 
 from __future__ import annotations
 
@@ -11,30 +11,32 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tfadv.files import image_files, integrity, label_files, record
-from tfadv.files.integrity import Seal, Written
+from tfadv.files.integrity import EntryDigests, RecordedFile
 
 
 class Pair(NamedTuple):
-    """One image to judge: its name, its two files, the class it should have, and the one the attack was to reach
-    (None: not known); and what a record says of the two files."""
+    """A clean and an adversarial image: name, the two files, label and target class (None: not known).
+
+    clean_recorded, adversarial_recorded: the two files as a record has them.
+    """
 
     name: str
     clean: Path
     adversarial: Path
     label: int | None = None
     target: int | None = None
-    clean_written: Written = Written()
-    adversarial_written: Written = Written()
+    clean_recorded: RecordedFile = RecordedFile()
+    adversarial_recorded: RecordedFile = RecordedFile()
 
 
 @dataclasses.dataclass(frozen=True)
 class Pairing:
-    """Pairs, and what is alone.
+    """The pairs of two folders, and the images without a partner.
 
     images_alone: names in the folder of images that have no adversarial image. adversarial_alone: the reverse.
     experiment: attack.json without its images, None for a folder of another tool.
     labels: where the labels come from, in words; None where there are none.
-    unsealed: whether an earlier version made the folder, and no hashes to hold its files against.
+    without_hashes: whether an earlier version made the folder, without hashes of its files.
     """
 
     pairs: list[Pair]
@@ -42,7 +44,7 @@ class Pairing:
     adversarial_alone: list[str]
     experiment: dict[str, Any] | None = None
     labels: str | None = None
-    unsealed: bool = False
+    without_hashes: bool = False
 
     @property
     def limit(self) -> str:
@@ -51,8 +53,8 @@ class Pairing:
 
     @property
     def _epsilon(self) -> float:
-        said = (self.experiment or {}).get("epsilon")
-        return said if isinstance(said, (int, float)) else math.inf
+        epsilon = (self.experiment or {}).get("epsilon")
+        return epsilon if isinstance(epsilon, (int, float)) else math.inf
 
     def beyond(self, names: Iterable[str], linf: Iterable[float]) -> list[str]:
         """Those of the images, given their largest changes in grey levels, whose change exceeds the recorded one."""
@@ -74,7 +76,7 @@ def pair(
     adversarial: str | os.PathLike,
     labels: Mapping[str, int] | str | os.PathLike | None = None,
 ) -> Pairing:
-    """The pairs of two folders.
+    """Pair the images of two folders.
 
     Where `adversarial` holds attack.json, it says which file came from which image, the clean twins beside it are what
     they are compared with, and the labels are those of the attack. Otherwise names decide, and the images themselves
@@ -107,28 +109,28 @@ def _by_record(
         raise ValueError(
             f"{adversarial}: was made from other images than those in {images}, such as {done[0]['file']}."
         )
-    pairs, twins, seal = [], adversarial / experiment.get("clean", record.CLEAN), Seal(entries.values())
+    pairs, twins, digests = [], adversarial / experiment.get("clean", record.CLEAN), EntryDigests(entries.values())
     for entry in done:
         twin, result = twins / entry["output"], adversarial / entry["output"]
-        clean, clean_written = twin, integrity.of_entry(seal, entry, twin, integrity.TWIN)
+        clean, clean_recorded = twin, integrity.of_entry(digests, entry, twin, integrity.TWIN)
         if not twin.exists():
-            clean, clean_written = images / entry["file"], Written(entry.get("sha256"))
-        written = integrity.of_entry(seal, entry, result, integrity.OUTPUT)
+            clean, clean_recorded = images / entry["file"], RecordedFile(entry.get("sha256"))
+        written = integrity.of_entry(digests, entry, result, integrity.OUTPUT)
         pairs.append(
-            Pair(entry["file"], clean, result, entry.get("label"), entry.get("target"), clean_written, written)
+            Pair(entry["file"], clean, result, entry.get("label"), entry.get("target"), clean_recorded, written)
         )
     paired = {pair.name for pair in pairs}
     origin = {"prediction": "the source's own predictions", "file": "the attack's labels"}
     labels = origin.get(str((experiment.get("labels") or {}).get("from")), record.RECORD)
     alone = [name for name in names if name not in paired]
-    return Pairing(pairs, alone, [], experiment, labels, seal.unsealed)
+    return Pairing(pairs, alone, [], experiment, labels, digests.without_hashes)
 
 
 def _by_name(images: Path, adversarial: Path) -> Pairing:
     """The same relative name, else the same but for the suffix where that leaves one choice."""
     originals, results = image_files.find_images(images), image_files.find_images(adversarial)
     written = {output: name for name, output in image_files.output_names(originals).items()}
-    wrote = integrity.written(adversarial)
+    wrote = integrity.recorded_files(adversarial)
     stems = collections.defaultdict(list)
     for name in originals:
         stems[_stem(name)].append(name)
@@ -141,15 +143,15 @@ def _by_name(images: Path, adversarial: Path) -> Pairing:
             alone.append(result)
         else:
             taken.add(match)
-            known = wrote.get(result, Written())
-            pairs.append(Pair(match, images / match, adversarial / result, adversarial_written=known))
+            known = wrote.get(result, RecordedFile())
+            pairs.append(Pair(match, images / match, adversarial / result, adversarial_recorded=known))
     if not pairs:
         raise ValueError(
             f"{adversarial}: expected adversarial images named as those in {images}, such as "
             f"{_stem(originals[0])}.png, got {results[0]}."
         )
     left = [name for name in originals if name not in taken]
-    return Pairing(pairs, left, alone, unsealed=integrity.unsealed(wrote))
+    return Pairing(pairs, left, alone, without_hashes=integrity.without_hashes(wrote))
 
 
 def _stem(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Reads, crafts and writes a folder in batches, while threads read those to come (`tfadv.core.pool`)."""
+"""Runs a folder through read, craft and write in batches, with threads for reading and writing."""
 
 import contextlib
 import dataclasses
@@ -18,13 +18,13 @@ from tfadv.core.metrics import distances
 from tfadv.core.pool import Pool, in_batches
 from tfadv.core.source import Source
 from tfadv.files import image_files, record
-from tfadv.files.integrity import OUTPUT, TWIN, Seal
+from tfadv.files.integrity import OUTPUT, TWIN, EntryDigests
 from tfadv.files.record import DONE, NO_PLACE, NO_RESULT, SHIFT, UNREADABLE
 from tfadv.folders import rounding
-from tfadv.folders.batches import NONE, BatchAttack, Made, classes
+from tfadv.folders.batches import NONE, BatchAttack, CraftedBatch, classes
 from tfadv.folders.experiment import Item, entry_of
 
-#: What attack.json says of the way from the clean image to the adversarial one.
+#: The distances in attack.json.
 DISTANCES = ("linf", "l2", "l0")
 #: An image and its seed; None where it cannot be read.
 Seeded = tuple[image_files.Picture, np.ndarray | None]
@@ -32,16 +32,16 @@ Seeded = tuple[image_files.Picture, np.ndarray | None]
 
 @dataclasses.dataclass
 class Batch:
-    """Slots on their way through reading, crafting and writing; `entries` is what attack.json will say of them.
+    """Images on their way through reading, crafting and writing; `entries` will be theirs in attack.json.
 
-    pictures: with the seed of each that can be read. made: what the attack made of those. finished: an earlier run's
-    work stands. known: an earlier run had finished it, whether or not it stands.
+    pictures: with the seed of each that can be read. made: the adversarial images of those. finished: an earlier run
+    made it, and its files are unchanged. known: an earlier run made it, unchanged or not.
     """
 
     items: list[Item]
     entries: list[record.Entry]
     pictures: list[Seeded] = dataclasses.field(default_factory=list)
-    made: Made | None = None
+    made: CraftedBatch | None = None
     finished: bool = False
     known: bool = False
 
@@ -99,12 +99,14 @@ class Run:
         journal: record.Journal,
         progress: Callable[..., Any] | None,
     ) -> list[record.Entry]:
-        """Take every slot through the stages; returns the entries of all images in their order.
+        """Process every item; returns the entries of all images in their order.
 
-        What an earlier run made, and is not as it was written, is made again; `remade` says of what, and why.
+        Files of an earlier run that changed since are made again; `remade` names them, with the reason.
         """
-        self.seal = Seal(entries.values())
-        entries = entries | {item["file"]: self.seal.put(item) for item in items if not isinstance(item, Item)}
+        self.digests = EntryDigests(entries.values())
+        entries = entries | {
+            item["file"]: self.digests.with_digest(item) for item in items if not isinstance(item, Item)
+        }
         work = [item for item in items if isinstance(item, Item)]
         self.items = work
         batches = [self._begun(list(some), entries) for some in in_batches(work, self.batch_size)]
@@ -122,7 +124,7 @@ class Run:
         return [entries[item.name if isinstance(item, Item) else item["file"]] for item in items]
 
     def _begun(self, items: list[Item], entries: dict[str, record.Entry]) -> Batch:
-        """The batch of these slots; finished, if an earlier run made all of it."""
+        """The batch of these items; finished, if an earlier run made all of it."""
         found = [entries[item.name] for item in items if item.name in entries]
         finished = len(found) == len(items)
         return Batch(items, found, finished=finished, known=finished)
@@ -130,7 +132,7 @@ class Run:
     def read(self, batches: Iterable[Batch]) -> Iterator[Batch]:
         """The batches with their images; of one that is finished, only check that its files are still the same."""
 
-        def looks(batch: Batch) -> list[tuple[Item, record.Entry | None, bool]]:
+        def tasks(batch: Batch) -> list[tuple[Item, record.Entry | None, bool]]:
             before = {entry["file"]: entry for entry in batch.entries}
             return [(item, before.get(item.name), batch.finished) for item in batch.items]
 
@@ -141,18 +143,18 @@ class Run:
             again = [picture or self._picture(item.name) for item, picture in pairs]
             return Batch(batch.items, [], again, known=batch.known)
 
-        return self.pool.through(batches, looks, self._looked, whole)
+        return self.pool.through(batches, tasks, self._read_item, whole)
 
-    def _looked(self, forward: tuple[Item, record.Entry | None, bool]) -> Seeded | None:
-        """The image of a slot, with what an earlier run said of it; None where that run's work stands."""
-        item, before, finished = forward
+    def _read_item(self, task: tuple[Item, record.Entry | None, bool]) -> Seeded | None:
+        """The image of an item; None where an earlier run made it and its files are unchanged."""
+        item, before, finished = task
         seeded = None if finished else self._picture(item.name)
         if before is None:
             return seeded
-        wrong = self.seal.doubt(before, self._files(item, before) if finished else {})
+        wrong = self.digests.doubt(before, self._files(item, before) if finished else {})
         sha256 = seeded[0].sha256 if seeded else image_files.file_hash(self.images / item.name)
         same = before.get("sha256") == sha256
-        if not same and before["status"] == DONE and not self.seal.edited(before):
+        if not same and before["status"] == DONE and not self.digests.edited(before):
             raise ValueError(
                 f"{item.name} has changed since {self.out} was begun. Choose another folder, or remove it."
             )
@@ -189,8 +191,8 @@ class Run:
             batch.made = self._attacked(list(items), np.stack(pixels), np.concatenate(seeds))
         return batch
 
-    def _attacked(self, items: list[Item], clean: np.ndarray, seeds: np.ndarray) -> Made:
-        """The clean images uint8 [N, H, W, 3] of these slots, attacked in a batch of one size."""
+    def _attacked(self, items: list[Item], clean: np.ndarray, seeds: np.ndarray) -> CraftedBatch:
+        """The clean images uint8 [N, H, W, 3] of these items, attacked in a batch of one size."""
         labels = np.array([NONE if item.label is None else item.label for item in items])
         aims = [item.target for item in items if item.target is not None]
         whole = [padded(rows, self.batch_size) for rows in (clean, labels, seeds)]
@@ -232,7 +234,7 @@ class Run:
     def written(self, batches: Iterable[Batch], journal: record.Journal) -> Generator[Batch, None, None]:
         """Write the clean and the adversarial images of each batch, hold the promise on what is read back, note it."""
 
-        def rows(batch: Batch) -> list[tuple[Item, image_files.Picture, Made | None, int]]:
+        def rows(batch: Batch) -> list[tuple[Item, image_files.Picture, CraftedBatch | None, int]]:
             if batch.finished:
                 return []
             self._open(journal)
@@ -242,14 +244,14 @@ class Run:
                 for item, (picture, _) in zip(batch.items, batch.pictures, strict=True)
             ]
 
-        def write(row: tuple[Item, image_files.Picture, Made | None, int]) -> record.Entry:
+        def write(row: tuple[Item, image_files.Picture, CraftedBatch | None, int]) -> record.Entry:
             item, picture, made, place = row
             try:
-                return self.seal.put(self._write(item, picture, made, place, journal))
+                return self.digests.with_digest(self._write(item, picture, made, place, journal))
             except OSError as error:
                 if (reason := image_files.misplaced(error)) is None:
                     raise
-                return self.seal.put(entry_of(item, picture, NO_PLACE, reason=reason))
+                return self.digests.with_digest(entry_of(item, picture, NO_PLACE, reason=reason))
 
         def whole(batch: Batch, entries: list[record.Entry]) -> Batch:
             if batch.finished:
@@ -260,7 +262,7 @@ class Run:
         return self.pool.through(batches, rows, write, whole)
 
     def _write(
-        self, item: Item, picture: image_files.Picture, made: Made | None, place: int, journal: record.Journal
+        self, item: Item, picture: image_files.Picture, made: CraftedBatch | None, place: int, journal: record.Journal
     ) -> record.Entry:
         """Both files of an image, and what attack.json says of it."""
         if picture.pixels is None or made is None:
@@ -271,7 +273,7 @@ class Run:
         with journal.temporary() as temporary:
             clean = image_files.write_png(twin, picture.pixels, temporary)
             adversarial = image_files.write_png(result, made.images[place], temporary)
-        rounding.hold(self.attack.budget, np.asarray(clean.pixels), np.asarray(adversarial.pixels), item.name)
+        rounding.check_budget(self.attack.budget, np.asarray(clean.pixels), np.asarray(adversarial.pixels), item.name)
         return _done(item, picture, made, place) | {OUTPUT: adversarial.sha256, TWIN: clean.sha256}
 
     def _to_write(self, name: str) -> Path:
@@ -286,7 +288,7 @@ class Run:
                 os.replace(temporary, self.out / SHIFT)
 
 
-def _done(item: Item, picture: image_files.Picture, made: Made, place: int) -> record.Entry:
+def _done(item: Item, picture: image_files.Picture, made: CraftedBatch, place: int) -> record.Entry:
     """What attack.json says of an image that was attacked."""
     far = distances(np.asarray(picture.pixels)[None], made.images[place : place + 1], DISTANCES)
     queries = {} if made.queries is None else {"queries": int(made.queries[place])}

@@ -1,4 +1,4 @@
-"""A folder of images in, a folder of purified images out: joins a purifier and a folder; can be resumed.
+"""Purifies every image of a folder with a defence; can be resumed. Also loads the images to fit a defence on.
 
     out/<name>.png       the image as a network behind the purifier sees it, rounded to bytes
     out/defence.json     the purifier, and for each image its status and how far it was moved
@@ -23,28 +23,28 @@ from tfadv.core.ranges import Count, WordSeed, checked
 from tfadv.core.source import Source
 from tfadv.defences.purified import Purified, Purifier, alone, digest
 from tfadv.files import image_files, integrity, record, resizing
-from tfadv.files.integrity import OUTPUT, Seal, Written
+from tfadv.files.integrity import OUTPUT, EntryDigests, RecordedFile
 from tfadv.files.record import DEFENCE, DONE, NO_PLACE, NO_RESULT, UNREADABLE
 from tfadv.folders import experiment, labelling, rounding
 from tfadv.training import datasets
 
-#: What defence.json says of the way from the image to the purified one.
+#: The distances in defence.json.
 DISTANCES = ("linf", "l2", "psnr")
 
 
 @dataclasses.dataclass(frozen=True)
-class Report:
-    """What became of a folder: defence.json's entries in the order of their names.
+class PurifyReport:
+    """The result of purifying a folder: the entries of defence.json by name.
 
-    remade, unsealed: as of `tfadv.folders.craft.Report`. unsealed_images: whether an earlier version made the images,
-    and no hashes to hold them against.
+    remade, without_hashes: as of `tfadv.folders.craft.CraftReport`. images_without_hashes: whether an earlier version,
+    which wrote no hashes, made the images.
     """
 
     out: Path
     images: list[record.Entry]
     remade: dict[str, str] = dataclasses.field(default_factory=dict)
-    unsealed: bool = False
-    unsealed_images: bool = False
+    without_hashes: bool = False
+    images_without_hashes: bool = False
 
     @property
     def skipped(self) -> list[record.Entry]:
@@ -65,7 +65,7 @@ def purify_folder(
     filter: str = resizing.DEFAULT,
     workers: Count | None = None,
     progress: Callable[..., Any] | None = None,
-) -> Report:
+) -> PurifyReport:
     """Purify every image of a folder; called again after an interruption, it continues.
 
     Args:
@@ -85,7 +85,7 @@ def purify_folder(
     """
     images, out = Path(images), Path(out)
     if purifier.needs_network and network is None:
-        raise ValueError(f"{purifier!r} looks at the network that it defends: name it (--source).")
+        raise ValueError(f"{purifier!r} looks at the network that it defends: give network=.")
     single = images.is_file()
     images, names = _one(images, out) if single else (images, _names(images, out))
     size = experiment.input_size(network, size) if network is not None else size
@@ -98,12 +98,12 @@ def purify_folder(
         "size": None if size is None else list(size),
         "filter": filter,
     }
-    outputs, wrote = image_files.output_names(names, DEFENCE.taken), integrity.written(images)
+    outputs, wrote = image_files.output_names(names, DEFENCE.taken), integrity.recorded_files(images)
     bar = progress(total=len(names)) if progress else None
 
     def read(name: str) -> tuple[str, image_files.Picture]:
         picture = image_files.try_image(images / name, size, filter)
-        wrong = wrote.get(name, Written()).doubt(picture.sha256)
+        wrong = wrote.get(name, RecordedFile()).doubt(picture.sha256)
         return name, image_files.Picture(None, picture.sha256, picture.reason or wrong) if wrong else picture
 
     with (
@@ -120,14 +120,14 @@ def purify_folder(
             bar.update(len(done))
         todo = [name for name in names if name not in done]
         pictures = itertools.chain.from_iterable(pool.ahead(read, in_batches(todo, batch_size)))
-        purified = (_purified(some, outputs, run) for some in _alike(pictures, batch_size))
-        for entries in _written(purified, out, journal, before.seal, pool):
+        purified = (_purified(some, outputs, run) for some in _same_size(pictures, batch_size))
+        for entries in _written(purified, out, journal, before.digests, pool):
             done |= {entry["file"]: entry for entry in entries}
             if bar is not None:
                 bar.update(len(entries))
         whole = [done[name] for name in names]
         journal.fold([*others, *whole])
-    return Report(out, whole, before.remade, before.seal.unsealed, integrity.unsealed(wrote))
+    return PurifyReport(out, whole, before.remade, before.digests.without_hashes, integrity.without_hashes(wrote))
 
 
 def _one(image: Path, out: Path) -> tuple[Path, list[str]]:
@@ -150,7 +150,7 @@ def _others(entries: dict[str, record.Entry], outputs: dict[str, str], out: Path
 
 def _names(folder: Path, out: Path) -> list[str]:
     """The images of a folder, in which nothing is written; of one that an attack made, the adversarial ones."""
-    experiment.keep_apart(folder, out)
+    experiment.check_separate(folder, out)
     made, entries = record.read(folder)
     if made is None:
         return image_files.find_images(folder)
@@ -171,25 +171,25 @@ class _Before:
         entries: dict[str, record.Entry],
     ) -> None:
         self.images, self.out, self.outputs, self.entries = images, out, outputs, entries
-        self.seal, self.remade = Seal(entries.values()), dict[str, str]()
+        self.digests, self.remade = EntryDigests(entries.values()), dict[str, str]()
 
     def stands(self, name: str) -> bool:
         """Whether its work on this image stands; raises ValueError where the image is another by now."""
         entry = self.entries.get(name)
         if entry is None or entry["status"] != DONE:
             return False
-        edited = self.seal.edited(entry)
+        edited = self.digests.edited(entry)
         if entry["output"] != self.outputs[name] and not edited:  # since then another image has taken its name
             return False
         if entry.get("sha256") != image_files.file_hash(self.images / name) and not edited:
             raise ValueError(f"{name} has changed since {self.out} was begun. Choose another folder, or remove it.")
-        wrong = self.seal.doubt(entry, {OUTPUT: self.out / self.outputs[name]})
+        wrong = self.digests.doubt(entry, {OUTPUT: self.out / self.outputs[name]})
         if wrong:
             self.remade[name] = wrong
         return wrong is None
 
 
-def _alike(
+def _same_size(
     pictures: Iterable[tuple[str, image_files.Picture]], count: int
 ) -> Iterator[list[tuple[str, image_files.Picture]]]:
     """The pictures in order, up to `count` neighbours of one size together; one that cannot be read stands alone."""
@@ -238,7 +238,7 @@ def _written(
     batches: Iterable[list[tuple[record.Entry, np.ndarray | None]]],
     out: Path,
     journal: record.Journal,
-    seal: Seal,
+    digests: EntryDigests,
     pool: Pool,
 ) -> Iterator[list[record.Entry]]:
     """The entries of each batch, its images written and the journal after them."""
@@ -250,16 +250,16 @@ def _written(
     def write(row: tuple[record.Entry, np.ndarray | None]) -> record.Entry:
         entry, pixels = row
         if pixels is None:
-            return seal.put(entry)
+            return digests.with_digest(entry)
         place = image_files.inside(out, entry["output"], str(out), writing=True)
         try:
             with journal.temporary() as temporary:
-                return seal.put(entry | {OUTPUT: image_files.write_png(place, pixels, temporary).sha256})
+                return digests.with_digest(entry | {OUTPUT: image_files.write_png(place, pixels, temporary).sha256})
         except OSError as error:
             if (reason := image_files.misplaced(error)) is None:
                 raise
             known = {"file": entry["file"], "status": NO_PLACE, "sha256": entry["sha256"]}
-            return seal.put({**known, "reason": reason})
+            return digests.with_digest({**known, "reason": reason})
 
     def noted(_: Any, entries: list[record.Entry]) -> list[record.Entry]:
         journal.add(entries)
@@ -281,7 +281,7 @@ def training_images(
     filter: str = resizing.DEFAULT,
     workers: Count | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """What a defence is fitted on: uint8 [N, H, W, 3] of the network's size and classes int [N].
+    """Load what a defence is fitted on: images uint8 [N, H, W, 3] of the network's size, classes int [N].
 
     Args:
         images: a folder of images; without labels as `tfadv train` takes it, an .npz file or a folder with a labels.csv
@@ -303,7 +303,7 @@ def training_images(
     if labels is None:
         height, width = (None, None) if Path(images).is_file() else experiment.input_size(network, size)
         if height != width:
-            raise ValueError(f"{images}: expected labels (--labels) where images are not as high as wide.")
+            raise ValueError(f"{images}: expected labels= where images are not as high as wide.")
         found = datasets.load(images, height, fill)
         if None not in network.size and found.x_train.shape[1:3] != network.size:
             raise ValueError(f"{images}: {network.name} takes {network.size}, got {found.x_train.shape[1:3]}.")
@@ -322,7 +322,7 @@ def training_images(
     def predict(some: list[str]) -> list[int | None]:
         return [int(network.predict(pictures([name]).astype(np.float32))[0]) for name in some]
 
-    settled = labelling.settle(names, labels, None, network, predict, first_label, force_labels, limit)
+    settled = labelling.resolve(names, labels, None, network, predict, first_label, force_labels, limit)
     known = settled.labels or {}
     chosen = [name for name in names if name in known][:limit]
     return pictures(chosen), np.array([known[name] for name in chosen])

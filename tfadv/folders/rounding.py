@@ -1,4 +1,4 @@
-"""Adversarial images as the bytes of a file: within the budget, and still adversarial where a search found them so."""
+"""Rounds adversarial images to bytes that stay within the budget, and stay adversarial where a search found them so."""
 
 import math
 from collections.abc import Callable
@@ -71,7 +71,7 @@ def whole_levels(adversarial: Images, clean: Images, budget: Budget | None) -> T
     return tf.cast(nearest, tf.uint8)
 
 
-def hold(budget: Budget | None, clean: np.ndarray, adversarial: np.ndarray, name: str) -> None:
+def check_budget(budget: Budget | None, clean: np.ndarray, adversarial: np.ndarray, name: str) -> None:
     """Raise ValueError unless the budget allows adversarial uint8 [H, W, 3], the image of this name."""
     if isinstance(budget, Linf):
         kept = np.abs(adversarial.astype(np.int16) - clean).max() <= budget.size

@@ -48,7 +48,7 @@ class FasterNetwork(Source):
         if not isinstance(exact.model, keras.Model):
             raise ValueError(
                 f"{exact.name}: expected a model of Keras {keras.__version__} to make a faster copy of, got one of "
-                f"{type(exact.model).__module__.split('.')[0]}. Attack it without (no --fast, no --precision bfloat16)."
+                f"{type(exact.model).__module__.split('.')[0]}. Attack it without fast= and bfloat16."
             )
         self.name, self.size, self.dtype, self.offset = exact.name, exact.size, exact.dtype, exact.offset
         self.logits_count, self.layer, self.accuracy = exact.logits_count, exact.layer, exact.accuracy

@@ -94,7 +94,7 @@ def with_first(model: keras.Model, outputs: list[Tensor], wanted: str | None, na
     output_names = names(model)
     if wanted is None and len(outputs) > 1:
         raise ValueError(
-            f"{name}: expected to be told by output (--output) which of its {len(outputs)} outputs are the logits: "
+            f"{name}: expected to be told by output= which of its {len(outputs)} outputs are the logits: "
             f"{_listed(output_names, outputs)}."
         )
     if wanted is not None and wanted not in output_names:

@@ -77,7 +77,7 @@ def load(path: str | os.PathLike, *, trust: bool = False) -> keras.Model:
     if code:
         raise ValueError(
             f"{path}: expected a model of Keras's own layers, got {code}: to load it is to run its code. Build "
-            "the model in Python and give it as module:callable, or say --trust if you trust whoever made the file."
+            "the model in Python and give it as module:callable, or set trust= if you trust whoever made the file."
         )
     return model
 

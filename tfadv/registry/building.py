@@ -1,4 +1,4 @@
-"""Names and settings made an attack or a defence: what is wrong is said, what was left open is the source's.
+"""Builds attacks and defences from names and settings; checks the settings; takes default layers from the network.
 
 A defence is written in one word, "jpeg:quality=75+median:side=3": names from the catalogue, each with its settings, an
 image going through them from left to right.
@@ -28,7 +28,7 @@ LOSSES = ("cross-entropy", "margin")
 
 @ranges.checked
 def where(region: str = "everywhere", cam_layer: str | None = None, threshold: ranges.Share = 0.2) -> Region:
-    """The settings of every ascent beside its recipe's own: where it may change an image.
+    """Build the region of an ascent, where it may change an image, from settings that all recipes of ascents share.
 
     region=contributive keeps it to the pixels whose Grad-CAM at `cam_layer`, by default the source's last map of
     features, is at least `threshold` of the largest.
@@ -38,7 +38,7 @@ def where(region: str = "everywhere", cam_layer: str | None = None, threshold: r
 
 @ranges.checked
 def raised(own: CrossEntropy, loss: str = "cross-entropy", confidence: ranges.Weight | None = None) -> Objective:
-    """What an attack raises whose recipe raises the cross entropy.
+    """Build the objective of an attack whose recipe maximises the cross entropy.
 
     loss=margin raises the lead of the best other logit over the label's (Carlini and Wagner, 2017) instead, up to
     `confidence` where that is given.

@@ -1,4 +1,4 @@
-"""What there is, by name: plain dicts from a name to what makes it, as recipes and defences register themselves."""
+"""The attacks and defences by name: plain dicts from a name to the function or class that builds it."""
 
 from collections.abc import Callable
 

@@ -1,11 +1,11 @@
-"""What classes are called: from a file of names, from a network of one's own, or as Keras keeps ImageNet's."""
+"""Names of classes: from a file, from a trained network, or from Keras's file for ImageNet."""
 
 import json
 import os
 from pathlib import Path
 
-#: Where Keras keeps the names of ImageNet's classes, once `decode_predictions` has fetched them.
-KEPT = Path("models", "imagenet_class_index.json")
+#: Keras's file of ImageNet's class names, once `decode_predictions` has fetched it.
+KERAS_INDEX = Path("models", "imagenet_class_index.json")
 #: How many classes ImageNet has.
 IMAGENET = 1000
 
@@ -43,10 +43,10 @@ def _name(value: object) -> str:
 
 
 def of(spec: str, classes: int) -> dict[int, str]:
-    """The names that a network of so many classes, asked for as `spec`, has at hand; none where it has none."""
+    """The names of a network's classes by number, from its spec and how many there are; {} where none are known."""
     if spec.endswith(".npz") and os.path.isfile(spec):
         from tfadv.training import trained
 
         return dict(enumerate(trained.about(spec).class_names))
-    kept = Path(os.environ.get("KERAS_HOME") or os.path.join(os.path.expanduser("~"), ".keras")) / KEPT
-    return read(kept) if classes == IMAGENET and kept.is_file() else {}
+    index = Path(os.environ.get("KERAS_HOME") or os.path.join(os.path.expanduser("~"), ".keras")) / KERAS_INDEX
+    return read(index) if classes == IMAGENET and index.is_file() else {}

@@ -1,4 +1,4 @@
-"""Networks by name: the official checkpoints, the embedded digits, keras.applications, saved files and your own code.
+"""Loads networks by name: official checkpoints, the embedded digits, keras.applications, saved files and your own code.
 
 | you write | you get |
 |---|---|
@@ -29,16 +29,16 @@ from tfadv.models.cloning import is_model
 from tfadv.models.heads import names as names_of_outputs
 from tfadv.models.layers import layer_name, stated
 from tfadv.models.network import Network, network
-from tfadv.registry.known import IMAGENET, Listed, entries, names
+from tfadv.registry.network_list import IMAGENET, NetworkEntry, entries, names
 from tfadv.training import loop, trained
 
-__all__ = ["Listed", "entries", "kind", "load", "names", "without_code"]
+__all__ = ["NetworkEntry", "entries", "kind", "load", "names", "without_code"]
 
 SAVED = (".keras", ".h5", ".hdf5")
 
 
 def kind(spec: str) -> str:
-    """What a name stands for: "official", "digits", "keras", "trained", "file" or "code"."""
+    """The kind of network that a name refers to: "official", "digits", "keras", "trained", "file" or "code"."""
     if spec.startswith("keras:"):
         return "keras"
     if spec.startswith("digits/"):
@@ -51,14 +51,14 @@ def kind(spec: str) -> str:
     return "code" if ":" in spec else "official"
 
 
-def without_code(spec: str, said_by: str) -> str:
-    """The name, from a file that is not trusted: it may name no code of anybody's.
+def without_code(spec: str, origin: str) -> str:
+    """Return a network's name from an untrusted file, if it runs no code.
 
     Raises ValueError for `module:callable`, which the command line and Python alone may name.
     """
     if kind(spec) == "code":
         raise ValueError(
-            f"{said_by}: expected a network that is no code, got {spec!r}, which would run some. Take --trust if you "
+            f"{origin}: expected a network that is no code, got {spec!r}, which would run some. Set trust= if you "
             "trust whoever wrote the file."
         )
     return spec
@@ -74,7 +74,7 @@ def load(
     store: Store | None = None,
     trust: bool = False,
 ) -> Source:
-    """The network that a name stands for; the module's docstring lists the kinds of name.
+    """Load the network of this name; the module's docstring lists the kinds of name.
 
     Args:
         spec: the name, or the path of a file.

@@ -1,4 +1,4 @@
-"""What is written on a command line: a setting as a value, a defence as names with their settings."""
+"""Parses settings and defences as written on a command line: "key=value", "jpeg:quality=75+median"."""
 
 import ast
 import unicodedata
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def value_of(text: str) -> Any:
-    """What a setting written as text is: a literal of Python, or else the word itself."""
+    """Parse the value of a setting: a literal of Python, or else the text itself."""
     try:
         return ast.literal_eval(text.capitalize() if text in ("true", "false", "none") else text)
     except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):  # the last two: brackets within brackets
@@ -15,7 +15,7 @@ def value_of(text: str) -> Any:
 
 
 def pair_of(text: str) -> tuple[str, Any]:
-    """(key, value) of "key=value". Raises ValueError for anything else."""
+    """Parse "key=value" to (key, value). Raises ValueError for anything else."""
     key, equals, value = text.partition("=")
     if not (key and equals):
         raise ValueError(f"expected key=value, got {text!r}.")
@@ -23,7 +23,7 @@ def pair_of(text: str) -> tuple[str, Any]:
 
 
 def settings_of(pairs: Iterable[str]) -> dict[str, Any]:
-    """{key: value} of "key=value" words. Raises ValueError for anything else, and for a key that comes twice."""
+    """Parse several "key=value" to a dict. Raises ValueError for anything else, and for a key that comes twice."""
     found: dict[str, Any] = {}
     for pair in pairs:
         key, value = pair_of(pair)
@@ -34,7 +34,7 @@ def settings_of(pairs: Iterable[str]) -> dict[str, Any]:
 
 
 def united(settings: Mapping[str, Any], others: Mapping[str, Any], said: str) -> dict[str, Any]:
-    """All of these settings; None among the others is none. said: how the others are given, with {} for the name.
+    """Merge settings with others that are not None. said: how the others are given, with {} for the name.
 
     Raises ValueError where one is given both ways.
     """
@@ -46,7 +46,10 @@ def united(settings: Mapping[str, Any], others: Mapping[str, Any], said: str) ->
 
 
 def row_of(text: str) -> list[tuple[str, dict[str, Any]]]:
-    """(name, settings) of each of "jpeg:quality=75,more=1+median:side=3". Raises ValueError for anything else."""
+    """Parse a chain of defences, "jpeg:quality=75,more=1+median:side=3", to (name, settings) of each.
+
+    Raises ValueError for anything else.
+    """
     found = []
     for word in text.split("+"):
         name, colon, said = word.strip().partition(":")
@@ -65,7 +68,7 @@ _TURNS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 def shown(text: str, lines: bool = False) -> str:
-    """The text as a terminal may be given it: a control character is written out, as in \\x1b.
+    """Escape control characters, as in \\x1b, so that the text is safe for a terminal.
 
     lines: whether the ends of lines and tabs are the text's own and stay.
     """

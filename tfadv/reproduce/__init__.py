@@ -1,10 +1,10 @@
-"""The papers' tables and figures: experiments as data, one engine, pages that put the paper's number beside ours.
+"""Reproduces the papers' tables and figures: experiments as data, one engine, pages of results.
 
     workspace = Workspace(scales.read("digits"), out, count=20)
     record = run(EXPERIMENTS["naa-table1"], workspace)
     pages.write(record, out)
 
-`plan` says what an experiment is; one of your own is made of the same parts.
+`plan` defines the parts of an experiment; one of your own is made of the same parts.
 """
 
 from tfadv.reproduce import pages, scales

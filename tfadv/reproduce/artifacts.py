@@ -1,4 +1,4 @@
-"""What stands on a stage: networks in their roles, images, adversarial folders, verdicts, and commands as typed."""
+"""What an experiment works with: loaded networks, image sets, adversarial folders, predictions, shell commands."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from tfadv.reproduce import cache
 
 
 @dataclasses.dataclass(frozen=True)
-class Images:
-    """Images with labels: the data's name, the folder, and the class 0.. of each file in order."""
+class ImageSet:
+    """A folder of labelled images: the data set's name, the folder, and the class 0.. of each file in order."""
 
     data: str
     folder: Path
@@ -36,8 +36,11 @@ class Images:
 
 @dataclasses.dataclass(frozen=True)
 class MappedModel:
-    """A network in a role: the name the scale gives it, what `--source` takes, the source, its data, the layer that is
-    attacked, its layers by role, and what `--source` takes for each member of an ensemble."""
+    """A loaded network of a scale.
+
+    name: the scale's for it. spec: what `--source` takes, as `tfadv.load`. source: the network. data: the name of its
+    images. layer: the one that is attacked. layers: role in the paper -> layer. members: the specs of an ensemble's.
+    """
 
     name: str
     spec: str
@@ -47,37 +50,35 @@ class MappedModel:
     layers: Mapping[str, Any]
     members: tuple[str, ...] = ()
 
-    def words(self, option: str = "--target") -> tuple[str, ...]:
-        """It in a command, behind `--source` or `--target`."""
+    def command_options(self, option: str = "--target") -> tuple[str, ...]:
+        """The options that name it on the command line, behind `--source` or `--target`."""
         together = ("--together",) if self.members and option == "--target" else ()
         return (*(word for one in self.members or (self.spec,) for word in (option, one)), *together)
 
 
 @dataclasses.dataclass(frozen=True)
-class Folder:
-    """An adversarial folder: its path, its images, the attack, the command that makes it, and its key.
-
-    made: the sha256 of its record.
-    """
+class AdversarialFolder:
+    """A folder of adversarial images: path, clean images, attack, network, the command that makes it, its cache key."""
 
     path: Path
-    images: Images
+    images: ImageSet
     attack: Attack
     model: MappedModel
     command: str
     key: str
 
     @functools.cached_property
-    def made(self) -> str | None:
+    def record_sha256(self) -> str | None:
+        """The sha256 of its attack.json; None where it cannot be read."""
         return file_hash(self.path / record.RECORD)
 
 
 @dataclasses.dataclass(frozen=True)
-class Verdict:
-    """What a network said of a folder's pairs: names, labels, classes to reach, the best classes best first, distances.
+class FolderPredictions:
+    """A network's predictions for a folder's clean and adversarial images, with labels, target classes and distances.
 
-    labels, wanted int [N], -1 where there is none; clean, adversarial int [N, K]; distances [N] each; seconds for one
-    image.
+    labels, wanted (the classes to reach) int [N], -1 where there is none; clean, adversarial int [N, K], best classes
+    first; distances [N] each; seconds for one image.
     """
 
     names: tuple[str, ...]
@@ -89,18 +90,18 @@ class Verdict:
     seconds: float
     command: str
 
-    def each(self, numbers: np.ndarray) -> dict[str, float]:
+    def by_name(self, numbers: np.ndarray) -> dict[str, float]:
         """The numbers [N] by the names of the images."""
         return dict(zip(self.names, numbers.astype(float).tolist(), strict=True))
 
 
 def write_labels(path: Path, labels: Mapping[str, int]) -> None:
-    """A CSV as `--labels` takes it."""
+    """Write labels by file name as a CSV that `--labels` takes."""
     made = io.StringIO(newline="")
     csv.writer(made, lineterminator="\n").writerows([("filename", "label"), *labels.items()])
     cache.write(path, made.getvalue().encode())
 
 
-def typed(words: Sequence[str]) -> str:
-    """A command as one would type it in the folder of results; $NAMEs stay to be replaced by the shell."""
+def shell_command(words: Sequence[str]) -> str:
+    """A command line, quoted for a shell in the folder of results; $NAMEs stay for the shell to replace."""
     return " ".join(f'"{word}"' if "$" in word else shlex.quote(word) for word in words)

@@ -1,4 +1,4 @@
-"""Files that are made once and kept: whole or not at all, also where several runs share a folder."""
+"""A file cache: JSON results and images, written whole or not at all, also where several runs share a folder."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def write(path: Path, content: bytes) -> None:
     write_whole(path, content)
 
 
-def kept(path: Path, make: Callable[[], Any]) -> Any:
-    """What the JSON file holds; where there is none, or it is none, what `make` returns, written there first."""
+def load_or_make(path: Path, make: Callable[[], Any]) -> Any:
+    """The content of a JSON file; where it is missing or broken, what `make` returns, which is written there first."""
     with contextlib.suppress(FileNotFoundError, ValueError):
         return schemas.json_of(path.read_bytes(), path, "what was kept")
     write(path, json.dumps(make()).encode())

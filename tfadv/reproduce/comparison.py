@@ -1,4 +1,4 @@
-"""Our number against the paper's, and our order against the paper's order, with standard errors."""
+"""Compares measured numbers with the paper's, and the order of rows with the paper's, with standard errors."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tfadv.reproduce.plan import SURE, Value
+from tfadv.reproduce.plan import STANDARD_ERRORS, Value
 
 
-class Pairwise(NamedTuple):
-    """Two rows of a table that the paper puts in an order: the first is the higher there.
+class RowOrder(NamedTuple):
+    """How often two rows of a table have the paper's order over its columns; `higher` is the higher one in the paper.
 
-    cells: in how many columns the paper says so. same, equal, reversed: in how many of them we do, neither, or say the
-    reverse. clearly: of the reversed, by more than two standard errors of the paired difference. unsure: of the
-    reversed, those whose error is not known, as seconds have none.
+    cells: the columns in which the paper has that order. same, equal, reversed: how many of them have it here, have
+    equal numbers, or have the reverse order. clearly: of the reversed, those beyond two standard errors of the paired
+    difference. unsure: of the reversed, those whose error is not known, as of seconds.
     """
 
     higher: str
@@ -32,7 +32,7 @@ class Pairwise(NamedTuple):
     examples: tuple[str, ...]
 
 
-def of_paper(ours: Value, paper: float, percent: bool, count: int | None) -> tuple[float, float | None]:
+def difference_from_paper(ours: Value, paper: float, percent: bool, count: int | None) -> tuple[float, float | None]:
     """(ours - paper, its standard error), in the part's unit.
 
     The paper's own error is that of a share of `count` images where that is known, and else left out.
@@ -46,26 +46,26 @@ def of_paper(ours: Value, paper: float, percent: bool, count: int | None) -> tup
     return difference, scale * math.sqrt(ours.error**2 + max(theirs, 0.0))
 
 
-def paired(one: Value, other: Value) -> tuple[float, float]:
-    """(one - other, its standard error) over the images that count for both; nan without any.
+def paired_difference(first: Value, second: Value) -> tuple[float, float]:
+    """(first - second, its standard error) over the images that count for both; nan without any.
 
-    Of shares with b images for one alone and c for the other alone, (b - c) / n with the error of Agresti and Min,
+    Of shares with b images for the first alone and c for the second, (b - c) / n with the error of Agresti and Min,
     2005: half an image is added to each of the four kinds, as it is to means of shares.
     """
-    common = sorted(set(one.images) & set(other.images))
+    common = sorted(set(first.images) & set(second.images))
     if not common:
         return math.nan, math.nan
-    differences = np.array([one.images[name] - other.images[name] for name in common], float)
+    differences = np.array([first.images[name] - second.images[name] for name in common], float)
     mean, count = float(differences.mean()), len(differences)
-    if one.share and other.share:
+    if first.share and second.share:
         # sqrt(b + c - (b - c)^2 / n) / n, where b + c is the sum of squares and b - c the sum
         n = count + 2
         return mean, float(np.sqrt(np.sum(differences**2) + 1 - np.sum(differences) ** 2 / n) / n)
     return mean, float(differences.std(ddof=1) / math.sqrt(count)) if count > 1 else math.nan
 
 
-class Compared(NamedTuple):
-    """A cell with both numbers, as the order is judged: group and column say where, name which row."""
+class ComparedCell(NamedTuple):
+    """A cell with the measured and the paper's number; rows are compared within one group and column, by name."""
 
     group: tuple[str, ...]
     column: str
@@ -74,37 +74,37 @@ class Compared(NamedTuple):
     paper: float
 
 
-def orders(cells: Sequence[Compared]) -> list[Pairwise]:
+def row_orders(cells: Sequence[ComparedCell]) -> list[RowOrder]:
     """Every pair of rows that the paper orders, over all groups and columns; those most often reversed first."""
-    found: dict[tuple[str, str], list[tuple[float, float, str]]] = collections.defaultdict(list)
-    for _, some in itertools.groupby(sorted(cells, key=_place), key=_place):
-        for one, other in itertools.combinations(some, 2):
-            if one.paper == other.paper:
+    by_rows: dict[tuple[str, str], list[tuple[float, float, str]]] = collections.defaultdict(list)
+    for _, column in itertools.groupby(sorted(cells, key=_column_of), key=_column_of):
+        for first, second in itertools.combinations(column, 2):
+            if first.paper == second.paper:
                 continue
-            high, low = (one, other) if one.paper > other.paper else (other, one)
+            high, low = (first, second) if first.paper > second.paper else (second, first)
             difference, error = _difference(high.ours, low.ours)
             where = " / ".join([*high.group, high.column])
-            found[high.name, low.name].append((difference, error, where))
-    pairs = [_pairwise(*names, differences) for names, differences in found.items()]
+            by_rows[high.name, low.name].append((difference, error, where))
+    pairs = [_pairwise(*names, differences) for names, differences in by_rows.items()]
     return sorted(pairs, key=lambda pair: (-pair.clearly, -pair.reversed, pair.higher, pair.lower))
 
 
-def _place(cell: Compared) -> tuple:
+def _column_of(cell: ComparedCell) -> tuple:
     return cell.group, cell.column
 
 
 def _difference(high: Value, low: Value) -> tuple[float, float]:
-    difference, error = paired(high, low)
+    difference, error = paired_difference(high, low)
     if math.isnan(difference) and high.value is not None and low.value is not None:
         return high.value - low.value, math.nan
     return difference, error
 
 
-def _pairwise(higher: str, lower: str, differences: Iterable[tuple[float, float, str]]) -> Pairwise:
-    known = [one for one in differences if not math.isnan(one[0])]
+def _pairwise(higher: str, lower: str, differences: Iterable[tuple[float, float, str]]) -> RowOrder:
+    known = [difference for difference in differences if not math.isnan(difference[0])]
     wrong = [(difference, error, where) for difference, error, where in known if difference < 0]
-    clear = [one for one in wrong if -one[0] > SURE * one[1]]
-    return Pairwise(
+    clear = [reverse for reverse in wrong if -reverse[0] > STANDARD_ERRORS * reverse[1]]
+    return RowOrder(
         higher,
         lower,
         len(known),

@@ -1,4 +1,4 @@
-"""One engine for every experiment: finds each cell, compares it with the paper's, writes one record of all of it."""
+"""Runs an experiment: measures each cell of its tables, compares it with the paper's number, writes a JSON record."""
 
 from __future__ import annotations
 
@@ -24,38 +24,38 @@ Record = dict[str, Any]
 
 
 def run(experiment: Experiment, workspace: Workspace, command: str = "") -> Record:
-    """Make an experiment and return its record, plain values; written to out/<name>.json too.
+    """Run an experiment and return its record as plain values, also written to out/<name>.json.
 
     A cell whose network, images or files are missing is None in it, and the record says why.
 
     Args:
-        experiment: what is made.
-        bench: where; its networks and folders are shared by all experiments.
-        command: how it was asked for, for the record.
+        experiment: what to reproduce.
+        workspace: the folder and scale; its networks and folders are shared by all experiments.
+        command: the command line behind the call, for the record.
 
     Raises ValueError that says what is missing where nothing can be made.
     """
     mapped = MappedWorkspace(workspace, experiment.model_map)
-    known = published.read(experiment.name)
+    published_numbers = published.read(experiment.name)
     missing: dict[str, int] = {}
     begun = time.monotonic()
-    parts = [_part(part, mapped, experiment, known, missing) for part in experiment.parts]
+    parts = [_part(part, mapped, experiment, published_numbers, missing) for part in experiment.parts]
     cells = sum(len(part["cells"]) for part in parts)
     absent = sum(cell["missing"] is not None for part in parts for cell in part["cells"])
     if absent == cells:
         raise ValueError(
-            f"{experiment.name}: nothing of it can be made at the scale {workspace.scale.name}; --scale digits needs "
-            "nothing that is not in the package.\n" + "\n".join(f"  {reason}" for reason in missing)
+            f"{experiment.name}: nothing of it can be made at the scale {workspace.scale.name}; the scale digits "
+            "needs nothing that is not in the package.\n" + "\n".join(f"  {reason}" for reason in missing)
         )
-    made: Record = {
+    record: Record = {
         "experiment": experiment.name,
         "paper": experiment.paper,
         "place": experiment.place,
         "title": experiment.title,
         "metric": experiment.metric,
         "paper_images": experiment.count,
-        "notes": experiment.noted(workspace.scale.name),
-        "scale": {"name": workspace.scale.name, "says": workspace.scale.says, "levels": workspace.scale.levels},
+        "notes": experiment.notes_at(workspace.scale.name),
+        "scale": {"name": workspace.scale.name, "says": workspace.scale.description, "levels": workspace.scale.levels},
         "roles": _roles(mapped),
         "settings": {"count": workspace.count, "seed": workspace.seed, "batch_size": workspace.batch_size},
         "partial": bool(absent),
@@ -67,8 +67,8 @@ def run(experiment: Experiment, workspace: Workspace, command: str = "") -> Reco
         "versions": _versions(),
     }
     path = workspace.out / f"{experiment.name}.json"
-    cache.write(path, json.dumps(made, indent=1, allow_nan=False).encode())
-    return made
+    cache.write(path, json.dumps(record, indent=1, allow_nan=False).encode())
+    return record
 
 
 def _versions() -> dict[str, str]:
@@ -80,18 +80,20 @@ def _roles(mapped: MappedWorkspace) -> dict[str, str]:
     return dict(mapped.workspace.scale.model_maps.get(mapped.model_map, {}).get("roles", {}))
 
 
-def _part(part: Part, mapped: MappedWorkspace, experiment: Experiment, known: dict, missing: dict[str, int]) -> Record:
+def _part(
+    part: Part, mapped: MappedWorkspace, experiment: Experiment, published_numbers: dict, missing: dict[str, int]
+) -> Record:
     cells, compared = [], []
     for cell in part.cells:
-        value, why = _found(functools.partial(cell.measure.of, mapped))
+        value, why = _or_missing(functools.partial(cell.measure.of, mapped))
         if why is not None:
             missing[why] = missing.get(why, 0) + 1
-        facts = known.get((part.name, cell.row, _text(cell.column)))
+        facts = published_numbers.get((part.name, cell.row, _text(cell.column)))
         cells.append(_cell(cell, value, why, facts, part, experiment))
         if facts is not None and facts.paper is not None and value is not None and value.value is not None:
             group = cell.row[:-1]
-            compared.append(comparison.Compared(group, _text(cell.column), cell.row[-1], value, facts.paper))
-    pairs = comparison.orders(compared) if part.higher is not None else []
+            compared.append(comparison.ComparedCell(group, _text(cell.column), cell.row[-1], value, facts.paper))
+    pairs = comparison.row_orders(compared) if part.higher is not None else []
     return {
         "name": part.name,
         "title": part.title,
@@ -99,18 +101,18 @@ def _part(part: Part, mapped: MappedWorkspace, experiment: Experiment, known: di
         "beside": f"{citations.of(experiment.measured_by).short} paper" if experiment.measured_by else "paper",
         "unit": part.unit,
         "higher": part.higher,
-        "drawn": {"kind": part.drawn.kind, "x": part.drawn.x, "y": part.drawn.y, "shown": part.drawn.shown},
-        "says": list(dict.fromkeys(cell.measure.says for cell in part.cells)),
+        "drawn": {"kind": part.chart.kind, "x": part.chart.x, "y": part.chart.y, "shown": part.chart.shown},
+        "says": list(dict.fromkeys(cell.measure.description for cell in part.cells)),
         "cells": cells,
         "orders": [{**pair._asdict(), "examples": list(pair.examples)} for pair in pairs],
         "pictures": [_drawing(figure, mapped) for figure in part.figures],
     }
 
 
-def _found(find: Callable[[], Any]) -> tuple[Any, str | None]:
-    """What is found, or why nothing is."""
+def _or_missing(compute: Callable[[], Any]) -> tuple[Any, str | None]:
+    """(the result, None), or (None, why something is missing)."""
     try:
-        return find(), None
+        return compute(), None
     except Missing as reason:
         return None, str(reason)
 
@@ -120,7 +122,12 @@ def _text(column: str | float) -> str:
 
 
 def _cell(
-    cell: Cell, value: Value | None, why: str | None, facts: published.Known | None, part: Part, experiment: Experiment
+    cell: Cell,
+    value: Value | None,
+    why: str | None,
+    facts: published.PublishedNumber | None,
+    part: Part,
+    experiment: Experiment,
 ) -> Record:
     scale = 100.0 if part.unit == "%" else 1.0
     value = value or Value(None)
@@ -128,7 +135,7 @@ def _cell(
     paper, rerun = facts or (None, None)
     difference: tuple[float | None, float | None] = (None, None)
     if number is not None and paper is not None:
-        difference = comparison.of_paper(value, paper, part.unit == "%", experiment.count)
+        difference = comparison.difference_from_paper(value, paper, part.unit == "%", experiment.count)
     return {
         "row": list(cell.row),
         "column": cell.column,
@@ -151,11 +158,11 @@ def _finite(number: float | None, scale: float) -> float | None:
 def _drawing(figure: Figure, mapped: MappedWorkspace) -> Record:
     folder = mapped.workspace.out / "pictures"
     folder.mkdir(parents=True, exist_ok=True)
-    drawing, why = _found(lambda: figure.draw(mapped, folder))
+    drawing, why = _or_missing(lambda: figure.draw(mapped, folder))
     if drawing is None:
         return {"title": "", "columns": [], "rows": [], "missing": why}
     rows = [
-        [{"file": f"pictures/{one.file}", "caption": one.caption, "trace": list(one.trace)} for one in row]
+        [{"file": f"pictures/{image.file}", "caption": image.caption, "trace": list(image.trace)} for image in row]
         for row in drawing.rows
     ]
     return {"title": drawing.title, "columns": list(drawing.columns), "rows": rows, "missing": None}

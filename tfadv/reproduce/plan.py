@@ -1,7 +1,7 @@
-"""What is to be made of a paper, as data: experiments of parts, the cells of a part, attacks with their settings.
+"""The description of an experiment as data: parts (tables), their cells and measures, attacks with their settings.
 
-An experiment is written once, in the paper's own names for networks; a scale (`tfadv.reproduce.scales`) says which
-network plays which role, on which images. Every part is a table of rows and columns, whatever it is drawn as.
+An experiment is written once, with the paper's names for networks, its roles; a scale (`tfadv.reproduce.scales`) maps
+each role to a network and its images. Every part is a table of rows and columns, however it is drawn.
 """
 
 from __future__ import annotations
@@ -15,34 +15,34 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-#: A `tfadv.reproduce.workspace.MappedWorkspace`, which knows all that is said here.
+#: A `tfadv.reproduce.workspace.MappedWorkspace`, whose module imports this one.
 MappedWorkspace = Any
 
 #: How many standard errors an uncertainty is, wherever one is named; beyond them a difference is clear.
-SURE = 2
+STANDARD_ERRORS = 2
 
 
 class Missing(Exception):
-    """What a cell needs and is not there: one sentence, with the command that gets it."""
+    """A network, image set or file that a cell needs is missing: one sentence, with the command that gets it."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Levels:
-    """Grey levels as the paper has them, of 255; a scale whose images need more multiplies them."""
+    """A size in grey levels of 255 as in the paper; a scale whose images need more multiplies it."""
 
     value: float
 
 
 @dataclasses.dataclass(frozen=True)
 class Layer:
-    """The layer in this role, e.g. "Conv2b": a scale says which layer of a network plays it."""
+    """A layer by its name in the paper, e.g. "Conv2b": a scale maps it to a layer of each network."""
 
     role: str
 
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """An attack as a paper has it.
+    """An attack with the settings of a paper.
 
     Args:
         name: what the paper calls it.
@@ -64,12 +64,13 @@ class Case:
 
 @dataclasses.dataclass(frozen=True)
 class Value:
-    """What a cell holds: a number, its standard error, and where it comes from.
+    """A measured number with its standard error, its images, and the commands behind it.
 
     Args:
         value: the number; a share is in 0..1.
         error: its standard error; None where it has none.
-        images: image -> what it adds to a mean; only those that count. Empty for a number that is no mean.
+        images: image -> its own number, of which `value` is the mean; only those that count. Empty where
+            `value` is no mean.
         share: whether it is a share, or a mean of shares: each image from 0 to 1.
         trace: the commands that made the images and the number.
     """
@@ -96,27 +97,27 @@ class Value:
 
 
 class Measure(abc.ABC):
-    """How a cell is found: a frozen value of roles and cases."""
+    """How the number of a cell is measured; frozen, with roles and cases as fields."""
 
-    #: What it counts, in words, for the page.
-    says: str
+    #: What the number is, for the page.
+    description: str
 
     @abc.abstractmethod
     def of(self, mapped: MappedWorkspace) -> Value:
-        """The value on this stage. Raises `Missing`."""
+        """The number with the networks and images of this workspace. Raises `Missing`."""
 
 
 class Figure(abc.ABC):
-    """A picture of a part: a frozen value of roles and cases."""
+    """A grid of pictures below a table; frozen, with roles and cases as fields."""
 
     @abc.abstractmethod
     def draw(self, mapped: MappedWorkspace, folder: Path) -> Drawing:
-        """Write PNGs into the folder. Raises `Missing`."""
+        """Write the pictures into the folder. Raises `Missing`."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Shown:
-    """One picture: its file's name in the folder of pictures, what stands below it, and the command behind it."""
+class CaptionedImage:
+    """A picture with a caption: its file's name in the folder of pictures, the caption, and the commands behind it."""
 
     file: str
     caption: str = ""
@@ -125,18 +126,18 @@ class Shown:
 
 @dataclasses.dataclass(frozen=True)
 class Drawing:
-    """Pictures in rows below the titles of their columns."""
+    """A grid of pictures in rows, below the titles of their columns."""
 
     title: str
     columns: tuple[str, ...]
-    rows: tuple[tuple[Shown, ...], ...]
+    rows: tuple[tuple[CaptionedImage, ...], ...]
 
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
-    """One number: its row (outer groups first, what is compared last), its column, how it is found.
+    """One cell of a table: its row (outer groups first, what is compared last), its column, how it is measured.
 
-    A column that is a number is a place on the axis of a curve.
+    A column that is a number is a position on the axis of a curve.
     """
 
     row: tuple[str, ...]
@@ -145,8 +146,8 @@ class Cell:
 
 
 @dataclasses.dataclass(frozen=True)
-class Drawn:
-    """How a part is shown beside its table.
+class Chart:
+    """How a table is also drawn as a chart.
 
     kind: "table" (alone), "curves" (a line for each row over the columns), "heat map", "bars" (grouped by column) or
     "scatter" (a point for each row: x and y are the names of columns, `shown` the column written beside it).
@@ -163,14 +164,14 @@ class Part:
     """A table, or one panel of a figure.
 
     Args:
-        name: a word, unique in the experiment, by which its published numbers are found.
+        name: unique in the experiment; the published numbers are filed under it.
         title: what it shows.
         cells: in the order of rows and columns.
-        heads: what the words of a row are, e.g. ("source", "attack").
+        heads: the titles of the row's words, e.g. ("source", "attack").
         unit: "%" for shares, else what the numbers count.
-        drawn: how it is shown.
+        chart: how it is drawn.
         higher: whether the paper calls the higher number the better; None: the order means nothing.
-        plates: pictures below it.
+        figures: pictures below it.
     """
 
     name: str
@@ -178,36 +179,36 @@ class Part:
     cells: tuple[Cell, ...]
     heads: tuple[str, ...]
     unit: str = "%"
-    drawn: Drawn = Drawn()
+    chart: Chart = Chart()
     higher: bool | None = True
     figures: tuple[Figure, ...] = ()
 
 
-class Told(NamedTuple):
-    """A note of which a part is about some scales alone: `always`, and what is said `at` a scale of this name."""
+class Note(NamedTuple):
+    """A remark on an experiment with text for every scale (`always`) and more for some, by the scale's name (`at`)."""
 
     always: str
     at: Mapping[str, str]
 
-    def said(self, scale: str) -> str:
-        """All of it that is about this scale."""
+    def at_scale(self, scale: str) -> str:
+        """The text for this scale."""
         return " ".join(filter(None, (self.always, self.at.get(scale, ""))))
 
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
-    """A table or figure of a paper.
+    """A table or figure of a paper, to be reproduced.
 
     Args:
         name: what `tfadv reproduce` calls it, e.g. "naa-table1".
         paper: its key in REFERENCES.bib.
-        place: where it stands there, e.g. "Table 1".
-        title: what it says, in a line.
-        cast: which cast of a scale plays it.
+        place: its number there, e.g. "Table 1".
+        title: what it shows, in a line.
+        model_map: the map of a scale, from roles to networks, that it takes.
         parts: at least one.
         metric: what the numbers are, in a sentence.
         count: how many images the paper's numbers are of; None where it does not say.
-        notes: where this leaves the paper's letter, a sentence each.
+        notes: how it differs from the paper, a sentence each.
         measured_by: the key of the paper that the published numbers are of, where it is another one.
     """
 
@@ -219,9 +220,9 @@ class Experiment:
     parts: tuple[Part, ...]
     metric: str
     count: int | None = None
-    notes: tuple[str | Told, ...] = ()
+    notes: tuple[str | Note, ...] = ()
     measured_by: str = ""
 
-    def noted(self, scale: str) -> list[str]:
-        """The notes that are about this scale."""
-        return list(filter(None, (note if isinstance(note, str) else note.said(scale) for note in self.notes)))
+    def notes_at(self, scale: str) -> list[str]:
+        """The notes for this scale."""
+        return list(filter(None, (note if isinstance(note, str) else note.at_scale(scale) for note in self.notes)))

@@ -1,18 +1,18 @@
-"""At what scale an experiment is played: which networks are in the paper's roles, on which images.
+"""Scales: JSON files that map the roles of the papers' experiments to networks and images.
 
-A scale is a JSON file; `scales/` holds "official", "photographs" and "digits", and `--scale FILE` takes one of yours.
+`scales/` holds "official", "photographs" and "digits"; `tfadv reproduce --scale FILE` takes one of yours.
 
-    says       what it is, in a phrase
-    levels     what the paper's grey levels are multiplied by
-    small      0: attacks take the paper's settings; 1: their smaller ones; 2: and their tiny ones
-    count      how many images there are by default
-    data       name -> images: {"folder", "labels", "first_label", "size"}, {"arrays", "fill"} or {"digits": true};
-               first_label: the number of the first class in the labels; without, it is found out; "right":
-               false takes images as they come, else those are taken that all networks of theirs get right
-    networks   name -> {"network": what `--source` takes, or a list of names: an ensemble; "data"; "layer"; "layers":
-               role -> layer; "get": how it is got}
-    model_maps name -> {"data": role -> name in data, "roles": role -> name in networks}
-    files      name -> file that a defence needs
+    description  what it is, in a phrase
+    levels       what the paper's grey levels are multiplied by
+    small        0: attacks take the paper's settings; 1: their smaller ones; 2: and their tiny ones
+    count        how many images there are by default
+    data         name -> images: {"folder", "labels", "first_label", "size"}, {"arrays", "fill"} or {"digits": true};
+                 first_label: the number of the first class in the labels; without, it is found out; "right":
+                 false takes images as they come, else those are taken that all networks of theirs get right
+    networks     name -> {"network": what `--source` takes, or a list of names: an ensemble; "data"; "layer"; "layers":
+                 role -> layer; "get": how it is got}
+    model_maps   name -> {"data": role -> name in data, "roles": role -> name in networks}
+    files        name -> file that a defence needs
 
 Names in data and networks stay inside of the folder of results. A network of a file that is not trusted (--trust) may
 be no module:callable: that is code.
@@ -34,22 +34,25 @@ from tfadv.files.image_files import inside
 from tfadv.registry import loading
 
 FOLDER = Path(__file__).parent / "scales"
-#: The scales that come with the package, the largest first.
+#: The scales in the package, the largest first.
 NAMES = ("official", "photographs", "digits")
 #: Where the reference data lies, for the scale "photographs"; the networks that `tfadv train` made, for its small data.
 REFERENCE, NETWORKS = "TFADV_SHARED", "TFADV_NETS"
 
 
-class Unset(ValueError):
-    """A $NAME without a value: one sentence with how it gets one."""
+class UnsetVariable(ValueError):
+    """A $NAME in a scale has no value: one sentence with how to set it."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Scale:
-    """A scale as its file says it; the module's docstring says what each word is. trusted: whether it may name code."""
+    """A scale, with the fields of its file as the module's docstring lists them.
+
+    variables: the values of its $NAMEs. trusted: whether it may name code.
+    """
 
     name: str
-    says: str
+    description: str
     levels: float
     small: int
     count: int
@@ -57,23 +60,23 @@ class Scale:
     networks: Mapping[str, Mapping[str, Any]]
     model_maps: Mapping[str, Mapping[str, Mapping[str, str]]]
     files: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    words: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    variables: Mapping[str, str] = dataclasses.field(default_factory=dict)
     trusted: bool = False
 
     def expand(self, text: str) -> str:
-        """The text with its $NAMEs replaced. Raises `Unset` that names one without a value."""
+        """The text with its $NAMEs replaced. Raises `UnsetVariable` that names one without a value."""
 
-        def word(match: re.Match) -> str:
+        def value_of(match: re.Match) -> str:
             name = match.group(1)
-            found = self.words.get(name) or os.environ.get(name)
-            if not found:
-                raise Unset(f"${name} is not set: {HINTS.get(name, f'set {name} in the environment')}.")
-            return found
+            value = self.variables.get(name) or os.environ.get(name)
+            if not value:
+                raise UnsetVariable(f"${name} is not set: {HINTS.get(name, f'set {name} in the environment')}.")
+            return value
 
-        return re.sub(r"\$(\w+)", word, text)
+        return re.sub(r"\$(\w+)", value_of, text)
 
-    def asks(self, name: str) -> bool:
-        """Whether its images are named with this $NAME."""
+    def uses(self, name: str) -> bool:
+        """Whether the paths of its images contain this $NAME."""
         return any(f"${name}" in str(value) for facts in self.data.values() for value in facts.values())
 
 
@@ -85,8 +88,8 @@ HINTS = {
 }
 
 
-def read(name: str | os.PathLike, words: Mapping[str, str] | None = None, *, trust: bool = False) -> Scale:
-    """The scale of this name or file; `words` are its $NAMEs.
+def read(name: str | os.PathLike, variables: Mapping[str, str] | None = None, *, trust: bool = False) -> Scale:
+    """Read the scale of this name or file; `variables` are the values of its $NAMEs.
 
     trust: whether the networks of a file may be code, module:callable; those of the package's own scales are trusted.
 
@@ -98,17 +101,17 @@ def read(name: str | os.PathLike, words: Mapping[str, str] | None = None, *, tru
     what = "a scale as tfadv.reproduce.scales describes it"
     facts = schemas.json_of(path.read_bytes(), path, what)
     schemas.check(schemas.Scale, facts, path, what)
-    scale = Scale(**facts, name=path.stem, words=dict(words or {}), trusted=trust or path.parent == FOLDER)
-    for one in (*scale.data, *scale.networks):  # folders of the results are called so
-        inside("the folder of results", one, str(path))
+    scale = Scale(**facts, name=path.stem, variables=dict(variables or {}), trusted=trust or path.parent == FOLDER)
+    for name_of_folder in (*scale.data, *scale.networks):  # folders of the results have these names
+        inside("the folder of results", name_of_folder, str(path))
     for network in () if scale.trusted else scale.networks.values():
         if isinstance(network["network"], str):
             loading.without_code(network["network"], str(path))
     return scale
 
 
-def at_hand(images: str | None) -> str:
-    """Which scale is meant where none is named: images are for the official networks, then what is there."""
+def default_name(images: str | None) -> str:
+    """The default scale's name: official where there are images, else what this machine has data for."""
     if images is not None:
         return "official"
     return "photographs" if os.environ.get(REFERENCE) else "digits"

@@ -1,4 +1,4 @@
-"""The images that a scale names: a folder with labels, arrays of a file, or the embedded digits."""
+"""Loads the images of a scale to choose from: a folder with labels, the arrays of a file, or the embedded digits."""
 
 from __future__ import annotations
 
@@ -21,13 +21,16 @@ from tfadv.models import digits
 from tfadv.reproduce.scales import Scale
 from tfadv.training import datasets
 
-#: The largest share of a data set that is looked at for a network's accuracy.
+#: The most images of a data set that a network's accuracy is measured on.
 SAMPLE = 1000
 
 
 @dataclasses.dataclass(frozen=True)
-class Everything:
-    """Images to choose from, in order: names, labels, how one is read (uint8 [H, W, 3]), and a digest of them."""
+class CandidateImages:
+    """The labelled images that an experiment chooses from, in order.
+
+    names, labels: of the files. read: name -> uint8 [H, W, 3]. digest: a hash over all of them.
+    """
 
     names: list[str]
     labels: Mapping[str, int]
@@ -36,50 +39,53 @@ class Everything:
 
     @functools.cached_property
     def files(self) -> dict[str, str]:
-        """Name -> what its PNG is called where it is written anew; two of one name in two folders stay two."""
+        """Name -> name of its PNG in the folder of chosen images; unique also where two folders share a name."""
         return folders.output_names(self.names)
 
     def batches(self, names: Sequence[str], size: int) -> Iterator[dict[str, np.ndarray]]:
-        """Name -> image of `size` names at a time; what cannot be read is left out, and a batch without any."""
+        """Batches of up to `size` images by name; what cannot be read is left out, and a batch without any."""
         for start in range(0, len(names), size):
-            found = {}
+            images = {}
             for name in names[start : start + size]:
                 with contextlib.suppress(folders.Unreadable):
-                    found[name] = self.read(name)
-            if found:
-                yield found
+                    images[name] = self.read(name)
+            if images:
+                yield images
 
-    def answers(self, names: Sequence[str], forward: Callable[[list[np.ndarray]], np.ndarray], size: int) -> list:
-        """The class that `forward` says of each image (a list of uint8 [H, W, 3] -> int [N]), `size` images at a time;
-        None of one that cannot be read."""
-        found: dict[str, int] = {}
-        for some in self.batches(names, size):
-            found |= zip(some, forward(list(some.values())).tolist(), strict=True)
-        return [found.get(name) for name in names]
+    def predictions(self, names: Sequence[str], forward: Callable[[list[np.ndarray]], np.ndarray], size: int) -> list:
+        """The class of each image by `forward` (a list of uint8 [H, W, 3] -> int [N]), `size` at a time; None for
+        an image that cannot be read."""
+        classes: dict[str, int] = {}
+        for batch in self.batches(names, size):
+            classes |= zip(batch, forward(list(batch.values())).tolist(), strict=True)
+        return [classes.get(name) for name in names]
 
-    def right(self, names: Sequence[str], answers: Sequence[int | None]) -> dict[str, float]:
-        """Name -> 1 where the answer is the label, else 0, of those that have an answer."""
-        said = zip(names, answers, strict=True)
-        return {name: float(one == self.labels[name]) for name, one in said if one is not None}
+    def correct(self, names: Sequence[str], predictions: Sequence[int | None]) -> dict[str, float]:
+        """Name -> 1 where the prediction is the label, else 0; without the images that have none."""
+        pairs = zip(names, predictions, strict=True)
+        return {name: float(best == self.labels[name]) for name, best in pairs if best is not None}
 
 
-def of_arrays(images: np.ndarray, labels: np.ndarray) -> Everything:
-    """Images uint8 [N, H, W, 3] and labels as files image-00000.png, ..."""
-    names = [f"image-{place:05}.png" for place in range(len(images))]
-    known = {name: int(label) for name, label in zip(names, labels, strict=True)}
+def from_arrays(images: np.ndarray, labels: np.ndarray) -> CandidateImages:
+    """Candidates from arrays, images uint8 [N, H, W, 3] and labels, named image-00000.png, ..."""
+    names = [f"image-{number:05}.png" for number in range(len(images))]
+    by_name = {name: int(label) for name, label in zip(names, labels, strict=True)}
     digest = hashlib.sha256(np.ascontiguousarray(images).tobytes()).hexdigest()
-    return Everything(names, known, lambda name: images[int(name[6:-4])], digest)
+    return CandidateImages(names, by_name, lambda name: images[int(name[6:-4])], digest)
 
 
-def of_folder(folder: Path, labels: Path, first_label: int | None, size: int | None) -> Everything:
-    """The labelled images of a folder, labels as they are where no first one is named; size: the side they are brought
-    to as the reference networks were measured, bilinearly without antialiasing; None leaves them as they are."""
-    said = {name: label - (first_label or 0) for name, label in label_files.read(labels).classes.items()}
-    known = label_files.match(folders.find_images(folder), said)
+def from_folder(folder: Path, labels: Path, first_label: int | None, size: int | None) -> CandidateImages:
+    """Candidates from a folder and its CSV of labels.
+
+    first_label: the number of the first class; None takes labels as they are. size: the side to resize images to,
+    bilinearly without antialiasing as for the reference networks; None leaves them as they are.
+    """
+    from_zero = {name: label - (first_label or 0) for name, label in label_files.read(labels).classes.items()}
+    known = label_files.match(folders.find_images(folder), from_zero)
     names = list(known)
     if not names:
         raise ValueError(f"{labels} names none of the images in {folder}.")
-    digest = hashlib.sha256(repr((sorted(said.items()), size)).encode())
+    digest = hashlib.sha256(repr((sorted(from_zero.items()), size)).encode())
     for name in names:
         digest.update((folders.file_hash(folder / name) or name).encode())
 
@@ -89,50 +95,50 @@ def of_folder(folder: Path, labels: Path, first_label: int | None, size: int | N
             return pixels
         return resizing.resized_bytes(pixels, (size, size))
 
-    return Everything(sorted(names, key=_by_number), known, read, digest.hexdigest())
+    return CandidateImages(sorted(names, key=_by_number), known, read, digest.hexdigest())
 
 
 def _by_number(name: str) -> tuple[bool, int, str]:
-    """Where an image stands: by the number that its name ends in, "tabby-7.png" before "tabby-10.png"; else by name."""
+    """The order of images: by the number that its name ends in, "tabby-7.png" before "tabby-10.png"; else by name."""
     word = Path(name).stem.rpartition("-")[2]
     return (False, int(word), "") if word.isdecimal() else (True, 0, word)
 
 
-def counted(
-    found: Everything,
+def with_checked_labels(
+    images: CandidateImages,
     network: Source,
     predict: Callable[[list[str]], Sequence[int | None]],
     first_label: int | None,
-) -> Everything:
-    """The same with labels that count from 0 and that the network's predictions agree with.
+) -> CandidateImages:
+    """The images with labels that count from 0, checked against a network's predictions.
 
     first_label: 0 or 1 where the labels are known to count from 0 already; None to find out from where they do.
     Raises ValueError for labels that count from elsewhere or belong to other images.
     """
-    known = {name: found.labels[name] for name in found.names}
+    known = {name: images.labels[name] for name in images.names}
     counts_from = None if first_label is None else 0
     try:
-        labels = labelling.settle(found.names, known, None, network, predict, counts_from, False)
+        labels = labelling.resolve(images.names, known, None, network, predict, counts_from, False)
     except ValueError as error:
         raise ValueError(str(error).partition(" To go on all the same")[0]) from error
-    digest = f"{found.digest} counted from {labels.facts['offset']}" if first_label is None else found.digest
-    return dataclasses.replace(found, labels=labels.labels or known, digest=digest)
+    digest = f"{images.digest} counted from {labels.facts['offset']}" if first_label is None else images.digest
+    return dataclasses.replace(images, labels=labels.labels or known, digest=digest)
 
 
-def everything(scale: Scale, data: str) -> Everything:
-    """All images to choose from of this name in the scale: of arrays the test part, of digits the held-out ones."""
+def candidates(scale: Scale, data: str) -> CandidateImages:
+    """The candidate images of this name in the scale: the test part of arrays, the held-out digits, or a folder."""
     facts = scale.data[data]
     if facts.get("digits"):
-        return of_arrays(*digits.images("held-out"))
+        return from_arrays(*digits.images("held-out"))
     if "arrays" in facts:
         held = datasets.load(scale.expand(facts["arrays"]), fill=facts.get("fill", False))
-        return of_arrays(held.x_test, held.y_test)
+        return from_arrays(held.x_test, held.y_test)
     folder, labels = (Path(scale.expand(facts[name])) for name in ("folder", "labels"))
-    return of_folder(folder, labels, facts.get("first_label"), facts.get("size"))
+    return from_folder(folder, labels, facts.get("first_label"), facts.get("size"))
 
 
-def training(scale: Scale, data: str) -> tuple[np.ndarray, np.ndarray] | None:
-    """The training part of this name in the scale, uint8 [N, H, W, 3] and int [N]; None for a folder: it has none."""
+def training_images(scale: Scale, data: str) -> tuple[np.ndarray, np.ndarray] | None:
+    """The training images of this name in the scale, uint8 [N, H, W, 3] and int [N]; None for a folder: it has none."""
     facts = scale.data[data]
     if facts.get("digits"):
         return digits.images("training")
@@ -143,5 +149,5 @@ def training(scale: Scale, data: str) -> tuple[np.ndarray, np.ndarray] | None:
 
 
 def key(facts: Any) -> str:
-    """A short name of facts."""
+    """A short hash of plain values, as part of a file's name."""
     return hashlib.sha256(json.dumps(facts, sort_keys=True, default=repr).encode()).hexdigest()[:10]

@@ -1,10 +1,10 @@
-"""Where experiments are played: networks, images, adversarial folders and verdicts, each made once and kept.
+"""The folder of results that all experiments share: loads networks, chooses images, crafts and caches.
 
     out/images/<data>-<key>/         the images, out/images/<data>-<key>.csv their labels
     out/crafted/<data>-<key>/<source>/<attack>-<key>/       what `tfadv attack` writes
-    out/judged/<what>-<key>.json     what one network says of one folder, and all else that is found once
-    out/fitted/                      what a defence learned of a network
-    out/pictures/                    what stands on the pages
+    out/judged/<what>-<key>.json     a network's predictions for a folder, and every other cached result
+    out/fitted/                      fitted defences
+    out/pictures/                    the pictures of the pages
 
 A key is a hash of all that the content depends on, so that nothing is taken for another and every experiment with the
 same `out` shares what it can. The commands of a record are to be given in `out`.
@@ -32,25 +32,32 @@ from tfadv.models.ensembles import Ensemble
 from tfadv.registry import building, loading
 from tfadv.registry.catalogue import ATTACKS
 from tfadv.reproduce import cache, selection
-from tfadv.reproduce.artifacts import Folder, Images, MappedModel, Verdict, typed, write_labels
+from tfadv.reproduce.artifacts import (
+    AdversarialFolder,
+    FolderPredictions,
+    ImageSet,
+    MappedModel,
+    shell_command,
+    write_labels,
+)
 from tfadv.reproduce.plan import Case, Layer, Levels, Missing
-from tfadv.reproduce.scales import Scale, Unset
-from tfadv.reproduce.selection import Everything, key
+from tfadv.reproduce.scales import Scale, UnsetVariable
+from tfadv.reproduce.selection import CandidateImages, key
 
-#: Images that a network looks at together.
+#: The batch size of predictions.
 BATCH = 16
 
 
 class Workspace:
-    """What all experiments on one scale share.
+    """Networks, images, adversarial folders and cached results of one scale, shared by all experiments.
 
     Args:
         scale: the networks and images.
-        out: the folder where everything is kept.
+        out: the folder of results.
         count: how many images; None for the scale's own number.
-        seed: of everything drawn.
+        seed: of all random draws.
         batch_size: images that are crafted together; by default 8 on a CPU, 64 on a GPU.
-        say: told what is being made.
+        log: called with a line on each step.
         progress: of the images of a folder, see `tfadv.folders.craft.craft_folder`.
     """
 
@@ -62,37 +69,37 @@ class Workspace:
         count: int | None = None,
         seed: int = 0,
         batch_size: int | None = None,
-        say: Callable[[str], None] = lambda _: None,
+        log: Callable[[str], None] = lambda _: None,
         progress: Callable[..., Any] | None = None,
     ) -> None:
-        self.scale, self.out, self.seed, self.say = scale, Path(out), seed, say
+        self.scale, self.out, self.seed, self.log = scale, Path(out), seed, log
         self.batch_size = batch_size or most_together()
         self.count, self.progress = count or scale.count, progress
-        self._players: dict[str, MappedModel | Missing] = {}
+        self._models: dict[str, MappedModel | Missing] = {}
         self._crafted: dict[Path, Missing | None] = {}
 
     def model(self, name: str) -> MappedModel:
         """The network of this name in the scale, loaded once. Raises `Missing`."""
-        if name not in self._players:
+        if name not in self._models:
             try:
-                self._players[name] = self._loaded(name)
+                self._models[name] = self._load(name)
             except (Missing, OSError, ValueError) as error:
-                self._players[name] = Missing(self._how(name, error))
-        found = self._players[name]
-        if isinstance(found, Missing):
-            raise found
-        return found
+                self._models[name] = Missing(self._missing_reason(name, error))
+        model = self._models[name]
+        if isinstance(model, Missing):
+            raise model
+        return model
 
-    def _how(self, name: str, error: Exception) -> str:
-        """Why a network is missing, in a sentence: with what gets it where the scale knows."""
+    def _missing_reason(self, name: str, error: Exception) -> str:
+        """Why a network is missing, in a sentence, with the command that gets it where the scale names one."""
         get = self.scale.networks.get(name, {}).get("get")
-        if isinstance(error, Unset):
+        if isinstance(error, UnsetVariable):
             return str(error)
         if get is None:
             return str(error) if isinstance(error, Missing) else f"{name} is missing: {error}"
         return f"{name} is missing: {get}{' gets it.' if get.endswith('`') else ''}"
 
-    def _loaded(self, name: str) -> MappedModel:
+    def _load(self, name: str) -> MappedModel:
         facts = self.scale.networks.get(name)
         if facts is None:
             raise Missing(f"the scale {self.scale.name} has no network {name}.")
@@ -105,56 +112,56 @@ class Workspace:
         spec = self.scale.expand(facts["network"])
         if not self.scale.trusted:
             loading.without_code(spec, f"the scale {self.scale.name}")
-        self.say(f"loading {name}")
+        self.log(f"loading {name}")
         source = loading.load(spec, trust=self.scale.trusted)
         return MappedModel(
             name, facts["network"], source, facts["data"], facts.get("layer") or source.layer, facts.get("layers", {})
         )
 
-    @functools.cache  # noqa: B019 - a bench lives as long as its process's work
-    def images(self, data: str) -> Images:
-        """The images of this name in the scale that every network of that data gets right, chosen once.
+    @functools.cache  # noqa: B019 - a workspace lives as long as its process
+    def images(self, data: str) -> ImageSet:
+        """The first images of a data set that all its networks classify correctly, written to a folder once.
 
         Raises `Missing` where there are none.
         """
-        everything = self.everything(data)
+        candidates = self.candidates(data)
         chosen = self.scale.data[data].get("right", True)
         networks = [self.model(name).source for name in self._present(data)] if chosen else []
-        said = [data, self.count, everything.digest, *map(self.fingerprint, networks)]
-        folder = self.place("images", f"{data}-{key(said)}")
-        found = Images(data, folder, {})
-        if not found.csv.is_file():
-            self._choose(everything, networks, found)
-        return Images(data, folder, label_files.read(found.csv).classes)
+        facts = [data, self.count, candidates.digest, *map(self.fingerprint, networks)]
+        folder = self.path("images", f"{data}-{key(facts)}")
+        image_set = ImageSet(data, folder, {})
+        if not image_set.csv.is_file():
+            self._choose(candidates, networks, image_set)
+        return ImageSet(data, folder, label_files.read(image_set.csv).classes)
 
     def _present(self, data: str) -> list[str]:
-        """The networks of these images that are there; ensembles are made of them."""
-        found = []
+        """The names of the networks for these images that can be loaded, without ensembles of them."""
+        names = []
         for name, facts in self.scale.networks.items():
             if facts.get("data") == data and facts.get("right", True) and not isinstance(facts["network"], list):
                 try:
                     self.model(name)
                 except Missing:
                     continue
-                found.append(name)
-        return found
+                names.append(name)
+        return names
 
-    def _choose(self, everything: Everything, networks: list[Source], images: Images) -> None:
-        """Write the first images, in their order, that all networks get right, and the labels last."""
+    def _choose(self, candidates: CandidateImages, networks: list[Source], images: ImageSet) -> None:
+        """Write the first images that all networks classify correctly, and then their labels."""
         right_on = f" that {len(networks)} networks get right" if networks else ""
-        self.say(f"choosing {self.count} images of {images.data}{right_on}")
+        self.log(f"choosing {self.count} images of {images.data}{right_on}")
         labels: dict[str, int] = {}
-        for some in everything.batches(everything.names, BATCH):
-            right = np.ones(len(some), bool)
+        for batch in candidates.batches(candidates.names, BATCH):
+            right = np.ones(len(batch), bool)
             for network in networks:
-                seen = top(network, list(some.values()), BATCH, 1)[:, 0]
-                right &= seen == [everything.labels[name] for name in some]
-            for (name, image), good in zip(some.items(), right, strict=True):
-                if good and len(labels) < self.count:
-                    file, png = everything.files[name], io.BytesIO()
+                predicted = top(network, list(batch.values()), BATCH, 1)[:, 0]
+                right &= predicted == [candidates.labels[name] for name in batch]
+            for (name, image), correct in zip(batch.items(), right, strict=True):
+                if correct and len(labels) < self.count:
+                    file, png = candidates.files[name], io.BytesIO()
                     Image.fromarray(image).save(png, "PNG")
                     cache.write(images.folder / file, png.getvalue())
-                    labels[file] = everything.labels[name]
+                    labels[file] = candidates.labels[name]
             if len(labels) == self.count:
                 break
         if not labels:
@@ -162,86 +169,88 @@ class Workspace:
         write_labels(images.csv, dict(sorted(labels.items())))
 
     @functools.cache  # noqa: B019
-    def everything(self, data: str) -> Everything:
-        """The images that `images` chooses from. Raises `Missing`."""
+    def candidates(self, data: str) -> CandidateImages:
+        """All images of a data set, of which `images` takes some. Raises `Missing`."""
         facts = self.scale.data.get(data, {})
         try:
-            found = selection.everything(self.scale, data)
+            candidates = selection.candidates(self.scale, data)
             if "folder" not in facts or ("first_label" in facts and facts.get("right", True)):
-                return found
-            return self._counted(data, found, facts.get("first_label"))
-        except Unset as error:
+                return candidates
+            return self._counted(data, candidates, facts.get("first_label"))
+        except UnsetVariable as error:
             raise Missing(str(error)) from error
         except (OSError, ValueError, KeyError) as error:
             raise Missing(f"the images of {data} cannot be taken: {error}") from error
 
-    def _counted(self, data: str, found: Everything, first_label: int | None) -> Everything:
-        """The same with labels from 0 that a network was asked about: a user's count from 0 or 1, or are of others."""
+    def _counted(self, data: str, candidates: CandidateImages, first_label: int | None) -> CandidateImages:
+        """The images with labels from 0, checked with a network: a user's may count from 1, or be wrong."""
         name = next(iter(self._present(data)), None)
         if name is None:
-            return found
+            return candidates
         network = self.model(name).source
 
         def predict(names: list[str]) -> list[int | None]:
-            return found.answers(names, lambda images: top(network, images, BATCH, 1)[:, 0], BATCH)
+            return candidates.predictions(names, lambda images: top(network, images, BATCH, 1)[:, 0], BATCH)
 
-        return selection.counted(found, network, predict, first_label)
+        return selection.with_checked_labels(candidates, network, predict, first_label)
 
     @functools.cache  # noqa: B019
-    def fitting(self, data: str, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """Images and labels to fit a defence or an attack on, none of them among `images`: uint8 [N, H, W, 3], int [N].
+    def fitting_images(self, data: str, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """Images and labels to fit a defence or an attack on, disjoint from `images`: uint8 [N, H, W, 3], int [N].
 
         The training part of data that has one, in an order drawn from the seed; else the images that were not chosen.
         Raises `Missing` where all of them were.
         """
-        held, draw = selection.training(self.scale, data), np.random.default_rng(self.seed)
+        held, draw = selection.training_images(self.scale, data), np.random.default_rng(self.seed)
         if held is not None:
-            some = draw.permutation(len(held[0]))[:count]
-            return held[0][some], held[1][some].astype(np.int32)
-        everything, chosen = self.everything(data), set(self.images(data).labels)
-        names = [name for name in everything.names if everything.files[name] not in chosen]
-        names = [names[place] for place in draw.permutation(len(names))[:count]]
-        rest = {name: image for some in everything.batches(names, BATCH) for name, image in some.items()}
+            chosen_rows = draw.permutation(len(held[0]))[:count]
+            return held[0][chosen_rows], held[1][chosen_rows].astype(np.int32)
+        candidates, chosen = self.candidates(data), set(self.images(data).labels)
+        names = [name for name in candidates.names if candidates.files[name] not in chosen]
+        names = [names[row] for row in draw.permutation(len(names))[:count]]
+        rest = {name: image for batch in candidates.batches(names, BATCH) for name, image in batch.items()}
         if not rest:
-            raise Missing(f"{data}: none of its images is left to fit on; --count takes fewer to judge.")
-        return np.stack(list(rest.values())), np.array([everything.labels[name] for name in rest], np.int32)
+            raise Missing(f"{data}: none of its images is left to fit on; a smaller count leaves some.")
+        return np.stack(list(rest.values())), np.array([candidates.labels[name] for name in rest], np.int32)
 
     @functools.cache  # noqa: B019
     def fingerprint(self, network: Source) -> str:
-        """The network's fingerprint, for which all of its weights are read once: here no network learns."""
+        """The hash of a network's weights, computed once: no network is trained here."""
         return network.fingerprint
 
-    def kept(self, what: str, facts: Any, make: Callable[[], Any]) -> Any:
-        """What `make` returns, plain values, found once for the facts that it depends on and kept in out/judged."""
-        return cache.kept(self.judged(what, facts), make)
+    def cached(self, what: str, facts: Any, make: Callable[[], Any]) -> Any:
+        """The plain values that `make` returns, computed once for the facts they depend on and cached in out/judged."""
+        return cache.load_or_make(self.cache_path(what, facts), make)
 
-    def judged(self, what: str, facts: Any) -> Path:
-        """Where `kept` keeps it."""
-        return self.place("judged", f"{what}-{key(facts)}.json")
+    def cache_path(self, what: str, facts: Any) -> Path:
+        """The file that `cached` writes."""
+        return self.path("judged", f"{what}-{key(facts)}.json")
 
-    def place(self, *words: str) -> Path:
-        """The path of this name in `out`. Raises ValueError for one that leaves it, also by a link."""
+    def path(self, *words: str) -> Path:
+        """The path of these folders in `out`. Raises ValueError for one that leaves it, also by a link."""
         return folders.inside(self.out, "/".join(words), f"the scale {self.scale.name}", writing=True)
 
-    def crafted(self, model: MappedModel, case: Case, attack: Attack, settings: Mapping[str, Any]) -> Folder:
-        """The folder of an attack on a network, made once and continued where it was interrupted.
+    def crafted(self, model: MappedModel, case: Case, attack: Attack, settings: Mapping[str, Any]) -> AdversarialFolder:
+        """The adversarial images of an attack on a network, crafted once and continued where it was interrupted.
 
         Raises `Missing` where the attack cannot be made on this network.
         """
         images = self.images(model.data)
         facts = [repr(attack), self.fingerprint(model.source), self.seed, self.batch_size, case.targeted]
         name = key(facts)
-        out = self.place("crafted", images.folder.name, model.name, f"{case.recipe}-{name}")
+        out = self.path("crafted", images.folder.name, model.name, f"{case.recipe}-{name}")
         if out not in self._crafted:
-            self.say(f"{case.name} on {model.name}")
+            self.log(f"{case.name} on {model.name}")
             self._crafted[out] = self._made(model, case, attack, images, out)
         reason = self._crafted[out]
         if reason is not None:
             raise reason
-        return Folder(out, images, attack, model, self._attack_command(model, case, settings, images, out), name)
+        return AdversarialFolder(
+            out, images, attack, model, self._attack_command(model, case, settings, images, out), name
+        )
 
-    def _made(self, model: MappedModel, case: Case, attack: Attack, images: Images, out: Path) -> Missing | None:
-        """Why the folder could not be made."""
+    def _made(self, model: MappedModel, case: Case, attack: Attack, images: ImageSet, out: Path) -> Missing | None:
+        """Craft the folder; why it could not be crafted, or None."""
         try:
             craft_folder(
                 images.folder,
@@ -251,7 +260,7 @@ class Workspace:
                 labels=images.labels,
                 targets=self._targets(model, images)[0] if case.targeted else None,
                 first_label=0,
-                force_labels=True,  # `images` chose them, or `everything` compared them with a network
+                force_labels=True,  # `images` chose them, or `candidates` compared them with a network
                 seed=self.seed,
                 batch_size=self.batch_size,
                 size=_size(model, images),
@@ -262,7 +271,7 @@ class Workspace:
             return Missing(f"{case.name} cannot be made on {model.name}: {error}")
         return None
 
-    def _targets(self, model: MappedModel, images: Images) -> tuple[dict[str, int], Path]:
+    def _targets(self, model: MappedModel, images: ImageSet) -> tuple[dict[str, int], Path]:
         """For each image a class drawn among the wrong ones, and the file of them, as `--target-labels` takes it."""
         classes, draw = model.source.classes, np.random.default_rng(self.seed)
         aims = {name: int((label + draw.integers(1, classes)) % classes) for name, label in images.labels.items()}
@@ -272,41 +281,45 @@ class Workspace:
         return aims, path
 
     def _attack_command(
-        self, model: MappedModel, case: Case, settings: Mapping[str, Any], images: Images, out: Path
+        self, model: MappedModel, case: Case, settings: Mapping[str, Any], images: ImageSet, out: Path
     ) -> str:
-        """What makes the folder, as one would type it."""
-        words = ["tfadv", "attack", case.recipe, self.within(images.folder), self.within(out)]
-        words += [*model.words("--source"), "--labels", self.within(images.csv), "--numbering", "1000"]
+        """The command that crafts the folder."""
+        words = ["tfadv", "attack", case.recipe, self.relative(images.folder), self.relative(out)]
+        words += [*model.command_options("--source"), "--labels", self.relative(images.csv), "--numbering", "1000"]
         words += ["--force-labels", "--seed", str(self.seed), "--batch-size", str(self.batch_size)]
         size = _size(model, images)
         if size is not None:
             words += ["--size", f"{size[0]}x{size[1]}"]
         if case.targeted:
-            words += ["--target-labels", self.within(self._targets(model, images)[1])]
+            words += ["--target-labels", self.relative(self._targets(model, images)[1])]
         for name, value in settings.items():
             layers = value if name == "layer" and isinstance(value, tuple) else (value,)
             words += [
                 w for one in layers for w in (("--layer", one) if name == "layer" else ("--set", f"{name}={one}"))
             ]
-        return typed(words)
+        return shell_command(words)
 
-    def within(self, path: Path) -> str:
-        """A path as seen from `out`, where the commands of a record are to be given."""
+    def relative(self, path: Path) -> str:
+        """A path relative to `out`, the working folder of a record's commands."""
         return path.relative_to(self.out).as_posix()
 
-    def verdict(self, folder: Folder, target: Source, words: Sequence[str]) -> Verdict:
-        """What a network says of a folder, asked once; words: those that name it in `tfadv evaluate`."""
-        facts = self.kept(
-            folder.key, [folder.made, self.fingerprint(target)], functools.partial(self._judged, folder, target)
+    def predictions(self, folder: AdversarialFolder, target: Source, words: Sequence[str]) -> FolderPredictions:
+        """A network's predictions for a folder, computed once; words: the options that name it in `tfadv evaluate`."""
+        facts = self.cached(
+            folder.key,
+            [folder.record_sha256, self.fingerprint(target)],
+            functools.partial(self._predict, folder, target),
         )
         arrays = {name: np.array(facts[name], int) for name in ("labels", "wanted", "clean", "adversarial")}
         distances = {name: np.array(values, float) for name, values in facts["distances"].items()}
-        places = (self.within(folder.images.folder), self.within(folder.path))
-        command = typed(["tfadv", "evaluate", *places, *words])
-        return Verdict(tuple(facts["names"]), **arrays, distances=distances, seconds=facts["seconds"], command=command)
+        paths = (self.relative(folder.images.folder), self.relative(folder.path))
+        command = shell_command(["tfadv", "evaluate", *paths, *words])
+        return FolderPredictions(
+            tuple(facts["names"]), **arrays, distances=distances, seconds=facts["seconds"], command=command
+        )
 
-    def _judged(self, folder: Folder, target: Source) -> dict[str, Any]:
-        self.say(f"  judged by {target.name}")
+    def _predict(self, folder: AdversarialFolder, target: Source) -> dict[str, Any]:
+        self.log(f"  evaluating on {target.name}")
         report = evaluate(pair(folder.images.folder, folder.path).pairs, [target], batch_size=BATCH)
         (judged,) = report.targets
         return {
@@ -320,8 +333,8 @@ class Workspace:
         }
 
 
-def _size(model: MappedModel, images: Images) -> tuple[int, int] | None:
-    """What a network that takes images of any size is shown: the first one's height and width."""
+def _size(model: MappedModel, images: ImageSet) -> tuple[int, int] | None:
+    """(height, width) of the first image, for a network that takes images of any size; None for any other."""
     if None not in model.source.size:
         return None
     height, width = folders.read_image(images.folder / next(iter(images.labels))).shape[:2]
@@ -329,20 +342,20 @@ def _size(model: MappedModel, images: Images) -> tuple[int, int] | None:
 
 
 class MappedWorkspace:
-    """One cast of a scale on the bench: the paper's roles, played."""
+    """A workspace with a model map of its scale: networks and images by their roles in the paper."""
 
     def __init__(self, workspace: Workspace, model_map: str) -> None:
         self.workspace, self.model_map = workspace, model_map
-        self._cast = workspace.scale.model_maps.get(model_map, {})
+        self._map = workspace.scale.model_maps.get(model_map, {})
 
     def model(self, role: str) -> MappedModel:
         """The network in this role. Raises `Missing`."""
-        name = self._cast.get("roles", {}).get(role)
+        name = self._map.get("roles", {}).get(role)
         if name is None:
-            raise Missing(f"{role} is played by no network of the scale {self.workspace.scale.name}.")
+            raise Missing(f"no network of the scale {self.workspace.scale.name} stands for {role}.")
         return self.workspace.model(name)
 
-    def images(self, role: str) -> Images:
+    def images(self, role: str) -> ImageSet:
         """The images that belong to the network in this role. Raises `Missing`."""
         return self.workspace.images(self.model(role).data)
 
@@ -354,31 +367,32 @@ class MappedWorkspace:
             raise Missing(f"{case.name} cannot be made on {model.name}: {error}") from error
 
     def settings(self, case: Case, model: MappedModel) -> dict[str, Any]:
-        """The settings of a case on a network, with grey levels and layers looked up."""
+        """The settings of a case on a network, with its grey levels and layers filled in from the scale."""
         smaller = [case.small, case.tiny][: int(self.workspace.scale.small)]
-        chosen = {name: value for some in (case.settings, *smaller) for name, value in some.items()}
-        found = {name: self._setting(value, model) for name, value in chosen.items()}
-        if model.layer and "layer" in building.settings(ATTACKS[case.recipe]) and "layer" not in found:
-            found["layer"] = model.layer
-        return found
+        chosen = {name: value for level in (case.settings, *smaller) for name, value in level.items()}
+        settings = {name: self._setting(value, model) for name, value in chosen.items()}
+        if model.layer and "layer" in building.settings(ATTACKS[case.recipe]) and "layer" not in settings:
+            settings["layer"] = model.layer
+        return settings
 
     def _setting(self, value: Any, model: MappedModel) -> Any:
         if isinstance(value, Levels):
             return value.value * self.workspace.scale.levels
         if isinstance(value, Layer):
             if value.role not in model.layers:
-                raise Missing(f"{model.name} has no layer in the role of {value.role}.")
+                raise Missing(f"{model.name} has no layer that stands for {value.role}.")
             return model.layers[value.role]
         return value
 
-    def crafted(self, source: str, case: Case) -> Folder:
-        """The adversarial folder of a case on the network in the role `source`, made once. Raises `Missing`."""
+    def crafted(self, source: str, case: Case) -> AdversarialFolder:
+        """The adversarial folder of a case on the network in the role `source`, crafted once. Raises `Missing`."""
         model = self.model(source)
         return self.workspace.crafted(model, case, self.attack(case, model), self.settings(case, model))
 
-    def verdict(self, folder: Folder, target: str) -> Verdict:
-        """What the network in the role `target` says of the folder. Raises `Missing`, also for one of other images."""
+    def predictions(self, folder: AdversarialFolder, target: str) -> FolderPredictions:
+        """The predictions of the network in the role `target` for the folder. Raises `Missing`, also for one of other
+        images."""
         model = self.model(target)
         if model.data != folder.images.data:
-            raise Missing(f"{target} knows {model.data}, not {folder.images.data}.")
-        return self.workspace.verdict(folder, model.source, model.words())
+            raise Missing(f"{target} classifies {model.data}, not {folder.images.data}.")
+        return self.workspace.predictions(folder, model.source, model.command_options())

@@ -1,4 +1,4 @@
-"""How a network is trained to withstand: a method is a value that says what its loss is, and what blocks it needs.
+"""Training methods, plain and adversarial: each gives the loss, and the blocks that the network needs.
 
 | name | method | what the network learns from |
 |---|---|---|
@@ -34,7 +34,7 @@ from tfadv.core.ranges import Count, Natural, Positive, Rest, Size, Weight
 from tfadv.core.seeds import fold_one
 from tfadv.core.source import Source
 from tfadv.core.types import Images, Labels, Tensor
-from tfadv.training.blocks import FILTERS, Block, ChannelSuppression, denoising, suppressing, told
+from tfadv.training.blocks import FILTERS, Block, ChannelSuppression, denoising, suppressing, with_true_labels
 from tfadv.training.loop import Loss
 
 #: Behind which of a network's stages `SuppressedTraining` inserts its blocks.
@@ -45,7 +45,7 @@ Craft = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Training(Part):
-    """A way of training: what is inserted into the network, and the loss."""
+    """A training method: the loss, and the blocks that are inserted into the network."""
 
     #: Whether other, trained networks are attacked as well.
     needs_sources = False
@@ -54,9 +54,9 @@ class Training(Part):
     #: Settings that files of trained networks lack where they are older than the setting, and what they were then.
     before: ClassVar[Mapping[str, Any]] = {}
 
-    def stages(self, found: tuple[str, ...]) -> tuple[str, ...]:
+    def stages(self, stages: tuple[str, ...]) -> tuple[str, ...]:
         """Those of the network's stages that the block is inserted behind."""
-        return found
+        return stages
 
     @abc.abstractmethod
     def loss(self, model: keras.Model, network: Source, sources: Sequence[Source] = ()) -> Loss:
@@ -195,9 +195,9 @@ class SuppressedTraining(Training):
         if self.places not in PLACES:
             raise ValueError(f"SuppressedTraining(places): expected one of {', '.join(PLACES)}, got {self.places!r}.")
 
-    def stages(self, found: tuple[str, ...]) -> tuple[str, ...]:
+    def stages(self, stages: tuple[str, ...]) -> tuple[str, ...]:
         """The last stage, or all of them."""
-        return found if self.places == "all" else found[-1:]
+        return stages if self.places == "all" else stages[-1:]
 
     def block(self, classes: int) -> Block:
         """What is inserted behind the network's stages: suppression of their channels."""
@@ -220,7 +220,7 @@ class SuppressedTraining(Training):
 
         def loss(rows: tuple[Tensor, ...], seed: Tensor) -> Tensor:
             images, labels = _mixed(rows, seed, craft) if self.steps else rows
-            with told(layers, labels):
+            with with_true_labels(layers, labels):
                 return tf.reduce_mean(total(images, labels, training=True))
 
         return loss

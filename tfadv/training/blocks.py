@@ -1,4 +1,4 @@
-"""The two blocks that harden a network from inside: channel-wise suppression and feature denoising.
+"""Two Keras blocks of adversarial training methods: channel-wise activation suppression and feature denoising.
 
 A block is a function (features [N, H, W, C], name of the stage) -> features of the same shape; its layers are named
 under the stage.
@@ -21,10 +21,10 @@ Block = Callable[[Tensor, str], Tensor]
 
 @keras.saving.register_keras_serializable("tfadv")
 class ChannelSuppression(keras.layers.Layer):
-    """Channels times what they say for the class: x_c <- M[c, y] x_c (Bai et al., ICLR 2021).
+    """Scales each channel by its weight for the predicted class: x_c <- M[c, y] x_c (Bai et al., ICLR 2021).
 
     M [C, classes] are the weights of a linear classifier of the channels' means, y the class that it finds likeliest,
-    or, within `told`, the true one. The gradient passes through M and x, not through the choice of y.
+    or, within `with_true_labels`, the true one. The gradient passes through M and x, not through the choice of y.
     """
 
     def __init__(self, classes: int, **settings: Any) -> None:
@@ -51,8 +51,8 @@ class ChannelSuppression(keras.layers.Layer):
 
 
 @contextlib.contextmanager
-def told(layers: Iterable[ChannelSuppression], labels: Labels) -> Iterator[None]:
-    """Within, these layers take the classes from labels int [N]; for a call of the model on as many images."""
+def with_true_labels(layers: Iterable[ChannelSuppression], labels: Labels) -> Iterator[None]:
+    """Makes the layers use these labels int [N] in place of predicted classes, for a call on as many images."""
     layers = list(layers)
     for layer in layers:
         layer.labels = labels
@@ -100,12 +100,12 @@ class NonLocalMean(keras.layers.Layer):
 
     def call(self, inputs: list[Tensor]) -> Tensor:
         shape = tf.shape(inputs[0])
-        x, q, k = (tf.reshape(each, [shape[0], shape[1] * shape[2], each.shape[-1]]) for each in inputs)
-        alike = tf.matmul(q, k, transpose_b=True)
+        x, q, k = (tf.reshape(maps, [shape[0], shape[1] * shape[2], maps.shape[-1]]) for maps in inputs)
+        products = tf.matmul(q, k, transpose_b=True)
         if self.kind == "softmax":
-            shares = tf.nn.softmax(alike / math.sqrt(q.shape[-1]))
+            shares = tf.nn.softmax(products / math.sqrt(q.shape[-1]))
         else:
-            shares = alike / tf.cast(tf.shape(alike)[-1], alike.dtype)
+            shares = products / tf.cast(tf.shape(products)[-1], products.dtype)
         return tf.reshape(tf.matmul(shares, x), shape)
 
     def get_config(self) -> dict[str, Any]:

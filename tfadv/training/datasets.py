@@ -1,4 +1,4 @@
-"""Small pictures to train on, from an .npz file or a folder of images, and how they are varied while training."""
+"""Loads training data from an .npz file or a folder of images; augments batches by shifts and mirroring."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def load(
     fill: bool = False,
     labels: str | os.PathLike | None = None,
 ) -> Data:
-    """The data of an .npz file or a folder, under the file's or folder's name.
+    """Load training and test images from an .npz file or a folder.
 
     Args:
         path: an .npz file with x_train and x_test, uint8 [N, S, S, 3] or, grey, [N, S, S], and y_train and y_test,
@@ -92,8 +92,10 @@ def load(
 
 
 def filled(images: np.ndarray) -> np.ndarray:
-    """Images uint8 [N, S, S, 3] without the black rows below and the black columns to the right that pad them, enlarged
-    to their side again by Pillow's bilinear filter; one that is black all over stays."""
+    """Cut off black padding below and to the right of images uint8 [N, S, S, 3], and enlarge them to their size again.
+
+    By Pillow's bilinear filter; an image that is all black stays.
+    """
     return np.stack([_filled(image) for image in images])
 
 

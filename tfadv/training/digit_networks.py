@@ -1,4 +1,4 @@
-"""How the nine digit networks are trained: plainly, adversarially, or adversarially on an ensemble.
+"""Trains the nine embedded digit networks: plainly, adversarially, or adversarially on an ensemble.
 
 | network | half of every batch becomes one-step adversarial examples of |
 |---|---|

@@ -1,4 +1,4 @@
-"""The one loop that trains: Adam along a cosine, batch by batch; it can be interrupted after any epoch and resumed."""
+"""The training loop: Adam with a cosine schedule; can be interrupted after any epoch and resumed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tfadv.core.seeds import fold_one
 from tfadv.core.types import Tensor
 from tfadv.files import array_files
 
-#: What a training writes, and what it leaves beside that while it is not finished.
+#: The suffix of the file that a training writes, and of its checkpoint while it is not finished.
 SUFFIX, CHECKPOINT = ".npz", ".checkpoint.npz"
 #: (rows of the batch, seed int32 [2]) -> the number to lower.
 Loss = Callable[[tuple[Tensor, ...], Tensor], Tensor]
@@ -82,8 +82,7 @@ def train(
     count, steps = len(rows[0]), len(rows[0]) // schedule.batch
     if not steps:
         raise ValueError(
-            f"training: expected at least one batch of {schedule.batch} rows, got {count}. Take smaller batches "
-            "(--batch)."
+            f"training: expected at least one batch of {schedule.batch} rows, got {count}. Take a smaller batch=."
         )
     optimizer = keras.optimizers.Adam(
         keras.optimizers.schedules.CosineDecay(schedule.learning_rate, steps * schedule.epochs)
@@ -132,7 +131,7 @@ def _compiled(model: keras.Model, optimizer: keras.optimizers.Optimizer, loss: L
 
 @dataclasses.dataclass
 class _State:
-    """What a training is after an epoch, in a file that is there whole or not at all."""
+    """Saves and restores the state of a training after each epoch."""
 
     model: keras.Model
     optimizer: keras.optimizers.Optimizer

@@ -1,5 +1,6 @@
-"""Networks for small pictures: variants of VGG19, AlexNet, LeNet-5, ResNet20 and MobileNetV1 that two cores can train,
-and fully connected ones.
+"""Builds Keras networks for small images: narrow VGG19, AlexNet, LeNet-5, ResNet20, MobileNetV1, and dense networks.
+
+Two cores can train them.
 
     model = build("vgg19", size=32, classes=10)        images [N, 32, 32, 3] in 0..255 -> logits [N, 10]
 
@@ -28,8 +29,8 @@ LARGE = 32
 DEPTHS, WIDTH = (1, 3, 5, 9), 500
 
 
-class Facts(NamedTuple):
-    """What is known of a network.
+class SmallNetwork(NamedTuple):
+    """The facts of an architecture.
 
     layer: the layer that attacks on features tap when none is named. neurons: the one before the classifier.
     stages: where a block is inserted, in order; none where there is no convolution. smallest: side of the smallest
@@ -42,13 +43,13 @@ class Facts(NamedTuple):
     smallest: int
 
 
-NETWORKS: dict[str, Facts] = {
-    "vgg19": Facts("conv3_4.relu", "flatten", ("conv3", "conv4", "conv5"), 32),
-    "alexnet": Facts("conv3.relu", "flatten", ("conv3", "conv4", "conv5"), 16),
-    "lenet5": Facts("conv2.relu", "flatten", ("conv1", "conv2"), 16),
-    "resnet20": Facts("stage2.unit3", "global_pool", ("stage1", "stage2", "stage3"), 8),
-    "mobilenet_v1": Facts("block5.relu", "global_pool", ("block5", "block11", "block13"), 16),
-    **{f"dense{depth}": Facts(f"dense{(depth + 1) // 2}", f"dense{depth}", (), 8) for depth in DEPTHS},
+NETWORKS: dict[str, SmallNetwork] = {
+    "vgg19": SmallNetwork("conv3_4.relu", "flatten", ("conv3", "conv4", "conv5"), 32),
+    "alexnet": SmallNetwork("conv3.relu", "flatten", ("conv3", "conv4", "conv5"), 16),
+    "lenet5": SmallNetwork("conv2.relu", "flatten", ("conv1", "conv2"), 16),
+    "resnet20": SmallNetwork("stage2.unit3", "global_pool", ("stage1", "stage2", "stage3"), 8),
+    "mobilenet_v1": SmallNetwork("block5.relu", "global_pool", ("block5", "block11", "block13"), 16),
+    **{f"dense{depth}": SmallNetwork(f"dense{(depth + 1) // 2}", f"dense{depth}", (), 8) for depth in DEPTHS},
 }
 
 
@@ -64,7 +65,7 @@ def build(
         classes: how many logits.
         block: called with what each of these stages gives and the stage's name; what it returns, of the same shape,
             goes on. Layers that it makes carry the stage's name in theirs.
-        stages: those of the network's `Facts.stages` that the block is inserted behind; None is all of them.
+        stages: those of the network's `SmallNetwork.stages` that the block is inserted behind; None is all of them.
 
     Raises ValueError for an unknown name, too small images, fewer than 2 classes, a block that changes the shape, one
     for a network without stages, and stages that it has not.

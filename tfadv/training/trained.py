@@ -1,4 +1,4 @@
-"""Networks that users train: one file for each, with its weights and what it is; `tfadv train` writes it.
+"""Trains, saves and loads the user's own small networks: one .npz file with weights and facts, as `tfadv train` does.
 
     train("vgg19", datasets.load("cifar10.npz"), "vgg.npz", Schedule(20), method="pgd")
     load("vgg.npz")                     a tfadv.Network; also tfadv.registry.loading.load("vgg.npz")
@@ -41,7 +41,7 @@ _WHAT, _AGAIN = "a network that `tfadv train` wrote", "Train it again, or take a
 
 @dataclasses.dataclass(frozen=True)
 class About:
-    """What a trained network is and where it comes from.
+    """The facts of a trained network: architecture, training method, data, schedule, accuracy.
 
     architecture, size, classes: what `small_networks.build` is given. method, settings: of `adversarial.METHODS`. data:
     its name, data_sha256 of its training images and labels, images how many they are. schedule: of `loop`.
@@ -68,11 +68,11 @@ class About:
 
     @stated()
     def build(self) -> keras.Model:
-        """The network without its training. Raises ValueError for an architecture or method that there is not."""
-        way = method(self.method, self.settings)
-        block = None if way.block is None else way.block(self.classes)
+        """Build the network with initial weights. Raises ValueError for an architecture or method that there is not."""
+        training_method = method(self.method, self.settings)
+        block = None if training_method.block is None else training_method.block(self.classes)
         known = small_networks.NETWORKS.get(self.architecture)  # None: `build` refuses it
-        stages = None if block is None or known is None else way.stages(known.stages)
+        stages = None if block is None or known is None else training_method.stages(known.stages)
         return small_networks.build(self.architecture, size=self.size, classes=self.classes, block=block, stages=stages)
 
 
@@ -136,13 +136,15 @@ def train(
         flip,
         tuple((source.name, source.fingerprint) for source in sources),
     )
-    way = _checked_method(about, sources)
-    about = dataclasses.replace(about, settings=dataclasses.asdict(way))  # also what was left open: defaults may change
+    training_method = _checked_method(about, sources)
+    about = dataclasses.replace(
+        about, settings=dataclasses.asdict(training_method)
+    )  # also what was left open: defaults may change
     keras.utils.set_random_seed(schedule.seed)
     model = about.build()
     loop.train(
         model,
-        _augmented(way.loss(model, Network(model), sources), shift, flip),
+        _augmented(training_method.loss(model, Network(model), sources), shift, flip),
         (data.x_train, data.y_train),
         schedule,
         checkpoint=checkpoint,
@@ -157,9 +159,9 @@ def train(
 
 
 def _checked_method(about: About, sources: Sequence[Source]) -> Any:
-    way = method(about.method, about.settings)
-    if bool(sources) != way.needs_sources:
-        asked = "trained networks as sources" if way.needs_sources else "no sources"
+    training_method = method(about.method, about.settings)
+    if bool(sources) != training_method.needs_sources:
+        asked = "trained networks as sources" if training_method.needs_sources else "no sources"
         raise ValueError(f"method {about.method}: expected {asked}, got {len(sources)}.")
     for source in sources:
         if source.size != (about.size, about.size) or source.classes != about.classes:
@@ -167,7 +169,7 @@ def _checked_method(about: About, sources: Sequence[Source]) -> Any:
                 f"{source.name}: expected a source of {about.classes} classes for images of {about.size} x "
                 f"{about.size} pixels, got {source!r}."
             )
-    return way
+    return training_method
 
 
 def _augmented(loss: loop.Loss, shift: int, flip: bool) -> loop.Loss:
@@ -204,12 +206,12 @@ def _weights(model: keras.Model) -> dict[str, np.ndarray]:
 
 
 def about(path: str | os.PathLike) -> About:
-    """What the file says of its network. Raises as `load`."""
+    """The facts in a network's file. Raises as `load`."""
     return _read(Path(path))[0]
 
 
 def load(path: str | os.PathLike) -> Network:
-    """The network of a file, by the file's name without its suffix.
+    """Load the network of a file; its name is the file's without the suffix.
 
     Raises FileNotFoundError, or ValueError for a file that holds no such network, an architecture or method that there
     is not, and weights that do not fit.
@@ -257,6 +259,6 @@ def _read(path: Path) -> tuple[About, dict[str, np.ndarray]]:
         )
     said = schemas.json_of(array_files.text_of(path, arrays, _ABOUT, _WHAT), path, _WHAT, _AGAIN)
     del arrays[_ABOUT]
-    about = schemas.made(About, said, path, _WHAT, _AGAIN)
+    about = schemas.dataclass_of(About, said, path, _WHAT, _AGAIN)
     before = adversarial.METHODS[about.method].before if about.method in adversarial.METHODS else {}
     return dataclasses.replace(about, settings={**before, **about.settings}), arrays

@@ -1,15 +1,15 @@
-"""The tables and figures of the attack via feature contributive regions (FCR; submitted to ICLR 2021)."""
+"""Experiments that reproduce the FCR paper's tables and figures (contributive regions; ICLR 2021 submission)."""
 
 import dataclasses
 import math
 from collections.abc import Iterable
 
 from tfadv.reproduce.figures.attention import Attention
-from tfadv.reproduce.figures.compared import Compared, Regions
+from tfadv.reproduce.figures.compared import AttackComparison, RegionImages
 from tfadv.reproduce.measures.combined import Percent
 from tfadv.reproduce.measures.rates import Accuracy, Distance, Rate
-from tfadv.reproduce.measures.regions import NoiseAsLong, PartAccuracy, ValuesChanged, WrongNear
-from tfadv.reproduce.plan import Case, Cell, Drawn, Experiment, Levels, Part
+from tfadv.reproduce.measures.regions import NoiseControl, RegionAccuracy, ValuesChanged, WrongWithinDistance
+from tfadv.reproduce.plan import Case, Cell, Chart, Experiment, Levels, Part
 
 CIFAR, PHOTOGRAPHS = "CIFAR-10", "ILSVRC2012"
 DATA = (CIFAR, PHOTOGRAPHS)
@@ -209,7 +209,7 @@ def _transfer(number: int, data: str) -> Experiment:
     figure = Attention(MAIN[data], FCR[data], BESIDE[data])
     part = Part("all", title, cells, ("source", "attack"), figures=(figure,))
     control = tuple(
-        Cell((source, f"noise as long as {case.name}'s"), target, NoiseAsLong(roles[source], case, roles[target]))
+        Cell((source, f"noise as long as {case.name}'s"), target, NoiseControl(roles[source], case, roles[target]))
         for source in roles
         for case in (PGD, FCR[data])
         for target in roles
@@ -225,14 +225,14 @@ def _transfer(number: int, data: str) -> Experiment:
 def _regions() -> Experiment:
     rows = {"whole": None, "FCRs": True, "Non-FCRs": False}
     cells = tuple(
-        Cell((row,), model, Accuracy(role) if inside is None else PartAccuracy(role, inside))
+        Cell((row,), model, Accuracy(role) if inside is None else RegionAccuracy(role, inside))
         for row, inside in rows.items()
         for model in NETWORKS[CIFAR]
         for role in [f"{CIFAR} {model}"]
     )
     title = "Accuracy of an image's contributive region, and of the rest"
-    figures = tuple(Regions(role) for role in MAIN.values())
-    part = Part("all", title, cells, ("part",), drawn=Drawn("bars"), figures=figures)
+    figures = tuple(RegionImages(role) for role in MAIN.values())
+    part = Part("all", title, cells, ("part",), chart=Chart("bars"), figures=figures)
     notes = (
         "The bars' numbers and models are lost in the text at hand; it says that the accuracy of FCRs is up to 85 % "
         "and above, and that of Non-FCRs very low. All models of Table 4 are taken.",
@@ -252,8 +252,8 @@ def _same_length() -> Experiment:
         ball = {"norm": "l2", "epsilon": Levels(rmsd), "steps": 20, "step": Levels(rmsd / 8)}
         pgd = Case("PGD", "igsm", ball)
         cells.append(Cell((data, "PGD"), "ASR", _wrong(role, pgd)))
-        cells += [Cell((data, case.name), "ASR", WrongNear(role, case, rmsd)) for case in (CW, FCR[data])]
-        figures.append(Compared(role, (pgd, CW, FCR[data])))
+        cells += [Cell((data, case.name), "ASR", WrongWithinDistance(role, case, rmsd)) for case in (CW, FCR[data])]
+        figures.append(AttackComparison(role, (pgd, CW, FCR[data])))
     title = "Three attacks with l2 of at most 2 (CIFAR-10) and 45 (ILSVRC2012)"
     part = Part("all", title, tuple(cells), ("data", "attack"), figures=tuple(figures))
     notes = (
@@ -274,7 +274,7 @@ def _curve(name: str, title: str, changed: str, values: tuple, axis: str) -> Par
         for data, role in MAIN.items()
         for value in values
     )
-    return Part(name, title, cells, ("data", "model"), drawn=Drawn("curves", x=axis, y="ASR"), higher=None)
+    return Part(name, title, cells, ("data", "model"), chart=Chart("curves", x=axis, y="ASR"), higher=None)
 
 
 def _iterations() -> Experiment:
@@ -297,11 +297,11 @@ def _thresholds() -> Experiment:
         for data, role in MAIN.items()
         for t in THRESHOLDS
     )
-    drawn = Drawn("curves", x="t", y="l0")
+    chart = Chart("curves", x="t", y="l0")
     parts = (
         _curve("asr", "Attack success rate and threshold t", "threshold", THRESHOLDS, "t"),
         Part(
-            "l0", "Values changed and threshold t", values, ("data", "model"), unit="values", drawn=drawn, higher=None
+            "l0", "Values changed and threshold t", values, ("data", "model"), unit="values", chart=chart, higher=None
         ),
     )
     notes = (

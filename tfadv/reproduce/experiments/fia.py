@@ -1,4 +1,4 @@
-"""FIA's comparison with its baselines and its two curves (Wang et al., ICCV 2021)."""
+"""Experiments for the FIA paper: comparison with its baselines, and its two curves (Wang et al., ICCV 2021)."""
 
 from tfadv.reproduce.experiments.naa import (
     CHANGED,
@@ -14,7 +14,7 @@ from tfadv.reproduce.experiments.naa import (
 )
 from tfadv.reproduce.figures.attention import Attention
 from tfadv.reproduce.measures.rates import Rate
-from tfadv.reproduce.plan import Case, Cell, Experiment, Levels, Part, Told
+from tfadv.reproduce.plan import Case, Cell, Experiment, Levels, Note, Part
 
 BASELINES, BASELINES_WITH_VIEWS = PLAIN[:-1], WITH_VIEWS[:-1]
 NRDM, FIA = (next(case for case in PLAIN if case.name == name) for name in ("NRDM", "FIA"))
@@ -59,7 +59,7 @@ EXPERIMENTS = (
         "fia-figure1",
         "fia",
         "Figure 1",
-        "An indiscriminate attack and FIA: where source and target look",
+        "An indiscriminate attack and FIA: Grad-CAM of source and target",
         "fia-figure1",
         (
             Part(
@@ -79,11 +79,11 @@ EXPERIMENTS = (
             "The paper's indiscriminate attack is not named; NRDM, which distorts all features alike, stands for it.",
             "Which layer of Vgg-16 is attacked the text at hand does not say: it is conv3_3. Its images are 224 pixels "
             "wide, and Inc-v3 sees them enlarged.",
-            Told(
+            Note(
                 "",
                 {
-                    "photographs": "No Vgg-16 is at hand at this scale: SqueezeNet plays it.",
-                    "digits": "No Vgg-16 is at hand at this scale: a miniature ResNet-v2 plays it.",
+                    "photographs": "No Vgg-16 is at hand at this scale: SqueezeNet stands for it.",
+                    "digits": "No Vgg-16 is at hand at this scale: a miniature ResNet-v2 stands for it.",
                 },
             ),
         ),

@@ -1,13 +1,13 @@
-"""NAA's tables and figures (Zhang et al., CVPR 2022)."""
+"""Experiments that reproduce the NAA paper's tables and figures (Zhang et al., CVPR 2022)."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from tfadv.reproduce.figures.attention import Attention
-from tfadv.reproduce.measures.behind import Behind
+from tfadv.reproduce.measures.behind import DefendedRate
 from tfadv.reproduce.measures.combined import Average
 from tfadv.reproduce.measures.rates import Rate
-from tfadv.reproduce.plan import Case, Cell, Drawn, Experiment, Layer, Levels, Measure, Part, Told
+from tfadv.reproduce.plan import Case, Cell, Chart, Experiment, Layer, Levels, Measure, Note, Part
 
 SOURCES = ("Inc-v3", "Inc-v4", "IncRes-v2", "Res-v2")
 DEFENDED = ("Inc-v3-adv", "IncRes-v2-adv", "Inc-v3-ens3", "Inc-v3-ens4", "IncRes-v2-ens3")
@@ -20,7 +20,8 @@ PLAIN = tuple(Case(name, name.lower(), _EPSILON) for name in ("MIM", "NRDM", "FD
 WITH_VIEWS = tuple(Case(name, name.lower(), _EPSILON) for name in ("MIM-PD", "NRDM-PD", "FDA-PD", "FIA-PD", "NAA-PD"))
 NAA = PLAIN[-1]
 
-#: Column of Table 3 -> the defence's word and the one for small machines; the defended network plays "behind <column>".
+#: Column of Table 3 -> the defence's spec and the one for small machines; the role of the defended network is "behind
+#: <column>".
 DEFENCES = {
     "R&P": ("r-and-p", "r-and-p:draws=5"),
     "NIPS-r3": ("nips-r3", ""),
@@ -53,14 +54,14 @@ def transfer(attacks: tuple[Case, ...], targets: tuple[str, ...] = TARGETS) -> t
 
 
 def _experiment(
-    place: str, title: str, *parts: Part, notes: tuple[str | Told, ...] = (), model_map: str = "naa"
+    place: str, title: str, *parts: Part, notes: tuple[str | Note, ...] = (), model_map: str = "naa"
 ) -> Experiment:
     name = "naa-" + place.lower().replace(" ", "")
     return Experiment(name, "naa", place, title, model_map, parts, CHANGED, 1000, notes)
 
 
 def _table(
-    place: str, title: str, attacks: tuple[Case, ...], figures: tuple = (), notes: tuple[str | Told, ...] = ()
+    place: str, title: str, attacks: tuple[Case, ...], figures: tuple = (), notes: tuple[str | Note, ...] = ()
 ) -> Experiment:
     part = Part("all", title, transfer(attacks), ("source", "attack"), figures=figures)
     return _experiment(place, title, part, notes=(IMAGES, SAME_KIND, *notes))
@@ -70,12 +71,12 @@ IMAGES = (
     "The paper takes 1000 images of ILSVRC's validation set, the reruns those of NIPS 2017; the official networks are "
     "to get nearly all of them right."
 )
-SAME_KIND = Told(
+SAME_KIND = Note(
     "",
     {
         "photographs": "At the scale of photographs the layers are of the kind of the paper's: those of Inc-v3, Inc-v4 "
         "and IncRes-v2 lie behind a ReLU, that of Res-v2 is the sum of a block, whose values are of both signs. At the "
-        "sum of mobilenet_v2, its player, FDA fools few. Behind the next ReLU (block_9_expand_relu) it is the other "
+        "sum of mobilenet_v2, its stand-in, FDA fools few. Behind the next ReLU (block_9_expand_relu) it is the other "
         "way round: of 60 images FDA fooled 68 to 82 % on the three others there, FIA 30 to 48 % and NAA 38 to 42 %."
     },
 )
@@ -84,7 +85,7 @@ ONE_NETWORK = (
     "column is near; NIPS-r3 those of its program's members that are there; FD and ComDefend Res-v2: the rates are a "
     "normally trained network's."
 )
-BEHIND_ELSEWHERE = Told(
+BEHIND_ELSEWHERE = Note(
     "On small machines R&P draws 5 times, not 30, and RS votes 20 times, not 100, with alpha 0.05, not 0.001.",
     {
         "photographs": "At the scale of photographs one network, mobilenet_v1, stands behind every defence but "
@@ -105,7 +106,7 @@ FIVE = (
 def _defence(case: Case, column: str) -> Measure:
     if column in TRAINED:
         return Rate(SOURCE, case, column)
-    return Behind(SOURCE, case, f"behind {column}", *DEFENCES[column])
+    return DefendedRate(SOURCE, case, f"behind {column}", *DEFENCES[column])
 
 
 def _defences(case: Case) -> dict[str, Measure]:
@@ -124,7 +125,7 @@ def curve(name: str, title: str, cases: Mapping[Any, Case], x: str, targets: tup
         Cell((target,), value, Rate(SOURCE, case, target)) for target in targets for value, case in cases.items()
     )
     kind = "bars" if any(isinstance(value, str) for value in cases) else "curves"
-    return Part(name, title, cells, ("target",), drawn=Drawn(kind, x=x), higher=None)
+    return Part(name, title, cells, ("target",), chart=Chart(kind, x=x), higher=None)
 
 
 def _heat(name: str, title: str, targets: tuple[str, ...]) -> Part:
@@ -135,7 +136,7 @@ def _heat(name: str, title: str, targets: tuple[str, ...]) -> Part:
         Cell((one,), other, Average(tuple(Rate(SOURCE, case, target) for target in targets)))
         for (one, other), case in pairs.items()
     )
-    return Part(name, title, cells, ("f_p",), drawn=Drawn("heat map", x="f_n", y="f_p"), higher=None)
+    return Part(name, title, cells, ("f_p",), chart=Chart("heat map", x="f_n", y="f_p"), higher=None)
 
 
 EXPERIMENTS = (
@@ -174,7 +175,7 @@ EXPERIMENTS = (
     ),
     _experiment(
         "Figure 1",
-        "Where source and target look, before and after NAA",
+        "Grad-CAM of source and target, before and after NAA",
         Part(
             "all",
             "Rates on the two networks that the pictures show",
@@ -191,7 +192,7 @@ EXPERIMENTS = (
         notes=(
             DRAWN_ONLY,
             'The text: the deep layers are best on the source itself, the middle ones, "Mix4a/Mix5b", on others.',
-            "Mixed 4a is no layer of Inc-v3: Conv2d_4a_3x3 stands for it. Where another network plays Inc-v3, layers "
+            "Mixed 4a is no layer of Inc-v3: Conv2d_4a_3x3 stands for it. With a stand-in for Inc-v3 layers "
             "of its own at like depths stand for all six.",
             FEWER,
         ),

@@ -1,4 +1,4 @@
-"""NIP's tables and figures (Chen, Jin, Chen, Zheng, Yu and Ji, 2021)."""
+"""Experiments that reproduce the NIP paper's tables and figures (Chen, Jin, Chen, Zheng, Yu and Ji, 2021)."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from tfadv.reproduce.experiments.nip_cases import (
     BY_NAME,
     CLOSE,
-    GUARDS,
+    DEFENCE_CASES,
     MOBILE,
     NETWORKS,
     NIP,
@@ -15,11 +15,18 @@ from tfadv.reproduce.experiments.nip_cases import (
     VGG,
     attacks,
 )
-from tfadv.reproduce.figures.defended import Defended
-from tfadv.reproduce.measures.defences import Benign, Consistency, Guard, Quality, Rescued, Seconds
-from tfadv.reproduce.measures.neurons import BANDS, Influence, Size
+from tfadv.reproduce.figures.defended import DefendedAttention
+from tfadv.reproduce.measures.defences import (
+    BenignAccuracy,
+    DefenceCase,
+    DefenceSuccess,
+    NeuronConsistency,
+    PurifiedPsnr,
+    PurifyingTime,
+)
+from tfadv.reproduce.measures.neurons import BANDS, NetworkSize, NeuronInfluence
 from tfadv.reproduce.measures.rates import Accuracy, Distance, Rate
-from tfadv.reproduce.plan import Case, Cell, Drawn, Experiment, Levels, Part, Told
+from tfadv.reproduce.plan import Case, Cell, Chart, Experiment, Levels, Note, Part
 
 #: What the figures' numbers are not, and what stands for the paper's untold settings.
 NO_NUMBERS = "The figure's numbers are lost in the paper's text: none stand beside ours."
@@ -39,7 +46,7 @@ FITTING = (
     "the similarity of the text, retrieval=similarity. The authors' program of August 2021 finds none: it takes the "
     "perturbation from the judged image's own clean twin."
 )
-SEARCHES = Told(
+SEARCHES = Note(
     "On a small machine the searches have small budgets: Boundary, PWA and AUNA then end farther away than the "
     "paper's. On every machine UAP is fitted on the very images that it is judged on.",
     {"photographs": "On photographs the budgets are tiny, and JSMA, which moves 0.05 % of the values, fools less."},
@@ -49,7 +56,7 @@ NETS = (
     "The networks of CIFAR-10 and GTSRB are, where they are not miniatures, ours, of `tfadv train`: most are narrower "
     "than the paper's, and all learned on a part of the data. The paper's ImageNet has ten classes, ours the thousand."
 )
-GUARDED = Told(
+GUARDED = Note(
     "How many bits CBDR leaves the paper does not say: here 4.",
     {"photographs": "At this scale ImageNet's STL and SR have the weights that they learned on CIFAR-10."},
 )
@@ -70,7 +77,7 @@ def _networks() -> Experiment:
     """Table I."""
 
     def part(name: str, columns: Mapping[str, str], unit: str, what: str) -> Part:
-        cells = (Cell((one,), head, Size(one, counts)) for one in NETWORKS for head, counts in columns.items())
+        cells = (Cell((one,), head, NetworkSize(one, counts)) for one in NETWORKS for head, counts in columns.items())
         return Part(name, what, tuple(cells), ("network",), unit, higher=None)
 
     accuracy = tuple(Cell((one,), "acc", Accuracy(one)) for one in NETWORKS)
@@ -117,7 +124,9 @@ def _attacked() -> Experiment:
 
 def _benign() -> Experiment:
     """Table III."""
-    cells = tuple(Cell((guard.name,), one, Benign(one, guard)) for one in CLOSE for guard in GUARDS)
+    cells = tuple(
+        Cell((defence.name,), one, BenignAccuracy(one, defence)) for one in CLOSE for defence in DEFENCE_CASES
+    )
     return _experiment(
         "Table 3",
         "Clean images behind the defences",
@@ -131,7 +140,9 @@ def _benign() -> Experiment:
 def _times() -> Experiment:
     """Table IV."""
     cells = (
-        Cell((guard.name,), one, Seconds(one, guard, attacks(one)["PGD"])) for one in NETWORKS for guard in REACTIVE
+        Cell((defence.name,), one, PurifyingTime(one, defence, attacks(one)["PGD"]))
+        for one in NETWORKS
+        for defence in REACTIVE
     )
     return _experiment(
         "Table 4",
@@ -153,12 +164,12 @@ def _influence() -> Experiment:
 
     def part(letter: str, case: Case) -> Part:
         cells = (
-            Cell((name,), 100 * (band + 1) / BANDS, Influence(VGG, case, band, attacked))
+            Cell((name,), 100 * (band + 1) / BANDS, NeuronInfluence(VGG, case, band, attacked))
             for name, attacked in (("benign", False), (case.name, True))
             for band in range(BANDS)
         )
         title = f"({letter}) {case.name}: neurons from the greatest influence on the clean image, % of them"
-        return Part(letter, title, tuple(cells), ("image",), "parts of the greatest", Drawn("bars"), None)
+        return Part(letter, title, tuple(cells), ("image",), "parts of the greatest", Chart("bars"), None)
 
     return _experiment(
         "Figure 2",
@@ -181,11 +192,11 @@ def _rescued() -> Experiment:
 
     def part(letter: str, network: str) -> Part:
         cells = (
-            Cell((guard.name,), case.name, Rescued(network, case, guard))
-            for guard in GUARDS
+            Cell((defence.name,), case.name, DefenceSuccess(network, case, defence))
+            for defence in DEFENCE_CASES
             for case in attacks(network).values()
         )
-        return Part(letter, f"({letter}) {network}", tuple(cells), ("defence",), drawn=Drawn("heat map"))
+        return Part(letter, f"({letter}) {network}", tuple(cells), ("defence",), chart=Chart("heat map"))
 
     return _experiment(
         "Figure 7",
@@ -203,14 +214,14 @@ SIZES = {VGG: (1, 2, 4, 6, 8, 10), MOBILE: (1, 2, 3, 4)}
 
 def _sizes() -> Experiment:
     """Figure 8."""
-    guards = tuple(BY_NAME[name] for name in ("SS", "FDistill", "STL", "NIP"))
+    defences = tuple(BY_NAME[name] for name in ("SS", "FDistill", "STL", "NIP"))
 
     def parts(letter: str, network: str) -> Iterable[Part]:
         cases = {level: Case(f"PGD {level}", "pgd", {"epsilon": Levels(level)}) for level in SIZES[network]}
-        rates = (Cell((g.name,), level, Rescued(network, c, g)) for g in guards for level, c in cases.items())
+        rates = (Cell((g.name,), level, DefenceSuccess(network, c, g)) for g in defences for level, c in cases.items())
         reached = (Cell(("l2",), level, Distance(network, c, "l2", 1 / 255)) for level, c in cases.items())
         title = f"({letter}) {network}: PGD of 1 and more grey levels"
-        yield Part(letter, title, tuple(rates), ("defence",), drawn=Drawn("curves"))
+        yield Part(letter, title, tuple(rates), ("defence",), chart=Chart("curves"))
         yield Part(f"{letter}-l2", f"{title}, l2 on the scale of 0..1", tuple(reached), ("size",), "l2", higher=None)
 
     return _experiment(
@@ -240,12 +251,12 @@ def _consistent() -> Experiment:
             cell
             for g in REACTIVE
             for cell in (
-                Cell((g.name,), "TKNC", Consistency(network, case, g)),
-                Cell((g.name,), "DSR", Rescued(network, case, g)),
+                Cell((g.name,), "TKNC", NeuronConsistency(network, case, g)),
+                Cell((g.name,), "DSR", DefenceSuccess(network, case, g)),
             )
         )
         title = f"({letter}) {name} on {network}"
-        return Part(letter, title, tuple(cells), ("defence",), drawn=Drawn("scatter", "TKNC", "DSR"), higher=True)
+        return Part(letter, title, tuple(cells), ("defence",), chart=Chart("scatter", "TKNC", "DSR"), higher=True)
 
     places = [(network, name) for network in CLOSE for name in ("PGD", "PWA")]
     return _experiment(
@@ -275,13 +286,17 @@ def _counts() -> Experiment:
 
     def part(letter: str, varied: str, fixed: str) -> Part:
         cells = (
-            Cell((one,), k, Rescued(one, attacks(one)["PGD"], Guard("NIP", f"nip:{PRINTED},{varied}={k},{fixed}=5")))
+            Cell(
+                (one,),
+                k,
+                DefenceSuccess(one, attacks(one)["PGD"], DefenceCase("NIP", f"nip:{PRINTED},{varied}={k},{fixed}=5")),
+            )
             for one in CLOSE
             for k in COUNTS
         )
         name, other = ("k1", "k2") if varied == "front" else ("k2", "k1")
         title = f"({letter}) {name} {varied} neurons, {other} = 5"
-        return Part(letter, title, tuple(cells), ("network",), drawn=Drawn("curves"), higher=None)
+        return Part(letter, title, tuple(cells), ("network",), chart=Chart("curves"), higher=None)
 
     return _experiment(
         "Figure 10",
@@ -300,13 +315,13 @@ LAYERS = ("first", "second", "third", "last", "between")
 def _layers() -> Experiment:
     """Figure 11."""
 
-    def word(role: str) -> str:
-        return NIP.word if role == "between" else f"{NIP.word},layer={{{role}}}"
+    def spec(role: str) -> str:
+        return NIP.spec if role == "between" else f"{NIP.spec},layer={{{role}}}"
 
     def part(letter: str, network: str) -> Part:
         case = attacks(network)["PGD"]
-        cells = (Cell((role,), "DSR", Rescued(network, case, Guard("NIP", word(role)))) for role in LAYERS)
-        return Part(letter, f"({letter}) {network}", tuple(cells), ("layer",), drawn=Drawn("bars"))
+        cells = (Cell((role,), "DSR", DefenceSuccess(network, case, DefenceCase("NIP", spec(role)))) for role in LAYERS)
+        return Part(letter, f"({letter}) {network}", tuple(cells), ("layer",), chart=Chart("bars"))
 
     return _experiment(
         "Figure 11",
@@ -327,9 +342,9 @@ def _layers() -> Experiment:
 def _maps() -> Experiment:
     """Figure 12."""
     cells = tuple(
-        Cell((n, name), "DSR", Rescued(n, attacks(n)[name], NIP)) for n in CLOSE for name in ("PGD", "boundary")
+        Cell((n, name), "DSR", DefenceSuccess(n, attacks(n)[name], NIP)) for n in CLOSE for name in ("PGD", "boundary")
     )
-    figures = tuple(Defended(n, (attacks(n)["PGD"], attacks(n)["boundary"]), NIP) for n in CLOSE)
+    figures = tuple(DefendedAttention(n, (attacks(n)["PGD"], attacks(n)["boundary"]), NIP) for n in CLOSE)
     part = Part("all", "Grad-CAM, and what NIP brings back", cells, ("network", "attack"), higher=None, figures=figures)
     return _experiment(
         "Figure 12",
@@ -345,11 +360,11 @@ def _quality() -> Experiment:
 
     def part(letter: str, network: str) -> Part:
         cells = (
-            Cell((guard.name,), name, Quality(network, attacks(network)[name], guard))
-            for guard in REACTIVE
+            Cell((defence.name,), name, PurifiedPsnr(network, attacks(network)[name], defence))
+            for defence in REACTIVE
             for name in ("PGD", "PWA")
         )
-        return Part(letter, f"({letter}) {network}", tuple(cells), ("defence",), "dB", Drawn("bars"))
+        return Part(letter, f"({letter}) {network}", tuple(cells), ("defence",), "dB", Chart("bars"))
 
     return _experiment(
         "Figure 13",

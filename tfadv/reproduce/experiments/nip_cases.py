@@ -1,9 +1,9 @@
-"""Who attacks whom in the NIP paper, and what defends: networks, eleven attacks, ten defences."""
+"""The NIP paper's networks, eleven attacks and ten defences, with their settings."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from tfadv.reproduce.measures.defences import Guard
+from tfadv.reproduce.measures.defences import DefenceCase
 from tfadv.reproduce.plan import Case, Levels
 
 NETWORKS = (
@@ -14,7 +14,7 @@ NETWORKS = (
     "ImageNet VGG19",
     "ImageNet MobileNetV1",
 )
-#: The two that the paper looks at closely.
+#: The two that the paper studies in detail.
 VGG, MOBILE = CLOSE = (NETWORKS[0], NETWORKS[5])
 #: What the searches may cost on small images, and on photographs of 150528 values each.
 _SMALL_IMAGES: dict[str, dict[str, Any]] = {
@@ -80,19 +80,19 @@ def attacks(network: str) -> dict[str, Case]:
 #: NIP as the paper's text has it, and not as `Nip` is set by default.
 PRINTED = "retrieval=similarity"
 #: The defences with the settings of section IV-A; {...} are trained files of the scale.
-GUARDS = (
-    Guard("SS", "median:side=2"),
-    Guard("CBDR", "bit-depth:bits=4"),
-    Guard("TVM", "tvm:weight=0.1"),
-    Guard("JC", "jpeg:quality=80"),
-    Guard("STL", "sparse:weights={sparse}"),
-    Guard("SR", "super-resolution:weights={super-resolution}"),
-    Guard("FDistill", "feature-distillation:low=1.5,high=51.5,band=triangle,colours=ycbcr"),
-    Guard("CAS"),
-    Guard("FDenoise"),
-    Guard("NIP", f"nip:{PRINTED}"),
+DEFENCE_CASES = (
+    DefenceCase("SS", "median:side=2"),
+    DefenceCase("CBDR", "bit-depth:bits=4"),
+    DefenceCase("TVM", "tvm:weight=0.1"),
+    DefenceCase("JC", "jpeg:quality=80"),
+    DefenceCase("STL", "sparse:weights={sparse}"),
+    DefenceCase("SR", "super-resolution:weights={super-resolution}"),
+    DefenceCase("FDistill", "feature-distillation:low=1.5,high=51.5,band=triangle,colours=ycbcr"),
+    DefenceCase("CAS"),
+    DefenceCase("FDenoise"),
+    DefenceCase("NIP", f"nip:{PRINTED}"),
 )
-BY_NAME = {guard.name: guard for guard in GUARDS}
+BY_NAME = {defence_case.name: defence_case for defence_case in DEFENCE_CASES}
 NIP = BY_NAME["NIP"]
 #: Those that change images; the others are networks trained otherwise.
-REACTIVE = tuple(guard for guard in GUARDS if guard.word)
+REACTIVE = tuple(defence_case for defence_case in DEFENCE_CASES if defence_case.spec)

@@ -1,4 +1,4 @@
-"""NRG's tables and figures (the noise-reduced gradient; ICLR 2018 submission)."""
+"""Experiments that reproduce the NRG paper's tables and figures (the noise-reduced gradient; ICLR 2018 submission)."""
 
 import itertools
 from collections.abc import Iterable
@@ -35,11 +35,11 @@ from tfadv.reproduce.experiments.nrg_cases import (
 )
 from tfadv.reproduce.experiments.nrg_pictures import BOUNDARIES, FIRST_PLANE, SLOPES
 from tfadv.reproduce.figures.attention import Attention
-from tfadv.reproduce.measures.capacity import Parameters
-from tfadv.reproduce.measures.combined import Average, Percent, Unseen
+from tfadv.reproduce.measures.capacity import ParameterCount
+from tfadv.reproduce.measures.combined import Average, ExcludingMembers, Percent
 from tfadv.reproduce.measures.rates import Accuracy, Rate
 from tfadv.reproduce.measures.robustness import Destruction
-from tfadv.reproduce.plan import Case, Cell, Drawn, Experiment, Levels, Part
+from tfadv.reproduce.plan import Case, Cell, Chart, Experiment, Levels, Part
 
 WRONG_BEST = f"{WRONG}; top-5: not among its best five classes"
 REACHED = "share of images, in %, whose target class, drawn for each among the wrong ones, the target predicts"
@@ -50,7 +50,7 @@ def _pairs(
 ) -> tuple[Cell, ...]:
     """Every source with every attack against every target that has no part in the source's name."""
     return tuple(
-        Cell((source, case.name), target, Unseen(source, target, Rate(source, case, target, kind, best)))
+        Cell((source, case.name), target, ExcludingMembers(source, target, Rate(source, case, target, kind, best)))
         for source, case, target in itertools.product(sources, cases, targets)
         if source == target or target not in source.split("+")
     )
@@ -169,8 +169,8 @@ DENSE = experiment(
     notes=(
         "The paper says neither how its networks were trained, nor on how many images the attack was measured, nor "
         "which ones; here all four networks are right on all of them.",
-        "At the scale of the embedded digits convolutional miniatures play the four networks: it shows that the table "
-        "can be made, and says nothing of depth.",
+        "At the scale of the embedded digits convolutional miniatures stand in for the networks: that shows that the "
+        "table can be made, and says nothing of depth.",
     ),
 )
 
@@ -190,7 +190,7 @@ def _copies(name: str, source: str, target: str) -> Part:
         for epsilon in (5, 10, 15, 20, 25)
     )
     title = f"{source} to {target}: epsilon (across), m noisy copies with sigma = 15"
-    return Part(name, title, cells, ("copies",), drawn=Drawn("curves"))
+    return Part(name, title, cells, ("copies",), chart=Chart("curves"))
 
 
 def _with_copies(copies: int, epsilon: int) -> Case:
@@ -211,7 +211,7 @@ CURVES = experiment(
                 for deviation in (0, 5, 10, 15, 20, 25)
             ),
             ("source", "target"),
-            drawn=Drawn("curves"),
+            chart=Chart("curves"),
             higher=None,
         ),
         _copies("m-resnet152", "resnet18", "resnet152"),
@@ -239,7 +239,7 @@ def _destruction(transformation: str) -> Part:
         for strength in known.strengths
     )
     title = f"{transformation}: {known.unit}"
-    return Part(transformation, title, cells, ("attack",), drawn=Drawn("curves"), higher=False)
+    return Part(transformation, title, cells, ("attack",), chart=Chart("curves"), higher=False)
 
 
 ROBUSTNESS = experiment(
@@ -267,13 +267,13 @@ def _capacity(target: str, others: tuple[str, ...], case: Case) -> Part:
         for source in others
         for column, measure in (
             ("top-1 error, %", Percent(Accuracy(source), complement=True)),
-            ("parameters, millions", Parameters(source)),
+            ("parameters, millions", ParameterCount(source)),
             ("success, %", Percent(Rate(source, case, target, "wrong"))),
         )
     )
-    drawn = Drawn("scatter", "top-1 error, %", "parameters, millions", "success, %")
+    chart = Chart("scatter", "top-1 error, %", "parameters, millions", "success, %")
     title = f"{case.name} against {target}"
-    return Part(case.name.lower(), title, cells, ("source",), unit="as named", drawn=drawn, higher=None)
+    return Part(case.name.lower(), title, cells, ("source",), unit="as named", chart=chart, higher=None)
 
 
 _RESNETS = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
@@ -306,7 +306,7 @@ def _step(steps: int, step: int, target: str) -> Average:
     settings = {**WIDE, "steps": steps, "step": Levels(step)}
     case = Case("IGSM", "igsm", settings, targeted=True)
     ensembles = [one for one in TARGETED_ENSEMBLES if target not in one.split("+")]
-    return Average(tuple(Unseen(one, target, Rate(one, case, target, "reached", 5)) for one in ensembles))
+    return Average(tuple(ExcludingMembers(one, target, Rate(one, case, target, "reached", 5)) for one in ensembles))
 
 
 STEPS = experiment(
@@ -323,7 +323,7 @@ STEPS = experiment(
                 for step in (5, 10, 15, 20)
             ),
             ("target", "steps"),
-            drawn=Drawn("curves"),
+            chart=Chart("curves"),
         ),
     ),
     1000,

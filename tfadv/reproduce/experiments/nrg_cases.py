@@ -1,4 +1,4 @@
-"""Who attacks whom in the NRG paper: networks, ensembles, attacks with their settings, also the smaller ones."""
+"""The NRG paper's networks, ensembles and attacks, with their settings and smaller ones."""
 
 from tfadv.reproduce.plan import Case, Experiment, Levels, Part
 
@@ -61,9 +61,9 @@ SHORT_TARGETED = "On small machines the targeted attacks take 10 steps, not 20, 
 WRONG = "share of images, in %, whose label is not predicted by the target; every network predicts it of the clean ones"
 
 STAND_INS = (
-    "The paper's networks are PyTorch's. At the official scale its VGGs are played by those without batch norm, "
-    "resnet34, but for Figures 6 and 9, by ResNet-50, and a role that nothing like it can play is empty; elsewhere all "
-    "players are others."
+    "The paper's networks are PyTorch's. At the official scale VGGs without batch norm stand for its VGGs, "
+    "ResNet-50 for resnet34 but in Figures 6 and 9, and a network that nothing like it can stand for is missing; at "
+    "the other scales all networks are others."
 )
 
 

@@ -1,11 +1,11 @@
-"""NRG's figures of one image: the planes of its Figures 1 and 5, and the gradients of Figure 2."""
+"""Experiments for NRG's figures of single images: the decision planes of Figures 1 and 5, the gradients of Figure 2."""
 
 from tfadv.reproduce.experiments.nrg_cases import STAND_INS, experiment
-from tfadv.reproduce.figures.gradients import Alike, Gradient, Gradients
-from tfadv.reproduce.figures.planes import Grid, Nearest, Planes
-from tfadv.reproduce.plan import Cell, Drawn, Part
+from tfadv.reproduce.figures.gradients import Gradient, GradientImages, NeighbourCorrelation
+from tfadv.reproduce.figures.planes import BoundaryDistance, GradientPlane, PlanePanels
+from tfadv.reproduce.plan import Cell, Chart, Part
 
-_ROUND, _LOOKED = Grid("resnet34", norm="l2"), ("resnet34", "densenet121")
+_ROUND, _FIRST_NETWORKS = GradientPlane("resnet34", norm="l2"), ("resnet34", "densenet121")
 FIRST_PLANE = experiment(
     "Figure 1",
     "The decision boundaries of resnet34 and densenet121 in the plane of resnet34's two components of the gradient",
@@ -13,11 +13,15 @@ FIRST_PLANE = experiment(
         Part(
             "nearest",
             "The nearest u and v above 0 at which the class changes",
-            tuple(Cell((role,), axis, Nearest(_ROUND, role, axis)) for role in _LOOKED for axis in ("u", "v")),
+            tuple(
+                Cell((role,), axis, BoundaryDistance(_ROUND, role, axis))
+                for role in _FIRST_NETWORKS
+                for axis in ("u", "v")
+            ),
             ("network",),
             unit="grey levels",
             higher=None,
-            figures=(Planes(_ROUND, _LOOKED[1:]),),
+            figures=(PlanePanels(_ROUND, _FIRST_NETWORKS[1:]),),
         ),
     ),
     None,
@@ -40,12 +44,12 @@ SLOPES = experiment(
         Part(
             "alike",
             "How alike neighbouring pixels of the gradient are, over m; 0 is the gradient at the image itself",
-            tuple(Cell((one.network,), one.copies, Alike(one)) for one in _SLOPES),
+            tuple(Cell((one.network,), one.copies, NeighbourCorrelation(one)) for one in _SLOPES),
             ("network",),
             unit="correlation",
-            drawn=Drawn("curves", x="m"),
+            chart=Chart("curves", x="m"),
             higher=None,
-            figures=(Gradients(_SLOPES),),
+            figures=(GradientImages(_SLOPES),),
         ),
     ),
     None,
@@ -59,8 +63,8 @@ SLOPES = experiment(
     ),
 )
 
-_GRID = Grid("resnet34")
-_LOOKERS = (
+_GRID = GradientPlane("resnet34")
+_NETWORKS = (
     *("resnet34", "resnet18", "resnet50", "resnet101", "resnet152"),
     *("vgg11_bn", "vgg16_bn", "vgg19_bn", "densenet121", "alexnet"),
 )
@@ -71,11 +75,13 @@ BOUNDARIES = experiment(
         Part(
             "nearest",
             "The nearest u and v above 0 at which the class changes",
-            tuple(Cell((role,), axis, Nearest(_GRID, role, axis)) for role in _LOOKERS for axis in ("u", "v")),
+            tuple(
+                Cell((role,), axis, BoundaryDistance(_GRID, role, axis)) for role in _NETWORKS for axis in ("u", "v")
+            ),
             ("network",),
             unit="grey levels",
             higher=None,
-            figures=(Planes(_GRID, _LOOKERS[1:]),),
+            figures=(PlanePanels(_GRID, _NETWORKS[1:]),),
         ),
     ),
     None,

@@ -1,1 +1,1 @@
-"""What a part can show beside its numbers, in a file for each kind."""
+"""Figures: grids of pictures that an experiment draws below its tables, one file for each kind."""

@@ -1,4 +1,4 @@
-"""What an attack does to an image, and to where the source and another network look: the papers' first figures."""
+"""Draws adversarial images beside the clean ones, with the Grad-CAM of source and target on both."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from tfadv.files.image_files import read_image
 from tfadv.folders.pairing import Pair, pair
 from tfadv.parts.attribution import grad_cam
 from tfadv.reproduce import cache
-from tfadv.reproduce.artifacts import Folder, MappedModel, Verdict
-from tfadv.reproduce.plan import Case, Drawing, Figure, Missing, Shown
+from tfadv.reproduce.artifacts import AdversarialFolder, FolderPredictions, MappedModel
+from tfadv.reproduce.plan import CaptionedImage, Case, Drawing, Figure, Missing
 from tfadv.reproduce.selection import key
 from tfadv.reproduce.workspace import MappedWorkspace
 
@@ -27,7 +27,7 @@ from tfadv.reproduce.workspace import MappedWorkspace
 SMALLEST, LARGEST = 160, 224
 #: How much of an overlaid picture is the map's colour.
 COLOUR = 0.5
-#: Of the pictures of photographs.
+#: Of JPEG.
 QUALITY = 90
 
 
@@ -36,8 +36,8 @@ class Attention(Figure):
     """The first `count` images of an attack on `source`: clean, adversarial, their difference, and the Grad-CAM of
     source and target on both.
 
-    A map is that of the class which the network sees in the clean image, at the network's last map of features, each
-    coloured from its own zero to its own largest value.
+    A map is that of the class that the network predicts for the clean image, at its last map of features, each coloured
+    from its own zero to its own largest value.
     """
 
     source: str
@@ -47,69 +47,69 @@ class Attention(Figure):
 
     def draw(self, mapped: MappedWorkspace, folder: Path) -> Drawing:
         """Raises `Missing`, also for a network none of whose layers is a map."""
-        lookers = [(role, mapped.model(role)) for role in dict.fromkeys((self.source, self.target))]
+        networks = [(role, mapped.model(role)) for role in dict.fromkeys((self.source, self.target))]
         crafted = mapped.crafted(self.source, self.case)
-        verdicts = [mapped.verdict(crafted, role) for role, _ in lookers]
-        shown = pair(crafted.images.folder, crafted.path).pairs[: self.count]
-        looks = [
-            _looks(model, crafted, verdict, shown, folder)
-            for (_, model), verdict in zip(lookers, verdicts, strict=True)
+        predictions_by_role = [mapped.predictions(crafted, role) for role, _ in networks]
+        pairs = pair(crafted.images.folder, crafted.path).pairs[: self.count]
+        attention_maps = [
+            _grad_cams(model, crafted, predictions, pairs, folder)
+            for (_, model), predictions in zip(networks, predictions_by_role, strict=True)
         ]
         rows = tuple(
-            tuple(one for part in row for one in part)
-            for row in zip((_images(crafted, one, folder) for one in shown), *looks, strict=True)
+            tuple(picture for part in row for picture in part)
+            for row in zip((_images(crafted, image, folder) for image in pairs), *attention_maps, strict=True)
         )
-        titles = [f"{role}, {which}" for role, _ in lookers for which in ("clean", "adversarial")]
+        titles = [f"{role}, {which}" for role, _ in networks for which in ("clean", "adversarial")]
         return Drawing(
-            f"{self.case.name} from {self.source}: where the networks look for the class they see in the clean image",
+            f"{self.case.name} from {self.source}: Grad-CAM of the class predicted for the clean image",
             ("clean", "adversarial", "difference", *titles),
             rows,
         )
 
 
-def _images(crafted: Folder, one: Pair, folder: Path) -> tuple[Shown, ...]:
+def _images(crafted: AdversarialFolder, image: Pair, folder: Path) -> tuple[CaptionedImage, ...]:
     """Clean, adversarial, and the difference, black and white where it is largest."""
-    clean, adversarial = read_image(one.clean), read_image(one.adversarial)
+    clean, adversarial = read_image(image.clean), read_image(image.adversarial)
     largest = int(np.max(np.abs(adversarial.astype(int) - clean))) or 1
     pixels = {"clean": clean, "adversarial": adversarial, "difference": magnified(adversarial, clean, largest)}
-    captions = {"clean": one.name, "adversarial": f"from {crafted.model.name}"}
+    captions = {"clean": image.name, "adversarial": f"from {crafted.model.name}"}
     captions["difference"] = f"up to {largest} of 255"
     return tuple(
-        Shown(
-            saved(folder, f"{_begun(crafted, one)}-{what}", shrunk(image), clean),
+        CaptionedImage(
+            saved(folder, f"{_name_prefix(crafted, image)}-{what}", shrunk(picture), clean),
             captions[what],
             () if what == "clean" else (crafted.command,),
         )
-        for what, image in pixels.items()
+        for what, picture in pixels.items()
     )
 
 
-def _begun(crafted: Folder, one: Pair) -> str:
-    """How a picture's name begins: with the images, the attack, and the image."""
-    return f"{key([crafted.images.folder.name, crafted.key])}-{stem(one.name)}"
+def _name_prefix(crafted: AdversarialFolder, image: Pair) -> str:
+    """The beginning of a picture's file name: a hash of images and attack, and the image's name."""
+    return f"{key([crafted.images.folder.name, crafted.key])}-{stem(image.name)}"
 
 
-def _looks(
-    model: MappedModel, crafted: Folder, verdict: Verdict, shown: list[Pair], folder: Path
-) -> list[tuple[Shown, ...]]:
-    """For each image where the network looks, in the clean one and in the adversarial one."""
-    places = [verdict.names.index(one.name) for one in shown]
-    images = [read_image(path) for one in shown for path in (one.clean, one.adversarial)]
-    classes = np.repeat(verdict.clean[places, 0], 2)
+def _grad_cams(
+    model: MappedModel, crafted: AdversarialFolder, predictions: FolderPredictions, pairs: list[Pair], folder: Path
+) -> list[tuple[CaptionedImage, ...]]:
+    """For each image the network's Grad-CAM over the clean and over the adversarial image."""
+    places = [predictions.names.index(image.name) for image in pairs]
+    images = [read_image(path) for image in pairs for path in (image.clean, image.adversarial)]
+    classes = np.repeat(predictions.clean[places, 0], 2)
     maps = attention(model.source, images, classes)
-    found, network = [], key(model.source.fingerprint)
-    for place, one in enumerate(shown):
+    rows, network = [], key(model.source.fingerprint)
+    for place, image in enumerate(pairs):
         row = []
-        for which, said in enumerate((verdict.clean, verdict.adversarial)):
+        for which, predicted in enumerate((predictions.clean, predictions.adversarial)):
             picture = overlaid(shrunk(images[2 * place + which]), maps[2 * place + which])
-            name = f"{_begun(crafted, one)}-{network}-{('clean', 'adversarial')[which]}"
-            caption = f"seen as {said[places[place], 0]}"
+            name = f"{_name_prefix(crafted, image)}-{network}-{('clean', 'adversarial')[which]}"
+            caption = f"predicted: {predicted[places[place], 0]}"
             if not maps[2 * place + which].any():
-                caption += f", nothing speaks for {verdict.clean[places[place], 0]}"
+                caption += f", no evidence for {predictions.clean[places[place], 0]}"
             file = saved(folder, name, picture, images[2 * place + which])
-            row.append(Shown(file, caption, (crafted.command, verdict.command)))
-        found.append(tuple(row))
-    return found
+            row.append(CaptionedImage(file, caption, (crafted.command, predictions.command)))
+        rows.append(tuple(row))
+    return rows
 
 
 def attention(source: Source, images: list[np.ndarray], classes: np.ndarray) -> np.ndarray:
@@ -120,13 +120,13 @@ def attention(source: Source, images: list[np.ndarray], classes: np.ndarray) -> 
     if source.last_map is None:
         raise Missing(f"{source.name} has no layer with a map of features, so that it has no Grad-CAM.")
     size = images[0].shape[:2] if None in source.size else source.size
-    seen = tf.stack([tf.image.resize(tf.cast(image, tf.float32), size) for image in images])
+    resized = tf.stack([tf.image.resize(tf.cast(image, tf.float32), size) for image in images])
     goal = source.indices(untargeted(np.maximum(classes, 0)))
-    return np.asarray(grad_cam(source.compiled, seen, goal.labels, source.last_map))
+    return np.asarray(grad_cam(source.compiled, resized, goal.labels, source.last_map))
 
 
 def shrunk(image: np.ndarray) -> Image.Image:
-    """The image as it is shown: pixels repeated where it is small, averaged where it is large."""
+    """The image at the size of a page's picture: pixels repeated where it is small, averaged where it is large."""
     height, width = image.shape[:2]
     picture = Image.fromarray(image)
     if max(height, width) < SMALLEST:
@@ -147,7 +147,7 @@ def overlaid(picture: Image.Image, heat: np.ndarray) -> Image.Image:
 
 
 def saved(folder: Path, name: str, picture: Image.Image, image: np.ndarray) -> str:
-    """Write a picture of an image, [H, W, 3], a PNG where its pixels are repeated; the file's name."""
+    """Write a picture of an image, [H, W, 3], as PNG where its pixels are repeated, else as JPEG; returns its name."""
     small, made = max(image.shape[:2]) < SMALLEST, io.BytesIO()
     picture.save(made, "PNG" if small else "JPEG", quality=QUALITY)  # a PNG has none
     file = f"{name}.{'png' if small else 'jpg'}"
@@ -156,5 +156,5 @@ def saved(folder: Path, name: str, picture: Image.Image, image: np.ndarray) -> s
 
 
 def stem(name: str) -> str:
-    """An image's name as part of a picture's: its folders too, without the suffix."""
+    """An image's name for use in a picture's: with its folders, without the suffix."""
     return Path(name).with_suffix("").as_posix().replace("/", "-")

@@ -1,4 +1,4 @@
-"""The gradient at an image, plain and noise-reduced: its picture, and how alike neighbouring pixels are in it."""
+"""Draws the gradient at an image, plain and noise-reduced, and measures the correlation of its neighbouring pixels."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from PIL import Image
 from tfadv.files import image_files
 from tfadv.folders import decision_plane
 from tfadv.reproduce.figures.attention import saved, shrunk, stem
-from tfadv.reproduce.plan import Drawing, Figure, Measure, Shown, Value
+from tfadv.reproduce.plan import CaptionedImage, Drawing, Figure, Measure, Value
 from tfadv.reproduce.selection import key
 from tfadv.reproduce.workspace import MappedWorkspace
 
@@ -40,10 +40,10 @@ class Gradient:
     def of(self, mapped: MappedWorkspace) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """Image -> (its pixels as the network sees them, the gradient there), [H, W, 3] both. Raises `Missing`."""
         source, images = mapped.model(self.network).source, mapped.images(self.network)
-        mapped.workspace.say(f"the gradient of {source.name}, m = {self.copies}")
+        mapped.workspace.log(f"the gradient of {source.name}, m = {self.copies}")
         height, width = source.size
         size = None if height is None or width is None else (height, width)
-        found = {}
+        gradients = {}
         for name, label in list(images.labels.items())[: self.count]:
             pixels = image_files.read_image(images.folder / name, size)
             slope = decision_plane.gradient(
@@ -54,11 +54,11 @@ class Gradient:
                 deviation=self.deviation * mapped.workspace.scale.levels,
                 seed=mapped.workspace.seed,
             )
-            found[name] = pixels, slope
-        return found
+            gradients[name] = pixels, slope
+        return gradients
 
     def facts(self, mapped: MappedWorkspace) -> list:
-        """All that it depends on."""
+        """Everything that its numbers depend on, for the cache."""
         images, source = mapped.images(self.network), mapped.model(self.network).source
         return [
             images.folder.name,
@@ -68,7 +68,7 @@ class Gradient:
         ]
 
     def trace(self, mapped: MappedWorkspace) -> tuple[str, ...]:
-        """How it is made, in words: there is no command for it."""
+        """The Python call that makes it: there is no command for it."""
         spec, seed = mapped.model(self.network).spec, mapped.workspace.seed
         return (
             f"tfadv.folders.decision_plane.gradient of {spec}, copies={self.copies}, seed={seed}, "
@@ -77,26 +77,25 @@ class Gradient:
 
 
 @dataclasses.dataclass(frozen=True)
-class Alike(Measure):
-    """How alike neighbouring pixels are in a gradient: the correlation of values side by side, 0 for noise, 1 for a
-    smooth one; the mean over the images."""
+class NeighbourCorrelation(Measure):
+    """The correlation of neighbouring pixels in a gradient, 0 for noise, 1 for a smooth one; mean over the images."""
 
     gradient: Gradient
-    says = "correlation of the gradient's values at neighbouring pixels, the mean over the images"
+    description = "correlation of the gradient's values at neighbouring pixels, the mean over the images"
 
     def of(self, mapped: MappedWorkspace) -> Value:
         def make() -> dict[str, float]:
-            return {name: alike(slope) for name, (_, slope) in self.gradient.of(mapped).items()}
+            return {name: neighbour_correlation(slope) for name, (_, slope) in self.gradient.of(mapped).items()}
 
-        found = mapped.workspace.kept("gradient", self.gradient.facts(mapped), make)
-        return Value.mean(found, self.gradient.trace(mapped))
+        correlations = mapped.workspace.cached("gradient", self.gradient.facts(mapped), make)
+        return Value.mean(correlations, self.gradient.trace(mapped))
 
 
-def alike(slope: np.ndarray) -> float:
+def neighbour_correlation(slope: np.ndarray) -> float:
     """The correlation, around zero, of the values [H, W, 3] with those to the right of them and below."""
     pairs = [(slope[:, :-1], slope[:, 1:]), (slope[:-1], slope[1:])]
-    ones, others = (np.concatenate([pair[which].ravel() for pair in pairs]) for which in (0, 1))
-    return float(np.sum(ones * others) / np.sqrt(np.sum(ones**2) * np.sum(others**2)))
+    values, neighbours = (np.concatenate([pair[which].ravel() for pair in pairs]) for which in (0, 1))
+    return float(np.sum(values * neighbours) / np.sqrt(np.sum(values**2) * np.sum(neighbours**2)))
 
 
 def grey(slope: np.ndarray) -> np.ndarray:
@@ -107,7 +106,7 @@ def grey(slope: np.ndarray) -> np.ndarray:
 
 
 @dataclasses.dataclass(frozen=True)
-class Gradients(Figure):
+class GradientImages(Figure):
     """Images, and the size of the gradient at each of their pixels, a column for each number of noisy copies."""
 
     gradients: tuple[Gradient, ...]
@@ -118,11 +117,13 @@ class Gradients(Figure):
         for name in found[0]:
             pixels = found[0][name][0]
             begun = f"gradient-{key(self.gradients[0].facts(mapped))}-{stem(name)}"
-            row = [Shown(saved(folder, begun, shrunk(pixels), pixels), name)]
+            row = [CaptionedImage(saved(folder, begun, shrunk(pixels), pixels), name)]
             for one, slopes in zip(self.gradients, found, strict=True):
                 picture: Image.Image = shrunk(grey(slopes[name][1]))
                 file = saved(folder, f"{begun}-{one.copies}", picture, pixels)
-                row.append(Shown(file, f"alike {alike(slopes[name][1]):.2f}", one.trace(mapped)))
+                row.append(
+                    CaptionedImage(file, f"correlation {neighbour_correlation(slopes[name][1]):.2f}", one.trace(mapped))
+                )
             rows.append(tuple(row))
         network = self.gradients[0].network
         heads = [f"m = {one.copies}" if one.copies else "the gradient" for one in self.gradients]

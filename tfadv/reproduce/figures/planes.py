@@ -1,4 +1,4 @@
-"""The classes around an image in the plane of the noise-reduced gradient and its remainder: picture and numbers."""
+"""Draws the predicted classes around an image, in the plane of its noise-reduced gradient and the remainder."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ import numpy as np
 from tfadv.files import image_files
 from tfadv.folders import decision_plane
 from tfadv.folders.decision_plane import Panel
-from tfadv.reproduce.artifacts import MappedModel, typed
-from tfadv.reproduce.plan import Drawing, Figure, Measure, Missing, Shown, Value
+from tfadv.reproduce.artifacts import MappedModel, shell_command
+from tfadv.reproduce.plan import CaptionedImage, Drawing, Figure, Measure, Missing, Value
 from tfadv.reproduce.selection import key
 from tfadv.reproduce.workspace import BATCH, MappedWorkspace
 
 
 @dataclasses.dataclass(frozen=True)
-class Grid:
-    """The plane around the first image, spanned by the gradients of `source`: see `tfadv.folders.decision_plane`.
+class GradientPlane:
+    """The decision plane around the first image, spanned by gradients of `source`: see `tfadv.folders.decision_plane`.
 
     Args:
-        source: whose gradients they are.
+        source: the role of the network whose gradients they are.
         reach, step: how far the plane goes and from point to point, grey levels; a scale multiplies them.
         copies, deviation: m and sigma of the noise-reduced gradient; sigma in grey levels, multiplied as well.
         small_step, small_copies: instead, where the scale is for a machine that cannot pay the paper's.
@@ -40,28 +40,28 @@ class Grid:
     norm: str = "linf"
 
     def panel(self, mapped: MappedWorkspace, role: str) -> Panel:
-        """What the network in this role sees in the plane, looked at once. Raises `Missing`."""
+        """The classes that the network in this role predicts in the plane, computed once. Raises `Missing`."""
         source, model = mapped.model(self.source), mapped.model(role)
         if model.data != source.data:
-            raise Missing(f"{role} knows {model.data}, not {source.data}.")
+            raise Missing(f"{role} classifies {model.data}, not {source.data}.")
 
         def make() -> dict[str, list]:
-            mapped.workspace.say(f"the plane of {source.name} seen by {model.name}")
+            mapped.workspace.log(f"the plane of {source.name}, classes by {model.name}")
             levels = decision_plane.axis(self._levels(mapped, self.reach), self._step(mapped))
-            seen = decision_plane.panel(model.source, self._image(mapped, source), _axes(self, mapped), levels, levels)
-            return {"u": seen.u.tolist(), "v": seen.v.tolist(), "classes": seen.classes.tolist()}
+            panel = decision_plane.panel(model.source, self._image(mapped, source), _axes(self, mapped), levels, levels)
+            return {"u": panel.u.tolist(), "v": panel.v.tolist(), "classes": panel.classes.tolist()}
 
-        facts = mapped.workspace.kept("plane", self._facts(mapped, source, model), make)
+        facts = mapped.workspace.cached("plane", self._facts(mapped, source, model), make)
         return Panel(role, *(np.array(facts[name]) for name in ("u", "v", "classes")))
 
     def command(self, mapped: MappedWorkspace, *models: MappedModel) -> str:
-        """What makes the panels, as one would type it."""
+        """The command that draws the panels."""
         source = mapped.model(self.source)
         name, label = self._first(mapped)
         words = [
             "tfadv",
             "plane",
-            mapped.workspace.within(mapped.images(self.source).folder / name),
+            mapped.workspace.relative(mapped.images(self.source).folder / name),
             "--source",
             source.spec,
         ]
@@ -69,7 +69,9 @@ class Grid:
         settings = self._settings(mapped)
         words += ["--out", "plane.png", "--label", str(label), "--seed", str(mapped.workspace.seed)]
         words += ["--norm", self.norm] if self.norm != "linf" else []
-        return typed([*words, *(word for name, value in settings.items() for word in (f"--{name}", f"{value:g}"))])
+        return shell_command(
+            [*words, *(word for name, value in settings.items() for word in (f"--{name}", f"{value:g}"))]
+        )
 
     def _settings(self, mapped: MappedWorkspace) -> dict[str, float]:
         small = mapped.workspace.scale.small
@@ -105,53 +107,53 @@ class Grid:
 
 
 @functools.lru_cache(maxsize=1)  # the panels of an image come one after the other
-def _axes(grid: Grid, mapped: MappedWorkspace) -> decision_plane.Directions:
-    source, settings = mapped.model(grid.source), grid._settings(mapped)
+def _axes(plane: GradientPlane, mapped: MappedWorkspace) -> decision_plane.Directions:
+    source, settings = mapped.model(plane.source), plane._settings(mapped)
     return decision_plane.directions(
         source.source,
-        grid._image(mapped, source),
-        grid._first(mapped)[1],
+        plane._image(mapped, source),
+        plane._first(mapped)[1],
         copies=int(settings["copies"]),
         deviation=settings["deviation"],
         seed=mapped.workspace.seed,
-        norm=grid.norm,
+        norm=plane.norm,
     )
 
 
 @dataclasses.dataclass(frozen=True)
-class Nearest(Measure):
-    """How far the first image moves along an axis of the plane, "u" or "v", until `target` sees another class."""
+class BoundaryDistance(Measure):
+    """The distance along an axis of the plane, "u" or "v", at which `target` predicts another class; first image."""
 
-    grid: Grid
+    plane: GradientPlane
     target: str
     axis: str
 
     @property
-    def says(self) -> str:
+    def description(self) -> str:
         return "grey levels at which the class changes; empty where it does not within the plane"
 
     def of(self, mapped: MappedWorkspace) -> Value:
-        seen = self.grid.panel(mapped, self.target)
-        return Value(seen.nearest()[self.axis], trace=(self.grid.command(mapped, mapped.model(self.target)),))
+        panel = self.plane.panel(mapped, self.target)
+        return Value(panel.nearest()[self.axis], trace=(self.plane.command(mapped, mapped.model(self.target)),))
 
 
 @dataclasses.dataclass(frozen=True)
-class Planes(Figure):
-    """The panels of the source and of the targets that are there, a colour for a class, the same one in all of them."""
+class PlanePanels(Figure):
+    """A decision plane as predicted by the source and by each target that is not missing; a colour for each class."""
 
-    grid: Grid
+    plane: GradientPlane
     targets: tuple[str, ...]
 
     def draw(self, mapped: MappedWorkspace, folder: Path) -> Drawing:
-        panels, models = [self.grid.panel(mapped, self.grid.source)], []
+        panels, models = [self.plane.panel(mapped, self.plane.source)], []
         for role in self.targets:
             try:
-                panels.append(self.grid.panel(mapped, role))
+                panels.append(self.plane.panel(mapped, role))
                 models.append(mapped.model(role))
             except Missing:
                 continue
-        command = self.grid.command(mapped, *models)
+        command = self.plane.command(mapped, *models)
         file = f"planes-{key([command, *(panel.as_dict() for panel in panels)])}.png"
         decision_plane.draw(folder / file, panels, columns=3)
         title = "The classes in the plane of the noise-reduced gradient (u) and the gradient's remainder (v)"
-        return Drawing(title, (f"spanned by {self.grid.source}",), ((Shown(file, trace=(command,)),),))
+        return Drawing(title, (f"spanned by {self.plane.source}",), ((CaptionedImage(file, trace=(command,)),),))

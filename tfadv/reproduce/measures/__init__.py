@@ -1,1 +1,1 @@
-"""What a cell can hold: how a number is found, in a file for each kind."""
+"""Measures: how the numbers in the tables of an experiment are computed, one file for each kind."""

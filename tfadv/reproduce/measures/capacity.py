@@ -1,4 +1,4 @@
-"""How large a network is."""
+"""The number of parameters of a network, in millions."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ MILLION = 1e6
 
 
 @dataclasses.dataclass(frozen=True)
-class Parameters(Measure):
+class ParameterCount(Measure):
     """The parameters of the network in a role, in millions, those of its batch norms' moving averages included."""
 
     network: str
-    says = "parameters of the network, in millions, moving averages included"
+    description = "parameters of the network, in millions, moving averages included"
 
     def of(self, mapped: MappedWorkspace) -> Value:
         model = mapped.model(self.network)

@@ -1,4 +1,4 @@
-"""Measures made of others: an average of several, a share in percent, a rate on a network that had no part in it."""
+"""Measures made of others: their average, a share in percent, a rate on targets outside of the source ensemble."""
 
 from __future__ import annotations
 
@@ -11,40 +11,40 @@ from tfadv.reproduce.workspace import MappedWorkspace
 
 
 @dataclasses.dataclass(frozen=True)
-class Unseen(Measure):
-    """What is measured on a target: missing where the scale made it a member of the source, an ensemble."""
+class ExcludingMembers(Measure):
+    """A measure on a target network; missing where that is a member of the source ensemble."""
 
     source: str
     target: str
     measure: Measure
 
     @property
-    def says(self) -> str:
-        return self.measure.says
+    def description(self) -> str:
+        return self.measure.description
 
     def of(self, mapped: MappedWorkspace) -> Value:
         source, target = (mapped.model(role).name for role in (self.source, self.target))
         members = mapped.workspace.scale.networks[source]["network"]
         if isinstance(members, list) and target in members:
-            raise Missing(f"{self.target} is played by {target}, a member of the ensemble {self.source}.")
+            raise Missing(f"{self.target} is {target} here, a member of the ensemble {self.source}.")
         return self.measure.of(mapped)
 
 
 @dataclasses.dataclass(frozen=True)
 class Average(Measure):
-    """The mean of those of the measures that are not missing, over the images that they have in common.
+    """The mean of several measures, over the images that they have in common.
 
-    Raises `Missing`, the first one's, where all are; where the `whole` is wanted already where any is: the mean of
-    fewer is then not the paper's.
+    Missing measures are left out. Raises `Missing`, the first one's, where all are; with `whole` already where any is:
+    the mean of fewer is then not the paper's.
     """
 
     measures: tuple[Measure, ...]
     whole: bool = False
 
     @property
-    def says(self) -> str:
+    def description(self) -> str:
         fewer = "" if self.whole else " or as many as there are"
-        return f"{self.measures[0].says}, the mean over {len(self.measures)}{fewer}"
+        return f"{self.measures[0].description}, the mean over {len(self.measures)}{fewer}"
 
     def of(self, mapped: MappedWorkspace) -> Value:
         values, reasons = [], []
@@ -63,17 +63,17 @@ class Average(Measure):
 
 @dataclasses.dataclass(frozen=True)
 class Percent(Measure):
-    """A share as a number of percent, for a part whose other columns are no shares.
+    """A share in percent, for a table whose other columns are no shares.
 
-    complement: of what is left of the share, as an error is of an accuracy.
+    complement: 100 % less the share, as an error is of an accuracy.
     """
 
     measure: Measure
     complement: bool = False
 
     @property
-    def says(self) -> str:
-        return f"{'100 % less the ' * self.complement}{self.measure.says}"
+    def description(self) -> str:
+        return f"{'100 % less the ' * self.complement}{self.measure.description}"
 
     def of(self, mapped: MappedWorkspace) -> Value:
         share = self.measure.of(mapped)

@@ -1,4 +1,4 @@
-"""Networks behind defences: what they bring back, what they leave right, what they cost, what they make of images."""
+"""Measures of defences: defence success, benign accuracy, purification time, PSNR, neuron consistency."""
 
 from __future__ import annotations
 
@@ -21,80 +21,80 @@ from tfadv.folders.evaluate import top
 from tfadv.folders.pairing import pair
 from tfadv.registry import building, settings_syntax
 from tfadv.registry.catalogue import DEFENCES
-from tfadv.reproduce.artifacts import MappedModel, typed
+from tfadv.reproduce.artifacts import MappedModel, shell_command
 from tfadv.reproduce.plan import Case, Measure, Missing, Value
 from tfadv.reproduce.selection import key
 from tfadv.reproduce.workspace import BATCH, MappedWorkspace
 
-#: Training images that NIP is fitted on, of which those count that the network gets right.
+#: Training images that NIP is fitted on; of these the network's correct ones are used.
 FITTED = 1000
-#: Defended networks that are held with what they compiled.
+#: Defended networks that are cached with their compiled functions.
 HELD = 32
-#: The defence that is fitted here where its word names no state.
+#: The defence that is fitted here where its spec names no state.
 NIP = "nip"
 
 
 @dataclasses.dataclass(frozen=True)
-class Guard:
-    """A defence as a paper has it.
+class DefenceCase:
+    """A defence with the settings of a paper.
 
     Args:
         name: what the paper calls it.
-        word: as `tfadv evaluate --defence` takes it, where {name} is the network's layer in that role, or else the
-            scale's file "<data>-<name>". "nip" without a state is fitted on images that are not judged. Without a word
-            it is another network, in the role "<role of the defended one> <name>".
+        spec: as `tfadv evaluate --defence` takes it, where {name} is the network's layer in that role, or else the
+            scale's file "<data>-<name>". "nip" without a state is fitted on images that are not evaluated. Without
+            a spec it is another network, in the role "<role of the defended one> <name>".
     """
 
     name: str
-    word: str = ""
+    spec: str = ""
 
 
-class Defended(NamedTuple):
-    """A network behind a defence, the words that name it in `tfadv evaluate`, and what was done before."""
+class DefendedNetwork(NamedTuple):
+    """A defended network, the options that name it in `tfadv evaluate`, and the commands that come before."""
 
     source: Source
-    words: tuple[str, ...]
+    options: tuple[str, ...]
     before: tuple[str, ...] = ()
 
 
-def defended(mapped: MappedWorkspace, model: MappedModel, word: str) -> Defended:
-    """The network behind the defence of a `Guard`'s word. Raises `Missing` for a file or a layer that is not there."""
-    name, _, said = word.partition(":")
-    filled, shown = _filled(mapped, model, word)
-    if name == NIP and "state=" not in said:
+def defended(mapped: MappedWorkspace, model: MappedModel, spec: str) -> DefendedNetwork:
+    """The network behind the defence of a `DefenceCase`'s spec. Raises `Missing` for a missing file or layer."""
+    name, _, settings = spec.partition(":")
+    filled, typed = _filled(mapped, model, spec)
+    if name == NIP and "state=" not in settings:
         path, before = _fitted(mapped, model, filled)
-        there = f"{NIP}:state={mapped.workspace.within(path)}"
-        return Defended(_loaded(model.source, path), (*model.words(), "--defence", there), (before,))
+        fitted = f"{NIP}:state={mapped.workspace.relative(path)}"
+        return DefendedNetwork(_loaded(model.source, path), (*model.command_options(), "--defence", fitted), (before,))
     try:
-        return Defended(_made(model.source, filled), (*model.words(), "--defence", shown))
+        return DefendedNetwork(_made(model.source, filled), (*model.command_options(), "--defence", typed))
     except OSError as error:
-        raise Missing(f"{word}: {error}") from error
+        raise Missing(f"{spec}: {error}") from error
 
 
 @functools.lru_cache(maxsize=HELD)
-def _made(network: Source, word: str) -> Source:
-    """The network behind the defence, the same for the same word: what it compiled is used again."""
-    return building.defence(DEFENCES, word).on(network)
+def _made(network: Source, spec: str) -> Source:
+    """The network behind the defence; cached, so that its compiled functions are used again."""
+    return building.defence(DEFENCES, spec).on(network)
 
 
 @functools.lru_cache(maxsize=HELD)
 def _loaded(network: Source, path: Path) -> Source:
-    """The network behind the NIP of a file."""
+    """The network behind the fitted NIP of a file."""
     return Nip.load(path).on(network)
 
 
-def _filled(mapped: MappedWorkspace, model: MappedModel, word: str) -> tuple[str, str]:
-    """The word with what stands in braces looked up, and the same as one would type it, $NAMEs unread."""
-    shown = re.sub(r"\{([\w -]+)\}", lambda found: _looked_up(mapped, model, word, found.group(1)), word)
-    return mapped.workspace.scale.expand(shown), shown
+def _filled(mapped: MappedWorkspace, model: MappedModel, spec: str) -> tuple[str, str]:
+    """The spec with its {names} filled in, and the same for a command line, with $NAMEs as they are."""
+    typed = re.sub(r"\{([\w -]+)\}", lambda match: _looked_up(mapped, model, spec, match.group(1)), spec)
+    return mapped.workspace.scale.expand(typed), typed
 
 
-def _looked_up(mapped: MappedWorkspace, model: MappedModel, word: str, role: str) -> str:
+def _looked_up(mapped: MappedWorkspace, model: MappedModel, spec: str, role: str) -> str:
     if role in model.layers:
         return model.layers[role]
-    if word.startswith(f"{NIP}:"):
-        raise Missing(f"{model.name} has no layer in the role of {role}.")
-    scale, kind = mapped.workspace.scale, word.partition(":")[0]
+    if spec.startswith(f"{NIP}:"):
+        raise Missing(f"{model.name} has no layer that stands for {role}.")
+    scale, kind = mapped.workspace.scale, spec.partition(":")[0]
     data = scale.data[model.data]
     images = data.get("arrays") or data.get("folder") or "IMAGES"
     fill = " --fill" if data.get("fill") else ""
@@ -111,11 +111,11 @@ def _looked_up(mapped: MappedWorkspace, model: MappedModel, word: str, role: str
     return path
 
 
-def _fitted(mapped: MappedWorkspace, model: MappedModel, word: str) -> tuple[Path, str]:
-    """The file of NIP with the settings of its word, fitted once, and what was done."""
-    ((_, settings),) = settings_syntax.row_of(word)
+def _fitted(mapped: MappedWorkspace, model: MappedModel, spec: str) -> tuple[Path, str]:
+    """(the file of NIP fitted with the settings of the spec, once; the Python call that fits it)."""
+    ((_, settings),) = settings_syntax.row_of(spec)
     try:
-        images, labels = mapped.workspace.fitting(model.data, FITTED)
+        images, labels = mapped.workspace.fitting_images(model.data, FITTED)
         images = np.rint(sized(model.source, images)).astype(np.uint8)
         facts = [
             dataclasses.asdict(Nip(**settings)),  # all of them: a default may change
@@ -124,33 +124,33 @@ def _fitted(mapped: MappedWorkspace, model: MappedModel, word: str) -> tuple[Pat
         ]
         path = mapped.workspace.out / "fitted" / f"nip-{model.name}-{key(facts)}.npz"
         if not path.is_file():
-            mapped.workspace.say(f"fitting {word} to {model.name}")
+            mapped.workspace.log(f"fitting {spec} to {model.name}")
             path.parent.mkdir(parents=True, exist_ok=True)
             Nip(**settings).fit(model.source, images, labels).save(path)
     except ValueError as error:
-        raise Missing(f"{word} of {model.name} cannot be fitted: {error}") from error
-    before = f"{Nip(**settings)!r}.fit({model.spec}, {len(images)} images of {model.data} that are not judged)"
+        raise Missing(f"{spec} of {model.name} cannot be fitted: {error}") from error
+    before = f"{Nip(**settings)!r}.fit({model.spec}, {len(images)} images of {model.data} that are not evaluated)"
     return path, before
 
 
-def behind(mapped: MappedWorkspace, role: str, guard: Guard | None) -> Defended:
-    """The network in this role behind the defence; None is none. Raises `Missing`."""
+def behind(mapped: MappedWorkspace, role: str, defence_case: DefenceCase | None) -> DefendedNetwork:
+    """The network in this role behind the defence, bare for None. Raises `Missing`."""
     model = mapped.model(role)
-    if guard is None:
-        return Defended(model.source, model.words())
-    if guard.word:
-        return defended(mapped, model, guard.word)
-    other = mapped.model(f"{role} {guard.name}")
-    return Defended(other.source, (*model.words(), *other.words()))
+    if defence_case is None:
+        return DefendedNetwork(model.source, model.command_options())
+    if defence_case.spec:
+        return defended(mapped, model, defence_case.spec)
+    other = mapped.model(f"{role} {defence_case.name}")
+    return DefendedNetwork(other.source, (*model.command_options(), *other.command_options()))
 
 
 def sized(network: Source, images: Any) -> np.ndarray:
-    """Images as float32 [N, H, W, 3] of the network's size, as `tfadv evaluate` brings them to it."""
+    """Images resized to the network's input as `tfadv evaluate` does, float32 [N, H, W, 3]."""
     return np.stack([resizing.resized(np.asarray(image), network.size) for image in images])
 
 
-class Shown(NamedTuple):
-    """What is shown to a defended network: names, labels int [N], images and their clean twins float32 [N, H, W, 3]."""
+class ImagePairs(NamedTuple):
+    """Images and their clean twins, float32 [N, H, W, 3] each, with names and labels int [N]."""
 
     names: tuple[str, ...]
     labels: np.ndarray
@@ -159,8 +159,8 @@ class Shown(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class Place:
-    """Where images lie: of an attack on the network in a role, or its clean ones."""
+class ImageLocation:
+    """The folders of the images of an attack on the network in a role, or of its clean images."""
 
     key: str
     folders: tuple[Path, Path]
@@ -168,16 +168,18 @@ class Place:
     commands: tuple[str, ...]
 
     @staticmethod
-    def of(mapped: MappedWorkspace, role: str, case: Case | None) -> Place:
-        """Of the case, which is crafted where it was not; None is the clean images. Raises `Missing`."""
+    def of(mapped: MappedWorkspace, role: str, case: Case | None) -> ImageLocation:
+        """Those of an attack, crafted where they are not yet; for None the clean images. Raises `Missing`."""
         images = mapped.images(role)
         if case is None:
-            return Place(images.folder.name, (images.folder, images.folder), images.labels, ())
+            return ImageLocation(images.folder.name, (images.folder, images.folder), images.labels, ())
         folder = mapped.crafted(role, case)
-        return Place(f"{folder.key}-{key(folder.made)}", (images.folder, folder.path), images.labels, (folder.command,))
+        return ImageLocation(
+            f"{folder.key}-{key(folder.record_sha256)}", (images.folder, folder.path), images.labels, (folder.command,)
+        )
 
-    def read(self, network: Source, count: int | None = None) -> Shown:
-        """The first `count` images, at the network's size; None is all."""
+    def read(self, network: Source, count: int | None = None) -> ImagePairs:
+        """The first `count` images, or all, at the network's size."""
         clean, folder = self.folders
         if clean == folder:
             names = tuple(self.labels)[:count]
@@ -189,47 +191,47 @@ class Place:
             found = [read_image(one.adversarial) for one in pairs]
             twins = [read_image(one.clean) for one in pairs]
         labels = np.array([self.labels[name] for name in names])
-        return Shown(names, labels, sized(network, found), sized(network, twins))
+        return ImagePairs(names, labels, sized(network, found), sized(network, twins))
 
 
-def seen(
-    mapped: MappedWorkspace, role: str, guard: Guard | None, case: Case | None, closely: bool = False
+def defence_results(
+    mapped: MappedWorkspace, role: str, defence_case: DefenceCase | None, case: Case | None, with_neurons: bool = False
 ) -> dict[str, Any]:
-    """What the network behind the defence makes of images, found once.
+    """The predictions of a defended network for images, with the defence's time and quality; computed once.
 
-    names, labels, best: one for each image, best the class that is answered. Of what only changes images also: seconds
-    an image takes to be purified, psnr against the clean twins, and, `closely`, the consistency of the five neurons of
-    the greatest influence with those of the clean twins. trace: the commands.
+    names, labels, best: of each image, best the predicted class. Of a purifier also: seconds to purify an image, psnr
+    against the clean twins, and, `with_neurons`, the consistency of the five neurons of the greatest influence with
+    those of the clean twins. trace: the commands.
     """
-    place, network = Place.of(mapped, role, case), behind(mapped, role, guard)
+    location, network = ImageLocation.of(mapped, role, case), behind(mapped, role, defence_case)
 
     def make() -> dict[str, Any]:
-        name = "no defence" if guard is None else guard.name
-        mapped.workspace.say(f"  {'clean images' if case is None else case.name} behind {name}")
-        shown = place.read(network.source)
-        return {"names": shown.names, "labels": shown.labels.tolist(), **_judged(network.source, shown, closely)}
+        name = "no defence" if defence_case is None else defence_case.name
+        mapped.workspace.log(f"  {'clean images' if case is None else case.name} behind {name}")
+        pairs = location.read(network.source)
+        return {"names": pairs.names, "labels": pairs.labels.tolist(), **_judged(network.source, pairs, with_neurons)}
 
-    facts = [place.key, mapped.workspace.fingerprint(network.source)]
-    closer = closely or mapped.workspace.judged("closely", facts).is_file()
-    found = mapped.workspace.kept("closely" if closer else "behind", facts, make)
-    folders = [mapped.workspace.within(folder) for folder in place.folders]
+    facts = [location.key, mapped.workspace.fingerprint(network.source)]
+    closer = with_neurons or mapped.workspace.cache_path("closely", facts).is_file()
+    found = mapped.workspace.cached("closely" if closer else "behind", facts, make)
+    folders = [mapped.workspace.relative(folder) for folder in location.folders]
     labels = ["--labels", f"{folders[0]}.csv", "--numbering", "1000", "--force-labels"]
-    command = typed(["tfadv", "evaluate", *folders, *network.words, *labels])
-    return {**found, "trace": (*place.commands, *network.before, command)}
+    command = shell_command(["tfadv", "evaluate", *folders, *network.options, *labels])
+    return {**found, "trace": (*location.commands, *network.before, command)}
 
 
-def _judged(network: Source, shown: Shown, closely: bool) -> dict[str, Any]:
+def _judged(network: Source, pairs: ImagePairs, with_neurons: bool) -> dict[str, Any]:
     if not (isinstance(network, Purified) and network.draws == 1):
-        return {"best": _best(network, shown.images)}
-    network.purified(shown.images[:1])  # compiled before the clock runs
+        return {"best": _best(network, pairs.images)}
+    network.purified(pairs.images[:1])  # compiled before the clock runs
     begun = time.perf_counter()
-    purified = network.purified(shown.images)
+    purified = network.purified(pairs.images)
     seconds = (time.perf_counter() - begun) / len(purified)
-    psnr = distances(shown.clean, purified, ("psnr",))["psnr"]
+    psnr = distances(pairs.clean, purified, ("psnr",))["psnr"]
     # JSON knows no infinity: of an unchanged image there is none
     facts = {"psnr": [float(one) if np.isfinite(one) else None for one in psnr], "seconds": seconds}
-    if closely:
-        facts["consistency"] = top_k_consistency(network.bare, shown.clean, purified).tolist()
+    if with_neurons:
+        facts["consistency"] = top_k_consistency(network.bare, pairs.clean, purified).tolist()
     return {"best": _best(network.bare, purified), **facts}
 
 
@@ -238,96 +240,98 @@ def _best(network: Source, images: np.ndarray) -> list[int]:
     return [int(one) for part in parts for one in top(network, list(part), BATCH, 1)[:, 0]]
 
 
-def _right(facts: dict[str, Any]) -> dict[str, bool]:
-    said = zip(facts["names"], facts["best"], facts["labels"], strict=True)
-    return {name: best == label for name, best, label in said}
+def _correct(facts: dict[str, Any]) -> dict[str, bool]:
+    rows = zip(facts["names"], facts["best"], facts["labels"], strict=True)
+    return {name: best == label for name, best, label in rows}
 
 
 @dataclasses.dataclass(frozen=True)
-class Rescued(Measure):
-    """Of the images that fool the bare network, right clean and wrong attacked, the share right behind the defence.
+class DefenceSuccess(Measure):
+    """The NIP paper's defence success rate: of the images that fool the bare network, the share right when defended.
 
-    The NIP paper's DSR. The attack knows nothing of the defence.
+    An image fools it that is right clean and wrong attacked. The attack knows nothing of the defence.
     """
 
     network: str
     case: Case
-    guard: Guard
-    says = "of the adversarial images that fool the bare network, the share whose label is predicted behind the defence"
+    defence_case: DefenceCase
+    description = (
+        "of the adversarial images that fool the bare network, the share whose label is predicted behind the defence"
+    )
 
     def of(self, mapped: MappedWorkspace) -> Value:
-        clean, attacked = (_right(seen(mapped, self.network, None, case)) for case in (None, self.case))
-        facts = seen(mapped, self.network, self.guard, self.case)
+        clean, attacked = (_correct(defence_results(mapped, self.network, None, case)) for case in (None, self.case))
+        facts = defence_results(mapped, self.network, self.defence_case, self.case)
         rescued = {
-            name: float(right) for name, right in _right(facts).items() if clean.get(name) and not attacked[name]
+            name: float(right) for name, right in _correct(facts).items() if clean.get(name) and not attacked[name]
         }
         return Value.mean(rescued, facts["trace"], share=True)
 
 
 @dataclasses.dataclass(frozen=True)
-class Benign(Measure):
-    """Of the clean images that the bare network gets right, the share right behind the defence."""
+class BenignAccuracy(Measure):
+    """Accuracy of the defended network on the clean images that the bare network classifies correctly."""
 
     network: str
-    guard: Guard
-    says = "of the clean images that the bare network gets right, the share that stays right behind the defence"
+    defence_case: DefenceCase
+    description = "of the clean images that the bare network gets right, the share that stays right behind the defence"
 
     def of(self, mapped: MappedWorkspace) -> Value:
-        bare = _right(seen(mapped, self.network, None, None))
-        facts = seen(mapped, self.network, self.guard, None)
-        kept = {name: float(right) for name, right in _right(facts).items() if bare[name]}
-        return Value.mean(kept, facts["trace"], share=True)
+        bare = _correct(defence_results(mapped, self.network, None, None))
+        facts = defence_results(mapped, self.network, self.defence_case, None)
+        still_right = {name: float(right) for name, right in _correct(facts).items() if bare[name]}
+        return Value.mean(still_right, facts["trace"], share=True)
 
 
 @dataclasses.dataclass(frozen=True)
-class Seconds(Measure):
-    """How long the defence takes for `images` images: the clock's time for those at hand, in proportion."""
+class PurifyingTime(Measure):
+    """The seconds that a defence needs for `images` images, extrapolated from those at hand."""
 
     network: str
-    guard: Guard
+    defence_case: DefenceCase
     case: Case
     images: int = 5000
 
     @property
-    def says(self) -> str:
+    def description(self) -> str:
         return f"seconds to purify {self.images} images, measured on those at hand, the first call left out"
 
     def of(self, mapped: MappedWorkspace) -> Value:
-        facts = seen(mapped, self.network, self.guard, self.case)
-        return Value(self.images * _known(facts, "seconds", self.guard), trace=facts["trace"])
+        facts = defence_results(mapped, self.network, self.defence_case, self.case)
+        return Value(self.images * _known(facts, "seconds", self.defence_case), trace=facts["trace"])
 
 
 @dataclasses.dataclass(frozen=True)
-class Quality(Measure):
+class PurifiedPsnr(Measure):
     """The mean PSNR, in decibels, of attacked and then purified images against their clean twins."""
 
     network: str
     case: Case
-    guard: Guard
-    says = "mean PSNR of the purified adversarial images against the clean ones, 20 log10(255 / rmsd)"
+    defence_case: DefenceCase
+    description = "mean PSNR of the purified adversarial images against the clean ones, 20 log10(255 / rmsd)"
 
     def of(self, mapped: MappedWorkspace) -> Value:
-        facts = seen(mapped, self.network, self.guard, self.case)
-        numbers = zip(facts["names"], _known(facts, "psnr", self.guard), strict=True)
+        facts = defence_results(mapped, self.network, self.defence_case, self.case)
+        numbers = zip(facts["names"], _known(facts, "psnr", self.defence_case), strict=True)
         return Value.mean({name: one for name, one in numbers if one is not None}, facts["trace"])
 
 
 @dataclasses.dataclass(frozen=True)
-class Consistency(Measure):
-    """TKNC: of the five neurons of the greatest influence, how many purified and clean image share, of their union."""
+class NeuronConsistency(Measure):
+    """Top-5 neuron consistency (TKNC): the overlap of the most influential neurons of purified and clean image."""
 
     network: str
     case: Case
-    guard: Guard
-    says = "top-5 neuron consistency of purified and clean images, an image at a time, of the bare network"
+    defence_case: DefenceCase
+    description = "top-5 neuron consistency of purified and clean images, an image at a time, of the bare network"
 
     def of(self, mapped: MappedWorkspace) -> Value:
-        facts = seen(mapped, self.network, self.guard, self.case, closely=True)
-        numbers = zip(facts["names"], _known(facts, "consistency", self.guard), strict=True)
+        facts = defence_results(mapped, self.network, self.defence_case, self.case, with_neurons=True)
+        numbers = zip(facts["names"], _known(facts, "consistency", self.defence_case), strict=True)
         return Value.mean(dict(numbers), facts["trace"])
 
 
-def _known(facts: dict[str, Any], name: str, guard: Guard) -> Any:
+def _known(facts: dict[str, Any], name: str, defence_case: DefenceCase) -> Any:
     if name not in facts:
-        raise Missing(f"{guard.name} purifies no images: it has no {name}.")
+        raise Missing(f"{defence_case.name} purifies no images: it has no {name}.")
     return facts[name]

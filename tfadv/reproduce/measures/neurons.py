@@ -1,4 +1,4 @@
-"""Networks by their neurons: how many there are, and how much each has to say before and after an attack."""
+"""Counts a network's parameters, layers and neurons; measures the influence of neurons before and after an attack."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tfadv.core.source import Source
 from tfadv.defences.default_layer import default_layer
 from tfadv.models.network import Network
 from tfadv.parts import attribution
-from tfadv.reproduce.measures.defences import Place
+from tfadv.reproduce.measures.defences import ImageLocation
 from tfadv.reproduce.plan import Case, Measure, Missing, Value
 from tfadv.reproduce.workspace import BATCH, MappedWorkspace
 
@@ -23,8 +23,8 @@ BANDS = 20
 
 
 @dataclasses.dataclass(frozen=True)
-class Size(Measure):
-    """How large a network is.
+class NetworkSize(Measure):
+    """The number of a network's parameters, layers or neurons.
 
     counts: "parameters", "layers" (all but inputs and flattening ones), or "neurons": their channels, each map of
     features for one, each layer's anew.
@@ -33,15 +33,15 @@ class Size(Measure):
     network: str
     counts: str
 
-    SAYS: ClassVar[Mapping[str, str]] = {
+    DESCRIPTIONS: ClassVar[Mapping[str, str]] = {
         "parameters": "values that a network holds, moving means among them",
         "layers": "its layers but for inputs and flattening ones",
         "neurons": "the channels of those layers, added up: of batch normalisation, activation and dropout too",
     }
 
     @property
-    def says(self) -> str:
-        return self.SAYS[self.counts]
+    def description(self) -> str:
+        return self.DESCRIPTIONS[self.counts]
 
     def of(self, mapped: MappedWorkspace) -> Value:
         model = mapped.model(self.network)
@@ -51,7 +51,7 @@ class Size(Measure):
 
 
 def size(network: Network) -> dict[str, int]:
-    """Parameters, layers and neurons of a network, as `Size` counts them."""
+    """Parameters, layers and neurons of a network, as `NetworkSize` counts them."""
     channels = [
         shape[-1]
         for name, shape in network.layers.items()
@@ -61,7 +61,7 @@ def size(network: Network) -> dict[str, int]:
 
 
 @dataclasses.dataclass(frozen=True)
-class Influence(Measure):
+class NeuronInfluence(Measure):
     """The mean influence (NIP, Eq. 1) of the neurons of one band, the layer between convolutions and classifier.
 
     The neurons of an image are sorted by their influence on its clean form, and divided into `BANDS` equal bands; an
@@ -80,7 +80,9 @@ class Influence(Measure):
     case: Case
     band: int
     attacked: bool
-    says = f"mean influence of one of {BANDS} bands of the neurons sorted on the clean image, the image's greatest 1"
+    description = (
+        f"mean influence of one of {BANDS} bands of the neurons sorted on the clean image, the image's greatest 1"
+    )
 
     def of(self, mapped: MappedWorkspace) -> Value:
         facts = _influences(mapped, self.network, self.case)
@@ -91,23 +93,23 @@ class Influence(Measure):
 
 def _influences(mapped: MappedWorkspace, role: str, case: Case) -> dict[str, Any]:
     """names, and for each image the bands' means: clean and attacked [N, BANDS]; kept."""
-    source, place = mapped.model(role).source, Place.of(mapped, role, case)
+    source, location = mapped.model(role).source, ImageLocation.of(mapped, role, case)
 
     def make() -> dict[str, Any]:
-        shown = place.read(source)
-        clean, attacked = bands(influence(source, shown.clean), influence(source, shown.images))
-        return {"names": shown.names, "clean": clean.tolist(), "attacked": attacked.tolist()}
+        pairs = location.read(source)
+        clean, attacked = bands(influence(source, pairs.clean), influence(source, pairs.images))
+        return {"names": pairs.names, "clean": clean.tolist(), "attacked": attacked.tolist()}
 
-    facts = [place.key, mapped.workspace.fingerprint(source), BANDS, "each by its own greatest"]
-    return {**mapped.workspace.kept("influence", facts, make), "commands": place.commands}
+    facts = [location.key, mapped.workspace.fingerprint(source), BANDS, "each by its own greatest"]
+    return {**mapped.workspace.cached("influence", facts, make), "commands": location.commands}
 
 
 def influence(network: Source, images: np.ndarray) -> np.ndarray:
-    """Of each neuron between convolutions and classifier, float64 [N, n]."""
+    """The influence of each neuron between convolutions and classifier, float64 [N, n]."""
     layer = default_layer(network)
     parts = [
-        attribution.neuron_influence(network.compiled, tf.constant(some, network.dtype), None, layer)
-        for some in (images[start : start + BATCH] for start in range(0, len(images), BATCH))
+        attribution.neuron_influence(network.compiled, tf.constant(batch, network.dtype), None, layer)
+        for batch in (images[start : start + BATCH] for start in range(0, len(images), BATCH))
     ]
     return np.concatenate([np.asarray(part, np.float64).reshape(len(part), -1) for part in parts])
 
@@ -115,7 +117,7 @@ def influence(network: Source, images: np.ndarray) -> np.ndarray:
 def bands(clean: np.ndarray, attacked: np.ndarray, count: int = BANDS) -> tuple[np.ndarray, np.ndarray]:
     """The means [N, count] over bands of neurons [N, n] sorted by clean influence, each image's own greatest 1."""
     order = np.argsort(-clean, axis=1, kind="stable")
-    ends = [round(place * clean.shape[1] / count) for place in range(count + 1)]
+    ends = [round(location * clean.shape[1] / count) for location in range(count + 1)]
     sorted_ones = (np.take_along_axis(_scaled(one), order, axis=1) for one in (clean, attacked))
     made = [
         np.stack([one[:, a:b].mean(axis=1) for a, b in zip(ends[:-1], ends[1:], strict=True)], axis=1)

@@ -1,4 +1,4 @@
-"""Whether adversarial images outlive rotation, noise, blur and JPEG: destruction rates, with each image's outcome."""
+"""Destruction rate under image transformations: rotation, noise, blur and JPEG."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tfadv.files.image_files import read_image
 from tfadv.folders.destruction import TRANSFORMATIONS
 from tfadv.folders.evaluate import top
 from tfadv.folders.pairing import pair
-from tfadv.reproduce.artifacts import Folder, MappedModel, Verdict, typed
+from tfadv.reproduce.artifacts import AdversarialFolder, FolderPredictions, MappedModel, shell_command
 from tfadv.reproduce.plan import Case, Measure, Value
 from tfadv.reproduce.workspace import BATCH, MappedWorkspace
 
@@ -31,35 +31,39 @@ class Destruction(Measure):
     strength: float
 
     @property
-    def says(self) -> str:
+    def description(self) -> str:
         return f"share of the images fooling the target that {self.transformation} makes right again"
 
     def of(self, mapped: MappedWorkspace) -> Value:
         model = mapped.model(self.target)
         folder = mapped.crafted(self.source, self.case)
-        verdict = mapped.verdict(folder, self.target)
+        predictions = mapped.predictions(folder, self.target)
         workspace = mapped.workspace
         network, seed = workspace.fingerprint(model.source), workspace.seed
-        facts = [folder.made, network, self.transformation, self.strength, seed]
-        images = workspace.kept(f"{folder.key}-destroyed", facts, lambda: self._again(folder, verdict, model, seed))
+        facts = [folder.record_sha256, network, self.transformation, self.strength, seed]
+        images = workspace.cached(
+            f"{folder.key}-destroyed", facts, lambda: self._again(folder, predictions, model, seed)
+        )
         return Value.mean(images, (folder.command, self._command(mapped, folder, model)), share=True)
 
-    def _again(self, folder: Folder, verdict: Verdict, model: MappedModel, seed: int) -> dict[str, float]:
+    def _again(
+        self, folder: AdversarialFolder, predictions: FolderPredictions, model: MappedModel, seed: int
+    ) -> dict[str, float]:
         """Each image that counts -> whether it is right again."""
-        files = {one.name: one.adversarial for one in pair(folder.images.folder, folder.path).pairs}
-        fooled = (verdict.clean[:, 0] == verdict.labels) & (verdict.adversarial[:, 0] != verdict.labels)
-        places, found = np.flatnonzero(fooled), {}
+        files = {image.name: image.adversarial for image in pair(folder.images.folder, folder.path).pairs}
+        fooled = (predictions.clean[:, 0] == predictions.labels) & (predictions.adversarial[:, 0] != predictions.labels)
+        places, right_again = np.flatnonzero(fooled), {}
         change = TRANSFORMATIONS[self.transformation]
         for start in range(0, len(places), BATCH):
-            some = places[start : start + BATCH]
-            pictures = [read_image(files[verdict.names[place]]) for place in some]
-            shown = [change(one, self.strength, seeds.of_images(one[None], seed)[0]) for one in pictures]
-            best = top(model.source, shown, BATCH, 1)[:, 0]
-            for place, said in zip(some, best, strict=True):
-                found[verdict.names[place]] = float(said == verdict.labels[place])
-        return found
+            batch = places[start : start + BATCH]
+            pictures = [read_image(files[predictions.names[place]]) for place in batch]
+            changed = [change(pixels, self.strength, seeds.of_images(pixels[None], seed)[0]) for pixels in pictures]
+            best = top(model.source, changed, BATCH, 1)[:, 0]
+            for place, predicted in zip(batch, best, strict=True):
+                right_again[predictions.names[place]] = float(predicted == predictions.labels[place])
+        return right_again
 
-    def _command(self, mapped: MappedWorkspace, folder: Folder, model: MappedModel) -> str:
-        folders = (mapped.workspace.within(folder.images.folder), mapped.workspace.within(folder.path))
-        words = ["tfadv", "destruction", *folders, *model.words(), "--seed", str(mapped.workspace.seed)]
-        return typed([*words, "--transformation", f"{self.transformation}={self.strength:g}"])
+    def _command(self, mapped: MappedWorkspace, folder: AdversarialFolder, model: MappedModel) -> str:
+        folders = (mapped.workspace.relative(folder.images.folder), mapped.workspace.relative(folder.path))
+        words = ["tfadv", "destruction", *folders, *model.command_options(), "--seed", str(mapped.workspace.seed)]
+        return shell_command([*words, "--transformation", f"{self.transformation}={self.strength:g}"])

@@ -1,4 +1,4 @@
-"""Pages of a record: HTML, CSV and Markdown beside it, and a list of all records of a folder."""
+"""Writes the result pages: HTML, CSV and Markdown for each record, and an index of all records of a folder."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tfadv.reproduce.pages import contents, longform, markdown, page
 def write(record: dict[str, Any], out: Path) -> list[Path]:
     """Write <experiment>.html, .csv and .md of what `tfadv.reproduce.engine.run` returned into the folder.
 
-    The record's pictures lie in the folder; one that is not there is said. Returns the files.
+    The record's pictures lie in the folder; the page names one that is missing. Returns the files.
     """
     texts = {"html": page.page(record, out), "csv": longform.table(record), "md": markdown.page(record)}
     return [_written(out / f"{record['experiment']}.{end}", text) for end, text in texts.items()]
@@ -21,7 +21,7 @@ def write(record: dict[str, Any], out: Path) -> list[Path]:
 def index(out: Path) -> list[Path]:
     """Write index.html and README.md, which list every record in the folder; returns them.
 
-    A README.md that says something else is left as it is.
+    A README.md that is not such a list is left as it is.
     """
     found = contents.records(out)
     readme = out / "README.md"

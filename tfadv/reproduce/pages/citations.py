@@ -1,4 +1,4 @@
-"""The five papers as REFERENCES.bib at the root of the repository has them: an installed package has no such file."""
+"""The references of the five papers, as in REFERENCES.bib, which an installed package does not contain."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 class Citation(NamedTuple):
     """A paper: its short name, title, authors, where and when it appeared, its address or nothing; and in a sentence
-    which of its figures no experiment makes again."""
+    which of its figures are not reproduced."""
 
     short: str
     title: str
@@ -62,5 +62,5 @@ CITATIONS = {
 
 
 def of(key: str) -> Citation:
-    """The paper of this key; one that is not known is called by its key."""
+    """The reference of this key; for an unknown key one whose title is the key."""
     return CITATIONS.get(key, Citation(key, key, "", "", 0))

@@ -1,4 +1,4 @@
-"""The list of all records in a folder, as one HTML page and as Markdown."""
+"""Builds the index of all reproduced experiments in a folder, as an HTML page and as Markdown."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def records(folder: Path) -> list[Record]:
 
 
 def _record(path: Path) -> Record | None:
-    """The record of a file; None for a file that is something else."""
+    """The record in a file; None for any other file."""
     try:
         held = schemas.json_of(path.read_bytes(), path, "a record")
-        schemas.check(schemas.Reproduced, held, path, "a record")
+        schemas.check(schemas.ReproducedRecord, held, path, "a record")
     except (OSError, ValueError):
         return None
     return held

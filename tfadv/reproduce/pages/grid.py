@@ -1,4 +1,4 @@
-"""A part of a record as rows and columns, its numbers as text, and the notes and commands that its cells refer to."""
+"""A table of an experiment's record by row and column, its numbers as text, its notes and commands by number."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from tfadv.reproduce.plan import SURE
+from tfadv.reproduce.plan import STANDARD_ERRORS
 
 Record = dict[str, Any]
 Row = tuple[str, ...]
-#: Why a cell without a reason is empty: the mean of no images.
+#: The reason of an empty cell that names none: the mean of no images.
 NO_IMAGE = "No image counts for this number."
 DASH = "—"
 
@@ -35,10 +35,10 @@ def number(value: float | None, unit: str, signed: bool = False) -> str:
     return sign + text.lstrip("-")
 
 
-def within(error: float, value: float, unit: str) -> str:
-    """How far a number with this standard error may be off, to read: two standard errors, with the decimals of the
-    number, or two digits where they are below them."""
-    reach = SURE * error
+def uncertainty(error: float, value: float, unit: str) -> str:
+    """The uncertainty of a number as text: two standard errors, with the decimals of the number, or two digits where
+    they are below them."""
+    reach = STANDARD_ERRORS * error
     text = f"{reach:.{_decimals(value, unit)}f}"
     return text if float(text) or not reach else f"{reach:.2g}"
 
@@ -48,7 +48,7 @@ def _decimals(value: float, unit: str) -> int:
     return 1 if unit == "%" else max(0, 2 - exponent)
 
 
-def published(value: float | None, unit: str) -> str:
+def published_number(value: float | None, unit: str) -> str:
     """A published number with all digits that it has, and at least one decimal for percent."""
     if value is None:
         return DASH
@@ -57,8 +57,8 @@ def published(value: float | None, unit: str) -> str:
 
 
 @dataclasses.dataclass(frozen=True)
-class Grid:
-    """A part of a record by row and column."""
+class TableGrid:
+    """The cells of one table by row and column."""
 
     part: Record
 
@@ -69,7 +69,7 @@ class Grid:
 
     @property
     def paper(self) -> str:
-        """Whose the published numbers are: "paper" for the paper's own."""
+        """Which paper the published numbers are from: "paper" for the reproduced one itself."""
         return self.part.get("beside", "paper")
 
     @functools.cached_property
@@ -93,8 +93,8 @@ class Grid:
     @functools.cached_property
     def shares(self) -> bool:
         """Whether the numbers are percent of a whole: none lies outside of 0..100."""
-        known = [cell[field] for cell in self.part["cells"] for field in ("value", "paper")]
-        return self.unit == "%" and all(0 <= value <= 100 for value in known if value is not None)
+        values = [cell[field] for cell in self.part["cells"] for field in ("value", "paper")]
+        return self.unit == "%" and all(0 <= value <= 100 for value in values if value is not None)
 
     @functools.cached_property
     def rows(self) -> list[Row]:
@@ -104,10 +104,10 @@ class Grid:
     @functools.cached_property
     def groups(self) -> dict[Row, list[Row]]:
         """The words before the last -> their rows; one group of all where these words would each head one row."""
-        found: dict[Row, list[Row]] = {}
+        groups: dict[Row, list[Row]] = {}
         for row in self.rows:
-            found.setdefault(row[:-1], []).append(row)
-        return found if len(self.rows) > len(found) else {(): self.rows}
+            groups.setdefault(row[:-1], []).append(row)
+        return groups if len(self.rows) > len(groups) else {(): self.rows}
 
     @functools.cached_property
     def _cells(self) -> dict[tuple[Row, str], Record]:
@@ -161,10 +161,10 @@ def reasons(record: Record) -> dict[str, tuple[int, int, int]]:
 
 def commands(record: Record) -> dict[str, int]:
     """Each command that made a number or a picture -> its number from 1, in the order of the page."""
-    found: dict[str, int] = {}
+    numbers: dict[str, int] = {}
     for part in record["parts"]:
-        shown = [one for drawing in part["pictures"] for row in drawing["rows"] for one in row]
-        for one in [*part["cells"], *shown]:
-            for command in one["trace"]:
-                found.setdefault(command, len(found) + 1)
-    return found
+        drawn = [picture for drawing in part["pictures"] for row in drawing["rows"] for picture in row]
+        for result in [*part["cells"], *drawn]:
+            for command in result["trace"]:
+                numbers.setdefault(command, len(numbers) + 1)
+    return numbers

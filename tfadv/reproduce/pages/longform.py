@@ -1,4 +1,4 @@
-"""The numbers of a record as CSV, a line for each cell."""
+"""Builds the CSV of a reproduced experiment: one line for each cell of its tables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A record as Markdown: each part as rows and columns, ours and in brackets the paper's."""
+"""Builds the Markdown page of a reproduced experiment: its tables, with the paper's numbers in brackets."""
 
 from __future__ import annotations
 
@@ -7,19 +7,29 @@ import re
 
 from tfadv.registry.settings_syntax import shown
 from tfadv.reproduce.pages import citations, sentences
-from tfadv.reproduce.pages.grid import DASH, Grid, Record, Row, number, published, reason, reasons, within
+from tfadv.reproduce.pages.grid import (
+    DASH,
+    Record,
+    Row,
+    TableGrid,
+    number,
+    published_number,
+    reason,
+    reasons,
+    uncertainty,
+)
 
 
 def page(record: Record) -> str:
-    """The whole record, its blocks apart by an empty line."""
+    """The page of a record."""
     paper = citations.of(record["paper"])
     said = ", ".join(str(word) for word in (paper.authors, paper.title, paper.venue, paper.year) if word)
-    roles = ", ".join(f"{role} by {model}" for role, model in record["roles"].items())
+    models = ", ".join(f"{role} is {model}" for role, model in record["roles"].items())
     facts = [
         f"Paper: {plain(said)}.",
         f"Metric: {plain(record['metric'])}.",
         f"Scale: {plain(sentences.scale(record))} Images: {plain(sentences.images(record))}",
-        f"Played: {plain(roles)}. {sentences.stand_ins(record) or ''}".strip(),
+        f"Models: {plain(models)}. {sentences.stand_ins(record) or ''}".strip(),
         f"Made by {code(record['command'])} (tfadv {record['versions']['tfadv']}); `{record['experiment']}.csv` has "
         "every number in full, with the commands behind it.",
     ]
@@ -38,7 +48,7 @@ def page(record: Record) -> str:
 
 
 def _part(part: Record, known: dict[str, tuple[int, int, int]]) -> list[str]:
-    grid = Grid(part)
+    grid = TableGrid(part)
     head = [*part["heads"], *grid.columns]
     rows = [[*row, *(_cell(grid, row, column, known) for column in grid.columns)] for row in grid.rows]
     lines = [head, *rows]
@@ -50,17 +60,17 @@ def _part(part: Record, known: dict[str, tuple[int, int, int]]) -> list[str]:
     return blocks + ([_list(said)] if said else [])
 
 
-def _cell(grid: Grid, row: Row, column: str, known: dict[str, tuple[int, int, int]]) -> str:
+def _cell(grid: TableGrid, row: Row, column: str, known: dict[str, tuple[int, int, int]]) -> str:
     cell = grid.at(row, column)
     if cell is None:
         return ""
     why = reason(cell)
     text = number(cell["value"], grid.unit)
     if cell["error"] is not None and why is None:
-        text += f" ± {within(cell['error'], cell['value'], grid.unit)}"
+        text += f" ± {uncertainty(cell['error'], cell['value'], grid.unit)}"
     if why is not None:
         text = f"{DASH} [{known[why][0]}]"
-    return text + (f" ({published(cell['paper'], grid.unit)})" if cell["paper"] is not None else "")
+    return text + (f" ({published_number(cell['paper'], grid.unit)})" if cell["paper"] is not None else "")
 
 
 def _list(lines: list[str]) -> str:

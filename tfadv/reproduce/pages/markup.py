@@ -1,4 +1,4 @@
-"""HTML that is escaped unless it is said to be HTML: names and captions are data."""
+"""Builds HTML: text is escaped unless it is marked as HTML."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ VOID = frozenset({"img", "input", "meta", "link", "br"})
 
 
 class Markup(str):
-    """Text that is HTML already."""
+    """Text that is HTML and needs no escaping."""
 
 
 def escaped(text: object) -> Markup:

@@ -1,4 +1,4 @@
-"""A record as one HTML page that needs no other file and no script."""
+"""Builds the HTML page of a reproduced experiment, in one file, without scripts."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from tfadv.reproduce.pages import citations, pictures, plots, sentences
-from tfadv.reproduce.pages.grid import Grid, Record, commands, reasons
+from tfadv.reproduce.pages.grid import Record, TableGrid, commands, reasons
 from tfadv.reproduce.pages.markup import Markup, document, joined, prose, tag
 from tfadv.reproduce.pages.tables import table
 
@@ -56,7 +56,7 @@ def _facts(record: Record) -> Markup:
         tag("li", role, " ", tag("span", "→", class_="dim"), " ", tag("code", name))
         for role, name in record["roles"].items()
     ]
-    played = f"Which network plays which role ({len(roles)})"
+    summary = f"The network for each name in the paper ({len(roles)})"
     facts = {
         "Metric": prose(record["metric"]),
         "Scale": sentences.scale(record),
@@ -64,7 +64,7 @@ def _facts(record: Record) -> Markup:
         "Networks": tag(
             "div",
             sentences.stand_ins(record),
-            tag("details", tag("summary", played), tag("ul", *roles, class_="roles")),
+            tag("details", tag("summary", summary), tag("ul", *roles, class_="roles")),
         ),
     }
     if record["notes"]:
@@ -86,7 +86,7 @@ def _absent(known: dict[str, tuple[int, int, int]]) -> Markup | None:
 def _part(
     part: Record, place: int, folder: Path, links: dict[str, int], known: dict[str, tuple[int, int, int]]
 ) -> Markup:
-    grid = Grid(part)
+    grid = TableGrid(part)
     drawn = [
         tag(
             "figure",
@@ -109,12 +109,16 @@ def _part(
 
 
 def _orders(part: Record) -> Markup | None:
-    """A sentence for each pair of rows whose order is not the paper's; the long tail folded."""
+    """A sentence for each pair of rows whose order differs from the paper's; a long list is folded."""
     if not any(pair["cells"] for pair in part["orders"]):
-        return tag("p", "Order: it means nothing here.", class_="order") if sentences.unordered(part) else None
+        return (
+            tag("p", "Order: no ranking is defined for this table.", class_="order")
+            if sentences.unordered(part)
+            else None
+        )
     lines = [tag("li", said, _where(pair)) for said, pair in sentences.reversals(part)]
     if not lines:
-        return tag("p", "Order: ", sentences.agreement(part["orders"], Grid(part).paper), class_="order")
+        return tag("p", "Order: ", sentences.agreement(part["orders"], TableGrid(part).paper), class_="order")
     rest = lines[UNFOLDED:]
     more = tag("details", tag("summary", sentences.counted(len(rest), "more pair")), tag("ul", *rest)) if rest else None
     return tag("div", tag("h3", "Order"), tag("ul", *lines[:UNFOLDED]), more, class_="order")
@@ -139,7 +143,7 @@ def _made(record: Record) -> Markup:
     facts = {
         "Command": tag("code", record["command"] or "none: made from Python"),
         "Seed": f"{settings['seed']}; {settings['batch_size']} images crafted together",
-        "Time": f"{record['seconds']:g} s, what lay in the folder already not counted",
+        "Time": f"{record['seconds']:g} s, without what the folder held already",
         "Versions": ", ".join(f"{name} {version}" for name, version in versions.items()),
         "Record": joined(f"{record['experiment']}.json, sha256 ", tag("code", digest(record))),
     }
@@ -154,7 +158,7 @@ def _commands(links: dict[str, int]) -> Markup | None:
     return tag(
         "section",
         tag("h2", "Commands"),
-        tag("p", "What made the numbers and pictures, to be given in the folder of results.", class_="dim"),
+        tag("p", "The commands behind the numbers and pictures, for a shell in the folder of results.", class_="dim"),
         tag("ol", *lines),
         class_="commands",
     )

@@ -1,4 +1,4 @@
-"""The pictures of a part as a grid; a tap shows one in full size, without a script."""
+"""A grid of pictures as HTML; a tap shows one in full size, without a script."""
 
 from __future__ import annotations
 

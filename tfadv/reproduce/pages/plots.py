@@ -1,4 +1,4 @@
-"""A part drawn: curves, heat map, bars or points as SVG, a panel for each group of rows; the same bytes every time."""
+"""Draws an experiment's table as SVG charts: curves, heat map, bars or points, a panel for each group of rows."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from tfadv.reproduce.pages.grid import Grid, Record, Row, number, published
+from tfadv.reproduce.pages.grid import Record, Row, TableGrid, number, published_number
 from tfadv.reproduce.pages.markup import Markup
-from tfadv.reproduce.plan import SURE
+from tfadv.reproduce.plan import STANDARD_ERRORS
 
 #: Inches: a panel that fills a phone with letters that are legible there.
 WIDTH = 4.4
@@ -44,14 +44,14 @@ def panels(part: Record, name: str) -> list[Panel]:
     kind = part["drawn"]["kind"]
     if kind not in KINDS or all(cell["value"] is None and cell["paper"] is None for cell in part["cells"]):
         return []
-    grid = Grid(part)
+    grid = TableGrid(part)
     groups = {(): grid.rows} if kind == "scatter" else grid.groups
     return [
         _panel(grid, group, rows, KINDS[kind], f"{name}-{place}") for place, (group, rows) in enumerate(groups.items())
     ]
 
 
-def _panel(grid: Grid, group: Row, rows: list[Row], draw: Callable, name: str) -> Panel:
+def _panel(grid: TableGrid, group: Row, rows: list[Row], draw: Callable, name: str) -> Panel:
     import matplotlib
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
@@ -77,18 +77,18 @@ def _inline(svg: str, name: str) -> Markup:
     return Markup(svg.replace("<svg", '<svg role="img"', 1))
 
 
-def _ours(grid: Grid, row: Row, columns: Sequence[str]) -> Iterator[tuple[float, float]]:
+def _ours(grid: TableGrid, row: Row, columns: Sequence[str]) -> Iterator[tuple[float, float]]:
     """(number, two standard errors or 0) along the columns; nan where there is none."""
     for column in columns:
         cell = grid.at(row, column) or {"value": None, "error": None}
-        yield _known(cell["value"]), SURE * (cell["error"] or 0.0)
+        yield _known(cell["value"]), STANDARD_ERRORS * (cell["error"] or 0.0)
 
 
-def _paper(grid: Grid, row: Row, columns: Sequence[str]) -> list[float]:
+def _paper(grid: TableGrid, row: Row, columns: Sequence[str]) -> list[float]:
     return [_known((grid.at(row, column) or {"paper": None})["paper"]) for column in columns]
 
 
-def _whiskers(grid: Grid, values: Sequence[float], errors: Sequence[float]) -> list[list[float]]:
+def _whiskers(grid: TableGrid, values: Sequence[float], errors: Sequence[float]) -> list[list[float]]:
     """How far the errors reach down and up, [[...], [...]]: those of shares end at 0 and at 100."""
     pairs = list(zip(values, errors, strict=True))
     if not grid.shares:
@@ -104,7 +104,7 @@ def _look(place: int) -> dict[str, Any]:
     return {"color": COLOURS[place % len(COLOURS)], "marker": MARKS[place % len(MARKS)], "markersize": 4.5}
 
 
-def _legend(figure: Any, axes: Any, grid: Grid, paper: str) -> None:
+def _legend(figure: Any, axes: Any, grid: TableGrid, paper: str) -> None:
     """Below the drawing; what the paper's look like is said where it has numbers."""
     from matplotlib.lines import Line2D
 
@@ -120,7 +120,7 @@ def _legend(figure: Any, axes: Any, grid: Grid, paper: str) -> None:
     figure.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False, fontsize=8)
 
 
-def _curves(figure: Any, axes: Any, grid: Grid, group: Row, rows: list[Row]) -> None:
+def _curves(figure: Any, axes: Any, grid: TableGrid, group: Row, rows: list[Row]) -> None:
     """A line for each row over the columns, with two standard errors; the paper's dashed."""
     places, columns = zip(*sorted(zip(grid.places, grid.columns, strict=True)), strict=True)
     for place, row in enumerate(rows):
@@ -144,7 +144,7 @@ def _curves(figure: Any, axes: Any, grid: Grid, group: Row, rows: list[Row]) -> 
     _legend(figure, axes, grid, "dashed")
 
 
-def _bars(figure: Any, axes: Any, grid: Grid, group: Row, rows: list[Row]) -> None:
+def _bars(figure: Any, axes: Any, grid: TableGrid, group: Row, rows: list[Row]) -> None:
     """Bars side by side in each column, with two standard errors; a diamond is the paper's."""
     thick = 0.82 / len(rows)
     figure.set_figwidth(max(WIDTH, 0.5 + 0.13 * len(rows) * len(grid.columns)))
@@ -175,7 +175,7 @@ def _bars(figure: Any, axes: Any, grid: Grid, group: Row, rows: list[Row]) -> No
     _legend(figure, axes, grid, "diamond")
 
 
-def _heat(figure: Any, axes: Any, grid: Grid, group: Row, rows: list[Row]) -> None:
+def _heat(figure: Any, axes: Any, grid: TableGrid, group: Row, rows: list[Row]) -> None:
     """A square for each cell with its number, and below it, in brackets, the paper's."""
     values = [[value for value, _ in _ours(grid, row, grid.columns)] for row in rows]
     known = [value for line in values for value in line if not math.isnan(value)]
@@ -190,7 +190,7 @@ def _heat(figure: Any, axes: Any, grid: Grid, group: Row, rows: list[Row]) -> No
                 continue
             value = values[down][along]
             dark = not math.isnan(value) and value < low + 0.55 * (high - low)
-            paper = "" if cell["paper"] is None else f"\n({published(cell['paper'], grid.unit)})"
+            paper = "" if cell["paper"] is None else f"\n({published_number(cell['paper'], grid.unit)})"
             text = number(cell["value"], grid.unit) + paper
             axes.text(along, down, text, ha="center", va="center", fontsize=7.5, color="white" if dark else "black")
     axes.set_xticks(range(len(grid.columns)), grid.columns)
@@ -199,10 +199,10 @@ def _heat(figure: Any, axes: Any, grid: Grid, group: Row, rows: list[Row]) -> No
     axes.spines[:].set_visible(False)
 
 
-def _scatter(figure: Any, axes: Any, grid: Grid, group: Row, rows: list[Row]) -> None:
+def _scatter(figure: Any, axes: Any, grid: TableGrid, group: Row, rows: list[Row]) -> None:
     """A point for each row, a colour for each group; the paper's hollow. What is shown stands beside the point."""
-    drawn = grid.part["drawn"]
-    columns = [drawn["x"], drawn["y"]]
+    chart = grid.part["drawn"]
+    columns = [chart["x"], chart["y"]]
     groups = list(grid.groups)
     named: set[Row] = set()
     for row in rows:
@@ -217,13 +217,13 @@ def _scatter(figure: Any, axes: Any, grid: Grid, group: Row, rows: list[Row]) ->
             *([one] for one in _paper(grid, row, columns)), **forward, linestyle="", markerfacecolor="white", alpha=0.7
         )
         text = grid.name(head, row)
-        if drawn["shown"]:
-            text += f" ({number((grid.at(row, drawn['shown']) or {'value': None})['value'], grid.unit)})"
+        if chart["shown"]:
+            text += f" ({number((grid.at(row, chart['shown']) or {'value': None})['value'], grid.unit)})"
         if not math.isnan(x) and not math.isnan(y):
             axes.annotate(text, (x, y), xytext=(5, 3), textcoords="offset points", fontsize=7.5)
     axes.margins(0.18)
-    axes.set_xlabel(drawn["x"])
-    axes.set_ylabel(drawn["y"])
+    axes.set_xlabel(chart["x"])
+    axes.set_ylabel(chart["y"])
     axes.grid(color="#ddd", linewidth=0.6)
     _legend(figure, axes, grid, "hollow")
 

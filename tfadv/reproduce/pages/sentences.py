@@ -1,4 +1,4 @@
-"""What a record says in words: at what scale it was made, what is missing, how its order stands to the paper's."""
+"""The sentences of a result page: scale, images, what is missing, and agreement with the paper's order."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import math
 import statistics
 from collections.abc import Sequence
 
-from tfadv.reproduce.pages.grid import Grid, Record, cells, reasons
-from tfadv.reproduce.plan import SURE
+from tfadv.reproduce.pages.grid import Record, TableGrid, cells, reasons
+from tfadv.reproduce.plan import STANDARD_ERRORS
 
 OFFICIAL = "official"
-#: Numbers of fewer images than this settle nothing: the uncertainty of a share is a quarter of the whole there.
+#: Numbers of fewer images than this are inconclusive: the uncertainty of a share is a quarter of the whole there.
 FEWEST = 16
 #: What an uncertainty is, in words.
 ERRORS = "two standard errors"
@@ -32,7 +32,7 @@ def counted(count: int, word: str) -> str:
 
 
 def scale(record: Record) -> str:
-    """At what scale: its name and what it is."""
+    """The scale: its name and description."""
     facts = record["scale"]
     levels = facts["levels"]
     more = "" if levels == 1 else f"; the paper's grey levels are multiplied by {levels:g}"
@@ -40,7 +40,7 @@ def scale(record: Record) -> str:
 
 
 def images(record: Record) -> str:
-    """How many images the numbers are of, here and in the paper."""
+    """How many images the numbers are measured on, here and in the paper."""
     found = [cell["images"] for cell in cells(record) if cell["images"]]
     here = f"{record['settings']['count']} asked for"
     if found:
@@ -53,7 +53,7 @@ def images(record: Record) -> str:
 
 def _whose(record: Record) -> str:
     """Whose the published numbers are."""
-    return Grid(record["parts"][0]).paper if record["parts"] else "paper"
+    return TableGrid(record["parts"][0]).paper if record["parts"] else "paper"
 
 
 def stand_ins(record: Record) -> str | None:
@@ -62,7 +62,7 @@ def stand_ins(record: Record) -> str | None:
 
 
 def completeness(record: Record, shown: bool = True) -> str:
-    """Whether it is whole, and what share of it is there; shown: whether this page shows the drawings."""
+    """Whether all numbers are there, and how many are missing; shown: whether this page shows the drawings."""
     everything = list(cells(record))
     absent = sum(cell["value"] is None for cell in everything)
     drawings = sum(count for _, _, count in reasons(record).values())
@@ -98,7 +98,7 @@ def both_ways(orders: Sequence[Record]) -> dict[tuple[str, str], int]:
 
 def reversals(part: Record) -> list[tuple[str, Record]]:
     """(what is said of it, the pair) for each pair of rows whose order is not the paper's."""
-    places, paper = both_ways(part["orders"]), Grid(part).paper
+    places, paper = both_ways(part["orders"]), TableGrid(part).paper
     return [
         (reversal(pair, places[pair["higher"], pair["lower"]], paper), pair) for pair in reversed_pairs(part["orders"])
     ]
@@ -129,7 +129,7 @@ def agreement(orders: Sequence[Record], paper: str) -> str:
 
 
 def unordered(part: Record) -> bool:
-    """Whether the order of its rows means nothing."""
+    """Whether no ranking is defined for its rows."""
     return part.get("higher", True) is None
 
 
@@ -148,7 +148,7 @@ def inconclusive(record: Record) -> str | None:
     if not counts or statistics.median_low(counts) >= FEWEST:
         return None
     count = statistics.median_low(counts)
-    off = 100 * SURE * math.sqrt(0.25 / count)
+    off = 100 * STANDARD_ERRORS * math.sqrt(0.25 / count)
     return f"Inconclusive: of {counted(count, 'image')} a share is uncertain by up to {off:.0f} points, {ERRORS}."
 
 
@@ -173,7 +173,7 @@ def _order(record: Record, most: int) -> tuple[str, bool | None]:
         if not known:
             return f"No number of the {paper} is known for it: there is nothing to compare.", None
         if all(unordered(part) for part in known):
-            return f"Which number is the higher means nothing here: each stands beside the {paper}'s by itself.", None
+            return f"No ranking is defined for this table: each number is compared with the {paper}'s by itself.", None
         return f"No two rows are both here and in the {paper}: there is no order to compare.", None
     wrong = sorted(reversed_pairs(pairs), key=lambda pair: (-pair["clearly"], -pair["reversed"]))
     if not any(pair["same"] or pair["reversed"] for pair in pairs):

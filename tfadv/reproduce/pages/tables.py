@@ -1,17 +1,17 @@
-"""A part as a table in HTML: in each cell ours with two standard errors, below it the published and the difference."""
+"""Builds the HTML of an experiment's table: each cell has the measured number, the published one and the difference."""
 
 from __future__ import annotations
 
-from tfadv.reproduce.pages.grid import DASH, Grid, Record, Row, number, published, reason, within
+from tfadv.reproduce.pages.grid import DASH, Record, Row, TableGrid, number, published_number, reason, uncertainty
 from tfadv.reproduce.pages.markup import Markup, joined, tag
 from tfadv.reproduce.pages.pictures import trace
-from tfadv.reproduce.plan import SURE
+from tfadv.reproduce.plan import STANDARD_ERRORS
 
 Links = dict[str, int]
 Reasons = dict[str, tuple[int, int, int]]
 
 
-def table(grid: Grid, links: Links, known: Reasons) -> Markup:
+def table(grid: TableGrid, links: Links, known: Reasons) -> Markup:
     """The table in a box of its own that scrolls; `links` numbers the commands, `known` the reasons."""
     compared = any(grid.any(field) for field in ("paper", "rerun"))
     bodies = [_group(grid, group, rows, links, known) for group, rows in grid.groups.items()]
@@ -25,7 +25,7 @@ def table(grid: Grid, links: Links, known: Reasons) -> Markup:
     )
 
 
-def _key(grid: Grid) -> Markup:
+def _key(grid: TableGrid) -> Markup:
     """What the lines of a cell are."""
     lines = [joined(tag("b", "ours"), tag("span", " ± two standard errors", class_="error"))]
     if grid.any("paper"):
@@ -38,7 +38,7 @@ def _key(grid: Grid) -> Markup:
     return tag("span", *(tag("span", line) for line in lines), class_="lines")
 
 
-def _group(grid: Grid, group: Row, rows: list[Row], links: Links, known: Reasons) -> Markup:
+def _group(grid: TableGrid, group: Row, rows: list[Row], links: Links, known: Reasons) -> Markup:
     """The rows of a group below its name and the names of the columns."""
     heads = grid.part["heads"]
     names = [joined(tag("small", head), " ", word) for head, word in zip(heads, group, strict=False)]
@@ -55,15 +55,15 @@ def _group(grid: Grid, group: Row, rows: list[Row], links: Links, known: Reasons
     return tag("tbody", tag("tr", tag("th", corner, scope="col"), *columns, class_="head"), *lines)
 
 
-def _cell(cell: Record | None, grid: Grid, links: Links, known: Reasons) -> Markup:
+def _cell(cell: Record | None, grid: TableGrid, links: Links, known: Reasons) -> Markup:
     if cell is None:
         return tag("td")
     unit = grid.unit
     lines = [_ours(cell, unit, links, known)]
     if cell["paper"] is not None:
-        lines.append(tag("span", tag("i", f"{grid.paper} "), published(cell["paper"], unit), class_="paper"))
+        lines.append(tag("span", tag("i", f"{grid.paper} "), published_number(cell["paper"], unit), class_="paper"))
     if cell["rerun"] is not None:
-        lines.append(tag("span", tag("i", "rerun "), published(cell["rerun"], unit), class_="rerun"))
+        lines.append(tag("span", tag("i", "rerun "), published_number(cell["rerun"], unit), class_="rerun"))
     if cell["difference"] is not None:
         lines.append(_difference(cell, unit))
     return tag("td", *lines, trace(cell["trace"], links))
@@ -81,13 +81,13 @@ def _ours(cell: Record, unit: str, links: Links, known: Reasons) -> Markup:
     value = number(cell["value"], unit)
     linked = tag("a", value, href=f"#command-{numbers[0]}", title=said) if numbers else tag("b", value, title=said)
     error = cell["error"]
-    off = None if error is None else tag("span", f" ±{within(error, cell['value'], unit)}", class_="error")
+    off = None if error is None else tag("span", f" ±{uncertainty(error, cell['value'], unit)}", class_="error")
     return tag("span", linked, off, class_="ours")
 
 
 def _difference(cell: Record, unit: str) -> Markup:
     difference, error = cell["difference"], cell["difference_error"]
-    far = error is not None and abs(difference) > SURE * error
-    off = "" if error is None else f" ±{within(error, difference, unit)}"
+    far = error is not None and abs(difference) > STANDARD_ERRORS * error
+    off = "" if error is None else f" ±{uncertainty(error, difference, unit)}"
     text = f"Δ {number(difference, unit, signed=True)}{off}"
     return tag("span", text, class_="difference far" if far else "difference")

@@ -1,4 +1,4 @@
-"""The networks that need no file and no code, by name: what is listed of them, without TensorFlow."""
+"""Lists the networks that are known by name, the official ones and the digits, without importing TensorFlow."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ IMAGENET = 1000
 SHAPES = Path(__file__).with_name("shapes.json")
 
 
-class Listed(NamedTuple):
+class NetworkEntry(NamedTuple):
     """One line of `tfadv models`: classes as the user counts them, size in pixels, accuracy 0..1 where published."""
 
     name: str
@@ -36,21 +36,23 @@ def names() -> list[str]:
     return [*checkpoints.entries(), *(f"digits/{name}" for name in digits_facts.NAMES)]
 
 
-def entries(store: Store | None = None) -> list[Listed]:
-    """What `names()` has, with where its weights are or the command that fetches them."""
+def entries(store: Store | None = None) -> list[NetworkEntry]:
+    """The networks of `names()`, with the path of their weights or the command that fetches them."""
     store = store or Store()
     rows = []
     for name, facts in checkpoints.entries().items():
         made = ARCHITECTURES[facts.architecture]
         status = store.status(name)
         where = str(status.path) if status.present else f"tfadv checkpoints fetch {name}"
-        rows.append(Listed(name, "official", made.size, IMAGENET, made.layer, facts.accuracy, status.present, where))
+        rows.append(
+            NetworkEntry(name, "official", made.size, IMAGENET, made.layer, facts.accuracy, status.present, where)
+        )
     size, classes = digits_facts.SIZE, digits_facts.CLASSES
     for name in digits_facts.NAMES:
         present = (digits_facts.WEIGHTS / f"{name}.npz").is_file()
         accuracy, where = (digits_facts.accuracy(name), "in the package") if present else (None, "tfadv train-digits")
         layer = digits_facts.LAYERS[name]
-        rows.append(Listed(f"digits/{name}", "digits", size, classes, layer, accuracy, present, where))
+        rows.append(NetworkEntry(f"digits/{name}", "digits", size, classes, layer, accuracy, present, where))
     return rows
 
 
@@ -67,7 +69,7 @@ def layers(name: str) -> tuple[str, dict[str, tuple[int, ...]]]:
 
 
 def shapes_of(layers: Mapping[str, tuple]) -> dict[str, list[int]]:
-    """What is kept of a network's layers."""
+    """The shapes of a network's layers without the batch, as `shapes.json` holds them."""
     return {layer: list(shape[1:]) for layer, shape in layers.items()}
 
 
