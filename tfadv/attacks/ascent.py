@@ -91,6 +91,8 @@ class AscentLoop:
     def __init__(self, attack: Ascent, network: Source) -> None:
         self.attack, self.network, self.compiled = attack, network, CompiledForward(network)
         self.step, self.lead = Compiled(self._step), Compiled(self._lead)
+        for guide in attack.objective.guides:
+            self.compiled.bound(guide)  # now, so that what is wrong with it is said before it runs
         best = self._ascended if attack.restarts == 1 else self._best
         self._program = Program(best, "the attack", attack.traceable)
         # What the view shows differs from step to step, and with it what the clean image is compared by.
