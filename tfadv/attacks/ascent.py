@@ -93,6 +93,8 @@ class AscentLoop:
     def __init__(self, attack: Ascent, network: Source) -> None:
         self.attack, self.network, self.compiled = attack, network, CompiledForward(network)
         self.step, self.margin = Compiled(self._step), Compiled(self._margin)
+        for guide in attack.objective.guides:
+            self.compiled.bound(guide)  # now, so that what is wrong with it is said before it runs
         craft = self._ascended if attack.restarts == 1 else self._best
         self._program = Program(craft, "the attack", attack.traceable)
         # A view transforms differently in each step, and so does the clean image that is compared with.
