@@ -113,8 +113,8 @@ def counted(
     counts_from = None if first_label is None else 0
     try:
         labels = labelling.settle(found.names, known, None, network, predict, counts_from, False)
-    except ValueError as error:
-        raise ValueError(str(error).partition(" To go on all the same")[0]) from error
+    except labelling.Disagreement as error:
+        raise ValueError(error.fact) from error  # an experiment cannot be forced
     digest = f"{found.digest} counted from {labels.facts['offset']}" if first_label is None else found.digest
     return dataclasses.replace(found, labels=labels.labels or known, digest=digest)
 
