@@ -12,6 +12,7 @@ import dataclasses
 import functools
 import math
 from collections.abc import Callable
+from typing import Annotated
 
 import numpy as np
 import tensorflow as tf
@@ -19,7 +20,7 @@ import tensorflow as tf
 from tfadv.core import seeds as draws
 from tfadv.core.images import BLACK, GREY
 from tfadv.core.interfaces import View
-from tfadv.core.ranges import Count, Grey, Noise, Portion, Share
+from tfadv.core.ranges import Count, Grey, Noise, OneOf, Portion, Share
 from tfadv.core.types import Gradient, Images, Seeds, Tensor
 
 RIEMANN, GAUSS_LEGENDRE = POINTS = ("riemann", "gauss-legendre")
@@ -198,11 +199,7 @@ class PathCopies(View):
 
     copies: Count = 30
     noise: Noise = 25.5
-    points: str = RIEMANN
-
-    def __post_init__(self) -> None:
-        if self.points not in POINTS:
-            raise ValueError(f"PathCopies(points): expected one of {', '.join(POINTS)}, got {self.points!r}.")
+    points: Annotated[str, OneOf(POINTS)] = RIEMANN
 
     @property
     def weights(self) -> tuple[float, ...] | None:  # type: ignore[override]
