@@ -63,7 +63,7 @@ def save(path: str | os.PathLike, kind: Kind, settings: Any, model: keras.Model)
 
 
 def load(path: str | os.PathLike, kind: Kind, **changed: Any) -> tuple[keras.Model, Any]:
-    """(the trained model, its settings) of a file of weights; `changed` settings take the place of the file's.
+    """(the trained model, its settings) of a file of weights; `changed` settings that are not None beat the file's.
 
     Raises FileNotFoundError where there is none, ValueError for one of another kind or whose arrays do not fit.
     """
@@ -74,7 +74,7 @@ def load(path: str | os.PathLike, kind: Kind, **changed: Any) -> tuple[keras.Mod
     schemas.check(dict[str, Any], said, path, what)
     most = max([LARGEST, *(array.size for array in weights.values())])
     try:
-        settings = kind.chosen(said | changed)
+        settings = kind.chosen(said | {name: value for name, value in changed.items() if value is not None})
         if large := [key for key, value in said.items() if isinstance(value, int) and value > most]:
             raise ValueError(f"expected {large[0]} to be at most {most}, as its weights are, got {said[large[0]]}.")
         model = kind.build(settings)
@@ -84,9 +84,13 @@ def load(path: str | os.PathLike, kind: Kind, **changed: Any) -> tuple[keras.Mod
     return model, settings
 
 
-def arrays(model: keras.Model, settings: Any) -> tuple[np.ndarray, ...]:
-    """All that a learned purifier holds: the weights in the model's order, then the settings as one row of numbers."""
-    return (*model.get_weights(), np.array(dataclasses.astuple(settings), np.float64))
+def hold(purifier: Purifier, path: str | os.PathLike, kind: Kind, **changed: Any) -> None:
+    """Give a purifier, which is frozen, the `model` of a file of weights, and `arrays`: all that it holds, the weights
+    in the model's order, then the settings as one row of numbers. Raises as `load`."""
+    model, settings = load(path, kind, **changed)
+    numbers = np.array(dataclasses.astuple(settings), np.float64)
+    object.__setattr__(purifier, "model", model)
+    object.__setattr__(purifier, "arrays", (*model.get_weights(), numbers))
 
 
 def purified(function: Callable[[Tensor], Tensor], images: Images) -> Tensor:
