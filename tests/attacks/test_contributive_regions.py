@@ -150,7 +150,7 @@ def test_an_image_without_evidence_is_inside_as_a_whole():
             r"ContributiveRegion\(outside\): expected a share from 0 to 1, got 2",
         ),
         (lambda: Fcr(temperature=0), r"Fcr\(temperature\): expected a number above 0, got 0"),
-        (lambda: Fcr(reading="prnted"), r"Fcr\(reading\): expected softened, printed, raised, got 'prnted'"),
+        (lambda: Fcr(reading="prnted"), r"Fcr\(reading\): expected one of softened, printed, raised, got 'prnted'"),
         (lambda: Fcr(beta=-1.0), r"Fcr\(beta\): expected a number above 0, got -1.0"),
         (
             lambda: recipes.fcr_fgsm(inside_epsilon=0.0),

@@ -125,13 +125,30 @@ def test_wrong_files_are_refused(name, files, tmp_path):
     refused({key: held[key] for key in held if key != array}, f"do not fit.*{array}")
     refused(held | {array: held[array][:1]}, f"do not fit.*{array}")
     refused(held | {"more:kernel": held[array]}, "do not fit.*more:kernel")
-    refused(held | {"purifier": np.array("other")}, f"expected the weights of {name}, got those of other")
-    refused({array: held[array]}, f"expected the weights of {name}, got those of no purifier")
-    refused(held | {"settings": np.array(json.dumps({"depth": 3}))}, "has no setting 'depth'")
-    refused(held | {"purifier": np.array({"a": 1}, object)}, "expected an .npz of numbers")
+    about = json.loads(str(held["about"]))
+    for changed, words in (
+        ({"kind": "other"}, f"expected the weights of {name}, .*, got other"),
+        ({"settings": {"depth": 3}}, "has no setting 'depth'"),
+        ({"settings": 3}, f"expected the weights of {name}, .*, but it should be an object"),
+        ({"version": 2}, f"expected the weights of {name}, .*, got version 2. Was it written by a newer tfadv"),
+    ):
+        refused(held | {"about": np.array(json.dumps(about | changed))}, words)
+    refused({array: held[array]}, f"expected the weights of {name}, .*, got {array}")
+    refused(held | {"about": np.array({"a": 1}, object)}, f"expected the weights of {name}")
     (tmp_path / "text.npz").write_text("no archive")
-    with pytest.raises(ValueError, match="expected an .npz of numbers"):
+    with pytest.raises(ValueError, match=f"expected the weights of {name}"):
         kind(str(tmp_path / "text.npz"))
+
+
+@every_purifier
+def test_a_file_of_before_the_kind_was_a_fact_is_read(name, files, tmp_path):
+    with np.load(files[name][0]) as file:
+        held = dict(file)
+    settings = json.loads(str(held.pop("about")))["settings"]
+    np.savez(tmp_path / "old.npz", purifier=np.array(name), settings=np.array(json.dumps(settings)), **held)
+    old, new = SMALL[name][1](str(tmp_path / "old.npz")), SMALL[name][1](files[name][0])
+    for one, other in zip(old.arrays, new.arrays, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 @every_purifier

@@ -369,24 +369,29 @@ def test_a_file_of_before_the_retrieval_was_a_setting_is_by_similarity(hand, bat
     fitted = Nip("phi", "similarity", front=2).fit(hand[0], *batch)
     fitted.save(tmp_path / "new.npz")
     held = array_files.read(tmp_path / "new.npz", "a fit")
-    settings = json.loads(str(held.pop("settings")))
-    del settings["retrieval"]
-    held |= {"kind": "tfadv nip 1", "settings": json.dumps(settings), "similarities": held.pop("keys")[:, 0]}
-    array_files.write(tmp_path / "old.npz", held)
-    again = Nip.load(tmp_path / "old.npz")
-    assert again.nip == fitted.nip and again.on(hand[0]).fingerprint == fitted.on(hand[0]).fingerprint
+    about = json.loads(str(held.pop("about")))
+    texts = {"fitted_to": about["fitted_to"], "settings": json.dumps(about["settings"])}
+    del about["settings"]["retrieval"]
+    oldest = {"settings": json.dumps(about["settings"]), "similarities": held["keys"][:, 0]}
+    array_files.write(tmp_path / "older.npz", held | texts | {"kind": "tfadv nip 2"})
+    del held["keys"]
+    array_files.write(tmp_path / "oldest.npz", held | texts | oldest | {"kind": "tfadv nip 1"})
+    for name in ("older.npz", "oldest.npz"):
+        again = Nip.load(tmp_path / name)
+        assert again.nip == fitted.nip and again.on(hand[0]).fingerprint == fitted.on(hand[0]).fingerprint
 
 
 def test_other_files_are_refused(tmp_path):
     path = tmp_path / "a.npz"
     empty = {"template": np.zeros(3), "keys": np.zeros((2, 1)), "perturbations": np.zeros((2, 4, 4, 3))}
-    kind = {"kind": "tfadv nip 2", "fitted_to": "f"}
+    about = {"kind": "nip", "version": 1, "fitted_to": "f"}
     for content in (
         {"x": np.zeros(3)},
-        {**empty, **kind, "kind": "tfadv comdefend 1", "settings": "{}"},
-        {**empty, **kind, "settings": json.dumps({"layers": "phi"})},
-        {**empty, **kind, "settings": json.dumps({"layer": "phi"}), "keys": np.zeros((3, 1))},
-        {**empty, **kind, "settings": np.array([{}], object)},
+        {**empty, "about": json.dumps(about | {"kind": "comdefend", "settings": {}})},
+        {**empty, "about": json.dumps(about | {"settings": {"layers": "phi"}})},
+        {**empty, "about": json.dumps(about | {"settings": {"layer": "phi"}}), "keys": np.zeros((3, 1))},
+        {**empty, "about": json.dumps({"kind": "nip", "settings": {"layer": "phi"}})},
+        {**empty, "about": np.array([{}], object)},
     ):
         np.savez(path, **content)
         with pytest.raises(ValueError, match="expected the file of a fitted NIP"):

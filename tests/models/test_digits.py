@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from tfadv.models import digits
+from tfadv.models import digits, weight_files
 from tfadv.models.network import Network
 from tfadv.registry import network_list
 from tfadv.training import adversarial, digit_networks
@@ -94,14 +94,15 @@ def test_defended_networks_withstand_what_fools_their_undefended_twin(networks):
 
 def test_weights_that_do_not_fit_are_refused():
     model = digits.build("inception_v3")
-    weights = digits.weights_of(model)
+    weights = weight_files.of_model(model)
     kernel = weights.pop("Logits:kernel")
-    with pytest.raises(ValueError, match="Logits:kernel"):
-        digits.put_weights(model, weights)
-    with pytest.raises(ValueError, match="Logits:kernel"):
-        digits.put_weights(model, {**weights, "Logits:kernel": kernel[1:]})
-    with pytest.raises(ValueError, match="Other:bias"):
-        digits.put_weights(model, {**weights, "Logits:kernel": kernel, "Other:bias": kernel})
+    for changed, message in (
+        (weights, r"expected \(128, 10\) as Logits:kernel, got nothing"),
+        ({**weights, "Logits:kernel": kernel[1:]}, r"expected \(128, 10\) as Logits:kernel, got \(127, 10\)"),
+        ({**weights, "Logits:kernel": kernel, "Other:bias": kernel}, "expected nothing as Other:bias, got"),
+    ):
+        with pytest.raises(ValueError, match=f"^a.npz: 1 of the weights do not fit inception_v3: {message}"):
+            weight_files.fill(model, changed, "a.npz")
 
 
 def test_missing_weights_name_the_command(tmp_path):

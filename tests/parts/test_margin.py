@@ -107,7 +107,7 @@ def test_the_command_line_has_it_as_a_setting():
     assert mim.objective == Margin(3, predicted=True) and mim.region == tfadv.ContributiveRegion("late")
     assert building.make(ATTACKS, "bim", network, {"loss": "cross-entropy"}) == ATTACKS["bim"]()
     for name, settings, message in (
-        ("bim", {"loss": "hinge"}, "bim: expected loss to be cross-entropy or margin, got 'hinge'"),
+        ("bim", {"loss": "hinge"}, r"bim\(loss\): expected one of cross-entropy, margin, got 'hinge'"),
         ("bim", {"confidence": 1.0}, "bim: confidence is for loss=margin, which was not asked for"),
         ("naa", {"loss": "margin"}, "naa has no setting 'loss'"),
         ("mim", {"loss": "margin", "auxiliary": 1.0}, "auxiliary: loss=margin has no term for an auxiliary head"),

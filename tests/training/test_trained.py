@@ -147,6 +147,24 @@ def test_a_file_of_before_the_blocks_had_places_has_them_behind_all_stages(tmp_p
     assert sum(layer.name.endswith(".suppressed") for layer in again.layers) == 2
 
 
+@pytest.mark.parametrize("architecture", small_networks.NETWORKS)
+def test_a_file_of_before_the_weights_had_names_is_read(architecture, tmp_path):
+    """It has each weight by its place in the layer, and a text that says no kind."""
+    method = "cas" if small_networks.NETWORKS[architecture].stages else "plain"
+    about = trained.About(architecture, 32, 3, method)
+    model = about.build()
+    trained.save(model, tmp_path / "new.npz", about)
+    held = array_files.read(tmp_path / "new.npz", "a network")
+    facts = json.loads(str(held["about"]))
+    assert (facts.pop("kind"), facts.pop("version")) == ("network", 1)
+    places = {f"{layer.name}:{at}": one for layer in model.layers for at, one in enumerate(layer.get_weights())}
+    assert len(places) == len(held) - 1 and all(key.rpartition(":")[2].isidentifier() for key in held)
+    array_files.write(tmp_path / "old.npz", {"about": json.dumps(facts), **places})
+    for path in ("new.npz", "old.npz"):
+        for one, other in zip(trained.load(tmp_path / path).model.get_weights(), model.get_weights(), strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
 def test_wrong_files_are_told(made, tmp_path):
     out, _, _ = made
     with pytest.raises(FileNotFoundError, match="tfadv train"):
@@ -162,11 +180,11 @@ def test_wrong_files_are_told(made, tmp_path):
         trained.load(tmp_path / "data.npz")
     about, arrays = trained.about(out), array_files.read(out, "a network")
     for changed, said in (
-        ({"classes": 4}, "expected .* as logits:0"),
+        ({"classes": 4}, "expected .* as logits:bias"),
         ({"architecture": "lenet6"}, "'lenet6'.*newer tfadv"),
         ({"method": "prayer"}, "'prayer'.*newer tfadv"),
     ):
-        told = json.dumps(dataclasses.asdict(dataclasses.replace(about, **changed)))
+        told = json.dumps({"kind": trained.KIND, **dataclasses.asdict(dataclasses.replace(about, **changed))})
         array_files.write(tmp_path / "wrong.npz", arrays | {"about": told})
         with pytest.raises(ValueError, match=said):
             trained.load(tmp_path / "wrong.npz")

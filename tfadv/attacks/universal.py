@@ -119,6 +119,7 @@ class BoundUniversal(Bound):
         """Write the shift to a .npy file. Raises ValueError if there is none yet."""
         if self.shift is None:
             raise ValueError("there is no shift to save yet: call fit(images, goal) first.")
+        # a bare array and no file of `weight_files`: so other tools keep theirs, and theirs are taken
         array_files.write_one(path, self.shift)
 
     def load(self, path: str | Path) -> np.ndarray:

@@ -1,17 +1,21 @@
-"""Ranges of numeric settings, written as type annotations and checked when an object is made or a function called.
+"""Checks settings: numbers against the ranges in their annotations, words against lists, names against a signature.
 
     size: Size                      a float above 0, in grey levels
     copies: Count = 30              an int above 0
     larger: Count | None = None
+    colours: Colours                where Colours = Annotated[str, OneOf(("rgb", "ycbcr"))]
 
-`Checked` does it for the fields of a dataclass (every part is one), `checked` for the arguments of a function; the
-command line's options have the same ranges. So a wrong number is refused in one sentence, wherever it comes from. A
-field that is annotated as plain float, int or bool is any finite number, any whole number, True or False.
+`Checked` does it for the fields of a dataclass (every part is one), `checked` for the arguments of a function, and
+`check_settings` for settings that are given by name, which may also be unknown or missing; the command line's options
+have the same ranges. So a wrong setting is refused in one sentence, wherever it comes from, and nothing is made that
+cannot work. A field that is annotated as plain float, int or bool is any finite number, any whole number, True or
+False.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import functools
 import inspect
 import math
@@ -72,6 +76,17 @@ class Range:
         return None if abs(value) <= LARGEST else f"{self.text}, not beyond {LARGEST:g}"
 
 
+@dataclasses.dataclass(frozen=True)
+class OneOf:
+    """The words of a list."""
+
+    words: tuple[str, ...]
+
+    def wrong(self, value: Any) -> str | None:
+        """What was expected in words, None where the value is that."""
+        return None if isinstance(value, str) and value in self.words else f"one of {', '.join(self.words)}"
+
+
 Finite = Annotated[float, Range()]
 Positive = Annotated[float, Range(0, above=True)]
 Weight = Annotated[float, Range(0)]
@@ -103,7 +118,7 @@ def wrong(annotation: Any, value: Any) -> str | None:
     """What an annotation expects, in words, where the value is something else; None where it fits."""
     expected = []
     for kind in _alternatives(annotation):
-        if isinstance(kind, Range):
+        if isinstance(kind, (Range, OneOf)):
             text = kind.wrong(value)
         elif kind is bool:
             text = None if isinstance(value, bool) or _is_numpys(value, "bool") else "True or False"
@@ -126,8 +141,8 @@ def _alternatives(annotation: Any) -> list[Any]:
     return [kind if isinstance(kind, (type, Range)) else object]
 
 
-def _is_number(annotation: Any) -> bool:
-    return any(isinstance(kind, Range) or kind is bool for kind in _alternatives(annotation))
+def _is_limited(annotation: Any) -> bool:
+    return any(isinstance(kind, (Range, OneOf)) or kind is bool for kind in _alternatives(annotation))
 
 
 @functools.cache
@@ -145,15 +160,44 @@ def declared(owner: Callable) -> dict[str, Any]:
 def check(owner: Callable, values: Mapping[str, Any], words: bool = False, name: str = "") -> None:
     """Raise ValueError for the first of the owner's settings whose value does not fit its annotation.
 
-    words: check also those that are no number: whoever makes the owner says those better where it knows a list.
+    words: check also those that are neither number nor one of a list: whoever makes the owner says those better.
     name: what the user calls the owner, where its own name is not that.
     """
     annotations = declared(owner)
     for key, value in values.items():
-        if key in annotations and (words or _is_number(annotations[key])):
+        if key in annotations and (words or _is_limited(annotations[key])):
             expected = wrong(annotations[key], value)
             if expected is not None:
                 raise ValueError(f"{name or _named(owner)}({key}): expected {expected}, got {shown(value)}.")
+
+
+def check_settings(name: str, values: Mapping[str, Any], *owners: Callable, label: str = "", advice: str = "") -> None:
+    """Raise ValueError for settings by name that an owner does not have, cannot take, or lacks.
+
+    Args:
+        name: what the user calls the owners together.
+        values: the settings.
+        owners: the dataclass or function that takes them, then those that take what it does not have itself.
+        label: what stands before a value that is wrong for the first owner, whose own name does by default.
+        advice: what to do about a name that is unknown or missing.
+    """
+    known: dict[str, inspect.Parameter] = {}
+    for owner in owners:
+        first = owner is owners[0]
+        own = {
+            key: one
+            for key, one in inspect.signature(owner).parameters.items()
+            if key not in known and (first or one.default is not one.empty)
+        }
+        check(owner, {key: value for key, value in values.items() if key in own}, True, label if first else name)
+        known |= own
+    for key in [key for key in values if key not in known]:
+        near = difflib.get_close_matches(key, known, 1, 0.4)
+        hints = [f"It has {', '.join(known) or 'none'}.", *(f"Nearest: {one}." for one in near), advice]
+        raise ValueError(f"{name} has no setting {key!r}. {' '.join(filter(None, hints))}")
+    for key, one in known.items():
+        if one.default is one.empty and key not in values:
+            raise ValueError(f"{name} needs {key}: expected {key}=..., got no such setting. {advice}".rstrip())
 
 
 def _named(owner: Callable) -> str:

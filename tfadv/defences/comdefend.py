@@ -100,8 +100,8 @@ class ComDefend(Purifier):
 
     Args:
         weights: an .npz that `tfadv train-purifier comdefend` has written, or of that form: "ComCNN.1:kernel" to
-            "ComCNN.9:bias" and "RecCNN.1:kernel" to "RecCNN.9:bias", kernels [3, 3, in, out], and `settings` as JSON:
-            {"widest": 32}.
+            "ComCNN.9:bias" and "RecCNN.1:kernel" to "RecCNN.9:bias", kernels [3, 3, in, out], and `settings`
+            {"widest": 32} in its "about", see `tfadv.models.weight_files`.
 
     The gradient passes the code straight through as that of the code's mean under the noise of the training.
 
@@ -115,9 +115,7 @@ class ComDefend(Purifier):
     arrays: tuple = dataclasses.field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        model, settings = learned.load(self.weights, KIND)
-        object.__setattr__(self, "model", model)
-        object.__setattr__(self, "arrays", learned.arrays(model, settings))
+        learned.hold(self, self.weights, KIND)
 
     def purify(self, forward: Forward, images: Images, seeds: Seeds) -> Tensor:
         return learned.purified(lambda batch: self.model(batch, training=False), images)

@@ -8,13 +8,14 @@ all of them. So the steps are large everywhere, and smaller in the band of low f
 
 import dataclasses
 import math
+from typing import Annotated
 
 import numpy as np
 import tensorflow as tf
 
 from tfadv.core.images import BLACK, WHITE
 from tfadv.core.interfaces import Forward
-from tfadv.core.ranges import Positive
+from tfadv.core.ranges import OneOf, Positive
 from tfadv.core.types import Images, Seeds, Tensor
 from tfadv.defences.purified import Purifier
 
@@ -54,16 +55,9 @@ class FeatureDistillation(Purifier):
 
     low: Positive = 25.0
     high: Positive = 30.0
-    band: str = "square"
-    colours: str = "rgb"
+    band: Annotated[str, OneOf(tuple(BANDS))] = "square"
+    colours: Annotated[str, OneOf(tuple(COLOURS))] = "rgb"
     has_gradient = False
-
-    def __post_init__(self) -> None:
-        for name, allowed in (("band", BANDS), ("colours", COLOURS)):
-            if getattr(self, name) not in allowed:
-                raise ValueError(
-                    f"FeatureDistillation({name}): expected one of {', '.join(allowed)}, got {getattr(self, name)!r}."
-                )
 
     def purify(self, forward: Forward, images: Images, seeds: Seeds) -> Tensor:
         height, width = images.shape[1], images.shape[2]

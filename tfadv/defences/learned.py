@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, TypeVar
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from tfadv.core import ranges
 from tfadv.core.images import WHITE
 from tfadv.core.metrics import distances
-from tfadv.core.ranges import Count, TrainingSeed, checked
+from tfadv.core.ranges import Count, TrainingSeed, check_settings, checked
 from tfadv.core.types import Images, Tensor
 from tfadv.defences.purified import Purifier
-from tfadv.files import array_files, schemas
-from tfadv.models.digits import put_weights, weights_of
+from tfadv.files import schemas
+from tfadv.models import weight_files
 from tfadv.training.loop import Loss, Schedule, train
 
-#: What a file of weights holds beside the arrays.
+#: What a training says of itself, and a file of weights of its settings.
 KIND, SETTINGS = "purifier", "settings"
 #: A whole number in a file's settings is no larger, unless its weights are more.
 LARGEST = 1000
@@ -52,56 +49,48 @@ class Kind:
 
         Raises ValueError for a setting that it does not have, or a value of another kind or out of range.
         """
-        known = {field.name: field.default for field in dataclasses.fields(self.settings)}
-        for key in values:
-            if key not in known:
-                raise ValueError(f"{self.name} has no setting {key!r}. It has {', '.join(known)}.")
-        ranges.check(self.settings, values, name=self.name)
+        check_settings(self.name, values, self.settings, label=self.name)
         return self.settings(**values)
 
 
 def save(path: str | os.PathLike, kind: Kind, settings: Any, model: keras.Model) -> None:
-    """Write a file of weights; it is complete or not written at all.
+    """Write a file of weights, complete or not written at all, as `tfadv.models.weight_files` has it.
 
-    An .npz with `purifier` (the kind's name), `settings` (JSON of numbers; what is absent has its default) and one
-    float array for each "layer:attribute", e.g. "ComCNN.1:kernel" [3, 3, 3, 16], in the order of the layers.
+    Its kind is the purifier's name, its fact `settings`: numbers; what is absent has its default.
     """
-    held = {KIND: np.array(kind.name), SETTINGS: np.array(json.dumps(dataclasses.asdict(settings), sort_keys=True))}
-    array_files.write(path, held | weights_of(model))
+    facts = {SETTINGS: dataclasses.asdict(settings)}
+    weight_files.write(path, kind.name, facts, weight_files.of_model(model))
 
 
 def load(path: str | os.PathLike, kind: Kind, **changed: Any) -> tuple[keras.Model, Any]:
-    """(the trained model, its settings) of a file of weights; `changed` settings take the place of the file's.
+    """(the trained model, its settings) of a file of weights; `changed` settings that are not None beat the file's.
 
     Raises FileNotFoundError where there is none, ValueError for one of another kind or whose arrays do not fit.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file of weights. `tfadv train-purifier {kind.name}` makes one.")
-    what = "an .npz of numbers, as `tfadv train-purifier` writes it"
-    held = array_files.read(path, what)
-    name = array_files.text_of(path, {KIND: np.array("no purifier")} | held, KIND, what)
-    if name != kind.name:
-        raise ValueError(f"{path}: expected the weights of {kind.name}, got those of {name}.")
-    said = schemas.json_of(array_files.text_of(path, {SETTINGS: np.array("{}")} | held, SETTINGS, what), path, what)
+    made_by = f"tfadv train-purifier {kind.name}"
+    what = f"the weights of {kind.name}, as `{made_by}` writes them"
+    facts, weights = weight_files.read(path, kind.name, what=what, made_by=made_by)
+    said = facts.get(SETTINGS, {})
     schemas.check(dict[str, Any], said, path, what)
-    weights = {key: array for key, array in held.items() if key not in (KIND, SETTINGS)}
-    array_files.check_numbers(path, weights, what)
     most = max([LARGEST, *(array.size for array in weights.values())])
     try:
-        settings = kind.chosen(said | changed)
+        settings = kind.chosen(said | {name: value for name, value in changed.items() if value is not None})
         if large := [key for key, value in said.items() if isinstance(value, int) and value > most]:
             raise ValueError(f"expected {large[0]} to be at most {most}, as its weights are, got {said[large[0]]}.")
         model = kind.build(settings)
-        put_weights(model, weights)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
+    weight_files.fill(model, weights, path)
     return model, settings
 
 
-def arrays(model: keras.Model, settings: Any) -> tuple[np.ndarray, ...]:
-    """The arrays that identify a learned purifier: the weights in the model's order, then the settings as one row."""
-    return (*model.get_weights(), np.array(dataclasses.astuple(settings), np.float64))
+def hold(purifier: Purifier, path: str | os.PathLike, kind: Kind, **changed: Any) -> None:
+    """Give a purifier, which is frozen, the `model` of a file of weights, and `arrays`: all that it holds, the weights
+    in the model's order, then the settings as one row of numbers. Raises as `load`."""
+    model, settings = load(path, kind, **changed)
+    numbers = np.array(dataclasses.astuple(settings), np.float64)
+    object.__setattr__(purifier, "model", model)
+    object.__setattr__(purifier, "arrays", (*model.get_weights(), numbers))
 
 
 def purified(function: Callable[[Tensor], Tensor], images: Images) -> Images:

@@ -11,12 +11,10 @@ Chen, Jin, Chen, Zheng, Yu and Ji: NIP: Neuron-level Inverse Perturbation Agains
 
 import dataclasses
 import functools
-import json
 import math
 import os
 from collections.abc import Callable
-from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import keras
 import numpy as np
@@ -25,13 +23,14 @@ import tensorflow as tf
 from tfadv.core import gradients
 from tfadv.core.images import BLACK, WHITE
 from tfadv.core.interfaces import Forward, Part
-from tfadv.core.ranges import Count, Natural, Portion, checked
+from tfadv.core.ranges import Count, Natural, OneOf, Portion, checked
 from tfadv.core.source import Source
 from tfadv.core.types import Images, Perturbation, Seeds, Tensor
 from tfadv.defences import nip_fitting
 from tfadv.defences.default_layer import default_layer
 from tfadv.defences.purified import Purifier
-from tfadv.files import array_files, schemas
+from tfadv.files import schemas
+from tfadv.models import weight_files
 from tfadv.models.network import network as as_source
 from tfadv.parts import attribution
 
@@ -41,8 +40,8 @@ RETRIEVALS = ("activations", "similarity")
 VECTORS = ("influence", "activation", "indicator")
 #: How the template is made of the vectors.
 TEMPLATES = ("mean", "intersection")
-#: The kind of file that holds a fit, and the older one, which knew only the retrieval by similarity.
-KIND, OLDER = "tfadv nip 2", "tfadv nip 1"
+#: What a file of a fit says that it is, and what it said before.
+KIND, OLDER = "nip", ("tfadv nip 1", "tfadv nip 2")
 
 
 class Neurons(NamedTuple):
@@ -101,13 +100,13 @@ class Nip(Part):
     """
 
     layer: str | None = None
-    retrieval: str = "activations"
+    retrieval: Annotated[str, OneOf(RETRIEVALS)] = "activations"
     front: Natural = 5
     tail: Natural = 5
     front_share: Portion = 0.1
     middle_share: Portion = 0.3
-    vector: str = "influence"
-    template: str = "mean"
+    vector: Annotated[str, OneOf(VECTORS)] = "influence"
+    template: Annotated[str, OneOf(TEMPLATES)] = "mean"
     weakest: bool = True
     strength: float = 1.0
     seen_at: str | None = None
@@ -120,9 +119,6 @@ class Nip(Part):
                 "Nip(front_share, middle_share): expected shares above 0 with a sum below 1, got "
                 f"{self.front_share!r} and {self.middle_share!r}."
             )
-        for name, allowed in (("retrieval", RETRIEVALS), ("vector", VECTORS), ("template", TEMPLATES)):
-            if getattr(self, name) not in allowed:
-                raise ValueError(f"Nip({name}): expected one of {', '.join(allowed)}, got {getattr(self, name)!r}.")
         for name, retrieval in (("vector", "similarity"), ("template", "similarity"), ("seen_at", "activations")):
             if self.retrieval != retrieval and getattr(self, name) != getattr(type(self), name):
                 raise ValueError(
@@ -238,27 +234,22 @@ class Nip(Part):
 
         Raises FileNotFoundError, or ValueError for a file that holds anything else.
         """
-        if not Path(path).is_file():
-            raise FileNotFoundError(f"{path}: no such file of a fitted NIP; `tfadv defend nip fit` makes one.")
         what = f"the file of a fitted NIP ({KIND}), as FittedNip.save writes it"
-        arrays_in_file = array_files.read(path, what)
-        kind, fitted_to, description = (array_files.text_of(path, arrays_in_file, name, what) for name in _TEXTS)
-        if kind not in (KIND, OLDER):
-            raise ValueError(f"{path}: expected {what}; got a {kind}.")
-        values = schemas.json_of(description, path, what)
-        if kind == OLDER:
+        facts, arrays_in_file = weight_files.read(path, KIND, what=what, made_by="tfadv defend nip fit", older=OLDER)
+        values, fitted_to = facts.get("settings"), facts.get("fitted_to")
+        schemas.check(str, fitted_to, path, what)
+        if "similarities" in arrays_in_file:  # the oldest, that knew no other retrieval
             values = {"retrieval": "similarity", **values} if isinstance(values, dict) else values
-            arrays_in_file["keys"] = np.asarray(arrays_in_file.get("similarities", np.zeros(())))[..., None]
+            arrays_in_file["keys"] = arrays_in_file["similarities"][..., None]
         settings = schemas.dataclass_of(Nip, values, path, what)
-        arrays = {name: arrays_in_file.get(name, np.zeros(())) for name in _ARRAYS}
-        array_files.check_numbers(path, arrays, what)
+        arrays = [arrays_in_file.get(name, np.zeros(())) for name in _ARRAYS]
         try:
-            return FittedNip(settings, fitted_to, *arrays.values())
+            return FittedNip(settings, str(fitted_to), *arrays)
         except ValueError as error:
             raise ValueError(f"{path}: expected {what}; got {error}") from error
 
 
-_TEXTS, _ARRAYS = ("kind", "fitted_to", "settings"), ("template", "keys", "perturbations")
+_ARRAYS = ("template", "keys", "perturbations")
 
 
 @dataclasses.dataclass(frozen=True, repr=False, eq=False)
@@ -328,9 +319,9 @@ class FittedNip(Purifier):
         return tf.argmin(squares - 2 * tf.matmul(keys, candidates, transpose_b=True), axis=1)
 
     def save(self, path: str | os.PathLike) -> None:
-        """Write the fit to this .npz file; it is complete or not written at all."""
-        facts = {"kind": KIND, "fitted_to": self.fitted_to, "settings": json.dumps(dataclasses.asdict(self.nip))}
-        array_files.write(path, facts | dict(zip(_ARRAYS, self.arrays, strict=True)))
+        """Write the fit to this .npz file: it is complete or not written at all."""
+        facts = {"fitted_to": self.fitted_to, "settings": dataclasses.asdict(self.nip)}
+        weight_files.write(path, KIND, facts, dict(zip(_ARRAYS, self.arrays, strict=True)))
 
 
 def load_nip(state: str, strength: float | None = None) -> Purifier:

@@ -185,8 +185,9 @@ class SparseTransformation(Purifier):
 
     Args:
         weights: an .npz that `tfadv train-purifier sparse` has written, or of that form: "dictionary:kernel"
-            [side, side, atoms, 3], where kernel[::-1, ::-1, k] is what atom k looks like, and `settings` as JSON:
-            {"atoms": 64, "side": 8, "penalty": 0.1, "steps": 20, "smoothing": 5.0}.
+            [side, side, atoms, 3], where kernel[::-1, ::-1, k] is what atom k looks like, and `settings`
+            {"atoms": 64, "side": 8, "penalty": 0.1, "steps": 20, "smoothing": 5.0} in its "about", see
+            `tfadv.models.weight_files`.
         penalty: of the codes' absolute values, images being in 0..1; None for that of the training.
         steps: of the search for the codes (FISTA); None for that of the training.
 
@@ -206,11 +207,7 @@ class SparseTransformation(Purifier):
     arrays: tuple = dataclasses.field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        chosen = {"penalty": self.penalty, "steps": self.steps}
-        changed = {name: value for name, value in chosen.items() if value is not None}
-        model, settings = learned.load(self.weights, KIND, **changed)
-        object.__setattr__(self, "model", model)
-        object.__setattr__(self, "arrays", learned.arrays(model, settings))
+        learned.hold(self, self.weights, KIND, penalty=self.penalty, steps=self.steps)
 
     def purify(self, forward: Forward, images: Images, seeds: Seeds) -> Images:
         return learned.purified(lambda batch: self.model(batch, training=False), images)

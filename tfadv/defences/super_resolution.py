@@ -158,7 +158,8 @@ class SuperResolution(Purifier):
     Args:
         weights: an .npz that `tfadv train-purifier super-resolution` has written, or of that form: "head",
             "block1.conv1", "block1.conv2", ..., "body", "upsampler", "tail", each with ":kernel" [3, 3, in, out] and
-            ":bias", and `settings` as JSON: {"blocks": 4, "features": 32, "scale": 1.0}.
+            ":bias", and `settings` {"blocks": 4, "features": 32, "scale": 1.0} in its "about", see
+            `tfadv.models.weight_files`.
         sigma: deviation of the noise that the wavelets are to remove, 0..1 being black and white; 0 for none.
 
     Differs from the authors' code: the doubled image is halved again by the bicubic filter, so that the network behind
@@ -174,9 +175,7 @@ class SuperResolution(Purifier):
     arrays: tuple = dataclasses.field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        model, settings = learned.load(self.weights, KIND)
-        object.__setattr__(self, "model", model)
-        object.__setattr__(self, "arrays", learned.arrays(model, settings))
+        learned.hold(self, self.weights, KIND)
 
     def purify(self, forward: Forward, images: Images, seeds: Seeds) -> Images:
         return learned.purified(lambda batch: halved(self.model(denoised(batch, self.sigma), training=False)), images)

@@ -12,12 +12,10 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import io
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
-from PIL import Image
 from scipy import ndimage
 
 from tfadv.core import filters, ranges
@@ -26,6 +24,7 @@ from tfadv.core.images import WHITE, check
 from tfadv.core.pool import Pool, in_batches
 from tfadv.core.ranges import Count, Range, Seed
 from tfadv.core.source import Source
+from tfadv.defences.transforms import Jpeg
 from tfadv.files import image_files
 from tfadv.folders.evaluate import Evaluation, Share, top
 from tfadv.folders.pairing import Pair
@@ -68,16 +67,14 @@ def _blurred(picture: np.ndarray, radius: float, seed: np.ndarray) -> np.ndarray
 
 
 def _compressed(picture: np.ndarray, quality: float, seed: np.ndarray) -> np.ndarray:
-    buffer = io.BytesIO()
-    Image.fromarray(picture.astype(np.uint8)).save(buffer, "JPEG", quality=int(quality))
-    return image_files.decode(buffer.getvalue())
+    return Jpeg(int(quality))(picture[None])[0]
 
 
 #: Beyond a whole turn is the same again, beyond a thousand pixels or grey levels nothing of the picture.
 TURN, FAR = Range(-360, 360), Range(0, 1000)
 #: The paper's four, in the strengths that stand at the axes of its Figure 4. It says neither which way it turns nor
 #: what surrounds a turned image, nor by which program: these are `tfadv.core.filters.rotate`, a Gaussian whose standard
-#: deviation is the radius, continued beyond the rim by the rim's pixels, and Pillow's JPEG (4:2:0).
+#: deviation is the radius, continued beyond the rim by the rim's pixels, and the purifier's JPEG (4:2:0).
 TRANSFORMATIONS = {
     "rotation": Transformation(_rotated, (0, 5, 10, 15, 20, 25, 30), "degrees counterclockwise, black around", TURN),
     "noise": Transformation(_noisy, (0, 5, 10, 15, 20, 25), "grey levels, standard deviation of Gaussian noise", FAR),

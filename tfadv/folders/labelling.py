@@ -32,6 +32,14 @@ Classes = Mapping[str, int] | str | os.PathLike
 TARGETS = "target labels"
 
 
+class Disagreement(ValueError):
+    """Labels that the network's predictions contradict. fact: what is wrong; advice: how it is forced."""
+
+    def __init__(self, fact: str, advice: str) -> None:
+        super().__init__(f"{fact} {advice}")
+        self.fact = fact
+
+
 @dataclasses.dataclass(frozen=True)
 class Labels:
     """The resolved labels and target classes of a folder.
@@ -64,8 +72,8 @@ def resolve(
         offset: 0 or 1: the number of the first class in the files; None to find out.
         force: go on with labels that disagree with the predictions.
 
-    Raises ValueError if no image has a label, if the numbering cannot be found out, if the labels disagree, or if the
-    classes to reach are those that the images have.
+    Raises ValueError if no image has a label, if the numbering cannot be found out, or if the classes to reach are
+    those that the images have; `Disagreement` if the labels disagree.
     """
     if offset not in (None, 0, 1):
         raise ValueError(f"first_label: expected 0, 1 or nothing, got {offset!r}.")
@@ -183,10 +191,8 @@ def _checked(
         either = "" if right[1 - chosen] <= right[chosen] else f" (counted from {1 - chosen}: {right[1 - chosen]})"
         usual = "" if network.accuracy is None else f"; it is known to get {network.accuracy:.1%} right"
         cause = diagnostics.shifted(network.name, given - chosen, best) or diagnostics.OUT_OF_STEP
-        raise ValueError(
-            f"labels: {network.name} agrees with {agreement}{either} when classes are counted from {chosen}{usual}. "
-            f"{cause} To go on all the same: force_labels=."
-        )
+        fact = f"{network.name} agrees with {agreement}{either} when classes are counted from {chosen}{usual}. {cause}"
+        raise Disagreement(f"labels: {fact}", "To go on all the same: force_labels=.")
     if seen and len(candidates) > 1 and right[0] == right[1]:  # with nothing to craft on, any numbering will do
         raise ValueError(
             f"labels: expected to be told by first_label= whether the first class is 0 or 1, because "

@@ -14,7 +14,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from tfadv.files import array_files
+from tfadv.models import weight_files
 from tfadv.models.digits_facts import (
     ARCHITECTURES,
     CLASSES,
@@ -29,7 +29,6 @@ from tfadv.models.digits_facts import (
 )
 from tfadv.models.layers import (
     RESNET_EPSILON,
-    SLIM_SUFFIXES,
     Conv,
     Fork,
     Pool,
@@ -53,6 +52,7 @@ from tfadv.models.layers import (
 __all__ = [
     "ARCHITECTURES",
     "CLASSES",
+    "KIND",
     "LAYERS",
     "MANIFEST",
     "NAMES",
@@ -64,10 +64,10 @@ __all__ = [
     "images_digest",
     "load",
     "manifest",
-    "put_weights",
-    "weights_of",
 ]
 
+#: What a file of weights says that it holds; the embedded ones are older and say nothing.
+KIND = "digits"
 SPLITS = ("held-out", "training")
 
 
@@ -119,40 +119,15 @@ def load(name: str, folder: Path | str = WEIGHTS) -> keras.Model:
     """
     model = build(name)
     path = Path(folder) / f"{name}.npz"
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file; `tfadv train-digits {path.parent}` makes it.")
-    held = array_files.read(path, "weights as `tfadv train-digits` writes them")
-    try:
-        put_weights(model, held)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
+    what, made_by = "weights as `tfadv train-digits` writes them", f"tfadv train-digits {path.parent}"
+    _, weights = weight_files.read(path, KIND, what=what, made_by=made_by, older=(None,))
+    weight_files.fill(model, weights, path)
     return model
 
 
 def images_digest() -> str:
     """sha256 of all images, held-out then training: the same wherever Pillow and scikit-learn give the same bytes."""
     return hashlib.sha256(b"".join(images(split)[0].tobytes() for split in SPLITS)).hexdigest()
-
-
-def weights_of(model: keras.Model) -> dict[str, np.ndarray]:
-    """ "layer:attribute" -> array, in the order of the layers."""
-    return {key: np.asarray(variable) for key, variable in _variables(model).items()}
-
-
-def put_weights(model: keras.Model, weights: dict[str, np.ndarray]) -> None:
-    """Fill the model from "layer:attribute" -> array; nothing may be missing, misshapen or left over."""
-    variables = _variables(model)
-    wrong = sorted(variables.keys() ^ weights.keys())
-    wrong += [key for key in variables.keys() & weights.keys() if tuple(variables[key].shape) != weights[key].shape]
-    if wrong:
-        raise ValueError(f"{model.name}: the weights do not fit this network, see {', '.join(wrong[:5])}.")
-    for key, variable in variables.items():
-        variable.assign(weights[key])
-
-
-def _variables(model: keras.Model) -> dict[str, Tensor]:
-    held = {f"{layer.name}:{key}": getattr(layer, key, None) for layer in model.layers for key in SLIM_SUFFIXES}
-    return {key: variable for key, variable in held.items() if variable is not None}
 
 
 # The networks. Behind a line stands the shape it gives, without its N.

@@ -12,13 +12,14 @@ import dataclasses
 import functools
 import math
 from collections.abc import Callable
+from typing import Annotated
 
 import numpy as np
 import tensorflow as tf
 
 from tfadv.core.images import BLACK, GREY
 from tfadv.core.interfaces import View
-from tfadv.core.ranges import Count, Grey, Noise, Portion, Share
+from tfadv.core.ranges import Count, Grey, Noise, OneOf, Portion, Share
 from tfadv.core.seeds import fold, normal, uniform
 from tfadv.core.types import Gradient, Images, Seeds, Tensor
 
@@ -207,13 +208,9 @@ class PathCopies(View):
 
     copies: Count = 30
     noise: Noise = 25.5
-    points: str = RIEMANN
+    points: Annotated[str, OneOf(POINTS)] = RIEMANN
 
     random = True
-
-    def __post_init__(self) -> None:
-        if self.points not in POINTS:
-            raise ValueError(f"PathCopies(points): expected one of {', '.join(POINTS)}, got {self.points!r}.")
 
     @property
     def weights(self) -> tuple[float, ...] | None:

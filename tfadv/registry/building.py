@@ -9,7 +9,7 @@ import difflib
 import inspect
 import typing
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Annotated, Any
 
 from tfadv.attacks.ascent import Ascent
 from tfadv.attacks.default_layers import settled
@@ -24,10 +24,12 @@ from tfadv.registry import settings_syntax
 #: Where an ascent may change an image, by name, as the setting `region` has it; what it raises, as `loss` has it.
 REGIONS = ("everywhere", "contributive")
 LOSSES = ("cross-entropy", "margin")
+Where = Annotated[str, ranges.OneOf(REGIONS)]
+Raised = Annotated[str, ranges.OneOf(LOSSES)]
 
 
 @ranges.checked
-def where(region: str = "everywhere", cam_layer: str | None = None, threshold: ranges.Share = 0.2) -> Region:
+def where(region: Where = "everywhere", cam_layer: str | None = None, threshold: ranges.Share = 0.2) -> Region:
     """Build the region of an ascent, where it may change an image, from settings that all recipes of ascents share.
 
     region=contributive keeps it to the pixels whose Grad-CAM at `cam_layer`, by default the source's last map of
@@ -37,7 +39,7 @@ def where(region: str = "everywhere", cam_layer: str | None = None, threshold: r
 
 
 @ranges.checked
-def raised(own: CrossEntropy, loss: str = "cross-entropy", confidence: ranges.Weight | None = None) -> Objective:
+def raised(own: CrossEntropy, loss: Raised = "cross-entropy", confidence: ranges.Weight | None = None) -> Objective:
     """Build the objective of an attack whose recipe maximises the cross entropy.
 
     loss=margin raises the lead of the best other logit over the label's (Carlini and Wagner, 2017) instead, up to
@@ -84,19 +86,12 @@ def check(recipes: Mapping[str, Callable], name: str, chosen: dict[str, Any], ki
         near = difflib.get_close_matches(name, recipes, 3, 0.4)
         hint = f"Nearest: {', '.join(near)}. " if near else ""
         raise ValueError(f"{name!r}: no such {kind}. {hint}`tfadv {kind}s` lists all: {', '.join(recipes)}.")
-    known, own = settings(recipes[name]), _own(recipes[name])
-    makers = {key: maker for maker in _common(recipes[name]) for key in _of(maker)}
-    for key, value in chosen.items():
-        if key not in known:
-            raise ValueError(f"{name} has no setting {key!r}. It has {', '.join(known)}.")
-        if key in own:
-            ranges.check(recipes[name], {key: value}, words=True)
-        else:
-            ranges.check(makers[key], {key: value}, words=True, name=name)
-    for maker in _common(recipes[name]):
+    own, makers = _own(recipes[name]), _common(recipes[name])
+    ranges.check_settings(
+        name, chosen, recipes[name], *makers, advice=f"`tfadv {kind}s {name}` says what each of them is."
+    )
+    for maker in makers:
         (first, default), *others = _of(maker).items()
-        if chosen.get(first, default.default) not in COMMON[maker]:
-            raise ValueError(f"{name}: expected {first} to be {' or '.join(COMMON[maker])}, got {chosen[first]!r}.")
         idle = [key for key, one in others if key not in own and chosen.get(key, one.default) != one.default]
         if chosen.get(first, default.default) == default.default and idle:
             are = "are" if len(idle) > 1 else "is"
@@ -146,8 +141,4 @@ def defence(recipes: Mapping[str, Callable], text: str, more: Mapping[str, Any] 
 
 
 def _one(recipes: Mapping[str, Callable], name: str, chosen: dict[str, Any]) -> Defence:
-    chosen = check(recipes, name, chosen, "defence")
-    for key, parameter in _own(recipes[name]).items():
-        if parameter.default is parameter.empty and key not in chosen:
-            raise ValueError(f"{name} needs {key}, as in {name}:{key}=...; `tfadv defences {name}` says what it is.")
-    return recipes[name](**chosen)
+    return recipes[name](**check(recipes, name, chosen, "defence"))

@@ -119,8 +119,8 @@ def with_checked_labels(
     counts_from = None if first_label is None else 0
     try:
         labels = labelling.resolve(images.names, known, None, network, predict, counts_from, False)
-    except ValueError as error:
-        raise ValueError(str(error).partition(" To go on all the same")[0]) from error
+    except labelling.Disagreement as error:
+        raise ValueError(error.fact) from error  # an experiment cannot be forced
     digest = f"{images.digest} counted from {labels.facts['offset']}" if first_label is None else images.digest
     return dataclasses.replace(images, labels=labels.labels or known, digest=digest)
 

@@ -22,7 +22,7 @@ passes through their making.
 import abc
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import keras
 import tensorflow as tf
@@ -30,7 +30,7 @@ import tensorflow as tf
 from tfadv.core import gradients, scores
 from tfadv.core.images import BLACK, WHITE
 from tfadv.core.interfaces import Part
-from tfadv.core.ranges import Count, Natural, Positive, Rest, Size, Weight
+from tfadv.core.ranges import Count, Natural, OneOf, Positive, Rest, Size, Weight
 from tfadv.core.seeds import fold_one
 from tfadv.core.source import Source
 from tfadv.core.types import Images, Labels, Tensor
@@ -188,12 +188,8 @@ class SuppressedTraining(Training):
     epsilon: Size = 8.0
     step: Positive = 0.75
     steps: Natural = 2
-    places: str = "last"
+    places: Annotated[str, OneOf(PLACES)] = "last"
     before = {"places": "all"}
-
-    def __post_init__(self) -> None:
-        if self.places not in PLACES:
-            raise ValueError(f"SuppressedTraining(places): expected one of {', '.join(PLACES)}, got {self.places!r}.")
 
     def stages(self, stages: tuple[str, ...]) -> tuple[str, ...]:
         """The last stage, or all of them."""
@@ -240,14 +236,10 @@ class DenoisedTraining(Training):
         steps: how many; 0 for training on the images themselves.
     """
 
-    filter: str = "median"
+    filter: Annotated[str, OneOf(tuple(FILTERS))] = "median"
     epsilon: Size = 8.0
     step: Positive = 0.75
     steps: Natural = 2
-
-    def __post_init__(self) -> None:
-        if self.filter not in FILTERS:
-            raise ValueError(f"DenoisedTraining(filter): expected one of {', '.join(FILTERS)}, got {self.filter!r}.")
 
     def block(self, classes: int) -> Block:
         """What is inserted behind the network's stages: a denoising block."""

@@ -15,7 +15,6 @@ to 0..16 grey levels. Everything follows from one seed.
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import math
 from collections.abc import Callable, Iterable
@@ -31,7 +30,7 @@ from tfadv.core.ranges import DigitsSeed, checked
 from tfadv.core.seeds import fold_one
 from tfadv.core.types import Images, Tensor
 from tfadv.files.image_files import write_whole
-from tfadv.models import digits
+from tfadv.models import digits, weight_files
 from tfadv.models.layers import stated
 from tfadv.models.network import Network
 from tfadv.training import adversarial, loop
@@ -177,9 +176,8 @@ def _record(folder: Path, seed: int, settings: Settings) -> dict:
 
 def _save(model: keras.Model, folder: Path, losses: list[float]) -> dict:
     """Write <name>.npz; the network's entry in the manifest."""
-    buffer = io.BytesIO()
-    np.savez(buffer, **digits.weights_of(model))  # type: ignore[arg-type]  # its stub takes them for options
-    write_whole(folder / f"{model.name}.npz", buffer.getvalue())
+    path = folder / f"{model.name}.npz"
+    weight_files.write(path, digits.KIND, {"network": model.name}, weight_files.of_model(model))
     images, labels = digits.images("held-out")
     logits = model.predict(images.astype(np.float32), batch_size=149, verbose=0)
     return {
@@ -188,6 +186,6 @@ def _save(model: keras.Model, folder: Path, losses: list[float]) -> dict:
         "parameters": int(model.count_params()),
         "accuracy": round(float(np.mean(np.argmax(logits, axis=1) == labels)), 6),
         "loss": round(losses[-1], 6),
-        "sha256": hashlib.sha256(buffer.getvalue()).hexdigest(),
+        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
         "logits": [[round(float(value), 6) for value in row] for row in logits[:KEPT_LOGITS]],
     }

@@ -3,7 +3,7 @@
     train("vgg19", datasets.load("cifar10.npz"), "vgg.npz", Schedule(20), method="pgd")
     load("vgg.npz")                     a tfadv.Network; also tfadv.registry.loading.load("vgg.npz")
 
-The file is an .npz without pickle: an array for each weight, named layer:number, and a JSON text.
+`tfadv.models.weight_files` has the form of the file.
 """
 
 from __future__ import annotations
@@ -19,11 +19,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfadv.core.ranges import Natural, checked
+from tfadv.core.ranges import Natural, check_settings, checked
 from tfadv.core.seeds import fold_one
 from tfadv.core.source import Source
 from tfadv.core.types import Tensor
-from tfadv.files import array_files, schemas
+from tfadv.files import schemas
+from tfadv.models import weight_files
 from tfadv.models.layers import stated
 from tfadv.models.network import Network
 from tfadv.training import adversarial, datasets, loop, small_networks
@@ -35,8 +36,10 @@ CHUNK = 250
 #: No network of this package is for larger pictures, in pixels.
 LARGEST = 4096
 
-_ABOUT = "about"
-_WHAT, _AGAIN = "a network that `tfadv train` wrote", "Train it again, or take another file."
+#: What a file says that it holds.
+KIND = "network"
+_WHAT = "a network that `tfadv train` wrote"
+_AGAIN = "Train it again, or take another file. Data is given to `tfadv train`, and what it writes is the network."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,10 +86,7 @@ def method(name: str, settings: Mapping[str, Any] | None = None) -> Any:
     """
     if name not in adversarial.METHODS:
         raise ValueError(f"method: expected one of {', '.join(adversarial.METHODS)}, got {name!r}.")
-    fields = {field.name: field for field in dataclasses.fields(adversarial.METHODS[name])}
-    for key in settings or {}:
-        if key not in fields:
-            raise ValueError(f"method {name} has no setting {key!r}. It has {', '.join(fields) or 'none'}.")
+    check_settings(f"method {name}", settings or {}, adversarial.METHODS[name])
     return adversarial.METHODS[name](**(settings or {}))
 
 
@@ -148,7 +148,7 @@ def train(
         (data.x_train, data.y_train),
         schedule,
         checkpoint=checkpoint,
-        about=json.loads(_text(dataclasses.replace(about, schedule={}))),
+        about=json.loads(json.dumps(dataclasses.asdict(dataclasses.replace(about, schedule={})))),
         report=report,
         progress=progress,
     )
@@ -192,22 +192,12 @@ def _accuracy(network: Network, data: datasets.Data) -> float:
 def save(model: keras.Model, path: str | os.PathLike, about: About) -> None:
     """Write the network, whole or not at all; with the settings that its method's defaults were, which may change."""
     about = dataclasses.replace(about, settings=dataclasses.asdict(method(about.method, about.settings)))
-    array_files.write(path, {_ABOUT: _text(about)} | _weights(model))
-
-
-def _text(about: About) -> str:
-    return json.dumps(dataclasses.asdict(about), sort_keys=True)
-
-
-def _weights(model: keras.Model) -> dict[str, np.ndarray]:
-    return {
-        f"{layer.name}:{number}": array for layer in model.layers for number, array in enumerate(layer.get_weights())
-    }
+    weight_files.write(path, KIND, dataclasses.asdict(about), weight_files.of_model(model))
 
 
 def about(path: str | os.PathLike) -> About:
     """The facts in a network's file. Raises as `load`."""
-    return _read(Path(path))[0]
+    return _read(path)[0]
 
 
 def load(path: str | os.PathLike) -> Network:
@@ -216,10 +206,8 @@ def load(path: str | os.PathLike) -> Network:
     Raises FileNotFoundError, or ValueError for a file that holds no such network, an architecture or method that there
     is not, and weights that do not fit.
     """
-    known, arrays = _read(Path(path))
-    array_files.check_numbers(path, arrays, _WHAT)
-    held = {key: array.shape for key, array in arrays.items()}
-    most = max((array.size for array in arrays.values()), default=0)
+    known, weights = _read(path)
+    most = max((array.size for array in weights.values()), default=0)
     if not (0 < known.classes <= most and 0 < known.size <= LARGEST):
         raise ValueError(
             f"{path}: expected {_WHAT}, got {known.classes} classes and pictures of {known.size} pixels, which its "
@@ -229,16 +217,7 @@ def load(path: str | os.PathLike) -> Network:
         model = known.build()
     except ValueError as error:
         raise ValueError(f"{path}: {error} Was it written by a newer tfadv?") from error
-    expected = {key: array.shape for key, array in _weights(model).items()}
-    wrong = sorted(key for key in expected.keys() | held.keys() if expected.get(key) != held.get(key))
-    if wrong:
-        key = wrong[0]
-        raise ValueError(
-            f"{path}: {len(wrong)} of the weights do not fit {known.architecture}: expected {expected.get(key)} as "
-            f"{key}, got {held.get(key)}."
-        )
-    for layer in model.layers:
-        layer.set_weights([arrays[f"{layer.name}:{number}"] for number in range(len(layer.weights))])
+    weight_files.fill(model, weights, path)
     return _network(model, Path(path), known)
 
 
@@ -248,17 +227,8 @@ def _network(model: keras.Model, path: Path, about: About) -> Network:
     )
 
 
-def _read(path: Path) -> tuple[About, dict[str, np.ndarray]]:
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file; `tfadv train` writes it.")
-    arrays = array_files.read(path, _WHAT)
-    if _ABOUT not in arrays:
-        raise ValueError(
-            f"{path}: expected {_WHAT}, got {', '.join(list(arrays)[:4])}. Data is given to "
-            "`tfadv train`, and the file that it writes is the network."
-        )
-    said = schemas.json_of(array_files.text_of(path, arrays, _ABOUT, _WHAT), path, _WHAT, _AGAIN)
-    del arrays[_ABOUT]
-    about = schemas.dataclass_of(About, said, path, _WHAT, _AGAIN)
+def _read(path: str | os.PathLike) -> tuple[About, dict[str, np.ndarray]]:
+    facts, weights = weight_files.read(path, KIND, what=_WHAT, made_by="tfadv train", advice=_AGAIN, older=("",))
+    about = schemas.dataclass_of(About, facts, path, _WHAT, _AGAIN)
     before = adversarial.METHODS[about.method].before if about.method in adversarial.METHODS else {}
-    return dataclasses.replace(about, settings={**before, **about.settings}), arrays
+    return dataclasses.replace(about, settings={**before, **about.settings}), weights

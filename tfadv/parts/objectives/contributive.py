@@ -2,14 +2,14 @@
 
 import dataclasses
 import math
-from typing import Any
+from typing import Annotated, Any
 
 import tensorflow as tf
 
 from tfadv.core import scores, tensors
 from tfadv.core.images import WHITE
 from tfadv.core.interfaces import Forward, Goal, Objective, Outputs, View
-from tfadv.core.ranges import Positive
+from tfadv.core.ranges import OneOf, Positive
 from tfadv.core.types import Images, Labels, Logits, Seeds, Tensor
 from tfadv.parts.objectives.common import root
 
@@ -43,13 +43,9 @@ class Fcr(Objective):
 
     temperature: Positive = 0.05
     beta: Positive = 1.0
-    reading: str = "softened"
+    reading: Annotated[str, OneOf(READINGS)] = "softened"
 
     compares_with_clean = True
-
-    def __post_init__(self) -> None:
-        if self.reading not in READINGS:
-            raise ValueError(f"Fcr(reading): expected {', '.join(READINGS)}, got {self.reading!r}.")
 
     def prepare(self, forward: Forward, images: Images, goal: Goal, view: View, seeds: Seeds) -> Any:
         return images

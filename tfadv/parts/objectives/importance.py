@@ -3,13 +3,13 @@
 import dataclasses
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 import tensorflow as tf
 
 from tfadv.core import scores, tensors
 from tfadv.core.interfaces import Forward, Goal, Objective, Outputs, View
-from tfadv.core.ranges import Weight
+from tfadv.core.ranges import OneOf, Weight
 from tfadv.core.types import Images, Seeds, Tensor
 from tfadv.parts import attribution
 from tfadv.parts.objectives.common import layer_names, root, total
@@ -50,6 +50,23 @@ class Fia(Objective):
     def value(self, outputs: Outputs, goal: Goal, prepared: Any) -> Tensor:
         weighed = tf.add_n([total(outputs.features[name] * w) for name, w in zip(self.layers, prepared, strict=True)])
         return -tf.cast(goal.sign, weighed.dtype) * weighed
+
+
+def _exponential(values: Tensor) -> Tensor:
+    """exp(a) - 1, going on straight where it would leave the numbers."""
+    last = math.log(values.dtype.max) / 2
+    return tf.math.expm1(tf.minimum(values, last)) + math.exp(last) * tf.nn.relu(values - last)
+
+
+#: Name -> f of attributions of 0 and more, [N, ...], with a gradient everywhere.
+TRANSFORMATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "linear": tf.identity,
+    "square_root": root,
+    "square": tf.square,
+    "logarithm": tf.math.log1p,
+    "exponential": _exponential,
+}
+Transformed = Annotated[str, OneOf(tuple(TRANSFORMATIONS))]
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -93,19 +110,14 @@ class Naa(Objective):
     layer: str | tuple[str, ...] | None
     path: View = PathCopies(30)
     gamma: Weight = 1.0
-    positive: str = "linear"
-    negative: str = "linear"
+    positive: Transformed = "linear"
+    negative: Transformed = "linear"
     exact: bool = False
 
     has_target = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("positive", "negative"):
-            if getattr(self, name) not in list(TRANSFORMATIONS):
-                raise ValueError(
-                    f"Naa({name}): expected one of {', '.join(TRANSFORMATIONS)}, got {getattr(self, name)!r}."
-                )
         if self.exact and not isinstance(self.path, PathCopies):
             raise ValueError(f"Naa(path): expected PathCopies to follow for exact weights, got {self.path!r}.")
 
@@ -135,22 +147,6 @@ class Naa(Objective):
         up = TRANSFORMATIONS[self.positive](tf.where(rises, attributions, none))
         down = TRANSFORMATIONS[self.negative](tf.where(rises, none, -attributions))
         return total(tf.where(rises, up, -self.gamma * down))
-
-
-def _exponential(values: Tensor) -> Tensor:
-    """exp(a) - 1, continued as a straight line where it would overflow."""
-    last = math.log(values.dtype.max) / 2
-    return tf.math.expm1(tf.minimum(values, last)) + math.exp(last) * tf.nn.relu(values - last)
-
-
-#: Name -> f of attributions of 0 and more, [N, ...], with a gradient everywhere.
-TRANSFORMATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "linear": tf.identity,
-    "square_root": root,
-    "square": tf.square,
-    "logarithm": tf.math.log1p,
-    "exponential": _exponential,
-}
 
 
 def _unit(weights: tuple[Tensor, ...]) -> tuple[Tensor, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from tfadv.models.network import Network
 from tfadv.reproduce.plan import Measure, Missing, Value
 from tfadv.reproduce.workspace import MappedWorkspace
 
@@ -19,7 +20,6 @@ class ParameterCount(Measure):
 
     def of(self, mapped: MappedWorkspace) -> Value:
         model = mapped.model(self.network)
-        network = getattr(model.source, "model", None)
-        if network is None:
+        if not isinstance(model.source, Network):
             raise Missing(f"{model.name} is no single Keras model whose parameters could be counted.")
-        return Value(network.count_params() / MILLION, trace=(model.spec,))
+        return Value(model.source.model.count_params() / MILLION, trace=(model.spec,))
