@@ -3,7 +3,7 @@
 python scripts/listed.py          write both
 python scripts/listed.py recipes  write only cli/listed.json, in a few seconds
 
-They lie beside `tfadv.cli.listing` and `tfadv.registry.known`. The tests compare the files with the attacks, the
+They lie beside `tfadv.cli.listing` and `tfadv.registry.network_list`. The tests compare the files with the attacks, the
 defences and the networks themselves.
 """
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tfadv.cli import defences, listing, recipes
-from tfadv.models import ARCHITECTURES, digits
+from tfadv.models import ARCHITECTURES, digits, heads
 from tfadv.models.network import Network
 from tfadv.registry import network_list
 
@@ -34,7 +34,8 @@ def shapes() -> dict[str, dict[str, list[int]]]:
     for name, made in ARCHITECTURES.items():
         auxiliary = {"aux_logits": True} if made.has_aux else {}
         models[name] = made.build(classes=made.classes, size=made.size, **auxiliary)
-    return {name: network_list.shapes_of(Network(model).layers) for name, model in models.items()}
+    networks = {name: Network(model, output=heads.names(model)[0]) for name, model in models.items()}
+    return {name: network_list.shapes_of(network.layers) for name, network in networks.items()}
 
 
 if __name__ == "__main__":
