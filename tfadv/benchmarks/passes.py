@@ -157,7 +157,7 @@ def _compiled(function: Callable) -> Callable:
 def _bare(name: str, source: Network, copies: int, steps: int) -> Callable[[Any, Any], Any]:
     """The passes the method cannot do without, as one Python function of (images, labels)."""
 
-    def forward(images: Any) -> Any:
+    def features(images: Any) -> Any:
         return source(images, (LAYER,), False).features[LAYER]
 
     image_gradient = _compiled(
@@ -169,9 +169,9 @@ def _bare(name: str, source: Network, copies: int, steps: int) -> Callable[[Any,
         )[0]
     )
     trunk_gradient = _compiled(
-        lambda images, weights: gradients.of_images(lambda x: tf.reduce_sum(forward(x) * weights, [1, 2, 3]), images)
+        lambda images, weights: gradients.of_images(lambda x: tf.reduce_sum(features(x) * weights, [1, 2, 3]), images)
     )
-    trunk, forward = _compiled(forward), _compiled(lambda images: source(images).logits)
+    trunk, forward = _compiled(features), _compiled(lambda images: source(images).logits)
 
     def mim(images: Any, labels: Any) -> Any:
         last = forward(images)
