@@ -187,7 +187,7 @@ def test_accuracy_of_a_part_counts_the_labels_that_are_seen_in_it(tmp_path):
     workspace._models["corner"] = MappedModel("corner", "corner", corner(), "by hand", None, {})
     workspace.candidates = lambda data: CandidateImages(list(images), labels, images.__getitem__, "a digest")
     mapped = MappedWorkspace(workspace, "fcr")
-    mapped._cast = {"roles": {"network": "corner"}}
+    mapped._map = {"roles": {"network": "corner"}}
 
     def seen(measure) -> list[float]:
         value = measure.of(mapped)
