@@ -37,7 +37,7 @@ def test_the_free_attack_uses_its_budget_and_stays_in_range(folder):
     )
     made = engine.FreeAttack().on(network)(images, untargeted(network.predict(images)))
     assert np.abs(made - images).max() == 16 and made.min() >= 0 and made.max() <= 255
-    assert repr(engine.FreeAttack()) == "Free()"
+    assert repr(engine.FreeAttack()) == "FreeAttack()"
 
 
 @pytest.mark.parametrize("workers", [1, None])

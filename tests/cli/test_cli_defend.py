@@ -61,7 +61,7 @@ def test_it_goes_on_where_it_stopped_and_refuses_another_defence(folder, monkeyp
             raise OSError("no more")
         return write(path, *rest)
 
-    monkeypatch.setattr(purify.data, "write_png", failing)
+    monkeypatch.setattr(purify.image_files, "write_png", failing)
     assert "no more" in run("defend", "median", "images", "out", "--batch-size", "2", code=1).stderr
     run("defend", "median", "images", "out", "--batch-size", "2", code=3)
     assert len(written) < 6 + 21

@@ -144,7 +144,7 @@ def test_a_folder_has_the_rates_of_its_pictures(tmp_path, batch_size):
     report = evaluate(todo, networks, batch_size=batch_size)
     grids, done = {"noise": (0, 25, 120), "jpeg": None}, []
     found = destruction_rates(report, todo, networks, grids, seed=1, batch_size=batch_size, progress=done.append)
-    assert sum(done) == destruction.counts(report).any(axis=0).sum() == 4
+    assert sum(done) == destruction.counted_images(report).any(axis=0).sum() == 4
     for network, rates in zip(networks, found, strict=True):
         for name, strengths in grids.items():
             alone = destruction_rate(network, flat(clean), flat(adversarial), np.array(labels), name, strengths, seed=1)
@@ -157,7 +157,7 @@ def test_an_image_without_label_is_not_the_background(tmp_path):
     networks = [brightness(5, offset=1)]
     report = evaluate(todo, networks)
     report.targets[0].clean[1, 0] = -1
-    assert destruction.counts(report).tolist() == [[True, False]]
+    assert destruction.counted_images(report).tolist() == [[True, False]]
     with pytest.raises(ValueError, match="no image has a label"):
         bare = pairs(tmp_path, [30, 90], [90, 30])
         destruction_rates(evaluate(bare, networks), bare, networks, {"blur": None})

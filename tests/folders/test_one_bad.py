@@ -171,7 +171,7 @@ def test_defend_and_demo_on_a_full_disk(images, tmp_path, monkeypatch):
         done = CliRunner().invoke(main, ["demo", str(tmp_path / "demo"), "--count", "2"])
         assert done.exit_code == 1 and "demo: the disk is full. What is finished is kept" in done.output
     assert not list((tmp_path / "demo").rglob("*.png"))  # none of them half written
-    monkeypatch.setattr(demo.zoo, "load", lambda name: (_ for _ in ()).throw(Stop(name)))
+    monkeypatch.setattr(demo.loading, "load", lambda name: (_ for _ in ()).throw(Stop(name)))
     with pytest.raises(Stop):
         demo.run(tmp_path / "demo", 2)
     assert len(list((tmp_path / "demo" / "images").glob("*.png"))) == 2

@@ -147,7 +147,7 @@ def test_rescued_and_benign_are_those_of_a_loop_over_the_images(mapped):
     assert BenignAccuracy(ROLE, MEDIAN).of(mapped).images == kept
 
 
-def test_another_network_stands_for_a_defence_without_a_word(mapped):
+def test_another_network_stands_for_a_defence_without_a_spec(mapped):
     names = DefenceSuccess(ROLE, FGSM, MEDIAN).of(mapped).images
     other = mapped.model(f"{ROLE} CAS").source
     shown = ImageLocation.of(mapped, ROLE, FGSM).read(other)
@@ -156,7 +156,7 @@ def test_another_network_stands_for_a_defence_without_a_word(mapped):
     assert DefenceSuccess(ROLE, FGSM, DefenceCase("CAS")).of(mapped).images == expected
     with pytest.raises(Missing, match="CAS purifies no images"):
         PurifiedPsnr(ROLE, FGSM, DefenceCase("CAS")).of(mapped)
-    with pytest.raises(Missing, match="FDenoise is played by no network"):
+    with pytest.raises(Missing, match="no network .* stands for .*FDenoise"):
         BenignAccuracy(ROLE, DefenceCase("FDenoise")).of(mapped)
 
 
@@ -177,12 +177,12 @@ def test_nip_is_fitted_once_on_images_that_are_not_judged_and_kept(mapped, monke
 def test_what_a_defence_needs_and_is_not_there_is_said_with_the_command(mapped):
     with pytest.raises(Missing, match="digits-sparse; `tfadv train-purifier sparse IMAGES FILE.npz` makes it"):
         BenignAccuracy(ROLE, DefenceCase("STL", "sparse:weights={sparse}")).of(mapped)
-    given = {"files": {"digits-sparse": "$NETS/none.npz"}, "words": {"NETS": "/none"}}
+    given = {"files": {"digits-sparse": "$NETS/none.npz"}, "variables": {"NETS": "/none"}}
     scale = dataclasses.replace(mapped.workspace.scale, **given)
     other = MappedWorkspace(Workspace(scale, mapped.workspace.out, count=12), "nip")
     with pytest.raises(Missing, match=r"\$NETS/none.npz is missing; `tfadv train-purifier"):
         BenignAccuracy(ROLE, DefenceCase("STL", "sparse:weights={sparse}")).of(other)
-    with pytest.raises(Missing, match="no layer in the role of nowhere"):
+    with pytest.raises(Missing, match="no layer that stands for nowhere"):
         BenignAccuracy(ROLE, DefenceCase("NIP", "nip:layer={nowhere}")).of(mapped)
 
 

@@ -184,10 +184,10 @@ def test_accuracy_of_a_part_counts_the_labels_that_are_seen_in_it(tmp_path):
     images = {"square.png": square, "dark.png": dark, "mistaken.png": square}
     labels = {"square.png": 0, "dark.png": 1, "mistaken.png": 1}
     workspace = Workspace(scales.read("digits"), tmp_path, count=3)
-    workspace._players["corner"] = MappedModel("corner", "corner", corner(), "by hand", None, {})
+    workspace._models["corner"] = MappedModel("corner", "corner", corner(), "by hand", None, {})
     workspace.candidates = lambda data: CandidateImages(list(images), labels, images.__getitem__, "a digest")
     mapped = MappedWorkspace(workspace, "fcr")
-    mapped._cast = {"roles": {"network": "corner"}}
+    mapped._map = {"roles": {"network": "corner"}}
 
     def seen(measure) -> list[float]:
         value = measure.of(mapped)

@@ -265,21 +265,21 @@ def test_suppression_multiplies_channels_by_their_weights_for_the_class():
     np.testing.assert_allclose(layer.scores(FEATURES), scores)
     np.testing.assert_allclose(layer(FEATURES), FEATURES * kernel[:, scores.argmax(axis=1)].T[:, None, None])
     labels = (scores.argmax(axis=1) + 1) % CLASSES
-    with blocks.told([layer], tf.constant(labels)):
+    with blocks.with_true_labels([layer], tf.constant(labels)):
         np.testing.assert_allclose(layer(FEATURES), FEATURES * kernel[:, labels].T[:, None, None])
     assert layer.labels is None
 
 
 def test_told_what_it_predicts_suppression_answers_as_in_use():
     layer = suppressing_layer()
-    with blocks.told([layer], tf.argmax(layer.scores(FEATURES), axis=1)):
+    with blocks.with_true_labels([layer], tf.argmax(layer.scores(FEATURES), axis=1)):
         told = layer(FEATURES)
     assert np.array_equal(told, layer(FEATURES))
 
 
 def test_labels_are_forgotten_after_an_error():
     layer = suppressing_layer()
-    with pytest.raises(RuntimeError), blocks.told([layer], tf.constant([0, 1])):
+    with pytest.raises(RuntimeError), blocks.with_true_labels([layer], tf.constant([0, 1])):
         raise RuntimeError
     assert layer.labels is None
 
@@ -290,7 +290,7 @@ def test_the_loss_of_suppression_is_the_sum_over_its_classifiers():
     assert len(model.inputs) == len(model.outputs) == 1
     layers = [model.get_layer(f"{stage}.suppressed") for stage in ("one", "two")]
     model.get_layer("one.norm").trainable = model.get_layer("two.norm").trainable = False  # no batch statistics
-    with blocks.told(layers, labels):
+    with blocks.with_true_labels(layers, labels):
         features = keras.Model(model.inputs, [layer.input for layer in layers])(images)
         logits = [model(images), *(layer.scores(x) for layer, x in zip(layers, features, strict=True))]
     parts = [np.mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, each)) for each in logits]
