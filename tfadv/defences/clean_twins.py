@@ -3,9 +3,10 @@
     results = played(network, clean, attacked)
     results.rescued.mean()                   the share predicted as their clean versions are, 0..1
 
-The program that the authors of NIP published in August 2021 does not do what their paper describes (`tfadv.defences.Nip`).
-It takes the class, the neurons and the perturbation from the very image whose attacked form is judged; adds a step of it;
-predicts; and, where the prediction is not the clean image's, subtracts the step instead. Either counts as success.
+The program that the authors of NIP published in August 2021 does not do what their paper describes
+(`tfadv.defences.Nip`). It takes the class, the neurons and the perturbation from the very image whose attacked form is
+judged; adds a step of it; predicts; and, where the prediction is not the clean image's, subtracts the step instead.
+Either counts as success.
 Nothing here can be used as a defence, and it has no name on the command line: it exists to measure what that reaches.
 """
 
