@@ -1,4 +1,4 @@
-"""The official checkpoints by name: address, file to load, published hash, accuracy."""
+"""Reads manifest.json: for each official checkpoint its address, file to load, published hash and accuracy."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ USAGE = "expected DEFENCE IMAGES OUT, nip fit IMAGES STATE or nip apply IMAGES O
 @click.command(epilog="Exit code: 0 all images done, 3 some skipped, 1 an error, 2 wrong usage, 130 interrupted.")
 @click.argument("words", nargs=-1, required=True, metavar="DEFENCE [fit|apply] IMAGES OUT")
 @click.option(
-    "--source", "network", metavar="NET", help="The network behind the defence: for one that looks at it, such as nip."
+    "--source", "network", metavar="NET", help="The network to defend: only for a defence that needs it, such as nip."
 )
 @click.option("--set", "settings", multiple=True, callback=options.settings, metavar="KEY=VALUE", help="A setting.")
 @click.option("--labels", type=click.Path(), help="For nip fit: CSV filename,label of the training images.")
@@ -42,13 +42,13 @@ def command(words: tuple[str, ...], **chosen: Any) -> None:
     """Purify a folder of images, or fit NIP to a network.
 
     IMAGES is a folder, or one image. DEFENCE is a purifier that `tfadv defences` lists, or several joined with "+".
-    Each image in IMAGES is written to OUT, a folder, with its own name as a PNG, as a network behind the defence would
-    see it; OUT/defence.json says how far it was moved. Of a folder that `tfadv attack` made the adversarial images are
+    Each image in IMAGES is written to OUT, a folder, with its own name as a PNG, as the defended network
+    receives it; OUT/defence.json says how far it was moved. Of a folder that `tfadv attack` made the adversarial images are
     taken. The same command again continues an interrupted run.
 
     `nip fit` fits NIP on clean training images, a folder with --labels or what `tfadv train` takes, of which the part
-    for tests is left out; it writes what it found to STATE, an .npz file. Images that the network gets wrong play no
-    part. `tfadv defences nip` lists the settings.
+    for tests is left out; it writes what it found to STATE, an .npz file. Images that the network gets wrong are not
+    used. `tfadv defences nip` lists the settings.
 
     \b
     tfadv defend jpeg:quality=75+median adv/ purified/

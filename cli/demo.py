@@ -23,7 +23,7 @@ def command(out: Path, count: int, epsilon: float, seed: int) -> None:
     """Write handwritten digits to OUT, attack one network with MIM, FIA and NAA, and evaluate on nine.
 
     The papers' Table 1 in miniature, with networks and data that come with the package: no download, a minute or two.
-    OUT/demo.png shows clean and adversarial digits, their difference, and where the network looks before and after.
+    OUT/demo.png shows clean and adversarial digits, their difference, and where the network finds the class.
 
     \b
     tfadv demo demo/

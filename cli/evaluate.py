@@ -46,7 +46,7 @@ def command(images: str, adversarial: str, json_path: str | None, csv_path: str 
     """Measure how often the images in ADVERSARIAL fool each --target, and their distances from the clean images.
 
     ADVERSARIAL is what `tfadv attack RECIPE IMAGES ADVERSARIAL` wrote, or any folder whose files are named as those in
-    IMAGES. A NET is anything that `tfadv models` lists. A network of another input size sees both images resized.
+    IMAGES. A NET is anything that `tfadv models` lists. For a network of another input size both images are resized.
     Files that differ from the hashes in the record of ADVERSARIAL are left out.
 
     \b
@@ -54,9 +54,9 @@ def command(images: str, adversarial: str, json_path: str | None, csv_path: str 
     wrong            ... differs from the label
     wrong of right   ... differs from the label, of the images that it gets right clean
     reached          ... is the target class, where ADVERSARIAL was crafted with --target-labels
-    defence success  behind a --defence right again, of the images that the target gets right clean and then wrong: the
+    defence success  with a --defence right again, of the images that the target gets right clean and then wrong: the
                      share that it rescues, the NIP paper's DSR; the same of a --hardened network in the target's place
-    benign right     behind a --defence still right on the clean twin, of those that the target gets right
+    benign right     with a --defence still right on the clean image, of those that the target gets right
 
     \b
     tfadv evaluate images/ adv/ --target inception_v4 --target resnet_v2_152

@@ -39,7 +39,11 @@ def arguments(command: Callable) -> Callable:
                 "What images are resized with: clean ones to the adversarial ones' size, both to a target's."
             ),
             click.option(
-                "--batch-size", type=options.Number(Count), default=16, show_default=True, help="Images seen together."
+                "--batch-size",
+                type=options.Number(Count),
+                default=16,
+                show_default=True,
+                help="Images computed together.",
             ),
             options.workers,
         )

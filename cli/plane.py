@@ -56,7 +56,9 @@ from tfadv.core.ranges import Count, Natural, Noise, Seed, Size
     help="linf: along the signs of both gradients. l2: along them themselves, u and v root mean squares.",
 )
 @click.option("--seed", type=options.Number(Seed), default=0, show_default=True, help="The noise follows from it.")
-@click.option("--batch-size", type=options.Number(Count), default=16, show_default=True, help="Points seen together.")
+@click.option(
+    "--batch-size", type=options.Number(Count), default=16, show_default=True, help="Points computed together."
+)
 @options.filter_option("What an image of another size than the source's is resized with.")
 @networks.model_options
 @options.no_progress

@@ -156,7 +156,7 @@ def _check_separate(out: Path, experiments: list[Experiment], inputs: tuple[str 
 
 
 def _check(scale: Scale, given: dict[str, str]) -> None:
-    """Refuse images that the scale would not look at, and images without labels or the reverse."""
+    """Refuse images that the scale does not use, and images without labels or the reverse."""
     for name in given:
         if not scale.uses(name):
             raise click.UsageError(

@@ -1,4 +1,4 @@
-"""`tfadv train-purifier`: trains the network of a learned purifier on clean images."""
+"""`tfadv train-purifier`: trains the defences that clean images with a network: ComDefend, super-resolution, sparse."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def command(name: str, images: Path, out: Path, **chosen: Any) -> None:
 
     IMAGES: a folder of image files, of which every tenth is held out, or an .npz file with x_train, y_train,
     x_test and y_test (uint8, N x S x S x 3). A patch is cut at random for each patch's area that an image has, and
-    mirrored by chance. At the end the PSNR of held-out patches behind the purifier is written.
+    mirrored by chance. At the end the PSNR of held-out patches after purification is printed.
     The same command again continues an interrupted run, after the last whole epoch.
 
     \b

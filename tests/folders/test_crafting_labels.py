@@ -115,11 +115,12 @@ def test_classes_to_reach_are_taken_from_their_column_and_never_from_that_of_the
         settled(true, true)
     with pytest.raises(ValueError, match="than the images' own, got what the labels say of all 23 images"):
         settled(labels, labels)
-    with pytest.raises(ValueError, match="got column label, what small sees in 23 of 23 images. Give those to reach"):
+    expected = "got column label, what small predicts for 23 of 23 images. Give those to reach"
+    with pytest.raises(ValueError, match=expected):
         settled(None, true)
     true.write_text(true.read_text().replace("label", "targeted_label", 1))
     for own in (true, labels):  # whatever they are called: all of them
-        with pytest.raises(ValueError, match="got .*what small sees in 23 of 23 images. Give those to reach"):
+        with pytest.raises(ValueError, match="got .*what small predicts for 23 of 23 images. Give those to reach"):
             settled(None, own)
     some = labels | {name: aims[name] for name in list(aims)[:1]}
     assert settled(None, some).targets == some

@@ -1,6 +1,6 @@
 """The additive uniform noise attack: larger and larger noise, until the prediction changes.
 
-x' = clip(x + u),  u uniform in [-s, s),  s = epsilon / sizes, 2 epsilon / sizes, ..., epsilon
+x' = clip(x + u),  u uniform in [-s, s), `tries` draws for each s = epsilon / sizes, 2 epsilon / sizes, ..., epsilon
 """
 
 import dataclasses

@@ -1,4 +1,4 @@
-"""Helpers of decision-based attacks, which see predicted classes only: queries, noise to start from, batched searches.
+"""Helpers of decision-based attacks, which use predicted classes only: queries, noise to start from, batched searches.
 
 All images of a batch are queried together. An image that has stopped keeps its row in the batch: calls of one size are
 what gives an image the same bytes whenever its neighbours stop. What fills its row is not counted as a query.

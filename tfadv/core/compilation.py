@@ -191,7 +191,7 @@ def use_xla() -> bool:
 
 
 def on_gpu() -> bool:
-    """Whether TensorFlow sees a GPU."""
+    """Whether TensorFlow finds a GPU."""
     return bool(tf.config.list_logical_devices("GPU"))
 
 

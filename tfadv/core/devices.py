@@ -1,8 +1,8 @@
-"""Chooses the device (CPU, GPU) and the precision that TensorFlow computes with, once, before it first computes.
+"""Chooses TensorFlow's device (CPU, GPU) and precision, by `use` before the first computation; reports both.
 
-A GPU's memory is taken as it is needed. By default a GPU computes deterministically, so that the same command gives the
-same bytes, and in TensorFloat-32 where it has that, as TensorFlow does by itself: factors of float32 products and
-convolutions are rounded to ten bits after the point.
+After `use()` a GPU's memory is taken as it is needed. By default it then computes deterministically, so that the same
+command gives the same bytes, and in TensorFloat-32 where it has that, as TensorFlow does by itself: the factors of
+float32 products and convolutions are rounded to ten bits after the point. The command line calls `use`.
 """
 
 from pathlib import Path
@@ -40,7 +40,7 @@ def use(device: str | None = None, precision: str | None = None, deterministic: 
     if kind not in ("cpu", "gpu") or not (number or "0").isdigit() or (kind == "cpu" and int(number or 0)):
         raise ValueError(f"device: expected cpu, gpu or gpu:N, got {device!r}.")
     if device is not None and kind == "gpu" and int(number or 0) >= len(gpus):
-        raise ValueError(f"device: expected one of the {len(gpus)} GPUs that TensorFlow sees, got {device!r}.")
+        raise ValueError(f"device: expected one of the {len(gpus)} GPUs that TensorFlow finds, got {device!r}.")
     chosen = [gpus[int(number or 0)]] if kind == "gpu" and gpus else []
     if precision not in (None, *PRECISIONS):
         raise ValueError(f"precision: expected one of {', '.join(PRECISIONS)}, got {precision!r}.")

@@ -1,4 +1,4 @@
-"""Total variance minimisation: the smoothest image near a random half of the image's values.
+"""Total variation minimisation as a defence: a smooth image that stays close to a random half of the input's values.
 
     z* = argmin_z |m (z - x)|_2 + w TV(z),    TV(z) = sum_i |z[i+1, :] - z[i, :]|_2 + sum_j |z[:, j+1] - z[:, j]|_2
 
@@ -27,7 +27,7 @@ LARGEST = 9.0
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class TotalVariation(Purifier):
-    """Total variance minimisation (Guo et al., ICLR 2018): the smoothest image near a random part of its values.
+    """Total variance minimisation, as Guo et al. (ICLR 2018) call it: a smooth image near a random part of the values.
 
     Args:
         keep: probability that a value of a pixel counts: the paper's 0.5.

@@ -1,7 +1,7 @@
 """Crafts an adversarial image for every image of a folder, with an attack on a network; can be resumed.
 
     out/<name>.png          the adversarial image, within the attack's budget of its clean twin on the bytes of the file
-    out/clean/<name>.png    its clean twin: the input as the network saw it, uint8 RGB at the network's size
+    out/clean/<name>.png    its clean twin: the input as the network receives it, uint8 RGB at the network's size
     out/attack.json         the experiment, and for each image its label, predictions, distances and status
 
 Where the images have a folder `clean` themselves, the twins lie in another one; attack.json names it as "clean".
@@ -61,7 +61,7 @@ class CraftReport:
 
     @property
     def done(self) -> list[record.Entry]:
-        """The images that have an adversarial twin."""
+        """The images that have an adversarial one."""
         return [entry for entry in self.images if entry["status"] == DONE]
 
     @property

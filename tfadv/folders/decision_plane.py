@@ -183,7 +183,7 @@ def panel(
         image: [H, W, 3] in 0..255.
         axes: from `directions`.
         u, v: grey levels, 0 among them.
-        batch_size: how many images the network sees at once.
+        batch_size: how many images are computed at once.
         progress: called with how many points are newly done.
 
     Raises ValueError for an axis without 0.

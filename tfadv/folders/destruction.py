@@ -104,7 +104,7 @@ def destruction_rate(
         transformation: one of `TRANSFORMATIONS`, or one of your own.
         strengths: None for the transformation's own.
         seed: noise is drawn for each picture from this and the picture's pixels, the same in every strength.
-        batch_size: how many images the network sees at once.
+        batch_size: how many images are computed at once.
 
     Raises ValueError for other shapes, for an unknown transformation or a strength it does not have.
     """

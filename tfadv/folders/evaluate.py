@@ -282,7 +282,7 @@ def evaluate(
     Args:
         pairs: the images; a pair whose files differ from their record is left out.
         targets: networks that take images of 0..255.
-        batch_size: how many images a network sees at once.
+        batch_size: how many images are computed at once.
         filter: one of `tfadv.files.resizing.FILTERS`: what a clean image of another size is brought to the
             adversarial one's with, and both to a network's.
         workers: threads that read the images and measure their distances; by default one for each core.

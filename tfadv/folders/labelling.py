@@ -129,7 +129,7 @@ def _other_than_true(
         # what its maker calls classes to reach may be some images' own: not those of all
         enough = PART * expected * len(best) if wanted.name and not wanted.is_targets else max(len(best), FEW)
         if len(best) and most >= enough:
-            raise ValueError(f"{got}what {network.name} sees in {most} of {len(best)} images. {advice}")
+            raise ValueError(f"{got}what {network.name} predicts for {most} of {len(best)} images. {advice}")
 
 
 def _seen(

@@ -1,4 +1,4 @@
-"""Runs a folder through read, craft and write in batches, with threads for reading and writing."""
+"""Attacks a folder's images in batches: reads, crafts and writes them at the same time; resumes an interrupted run."""
 
 import contextlib
 import dataclasses
@@ -232,7 +232,7 @@ class Run:
         return images, np.concatenate([self.predict(batch)[1] for batch in batches])
 
     def written(self, batches: Iterable[Batch], journal: record.Journal) -> Generator[Batch, None, None]:
-        """Write the clean and the adversarial images of each batch, hold the promise on what is read back, note it."""
+        """Write the clean and adversarial images of each batch, check the budget on the files, record the result."""
 
         def rows(batch: Batch) -> list[tuple[Item, image_files.Picture, CraftedBatch | None, int]]:
             if batch.finished:

@@ -1,6 +1,6 @@
 """Purifies every image of a folder with a defence; can be resumed. Also loads the images to fit a defence on.
 
-    out/<name>.png       the image as a network behind the purifier sees it, rounded to bytes
+    out/<name>.png       the purified image, as the defended network receives it, rounded to bytes
     out/defence.json     the purifier, and for each image its status and how far it was moved
 
 A folder that `tfadv attack` made is taken for its adversarial images: their clean twins stay out.
@@ -48,7 +48,7 @@ class PurifyReport:
 
     @property
     def skipped(self) -> list[record.Entry]:
-        """The images that have no purified twin; "reason" says why."""
+        """The images that were not purified; "reason" says why."""
         return [entry for entry in self.images if entry["status"] != DONE]
 
 
@@ -72,7 +72,7 @@ def purify_folder(
         images, out: the folders; `out` is made, and has to be empty or of this very purifier and images. In place of
             the folder of images there may be one image.
         purifier: what they pass through.
-        network: the network behind it: for one that looks at it; images are then brought to its input size.
+        network: the network to defend, for a purifier that needs it; images are then brought to its input size.
         seed: the purifier's draws follow from it and the image's own pixels.
         batch_size: images of one size that are computed together.
         size: (H, W) that images are brought to; by default each keeps its own where there is no network.
@@ -85,7 +85,7 @@ def purify_folder(
     """
     images, out = Path(images), Path(out)
     if purifier.needs_network and network is None:
-        raise ValueError(f"{purifier!r} looks at the network that it defends: give network=.")
+        raise ValueError(f"{purifier!r} needs the network that it defends: give network=.")
     single = images.is_file()
     images, names = _one(images, out) if single else (images, _names(images, out))
     size = experiment.input_size(network, size) if network is not None else size

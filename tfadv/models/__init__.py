@@ -1,4 +1,6 @@
-"""Networks of TF-slim as Keras models: the table of architectures, which is imported without TensorFlow."""
+"""Networks: the wrapper of any Keras model, ensembles, faster copies, the digit networks, TF-slim's architectures.
+
+Here is the table of architectures; it is imported without TensorFlow."""
 
 import importlib
 from collections.abc import Callable

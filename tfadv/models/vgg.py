@@ -13,7 +13,7 @@ def _conv_relu(x, name: str, filters: int, kernel: int, padding: str = "same"):
 
 def _vgg(depths: tuple[int, ...], classes: int, size: int, name: str) -> keras.Model:
     if size // 32 != 7:
-        raise ValueError(f"{name}: expected a size from 224 to 255, where fc6 sees a map of 7 x 7, got size={size}.")
+        raise ValueError(f"{name}: expected a size from 224 to 255, where the input of fc6 is 7 x 7, got size={size}.")
     images, x = images_input(size, 224, "vgg", name)  # [N, 224, 224, 3]
     for stage, (width, depth) in enumerate(zip(WIDTHS, depths, strict=True), start=1):
         for number in range(1, depth + 1):

@@ -2,11 +2,11 @@
 
 | you write | you get |
 |---|---|
-| `inception_v3`, `ens3_adv_inception_v3`, ... | an official TF-slim checkpoint, once it is in the store |
+| `inception_v3`, `ens3_adv_inception_v3`, ... | an official TF-slim checkpoint, after `tfadv checkpoints fetch NAME` |
 | `digits/inception_v3`, ... | one of the embedded miniatures |
 | `keras:MobileNetV2`, ... | a network of keras.applications with its own weights and preprocessing |
 | `network.npz` | a network that `tfadv train` wrote |
-| `model.keras`, `model.h5` | a saved Keras model, with its input range and its labels' offset |
+| `model.keras`, `model.h5` | a saved Keras model that takes 0..255, or what `input_range` says; see `load` |
 | `module:callable`, `file.py:callable` | what the callable returns: a Keras or `tf_keras` model, a `tfadv.Network` |
 | `module:callable:word` | the same, called with "word": `nets:load:googlenet` is load("googlenet") of nets.py |
 """

@@ -1,4 +1,4 @@
-"""Recipes that raise the cross entropy: FGSM, its iterated forms, and what they show the network.
+"""Recipes that raise the cross entropy: FGSM, its iterated forms, and those over transformed copies.
 
 Those of the noise-reduced gradient, and what it is compared with, have that paper's settings: epsilon 15, twenty copies
 with noise of 15 grey levels. In "l2" sizes are root mean squares over all values of an image, the paper's RMSD.

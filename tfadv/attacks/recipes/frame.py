@@ -38,7 +38,7 @@ def momentum(
     view: View = PLAIN,
     first: Rule | None = None,
 ) -> Ascent:
-    """MIM's frame around an objective, seen through a view; `first` is a rule in front of the momentum."""
+    """MIM's steps on any objective, with gradients averaged over a view; `first` is a rule in front of the momentum."""
     rule: Rule = Momentum(decay) >> Sign(size_of(epsilon, steps, step))
     start = objective.start or CleanImage()
     return Ascent(objective, first >> rule if first else rule, Linf(epsilon), steps, view, start=start)

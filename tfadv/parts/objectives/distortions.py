@@ -1,4 +1,4 @@
-"""Objectives that move features away from the clean image's: NRDM, FDA."""
+"""Two objectives on features. NRDM: away from the clean ones. FDA: weak features up, strong ones down."""
 
 import dataclasses
 from typing import Any

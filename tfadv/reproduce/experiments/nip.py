@@ -325,7 +325,7 @@ def _layers() -> Experiment:
 
     return _experiment(
         "Figure 11",
-        "Which layer NIP looks at",
+        "Which layer NIP uses",
         (part(letter, network) for letter, network in zip("ab", CLOSE, strict=True)),
         DSR,
         count=1000,
@@ -348,7 +348,7 @@ def _maps() -> Experiment:
     part = Part("all", "Grad-CAM, and what NIP brings back", cells, ("network", "attack"), higher=None, figures=figures)
     return _experiment(
         "Figure 12",
-        "Where a network looks: clean, attacked, behind NIP",
+        "Grad-CAM: clean, attacked, purified by NIP",
         (part,),
         DSR,
         notes=("The maps are those of the class that is predicted of each image.", NO_NUMBERS, SEARCHES, FITTING),

@@ -1,4 +1,4 @@
-"""Draws several attacks on the same image side by side, and images split into contributive region and rest."""
+"""Figures: attacks on the same image side by side; images inside and outside their Grad-CAM region (FCR)."""
 
 from __future__ import annotations
 

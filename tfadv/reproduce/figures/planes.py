@@ -1,4 +1,4 @@
-"""Draws the predicted classes around an image, in the plane of its noise-reduced gradient and the remainder."""
+"""Figure and distances in a decision plane around an image; `tfadv.folders.decision_plane` computes and draws it."""
 
 from __future__ import annotations
 
