@@ -43,8 +43,8 @@ def command(words: tuple[str, ...], **chosen: Any) -> None:
 
     IMAGES is a folder, or one image. DEFENCE is a purifier that `tfadv defences` lists, or several joined with "+".
     Each image in IMAGES is written to OUT, a folder, with its own name as a PNG, as the defended network
-    receives it; OUT/defence.json says how far it was moved. Of a folder that `tfadv attack` made the adversarial images are
-    taken. The same command again continues an interrupted run.
+    receives it; OUT/defence.json says how far it was moved. Of a folder that `tfadv attack` made the adversarial images
+    are taken. The same command again continues an interrupted run.
 
     `nip fit` fits NIP on clean training images, a folder with --labels or what `tfadv train` takes, of which the part
     for tests is left out; it writes what it found to STATE, an .npz file. Images that the network gets wrong are not
