@@ -73,7 +73,7 @@ def drawing(monkeypatch, side, larger, inner, top, left, chance):
     """Let every image draw these numbers for its diverse inputs."""
     whole = [(inner - side) / (larger - side), top / (larger - inner), left / (larger - inner)]
     numbers = np.array([[chance, *(value + 1e-4 for value in whole)]], np.float32)
-    monkeypatch.setattr(views.draws, "uniform", lambda seeds, shape: tf.constant(numbers))
+    monkeypatch.setattr(views, "uniform", lambda seeds, shape: tf.constant(numbers))
 
 
 def places(side):

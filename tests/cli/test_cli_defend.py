@@ -281,7 +281,7 @@ def test_targets_can_be_taken_for_one(folder):
         (("jpeg:quality=high", "a", "b"), "Jpeg(quality): expected a whole number from 1 to 100, got 'high'"),
         (("jpeg:quality=0", "a", "b"), "from 1 to 100"),
         (("nip", "a", "b"), "nip needs state"),
-        (("nip:state=none.npz", "a", "b"), "`tfadv defend nip fit` makes one"),
+        (("nip:state=none.npz", "a", "b"), "`tfadv defend nip fit` makes it"),
         (("median+jpeg", "a", "b", "--set", "side=3"), "which of them"),
         (("jpeg+smoothing", "a", "b"), "expected purifiers in a row"),
         (("jpeg", "a", "b"), "no such folder"),

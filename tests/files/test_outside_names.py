@@ -119,7 +119,7 @@ def test_results_are_not_written_through_a_link(tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "images").symlink_to(tmp_path)
     with pytest.raises(ValueError, match="got a link that leads to"):
-        Workspace(scales.read("digits"), tmp_path / "out").place("images", "digits-0")
+        Workspace(scales.read("digits"), tmp_path / "out").path("images", "digits-0")
 
 
 @pytest.mark.parametrize("said", [{"checkpoint": "../x"}, {"files": {"/x": {"size": 1, "sha256": ""}}}])

@@ -164,7 +164,7 @@ def test_of_several_outputs_one_is_named():
     model = headed(lambda x: [probabilities(x), keras.layers.Dense(4, name="box")(x)])
     listed = r"which of its 2 outputs are the logits: chance \[N, 5\], box \[N, 4\]"
     for make in (Network, network):
-        with pytest.raises(ValueError, match=f"headed: expected to be told by output .--output. {listed}"):
+        with pytest.raises(ValueError, match=f"headed: expected to be told by output= {listed}"):
             make(model)
         with pytest.raises(ValueError, match=r"headed: has no output 'bix'; it has chance \[N, 5\], box"):
             make(model, output="bix")

@@ -68,7 +68,7 @@ class CarliniWagner(Attack):
     is_search = True
     counts_queries = True
     #: Its gradient has a part without the network, and so it goes on where the network has none.
-    silent = True
+    ignores_missing_gradient = True
 
     def on(self, model) -> Bound:
         return Bound(self, model, self._craft)

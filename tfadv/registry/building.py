@@ -141,4 +141,5 @@ def defence(recipes: Mapping[str, Callable], text: str, more: Mapping[str, Any] 
 
 
 def _one(recipes: Mapping[str, Callable], name: str, chosen: dict[str, Any]) -> Defence:
-    return recipes[name](**check(recipes, name, chosen, "defence"))
+    checked = check(recipes, name, chosen, "defence")
+    return recipes[name](**checked)
