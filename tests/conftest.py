@@ -43,3 +43,22 @@ def own(images):
     from tfadv.core import seeds
 
     return tf.constant(seeds.of_images(images.numpy(), 0))
+
+
+@pytest.fixture(scope="module")
+def embedded_networks_once():
+    """The embedded digit networks are loaded, and compiled, once for all workspaces of a module: none changes one."""
+    import functools
+
+    from tfadv.registry import loading
+
+    load = loading.load
+    once = functools.cache(load)
+
+    def embedded(spec, **settings):
+        plain = str(spec).startswith("digits/") and settings.keys() <= {"trust"}
+        return once(spec) if plain else load(spec, **settings)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loading, "load", embedded)
+        yield

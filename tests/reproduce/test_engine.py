@@ -19,6 +19,8 @@ from tfadv.reproduce.pages import sentences
 from tfadv.reproduce.plan import Case, Cell, Experiment, Layer, Levels, Measure, Missing, Part, Value
 from tfadv.reproduce.workspace import FolderPredictions, MappedWorkspace, Workspace
 
+pytestmark = pytest.mark.usefixtures("embedded_networks_once")
+
 MIM = Case("MIM", "mim", {"epsilon": Levels(16), "steps": 2})
 FIA = Case("FIA", "fia", {"epsilon": Levels(16), "steps": 2, "copies": 30}, {"copies": 2})
 

@@ -19,6 +19,8 @@ from tfadv.reproduce.measures.rates import Rate
 from tfadv.reproduce.plan import Case, Levels, Missing
 from tfadv.reproduce.workspace import MappedWorkspace, Workspace
 
+pytestmark = pytest.mark.usefixtures("embedded_networks_once")
+
 ALL = (*naa.EXPERIMENTS, *fia.EXPERIMENTS)
 MIM = Case("MIM", "mim", {"epsilon": Levels(16), "steps": 2})
 

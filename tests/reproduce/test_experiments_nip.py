@@ -28,6 +28,8 @@ from tfadv.reproduce.measures.defences import (
 from tfadv.reproduce.plan import Case, Cell, Experiment, Layer, Levels, Missing, Part
 from tfadv.reproduce.workspace import MappedWorkspace, Workspace
 
+pytestmark = pytest.mark.usefixtures("embedded_networks_once")
+
 ROLE = "CIFAR-10 VGG19"
 MEDIAN = DefenceCase("SS", "median:side=2")
 FGSM = Case("FGSM", "fgsm", {"epsilon": Levels(4)})

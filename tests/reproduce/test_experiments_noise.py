@@ -28,6 +28,8 @@ from tfadv.reproduce.measures.robustness import Destruction
 from tfadv.reproduce.plan import Case, Levels, Measure, Missing, Value
 from tfadv.reproduce.workspace import MappedWorkspace, Workspace
 
+pytestmark = pytest.mark.usefixtures("embedded_networks_once")
+
 EXPERIMENTS = {one.name: one for one in nrg.EXPERIMENTS}
 PAIRS = {"nrg-table1": ("FGSM", "nr-FGSM"), "nrg-table2": ("IGSM", "nr-IGSM"), "nrg-table5": ("FGM", "nr-FGM")}
 MODEL_MAPS = {"nrg", "nrg-capacity", "nrg-ensembles", "nrg-noise", "nrg-dense"}

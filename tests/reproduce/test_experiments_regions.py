@@ -29,6 +29,8 @@ from tfadv.reproduce.plan import Missing
 from tfadv.reproduce.selection import CandidateImages
 from tfadv.reproduce.workspace import MappedModel, MappedWorkspace, Workspace
 
+pytestmark = pytest.mark.usefixtures("embedded_networks_once")
+
 EXPERIMENTS = {one.name: one for one in fcr.EXPERIMENTS}
 CIFAR, PHOTOGRAPHS = fcr.DATA
 

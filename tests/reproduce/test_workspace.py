@@ -20,6 +20,8 @@ from tfadv.reproduce.measures.rates import Accuracy, Rate
 from tfadv.reproduce.plan import Case, Levels, Missing
 from tfadv.reproduce.workspace import MappedWorkspace, Workspace
 
+pytestmark = pytest.mark.usefixtures("embedded_networks_once")
+
 MIM = Case("MIM", "mim", {"epsilon": Levels(16), "steps": 2})
 
 
