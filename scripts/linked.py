@@ -12,6 +12,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 LINKED = ROOT / "build" / "linked"
+#: Package -> its folder in the repository.
+PACKAGES = {"tfadv": ROOT / "tfadv", "tfadv.cli": ROOT / "cli", "tfadv.checkpoints": ROOT / "checkpoints"}
 
 
 def link() -> Path:
@@ -19,7 +21,8 @@ def link() -> Path:
     shutil.rmtree(LINKED, ignore_errors=True)
     package = LINKED / "tfadv"
     package.mkdir(parents=True)
-    for path in [*(ROOT / "tfadv").iterdir(), ROOT / "cli", ROOT / "checkpoints"]:
+    whole, *parts = PACKAGES.values()
+    for path in [*whole.iterdir(), *parts]:
         if path.name != "__pycache__":
             (package / path.name).symlink_to(os.path.relpath(path, package), target_is_directory=path.is_dir())
     return LINKED

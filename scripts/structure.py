@@ -6,6 +6,7 @@
 A room is a package or a module directly in tfadv/, or one of the folders cli and checkpoints at the top, which are
 installed as tfadv.cli and tfadv.checkpoints. `LAYERS` is the order, from the bottom up: a room uses the rooms of lower
 layers only, also within functions, so that there is no circle either; rooms of one layer do not know each other.
+`tfadv` itself has names alone: it is above nothing and below nothing.
 """
 
 import ast
@@ -14,8 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
+from linked import PACKAGES, ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 LAYERS = (
     ("core",),
     ("files", "parts"),
@@ -27,8 +28,6 @@ LAYERS = (
     ("reproduce", "demo"),
     ("cli",),
 )
-#: Package -> its folder. `tfadv` itself has names alone: it is above nothing and below nothing.
-PACKAGES = {"tfadv": ROOT / "tfadv", "tfadv.cli": ROOT / "cli", "tfadv.checkpoints": ROOT / "checkpoints"}
 
 
 def sources() -> dict[str, Path]:

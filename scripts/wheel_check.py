@@ -11,9 +11,8 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-#: Folder here -> folder in the wheel.
-PACKAGES = {"tfadv": "tfadv", "cli": "tfadv/cli", "checkpoints": "tfadv/checkpoints"}
+from linked import PACKAGES, ROOT
+
 IGNORED = shutil.ignore_patterns("__pycache__", "*.egg-info", ".*")
 PROGRAM = """
 import sys, tfadv
@@ -28,8 +27,8 @@ def build(folder: Path) -> Path:
     source.mkdir()
     for name in ("setup.py", "pyproject.toml", "LICENSE"):
         shutil.copy(ROOT / name, source)
-    for name in PACKAGES:
-        shutil.copytree(ROOT / name, source / name, ignore=IGNORED)
+    for packed in PACKAGES.values():
+        shutil.copytree(packed, source / packed.name, ignore=IGNORED)
     pip("wheel", "--no-deps", "--wheel-dir", str(folder), str(source))
     return next(folder.glob("*.whl"))
 
@@ -42,9 +41,9 @@ def missing(wheel: Path) -> list[str]:
     """What lies in the packages here and not in the wheel."""
     packed = set(zipfile.ZipFile(wheel).namelist())
     expected = [
-        f"{target}/{path.relative_to(ROOT / name).as_posix()}"
-        for name, target in PACKAGES.items()
-        for path in (ROOT / name).rglob("*")
+        f"{package.replace('.', '/')}/{path.relative_to(source).as_posix()}"
+        for package, source in PACKAGES.items()
+        for path in source.rglob("*")
         if path.is_file() and "__pycache__" not in path.parts and not path.name.startswith(".")
     ]
     return sorted(set(expected) - packed)

@@ -2,11 +2,9 @@
 
 import importlib.util
 import json
-import sys
 
 import numpy as np
 import pytest
-from conftest import REPOSITORY
 from networks import batch_of, convolutional
 
 IMAGES = 6
@@ -15,14 +13,7 @@ IMAGES = 6
 @pytest.fixture(scope="module")
 def peers():
     """The script of the comparison; the cases lie beside it."""
-    folder = str(REPOSITORY / "scripts")
-    sys.path.insert(0, folder)
-    try:
-        import peers
-
-        yield peers
-    finally:
-        sys.path.remove(folder)
+    return importlib.import_module("peers")
 
 
 @pytest.fixture(scope="module")

@@ -1,19 +1,15 @@
 """The architecture is what scripts/structure.py says, and what the package promises about every one of its files."""
 
 import ast
-import importlib.util
 import re
 from pathlib import Path
 
 import pytest
+import structure
 
 from tfadv.cli import COMMANDS
 
 ROOT = Path(__file__).resolve().parent.parent
-_spec = importlib.util.spec_from_file_location("structure", ROOT / "scripts" / "structure.py")
-structure = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(structure)
-
 SOURCES = structure.sources()
 LIBRARY = [module for module in SOURCES if not module.startswith("tfadv.cli")]
 TREES = {module: ast.parse(path.read_text(encoding="utf-8")) for module, path in SOURCES.items()}

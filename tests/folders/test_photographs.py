@@ -1,20 +1,16 @@
 """The real thing, small: photographs, a folder in and a folder out, real networks as source and targets."""
 
-import importlib.util
+import importlib
 
 import numpy as np
 import pytest
-from conftest import REPOSITORY
 
 from tfadv.files import image_files
 
 
 @pytest.fixture(scope="module")
 def script():
-    spec = importlib.util.spec_from_file_location("photographs", REPOSITORY / "scripts" / "photographs.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return importlib.import_module("photographs")
 
 
 def test_transfer_on_photographs(script, shared, tmp_path):

@@ -5,7 +5,6 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import REPOSITORY
 from networks import batch_of, convolutional
 
 from tfadv import recipes, untargeted
@@ -16,12 +15,7 @@ COUNT = 6
 
 @pytest.fixture(scope="module")
 def script():
-    folder = str(REPOSITORY / "scripts")
-    sys.path.insert(0, folder)
-    try:
-        yield importlib.import_module("defences")
-    finally:
-        sys.path.remove(folder)
+    return importlib.import_module("defences")
 
 
 @pytest.fixture

@@ -97,10 +97,11 @@ class Source(abc.ABC):
         The first logits are checked for signs of a wrong input range or softmax, which give a `Concession` warning.
         Raises ValueError for images of another shape or range, and for values that are no numbers.
         """
-        logits = self.compiled(check(images)).logits
+        images = check(images)
+        logits = self.compiled(images).logits
         if not self._logits_checked and self.bare is None and len(logits):
             self._logits_checked = True
-            if symptom := diagnostics.of_logits(self.name, logits.numpy(), np.asarray(images)):
+            if symptom := diagnostics.of_logits(self.name, logits.numpy(), images):
                 concede(symptom)
         return tf.math.top_k(logits, count).indices.numpy() - self.offset
 
