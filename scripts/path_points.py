@@ -70,7 +70,7 @@ def attributions(network, layer: str, images, labels) -> dict[str, dict[str, flo
     from tfadv import Plain
     from tfadv.core import scores, seeds
     from tfadv.parts import attribution
-    from tfadv.parts.views import POINTS, PathCopies
+    from tfadv.parts.views.copies import POINTS, PathCopies
 
     forward, own = network.compiled, tf.constant(seeds.of_images(np.asarray(images), 0))
     inputs = forward, images, tf.constant(labels), (layer,), own

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from networks import COPIES, LAYER, batch_of, bound, convolutional, recipe
-from published import contributive, intermediate, noise_reduced, papers, programs
+from published import around, contributive, intermediate, noise_reduced, papers, programs
 from published.plain import PlainNet
 
 from tfadv import targeted, untargeted
@@ -36,6 +36,8 @@ TWINS = {
     "fda": (programs.fda, {}),
     "fia": (programs.fia, {"copies": COPIES}),
     "naa": (programs.naa, {"copies": COPIES}),
+    "vmi": (around.variance_tuning, {"neighbours": COPIES}),
+    "vni": (around.variance_tuning, {"neighbours": COPIES, "nesterov": True}),
     "fcr": (contributive.fcr, {}),
     "fcr-fgsm": (contributive.fcr_fgsm, {}),
     "mim-pd": (programs.mim, PATCHWISE_DIVERSE),

@@ -28,7 +28,7 @@ SMALL: dict[str, dict] = {
 def recipe(name: str, **settings):
     """The recipe with few copies and the small network's layer, where it has such settings."""
     known = inspect.signature(ATTACKS[name]).parameters
-    small = {"layer": LAYER, "copies": COPIES, "cam_layer": "late"}
+    small = {"layer": LAYER, "copies": COPIES, "neighbours": COPIES, "cam_layer": "late"}
     small = {key: value for key, value in small.items() if key in known} | SMALL.get(name, {})
     return ATTACKS[name](**small | settings)
 

@@ -18,7 +18,7 @@ from tfadv.core import seeds as draws
 from tfadv.core.interfaces import targeted, untargeted
 from tfadv.parts import attribution
 from tfadv.parts.objectives.importance import TRANSFORMATIONS
-from tfadv.parts.views import gauss_legendre
+from tfadv.parts.views.copies import gauss_legendre
 
 LAYERS = ("early", LAYER, "late")
 FUNCTIONS = {

@@ -9,7 +9,7 @@ from tfadv import DiverseInputs, MaskedCopies, NoisyCopies, PathCopies, Plain, S
 from tfadv.core import seeds
 from tfadv.core.interfaces import ViewChain
 from tfadv.defences import ResizePad, randomised
-from tfadv.parts import views
+from tfadv.parts.views import diverse
 
 VIEWS = [
     Plain(),
@@ -24,7 +24,7 @@ VIEWS = [
 
 
 def moved_by_gathers(images, rows, columns, pad, most):
-    """`views.draw_map` by plain gathers, whose gradient TensorFlow makes."""
+    """`diverse.draw_map` by plain gathers, whose gradient TensorFlow makes."""
     taken = tf.gather(images, tf.maximum(rows, 0), axis=1, batch_dims=1)
     taken = tf.gather(taken, tf.maximum(columns, 0), axis=2, batch_dims=1)
     inside = (rows >= 0)[:, :, None, None] & (columns >= 0)[:, None, :, None]
@@ -42,8 +42,8 @@ def test_pixels_that_move_have_the_gradient_of_a_gather(kind, larger, images, mo
     images, found = tf.cast(images, tf.float64), []
     for run in range(4):
         own = tf.constant(seeds.of_images(images.numpy(), run))
-        for draw_map in (views.draw_map, moved_by_gathers):
-            monkeypatch.setattr(views, "draw_map", draw_map)
+        for draw_map in (diverse.draw_map, moved_by_gathers):
+            monkeypatch.setattr(diverse, "draw_map", draw_map)
             monkeypatch.setattr(randomised, "draw_map", draw_map)
             with tf.GradientTape() as tape:
                 tape.watch(images)

@@ -3,7 +3,8 @@
 It increases an objective over the copies of a view, by a rule, within a budget, in a region, from a start:
 
 x_0     = start, where the mask is above 0
-g_t     = mean over copies of d value(view(x_t + ahead)) / d x_t
+g(x)    = mean over copies of d value(view(x)) / d x
+g_t     = g(x_t + ahead), or another estimate from g at several points around x_t
 x_{t+1} = x + project(x_t + mask * step(g_t) - x)
 
 With restarts all of it is repeated with other random numbers, and of each image the result is kept whose margin (of
@@ -20,18 +21,33 @@ from tfadv.attacks.default_layers import settled
 from tfadv.core import gradients, scores
 from tfadv.core.compilation import Compiled, Program, repeat
 from tfadv.core.images import BLACK, WHITE
-from tfadv.core.interfaces import Attack, Budget, Goal, Objective, Region, Rule, Start, View
+from tfadv.core.interfaces import Attack, Budget, Goal, GradientEstimate, Objective, Part, Region, Rule, Start, View
 from tfadv.core.ranges import Count
 from tfadv.core.seeds import fold
 from tfadv.core.source import CompiledForward, Source
-from tfadv.core.types import Images, Seeds, Tensor
+from tfadv.core.types import Gradient, Images, Seeds, Tensor
 from tfadv.models.network import network
+from tfadv.parts.gradient_estimates import AtImage
 from tfadv.parts.regions import Everywhere
 from tfadv.parts.starts import CleanImage
 from tfadv.parts.views import Plain
 
 # What an image's seed is folded with, so that no two parts draw the same numbers.
 START, REGION, PREPARE, STEP, RESTART = range(5)
+# And what that of a step is folded with; its view folds it with the numbers of its copies, from 0 on.
+ESTIMATE, DRAW = -1, -2
+
+
+#: What the parts of an ascent are, by field.
+KINDS: dict[str, type[Part]] = {
+    "objective": Objective,
+    "rule": Rule,
+    "budget": Budget,
+    "view": View,
+    "region": Region,
+    "start": Start,
+    "gradient": GradientEstimate,
+}
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -39,7 +55,7 @@ class Ascent(Attack):
     """An attack by gradient ascent, e.g. `Ascent(CrossEntropy(), Sign(1.6), Linf(16))` is BIM.
 
     Args:
-        objective, rule, budget, view, region, start: the parts.
+        objective, rule, budget, view, region, start, gradient: the parts.
         steps: how many.
         in_range: keep the image within 0..255 from the start on and after each step, as BIM does, and not only at the
             end, as the authors' programs of MIM's relatives, FIA and NAA do.
@@ -56,10 +72,10 @@ class Ascent(Attack):
     start: Start = CleanImage()
     in_range: bool = False
     restarts: Count = 1
+    gradient: GradientEstimate = AtImage()
 
     def __post_init__(self) -> None:
-        kinds = {"objective": Objective, "rule": Rule, "budget": Budget, "view": View, "region": Region, "start": Start}
-        for name, kind in kinds.items():
+        for name, kind in KINDS.items():
             if not isinstance(getattr(self, name), kind):
                 got = getattr(self, name)
                 raise ValueError(f"Ascent({name}): expected a {kind.__name__}, got {got!r}.")
@@ -135,11 +151,28 @@ class AscentLoop:
         def next_step(count: Tensor, state: tuple[Tensor, Any]) -> tuple[Tensor, Any]:
             return step(*state, images, goal, mask, prepared, fold(stream, count))
 
-        return repeat(attack.steps, next_step, (self._in_range(adversarial), attack.rule.init(images)))[0]
+        states = attack.rule.init(images), attack.gradient.init(images)
+        return repeat(attack.steps, next_step, (self._in_range(adversarial), states))[0]
 
-    def _step(self, current: Images, state, images, goal: Goal, mask, prepared, seeds) -> tuple[Tensor, Any]:
-        """The image and the rule's state one step on."""
-        attack, objective = self.attack, self.attack.objective
+    def _step(self, current: Images, states, images, goal: Goal, mask, prepared, seeds) -> tuple[Tensor, Any]:
+        """The image and the states of rule and estimate one step on."""
+        attack, (rule_state, estimate_state) = self.attack, states
+
+        def gradient_at(point: Images, draw: Tensor | None = None) -> Gradient:
+            own = seeds if draw is None else fold(fold(seeds, DRAW), draw)
+            return self._gradient(point, images, goal, prepared, own)
+
+        ahead = attack.rule.lookahead(rule_state)
+        gradient, estimate_state = attack.gradient.estimate(
+            gradient_at, current, ahead, estimate_state, fold(seeds, ESTIMATE)
+        )
+        move, rule_state = attack.rule.update(gradient, rule_state, attack.budget.project)
+        moved = images + attack.budget.project(current + mask * move - images)
+        return self._in_range(moved), (rule_state, estimate_state)
+
+    def _gradient(self, point: Images, images: Images, goal: Goal, prepared, seeds: Seeds) -> Gradient:
+        """The objective's gradient at a point, averaged over the view's copies."""
+        objective = self.attack.objective
 
         def value(copy: Images, transform: gradients.Transform) -> Tensor:
             of_clean = prepared
@@ -148,10 +181,7 @@ class AscentLoop:
             outputs = self.network(copy, objective.layers, logits=objective.reads_logits)
             return objective.value(outputs, goal, of_clean)
 
-        point = current + attack.rule.lookahead(state)
-        gradient = gradients.mean_of_images(value, point, attack.view, seeds)
-        move, state = attack.rule.update(gradient, state, attack.budget.project)
-        return self._in_range(images + attack.budget.project(current + mask * move - images)), state
+        return gradients.mean_of_images(value, point, self.attack.view, seeds)
 
     def _in_range(self, images: Images) -> Tensor:
         return tf.clip_by_value(images, BLACK, WHITE) if self.attack.in_range else images

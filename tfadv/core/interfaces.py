@@ -1,12 +1,13 @@
 """The interfaces of the parts that attacks and defences are made of; read this file first.
 
     An attack on a model increases an **objective** (a number for each image), over the copies of a **view** (an input
-    transformation), by a **rule** (how a gradient becomes a step), within a **budget** (how far), in a **region**
-    (which pixels), from a **start** (the first image).
+    transformation), along a **gradient estimate** (at the image, or from several points around it), by a **rule** (how
+    a gradient becomes a step), within a **budget** (how far), in a **region** (which pixels), from a **start** (the
+    first image).
 
 Each part is a frozen dataclass of plain numbers, and `repr` is what you would type: `eval(repr(attack)) == attack`.
 What travels through `tf.function` is a NamedTuple of tensors. The combinations are free: any objective with any view,
-rule, budget, region and start is an attack, e.g.
+estimate, rule, budget, region and start is an attack, e.g.
 
     Ascent(Naa("Mixed_5b"), Momentum() >> Patchwise(1.6), Linf(16), view=DiverseInputs())
 
@@ -104,6 +105,9 @@ class Crafted(NamedTuple):
 Project = Callable[[Tensor], Tensor]
 #: forward(images, layers=(), logits=True) -> Outputs; `tfadv.models.network.Network` is one.
 Forward = Callable[..., Outputs]
+#: gradient_at(images, draw=None) -> the objective's gradient there, averaged over the view's copies, [N, H, W, 3]. Of
+#: several gradients in one step each has a number, `draw`, by which its view draws; None for the step's own.
+GradientAt = Callable[..., Gradient]
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -240,6 +244,31 @@ class Objective(Part):
     @abc.abstractmethod
     def value(self, outputs: Outputs, goal: Goal, prepared: Any) -> Tensor:
         """The number to increase, [N]; prepared is what `prepare` returned, goal.labels index the logits."""
+
+
+class GradientEstimate(Part):
+    """How the gradient of a step is estimated: at the image, or from gradients at several points around it."""
+
+    #: How many gradients it takes in a step, which is what the step costs: a class attribute, a field or a property.
+    points = 1
+
+    @abc.abstractmethod
+    def init(self, images: Images) -> Any:
+        """The state before the first step: a tensor or a (nested) tuple of tensors."""
+
+    @abc.abstractmethod
+    def estimate(
+        self, gradient_at: GradientAt, images: Images, ahead: Tensor | float, state: Any, seeds: Seeds
+    ) -> tuple[Gradient, Any]:
+        """(gradient, next state) of a step.
+
+        Args:
+            gradient_at: the gradient anywhere.
+            images: where the attack is, [N, H, W, 3].
+            ahead: how far from there the rule wants the gradient, `Rule.lookahead`.
+            state: as returned last.
+            seeds: int32 [N, 2], one per image, other ones in each step.
+        """
 
 
 class Rule(Part):

@@ -22,7 +22,7 @@ from tfadv.defences.purified import Averaged, Purified, Purifier
 from tfadv.defences.transforms import Jpeg
 from tfadv.models.ensembles import Ensemble
 from tfadv.models.network import network as as_source
-from tfadv.parts.views import draw_map, whole
+from tfadv.parts.views.diverse import draw_map, whole
 
 Degrees = Annotated[float, Range(-360, 360, of="degrees")]
 WholeDegrees = Annotated[int, Range(0, 360, whole=True, of="whole degrees")]

@@ -17,7 +17,7 @@ from tfadv.core.images import BLACK
 from tfadv.core.interfaces import Forward, Outputs, View
 from tfadv.core.source import CompiledForward
 from tfadv.core.types import Gradient, Images, Labels, Seeds, Tensor
-from tfadv.parts.views import GAUSS_LEGENDRE, PathCopies, Plain
+from tfadv.parts.views.copies import GAUSS_LEGENDRE, PathCopies, Plain
 
 #: The paper's path, without the noise of the authors' program.
 PLAIN_PATH = PathCopies(noise=0)

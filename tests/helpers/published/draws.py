@@ -8,6 +8,7 @@ import numpy as np
 from tfadv.core import seeds
 
 START, REGION, PREPARE, STEP = range(4)
+ESTIMATE = -1
 
 
 def threefry(key, counter):
@@ -28,7 +29,7 @@ def threefry(key, counter):
 
 def fold_in(own, number):
     """The seed int32 [2] of a seed and a number."""
-    words = threefry(np.asarray(own, np.int32).view(np.uint32), (np.uint32([number]), np.uint32([1])))
+    words = threefry(np.asarray(own, np.int32).view(np.uint32), (np.int32([number]).view(np.uint32), np.uint32([1])))
     return np.concatenate(words).view(np.int32)
 
 
@@ -89,6 +90,12 @@ def step_noise(images, seed, step, copy):
     """Standard normal for copy number `copy` in one step of an ascent, as NRG adds it."""
     path = [STEP, step, copy]
     return _each(images, seed, path, lambda own: normal(own, images.shape[1:]))
+
+
+def neighbour(images, seed, step, number, radius):
+    """Uniform in -radius..radius, for a neighbour of the image in one step of an ascent."""
+    path = [STEP, step, ESTIMATE, number]
+    return _each(images, seed, path, lambda own: uniform(own, images.shape[1:], -radius, radius))
 
 
 def diverse(images, seed, path, larger):

@@ -5,14 +5,15 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from tfadv.attacks.ascent import Ascent
-from tfadv.core.interfaces import Attack, Objective, Rule, RuleChain, View
+from tfadv.core.interfaces import Attack, GradientEstimate, Objective, Rule, RuleChain, View
 from tfadv.core.ranges import checked
 from tfadv.parts.budgets import Linf
+from tfadv.parts.gradient_estimates import AtImage
 from tfadv.parts.rules import Momentum, Patchwise, Sign
 from tfadv.parts.starts import CleanImage
 from tfadv.parts.views import Plain
 
-PLAIN = Plain()
+PLAIN, AT_IMAGE = Plain(), AtImage()
 #: Name on the command line -> recipe, in the order in which they are listed.
 RECIPES: dict[str, Callable[..., Attack]] = {}
 
@@ -37,11 +38,13 @@ def momentum(
     decay: float,
     view: View = PLAIN,
     first: Rule | None = None,
+    gradient: GradientEstimate = AT_IMAGE,
 ) -> Ascent:
     """MIM's steps on any objective, with gradients averaged over a view; `first` is a rule in front of the momentum."""
     rule: Rule = Momentum(decay) >> Sign(size_of(epsilon, steps, step))
     start = objective.start or CleanImage()
-    return Ascent(objective, first >> rule if first else rule, Linf(epsilon), steps, view, start=start)
+    rule = first >> rule if first else rule
+    return Ascent(objective, rule, Linf(epsilon), steps, view, start=start, gradient=gradient)
 
 
 def patchwise(attack: Ascent, amplify: float, spill: float, side: int) -> Ascent:

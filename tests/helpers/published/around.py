@@ -1,0 +1,39 @@
+"""Slow twins of attacks that take gradients around the image, in float64 and grey levels: one loop, one tape."""
+
+import numpy as np
+import tensorflow as tf
+from published import draws
+
+
+def unit_mean(g):
+    """g / mean|g| of each image."""
+    return g / np.mean(np.abs(g), axis=(1, 2, 3), keepdims=True)
+
+
+def cross_entropy_gradient(net, x, label):
+    """d cross entropy / d image at x in 0..255."""
+    here = tf.constant(x)
+    with tf.GradientTape() as tape:
+        tape.watch(here)
+        logits = net.logits(net.feature(here / 127.5 - 1))
+        total = tf.reduce_sum(tf.nn.sparse_softmax_cross_entropy_with_logits(labels=label, logits=logits))
+    return tape.gradient(total, here).numpy()
+
+
+def predicted(net, images):
+    """The class of each image."""
+    return np.argmax(net.logits(net.feature(tf.constant(images / 127.5 - 1))).numpy(), axis=1)
+
+
+def variance_tuning(net, images, labels, seed, *, nesterov=False, steps=10, neighbours=20, beta=1.5):
+    """VMI- and VNI-FGSM as in the authors' program, against the predicted class."""
+    eps, label = 16.0, predicted(net, images)
+    alpha = eps / steps
+    x, momentum, variance = images.copy(), np.zeros_like(images), np.zeros_like(images)
+    for step in range(steps):
+        g = cross_entropy_gradient(net, x + alpha * momentum if nesterov else x, label)
+        momentum = momentum + unit_mean(g + variance)
+        around = [x + draws.neighbour(images, seed, step, number, beta * eps) for number in range(neighbours)]
+        variance = sum(cross_entropy_gradient(net, near, label) for near in around) / neighbours - g
+        x = np.clip(x + alpha * np.sign(momentum), images - eps, images + eps)
+    return np.clip(x, 0, 255)

@@ -1,0 +1,77 @@
+"""Gradient estimates: where the gradient of a step is taken, at the image alone or at several points around it.
+
+    Ascent(CrossEntropy(), Momentum() >> Sign(1.6), Linf(16), gradient=VarianceTuning(20, radius=24))      VMI
+
+Each goes with every objective, view and rule; its points multiply what a step costs. Sizes are grey levels, g(x) is the
+gradient of the objective averaged over the copies of the view, x_t the image, g_t the gradient at x_t or as far ahead
+of it as the rule asks. Every point of every image has its own draw, and so has the view there.
+"""
+
+import dataclasses
+from typing import Any
+
+import tensorflow as tf
+
+from tfadv.core.compilation import summed
+from tfadv.core.interfaces import GradientAt, GradientEstimate
+from tfadv.core.ranges import Count, Size
+from tfadv.core.seeds import fold, uniform
+from tfadv.core.types import Gradient, Images, Seeds, Tensor
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class AtImage(GradientEstimate):
+    """The gradient at the image itself, or as far ahead of it as the rule asks: g_t."""
+
+    def init(self, images: Images) -> Any:
+        return ()
+
+    def estimate(
+        self, gradient_at: GradientAt, images: Images, ahead: Tensor | float, state: Any, seeds: Seeds
+    ) -> tuple[Gradient, Any]:
+        return gradient_at(images + ahead), state
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class VarianceTuning(GradientEstimate):
+    """The gradient with last step's variance around the image added (VT; Wang and He, CVPR 2021):
+
+        g_t + v,  v <- mean over neighbours of g(x_t + r) - g_t,  r uniform in +-radius, v = 0 at first
+
+    Args:
+        neighbours: how many.
+        radius: how far they are at most, in grey levels; the paper's is 1.5 epsilon.
+    """
+
+    neighbours: Count = 20
+    radius: Size = 24.0
+
+    random = True
+
+    @property
+    def points(self) -> int:
+        return self.neighbours + 1
+
+    def init(self, images: Images) -> Tensor:
+        return tf.zeros_like(images)
+
+    def estimate(
+        self, gradient_at: GradientAt, images: Images, ahead: Tensor | float, state: Tensor, seeds: Seeds
+    ) -> tuple[Gradient, Tensor]:
+        gradient = gradient_at(images + ahead)
+        around = mean_around(gradient_at, images, self.neighbours, self.radius, seeds)
+        return gradient + state, around - gradient
+
+
+def mean_around(gradient_at: GradientAt, images: Images, neighbours: int, radius: float, seeds: Seeds) -> Gradient:
+    """The mean gradient at so many neighbours, each uniformly drawn within +-radius around the images."""
+
+    def of_neighbour(number: Tensor) -> tuple[Gradient]:
+        return (gradient_at(neighbour(images, number, radius, seeds), number),)
+
+    return summed(neighbours, of_neighbour)[0] / neighbours
+
+
+def neighbour(images: Images, number: Tensor, radius: float, seeds: Seeds) -> Images:
+    """Neighbour `number` of the images: each value off by a number drawn uniformly within +-radius."""
+    return images + uniform(fold(seeds, number), tuple(images.shape[1:]), images.dtype, -radius, radius)

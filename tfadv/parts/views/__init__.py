@@ -1,0 +1,14 @@
+"""Views: the input transformations of an attack, over whose copies gradients are averaged.
+
+One view serves two purposes. Averaged over *input* gradients `DiverseInputs` is DIM and `ScaledCopies` is SIM; averaged
+over *feature* gradients `MaskedCopies` makes FIA's weights and `PathCopies` NAA's. `a >> b` transforms by a,
+then by b, e.g. `ScaledCopies() >> DiverseInputs()` is SI-DI.
+
+Every image draws for itself; `DiverseInputs(shared=True)` gives all images of a batch one draw, as the authors' program
+does, and results then depend on the batch. Transformations of a defence are in `tfadv.defences`.
+"""
+
+from tfadv.parts.views.copies import MaskedCopies, NoisyCopies, PathCopies, Plain, ScaledCopies
+from tfadv.parts.views.diverse import DiverseInputs
+
+__all__ = ["DiverseInputs", "MaskedCopies", "NoisyCopies", "PathCopies", "Plain", "ScaledCopies"]
