@@ -1,7 +1,8 @@
-"""Recipes that raise the cross entropy: FGSM, its iterated forms, and those over transformed copies.
+"""Recipes that raise the cross entropy: FGSM, BIM, PGD; momentum (MIM, NIM); transformed inputs (DIM, TIM, SIM);
+patches (PIM); noise-reduced gradients (NRG).
 
-Those of the noise-reduced gradient, and what it is compared with, have that paper's settings: epsilon 15, twenty copies
-with noise of 15 grey levels. In "l2" sizes are root mean squares over all values of an image, the paper's RMSD.
+fgm, igsm and nr_* have the settings of the NRG paper: epsilon 15, twenty copies with noise of 15 grey levels. In "l2"
+sizes are root mean squares over all values of an image, its RMSD.
 """
 
 from tfadv.attacks.ascent import Ascent
