@@ -1,4 +1,4 @@
-"""Detects networks that are used wrongly (input range, softmax, a missing background class); names the likely cause in a sentence.
+"""Detects networks that are used wrongly (input range, softmax, no background class); names the likely cause.
 
 A model that gets another input range than it was trained on, one whose background class nobody mentioned, one that
 rounds its input: all of them return numbers that look like results.
