@@ -98,7 +98,6 @@ def _craft(
     no_progress: bool,
     **rest: Any,
 ) -> "CraftReport":
-
     from tfadv.attacks.faster import faster, gradients_in_bfloat16
     from tfadv.files.image_files import find_images
     from tfadv.folders.craft import craft_folder
@@ -118,17 +117,18 @@ def _craft(
     weighed = [f"{weight:g}*{one}" for weight, one in zip(weights, sources, strict=True)] if weights else sources
     asked = "+".join(weighed)
     asked += f", {average} averaged" if average else ""
-    attack, twin = building.make(ATTACKS, recipe, network, settings), None
+    attack, gradient_network = building.make(ATTACKS, recipe, network, settings), None
     if fast:
-        twin, attack = faster(network, attack, bfloat16=None if precision is None else precision == "bfloat16")
+        bfloat16 = None if precision is None else precision == "bfloat16"
+        gradient_network, attack = faster(network, attack, bfloat16=bfloat16)
     elif precision == "bfloat16":
-        twin = gradients_in_bfloat16(network, attack)
+        gradient_network = gradients_in_bfloat16(network, attack)
     return craft_folder(
         images,
         out,
         attack,
         network,
-        twin=twin,
+        gradient_network=gradient_network,
         targets=target_labels,
         source=f"{asked}{model_options}",
         progress=None if no_progress else options.progress_bar(f"{recipe} on {network.name}"),

@@ -98,7 +98,7 @@ def craft_folder(
     filter: str = resizing.DEFAULT,
     limit: Count | None = None,
     source: str | None = None,
-    twin: Source | None = None,
+    gradient_network: Source | None = None,
     workers: Count | None = None,
     progress: Callable[..., Any] | None = None,
 ) -> CraftReport:
@@ -118,7 +118,8 @@ def craft_folder(
         filter: what images of another size are resized with, see `tfadv.files.resizing.FILTERS`.
         limit: only the first so many images, in the order of their names.
         source: how the network was asked for, for attack.json.
-        twin: a copy of the network that finds the gradients, see `tfadv.faster`; the classes are the network's own.
+        gradient_network: a faster copy of the network, see `tfadv.faster`, whose gradients are taken; classes are
+            predicted by the network itself.
         workers: threads that read and write images; by default one for each core.
         progress: like `tqdm.tqdm`: called with total= and initial=, returns an object with update(count) and close().
 
@@ -143,8 +144,8 @@ def craft_folder(
         items = experiment.items_of(names[:limit], image_files.output_names(names, folder_record.ATTACK.taken), found)
         twins = experiment.twins_folder(names)
         settings = {"seed": seed, "batch_size": count, "size": list(size), "filter": filter, "clean": twins}
-        described = experiment.describe(attack, network, found, items, settings, source, twin)
-        run = Run(images, out, out / twins, attack, network, twin or network, predict, seed, read, pool)
+        described = experiment.describe(attack, network, found, items, settings, source, gradient_network)
+        run = Run(images, out, out / twins, attack, network, gradient_network or network, predict, seed, read, pool)
         if found.targets is not None and not attack.has_target:
             raise ValueError(f"{attack!r} has no targeted form: leave the target labels out.")
         with folder_record.Journal(out, described) as journal:

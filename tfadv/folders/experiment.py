@@ -89,7 +89,7 @@ def describe(
     items: list[Item | Entry],
     settings: Entry,
     source: str | None = None,
-    twin: Source | None = None,
+    gradient_network: Source | None = None,
 ) -> Entry:
     """The experiment for attack.json: everything that the output's bytes depend on but the content of the images."""
     names = [item.name if isinstance(item, Item) else item["file"] for item in items]
@@ -109,7 +109,7 @@ def describe(
         "inputs": {"count": len(names), "names_sha256": hashlib.sha256(json.dumps(names).encode()).hexdigest()},
         "labels": found.facts,
         "device": devices.name(),
-        "arithmetic": devices.arithmetic() | ({} if twin is None else faster_networks.shortcuts(twin)),
+        "arithmetic": devices.arithmetic() | (faster_networks.shortcuts(gradient_network) if gradient_network else {}),
         "versions": {
             "tfadv": tfadv.__version__,
             "tensorflow": tf.__version__,

@@ -78,7 +78,7 @@ class Run:
         twins: Path,
         attack: Attack,
         network: Source,
-        twin: Source,
+        gradient_network: Source,
         predict: Predictions,
         seed: int,
         picture: Callable[[str], image_files.Picture],
@@ -90,7 +90,7 @@ class Run:
         self.key = draws.run_key(seed)
         self.items: list[Item] = []
         self.remade: dict[str, str] = {}
-        self.unfitted: Any = attack.on(twin)
+        self.unfitted: Any = attack.on(gradient_network)
 
     def through(
         self,
