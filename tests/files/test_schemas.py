@@ -382,7 +382,7 @@ def test_where_it_differs_is_said():
     with pytest.raises(ValueError, match=r"images\[0\]\.label should be a valid integer, got '3'\."):
         schemas.check(schemas.Images, {"images": [RECORD["images"][0] | {"label": "3"}]}, "a.json", "x")
     with pytest.raises(ValueError, match=r"x\.json: expected y, but laeyr is none of its facts\."):
-        schemas.check(schemas.ScaleNetwork, {"network": "a", "laeyr": "b"}, "x.json", "y")
+        schemas.check(scales.ScaleNetwork, {"network": "a", "laeyr": "b"}, "x.json", "y")
     with pytest.raises(ValueError, match=r"it should be an object, got \[\]|it should be a valid dict.*got \[\]"):
         schemas.check(dict[str, Any], [], "a.json", "x")
 
