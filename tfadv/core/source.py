@@ -8,7 +8,6 @@ from __future__ import annotations
 import abc
 import functools
 from collections.abc import Callable, Hashable
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -16,7 +15,7 @@ import tensorflow as tf
 from tfadv.core import diagnostics
 from tfadv.core.compilation import Compiled, concede
 from tfadv.core.images import check
-from tfadv.core.interfaces import Attack, Goal, Outputs
+from tfadv.core.interfaces import Attack, Craft, Goal, Outputs
 from tfadv.core.types import Images
 
 
@@ -123,7 +122,7 @@ class CompiledForward:
     def __init__(self, source: Source) -> None:
         self.source = source
         self._compiled: dict[Hashable, Compiled] = {}
-        self._bound: dict[int, tuple[Attack, Any]] = {}
+        self._bound: dict[int, tuple[Attack, Craft]] = {}
 
     def compile_once(self, key: Hashable, function: Callable) -> Compiled:
         """The function compiled: once for each key, and kept."""
@@ -131,7 +130,7 @@ class CompiledForward:
             self._compiled[key] = Compiled(function)
         return self._compiled[key]
 
-    def bound(self, attack: Attack) -> Any:
+    def bound(self, attack: Attack) -> Craft:
         """The attack bound to this network: once for each attack, and kept."""
         # By identity: two with views of a user's own may be equal as dataclasses and differ in what those hold.
         if id(attack) not in self._bound:
