@@ -93,14 +93,19 @@ class Source(abc.ABC):
     def top(self, images: Images, count: int = 1) -> np.ndarray:
         """The most likely classes, best first, int [N, count]; background is -1.
 
-        The first logits are checked for signs of a wrong input range or softmax, which give a `Concession` warning.
         Raises ValueError for images of another shape or range, and for values that are no numbers.
         """
-        images = check(images)
+        return self.top_of_checked(check(images), count)
+
+    def top_of_checked(self, images: Images, count: int = 1) -> np.ndarray:
+        """`top` of images [N, H, W, 3] in 0..255 that were checked before, or read from files; tensors are taken too.
+
+        The first logits are checked for signs of a wrong input range or softmax, which give a `Concession` warning.
+        """
         logits = self.compiled(images).logits
         if not self._logits_checked and self.bare is None and len(logits):
             self._logits_checked = True
-            if symptom := diagnostics.of_logits(self.name, logits.numpy(), images):
+            if symptom := diagnostics.of_logits(self.name, logits.numpy(), np.asarray(images)):
                 concede(symptom)
         return tf.math.top_k(logits, count).indices.numpy() - self.offset
 

@@ -384,7 +384,7 @@ def top(
     Raises ValueError if a network without a fixed size gets images of several sizes.
     """
     seen = _resized(images, target, filter)
-    return target.top(padded(seen, size), min(count, target.logits_count))[: len(seen)]
+    return target.top_of_checked(padded(seen, size), min(count, target.logits_count))[: len(seen)]
 
 
 def _resized(images: Sequence[np.ndarray], target: Source, filter: str) -> np.ndarray:
