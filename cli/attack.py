@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tfadv.cli import networks, options, shell
+from tfadv.cli import network_options, options, shell
 from tfadv.core.ranges import Count, Seed, Size
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @click.argument("recipe")
 @click.argument("images", type=click.Path())
 @click.argument("out", type=click.Path())
-@networks.ensemble("The network to craft on; see `tfadv models`. Repeat it for an ensemble.")
+@network_options.ensemble("The network to craft on; see `tfadv models`. Repeat it for an ensemble.")
 @click.option("--labels", type=click.Path(), help="CSV: filename,label. Default: what the source predicts.")
 @click.option("--target-labels", type=click.Path(), help="CSV of the classes to reach: makes the attack targeted.")
 @options.numbering
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 @options.size
 @options.filter_option("What images of another size are resized with.")
 @click.option("--limit", type=options.Number(Count), help="Only the first so many images by name.")
-@networks.model_options
+@network_options.model_options
 @options.workers
 @options.no_progress
 def command(recipe: str, images: str, out: str, **chosen: Any) -> None:
@@ -92,13 +92,12 @@ def _craft(
     steps: int | None,
     layers: tuple[str, ...],
     target_labels: str | None,
-    model_options: networks.ModelOptions,
+    model_options: network_options.ModelOptions,
     precision: str | None,
     fast: bool,
     no_progress: bool,
     **rest: Any,
 ) -> "CraftReport":
-
     from tfadv.attacks.faster import faster, gradients_in_bfloat16
     from tfadv.files.image_files import find_images
     from tfadv.folders.craft import craft_folder
@@ -114,21 +113,22 @@ def _craft(
     settings = settings_syntax.united(settings, {"epsilon": epsilon, "steps": steps, "layer": layer}, "--{}")
     settings = building.check(ATTACKS, recipe, settings)
     find_images(images)  # a wrong folder is said before a large network is built
-    network, _ = networks.sources(sources, model_options, weights=weights, average=average)
+    network, _ = network_options.sources(sources, model_options, weights=weights, average=average)
     weighed = [f"{weight:g}*{one}" for weight, one in zip(weights, sources, strict=True)] if weights else sources
     asked = "+".join(weighed)
     asked += f", {average} averaged" if average else ""
-    attack, twin = building.make(ATTACKS, recipe, network, settings), None
+    attack, gradient_network = building.make(ATTACKS, recipe, network, settings), None
     if fast:
-        twin, attack = faster(network, attack, bfloat16=None if precision is None else precision == "bfloat16")
+        bfloat16 = None if precision is None else precision == "bfloat16"
+        gradient_network, attack = faster(network, attack, bfloat16=bfloat16)
     elif precision == "bfloat16":
-        twin = gradients_in_bfloat16(network, attack)
+        gradient_network = gradients_in_bfloat16(network, attack)
     return craft_folder(
         images,
         out,
         attack,
         network,
-        twin=twin,
+        gradient_network=gradient_network,
         targets=target_labels,
         source=f"{asked}{model_options}",
         progress=None if no_progress else options.progress_bar(f"{recipe} on {network.name}"),

@@ -65,9 +65,9 @@ def command(
     import keras
     import tensorflow as tf
 
-    from tfadv.core import devices, pool
+    from tfadv.core import devices, thread_pool
 
-    shell.echo(f"{devices.name()}, {pool.cores()} cores, TensorFlow {tf.__version__}, Keras {keras.__version__}")
+    shell.echo(f"{devices.name()}, {thread_pool.cores()} cores, TensorFlow {tf.__version__}, Keras {keras.__version__}")
     for part in parts or PARTS:
         if part == "passes":
             _passes(attacks or ATTACKS, batches, copies, steps, repeats)
@@ -101,12 +101,12 @@ def _engine(
     images: str | None, place: Path, count: int, workers: int | None, batches: Sequence[int], repeats: int
 ) -> None:
     from tfadv.benchmarks import engine
-    from tfadv.core import pool
+    from tfadv.core import thread_pool
 
     folder = images or engine.photographs(place / "images", count)
     rows = []
     for batch in batches:
-        for several in [workers] if workers else sorted({1, 2, pool.cores()}):
+        for several in [workers] if workers else sorted({1, 2, thread_pool.cores()}):
             found = engine.time_folder(folder, workers=several, batch=batch, repeats=repeats)
             times = (_ms(found.seconds.clock), f"{1 / found.seconds.clock:.1f}", _ms(found.seconds.core))
             rows.append((str(several), str(batch), str(found.images), *times))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tfadv.cli import judging, networks, options, shell, tables
+from tfadv.cli import judging, network_options, options, shell, tables
 from tfadv.core.ranges import Chance, Count, Size, WordSeed
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ RADII = (0.0, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0)
     help="The chance that a class or radius is wrong.",
 )
 @click.option("--seed", type=options.Number(WordSeed), default=0, show_default=True, help="The noise follows from it.")
-@networks.model_options
+@network_options.model_options
 @options.filter_option("What images of another size than the network's are resized with.")
 @click.option("--json", "json_path", metavar="PATH", help="Write everything as JSON; - is stdout.")
 @click.option("--csv", "csv_path", metavar="PATH", help="Write one line per image as CSV; - is stdout.")
@@ -97,7 +97,7 @@ def _certified(
     samples: int,
     alpha: float,
     seed: int,
-    model_options: networks.ModelOptions,
+    model_options: network_options.ModelOptions,
     filter: str,
     no_progress: bool,
 ) -> tuple[dict[str, Any], dict[str, str]]:
@@ -107,7 +107,7 @@ def _certified(
     from tfadv.defences.smoothing import Smoothing
 
     smoothing = Smoothing(std, alpha=alpha, seed=seed)
-    (network,) = networks.load((target,), model_options)
+    (network,) = network_options.load((target,), model_options)
     pixels, unreadable = _read(images, network, filter)
     batch = np.stack(list(pixels.values())).astype(np.float32)
     known = _labels(list(pixels), labels, first_label, force_labels, network, batch)

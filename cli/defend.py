@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tfadv.cli import networks, options, shell, writing
+from tfadv.cli import network_options, options, shell, writing
 from tfadv.core.ranges import Count, WordSeed
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ USAGE = "expected DEFENCE IMAGES OUT, nip fit IMAGES STATE or nip apply IMAGES O
 )
 @options.size
 @options.filter_option("What images of another size than the source's are resized with.")
-@networks.model_options
+@network_options.model_options
 @options.workers
 @options.no_progress
 def command(words: tuple[str, ...], **chosen: Any) -> None:
@@ -80,7 +80,7 @@ def _purify(
     *,
     network: str | None,
     settings: dict[str, Any],
-    model_options: networks.ModelOptions,
+    model_options: network_options.ModelOptions,
     labels: str | None,
     first_label: int | None,
     force_labels: bool,
@@ -100,7 +100,7 @@ def _purify(
     if not isinstance(defence, Purifier):
         raise click.UsageError(f"{name} surrounds a network and purifies no image: see tfadv evaluate --defence.")
     options.quiet_pillow()
-    behind = None if network is None else networks.load((network,), model_options)[0]
+    behind = None if network is None else network_options.load((network,), model_options)[0]
     bar = None if no_progress else options.progress_bar(name)
     return purify_folder(images, out, defence, behind, progress=bar, **rest)
 
@@ -119,7 +119,7 @@ def _fit(
     batch_size: int,
     size: tuple[int, int] | None,
     filter: str,
-    model_options: networks.ModelOptions,
+    model_options: network_options.ModelOptions,
     no_progress: bool,
     workers: int | None,
     seed: int,
@@ -133,7 +133,7 @@ def _fit(
         raise click.UsageError("nip fit needs the network that it is for: --source NET.")
     writing.check({state: writing.fitted}, (images, network, labels))
     nip = Nip(**building.check({"nip": Nip}, "nip", settings, "defence"))
-    (behind,) = networks.load((network,), model_options)
+    (behind,) = network_options.load((network,), model_options)
     pictures, classes = training_images(
         images,
         behind,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tfadv.cli import networks, options, shell, writing
+from tfadv.cli import network_options, options, shell, writing
 from tfadv.core.ranges import Count
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def arguments(command: Callable) -> Callable:
             ),
             options.numbering,
             options.force_labels,
-            networks.model_options,
+            network_options.model_options,
             options.filter_option(
                 "What images are resized with: clean ones to the adversarial ones' size, both to a target's."
             ),
@@ -94,7 +94,7 @@ def judged(
     labels: str | None,
     first_label: int | None,
     force_labels: bool,
-    model_options: networks.ModelOptions,
+    model_options: network_options.ModelOptions,
     filter: str,
     batch_size: int,
     workers: int | None,
@@ -112,13 +112,13 @@ def judged(
     from tfadv.registry import building
     from tfadv.registry.catalogue import DEFENCES
 
-    own, instead = networks.asked(model_options, targets, hardened)
+    own, instead = network_options.asked(model_options, targets, hardened)
     if hardened and len(own) > 1 and not together:
         raise click.UsageError(f"--hardened stands in the place of one --target, got {', '.join(targets)}.")
     protect = [building.defence(DEFENCES, text) for text in dict.fromkeys(defences)]
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # reported by name as not judged
     pairing = pair(images, adversarial, labels)
-    known = networks.loaded(own + instead)
+    known = network_options.loaded(own + instead)
     for name, source in named(known).items():
         source.name = name  # two files of one name in two folders: what is said of one is not said of the other
     known, withstanding = known[: len(own)], known[len(own) :]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import click
 
-from tfadv.cli import networks, options, quiet, shell
+from tfadv.cli import network_options, options, quiet, shell
 
 
 @click.command()
@@ -40,7 +40,7 @@ def command(net: str, patterns: tuple[str, ...], output: tuple[str, ...], trust:
             quiet.import_tensorflow()
         from tfadv.registry import loading
 
-        *_, said, trusted = networks.paired((net,), networks.ModelOptions(output=output, trust=trust))[0]
+        *_, said, trusted = network_options.paired((net,), network_options.ModelOptions(output=output, trust=trust))[0]
         with shell.meanwhile(f"loading {net}"):
             network = loading.load(net, output=said, weights=False, trust=trusted)
         name, default = network.name, network.layer

@@ -12,13 +12,13 @@ from typing import Any
 
 import click
 
-from tfadv.cli import judging, networks, options, shell, tables, writing
+from tfadv.cli import judging, network_options, options, shell, tables, writing
 from tfadv.core.ranges import Count, Natural, Noise, Seed, Size
 
 
 @click.command()
 @click.argument("image", type=click.Path(dir_okay=False))
-@networks.ensemble("The network whose gradients span the plane; repeat it for an ensemble.")
+@network_options.ensemble("The network whose gradients span the plane; repeat it for an ensemble.")
 @click.option("--target", "targets", multiple=True, metavar="NET", help="Another network to draw; repeat it.")
 @click.option("--out", required=True, type=click.Path(dir_okay=False), help="The PNG; the numbers go beside, as .json.")
 @click.option(
@@ -60,7 +60,7 @@ from tfadv.core.ranges import Count, Natural, Noise, Seed, Size
     "--batch-size", type=options.Number(Count), default=16, show_default=True, help="Points computed together."
 )
 @options.filter_option("What an image of another size than the source's is resized with.")
-@networks.model_options
+@network_options.model_options
 @options.no_progress
 def command(image: str, out: str, **chosen: Any) -> None:
     """Draw which class networks predict around IMAGE, one panel for each, the same colour for the same class.
@@ -121,7 +121,7 @@ def _seen(
     seed: int,
     batch_size: int,
     filter: str,
-    model_options: networks.ModelOptions,
+    model_options: network_options.ModelOptions,
     no_progress: bool,
 ) -> tuple[dict[str, Any], Callable[[str], None]]:
     """The numbers of the picture, as plain values, and what draws it."""
@@ -131,7 +131,7 @@ def _seen(
 
     levels = decision_plane.axis(reach, step)
     names = None if class_names is None else called.read(class_names)
-    first, seen_by = networks.sources(sources, model_options, weights=weights, average=average, targets=targets)
+    first, seen_by = network_options.sources(sources, model_options, weights=weights, average=average, targets=targets)
     names = called.of(sources[0], first.classes) if names is None else names
     size = None if None in first.size else first.size
     picture = image_files.try_image(image, size, filter)  # type: ignore[arg-type]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tfadv.cli import networks, options, shell
+from tfadv.cli import network_options, options, shell
 from tfadv.core.ranges import Count, Natural, Positive, Several, Side, TrainingSeed
 
 if TYPE_CHECKING:
@@ -78,12 +78,12 @@ def _train(
     no_progress: bool,
     **rest: Any,
 ) -> Network:
-    from tfadv.training import datasets, trained
+    from tfadv.training import datasets, trained_networks
     from tfadv.training.loop import Schedule, places
 
     places(out)  # what is wrong with the name, the schedule or the method is said before anything is loaded
     schedule = Schedule(epochs, batch, learning_rate, seed)
-    trained.method(method, settings)
+    trained_networks.method(method, settings)
     held = datasets.load(data, size, fill, labels)
     shell.echo(
         f"{data}: {len(held.x_train)} images of {held.size} x {held.size} pixels and {held.classes} classes to train "
@@ -91,14 +91,14 @@ def _train(
     )
     title = f"{architecture} on {held.name}"
     with options.training_bar(title, len(held.x_train), epochs, batch, no_progress) as shown:
-        return trained.train(
+        return trained_networks.train(
             architecture,
             held,
             out,
             schedule,
             method=method,
             settings=settings,
-            sources=networks.load(sources, networks.ModelOptions(trust=trust)),
+            sources=network_options.load(sources, network_options.ModelOptions(trust=trust)),
             flip=not no_flip,
             **shown,
             **rest,

@@ -222,9 +222,9 @@ def subjects(
 
 def trained_on(file: Path, network: Path) -> Any:
     """The data of the file as the network was trained on it: as it is, or with its images filled."""
-    from tfadv.training import datasets, trained
+    from tfadv.training import datasets, trained_networks
 
-    wanted = trained.about(network).data_sha256
+    wanted = trained_networks.about(network).data_sha256
     for fill in (False, True):
         found = datasets.load(file, fill=fill)
         if found.sha256 == wanted:

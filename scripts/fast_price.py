@@ -187,8 +187,8 @@ def speed(rounds: int, xla: bool) -> str:
         images = np.random.RandomState(0).uniform(0, 255, (8, *network.size, 3)).astype(np.float32)
         if name == "inception_v3":
             settle(network.model, images)
-        labels, twin = tf.constant(network.predict(images)), tfadv.folded(network)
-        before, after = (passes(one, layers[name], images, labels, xla) for one in (network, twin))
+        labels, folded = tf.constant(network.predict(images)), tfadv.folded(network)
+        before, after = (passes(one, layers[name], images, labels, xla) for one in (network, folded))
         lines += [_row([name, *alternated(f"{what}, folded", before[what], after[what], rounds)]) for what in before]
     if not xla:
         lines += [_row(["inception_v3", *cells]) for cells in attacked(networks["inception_v3"])]
@@ -235,8 +235,8 @@ def attacked(network: Any) -> list[list[str]]:
     ways |= {"NAA, in bfloat16 as well": True} if devices.computes_bfloat16() else {}
     rows = []
     for name, precise in ways.items():
-        twin, fewer = faster(network, attack, bfloat16=precise)
-        rows.append(alternated(name, exact, functools.partial(fewer.on(twin), images, goal), 3))
+        fast, fewer = faster(network, attack, bfloat16=precise)
+        rows.append(alternated(name, exact, functools.partial(fewer.on(fast), images, goal), 3))
     return rows
 
 

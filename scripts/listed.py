@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tfadv.cli import defences, listing, recipes
-from tfadv.models import ARCHITECTURES, digits, heads
+from tfadv.models import ARCHITECTURES, digits, model_outputs
 from tfadv.models.network import Network
 from tfadv.registry import network_list
 
@@ -34,7 +34,7 @@ def shapes() -> dict[str, dict[str, list[int]]]:
     for name, made in ARCHITECTURES.items():
         auxiliary = {"aux_logits": True} if made.has_aux else {}
         models[name] = made.build(classes=made.classes, size=made.size, **auxiliary)
-    networks = {name: Network(model, output=heads.names(model)[0]) for name, model in models.items()}
+    networks = {name: Network(model, output=model_outputs.names(model)[0]) for name, model in models.items()}
     return {name: network_list.shapes_of(network.layers) for name, network in networks.items()}
 
 

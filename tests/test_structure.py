@@ -123,7 +123,7 @@ def test_every_command_has_its_module():
         "tfadv.cli.options",
         "tfadv.cli.listing",
         "tfadv.cli.quiet",
-        "tfadv.cli.networks",
+        "tfadv.cli.network_options",
         "tfadv.cli.judging",
         "tfadv.cli.writing",
         "tfadv.cli.shell",

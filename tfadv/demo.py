@@ -19,8 +19,8 @@ import tensorflow as tf
 from tfadv.core.ranges import Count, Seed, Size, checked
 from tfadv.core.source import Source
 from tfadv.files import drawing
+from tfadv.files.folder_record import CLEAN
 from tfadv.files.image_files import read_image, room, write_png, write_safely
-from tfadv.files.record import CLEAN
 from tfadv.folders.craft import craft_folder
 from tfadv.folders.evaluate import evaluate
 from tfadv.folders.pairing import pair

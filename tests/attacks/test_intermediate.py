@@ -20,6 +20,7 @@ from tfadv import (
     targeted,
     untargeted,
 )
+from tfadv.benchmarks.engine import FreeAttack
 from tfadv.core import gradients, scores
 from tfadv.core.interfaces import Goal
 from tfadv.parts.views import Plain
@@ -140,6 +141,13 @@ def test_a_guides_layers_are_checked_when_it_is_bound(setting):
     attack = Ascent(Ila(LAYER, Ascent(Fia("Mixed_9z"), Sign(1.6), Linf(16))), Sign(1.6), Linf(16))
     with pytest.raises(ValueError, match="Fia: small has no layer 'Mixed_9z'. Nearest"):
         attack.on(setting[0])
+
+
+def test_a_guide_that_takes_no_tensors_is_refused(setting):
+    with pytest.raises(
+        ValueError, match=r"Ila\(guide\): expected an attack whose on\(network\) has craft_tensors, got F"
+    ):
+        Ascent(Ila(LAYER, FreeAttack()), Sign(1.6), Linf(16)).on(setting[0])(setting[1], untargeted(setting[2]))
 
 
 def test_a_guide_draws_from_the_images_own_seeds(setting):

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tfadv.files import image_files, record, resizing
+from tfadv.files import folder_record, image_files, resizing
 
 RANDOM = np.random.default_rng(0)
 COLOURS = RANDOM.integers(0, 256, (6, 8, 3), np.uint8)
@@ -302,11 +302,11 @@ def test_outputs_have_names_that_a_disk_takes():
 
 def test_outputs_leave_the_record_its_names():
     names = ["Attack.json/x.png", "attack.jsonl/x.jpg", "attack.part-1/x.png", "attack.json_/x.png", "shift.npy/x.png"]
-    outputs = image_files.output_names(names, record.ATTACK.taken)
+    outputs = image_files.output_names(names, folder_record.ATTACK.taken)
     assert (
         outputs["attack.json_/x.png"] == "attack.json_/x.png" and outputs["Attack.json/x.png"] == "Attack.json_/x.png"
     )
-    assert not any(record.ATTACK.taken(output.split("/")[0]) for output in outputs.values())
+    assert not any(folder_record.ATTACK.taken(output.split("/")[0]) for output in outputs.values())
     assert len(set(outputs.values())) == len(names)
 
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from tfadv.checkpoints import Store
 from tfadv.cli import main
-from tfadv.files import record
+from tfadv.files import folder_record
 from tfadv.folders import pairing
 from tfadv.reproduce import scales
 from tfadv.reproduce.workspace import Workspace
@@ -69,14 +69,14 @@ def test_a_journal_that_names_something_outside_is_refused(folder):
     line = json.dumps({"file": "a.png", "status": "done", "output": "../holiday.png"})
     (folder / "adv" / "attack.jsonl").write_text(f"{{}}\n{line}\n")
     with pytest.raises(ValueError, match=r"attack\.jsonl: " + OUTSIDE):
-        record.read("adv")
+        folder_record.read("adv")
 
 
 @pytest.mark.parametrize("images", [None, {}, [1], [{}], [{"file": "a.png"}], [{"file": "a.png", "status": "done"}]])
 def test_a_record_of_another_shape_is_refused(folder, images):
     (folder / "adv" / "attack.json").write_text(json.dumps({"images": images}))
     with pytest.raises(ValueError, match="expected a record of tfadv"):
-        record.read("adv")
+        folder_record.read("adv")
 
 
 def test_what_defence_json_names_stays_in_its_folder(folder):

@@ -22,12 +22,12 @@ from tfadv.cli import main
 from tfadv.defences import learned
 from tfadv.defences.nip import KIND, FittedNip, Nip
 from tfadv.defences.sparse import KIND as SPARSE
-from tfadv.files import array_files, label_files, record, schemas
+from tfadv.files import array_files, folder_record, label_files, schemas
 from tfadv.folders import pairing
 from tfadv.registry import loading, settings_syntax
 from tfadv.reproduce import scales
 from tfadv.reproduce.pages import contents
-from tfadv.training import datasets, loop, trained
+from tfadv.training import datasets, loop, trained_networks
 
 
 def nested(depth: int) -> Any:
@@ -101,13 +101,13 @@ def test_the_record_of_a_folder(tmp_path):
     (tmp_path / "a.png").write_bytes(b"")
     assert pairing.pair(tmp_path, tmp_path).experiment["attack"] == "Ascent(...)"
     experiment = {key: value for key, value in RECORD.items() if key != "images"}
-    assert len(record.claim(tmp_path, experiment)) == 2
+    assert len(folder_record.claim(tmp_path, experiment)) == 2
     count = 0
     for value in changed(RECORD):
         path.write_text(json.dumps(value))
-        count += refuses(lambda: record.read(tmp_path), "attack.json")
+        count += refuses(lambda: folder_record.read(tmp_path), "attack.json")
         said(lambda: pairing.pair(tmp_path, tmp_path), str(tmp_path))
-        said(lambda: record.claim(tmp_path, experiment), str(tmp_path))
+        said(lambda: folder_record.claim(tmp_path, experiment), str(tmp_path))
     assert count > 100
 
 
@@ -116,7 +116,7 @@ def test_a_file_that_is_no_record(tmp_path, text):
     images = tmp_path / "images"
     images.mkdir()
     (images / "attack.json").write_text(text)
-    assert "expected a record of tfadv" in said(lambda: record.read(images), "attack.json")
+    assert "expected a record of tfadv" in said(lambda: folder_record.read(images), "attack.json")
     done = CliRunner().invoke(main, ["defend", "bit-depth:bits=1", str(images), str(tmp_path / "out")])
     assert done.exit_code == 1 and "expected a record of tfadv" in done.output
 
@@ -126,10 +126,10 @@ def test_a_journal(tmp_path):
     experiment = {key: value for key, value in RECORD.items() if key != "images"}
     for value in changed(RECORD["images"][0]):
         path.write_text(json.dumps(experiment) + "\n" + json.dumps(value) + "\n")
-        refuses(lambda: record.read(tmp_path), "attack.jsonl")
+        refuses(lambda: folder_record.read(tmp_path), "attack.jsonl")
     for value in changed(experiment):
         path.write_text(json.dumps(value) + "\n" + json.dumps(RECORD["images"][0]) + "\n")
-        refuses(lambda: record.read(tmp_path), "attack.jsonl")
+        refuses(lambda: folder_record.read(tmp_path), "attack.jsonl")
 
 
 def scale() -> dict:
@@ -292,24 +292,26 @@ def arrays_changed(arrays: dict[str, np.ndarray]) -> Iterator[dict[str, np.ndarr
 
 def test_a_trained_network(tmp_path):
     path = tmp_path / "a.npz"
-    about = trained.About("lenet5", 16, 3, "pgd", {"epsilon": 8.0}, class_names=("a", "b"), sources=(("x", "0"),))
-    trained.save(about.build(), path, about)
+    about = trained_networks.About(
+        "lenet5", 16, 3, "pgd", {"epsilon": 8.0}, class_names=("a", "b"), sources=(("x", "0"),)
+    )
+    trained_networks.save(about.build(), path, about)
     with np.load(path) as held:
         arrays = dict(held)
     whole = json.loads(str(arrays["about"]))
-    assert trained.about(path).sources == (("x", "0"),)
+    assert trained_networks.about(path).sources == (("x", "0"),)
     loaded = 0
     for value in changed(whole):
         np.savez(path, **arrays | {"about": json.dumps(value)})
-        refuses(lambda: trained.about(path), "a.npz")
+        refuses(lambda: trained_networks.about(path), "a.npz")
     for key in ("architecture", "size", "classes", "method", "settings"):
         for value in (None, 0, 10**30, "x", {"x": 1}, 3, 10**6):
             np.savez(path, **arrays | {"about": json.dumps(whole | {key: value})})
-            loaded += not refuses(lambda: trained.load(path), "a.npz")
+            loaded += not refuses(lambda: trained_networks.load(path), "a.npz")
     assert loaded < 20
     for some in arrays_changed({name: arrays[name] for name in list(arrays)[:3]}):
         np.savez(path, **{**{name: arrays[name] for name in list(arrays)[3:]}, **some})
-        refuses(lambda: trained.load(path), "a.npz")
+        refuses(lambda: trained_networks.load(path), "a.npz")
 
 
 def test_the_weights_of_a_purifier(tmp_path):
@@ -380,7 +382,7 @@ def test_where_it_differs_is_said():
     with pytest.raises(ValueError, match=r"images\[0\]\.label should be a valid integer, got '3'\."):
         schemas.check(schemas.Images, {"images": [RECORD["images"][0] | {"label": "3"}]}, "a.json", "x")
     with pytest.raises(ValueError, match=r"x\.json: expected y, but laeyr is none of its facts\."):
-        schemas.check(schemas.ScaleNetwork, {"network": "a", "laeyr": "b"}, "x.json", "y")
+        schemas.check(scales.ScaleNetwork, {"network": "a", "laeyr": "b"}, "x.json", "y")
     with pytest.raises(ValueError, match=r"it should be an object, got \[\]|it should be a valid dict.*got \[\]"):
         schemas.check(dict[str, Any], [], "a.json", "x")
 

@@ -14,8 +14,8 @@ from PIL import Image
 
 from tfadv.attacks import recipes
 from tfadv.attacks.ascent import Ascent
-from tfadv.core import pool
-from tfadv.files import image_files, record
+from tfadv.core import thread_pool
+from tfadv.files import folder_record, image_files
 from tfadv.folders import pairing, pipeline
 from tfadv.folders.craft import craft_folder
 from tfadv.models.network import Network
@@ -154,8 +154,8 @@ def test_a_full_disk_is_one_sentence_and_can_be_resumed(what, folder, network, t
 
     where, name = {
         "file": (image_files, "write_png"),
-        "journal": (record, "_dump"),
-        "record": (record, "write_safely"),
+        "journal": (folder_record, "_dump"),
+        "record": (folder_record, "write_safely"),
     }[what]
     original = getattr(where, name)
     left = [0] if what == "record" else left
@@ -239,14 +239,14 @@ def test_a_folder_of_unknown_origin_is_refused(folder, network, tmp_path):
 
 
 def test_a_run_that_made_nothing_binds_nobody(folder, network, tmp_path):
-    with record.Journal(tmp_path / "out", OTHER | {"seed": 7}) as journal:
+    with folder_record.Journal(tmp_path / "out", OTHER | {"seed": 7}) as journal:
         journal.open()
     craft_folder(folder, tmp_path / "out", BIM, network, limit=1)
     assert set(tree(tmp_path / "out")) == {"00.png", "attack.json", "clean/00.png"}
 
 
 def test_two_runs_do_not_write_to_one_folder(folder, network, tmp_path):
-    with record.Journal(tmp_path / "out", OTHER) as journal:
+    with folder_record.Journal(tmp_path / "out", OTHER) as journal:
         journal.open()
         with pytest.raises(BlockingIOError, match="another run is writing"):
             craft_folder(folder, tmp_path / "out", BIM, network)
@@ -254,14 +254,14 @@ def test_two_runs_do_not_write_to_one_folder(folder, network, tmp_path):
 
 def test_two_experiments_that_begin_together_do_not_mix(tmp_path):
     for seed in (0, 1):
-        assert record.claim(tmp_path, OTHER | {"seed": seed}) == {}
-    with record.Journal(tmp_path, OTHER | {"seed": 0}) as first:
+        assert folder_record.claim(tmp_path, OTHER | {"seed": seed}) == {}
+    with folder_record.Journal(tmp_path, OTHER | {"seed": 0}) as first:
         first.open()
         with first.temporary() as temporary:
             image_files.write_png(tmp_path / "a.png", np.zeros((2, 2, 3), np.uint8), temporary)
         first.fold([])
     with (
-        record.Journal(tmp_path, OTHER | {"seed": 1}) as second,
+        folder_record.Journal(tmp_path, OTHER | {"seed": 1}) as second,
         pytest.raises(ValueError, match="seed is 0 there, 1 now"),
     ):
         second.open()
@@ -304,7 +304,7 @@ def test_memory_does_not_grow_with_the_images(folder, network, tmp_path, monkeyp
 
     monkeypatch.setattr(image_files, "try_image", counted)
     craft_folder(folder, tmp_path / "out", recipes.fgsm(), network, batch_size=1, workers=2)
-    assert max(most) <= 2 * (pool.AHEAD + 2) + 1 < len(seen)
+    assert max(most) <= 2 * (thread_pool.AHEAD + 2) + 1 < len(seen)
 
 
 def test_stages_overlap(folder, network, tmp_path, monkeypatch):

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from tfadv.checkpoints import entries
-from tfadv.models import ARCHITECTURES, heads
+from tfadv.models import ARCHITECTURES, model_outputs
 from tfadv.models.layers import Preprocess, layer_name, stated
 from tfadv.models.network import Network
 from tfadv.registry import network_list
@@ -52,7 +52,7 @@ def test_layers_and_checkpoint_keys_are_those_of_the_released_graph(name, reques
     nets = [net for net, entry in entries().items() if entry.architecture == name]
     assert all(entries()[net].classes == made.classes for net in nets)
     shapes = {layer: list(shape) for layer, shape in network_list.layers(nets[0])[1].items()}
-    assert shapes == network_list.shapes_of(Network(model, output=heads.names(model)[0]).layers), (
+    assert shapes == network_list.shapes_of(Network(model, output=model_outputs.names(model)[0]).layers), (
         "`make docs` writes it."
     )
     shared = request.getfixturevalue("shared")

@@ -15,7 +15,7 @@ import tfadv
 from tfadv.defences import comdefend, sparse, super_resolution
 from tfadv.models import ARCHITECTURES, digits
 from tfadv.registry import loading
-from tfadv.training.trained import About
+from tfadv.training.trained_networks import About
 
 BACKEND, POLICY = keras.backend, keras.mixed_precision
 

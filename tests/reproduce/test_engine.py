@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from tfadv.cli import main
-from tfadv.files import record
+from tfadv.files import folder_record
 from tfadv.reproduce import comparison, engine, published, scales
 from tfadv.reproduce import workspace as workspaces
 from tfadv.reproduce.comparison import ComparedCell
@@ -236,7 +236,7 @@ def test_nothing_is_made_twice_also_for_another_experiment(made, workspace, monk
 
 
 def test_an_interrupted_run_is_continued(made, workspace, tmp_path, monkeypatch):
-    add, written = record.Journal.add, []
+    add, written = folder_record.Journal.add, []
 
     def interrupted(self, entries):
         if written:
@@ -245,7 +245,7 @@ def test_an_interrupted_run_is_continued(made, workspace, tmp_path, monkeypatch)
 
     half = Workspace(workspace.scale, tmp_path, count=5, batch_size=2)
     with monkeypatch.context() as patch:
-        patch.setattr(record.Journal, "add", interrupted)
+        patch.setattr(folder_record.Journal, "add", interrupted)
         with pytest.raises(KeyboardInterrupt):
             engine.run(experiment(*transfer(MIM)), half)
     kept = {file: file.stat().st_mtime_ns for file in tmp_path.glob("crafted/*/*/*/*.png")}

@@ -13,8 +13,8 @@ from tfadv.registry.catalogue import DEFENCES
 from tfadv.reproduce import published, scales
 from tfadv.reproduce.experiments import fia, naa
 from tfadv.reproduce.figures.attention import Attention, overlaid, shrunk
-from tfadv.reproduce.measures.behind import DefendedRate
 from tfadv.reproduce.measures.combined import Average
+from tfadv.reproduce.measures.defended_rate import DefendedRate
 from tfadv.reproduce.measures.rates import Rate
 from tfadv.reproduce.plan import Case, Levels, Missing
 from tfadv.reproduce.workspace import MappedWorkspace, Workspace

@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from tfadv.core.interfaces import Outputs
 from tfadv.models.network import Network
-from tfadv.training import adversarial, blocks, trained
+from tfadv.training import adversarial, blocks, trained_networks
 from tfadv.training.loop import Schedule, train
 
 SIDE, CLASSES, SEED = 8, 3, (3, 4)
@@ -308,15 +308,15 @@ def test_the_loss_of_suppression_is_the_sum_over_its_classifiers():
 
 @pytest.mark.parametrize(("places", "where"), [("last", ["conv2"]), ("all", ["conv1", "conv2"])])
 def test_suppression_stands_in_the_last_block_alone(places, where):
-    way = trained.method("cas", {} if places == "last" else {"places": places})
-    layers = trained.About("lenet5", 16, CLASSES, "cas", dataclasses.asdict(way)).build().layers
+    way = trained_networks.method("cas", {} if places == "last" else {"places": places})
+    layers = trained_networks.About("lenet5", 16, CLASSES, "cas", dataclasses.asdict(way)).build().layers
     assert [each.name for each in layers if isinstance(each, blocks.ChannelSuppression)] == [
         f"{stage}.suppressed" for stage in where
     ]
 
 
 def test_denoising_stands_behind_every_stage_and_learns_from_adversarial_images(monkeypatch):
-    layers = trained.About("lenet5", 16, CLASSES, "denoise").build().layers
+    layers = trained_networks.About("lenet5", 16, CLASSES, "denoise").build().layers
     assert [each.name for each in layers if each.name.endswith(".denoised")] == ["conv1.denoised", "conv2.denoised"]
     change = seen("denoise", monkeypatch) - batch()[0].numpy()
     assert 7.9 < np.abs(change).max() <= 8 + 1e-4

@@ -22,8 +22,8 @@ from PIL import Image
 
 from tfadv.core.images import padded
 from tfadv.core.interfaces import Attack, Budget, Goal, untargeted
-from tfadv.core.pool import cores, in_batches
 from tfadv.core.source import Source
+from tfadv.core.thread_pool import cores, in_batches
 from tfadv.files import image_files
 from tfadv.folders.craft import craft_folder
 from tfadv.models.layers import stated

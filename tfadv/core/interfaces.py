@@ -26,7 +26,7 @@ import dataclasses
 import itertools
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import tensorflow as tf
@@ -355,6 +355,14 @@ class Craft(Protocol):
     """
 
     def __call__(self, images: Images, goal: Goal, *, seed: int = 0) -> np.ndarray: ...
+
+
+@runtime_checkable
+class ComposableCraft(Craft, Protocol):
+    """A bound attack that can run within another one, as those of `tfadv.attacks.bound.Bound` can."""
+
+    def craft_tensors(self, images: Images, goal: Goal, seeds: Seeds) -> Crafted:
+        """Craft from tensors, unchecked; `goal.labels` index the logits, seeds int32 [N, 2] are each image's own."""
 
 
 class Attack(Part):

@@ -24,7 +24,7 @@ import tensorflow as tf
 
 from tfadv.core import ranges
 from tfadv.core.compilation import fused
-from tfadv.core.pool import Pool
+from tfadv.core.thread_pool import ThreadPool
 from tfadv.core.types import Images, Seeds, Tensor
 
 #: What it is called in records.
@@ -56,7 +56,7 @@ def of_images(images: np.ndarray, seed: int) -> np.ndarray:
             whole = image.astype(np.uint8)
         return of_bytes(whole if np.array_equal(whole, image) else image.astype(np.float32), key)
 
-    with Pool() as pool:  # hashing is the longest of what is done outside of the network
+    with ThreadPool() as pool:  # hashing is the longest of what is done outside of the network
         return np.concatenate([np.zeros((0, 2), np.int32), *pool.each(seed_of, np.asarray(images))])
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import abc
 import functools
 from collections.abc import Callable, Hashable
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -16,7 +15,7 @@ import tensorflow as tf
 from tfadv.core import diagnostics
 from tfadv.core.compilation import Compiled, concede
 from tfadv.core.images import check
-from tfadv.core.interfaces import Attack, Goal, Outputs
+from tfadv.core.interfaces import Attack, Craft, Goal, Outputs
 from tfadv.core.types import Images
 
 
@@ -94,14 +93,19 @@ class Source(abc.ABC):
     def top(self, images: Images, count: int = 1) -> np.ndarray:
         """The most likely classes, best first, int [N, count]; background is -1.
 
-        The first logits are checked for signs of a wrong input range or softmax, which give a `Concession` warning.
         Raises ValueError for images of another shape or range, and for values that are no numbers.
         """
-        images = check(images)
+        return self.top_of_checked(check(images), count)
+
+    def top_of_checked(self, images: Images, count: int = 1) -> np.ndarray:
+        """`top` of images [N, H, W, 3] in 0..255 that were checked before, or read from files; tensors are taken too.
+
+        The first logits are checked for signs of a wrong input range or softmax, which give a `Concession` warning.
+        """
         logits = self.compiled(images).logits
         if not self._logits_checked and self.bare is None and len(logits):
             self._logits_checked = True
-            if symptom := diagnostics.of_logits(self.name, logits.numpy(), images):
+            if symptom := diagnostics.of_logits(self.name, logits.numpy(), np.asarray(images)):
                 concede(symptom)
         return tf.math.top_k(logits, count).indices.numpy() - self.offset
 
@@ -123,7 +127,7 @@ class CompiledForward:
     def __init__(self, source: Source) -> None:
         self.source = source
         self._compiled: dict[Hashable, Compiled] = {}
-        self._bound: dict[int, tuple[Attack, Any]] = {}
+        self._bound: dict[int, tuple[Attack, Craft]] = {}
 
     def compile_once(self, key: Hashable, function: Callable) -> Compiled:
         """The function compiled: once for each key, and kept."""
@@ -131,7 +135,7 @@ class CompiledForward:
             self._compiled[key] = Compiled(function)
         return self._compiled[key]
 
-    def bound(self, attack: Attack) -> Any:
+    def bound(self, attack: Attack) -> Craft:
         """The attack bound to this network: once for each attack, and kept."""
         # By identity: two with views of a user's own may be equal as dataclasses and differ in what those hold.
         if id(attack) not in self._bound:

@@ -40,7 +40,8 @@ class Fitting:
     def _right(self, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
         right: list[np.ndarray] = []
         for batch in self._batches(images):
-            right.append(self.source.predict(batch) == labels[len(right) * self.batch_size :][: len(batch)])
+            predicted = self.source.top_of_checked(batch)[:, 0]
+            right.append(predicted == labels[len(right) * self.batch_size :][: len(batch)])
             self.progress(len(batch) + 2 * int(np.sum(~right[-1])))
         return np.concatenate(right) if right else np.zeros(0, bool)
 

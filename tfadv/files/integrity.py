@@ -14,7 +14,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from tfadv.files import image_files, record
+from tfadv.files import folder_record, image_files
+from tfadv.files.folder_record import Entry
 
 #: The keys of an entry: the hash of its PNG, that of the clean twin, and the digest.
 OUTPUT, TWIN, DIGEST = "output_sha256", "clean_sha256", "digest"
@@ -29,19 +30,19 @@ class EntryDigests:
         entries: those of the record.
     """
 
-    def __init__(self, entries: Iterable[record.Entry]) -> None:
-        present = [DIGEST in entry for entry in entries if entry["status"] == record.DONE]
+    def __init__(self, entries: Iterable[Entry]) -> None:
+        present = [DIGEST in entry for entry in entries if entry["status"] == folder_record.DONE]
         self.without_hashes = bool(present) and not any(present)
 
-    def with_digest(self, entry: record.Entry) -> record.Entry:
+    def with_digest(self, entry: Entry) -> Entry:
         """The entry with its digest."""
         return entry | {DIGEST: _digest(entry)}
 
-    def edited(self, entry: record.Entry) -> bool:
+    def edited(self, entry: Entry) -> bool:
         """Whether the entry is not the one that was written."""
         return not self.without_hashes and entry.get(DIGEST) != _digest(entry)
 
-    def doubt(self, entry: record.Entry, files: Mapping[str, Path]) -> str | None:
+    def doubt(self, entry: Entry, files: Mapping[str, Path]) -> str | None:
         """Why the entry or its files are not what was written, or None; files: key of the hash -> where it lies."""
         if self.edited(entry):
             return EDITED
@@ -65,11 +66,11 @@ class RecordedFile(NamedTuple):
 def recorded_files(folder: str | os.PathLike) -> dict[str, RecordedFile]:
     """The files that `tfadv attack` and `tfadv defend` wrote to a folder, by name; {} for any other folder."""
     recorded = {}
-    for files in (record.DEFENCE, record.ATTACK):
-        entries = record.read(folder, files)[1]
+    for files in (folder_record.DEFENCE, folder_record.ATTACK):
+        entries = folder_record.read(folder, files)[1]
         digests = EntryDigests(entries.values())
         for entry in entries.values():
-            if entry["status"] == record.DONE:
+            if entry["status"] == folder_record.DONE:
                 file = of_entry(digests, entry, Path(folder, entry["output"]), OUTPUT)
                 if file.wrong or entry["output"] not in recorded:  # of two that claim a file one was edited
                     recorded[entry["output"]] = file
@@ -81,7 +82,7 @@ def without_hashes(files: Mapping[str, RecordedFile]) -> bool:
     return bool(files) and not any(file.sha256 or file.wrong for file in files.values())
 
 
-def of_entry(digests: EntryDigests, entry: record.Entry, path: Path, key: str) -> RecordedFile:
+def of_entry(digests: EntryDigests, entry: Entry, path: Path, key: str) -> RecordedFile:
     """The file at this path as the entry has it, by the key of its hash."""
     return RecordedFile(entry.get(key), digests.doubt(entry, {}) or (_link(path) if DIGEST in entry else None))
 
@@ -97,7 +98,7 @@ def _link(path: Path) -> str | None:
     return f"a link lies where {path.name} was written" if path.is_symlink() else None
 
 
-def _digest(entry: record.Entry) -> str:
+def _digest(entry: Entry) -> str:
     """Of what the entry says, however the record is laid out; a name that is no UTF-8 is escaped."""
     facts = {key: value for key, value in entry.items() if key != DIGEST}
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()

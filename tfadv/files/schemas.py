@@ -10,9 +10,9 @@ import dataclasses
 import functools
 import json
 import reprlib
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import AllowInfNan, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 #: The deepest nesting that is read; no file of this package's own goes beyond a dozen.
 DEPTH = 50
@@ -216,118 +216,3 @@ class PartialDownload(JsonObject):
     url: str
     validator: str | None = None
     total: int | None = None
-
-
-class RowOrder(JsonObject):
-    """How often two rows have the paper's order."""
-
-    higher: str
-    lower: str
-    cells: int
-    same: int
-    equal: int
-    reversed: int
-    clearly: int
-    unsure: int
-
-
-class Cell(JsonObject):
-    """A number of a table, and the paper's."""
-
-    column: str | float
-    value: float | None
-    paper: float | None
-    missing: str | None
-    images: Annotated[int, Field(ge=1)] | None
-
-
-class Drawing(JsonObject):
-    """A picture beside a table, or why it is missing."""
-
-    missing: str | None
-
-
-class Table(JsonObject):
-    """A part of a paper's table."""
-
-    unit: str
-    higher: bool | None = True
-    cells: list[Cell]
-    orders: list[RowOrder]
-    pictures: list[Drawing]
-
-
-class ReproducedRecord(JsonObject):
-    """The fields of an experiment's record that the index of pages shows."""
-
-    experiment: str
-    paper: str
-    place: str
-    title: str
-    command: str
-    scale: NamedNetwork
-    parts: list[Table]
-
-
-class ScaleImages(StrictJsonObject):
-    """Images of a scale: a folder with labels, arrays or the digits."""
-
-    folder: str | None = None
-    labels: str | None = None
-    first_label: Literal[0, 1] | None = None
-    size: Annotated[int, Field(ge=1, le=4096)] | None = None
-    arrays: str | None = None
-    fill: bool = False
-    digits: bool = False
-    right: bool = True
-
-    @model_validator(mode="after")
-    def _one(self) -> ScaleImages:
-        if [self.digits, self.arrays is not None, self.folder is not None].count(True) != 1:
-            raise ValueError("it should have one of folder, arrays and digits")
-        if (self.folder is None) != (self.labels is None):
-            raise ValueError("it should have folder and labels, or neither")
-        return self
-
-
-class ScaleNetwork(StrictJsonObject):
-    """A network of a scale, or an ensemble of its others."""
-
-    network: str | Annotated[list[str], Field(min_length=1)]
-    data: str | None = None
-    layer: str | list[str] | None = None
-    layers: dict[str, str | list[str]] = {}
-    get: str | None = None
-    right: bool = True
-
-
-class ModelMap(StrictJsonObject):
-    """The networks and images in the roles of a paper."""
-
-    data: dict[str, str] = {}
-    roles: dict[str, str] = {}
-
-
-class Scale(StrictJsonObject):
-    """A scale, as `tfadv.reproduce.scales` describes it."""
-
-    description: str
-    levels: Annotated[float, Field(gt=0), AllowInfNan(False)]
-    small: Annotated[int, Field(ge=0, le=2)]
-    count: Annotated[int, Field(ge=1, le=10**9)]
-    data: dict[str, ScaleImages]
-    networks: dict[str, ScaleNetwork]
-    model_maps: dict[str, ModelMap]
-    files: dict[str, str] = {}
-
-    @model_validator(mode="after")
-    def _named(self) -> Scale:
-        for name, one in self.networks.items():
-            if isinstance(one.network, str):
-                if one.data not in self.data:
-                    raise ValueError(f"the images of network {name} are none of its data, got {one.data!r}")
-                continue
-            for member in one.network:
-                if member not in self.networks or isinstance(self.networks[member].network, list):
-                    raise ValueError(f"ensemble {name} should be of its networks that are no ensemble, got {member!r}")
-        return self

@@ -9,7 +9,7 @@ Where the images have a folder `clean` themselves, the twins lie in another one;
 Images are taken in the order of their names and cut into batches of one size, the last one padded. A batch is the unit
 of resuming: it is skipped when all its files are there and made again as a whole otherwise, so that a folder finished
 in ten runs has the bytes of one finished in one. While one batch is crafted, threads read those that follow and write
-those before (`tfadv.core.pool`); how many threads changes no byte, and a few batches are in memory.
+those before (`tfadv.core.thread_pool`); how many threads changes no byte, and a few batches are in memory.
 """
 
 import contextlib
@@ -27,11 +27,11 @@ import tensorflow as tf
 from tfadv.attacks.default_layers import settled
 from tfadv.core import compilation, diagnostics
 from tfadv.core.interfaces import Attack
-from tfadv.core.pool import Pool
 from tfadv.core.ranges import Count, Range, Seed, checked
 from tfadv.core.source import Source
-from tfadv.files import image_files, record, resizing
-from tfadv.files.record import DONE
+from tfadv.core.thread_pool import ThreadPool
+from tfadv.files import folder_record, image_files, resizing
+from tfadv.files.folder_record import DONE, Entry
 from tfadv.folders import experiment, labelling
 from tfadv.folders.pipeline import Predictions, Run
 from tfadv.parts.budgets import Linf
@@ -51,26 +51,26 @@ class CraftReport:
     """
 
     out: Path
-    images: list[record.Entry]
+    images: list[Entry]
     labels: str
-    experiment: record.Entry
+    experiment: Entry
     remade: dict[str, str] = dataclasses.field(default_factory=dict)
     without_hashes: bool = False
     symptom: str | None = None
     is_search: bool = False
 
     @property
-    def done(self) -> list[record.Entry]:
+    def done(self) -> list[Entry]:
         """The images that have an adversarial one."""
         return [entry for entry in self.images if entry["status"] == DONE]
 
     @property
-    def skipped(self) -> list[record.Entry]:
+    def skipped(self) -> list[Entry]:
         """The images that have none; "reason" says why."""
         return [entry for entry in self.images if entry["status"] != DONE]
 
     @property
-    def unchanged(self) -> list[record.Entry]:
+    def unchanged(self) -> list[Entry]:
         """The images that the attack has left as they are; `symptom` says why. None of a search: "found" says it."""
         return [] if self.is_search else [entry for entry in self.done if entry["distances"]["l0"] == 0]
 
@@ -98,7 +98,7 @@ def craft_folder(
     filter: str = resizing.DEFAULT,
     limit: Count | None = None,
     source: str | None = None,
-    twin: Source | None = None,
+    gradient_network: Source | None = None,
     workers: Count | None = None,
     progress: Callable[..., Any] | None = None,
 ) -> CraftReport:
@@ -118,7 +118,8 @@ def craft_folder(
         filter: what images of another size are resized with, see `tfadv.files.resizing.FILTERS`.
         limit: only the first so many images, in the order of their names.
         source: how the network was asked for, for attack.json.
-        twin: a copy of the network that finds the gradients, see `tfadv.faster`; the classes are the network's own.
+        gradient_network: a faster copy of the network, see `tfadv.faster`, whose gradients are taken; classes are
+            predicted by the network itself.
         workers: threads that read and write images; by default one for each core.
         progress: like `tqdm.tqdm`: called with total= and initial=, returns an object with update(count) and close().
 
@@ -140,32 +141,32 @@ def craft_folder(
         predict = Predictions(network, count)
         seen = functools.partial(predict.of_names, clean=functools.partial(pool.each, read))
         found = labelling.resolve(names, labels, targets, network, seen, first_label, force_labels, limit)
-        items = experiment.items_of(names[:limit], image_files.output_names(names, record.ATTACK.taken), found)
+        items = experiment.items_of(names[:limit], image_files.output_names(names, folder_record.ATTACK.taken), found)
         twins = experiment.twins_folder(names)
         settings = {"seed": seed, "batch_size": count, "size": list(size), "filter": filter, "clean": twins}
-        described = experiment.describe(attack, network, found, items, settings, source, twin)
-        run = Run(images, out, out / twins, attack, network, twin or network, predict, seed, read, pool)
+        described = experiment.describe(attack, network, found, items, settings, source, gradient_network)
+        run = Run(images, out, out / twins, attack, network, gradient_network or network, predict, seed, read, pool)
         if found.targets is not None and not attack.has_target:
             raise ValueError(f"{attack!r} has no targeted form: leave the target labels out.")
-        with record.Journal(out, described) as journal:
-            entries = run.through(items, record.claim(out, described), journal, progress)
+        with folder_record.Journal(out, described) as journal:
+            entries = run.through(items, folder_record.claim(out, described), journal, progress)
             symptom = _symptom(entries, network, attack, read)
             journal.fold(entries, [*compilation.concessions, *([symptom] if symptom else [])])
         digests = run.digests.without_hashes, symptom, attack.is_search
         return CraftReport(out, entries, found.sentence, described, run.remade, *digests)
 
     sizes = _batch_sizes(out, len(names[:limit]), batch_size)
-    with image_files.room(out), _memory(), Pool(workers) as pool:
+    with image_files.room(out), _memory(), ThreadPool(workers) as pool:
         while True:
             try:
                 return craft(sizes.pop(0))
             except tf.errors.ResourceExhaustedError:
-                if not sizes or record.read(out)[0] is not None:  # what is written is of this size
+                if not sizes or folder_record.read(out)[0] is not None:  # what is written is of this size
                     raise
 
 
 def _symptom(
-    entries: list[record.Entry], network: Source, attack: Attack, read: Callable[[str], image_files.Picture]
+    entries: list[Entry], network: Source, attack: Attack, read: Callable[[str], image_files.Picture]
 ) -> str | None:
     """Why images did not change, and how many; None where there is nothing to be explained."""
     done = [entry for entry in entries if entry["status"] == DONE]
@@ -192,7 +193,7 @@ def _batch_sizes(out: Path, images: int, asked: int | None) -> list[int]:
 
     A batch is filled up with copies of its last image, so that one of more than there are images costs time alone.
     """
-    begun = ((record.read(out)[0] if out.is_dir() else None) or {}).get("batch_size")
+    begun = ((folder_record.read(out)[0] if out.is_dir() else None) or {}).get("batch_size")
     if isinstance(begun, int) and begun > 0 and asked in (None, begun):
         return [begun]
     if asked is not None:

@@ -21,9 +21,9 @@ from scipy import ndimage
 from tfadv.core import filters, ranges
 from tfadv.core import seeds as draws
 from tfadv.core.images import WHITE, check
-from tfadv.core.pool import Pool, in_batches
 from tfadv.core.ranges import Count, Range, Seed
 from tfadv.core.source import Source
+from tfadv.core.thread_pool import ThreadPool, in_batches
 from tfadv.defences.transforms import Jpeg
 from tfadv.files import image_files
 from tfadv.folders.evaluate import Evaluation, Share, top
@@ -168,7 +168,7 @@ def destruction_rates(
         return picture.pixels
 
     size = min(batch_size, len(pairs))
-    with Pool(workers) as pool:
+    with ThreadPool(workers) as pool:
         read_ahead = functools.partial(pool.ahead, read)
         return _rates(
             networks, counted_images(report), report.labels, read_ahead, grids, TRANSFORMATIONS, seed, size, progress

@@ -35,9 +35,9 @@ from tfadv.core import diagnostics
 from tfadv.core.compilation import concede
 from tfadv.core.images import padded
 from tfadv.core.metrics import distances
-from tfadv.core.pool import Pool, in_batches
 from tfadv.core.ranges import Count, checked
 from tfadv.core.source import Source
+from tfadv.core.thread_pool import ThreadPool, in_batches
 from tfadv.files import image_files, resizing
 from tfadv.folders import labelling
 from tfadv.folders.pairing import Pair
@@ -297,7 +297,7 @@ def evaluate(
     tops: list[list[np.ndarray]] = [[] for _ in targets]
     times: list[list[float]] = [[] for _ in targets]
     read = functools.partial(_read, filter=filter)
-    with Pool(workers) as pool:
+    with ThreadPool(workers) as pool:
         for batch in pool.ahead(read, in_batches(pairs, size)):
             whole = [(pair, images) for pair, images in batch if not isinstance(images, str)]
             unreadable |= {pair.name: reason for pair, reason in batch if isinstance(reason, str)}
@@ -384,7 +384,7 @@ def top(
     Raises ValueError if a network without a fixed size gets images of several sizes.
     """
     seen = _resized(images, target, filter)
-    return target.top(padded(seen, size), min(count, target.logits_count))[: len(seen)]
+    return target.top_of_checked(padded(seen, size), min(count, target.logits_count))[: len(seen)]
 
 
 def _resized(images: Sequence[np.ndarray], target: Source, filter: str) -> np.ndarray:

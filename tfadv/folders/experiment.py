@@ -17,8 +17,8 @@ import tfadv
 from tfadv.core import devices
 from tfadv.core.interfaces import Attack
 from tfadv.core.source import Source
-from tfadv.files import image_files, record
-from tfadv.files.record import CLEAN, NO_LABEL, NO_TARGET
+from tfadv.files import image_files
+from tfadv.files.folder_record import CLEAN, NO_LABEL, NO_TARGET, Entry
 from tfadv.folders.labelling import Labels
 from tfadv.models import faster_networks
 from tfadv.parts.budgets import Linf
@@ -34,15 +34,15 @@ class Item:
     target: int | None = None
 
 
-def entry_of(item: Item, picture: image_files.Picture | None, status: str, **facts: Any) -> record.Entry:
+def entry_of(item: Item, picture: image_files.Picture | None, status: str, **facts: Any) -> Entry:
     """The entry of an image in attack.json: its name, status, the hash of its file, and further facts."""
     entry = {"file": item.name, "status": status, "sha256": picture.sha256 if picture else None, **facts}
     return entry if item.target is None else {**entry, "target": item.target}
 
 
-def items_of(names: list[str], outputs: dict[str, str], found: Labels) -> list[Item | record.Entry]:
+def items_of(names: list[str], outputs: dict[str, str], found: Labels) -> list[Item | Entry]:
     """An `Item` for each image to attack, or the entry of one that has no label or target."""
-    items: list[Item | record.Entry] = []
+    items: list[Item | Entry] = []
     for name in names:
         item = Item(name, outputs[name], (found.labels or {}).get(name), (found.targets or {}).get(name))
         if found.labels is not None and item.label is None:
@@ -86,11 +86,11 @@ def describe(
     attack: Attack,
     network: Source,
     found: Labels,
-    items: list[Item | record.Entry],
-    settings: record.Entry,
+    items: list[Item | Entry],
+    settings: Entry,
     source: str | None = None,
-    twin: Source | None = None,
-) -> record.Entry:
+    gradient_network: Source | None = None,
+) -> Entry:
     """The experiment for attack.json: everything that the output's bytes depend on but the content of the images."""
     names = [item.name if isinstance(item, Item) else item["file"] for item in items]
     return {
@@ -109,7 +109,7 @@ def describe(
         "inputs": {"count": len(names), "names_sha256": hashlib.sha256(json.dumps(names).encode()).hexdigest()},
         "labels": found.facts,
         "device": devices.name(),
-        "arithmetic": devices.arithmetic() | ({} if twin is None else faster_networks.shortcuts(twin)),
+        "arithmetic": devices.arithmetic() | (faster_networks.shortcuts(gradient_network) if gradient_network else {}),
         "versions": {
             "tfadv": tfadv.__version__,
             "tensorflow": tf.__version__,

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tfadv.files import image_files, integrity, label_files, record
+from tfadv.files import folder_record, image_files, integrity, label_files
+from tfadv.files.folder_record import CLEAN, DONE, RECORD
 from tfadv.files.integrity import EntryDigests, RecordedFile
 
 
@@ -91,7 +92,7 @@ def pair(
     NotADirectoryError where there is no folder.
     """
     images, adversarial = Path(images), Path(adversarial)
-    experiment, entries = record.read(adversarial)
+    experiment, entries = folder_record.read(adversarial)
     found = (
         _by_name(images, adversarial) if experiment is None else _by_record(images, adversarial, experiment, entries)
     )
@@ -101,15 +102,19 @@ def pair(
 def _by_record(
     images: Path, adversarial: Path, experiment: dict[str, Any], entries: dict[str, dict[str, Any]]
 ) -> Pairing:
-    done = [entry for entry in entries.values() if entry["status"] == record.DONE]
+    done = [entry for entry in entries.values() if entry["status"] == DONE]
     if not done:
-        raise ValueError(f"{adversarial}: {record.RECORD} names no finished image.")
+        raise ValueError(f"{adversarial}: {RECORD} names no finished image.")
     names = image_files.find_images(images)
     if not set(names) & set(entries):
         raise ValueError(
             f"{adversarial}: was made from other images than those in {images}, such as {done[0]['file']}."
         )
-    pairs, twins, digests = [], adversarial / experiment.get("clean", record.CLEAN), EntryDigests(entries.values())
+    pairs, twins, digests = (
+        [],
+        adversarial / experiment.get("clean", CLEAN),
+        EntryDigests(entries.values()),
+    )
     for entry in done:
         twin, result = twins / entry["output"], adversarial / entry["output"]
         clean, clean_recorded = twin, integrity.of_entry(digests, entry, twin, integrity.TWIN)
@@ -121,7 +126,7 @@ def _by_record(
         )
     paired = {pair.name for pair in pairs}
     origin = {"prediction": "the source's own predictions", "file": "the attack's labels"}
-    labels = origin.get(str((experiment.get("labels") or {}).get("from")), record.RECORD)
+    labels = origin.get(str((experiment.get("labels") or {}).get("from")), RECORD)
     alone = [name for name in names if name not in paired]
     return Pairing(pairs, alone, [], experiment, labels, digests.without_hashes)
 

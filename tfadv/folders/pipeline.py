@@ -15,11 +15,11 @@ from tfadv.core import seeds as draws
 from tfadv.core.images import padded
 from tfadv.core.interfaces import Attack, untargeted
 from tfadv.core.metrics import distances
-from tfadv.core.pool import Pool, in_batches
 from tfadv.core.source import Source
-from tfadv.files import image_files, record
+from tfadv.core.thread_pool import ThreadPool, in_batches
+from tfadv.files import image_files
+from tfadv.files.folder_record import DONE, NO_PLACE, NO_RESULT, SHIFT, UNREADABLE, Entry, Journal
 from tfadv.files.integrity import OUTPUT, TWIN, EntryDigests
-from tfadv.files.record import DONE, NO_PLACE, NO_RESULT, SHIFT, UNREADABLE
 from tfadv.folders import rounding
 from tfadv.folders.batches import NONE, BatchAttack, CraftedBatch, classes
 from tfadv.folders.experiment import Item, entry_of
@@ -39,7 +39,7 @@ class Batch:
     """
 
     items: list[Item]
-    entries: list[record.Entry]
+    entries: list[Entry]
     pictures: list[Seeded] = dataclasses.field(default_factory=list)
     made: CraftedBatch | None = None
     finished: bool = False
@@ -78,11 +78,11 @@ class Run:
         twins: Path,
         attack: Attack,
         network: Source,
-        twin: Source,
+        gradient_network: Source,
         predict: Predictions,
         seed: int,
         picture: Callable[[str], image_files.Picture],
-        pool: Pool,
+        pool: ThreadPool,
     ) -> None:
         self.images, self.out, self.twins, self.predict = images, out, twins, predict
         self.picture, self.pool, self.clean = picture, pool, functools.partial(pool.each, picture)
@@ -90,15 +90,15 @@ class Run:
         self.key = draws.run_key(seed)
         self.items: list[Item] = []
         self.remade: dict[str, str] = {}
-        self.unfitted: Any = attack.on(twin)
+        self.unfitted: Any = attack.on(gradient_network)
 
     def through(
         self,
-        items: list[Item | record.Entry],
-        entries: dict[str, record.Entry],
-        journal: record.Journal,
+        items: list[Item | Entry],
+        entries: dict[str, Entry],
+        journal: Journal,
         progress: Callable[..., Any] | None,
-    ) -> list[record.Entry]:
+    ) -> list[Entry]:
         """Process every item; returns the entries of all images in their order.
 
         Files of an earlier run that changed since are made again; `remade` names them, with the reason.
@@ -123,7 +123,7 @@ class Run:
                 bar.close()
         return [entries[item.name if isinstance(item, Item) else item["file"]] for item in items]
 
-    def _begun(self, items: list[Item], entries: dict[str, record.Entry]) -> Batch:
+    def _begun(self, items: list[Item], entries: dict[str, Entry]) -> Batch:
         """The batch of these items; finished, if an earlier run made all of it."""
         found = [entries[item.name] for item in items if item.name in entries]
         finished = len(found) == len(items)
@@ -132,7 +132,7 @@ class Run:
     def read(self, batches: Iterable[Batch]) -> Iterator[Batch]:
         """The batches with their images; of one that is finished, only check that its files are still the same."""
 
-        def tasks(batch: Batch) -> list[tuple[Item, record.Entry | None, bool]]:
+        def tasks(batch: Batch) -> list[tuple[Item, Entry | None, bool]]:
             before = {entry["file"]: entry for entry in batch.entries}
             return [(item, before.get(item.name), batch.finished) for item in batch.items]
 
@@ -145,7 +145,7 @@ class Run:
 
         return self.pool.through(batches, tasks, self._read_item, whole)
 
-    def _read_item(self, task: tuple[Item, record.Entry | None, bool]) -> Seeded | None:
+    def _read_item(self, task: tuple[Item, Entry | None, bool]) -> Seeded | None:
         """The image of an item; None where an earlier run made it and its files are unchanged."""
         item, before, finished = task
         seeded = None if finished else self._picture(item.name)
@@ -164,7 +164,7 @@ class Run:
         # what could not be read then may be whole now, and what lay in its place may be gone
         return seeded if same and not (wrong or free) else seeded or self._picture(item.name)
 
-    def _files(self, item: Item, entry: record.Entry) -> dict[str, Path]:
+    def _files(self, item: Item, entry: Entry) -> dict[str, Path]:
         """Where the files lie that an earlier run made of the image."""
         if entry["status"] != DONE:
             return {}
@@ -231,7 +231,7 @@ class Run:
         batches = [images[start : start + self.batch_size] for start in range(0, len(images), self.batch_size)]
         return images, np.concatenate([self.predict(batch)[1] for batch in batches])
 
-    def written(self, batches: Iterable[Batch], journal: record.Journal) -> Generator[Batch, None, None]:
+    def written(self, batches: Iterable[Batch], journal: Journal) -> Generator[Batch, None, None]:
         """Write the clean and adversarial images of each batch, check the budget on the files, record the result."""
 
         def rows(batch: Batch) -> list[tuple[Item, image_files.Picture, CraftedBatch | None, int]]:
@@ -244,7 +244,7 @@ class Run:
                 for item, (picture, _) in zip(batch.items, batch.pictures, strict=True)
             ]
 
-        def write(row: tuple[Item, image_files.Picture, CraftedBatch | None, int]) -> record.Entry:
+        def write(row: tuple[Item, image_files.Picture, CraftedBatch | None, int]) -> Entry:
             item, picture, made, place = row
             try:
                 return self.digests.with_digest(self._write(item, picture, made, place, journal))
@@ -253,7 +253,7 @@ class Run:
                     raise
                 return self.digests.with_digest(entry_of(item, picture, NO_PLACE, reason=reason))
 
-        def whole(batch: Batch, entries: list[record.Entry]) -> Batch:
+        def whole(batch: Batch, entries: list[Entry]) -> Batch:
             if batch.finished:
                 return batch
             journal.add(entries)
@@ -262,8 +262,8 @@ class Run:
         return self.pool.through(batches, rows, write, whole)
 
     def _write(
-        self, item: Item, picture: image_files.Picture, made: CraftedBatch | None, place: int, journal: record.Journal
-    ) -> record.Entry:
+        self, item: Item, picture: image_files.Picture, made: CraftedBatch | None, place: int, journal: Journal
+    ) -> Entry:
         """Both files of an image, and what attack.json says of it."""
         if picture.pixels is None or made is None:
             return entry_of(item, picture, UNREADABLE, reason=picture.reason)
@@ -279,7 +279,7 @@ class Run:
     def _to_write(self, name: str) -> Path:
         return image_files.inside(self.out, name, str(self.out), writing=True)
 
-    def _open(self, journal: record.Journal) -> None:
+    def _open(self, journal: Journal) -> None:
         """Begin to write, and keep the shift of an attack that is fitted: once, and never half a file."""
         journal.open()
         if self.attack.fitted and self.unfitted.shift is not None and not (self.out / SHIFT).exists():
@@ -288,7 +288,7 @@ class Run:
                 os.replace(temporary, self.out / SHIFT)
 
 
-def _done(item: Item, picture: image_files.Picture, made: CraftedBatch, place: int) -> record.Entry:
+def _done(item: Item, picture: image_files.Picture, made: CraftedBatch, place: int) -> Entry:
     """What attack.json says of an image that was attacked."""
     far = distances(np.asarray(picture.pixels)[None], made.images[place : place + 1], DISTANCES)
     queries = {} if made.queries is None else {"queries": int(made.queries[place])}

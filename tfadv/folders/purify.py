@@ -18,13 +18,13 @@ import numpy as np
 import tensorflow as tf
 
 from tfadv.core.metrics import distances
-from tfadv.core.pool import Pool, in_batches
 from tfadv.core.ranges import Count, WordSeed, checked
 from tfadv.core.source import Source
+from tfadv.core.thread_pool import ThreadPool, in_batches
 from tfadv.defences.purified import Purified, Purifier, alone, digest
-from tfadv.files import image_files, integrity, record, resizing
+from tfadv.files import folder_record, image_files, integrity, resizing
+from tfadv.files.folder_record import DEFENCE, DONE, NO_PLACE, NO_RESULT, UNREADABLE, Entry, Journal
 from tfadv.files.integrity import OUTPUT, EntryDigests, RecordedFile
-from tfadv.files.record import DEFENCE, DONE, NO_PLACE, NO_RESULT, UNREADABLE
 from tfadv.folders import experiment, labelling, rounding
 from tfadv.training import datasets
 
@@ -41,13 +41,13 @@ class PurifyReport:
     """
 
     out: Path
-    images: list[record.Entry]
+    images: list[Entry]
     remade: dict[str, str] = dataclasses.field(default_factory=dict)
     without_hashes: bool = False
     images_without_hashes: bool = False
 
     @property
-    def skipped(self) -> list[record.Entry]:
+    def skipped(self) -> list[Entry]:
         """The images that were not purified; "reason" says why."""
         return [entry for entry in self.images if entry["status"] != DONE]
 
@@ -108,11 +108,11 @@ def purify_folder(
 
     with (
         image_files.room(out),
-        record.Journal(out, described, DEFENCE) as journal,
+        Journal(out, described, DEFENCE) as journal,
         contextlib.closing(bar) if bar else contextlib.nullcontext(),
-        Pool(workers) as pool,
+        ThreadPool(workers) as pool,
     ):
-        before = _Before(images, out, outputs, record.claim(out, described, DEFENCE))
+        before = _Before(images, out, outputs, folder_record.claim(out, described, DEFENCE))
         others = _others(before.entries, outputs, out) if single else []
         kept = itertools.chain.from_iterable(pool.ahead(before.stands, in_batches(names, batch_size)))
         done = {name: before.entries[name] for name, one in zip(names, kept, strict=True) if one}
@@ -139,7 +139,7 @@ def _one(image: Path, out: Path) -> tuple[Path, list[str]]:
     return image.parent, [image.name]
 
 
-def _others(entries: dict[str, record.Entry], outputs: dict[str, str], out: Path) -> list[record.Entry]:
+def _others(entries: dict[str, Entry], outputs: dict[str, str], out: Path) -> list[Entry]:
     """What was purified into the folder before a single image is; raises ValueError if that would lie in its place."""
     others = [entry for name, entry in entries.items() if name not in outputs]
     for entry in others:
@@ -151,7 +151,7 @@ def _others(entries: dict[str, record.Entry], outputs: dict[str, str], out: Path
 def _names(folder: Path, out: Path) -> list[str]:
     """The images of a folder, in which nothing is written; of one that an attack made, the adversarial ones."""
     experiment.check_separate(folder, out)
-    made, entries = record.read(folder)
+    made, entries = folder_record.read(folder)
     if made is None:
         return image_files.find_images(folder)
     names = sorted({entry["output"] for entry in entries.values() if entry["status"] == DONE})
@@ -168,7 +168,7 @@ class _Before:
         images: Path,
         out: Path,
         outputs: dict[str, str],
-        entries: dict[str, record.Entry],
+        entries: dict[str, Entry],
     ) -> None:
         self.images, self.out, self.outputs, self.entries = images, out, outputs, entries
         self.digests, self.remade = EntryDigests(entries.values()), dict[str, str]()
@@ -206,7 +206,7 @@ def _same_size(
 
 def _purified(
     some: list[tuple[str, image_files.Picture]], outputs: dict[str, str], run: Callable[[np.ndarray], np.ndarray]
-) -> list[tuple[record.Entry, np.ndarray | None]]:
+) -> list[tuple[Entry, np.ndarray | None]]:
     """What defence.json will say of each picture, and its purified pixels uint8 [H, W, 3]; None of one without any."""
     pixels = [picture.pixels for _, picture in some if picture.pixels is not None]
     if not pixels:
@@ -219,7 +219,7 @@ def _purified(
         return [(_skipped(name, picture, NO_RESULT, reason), None) for name, picture in some]
     purified, finite = rounding.within(shown, given, None), np.isfinite(shown).all(axis=(1, 2, 3))
     far = distances(given, purified, DISTANCES)
-    rows: list[tuple[record.Entry, np.ndarray | None]] = []
+    rows: list[tuple[Entry, np.ndarray | None]] = []
     for place, (name, picture) in enumerate(some):
         if not finite[place]:
             rows.append((_skipped(name, picture, NO_RESULT, "the defence made pixels that are not numbers"), None))
@@ -230,24 +230,24 @@ def _purified(
     return rows
 
 
-def _skipped(name: str, picture: image_files.Picture, status: str, reason: str | None) -> record.Entry:
+def _skipped(name: str, picture: image_files.Picture, status: str, reason: str | None) -> Entry:
     return {"file": name, "status": status, "sha256": picture.sha256, "reason": reason}
 
 
 def _written(
-    batches: Iterable[list[tuple[record.Entry, np.ndarray | None]]],
+    batches: Iterable[list[tuple[Entry, np.ndarray | None]]],
     out: Path,
-    journal: record.Journal,
+    journal: Journal,
     digests: EntryDigests,
-    pool: Pool,
-) -> Iterator[list[record.Entry]]:
+    pool: ThreadPool,
+) -> Iterator[list[Entry]]:
     """The entries of each batch, its images written and the journal after them."""
 
-    def begun(batch: list[tuple[record.Entry, np.ndarray | None]]) -> list[tuple[record.Entry, np.ndarray | None]]:
+    def begun(batch: list[tuple[Entry, np.ndarray | None]]) -> list[tuple[Entry, np.ndarray | None]]:
         journal.open()
         return batch
 
-    def write(row: tuple[record.Entry, np.ndarray | None]) -> record.Entry:
+    def write(row: tuple[Entry, np.ndarray | None]) -> Entry:
         entry, pixels = row
         if pixels is None:
             return digests.with_digest(entry)
@@ -261,7 +261,7 @@ def _written(
             known = {"file": entry["file"], "status": NO_PLACE, "sha256": entry["sha256"]}
             return digests.with_digest({**known, "reason": reason})
 
-    def noted(_: Any, entries: list[record.Entry]) -> list[record.Entry]:
+    def noted(_: Any, entries: list[Entry]) -> list[Entry]:
         journal.add(entries)
         return entries
 
@@ -311,7 +311,7 @@ def training_images(
     names, size = image_files.find_images(images), experiment.input_size(network, size)
 
     def pictures(some: list[str]) -> np.ndarray:
-        with Pool(workers) as pool:
+        with ThreadPool(workers) as pool:
             read = pool.each(lambda name: image_files.try_image(Path(images, name), size, filter), some)
         broken = [f"{name} ({one.reason})" for name, one in zip(some, read, strict=True) if one.pixels is None]
         if broken:

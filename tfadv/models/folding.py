@@ -29,7 +29,7 @@ from tfadv.models.cloning import (
     made_anew,
     tensors_in,
 )
-from tfadv.models.tapping import tap_points
+from tfadv.models.feature_extraction import tap_points
 
 
 class Fold(NamedTuple):

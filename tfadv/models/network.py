@@ -18,10 +18,10 @@ from tfadv.core.interfaces import Outputs
 from tfadv.core.ranges import Natural, Share, checked
 from tfadv.core.source import Source
 from tfadv.core.types import Images, Tensor
-from tfadv.models import heads, max_pooling
+from tfadv.models import max_pooling, model_outputs
 from tfadv.models.cloning import is_model, key_of
+from tfadv.models.feature_extraction import PartialForward, TapPoint, leading_to, repeated, tap_points
 from tfadv.models.inputs import input_format
-from tfadv.models.tapping import PartialForward, TapPoint, leading_to, repeated, tap_points
 
 
 class Network(Source):
@@ -69,14 +69,14 @@ class Network(Source):
             self.input_format.dtype,
             self.input_format.description,
         )
-        self.model = heads.with_first(model, outputs, output, self.name)
+        self.model = model_outputs.with_first(model, outputs, output, self.name)
         self.logits_count = _logits_output(self.model.outputs[0], self.name)
         if self.classes < 2:
             raise ValueError(
                 f"{self.name}: expected an offset that leaves two classes or more of {self.logits_count} logits, got "
                 f"{offset}. It is 1 where a background class comes first, else 0."
             )
-        heads.check(self.model, self.size, lambda images: self(images).logits, self.name)
+        model_outputs.check(self.model, self.size, lambda images: self(images).logits, self.name)
 
     @functools.cached_property
     def layers(self) -> dict[str, tuple]:
@@ -246,10 +246,10 @@ def network(
     while True:  # behind one softmax there may be another
         try:
             return Network(model, **settings)
-        except heads.ProbabilityOutputs as error:
+        except model_outputs.ProbabilityOutputs as error:
             concede(error.note)
             model = error.with_logits()
-            settings |= {"name": settings.get("name") or model.name, "output": heads.names(model)[0]}
+            settings |= {"name": settings.get("name") or model.name, "output": model_outputs.names(model)[0]}
 
 
 def _range(input_range: tuple[float, float], scale: float | None) -> tuple[float, float]:

@@ -45,8 +45,8 @@ def _name(value: object) -> str:
 def of(spec: str, classes: int) -> dict[int, str]:
     """The names of a network's classes by number, from its spec and how many there are; {} where none are known."""
     if spec.endswith(".npz") and os.path.isfile(spec):
-        from tfadv.training import trained
+        from tfadv.training import trained_networks
 
-        return dict(enumerate(trained.about(spec).class_names))
+        return dict(enumerate(trained_networks.about(spec).class_names))
     index = Path(os.environ.get("KERAS_HOME") or os.path.join(os.path.expanduser("~"), ".keras")) / KERAS_INDEX
     return read(index) if classes == IMAGENET and index.is_file() else {}

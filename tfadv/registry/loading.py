@@ -26,11 +26,11 @@ from tfadv.checkpoints import Store, reader
 from tfadv.core.source import Source
 from tfadv.models import ARCHITECTURES, digits, saved, user_code
 from tfadv.models.cloning import is_model
-from tfadv.models.heads import names as names_of_outputs
 from tfadv.models.layers import layer_name, stated
+from tfadv.models.model_outputs import names as names_of_outputs
 from tfadv.models.network import Network, network
 from tfadv.registry.network_list import IMAGENET, NetworkEntry, entries, names
-from tfadv.training import loop, trained
+from tfadv.training import loop, trained_networks
 
 __all__ = ["NetworkEntry", "entries", "kind", "load", "names", "without_code"]
 
@@ -104,7 +104,7 @@ def load(
             "They are for saved models and `module:callable`."
         )
     if what == "trained":
-        return trained.load(spec)
+        return trained_networks.load(spec)
     if what == "keras":
         return _application(spec, "imagenet" if weights else None)
     if spec not in names():

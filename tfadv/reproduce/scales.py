@@ -27,10 +27,13 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from pydantic import AllowInfNan, Field, model_validator
 
 from tfadv.files import schemas
 from tfadv.files.image_files import inside
+from tfadv.files.schemas import StrictJsonObject
 from tfadv.registry import loading
 
 FOLDER = Path(__file__).parent / "scales"
@@ -42,6 +45,70 @@ REFERENCE, NETWORKS = "TFADV_SHARED", "TFADV_NETS"
 
 class UnsetVariable(ValueError):
     """A $NAME in a scale has no value: one sentence with how to set it."""
+
+
+class ScaleImages(StrictJsonObject):
+    """Images of a scale: a folder with labels, arrays or the digits."""
+
+    folder: str | None = None
+    labels: str | None = None
+    first_label: Literal[0, 1] | None = None
+    size: Annotated[int, Field(ge=1, le=4096)] | None = None
+    arrays: str | None = None
+    fill: bool = False
+    digits: bool = False
+    right: bool = True
+
+    @model_validator(mode="after")
+    def _of_one_kind(self) -> ScaleImages:
+        if [self.digits, self.arrays is not None, self.folder is not None].count(True) != 1:
+            raise ValueError("it should have one of folder, arrays and digits")
+        if (self.folder is None) != (self.labels is None):
+            raise ValueError("it should have folder and labels, or neither")
+        return self
+
+
+class ScaleNetwork(StrictJsonObject):
+    """A network of a scale, or an ensemble of its others."""
+
+    network: str | Annotated[list[str], Field(min_length=1)]
+    data: str | None = None
+    layer: str | list[str] | None = None
+    layers: dict[str, str | list[str]] = {}
+    get: str | None = None
+    right: bool = True
+
+
+class ModelMap(StrictJsonObject):
+    """The networks and images in the roles of a paper."""
+
+    data: dict[str, str] = {}
+    roles: dict[str, str] = {}
+
+
+class ScaleFile(StrictJsonObject):
+    """The file of a scale, as the module's docstring describes it."""
+
+    description: str
+    levels: Annotated[float, Field(gt=0), AllowInfNan(False)]
+    small: Annotated[int, Field(ge=0, le=2)]
+    count: Annotated[int, Field(ge=1, le=10**9)]
+    data: dict[str, ScaleImages]
+    networks: dict[str, ScaleNetwork]
+    model_maps: dict[str, ModelMap]
+    files: dict[str, str] = {}
+
+    @model_validator(mode="after")
+    def _named(self) -> ScaleFile:
+        for name, network in self.networks.items():
+            if isinstance(network.network, str):
+                if network.data not in self.data:
+                    raise ValueError(f"the images of network {name} are none of its data, got {network.data!r}")
+                continue
+            for member in network.network:
+                if member not in self.networks or isinstance(self.networks[member].network, list):
+                    raise ValueError(f"ensemble {name} should be of its networks that are no ensemble, got {member!r}")
+        return self
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,7 +167,7 @@ def read(name: str | os.PathLike, variables: Mapping[str, str] | None = None, *,
         raise FileNotFoundError(f"{name}: expected a scale, {', '.join(NAMES)}, or the file of one.")
     what = "a scale as tfadv.reproduce.scales describes it"
     facts = schemas.json_of(path.read_bytes(), path, what)
-    schemas.check(schemas.Scale, facts, path, what)
+    schemas.check(ScaleFile, facts, path, what)
     scale = Scale(**facts, name=path.stem, variables=dict(variables or {}), trusted=trust or path.parent == FOLDER)
     for name_of_folder in (*scale.data, *scale.networks):  # folders of the results have these names
         inside("the folder of results", name_of_folder, str(path))

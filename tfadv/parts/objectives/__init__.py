@@ -15,7 +15,7 @@ Features are read at one layer, or at several at once: pass a name or a tuple of
 
 from tfadv.parts.objectives.classes import CrossEntropy, Margin
 from tfadv.parts.objectives.contributive import Fcr
-from tfadv.parts.objectives.distortions import Fda, Nrdm
+from tfadv.parts.objectives.feature_disruption import Fda, Nrdm
 from tfadv.parts.objectives.importance import Fia, Naa
 from tfadv.parts.objectives.intermediate import Ila, Tap
 

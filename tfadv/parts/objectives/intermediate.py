@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from tfadv.core import scores, tensors
 from tfadv.core.images import GREY
-from tfadv.core.interfaces import Attack, Forward, Goal, Objective, Outputs, View
+from tfadv.core.interfaces import Attack, ComposableCraft, Forward, Goal, Objective, Outputs, View
 from tfadv.core.ranges import Odd, Portion, Weight
 from tfadv.core.source import CompiledForward
 from tfadv.core.types import Images, Seeds, Tensor
@@ -122,10 +122,10 @@ class Ila(Objective):
             prepared.append((clean[layer], tf.math.divide_no_nan(direction, tf.reshape(square, shape))))
         return tuple(prepared)
 
-    def _guide(self, forward: Any) -> Any:
+    def _guide(self, forward: Any) -> ComposableCraft:
         """The guide bound to the network of `forward`."""
         guide = (forward if isinstance(forward, CompiledForward) else forward.compiled).bound(self.guide)
-        if not hasattr(guide, "craft_tensors"):
+        if not isinstance(guide, ComposableCraft):
             raise ValueError(f"Ila(guide): expected an attack whose on(network) has craft_tensors, got {self.guide!r}.")
         return guide
 

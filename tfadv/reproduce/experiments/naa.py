@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from tfadv.reproduce.figures.attention import Attention
-from tfadv.reproduce.measures.behind import DefendedRate
 from tfadv.reproduce.measures.combined import Average
+from tfadv.reproduce.measures.defended_rate import DefendedRate
 from tfadv.reproduce.measures.rates import Rate
 from tfadv.reproduce.plan import Case, Cell, Chart, Experiment, Layer, Levels, Measure, Note, Part
 

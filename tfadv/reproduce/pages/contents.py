@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
 
 from tfadv.files import schemas
+from tfadv.files.schemas import JsonObject, NamedNetwork
 from tfadv.registry.settings_syntax import shown
+from tfadv.reproduce.comparison import RowOrder
 from tfadv.reproduce.pages import citations, sentences
 from tfadv.reproduce.pages.grid import Record
 from tfadv.reproduce.pages.markdown import plain
@@ -14,6 +19,44 @@ from tfadv.reproduce.pages.markup import Markup, document, tag
 from tfadv.reproduce.pages.page import STYLE
 
 TITLE = "The papers' tables and figures, made again"
+
+
+class Cell(JsonObject):
+    """A number of a table, and the paper's."""
+
+    column: str | float
+    value: float | None
+    paper: float | None
+    missing: str | None
+    images: Annotated[int, Field(ge=1)] | None
+
+
+class Drawing(JsonObject):
+    """A picture beside a table, or why it is missing."""
+
+    missing: str | None
+
+
+class Table(JsonObject):
+    """A part of a paper's table."""
+
+    unit: str
+    higher: bool | None = True
+    cells: list[Cell]
+    orders: list[RowOrder]
+    pictures: list[Drawing]
+
+
+class ReproducedRecord(JsonObject):
+    """The fields of an experiment's record that the index of pages shows."""
+
+    experiment: str
+    paper: str
+    place: str
+    title: str
+    command: str
+    scale: NamedNetwork
+    parts: list[Table]
 
 
 def records(folder: Path) -> list[Record]:
@@ -28,7 +71,7 @@ def _record(path: Path) -> Record | None:
     """The record in a file; None for any other file."""
     try:
         held = schemas.json_of(path.read_bytes(), path, "a record")
-        schemas.check(schemas.ReproducedRecord, held, path, "a record")
+        schemas.check(ReproducedRecord, held, path, "a record")
     except (OSError, ValueError):
         return None
     return held

@@ -1,4 +1,4 @@
-"""Detects whether a model's output is logits or probabilities, and finds the logits where it is probabilities.
+"""Finds the logits of a model: detects whether it returns logits or probabilities, and what stands before a softmax.
 
 Attacks need logits: probabilities of a confident network have no gradient. The last layers are recognised by their
 output for some test numbers, so that a softmax is one whether it is a layer, an activation, an operation or a function

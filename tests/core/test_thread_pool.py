@@ -9,10 +9,10 @@ import pytest
 from folders import OTHER, pictures, small, stopped, truth
 
 from tfadv.attacks import recipes
-from tfadv.core import pool
-from tfadv.core.pool import Pool
+from tfadv.core import thread_pool
+from tfadv.core.thread_pool import ThreadPool
 from tfadv.defences import Median
-from tfadv.files import image_files, record
+from tfadv.files import folder_record, image_files
 from tfadv.folders import destruction, pairing, purify
 from tfadv.folders.craft import craft_folder
 from tfadv.folders.evaluate import evaluate
@@ -51,8 +51,8 @@ def late(item: int) -> int:
 @pytest.mark.parametrize("workers", [1, 2, 5])
 @pytest.mark.parametrize("size", [1, 4])
 def test_results_come_in_order_whatever_is_ready_first(workers, size):
-    batches, noted = list(pool.in_batches(range(40), size)), []
-    with Pool(workers) as threads:
+    batches, noted = list(thread_pool.in_batches(range(40), size)), []
+    with ThreadPool(workers) as threads:
         assert threads.each(late, range(20)) == list(range(20))
         assert list(threads.ahead(late, batches)) == [list(batch) for batch in batches]
         found = threads.through(batches, list, late, lambda batch, results: noted.append(results) or len(batch))
@@ -69,14 +69,16 @@ def test_the_first_error_of_the_first_batch_surfaces_and_what_was_begun_is_finis
             raise OSError(item)
         return late(item)
 
-    with Pool(workers) as threads, pytest.raises(OSError, match="6"):
-        for _ in threads.through(pool.in_batches(range(40), 4), list, failing, lambda _, found: noted.append(found)):
+    with ThreadPool(workers) as threads, pytest.raises(OSError, match="6"):
+        for _ in threads.through(
+            thread_pool.in_batches(range(40), 4), list, failing, lambda _, found: noted.append(found)
+        ):
             closed.append(len(noted))
     assert noted[0] == [0, 1, 2, 3] and [4, 5, 6, 7] not in noted
     assert noted[1:] == [list(range(start, start + 4)) for start in range(8, 8 + 4 * (len(noted) - 1), 4)]
-    with Pool(workers) as threads, pytest.raises(KeyError, match="nobody"):
+    with ThreadPool(workers) as threads, pytest.raises(KeyError, match="nobody"):
         list(threads.through([[1]], list, late, lambda *_: {}["nobody"]))
-    with Pool(workers) as threads, pytest.raises(OSError, match="6"):
+    with ThreadPool(workers) as threads, pytest.raises(OSError, match="6"):
         threads.each(failing, range(10))
 
 
@@ -89,7 +91,7 @@ def test_nothing_waits_in_heaps(workers, size, most):
         begun.append(batch)
         return range(size)
 
-    with Pool(workers) as several:
+    with ThreadPool(workers) as several:
         for batch in several.through(
             range(50), items, lambda _: threads.add(threading.get_ident()), lambda batch, _: batch
         ):
@@ -100,10 +102,10 @@ def test_nothing_waits_in_heaps(workers, size, most):
 
 
 def test_the_threads_are_as_many_as_the_cores_unless_said_otherwise():
-    with Pool() as threads:
-        assert threads.workers == pool.cores() >= 1
+    with ThreadPool() as threads:
+        assert threads.workers == thread_pool.cores() >= 1
     with pytest.raises(ValueError, match="workers: expected a whole number above 0, got 0"):
-        Pool(0)
+        ThreadPool(0)
 
 
 @pytest.mark.parametrize("workers", [2, 5])
@@ -142,7 +144,7 @@ def test_a_run_of_several_threads_broken_anywhere_ends_the_same(after, folder, n
 
 
 def test_those_who_write_at_once_have_a_temporary_file_each_and_none_is_left(tmp_path):
-    with record.Journal(tmp_path, OTHER | {"seed": 0}) as journal:
+    with folder_record.Journal(tmp_path, OTHER | {"seed": 0}) as journal:
         journal.open()
         with journal.temporary() as first, journal.temporary() as second:
             assert (first.name, second.name) == ("attack.part", "attack.part-1")
@@ -150,10 +152,11 @@ def test_those_who_write_at_once_have_a_temporary_file_each_and_none_is_left(tmp
             assert again == first
         for name in ("attack.part", "attack.part-1", "attack.part-17"):
             (tmp_path / name).write_bytes(b"half")
-        assert record.claim(tmp_path, OTHER | {"seed": 1}) == {}  # a run that ended before its first image binds nobody
+        # a run that ended before its first image binds nobody
+        assert folder_record.claim(tmp_path, OTHER | {"seed": 1}) == {}
         (tmp_path / "attack.part-x").write_bytes(b"somebody's")
         with pytest.raises(ValueError, match="seed is 0 there, 1 now"):
-            record.claim(tmp_path, OTHER | {"seed": 1})
+            folder_record.claim(tmp_path, OTHER | {"seed": 1})
         journal.fold([])
     assert set(tree(tmp_path)) == {"attack.json", "attack.part-x"}
 

@@ -31,7 +31,7 @@ def in_batches(items: Sequence, size: int) -> Iterator[Sequence]:
         yield items[start : start + size]
 
 
-class Pool:
+class ThreadPool:
     """A thread pool; a context manager, at whose end everything that was submitted is finished.
 
     Args:
@@ -46,7 +46,7 @@ class Pool:
             raise ValueError(f"workers: expected a whole number above 0, got {workers}.")
         self._threads = ThreadPoolExecutor(self.workers, "tfadv")
 
-    def __enter__(self) -> Pool:
+    def __enter__(self) -> ThreadPool:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from tfadv.cli import main
 from tfadv.files import array_files
 from tfadv.registry import loading
-from tfadv.training import adversarial, datasets, small_networks, trained
+from tfadv.training import adversarial, datasets, small_networks, trained_networks
 from tfadv.training.loop import Schedule
 
 SIDE = 16
@@ -32,7 +32,7 @@ def made(tmp_path_factory):
     """(file of a trained network, the network itself, losses by epoch)."""
     losses = []
     out = tmp_path_factory.mktemp("nets") / "halves.npz"
-    network = trained.train("lenet5", data(), out, SCHEDULE, report=lambda epoch, loss: losses.append(loss))
+    network = trained_networks.train("lenet5", data(), out, SCHEDULE, report=lambda epoch, loss: losses.append(loss))
     return out, network, losses
 
 
@@ -46,11 +46,11 @@ def test_classes_that_can_be_told_apart_are(made):
 
 def test_a_file_holds_the_network_and_what_it_is(made):
     out, network, _ = made
-    again, images = trained.load(out), data().x_test
+    again, images = trained_networks.load(out), data().x_test
     assert np.array_equal(again(images).logits, network(images).logits)
     assert again.fingerprint == network.fingerprint
     assert (again.name, again.layer, again.accuracy) == ("halves", small_networks.NETWORKS["lenet5"].layer, 1.0)
-    about = trained.about(out)
+    about = trained_networks.about(out)
     assert (about.architecture, about.size, about.classes, about.method) == ("lenet5", SIDE, 3, "plain")
     assert about.schedule == dataclasses.asdict(SCHEDULE) and about.data_sha256 == data().sha256
     assert (about.images, about.tested, about.accuracy) == (72, 24, 1.0)
@@ -70,7 +70,7 @@ def test_the_zoo_takes_the_file(made):
 def test_a_training_that_runs_away_ends_with_a_sentence(tmp_path):
     """No network of NaN is written, and what was kept before is whole."""
     with pytest.raises(ValueError, match="the loss of epoch 1 is no number any more.* smaller learning rate than 1e"):
-        trained.train("lenet5", data(), tmp_path / "lost.npz", Schedule(2, 12, learning_rate=1e15))
+        trained_networks.train("lenet5", data(), tmp_path / "lost.npz", Schedule(2, 12, learning_rate=1e15))
     assert not list(tmp_path.iterdir())
     for rate in (float("inf"), float("nan"), 0, -1.0):
         with pytest.raises(ValueError, match=r"Schedule\(learning_rate\): expected a number above 0"):
@@ -85,10 +85,10 @@ def test_an_interrupted_training_is_the_same_training(made, tmp_path):
     _, network, losses = made
     out, more = tmp_path / "again.npz", []
     with pytest.raises(KeyboardInterrupt):
-        trained.train("lenet5", data(), out, SCHEDULE, report=stop)
+        trained_networks.train("lenet5", data(), out, SCHEDULE, report=stop)
     assert not out.exists()
     batches = []
-    again = trained.train(
+    again = trained_networks.train(
         "lenet5", data(), out, SCHEDULE, report=lambda epoch, loss: more.append(loss), progress=batches.append
     )
     np.testing.assert_allclose(more, losses[2:], rtol=1e-5)
@@ -103,46 +103,46 @@ def test_the_checkpoint_of_another_training_is_refused(tmp_path):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        trained.train("lenet5", data(), tmp_path / "a.npz", SCHEDULE, report=stop)
+        trained_networks.train("lenet5", data(), tmp_path / "a.npz", SCHEDULE, report=stop)
     for changed in ({"flip": False}, {"shift": 3}, {"method": "fgsm"}):
         with pytest.raises(ValueError, match="holds another training"):
-            trained.train("lenet5", data(), tmp_path / "a.npz", SCHEDULE, **changed)
+            trained_networks.train("lenet5", data(), tmp_path / "a.npz", SCHEDULE, **changed)
     with pytest.raises(ValueError, match="holds another training"):
-        trained.train("lenet5", data(seed=1), tmp_path / "a.npz", SCHEDULE)
+        trained_networks.train("lenet5", data(seed=1), tmp_path / "a.npz", SCHEDULE)
 
 
 def test_what_is_no_checkpoint_is_told(tmp_path):
     for content in (b"no zip", b""):
         (tmp_path / "a.npz.checkpoint.npz").write_bytes(content)
         with pytest.raises(ValueError, match="expected the checkpoint of a training. Remove it"):
-            trained.train("lenet5", data(), tmp_path / "a.npz", SCHEDULE)
+            trained_networks.train("lenet5", data(), tmp_path / "a.npz", SCHEDULE)
     np.savez(tmp_path / "a.npz.checkpoint.npz", weights=np.zeros(3))
     with pytest.raises(ValueError, match="expected the checkpoint of a training. Remove it"):
-        trained.train("lenet5", data(), tmp_path / "a.npz", SCHEDULE)
+        trained_networks.train("lenet5", data(), tmp_path / "a.npz", SCHEDULE)
 
 
 @pytest.mark.parametrize("name", adversarial.METHODS)
 def test_every_method_is_written_and_read(name, tmp_path):
-    about = trained.About("lenet5", SIDE, 3, name)
+    about = trained_networks.About("lenet5", SIDE, 3, name)
     model = about.build()
     model.set_weights([weight + 0.01 for weight in model.get_weights()])
-    trained.save(model, tmp_path / "a.npz", about)
-    network = trained.load(tmp_path / "a.npz")
+    trained_networks.save(model, tmp_path / "a.npz", about)
+    network = trained_networks.load(tmp_path / "a.npz")
     for one, other in zip(network.model.get_weights(), model.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
     settings = dataclasses.asdict(adversarial.METHODS[name]())
-    assert trained.about(tmp_path / "a.npz") == dataclasses.replace(about, settings=settings)
+    assert trained_networks.about(tmp_path / "a.npz") == dataclasses.replace(about, settings=settings)
 
 
 def test_a_file_of_before_the_blocks_had_places_has_them_behind_all_stages(tmp_path):
-    about = trained.About("lenet5", SIDE, 3, "cas", {"places": "all"})
+    about = trained_networks.About("lenet5", SIDE, 3, "cas", {"places": "all"})
     model = about.build()
-    trained.save(model, tmp_path / "a.npz", about)
+    trained_networks.save(model, tmp_path / "a.npz", about)
     arrays = array_files.read(tmp_path / "a.npz", "a network")
     said = json.loads(str(arrays["about"]))
     del said["settings"]["places"]
     array_files.write(tmp_path / "old.npz", arrays | {"about": json.dumps(said)})
-    again = trained.load(tmp_path / "old.npz").model
+    again = trained_networks.load(tmp_path / "old.npz").model
     assert [layer.name for layer in again.layers] == [layer.name for layer in model.layers]
     assert sum(layer.name.endswith(".suppressed") for layer in again.layers) == 2
 
@@ -151,9 +151,9 @@ def test_a_file_of_before_the_blocks_had_places_has_them_behind_all_stages(tmp_p
 def test_a_file_of_before_the_weights_had_names_is_read(architecture, tmp_path):
     """It has each weight by its place in the layer, and a text that says no kind."""
     method = "cas" if small_networks.NETWORKS[architecture].stages else "plain"
-    about = trained.About(architecture, 32, 3, method)
+    about = trained_networks.About(architecture, 32, 3, method)
     model = about.build()
-    trained.save(model, tmp_path / "new.npz", about)
+    trained_networks.save(model, tmp_path / "new.npz", about)
     held = array_files.read(tmp_path / "new.npz", "a network")
     facts = json.loads(str(held["about"]))
     assert (facts.pop("kind"), facts.pop("version")) == ("network", 1)
@@ -161,36 +161,37 @@ def test_a_file_of_before_the_weights_had_names_is_read(architecture, tmp_path):
     assert len(places) == len(held) - 1 and all(key.rpartition(":")[2].isidentifier() for key in held)
     array_files.write(tmp_path / "old.npz", {"about": json.dumps(facts), **places})
     for path in ("new.npz", "old.npz"):
-        for one, other in zip(trained.load(tmp_path / path).model.get_weights(), model.get_weights(), strict=True):
-            np.testing.assert_array_equal(one, other)
+        loaded = trained_networks.load(tmp_path / path).model
+        for array, saved in zip(loaded.get_weights(), model.get_weights(), strict=True):
+            np.testing.assert_array_equal(array, saved)
 
 
 def test_wrong_files_are_told(made, tmp_path):
     out, _, _ = made
     with pytest.raises(FileNotFoundError, match="tfadv train"):
-        trained.load(tmp_path / "none.npz")
+        trained_networks.load(tmp_path / "none.npz")
     (tmp_path / "text.npz").write_text("no zip")
     with pytest.raises(ValueError, match="expected a network that `tfadv train` wrote"):
-        trained.load(tmp_path / "text.npz")
+        trained_networks.load(tmp_path / "text.npz")
     (tmp_path / "half.npz").write_bytes(out.read_bytes()[: -(out.stat().st_size // 2)])
     with pytest.raises(ValueError, match="expected a network that `tfadv train` wrote"):
-        trained.load(tmp_path / "half.npz")
+        trained_networks.load(tmp_path / "half.npz")
     np.savez(tmp_path / "data.npz", x_train=np.zeros(3))
     with pytest.raises(ValueError, match="got x_train.*Data is given"):
-        trained.load(tmp_path / "data.npz")
-    about, arrays = trained.about(out), array_files.read(out, "a network")
+        trained_networks.load(tmp_path / "data.npz")
+    about, arrays = trained_networks.about(out), array_files.read(out, "a network")
     for changed, said in (
         ({"classes": 4}, "expected .* as logits:bias"),
         ({"architecture": "lenet6"}, "'lenet6'.*newer tfadv"),
         ({"method": "prayer"}, "'prayer'.*newer tfadv"),
     ):
-        told = json.dumps({"kind": trained.KIND, **dataclasses.asdict(dataclasses.replace(about, **changed))})
+        told = json.dumps({"kind": trained_networks.KIND, **dataclasses.asdict(dataclasses.replace(about, **changed))})
         array_files.write(tmp_path / "wrong.npz", arrays | {"about": told})
         with pytest.raises(ValueError, match=said):
-            trained.load(tmp_path / "wrong.npz")
+            trained_networks.load(tmp_path / "wrong.npz")
     np.savez(tmp_path / "older.npz", about=np.array('{"architecture": "lenet5"}'))
     with pytest.raises(ValueError, match="expected a network that `tfadv train` wrote, but"):
-        trained.load(tmp_path / "older.npz")
+        trained_networks.load(tmp_path / "older.npz")
 
 
 def test_what_cannot_be_trained_is_told(made, tmp_path):
@@ -210,13 +211,13 @@ def test_what_cannot_be_trained_is_told(made, tmp_path):
         ({"sources": [network]}, "expected no sources, got 1"),
     ):
         with pytest.raises(ValueError, match=said):
-            trained.train("lenet5", data(), tmp_path / "a.npz", short, **changed)
+            trained_networks.train("lenet5", data(), tmp_path / "a.npz", short, **changed)
     with pytest.raises(ValueError, match="at least one batch"):
-        trained.train("lenet5", data(), tmp_path / "a.npz", Schedule(1, 100))
+        trained_networks.train("lenet5", data(), tmp_path / "a.npz", Schedule(1, 100))
     with pytest.raises(ValueError, match="ends in .npz"):
-        trained.train("lenet5", data(), tmp_path / "a.keras", short)
+        trained_networks.train("lenet5", data(), tmp_path / "a.keras", short)
     with pytest.raises(FileExistsError, match="exists already"):
-        trained.train("lenet5", data(), out, short)
+        trained_networks.train("lenet5", data(), out, short)
     assert not list(tmp_path.iterdir())
 
 
@@ -231,7 +232,7 @@ def test_the_command_trains_and_the_others_take_the_file(tmp_path):
     done = run(*words, "--no-flip", "--shift", 1, "--method", "fgsm", "--set", "epsilon=2")
     assert done.exit_code == 0, done.output
     assert "72 images of 16 x 16 pixels and 3 classes" in done.output and "epoch 2 of 2: mean loss" in done.output
-    about = trained.about(tmp_path / "net.npz")
+    about = trained_networks.about(tmp_path / "net.npz")
     assert (about.flip, about.shift, about.method) == (False, 1, "fgsm")
     assert about.settings == dataclasses.asdict(adversarial.FgsmTraining(epsilon=2))  # also what was left open
     assert f"{about.accuracy:.2%} of the test images right" in done.output
