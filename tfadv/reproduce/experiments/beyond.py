@@ -85,9 +85,9 @@ def _path(epsilon: float, rows: Iterable[tuple[str, bool, int]]) -> Part:
 
 
 def _experiment(
-    name: str, place: str, title: str, parts: Iterable[Part], metric: str, notes: tuple[str, ...], roles: str = "beyond"
+    name: str, place: str, title: str, parts: Iterable[Part], metric: str, notes: tuple[str, ...]
 ) -> Experiment:
-    return Experiment(name, "", place, title, roles, tuple(parts), metric, notes=notes)
+    return Experiment(name, "", place, title, "beyond", tuple(parts), metric, notes=notes)
 
 
 _ALL = tuple(map(case, ASCENTS))
@@ -135,13 +135,12 @@ EXPERIMENTS = (
                     for column, measure in _search(case(name)).items()
                 ),
                 ("attack",),
-                "as named",
+                "",
                 higher=None,
             )
         ],
         "success of the files; distances of those that succeed, in grey levels; queries and seconds for an image",
         (SMALLER, TINY, TINY_SEARCHES),
-        "searches",
     ),
     _experiment(
         "path-points",
@@ -171,7 +170,7 @@ EXPERIMENTS = (
                     for what in AttributionError.DESCRIPTIONS
                 ),
                 ("network", "points", "n"),
-                "as named",
+                "",
                 higher=None,
             )
         ],
