@@ -86,11 +86,13 @@ def command(names: tuple[str, ...], out: Path | None, **chosen: Any) -> None:
 
 
 def _list(experiments: Iterable[Experiment]) -> None:
+    from tfadv.reproduce.pages import citations
+
     known = list(experiments)
     wide = max(len(one.place) for one in known)
     for place, one in enumerate(known):
         if place == 0 or one.paper != known[place - 1].paper:
-            shell.echo(f"{chr(10) if place else ''}{one.paper.upper()}")
+            shell.echo(f"{chr(10) if place else ''}{citations.of(one.paper).short}")
         shell.echo(f"  {one.name:14} {one.place:{wide}}  {one.title}")
 
 

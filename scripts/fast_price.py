@@ -3,10 +3,11 @@
     python scripts/fast_price.py OUT                     the price on real photographs; resumes where it stopped
     python scripts/fast_price.py OUT --table speed       the time, fast against exact; --xla as on a GPU
 
-Price: the photographs of scripts/photographs.py, by number, that all five networks get right; crafted with and without
-each setting, rounded into the budget as files are, and judged by the five networks. A cell is the difference in the
-share wrong, fast minus exact, in points, and the standard error of that difference, which is paired: each photograph's
-difference, over the unseen networks its mean. Not every row has all photographs; the table says how many.
+Price: the photographs that all five networks of the scale `photographs` of `tfadv reproduce` get right (reference data
+at $TFADV_SHARED), chosen as it chooses them; crafted with and without each setting, rounded into the budget as files
+are, and judged by the five networks. A cell is the difference in the share wrong, fast minus exact, in points, and the
+standard error of that difference, which is paired: each photograph's difference, over the unseen networks its mean. Not
+every row has all photographs; the table says how many.
 
 Speed: one batch of eight images, both ways in turn, the median of the pairs' ratios, and that of the CPU time's, which
 other work on the machine disturbs less. Inception-v3's weights are random, with the statistics of a batch: what is
@@ -26,8 +27,10 @@ from typing import Any, NamedTuple
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import click
-from photographs import LAYERS, NETWORKS, SHARED, SOURCE, choose, load
 
+from tfadv.reproduce import Workspace, scales
+
+NETWORKS = SOURCE, *_ = ("googlenet", "edgetpu_100", "mobilenet_v1", "mobilenet_v2", "squeezenet_v11")
 EXACT, FOLDED, BFLOAT16 = "exact", "folded", "bfloat16"
 #: Attack -> the copies that `tfadv.faster` gives it.
 FEW = {"fia": 15, "naa": 10, "naa_pd": 10}
@@ -43,6 +46,16 @@ class Row(NamedTuple):
     way: str
     beside: str = EXACT
     most: int = 1000
+
+
+def scale(out: Path) -> Workspace:
+    """The five networks, and the photographs that all of them get right."""
+    return Workspace(scales.read("photographs"), out, count=1000)
+
+
+def layer_of(network: str) -> str:
+    """The layer that attacks on features tap."""
+    return scales.read("photographs").networks[network]["layer"]
 
 
 def copies(number: int) -> str:
@@ -68,7 +81,7 @@ def made(network: Any, row: Row, way: str) -> tuple[Any, Any]:
 
     settings: dict[str, Any] = {"epsilon": row.epsilon}
     if row.attack != "mim":
-        settings["layer"] = LAYERS[row.source]
+        settings["layer"] = layer_of(row.source)
         first = way.split()[0]
         settings |= {"copies": int(first)} if first.isdigit() else {}
     attack = getattr(tfadv.recipes, row.attack)(**settings)
@@ -106,13 +119,13 @@ def price(out: Path) -> str:
 
     from tfadv.files import image_files
 
-    images, kept = out / "images", out / "price.json"
-    images.mkdir(parents=True, exist_ok=True)
+    kept = out / "price.json"
     known: dict[str, list] = json.loads(kept.read_text()) if kept.exists() else {}
-    networks = load()
-    chosen = choose(SHARED, networks, 1000, images)
-    photographs = np.stack([image_files.read_image(images / name) for name in chosen]).astype(np.uint8)
-    labels = np.array(list(chosen.values()), np.int32)
+    workspace = scale(out)
+    networks = {name: workspace.model(name).source for name in NETWORKS}
+    chosen = workspace.images("imagenet")
+    photographs = np.stack([image_files.read_image(chosen.folder / name) for name in chosen.labels]).astype(np.uint8)
+    labels = np.array(list(chosen.labels.values()), np.int32)
     for row in rows():
         for way in (row.beside, row.way):
             key = f"{row.source} {row.attack} {row.epsilon:g} {way}"
@@ -169,7 +182,7 @@ def _row(cells: list[str]) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
-def speed(rounds: int, xla: bool) -> str:
+def speed(out: Path, rounds: int, xla: bool) -> str:
     """Times of eight images: networks as they are and folded, and NAA on Inception-v3 exact and fast."""
     import numpy as np
     import tensorflow as tf
@@ -178,11 +191,16 @@ def speed(rounds: int, xla: bool) -> str:
 
     heads = ["network", "eight images", "exact, s", "fast, s", "fast / exact", "quartiles", "of CPU time"]
     lines = [_row(heads), _row(["---"] * len(heads))]
+    workspace = scale(out)
     networks = {
         "inception_v3": tfadv.load("inception_v3", weights=False),
-        **load(names=("mobilenet_v1", "mobilenet_v2")),
+        **{name: workspace.model(name).source for name in ("mobilenet_v1", "mobilenet_v2")},
     }
-    layers = {"inception_v3": "Mixed_5b", "mobilenet_v1": networks["mobilenet_v1"].last_map, **LAYERS}
+    layers = {
+        "inception_v3": "Mixed_5b",
+        "mobilenet_v1": networks["mobilenet_v1"].last_map,
+        "mobilenet_v2": layer_of("mobilenet_v2"),
+    }
     for name, network in networks.items():
         images = np.random.RandomState(0).uniform(0, 255, (8, *network.size, 3)).astype(np.float32)
         if name == "inception_v3":
@@ -275,7 +293,7 @@ def alternated(name: str, one: Callable, other: Callable, rounds: int) -> list[s
 @click.option("--xla", is_flag=True, help="Compile the passes with XLA.")
 def main(out: Path, which: str, rounds: int, xla: bool) -> None:
     out.mkdir(parents=True, exist_ok=True)
-    text = price(out) if which == "price" else speed(rounds, xla)
+    text = price(out) if which == "price" else speed(out, rounds, xla)
     (out / f"{which}.md").write_text(text)
     click.echo(text)
 

@@ -197,12 +197,12 @@ class Note(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
-    """A table or figure of a paper, to be reproduced.
+    """A table or figure of a paper, to be reproduced, or one of no paper.
 
     Args:
         name: what `tfadv reproduce` calls it, e.g. "naa-table1".
-        paper: its key in REFERENCES.bib.
-        place: its number there, e.g. "Table 1".
+        paper: its key in REFERENCES.bib; "" of none.
+        place: its number there, e.g. "Table 1", or what it is called.
         title: what it shows, in a line.
         model_map: the map of a scale, from roles to networks, that it takes.
         parts: at least one.

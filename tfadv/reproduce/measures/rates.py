@@ -19,7 +19,8 @@ from tfadv.reproduce.workspace import BATCH, MappedWorkspace
 class Rate(Measure):
     """The success rate of an attack on `source`, evaluated on `target`.
 
-    kind: "changed": another class than of the clean image; "wrong": not the label; "reached": the class drawn for it.
+    kind: "changed": another class than of the clean image; "wrong": not the label; "fooled": wrong, of the images that
+    are right clean; "reached": the class drawn for it.
     best: top-k: none of the best `best` classes is the label (wrong), or one is the target class (reached).
     """
 
@@ -32,6 +33,7 @@ class Rate(Measure):
     DESCRIPTIONS: ClassVar[Mapping[str, str]] = {
         "changed": "share of images of which the predicted class changed",
         "wrong": "share of images whose label is not predicted",
+        "fooled": "share of the images that are right clean whose label is not predicted",
         "reached": "share of images of which the class drawn for it is predicted",
     }
 
@@ -53,6 +55,9 @@ class Rate(Measure):
             return predictions.adversarial[:, 0] != predictions.clean[:, 0]
         if self.kind == "wrong":
             return np.all(best != predictions.labels[:, None], axis=1)
+        if self.kind == "fooled":  # nan does not count
+            wrong = np.all(best != predictions.labels[:, None], axis=1)
+            return np.where(predictions.clean[:, 0] == predictions.labels, wrong, np.nan)
         return (predictions.wanted >= 0) & np.any(best == predictions.wanted[:, None], axis=1)
 
 

@@ -59,8 +59,10 @@ CITATIONS = {
         "16), and Figure 2 for MobileNetV1 on ImageNet, attacked (17) and behind three defences (18).",
     ),
 }
+#: What stands for the paper of experiments that are of none.
+NO_PAPER = Citation("Beyond the papers", "Beyond the papers", "", "", 0)
 
 
 def of(key: str) -> Citation:
-    """The reference of this key; for an unknown key one whose title is the key."""
-    return CITATIONS.get(key, Citation(key, key, "", "", 0))
+    """The reference of this key; `NO_PAPER` for "", and for an unknown key one whose title is the key."""
+    return CITATIONS.get(key, Citation(key, key, "", "", 0)) if key else NO_PAPER

@@ -26,7 +26,7 @@ def page(record: Record) -> str:
     said = ", ".join(str(word) for word in (paper.authors, paper.title, paper.venue, paper.year) if word)
     models = ", ".join(f"{role} is {model}" for role, model in record["roles"].items())
     facts = [
-        f"Paper: {plain(said)}.",
+        *([f"Paper: {plain(said)}."] if record["paper"] else []),
         f"Metric: {plain(record['metric'])}.",
         f"Scale: {plain(sentences.scale(record))} Images: {plain(sentences.images(record))}",
         f"Models: {plain(models)}. {sentences.stand_ins(record) or ''}".strip(),

@@ -48,7 +48,13 @@ def images(record: Record) -> str:
         here += f"; each number is of {counted(high, 'image')}" if low == high else f"; {low} to {high} for each number"
     theirs = record["paper_images"]
     paper = _whose(record)
+    if _of_no_paper(record):
+        return f"{here}."
     return f"{here}. " + (f"The {paper}'s are of {theirs}." if theirs else f"The {paper} does not say of how many.")
+
+
+def _of_no_paper(record: Record) -> bool:
+    return record.get("paper") == ""
 
 
 def _whose(record: Record) -> str:
@@ -57,8 +63,8 @@ def _whose(record: Record) -> str:
 
 
 def stand_ins(record: Record) -> str | None:
-    """That the differences measure the stand-ins; None at the official scale."""
-    return None if record["scale"]["name"] == OFFICIAL else STAND_INS
+    """That the differences measure the stand-ins; None at the official scale, and where no paper is compared."""
+    return None if record["scale"]["name"] == OFFICIAL or _of_no_paper(record) else STAND_INS
 
 
 def completeness(record: Record, shown: bool = True) -> str:
@@ -169,6 +175,8 @@ def _order(record: Record, most: int) -> tuple[str, bool | None]:
     pairs = [pair for part in record["parts"] for pair in part["orders"]]
     paper = _whose(record)
     if not any(pair["cells"] for pair in pairs):
+        if _of_no_paper(record):
+            return "No paper has it: there is nothing to compare.", None
         known = [part for part in record["parts"] if any(cell["paper"] is not None for cell in part["cells"])]
         if not known:
             return f"No number of the {paper} is known for it: there is nothing to compare.", None

@@ -1,0 +1,180 @@
+"""Experiments of no paper: how every attack of the catalogue transfers and searches, and the points of NAA's path."""
+
+import dataclasses
+from collections.abc import Iterable
+
+from tfadv.parts.views import GAUSS_LEGENDRE, RIEMANN
+from tfadv.registry import building
+from tfadv.registry.catalogue import ATTACKS
+from tfadv.reproduce.experiments.beyond_cases import ASCENTS, SEARCHES, SMALLER, TINY, TINY_SEARCHES, case
+from tfadv.reproduce.measures.attributions import AttributionError, paths
+from tfadv.reproduce.measures.combined import Average, ExcludingMembers, Percent
+from tfadv.reproduce.measures.costs import CraftingSeconds, Queries
+from tfadv.reproduce.measures.rates import Distance, Rate
+from tfadv.reproduce.plan import Case, Cell, Experiment, Layer, Levels, Measure, Part
+
+SOURCES = ("Inc-v3", "Res-v2")
+TOGETHER = "+".join(SOURCES)
+#: The network of the searches.
+SEARCHED = "Vgg-16"
+TARGETS = ("Inc-v3", "Inc-v4", "IncRes-v2", "Res-v2", SEARCHED)
+#: The layer behind the sum that is attacked by default in a residual network, and the source that has one.
+RECTIFIED, SUMMED = Layer("rectified"), SOURCES[1]
+#: Judged as a search too.
+BESIDE = ("fgsm", "pgd", "fcr")
+#: Crafted towards a class: the attacks on features that can be, and what they are compared with.
+TARGETED = ("mim", "fia", "naa")
+#: (points, exact weights, how many); and those that are also tried at epsilon 16, where success is nearly everywhere.
+PATHS = tuple(
+    (points, exact, count)
+    for exact, counts in ((False, (1, 2, 5, 10, 30)), (True, (5, 10)))
+    for points in (RIEMANN, GAUSS_LEGENDRE)
+    for count in counts
+)
+WIDE = ((RIEMANN, False, 1), (RIEMANN, False, 30), (GAUSS_LEGENDRE, False, 5), (GAUSS_LEGENDRE, True, 5))
+
+_WRONG = "share of images, in %, that a network gets wrong, of those that all networks get right clean"
+_ROLES = "The roles are those of NAA's Table 1, and Vgg-16 as a fifth network."
+_LEVELS = (
+    "Settings are the recipes' defaults: epsilon is 16, but 15 for igsm and nr-*, and none for fcr (`tfadv recipes`)."
+)
+_LAYERS = "Attacks on features are at each source's own layer."
+
+
+def _rates(source: str, attack: Case, kind: str) -> dict[str, Measure]:
+    """The columns of a table of transfer: each network, and the mean over those that are not in the source."""
+    rates = {target: Rate(source, attack, target, kind) for target in TARGETS}
+    unseen = tuple(ExcludingMembers(source, target, rate) for target, rate in rates.items() if target != source)
+    return {**rates, "unseen": Average(unseen)}
+
+
+def _transfer(name: str, title: str, source: str, attacks: Iterable[Case], kind: str = "fooled") -> Part:
+    cells = tuple(
+        Cell((attack.name,), column, measure)
+        for attack in attacks
+        for column, measure in _rates(source, attack, kind).items()
+    )
+    return Part(name, title, cells, ("attack",))
+
+
+def _on_features() -> list[str]:
+    return [name for name in ASCENTS if "layer" in building.settings(ATTACKS[name])]
+
+
+def _search(attack: Case) -> dict[str, Measure]:
+    queries = {"queries": Queries(SEARCHED, attack)} if ATTACKS[attack.recipe]().counts_queries else {}
+    return {
+        "s an image": CraftingSeconds(SEARCHED, attack),
+        "success, %": Percent(Rate(SEARCHED, attack, SEARCHED, "fooled")),
+        "l2": Distance(SEARCHED, attack, "l2"),
+        "PSNR, dB": Distance(SEARCHED, attack, "psnr"),
+        "pixels": Distance(SEARCHED, attack, "l0"),
+        **queries,
+    }
+
+
+def _path(epsilon: float, rows: Iterable[tuple[str, bool, int]]) -> Part:
+    cells = []
+    for points, exact, count in rows:
+        own = {"epsilon": Levels(epsilon), "noise": 0.0, "copies": count, "points": points, "exact": exact}
+        attack = Case(f"NAA, {count} {points}{' exact' * exact}", "naa", own, tiny={"steps": 2})
+        row = (points, "exact" if exact else "mean gradient", f"{count}")
+        cells += [Cell(row, column, one) for column, one in _rates(SOURCES[0], attack, "fooled").items()]
+    title = f"NAA without noise on its path, epsilon {epsilon:g}"
+    return Part(f"epsilon {epsilon:g}", title, tuple(cells), ("points", "weights", "n"), higher=None)
+
+
+def _experiment(
+    name: str, place: str, title: str, parts: Iterable[Part], metric: str, notes: tuple[str, ...]
+) -> Experiment:
+    return Experiment(name, "", place, title, "beyond", tuple(parts), metric, notes=notes)
+
+
+_ALL = tuple(map(case, ASCENTS))
+
+EXPERIMENTS = (
+    _experiment(
+        "transfer",
+        "Transfer",
+        "Every attack that ascends, from each source to all networks",
+        (
+            *(_transfer(source, f"Crafted on {source}", source, _ALL) for source in SOURCES),
+            _transfer(
+                "rectified",
+                f"Crafted on {SUMMED} at the rectified layer behind the sum",
+                SUMMED,
+                (dataclasses.replace(case(name, layer=RECTIFIED), name=f"{name} rectified") for name in _on_features()),
+            ),
+            _transfer("together", f"Crafted on {TOGETHER}, their probabilities averaged", TOGETHER, _ALL),
+        ),
+        _WRONG,
+        (_ROLES, _LEVELS, _LAYERS, TINY),
+    ),
+    _experiment(
+        "targeted",
+        "Targeted",
+        "MIM, FIA and NAA towards a class drawn for each image",
+        (
+            _transfer(source, f"Crafted on {source}", source, [case(name, True) for name in TARGETED], "reached")
+            for source in SOURCES
+        ),
+        "share of images, in %, that a network takes for the class drawn for it",
+        (_ROLES, _LEVELS, _LAYERS, TINY),
+    ),
+    _experiment(
+        "searches",
+        "Searches",
+        "Every attack that searches, on one network, beside FGSM, PGD and FCR",
+        [
+            Part(
+                "all",
+                f"On {SEARCHED} itself",
+                tuple(
+                    Cell((name,), column, measure)
+                    for name in (*BESIDE, *SEARCHES)
+                    for column, measure in _search(case(name)).items()
+                ),
+                ("attack",),
+                "",
+                higher=None,
+            )
+        ],
+        "success of the files; distances of those that succeed, in grey levels; queries and seconds for an image",
+        (SMALLER, TINY, TINY_SEARCHES),
+    ),
+    _experiment(
+        "path-points",
+        "NAA's path",
+        "How many points NAA's path needs, and whether exact weights help",
+        (_path(8, PATHS), _path(16, WIDE)),
+        _WRONG,
+        (
+            _ROLES,
+            "exact: the weights of the exact neuron attribution (`tfadv.parts.attribution.exact_attention`), from "
+            "forward-mode differentiation, or central differences where a layer has no second derivative.",
+            "Where all is to be made in minutes, on a small machine, NAA takes 2 steps.",
+        ),
+    ),
+    _experiment(
+        "attributions",
+        "NAA's attribution",
+        "How near NAA's approximation comes to the exact neuron attribution",
+        [
+            Part(
+                "all",
+                "At each network's own layer",
+                tuple(
+                    Cell((role, path.points, f"{path.copies}"), what, AttributionError(role, path, what))
+                    for role in (*SOURCES, SEARCHED)
+                    for path in paths()
+                    for what in AttributionError.DESCRIPTIONS
+                ),
+                ("network", "points", "n"),
+                "",
+                higher=None,
+            )
+        ],
+        "errors of sums, in % of softmax_y(x) - softmax_y(black); cosines and rank correlations of the neurons",
+        ("The sum is complete only for a layer that all of the score passes through.",),
+    ),
+)

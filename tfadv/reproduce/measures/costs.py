@@ -1,0 +1,52 @@
+"""Measures of what an attack costs: the images it shows to the network, and seconds."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+
+from tfadv.files import record
+from tfadv.reproduce.plan import Case, Measure, Missing, Value
+from tfadv.reproduce.workspace import MappedWorkspace
+
+
+@dataclasses.dataclass(frozen=True)
+class Queries(Measure):
+    """The mean number of images that an attack shows to its source for each image, a gradient counting as one."""
+
+    source: str
+    case: Case
+    description = "mean number of images shown to the source, a gradient counting as one; of attacks that count them"
+
+    def of(self, mapped: MappedWorkspace) -> Value:
+        folder = mapped.crafted(self.source, self.case)
+        _, entries = record.read(folder.path)
+        counts = {name: float(entry["queries"]) for name, entry in entries.items() if "queries" in entry}
+        return Value.mean(counts, (folder.command,))
+
+
+@dataclasses.dataclass(frozen=True)
+class CraftingSeconds(Measure):
+    """The seconds by the clock that crafting takes for an image, with compilation.
+
+    It is the first measure of an attack in its table, since it times the crafting that the others need. Missing where
+    an earlier run, which was not timed, crafted some of the images.
+    """
+
+    source: str
+    case: Case
+    description = "seconds to craft an image on this machine, compilation included"
+
+    def of(self, mapped: MappedWorkspace) -> Value:
+        mapped.images(self.source)
+        begun = time.time()
+        folder = mapped.crafted(self.source, self.case)
+        seconds = (time.time() - begun) / len(folder.images.labels)
+
+        def timed() -> float:
+            if any(file.stat().st_mtime < begun for file in folder.path.glob("*.png")):
+                raise Missing(f"{self.case.name} was crafted before, or in several runs, and not timed.")
+            return seconds
+
+        facts = mapped.workspace.relative(folder.path)
+        return Value(mapped.workspace.cached("crafting", facts, timed), trace=(folder.command,))
