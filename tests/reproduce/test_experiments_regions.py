@@ -15,6 +15,7 @@ from tfadv import Network
 from tfadv.reproduce import published, scales
 from tfadv.reproduce.experiments import fcr
 from tfadv.reproduce.figures.compared import AttackComparison, RegionImages
+from tfadv.reproduce.measures import defences
 from tfadv.reproduce.measures.rates import Accuracy, Rate
 from tfadv.reproduce.measures.regions import (
     NoiseControl,
@@ -233,7 +234,8 @@ def test_the_control_is_noise_of_the_same_length_where_the_attack_changed_the_im
     assert np.array_equal(noised(clean, clean, 0), clean)
 
 
-def test_the_control_is_judged_as_the_attack_is(mapped):
+def test_the_control_is_judged_as_the_attack_is(mapped, monkeypatch):
+    monkeypatch.setattr(defences, "BATCH", 2)  # there are more images
     role, case = fcr.MAIN[CIFAR], fcr.FCR[CIFAR]
     folder = mapped.crafted(role, case)
     found = NoiseControl(role, case, role).of(mapped)

@@ -9,9 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfadv.core.compilation import Compiled
-from tfadv.core.source import Source
 from tfadv.defences import clean_twins
-from tfadv.folders.evaluate import top
 from tfadv.reproduce.measures.controls import TWINS
 from tfadv.reproduce.measures.defences import (
     DefenceCase,
@@ -21,6 +19,7 @@ from tfadv.reproduce.measures.defences import (
     defence_results,
     fitting_images,
     fooling,
+    predicted_classes,
     sized,
 )
 from tfadv.reproduce.plan import Case, Measure, Value
@@ -51,7 +50,7 @@ class NearestCandidate(Measure):
         def make() -> dict[str, bool]:
             pairs, model = location.read(network.bare), mapped.model(self.network)
             images, classes = fitting_images(mapped, model, self.defence_case.control)
-            held = classes == _best(network.bare, list(images))  # the fit has candidates of these, in order
+            held = classes == predicted_classes(network.bare, images)  # the fit has candidates of these, in order
             nearest = _nearest(network, pairs.images)
             if self.defence_case.control == TWINS:
                 kept = [name for name, one in zip(location.labels, held, strict=True) if one]
@@ -70,10 +69,6 @@ def _nearest(network: Any, images: np.ndarray) -> np.ndarray:
     find = Compiled(lambda batch: network.purifier.nearest(network.bare, batch))
     parts = [tf.constant(images[start : start + BATCH], network.dtype) for start in range(0, len(images), BATCH)]
     return np.concatenate([np.asarray(find(part)) for part in parts])
-
-
-def _best(network: Source, images: list[np.ndarray]) -> np.ndarray:
-    return top(network, images, BATCH, 1)[:, 0]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -260,7 +260,7 @@ def results(
 
 def _judged(network: Source, pairs: ImagePairs, with_neurons: bool) -> dict[str, Any]:
     if not (isinstance(network, Purified) and network.draws == 1):
-        return {"best": _best(network, pairs.images)}
+        return {"best": predicted_classes(network, pairs.images)}
     network.purified(pairs.images[:1])  # compiled before the clock runs
     begun = time.perf_counter()
     purified = network.purified(pairs.images)
@@ -270,10 +270,11 @@ def _judged(network: Source, pairs: ImagePairs, with_neurons: bool) -> dict[str,
     facts = {"psnr": [float(one) if np.isfinite(one) else None for one in psnr], "seconds": seconds}
     if with_neurons:
         facts["consistency"] = top_k_consistency(network.bare, pairs.clean, purified).tolist()
-    return {"best": _best(network.bare, purified), **facts}
+    return {"best": predicted_classes(network.bare, purified), **facts}
 
 
-def _best(network: Source, images: np.ndarray) -> list[int]:
+def predicted_classes(network: Source, images: np.ndarray | list[np.ndarray]) -> list[int]:
+    """The class that a network predicts for each of N images [H, W, 3]."""
     parts = (images[start : start + BATCH] for start in range(0, len(images), BATCH))
     return [int(one) for part in parts for one in top(network, list(part), BATCH, 1)[:, 0]]
 
