@@ -42,7 +42,7 @@ READINGS = (
     DefenceCase("tail neurons alone", "nip:front=0"),
     DefenceCase("the first of the tail part", "nip:weakest=false"),
 )
-#: Row -> settings of the authors' program; 0.001 and 0.008 of 0..1 are its steps on CIFAR-10 and on photographs.
+#: Row -> settings of the authors' program; 0.001 and 0.008 of 0..1 are its steps on CIFAR-10 and on ImageNet.
 PROGRAMS: Mapping[str, dict] = {
     "authors' program": {"size": 0.001 * 255},
     "ranks 6 to 10": {"size": 0.001 * 255, "skipped": 5},
@@ -166,7 +166,7 @@ EXPERIMENTS = (
         "The program of August 2021 takes class, neurons and perturbation from the attacked image's own clean twin, "
         "adds a step of it and, where the answer is not the clean twin's, subtracts it instead; either counts. Added "
         "counts the first alone. Another image: a random training image's step stands for the twin's, which shows "
-        "what knowing the answer brings. The step's root mean square is 0.001 of 0..1, in the program for photographs "
+        "what knowing the answer brings. The step's root mean square is 0.001 of 0..1, in the program for ImageNet "
         "0.008, and there the tail's neurons are those of ranks 6 to 10 from the end.",
     ),
     _experiment(
