@@ -9,7 +9,7 @@ from tfadv.reproduce.figures.compared import AttackComparison, RegionImages
 from tfadv.reproduce.measures.combined import Percent
 from tfadv.reproduce.measures.rates import Accuracy, Distance, Rate
 from tfadv.reproduce.measures.regions import NoiseControl, RegionAccuracy, ValuesChanged, WrongWithinDistance
-from tfadv.reproduce.plan import Case, Cell, Chart, Experiment, Levels, Part
+from tfadv.reproduce.plan import Case, Cell, Chart, Experiment, Levels, Measure, Part
 
 CIFAR, PHOTOGRAPHS = "CIFAR-10", "ILSVRC2012"
 DATA = (CIFAR, PHOTOGRAPHS)
@@ -331,7 +331,7 @@ def _start() -> Experiment:
         cells = []
         for value in values:
             case = _with(FCR[CIFAR], **{name: value})
-            columns = {"l2, of 0..1": Distance(source, case, "l2", scale=1 / 255, all_images=True)}
+            columns: dict[str, Measure] = {"l2, of 0..1": Distance(source, case, "l2", scale=1 / 255, all_images=True)}
             for head, target in (("ASR", source), (f"ASR on {beside.split()[1]}", beside)):
                 columns[f"{head}, %"] = Percent(_wrong(source, case, target))
                 columns[f"{head}, noise, %"] = Percent(NoiseControl(source, case, target))

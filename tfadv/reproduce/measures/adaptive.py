@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from tfadv.defences import Purified
 from tfadv.reproduce.measures.defences import DefenceCase, DefendedNetwork, ImageLocation, behind, correct, results
-from tfadv.reproduce.plan import Case, Measure, Value
+from tfadv.reproduce.plan import Case, Measure, Missing, Value
 from tfadv.reproduce.workspace import MappedWorkspace
 
 #: The seed of the random numbers that an attack draws for a defence: not that of the defence which is evaluated.
@@ -60,6 +60,10 @@ class AccuracyBehind(Measure):
     def _through(self, mapped: MappedWorkspace, case: Case, network: DefendedNetwork) -> ImageLocation:
         """The images crafted on the defended network."""
         model, defended = mapped.model(self.network), network.source
+        if not isinstance(defended, Purified):
+            raise Missing(
+                f"{self.defence_case and self.defence_case.name} is no purifier, through which an attack could go."
+            )
         settings: dict[str, Any] = {"draws": self.draws, "seed": ATTACKERS_SEED, "identity": self.knows == "identity"}
         source = Purified(defended.bare, defended.purifier, **settings)
         said = ", ".join(f"{name}={value}" for name, value in settings.items())

@@ -101,7 +101,7 @@ class TwinProgram(Measure):
 
     def of(self, mapped: MappedWorkspace) -> Value:
         model, location = mapped.model(self.network), ImageLocation.of(mapped, self.network, self.case)
-        settings = {"size": self.size, "skipped": self.skipped}
+        settings: dict[str, Any] = {"size": self.size, "skipped": self.skipped}
 
         def make() -> dict[str, list[bool]]:
             pairs, donors = location.read(model.source), None
