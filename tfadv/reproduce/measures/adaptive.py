@@ -61,9 +61,7 @@ class AccuracyBehind(Measure):
         """The images crafted on the defended network."""
         model, defended = mapped.model(self.network), network.source
         if not isinstance(defended, Purified):
-            raise Missing(
-                f"{self.defence_case and self.defence_case.name} is no purifier, through which an attack could go."
-            )
+            raise Missing(f"{defended.name}: no purifier stands before it, for an attack to go through.")
         settings: dict[str, Any] = {"draws": self.draws, "seed": ATTACKERS_SEED, "identity": self.knows == "identity"}
         source = Purified(defended.bare, defended.purifier, **settings)
         said = ", ".join(f"{name}={value}" for name, value in settings.items())
