@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfadv.files import record
+from tfadv.files import folder_record as record
 from tfadv.parts import attribution
 from tfadv.parts.views import GAUSS_LEGENDRE, RIEMANN, PathCopies
 from tfadv.registry.catalogue import ATTACKS

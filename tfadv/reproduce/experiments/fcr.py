@@ -9,7 +9,7 @@ from tfadv.reproduce.figures.compared import AttackComparison, RegionImages
 from tfadv.reproduce.measures.combined import Percent
 from tfadv.reproduce.measures.rates import Accuracy, Distance, Rate
 from tfadv.reproduce.measures.regions import NoiseControl, RegionAccuracy, ValuesChanged, WrongWithinDistance
-from tfadv.reproduce.plan import Case, Cell, Chart, Experiment, Levels, Part
+from tfadv.reproduce.plan import Case, Cell, Chart, Experiment, Levels, Measure, Part
 
 CIFAR, PHOTOGRAPHS = "CIFAR-10", "ILSVRC2012"
 DATA = (CIFAR, PHOTOGRAPHS)
@@ -50,6 +50,12 @@ SIZES = {
 #: Figures 4 and 5: what N, T and t are; the paper's axes are lost, and its sentences name 1, 5 and 30; 0.05; 0 to 0.5.
 ITERATIONS, TEMPERATURES = (1, 5, 10, 20, 30), (0.01, 0.02, 0.03, 0.05, 0.1)
 THRESHOLDS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
+#: Beyond the paper: setting -> what it is, and its values. 0.87 is noise of 4 grey levels on 32 x 32 pixels.
+VARIED = {
+    "length": ("l2 of the start, of 0..1", (0.05, 0.2, 0.5, 0.87, 1.7)),
+    "steps": ("N", (1, 5, 20, 30)),
+    "temperature": ("T", (0.01, 0.03, 0.1, 0.3)),
+}
 #: Section 4.3 and Figure 3: the largest l2, of 0..1, and the number of values it is of.
 LENGTHS = {CIFAR: (2.0, 32 * 32 * 3), PHOTOGRAPHS: (45.0, 224 * 224 * 3)}
 #: Decibels from the PSNR of `tfadv.core.metrics` to one whose peak is 255 while its images are 0..1.
@@ -317,6 +323,26 @@ def _thresholds() -> Experiment:
     return _experiment("Figure 5", "The effect of the threshold t on success and l0", parts, notes, _ASR + "; mean l0")
 
 
+def _start() -> Experiment:
+    """Where FCR sets out, which the paper does not say, beside N and T."""
+    source, beside = MAIN[CIFAR], BESIDE[CIFAR]
+    parts = []
+    for name, (said, values) in VARIED.items():
+        cells = []
+        for value in values:
+            case = _with(FCR[CIFAR], **{name: value})
+            columns: dict[str, Measure] = {"l2, of 0..1": Distance(source, case, "l2", scale=1 / 255, all_images=True)}
+            for head, target in (("ASR", source), (f"ASR on {beside.split()[1]}", beside)):
+                columns[f"{head}, %"] = Percent(_wrong(source, case, target))
+                columns[f"{head}, noise, %"] = Percent(NoiseControl(source, case, target))
+            cells += [Cell((f"{value:g}",), column, measure) for column, measure in columns.items()]
+        parts.append(Part(name, said, tuple(cells), (said,), "as named", higher=None))
+    title = "Where FCR sets out: its random start's length, N and T, beside noise of the same length"
+    notes = (_RIGHT, _READING, "Noise is Gaussian, in the pixels changed, as long as the change of the same image.")
+    one = _experiment("start", title, parts, notes, _ASR + "; mean l2 of all images' changes")
+    return dataclasses.replace(one, place="Beyond, start")
+
+
 EXPERIMENTS = (
     _accuracies(),
     _distances(),
@@ -327,4 +353,5 @@ EXPERIMENTS = (
     _same_length(),
     _iterations(),
     _thresholds(),
+    _start(),
 )

@@ -29,6 +29,14 @@ DEFENCES = {
     "ComDefend": ("comdefend:weights={comdefend}", ""),
     "RS": ("smoothing:std=16,samples=100", "smoothing:std=16,samples=20,alpha=0.05"),
 }
+#: Beyond the paper: the same of defences that Table 3 has not, all of the network behind FD.
+FILTERS = {
+    "none": "",
+    "JPEG": "jpeg:quality=75",
+    "median": "median:side=3",
+    "NIP": "nip",
+    "NIP, as printed": "nip:retrieval=similarity",
+}
 #: The columns of Table 3 that are networks trained against attacks.
 TRAINED = ("PGD", "Fast")
 
@@ -113,6 +121,11 @@ def _defences(case: Case) -> dict[str, Measure]:
     found = {column: _defence(case, column) for column in (*DEFENCES, *TRAINED)}
     five, seven = (Average(tuple(list(found.values())[:count]), whole=True) for count in (len(DEFENCES), len(found)))
     return {**found, "Average": seven, "First five": five}
+
+
+def _filter(case: Case, spec: str) -> Measure:
+    role = "behind FD"
+    return DefendedRate(SOURCE, case, role, spec) if spec else Rate(SOURCE, case, role)
 
 
 def _varied(name: str, settings: Mapping[str, Any], small: Mapping[str, Any] | None = None) -> Case:
@@ -219,5 +232,30 @@ EXPERIMENTS = (
         _heat("undefended", "Mean over undefended networks, the source among them", SOURCES),
         _heat("defended", "Mean over adversarially trained networks", DEFENDED),
         notes=(DRAWN_ONLY, "The text: linear with linear is best.", FEWER),
+    ),
+    Experiment(
+        "naa-filters",
+        "naa",
+        "Beyond, filters",
+        "Attacks from Inc-v3 against filters that Table 3 has not",
+        "naa-defences",
+        (
+            Part(
+                "all",
+                "Res-v2 behind filters",
+                tuple(
+                    Cell((SOURCE, case.name), column, _filter(case, spec))
+                    for case in (*PLAIN, *WITH_VIEWS)
+                    for column, spec in FILTERS.items()
+                ),
+                ("source", "attack"),
+                higher=None,
+            ),
+        ),
+        CHANGED,
+        notes=(
+            "None of it is in the paper. Clean and adversarial images both go through the filter; NIP is fitted on up "
+            "to 1000 images that are not attacked and that the network gets right.",
+        ),
     ),
 )

@@ -21,7 +21,8 @@ from tfadv.folders.evaluate import top
 from tfadv.folders.pairing import pair
 from tfadv.registry import building, settings_syntax
 from tfadv.registry.catalogue import DEFENCES
-from tfadv.reproduce.artifacts import MappedModel, shell_command
+from tfadv.reproduce.artifacts import AdversarialFolder, MappedModel, shell_command
+from tfadv.reproduce.measures.controls import CONTROLS, TWINS, controlled
 from tfadv.reproduce.plan import Case, Measure, Missing, Value
 from tfadv.reproduce.selection import key
 from tfadv.reproduce.workspace import BATCH, MappedWorkspace
@@ -43,10 +44,13 @@ class DefenceCase:
         spec: as `tfadv evaluate --defence` takes it, where {name} is the network's layer in that role, or else the
             scale's file "<data>-<name>". "nip" without a state is fitted on images that are not evaluated. Without
             a spec it is another network, in the role "<role of the defended one> <name>".
+        control: for "nip" without a state: a name of `CONTROLS` replaces its perturbations, `TWINS` fits it on the
+            clean images that are evaluated.
     """
 
     name: str
     spec: str = ""
+    control: str = ""
 
 
 class DefendedNetwork(NamedTuple):
@@ -57,12 +61,12 @@ class DefendedNetwork(NamedTuple):
     before: tuple[str, ...] = ()
 
 
-def defended(mapped: MappedWorkspace, model: MappedModel, spec: str) -> DefendedNetwork:
-    """The network behind the defence of a `DefenceCase`'s spec. Raises `Missing` for a missing file or layer."""
+def defended(mapped: MappedWorkspace, model: MappedModel, spec: str, control: str = "") -> DefendedNetwork:
+    """The network behind the defence of a `DefenceCase`. Raises `Missing` for a missing file or layer."""
     name, _, settings = spec.partition(":")
     filled, typed = _filled(mapped, model, spec)
     if name == NIP and "state=" not in settings:
-        path, before = _fitted(mapped, model, filled)
+        path, before = _fitted(mapped, model, filled, control)
         fitted = f"{NIP}:state={mapped.workspace.relative(path)}"
         return DefendedNetwork(_loaded(model.source, path), (*model.command_options(), "--defence", fitted), (before,))
     try:
@@ -111,25 +115,45 @@ def _looked_up(mapped: MappedWorkspace, model: MappedModel, spec: str, role: str
     return path
 
 
-def _fitted(mapped: MappedWorkspace, model: MappedModel, spec: str) -> tuple[Path, str]:
+def fitting_images(mapped: MappedWorkspace, model: MappedModel, control: str = "") -> tuple[np.ndarray, np.ndarray]:
+    """What NIP is fitted on, at the network's size: uint8 [N, H, W, 3] and labels, int [N]. Raises `Missing`."""
+    if control == TWINS:
+        images = mapped.workspace.images(model.data)
+        found: Any = [read_image(images.folder / name) for name in images.labels]
+        labels = np.array(list(images.labels.values()), np.int32)
+    else:
+        found, labels = mapped.workspace.fitting_images(model.data, FITTED)
+    return np.rint(sized(model.source, found)).astype(np.uint8), labels
+
+
+def _fitted(mapped: MappedWorkspace, model: MappedModel, spec: str, control: str) -> tuple[Path, str]:
     """(the file of NIP fitted with the settings of the spec, once; the Python call that fits it)."""
     ((_, settings),) = settings_syntax.row_of(spec)
     try:
-        images, labels = mapped.workspace.fitting_images(model.data, FITTED)
-        images = np.rint(sized(model.source, images)).astype(np.uint8)
+        nip = Nip(**settings)
+        images, labels = fitting_images(mapped, model, control)
         facts = [
-            dataclasses.asdict(Nip(**settings)),  # all of them: a default may change
+            dataclasses.asdict(nip),  # all of them: a default may change
             mapped.workspace.fingerprint(model.source),
             hashlib.sha256(images.tobytes()).hexdigest(),
+            *([control, mapped.workspace.seed] if control in CONTROLS else []),
         ]
         path = mapped.workspace.out / "fitted" / f"nip-{model.name}-{key(facts)}.npz"
         if not path.is_file():
-            mapped.workspace.log(f"fitting {spec} to {model.name}")
+            mapped.workspace.log(f"fitting {spec} to {model.name}{control and f', {control}'}")
             path.parent.mkdir(parents=True, exist_ok=True)
-            Nip(**settings).fit(model.source, images, labels).save(path)
+            if control in CONTROLS:
+                plain, _ = _fitted(mapped, model, spec, "")
+                fitted = controlled(Nip.load(plain), control, mapped.workspace.seed)
+            else:
+                fitted = nip.fit(model.source, images, labels)
+            fitted.save(path)
     except ValueError as error:
         raise Missing(f"{spec} of {model.name} cannot be fitted: {error}") from error
-    before = f"{Nip(**settings)!r}.fit({model.spec}, {len(images)} images of {model.data} that are not evaluated)"
+    which = "are" if control == TWINS else "are not"
+    before = f"{nip!r}.fit({model.spec}, {len(images)} images of {model.data} that {which} evaluated)"
+    if control in CONTROLS:
+        before = f"tfadv.reproduce.measures.controls.controlled({before}, {control!r}, {mapped.workspace.seed})"
     return path, before
 
 
@@ -139,7 +163,7 @@ def behind(mapped: MappedWorkspace, role: str, defence_case: DefenceCase | None)
     if defence_case is None:
         return DefendedNetwork(model.source, model.command_options())
     if defence_case.spec:
-        return defended(mapped, model, defence_case.spec)
+        return defended(mapped, model, defence_case.spec, defence_case.control)
     other = mapped.model(f"{role} {defence_case.name}")
     return DefendedNetwork(other.source, (*model.command_options(), *other.command_options()))
 
@@ -170,13 +194,16 @@ class ImageLocation:
     @staticmethod
     def of(mapped: MappedWorkspace, role: str, case: Case | None) -> ImageLocation:
         """Those of an attack, crafted where they are not yet; for None the clean images. Raises `Missing`."""
+        if case is not None:
+            return ImageLocation.of_folder(mapped.crafted(role, case))
         images = mapped.images(role)
-        if case is None:
-            return ImageLocation(images.folder.name, (images.folder, images.folder), images.labels, ())
-        folder = mapped.crafted(role, case)
-        return ImageLocation(
-            f"{folder.key}-{key(folder.record_sha256)}", (images.folder, folder.path), images.labels, (folder.command,)
-        )
+        return ImageLocation(images.folder.name, (images.folder, images.folder), images.labels, ())
+
+    @staticmethod
+    def of_folder(folder: AdversarialFolder) -> ImageLocation:
+        """Those of an adversarial folder."""
+        name, paths = f"{folder.key}-{key(folder.record_sha256)}", (folder.images.folder, folder.path)
+        return ImageLocation(name, paths, folder.images.labels, (folder.command,))
 
     def read(self, network: Source, count: int | None = None) -> ImagePairs:
         """The first `count` images, or all, at the network's size."""
@@ -197,17 +224,28 @@ class ImageLocation:
 def defence_results(
     mapped: MappedWorkspace, role: str, defence_case: DefenceCase | None, case: Case | None, with_neurons: bool = False
 ) -> dict[str, Any]:
+    """The predictions of a network behind a defence for an attack's images or, without one, for the clean images.
+
+    They are computed once, and are what `results` says of them.
+    """
+    name = "no defence" if defence_case is None else defence_case.name
+    what = f"{'clean images' if case is None else case.name} behind {name}"
+    location, network = ImageLocation.of(mapped, role, case), behind(mapped, role, defence_case)
+    return results(mapped, location, network, what, with_neurons)
+
+
+def results(
+    mapped: MappedWorkspace, location: ImageLocation, network: DefendedNetwork, what: str, with_neurons: bool = False
+) -> dict[str, Any]:
     """The predictions of a defended network for images, with the defence's time and quality; computed once.
 
     names, labels, best: of each image, best the predicted class. Of a purifier also: seconds to purify an image, psnr
     against the clean twins, and, `with_neurons`, the consistency of the five neurons of the greatest influence with
     those of the clean twins. trace: the commands.
     """
-    location, network = ImageLocation.of(mapped, role, case), behind(mapped, role, defence_case)
 
     def make() -> dict[str, Any]:
-        name = "no defence" if defence_case is None else defence_case.name
-        mapped.workspace.log(f"  {'clean images' if case is None else case.name} behind {name}")
+        mapped.workspace.log(f"  {what}")
         pairs = location.read(network.source)
         return {"names": pairs.names, "labels": pairs.labels.tolist(), **_judged(network.source, pairs, with_neurons)}
 
@@ -222,7 +260,7 @@ def defence_results(
 
 def _judged(network: Source, pairs: ImagePairs, with_neurons: bool) -> dict[str, Any]:
     if not (isinstance(network, Purified) and network.draws == 1):
-        return {"best": _best(network, pairs.images)}
+        return {"best": predicted_classes(network, pairs.images)}
     network.purified(pairs.images[:1])  # compiled before the clock runs
     begun = time.perf_counter()
     purified = network.purified(pairs.images)
@@ -232,17 +270,25 @@ def _judged(network: Source, pairs: ImagePairs, with_neurons: bool) -> dict[str,
     facts = {"psnr": [float(one) if np.isfinite(one) else None for one in psnr], "seconds": seconds}
     if with_neurons:
         facts["consistency"] = top_k_consistency(network.bare, pairs.clean, purified).tolist()
-    return {"best": _best(network.bare, purified), **facts}
+    return {"best": predicted_classes(network.bare, purified), **facts}
 
 
-def _best(network: Source, images: np.ndarray) -> list[int]:
+def predicted_classes(network: Source, images: np.ndarray | list[np.ndarray]) -> list[int]:
+    """The class that a network predicts for each of N images [H, W, 3]."""
     parts = (images[start : start + BATCH] for start in range(0, len(images), BATCH))
     return [int(one) for part in parts for one in top(network, list(part), BATCH, 1)[:, 0]]
 
 
-def _correct(facts: dict[str, Any]) -> dict[str, bool]:
+def correct(facts: dict[str, Any]) -> dict[str, bool]:
+    """Name -> whether the prediction of `defence_results` is the label."""
     rows = zip(facts["names"], facts["best"], facts["labels"], strict=True)
     return {name: best == label for name, best, label in rows}
+
+
+def fooling(mapped: MappedWorkspace, role: str, case: Case) -> set[str]:
+    """The names of the images that fool the bare network: right clean, wrong attacked."""
+    clean, attacked = (correct(defence_results(mapped, role, None, one)) for one in (None, case))
+    return {name for name, right in attacked.items() if clean.get(name) and not right}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -260,11 +306,9 @@ class DefenceSuccess(Measure):
     )
 
     def of(self, mapped: MappedWorkspace) -> Value:
-        clean, attacked = (_correct(defence_results(mapped, self.network, None, case)) for case in (None, self.case))
+        fools = fooling(mapped, self.network, self.case)
         facts = defence_results(mapped, self.network, self.defence_case, self.case)
-        rescued = {
-            name: float(right) for name, right in _correct(facts).items() if clean.get(name) and not attacked[name]
-        }
+        rescued = {name: float(right) for name, right in correct(facts).items() if name in fools}
         return Value.mean(rescued, facts["trace"], share=True)
 
 
@@ -277,9 +321,9 @@ class BenignAccuracy(Measure):
     description = "of the clean images that the bare network gets right, the share that stays right behind the defence"
 
     def of(self, mapped: MappedWorkspace) -> Value:
-        bare = _correct(defence_results(mapped, self.network, None, None))
+        bare = correct(defence_results(mapped, self.network, None, None))
         facts = defence_results(mapped, self.network, self.defence_case, None)
-        still_right = {name: float(right) for name, right in _correct(facts).items() if bare[name]}
+        still_right = {name: float(right) for name, right in correct(facts).items() if bare[name]}
         return Value.mean(still_right, facts["trace"], share=True)
 
 

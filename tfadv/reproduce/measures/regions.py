@@ -16,6 +16,7 @@ from tfadv.files.image_files import read_image
 from tfadv.folders.evaluate import top
 from tfadv.folders.pairing import pair
 from tfadv.parts.regions import ContributiveRegion
+from tfadv.reproduce.measures.defences import predicted_classes
 from tfadv.reproduce.plan import Case, Measure, Missing, Value
 from tfadv.reproduce.selection import SAMPLE
 from tfadv.reproduce.workspace import BATCH, MappedWorkspace
@@ -154,7 +155,7 @@ class NoiseControl(Measure):
             mapped.workspace.log(f"noise as long as {self.case.name} of {self.source}, on {self.target}")
             pairs = pair(folder.images.folder, folder.path).pairs
             images = [noised(read_image(one.clean), read_image(one.adversarial), seed) for one in pairs]
-            best = top(model.source, images, BATCH, 1)[:, 0]
+            best = predicted_classes(model.source, images)
             return {
                 one.name: bool(said != folder.images.labels[one.name]) for one, said in zip(pairs, best, strict=True)
             }
