@@ -36,7 +36,7 @@ _HOME = {
     "Fcr": "parts.objectives",
     "Fda": "parts.objectives",
     "Fia": "parts.objectives",
-    "Goal": "core.interfaces",
+    "Goal": "core.goals",
     "Ila": "parts.objectives",
     "InsideBall": "parts.starts",
     "Jsma": "attacks.jsma",
@@ -75,8 +75,8 @@ _HOME = {
     "network": "models.network",
     "pair": "folders.pairing",
     "purify_folder": "folders.purify",
-    "targeted": "core.interfaces",
-    "untargeted": "core.interfaces",
+    "targeted": "core.goals",
+    "untargeted": "core.goals",
 }
 _MODULES = {"recipes": "attacks.recipes", "catalogue": "registry.catalogue", "devices": "core.devices"}
 

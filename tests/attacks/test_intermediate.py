@@ -22,7 +22,7 @@ from tfadv import (
 )
 from tfadv.benchmarks.engine import FreeAttack
 from tfadv.core import gradients, scores
-from tfadv.core.interfaces import Goal
+from tfadv.core.goals import Goal
 from tfadv.parts.views import Plain
 
 FGSM = Ascent(CrossEntropy(), Sign(8.0), Linf(8), steps=1)

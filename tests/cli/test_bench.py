@@ -11,7 +11,7 @@ from tfadv.attacks import recipes
 from tfadv.benchmarks import engine, passes
 from tfadv.cli import main
 from tfadv.core import compilation
-from tfadv.core.interfaces import untargeted
+from tfadv.core.goals import untargeted
 from tfadv.files import image_files
 
 

@@ -15,7 +15,7 @@ from tfadv import DiverseInputs, Fia, MaskedCopies, Naa, Outputs, PathCopies, Pl
 from tfadv.cli import main
 from tfadv.core import compilation, gradients, scores
 from tfadv.core import seeds as draws
-from tfadv.core.interfaces import targeted, untargeted
+from tfadv.core.goals import targeted, untargeted
 from tfadv.parts import attribution
 from tfadv.parts.objectives.importance import TRANSFORMATIONS
 from tfadv.parts.views.copies import gauss_legendre

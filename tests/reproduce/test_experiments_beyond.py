@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfadv.files import folder_record as record
+from tfadv.files import folder_record
 from tfadv.parts import attribution
-from tfadv.parts.views import GAUSS_LEGENDRE, RIEMANN, PathCopies
+from tfadv.parts.views.copies import GAUSS_LEGENDRE, RIEMANN, PathCopies
 from tfadv.registry.catalogue import ATTACKS
 from tfadv.reproduce import pages, scales
 from tfadv.reproduce.engine import run
@@ -70,7 +70,7 @@ def test_only_images_that_are_right_clean_are_fooled(mapped):
 def test_queries_are_those_of_the_record(mapped):
     searched = case("pwa")
     counted = Queries("Inc-v3", searched).of(mapped)
-    _, entries = record.read(mapped.crafted("Inc-v3", searched).path)
+    _, entries = folder_record.read(mapped.crafted("Inc-v3", searched).path)
     assert counted.images == {name: entry["queries"] for name, entry in entries.items()} and counted.value > 1
     assert Queries("Inc-v3", case("fgsm")).of(mapped).value is None
 

@@ -20,8 +20,9 @@ from tfadv.attacks.bound import Bound
 from tfadv.attacks.default_layers import settled
 from tfadv.core import gradients, scores
 from tfadv.core.compilation import Compiled, Program, repeat
+from tfadv.core.goals import Goal
 from tfadv.core.images import BLACK, WHITE
-from tfadv.core.interfaces import Attack, Budget, Goal, GradientEstimate, Objective, Part, Region, Rule, Start, View
+from tfadv.core.interfaces import Attack, Budget, GradientEstimate, Objective, Part, Region, Rule, Start, View
 from tfadv.core.ranges import Count
 from tfadv.core.seeds import fold
 from tfadv.core.source import CompiledForward, Source

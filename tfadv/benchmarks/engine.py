@@ -20,8 +20,9 @@ import keras
 import numpy as np
 from PIL import Image
 
+from tfadv.core.goals import Goal, untargeted
 from tfadv.core.images import padded
-from tfadv.core.interfaces import Attack, Budget, Goal, untargeted
+from tfadv.core.interfaces import Attack, Budget
 from tfadv.core.source import Source
 from tfadv.core.thread_pool import cores, in_batches
 from tfadv.files import image_files

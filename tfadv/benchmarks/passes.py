@@ -28,7 +28,8 @@ import tensorflow as tf
 
 from tfadv.attacks import recipes
 from tfadv.core import compilation, devices, gradients, scores
-from tfadv.core.interfaces import Attack, untargeted
+from tfadv.core.goals import untargeted
+from tfadv.core.interfaces import Attack
 from tfadv.models import ARCHITECTURES
 from tfadv.models.layers import stated
 from tfadv.models.network import Network

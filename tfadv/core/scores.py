@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from tfadv.core.interfaces import Goal
+from tfadv.core.goals import Goal
 from tfadv.core.types import Labels, Logits, Tensor
 
 

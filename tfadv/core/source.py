@@ -14,8 +14,9 @@ import tensorflow as tf
 
 from tfadv.core import diagnostics
 from tfadv.core.compilation import Compiled, concede
+from tfadv.core.goals import Goal
 from tfadv.core.images import check
-from tfadv.core.interfaces import Attack, Craft, Goal, Outputs
+from tfadv.core.interfaces import Attack, Craft, Outputs
 from tfadv.core.types import Images
 
 

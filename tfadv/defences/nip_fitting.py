@@ -7,8 +7,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfadv.core.compilation import Compiled
+from tfadv.core.goals import untargeted
 from tfadv.core.images import check
-from tfadv.core.interfaces import untargeted
 from tfadv.core.source import Source
 from tfadv.core.types import Images, Perturbation, Tensor
 

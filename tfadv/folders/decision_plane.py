@@ -27,8 +27,8 @@ import tensorflow as tf
 from tfadv.core import gradients, scores
 from tfadv.core import seeds as draws
 from tfadv.core.compilation import Compiled
+from tfadv.core.goals import untargeted
 from tfadv.core.images import BLACK, WHITE, check
-from tfadv.core.interfaces import untargeted
 from tfadv.core.ranges import Count, Natural, Noise, Seed, Size, checked
 from tfadv.core.source import Source
 from tfadv.files import drawing

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from tfadv.core import seeds as draws
+from tfadv.core.goals import untargeted
 from tfadv.core.images import padded
-from tfadv.core.interfaces import Attack, untargeted
+from tfadv.core.interfaces import Attack
 from tfadv.core.metrics import distances
 from tfadv.core.source import Source
 from tfadv.core.thread_pool import ThreadPool, in_batches

@@ -4,7 +4,8 @@ import dataclasses
 
 import tensorflow as tf
 
-from tfadv.core.interfaces import Forward, Goal, Region
+from tfadv.core.goals import Goal
+from tfadv.core.interfaces import Forward, Region
 from tfadv.core.ranges import Share
 from tfadv.core.types import Images, Seeds, Tensor
 from tfadv.parts import attribution

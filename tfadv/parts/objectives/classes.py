@@ -6,7 +6,8 @@ from typing import Any
 import tensorflow as tf
 
 from tfadv.core import scores
-from tfadv.core.interfaces import Forward, Goal, Objective, Outputs, View
+from tfadv.core.goals import Goal
+from tfadv.core.interfaces import Forward, Objective, Outputs, View
 from tfadv.core.ranges import Weight
 from tfadv.core.types import Images, Labels, Seeds, Tensor
 

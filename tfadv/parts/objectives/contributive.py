@@ -7,8 +7,9 @@ from typing import Annotated, Any
 import tensorflow as tf
 
 from tfadv.core import scores, tensors
+from tfadv.core.goals import Goal
 from tfadv.core.images import WHITE
-from tfadv.core.interfaces import Forward, Goal, Objective, Outputs, View
+from tfadv.core.interfaces import Forward, Objective, Outputs, View
 from tfadv.core.ranges import OneOf, Positive
 from tfadv.core.types import Images, Labels, Logits, Seeds, Tensor
 from tfadv.parts.objectives.common import root

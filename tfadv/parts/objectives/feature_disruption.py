@@ -5,7 +5,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfadv.core.interfaces import Forward, Goal, Objective, Outputs, View
+from tfadv.core.goals import Goal
+from tfadv.core.interfaces import Forward, Objective, Outputs, View
 from tfadv.core.types import Images, Seeds, Tensor
 from tfadv.parts.objectives.common import layer_names, logarithm, root, total
 from tfadv.parts.starts import NoisyStart

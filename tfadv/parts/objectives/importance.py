@@ -8,7 +8,8 @@ from typing import Annotated, Any
 import tensorflow as tf
 
 from tfadv.core import scores, tensors
-from tfadv.core.interfaces import Forward, Goal, Objective, Outputs, View
+from tfadv.core.goals import Goal
+from tfadv.core.interfaces import Forward, Objective, Outputs, View
 from tfadv.core.ranges import OneOf, Weight
 from tfadv.core.types import Images, Seeds, Tensor
 from tfadv.parts import attribution

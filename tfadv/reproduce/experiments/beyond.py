@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Iterable
 
-from tfadv.parts.views import GAUSS_LEGENDRE, RIEMANN
+from tfadv.parts.views.copies import GAUSS_LEGENDRE, RIEMANN
 from tfadv.registry import building
 from tfadv.registry.catalogue import ATTACKS
 from tfadv.reproduce.experiments.beyond_cases import ASCENTS, SEARCHES, SMALLER, TINY, TINY_SEARCHES, case

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from tfadv.core.interfaces import untargeted
+from tfadv.core.goals import untargeted
 from tfadv.core.source import Source
 from tfadv.files.drawing import magnified
 from tfadv.files.image_files import read_image

@@ -13,7 +13,7 @@ from scipy import stats
 from tfadv.core import scores, seeds
 from tfadv.core.source import Source
 from tfadv.parts import attribution
-from tfadv.parts.views import GAUSS_LEGENDRE, POINTS, PathCopies, Plain
+from tfadv.parts.views.copies import GAUSS_LEGENDRE, POINTS, PathCopies, Plain
 from tfadv.reproduce.measures.defences import ImageLocation
 from tfadv.reproduce.plan import Measure, Missing, Value
 from tfadv.reproduce.workspace import MappedWorkspace

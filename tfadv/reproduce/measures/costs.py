@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 
-from tfadv.files import record
+from tfadv.files import folder_record
 from tfadv.reproduce.plan import Case, Measure, Missing, Value
 from tfadv.reproduce.workspace import MappedWorkspace
 
@@ -20,7 +20,7 @@ class Queries(Measure):
 
     def of(self, mapped: MappedWorkspace) -> Value:
         folder = mapped.crafted(self.source, self.case)
-        _, entries = record.read(folder.path)
+        _, entries = folder_record.read(folder.path)
         counts = {name: float(entry["queries"]) for name, entry in entries.items() if "queries" in entry}
         return Value.mean(counts, (folder.command,))
 

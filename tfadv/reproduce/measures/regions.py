@@ -8,8 +8,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfadv.core import seeds
+from tfadv.core.goals import targeted
 from tfadv.core.images import BLACK, WHITE
-from tfadv.core.interfaces import targeted
 from tfadv.core.source import Source
 from tfadv.files import resizing
 from tfadv.files.image_files import read_image
