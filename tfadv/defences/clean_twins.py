@@ -16,7 +16,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfadv.core.compilation import Compiled
 from tfadv.core.images import WHITE, check
 from tfadv.core.source import Source
 from tfadv.core.types import Images, Tensor
@@ -97,7 +96,7 @@ def played(
         ]
         return classes[1] == classes[0], classes[2] == classes[0]
 
-    run, results = Compiled(outcomes), []
+    run, results = source.compiled.compile_once(("clean twins", nip, skipped, size), outcomes), []
     for start in range(0, len(images[0]), batch_size):
         batches = [tf.constant(part[start : start + batch_size], source.dtype) for part in images]
         results.append([np.asarray(outcome) for outcome in run(*batches)])

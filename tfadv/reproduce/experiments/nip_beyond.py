@@ -8,7 +8,7 @@ from tfadv.reproduce.measures.adaptive import AccuracyBehind
 from tfadv.reproduce.measures.candidates import NearestCandidate, TwinProgram
 from tfadv.reproduce.measures.controls import CONTROLS, TWINS
 from tfadv.reproduce.measures.defences import BenignAccuracy, DefenceCase, DefenceSuccess
-from tfadv.reproduce.plan import Case, Cell, Experiment, Levels, Part
+from tfadv.reproduce.plan import Case, Cell, Experiment, Levels, Note, Part
 
 SMALL = NETWORKS[:4]
 #: The two on which the choices are compared.
@@ -72,7 +72,9 @@ KNOWN = (
 )
 
 
-def _experiment(name: str, place: str, title: str, parts: Iterable[Part], metric: str, *notes: str) -> Experiment:
+def _experiment(
+    name: str, place: str, title: str, parts: Iterable[Part], metric: str, *notes: str | Note
+) -> Experiment:
     return Experiment(f"nip-{name}", "nip", place, title, "nip", tuple(parts), metric, notes=(*notes, NETS))
 
 
@@ -118,7 +120,8 @@ def _program(network: str) -> Part:
 def _known(network: str, times: int) -> Part:
     """Accuracy under PGD of `times` the paper's size; 20 steps of 2.5 epsilon / 20, the better of two ascents."""
     size = attacks(network)["PGD"].settings["epsilon"].value * times
-    pgd = Case(f"PGD {size}", "pgd", {"epsilon": Levels(size), "steps": 20, "restarts": 2})
+    settings = {"epsilon": Levels(size), "steps": 20, "restarts": 2}
+    pgd = Case(f"PGD {size}", "pgd", settings, tiny={"restarts": 1})
     columns = {"nothing": "knows nothing", "gradient": "through its gradient", "identity": "as the identity"}
     cells = [Cell(("none",), columns["nothing"], AccuracyBehind(network, None, pgd))]
     for one, ways in ADAPTED.items():
@@ -179,6 +182,7 @@ EXPERIMENTS = (
         "goes through the purifier where that has a gradient, or takes it for the identity (BPDA); against R&P it "
         "averages ten draws that are not those it is evaluated with. NIP's gradient is that of the image and its "
         "mean: which candidate is taken is a step function.",
+        Note("", {"digits": "As on a small machine one ascent is made of each image, and R&P is drawn once."}),
         FOUND,
     ),
 )

@@ -26,7 +26,8 @@ class AccuracyBehind(Measure):
         knows: "nothing": the images are crafted on the bare network; "gradient": on the defended one, through the
             defence; "identity": on the defended one, whose defence has the gradient of the identity (BPDA; Athalye et
             al., ICML 2018).
-        draws: copies with random numbers of the attacker's own that the gradient of the defended network averages.
+        draws: copies with random numbers of the attacker's own that the gradient of the defended network averages;
+            one where all is to be made in minutes.
     """
 
     network: str
@@ -62,7 +63,8 @@ class AccuracyBehind(Measure):
         model, defended = mapped.model(self.network), network.source
         if not isinstance(defended, Purified):
             raise Missing(f"{defended.name}: no purifier stands before it, for an attack to go through.")
-        settings: dict[str, Any] = {"draws": self.draws, "seed": ATTACKERS_SEED, "identity": self.knows == "identity"}
+        draws = 1 if mapped.workspace.scale.small > 1 else self.draws
+        settings: dict[str, Any] = {"draws": draws, "seed": ATTACKERS_SEED, "identity": self.knows == "identity"}
         source = Purified(defended.bare, defended.purifier, **settings)
         said = ", ".join(f"{name}={value}" for name, value in settings.items())
         spec = f"Purified({model.spec}, {defended.purifier!r}, {said})"

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfadv.core.compilation import Compiled
 from tfadv.defences import clean_twins
 from tfadv.reproduce.measures.controls import TWINS
 from tfadv.reproduce.measures.defences import (
@@ -66,7 +65,8 @@ class NearestCandidate(Measure):
 
 def _nearest(network: Any, images: np.ndarray) -> np.ndarray:
     """The index of the candidate that the NIP of a `Purified` network finds for each image, int [N]."""
-    find = Compiled(lambda batch: network.purifier.nearest(network.bare, batch))
+    forward = network.bare
+    find = network.compiled.compile_once("nearest", lambda batch: network.purifier.nearest(forward, batch))
     parts = [tf.constant(images[start : start + BATCH], network.dtype) for start in range(0, len(images), BATCH)]
     return np.concatenate([np.asarray(find(part)) for part in parts])
 
