@@ -31,6 +31,7 @@ import click
 from tfadv.reproduce import Workspace, scales
 
 NETWORKS = SOURCE, *_ = ("googlenet", "edgetpu_100", "mobilenet_v1", "mobilenet_v2", "squeezenet_v11")
+LAYERS = {"googlenet": "inception_4a_output", "mobilenet_v2": "block_8_add"}
 EXACT, FOLDED, BFLOAT16 = "exact", "folded", "bfloat16"
 #: Attack -> the copies that `tfadv.faster` gives it.
 FEW = {"fia": 15, "naa": 10, "naa_pd": 10}
@@ -48,14 +49,10 @@ class Row(NamedTuple):
     most: int = 1000
 
 
-def scale(out: Path) -> Workspace:
-    """The five networks, and the photographs that all of them get right."""
-    return Workspace(scales.read("photographs"), out, count=1000)
-
-
-def layer_of(network: str) -> str:
-    """The layer that attacks on features tap."""
-    return scales.read("photographs").networks[network]["layer"]
+def scale(out: Path, *names: str) -> tuple[Workspace, dict[str, Any]]:
+    """The photographs and networks of the scale, and those of these names."""
+    workspace = Workspace(scales.read("photographs"), out, count=1000)
+    return workspace, {name: workspace.model(name).source for name in names}
 
 
 def copies(number: int) -> str:
@@ -81,7 +78,7 @@ def made(network: Any, row: Row, way: str) -> tuple[Any, Any]:
 
     settings: dict[str, Any] = {"epsilon": row.epsilon}
     if row.attack != "mim":
-        settings["layer"] = layer_of(row.source)
+        settings["layer"] = LAYERS[row.source]
         first = way.split()[0]
         settings |= {"copies": int(first)} if first.isdigit() else {}
     attack = getattr(tfadv.recipes, row.attack)(**settings)
@@ -121,8 +118,7 @@ def price(out: Path) -> str:
 
     kept = out / "price.json"
     known: dict[str, list] = json.loads(kept.read_text()) if kept.exists() else {}
-    workspace = scale(out)
-    networks = {name: workspace.model(name).source for name in NETWORKS}
+    workspace, networks = scale(out, *NETWORKS)
     chosen = workspace.images("imagenet")
     photographs = np.stack([image_files.read_image(chosen.folder / name) for name in chosen.labels]).astype(np.uint8)
     labels = np.array(list(chosen.labels.values()), np.int32)
@@ -191,16 +187,9 @@ def speed(out: Path, rounds: int, xla: bool) -> str:
 
     heads = ["network", "eight images", "exact, s", "fast, s", "fast / exact", "quartiles", "of CPU time"]
     lines = [_row(heads), _row(["---"] * len(heads))]
-    workspace = scale(out)
-    networks = {
-        "inception_v3": tfadv.load("inception_v3", weights=False),
-        **{name: workspace.model(name).source for name in ("mobilenet_v1", "mobilenet_v2")},
-    }
-    layers = {
-        "inception_v3": "Mixed_5b",
-        "mobilenet_v1": networks["mobilenet_v1"].last_map,
-        "mobilenet_v2": layer_of("mobilenet_v2"),
-    }
+    networks = {"inception_v3": tfadv.load("inception_v3", weights=False)}
+    networks |= scale(out, "mobilenet_v1", "mobilenet_v2")[1]
+    layers = {"inception_v3": "Mixed_5b", "mobilenet_v1": networks["mobilenet_v1"].last_map, **LAYERS}
     for name, network in networks.items():
         images = np.random.RandomState(0).uniform(0, 255, (8, *network.size, 3)).astype(np.float32)
         if name == "inception_v3":

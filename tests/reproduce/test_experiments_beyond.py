@@ -118,8 +118,8 @@ def test_the_attributions_are_compared_image_by_image(mapped, monkeypatch):
 
 def test_a_page_of_no_paper_says_nothing_of_one(mapped):
     cell = Cell(("fgsm",), "Inc-v4", Rate("Inc-v3", case("fgsm"), "Inc-v4", "fooled"))
-    made = run(Experiment("own", "", "Own", "a table", "beyond", (Part("all", "t", (cell,), ("attack",)),), "m"),
-               mapped.workspace)  # fmt: skip
+    part = Part("all", "t", (cell,), ("attack",))
+    made = run(Experiment("own", "", "Own", "a table", "beyond", (part,), "m"), mapped.workspace)
     assert sentences.order(made)[0].endswith("No paper has it: there is nothing to compare.")
     assert sentences.stand_ins(made) is None
     (text,) = (path.read_text() for path in pages.write(made, mapped.workspace.out) if path.suffix == ".md")

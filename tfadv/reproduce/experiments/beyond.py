@@ -84,13 +84,32 @@ def _path(epsilon: float, rows: Iterable[tuple[str, bool, int]]) -> Part:
     return Part(f"epsilon {epsilon:g}", title, tuple(cells), ("points", "weights", "n"), higher=None)
 
 
-def _experiment(
-    name: str, place: str, title: str, parts: Iterable[Part], metric: str, notes: tuple[str, ...]
-) -> Experiment:
+def _searches() -> Part:
+    cells = tuple(
+        Cell((name,), column, measure)
+        for name in (*BESIDE, *SEARCHES)
+        for column, measure in _search(case(name)).items()
+    )
+    return Part("all", f"On {SEARCHED} itself", cells, ("attack",), "", higher=None)
+
+
+def _attributions() -> Part:
+    cells = tuple(
+        Cell((role, path.points, f"{path.copies}"), what, AttributionError(role, path, what))
+        for role in (*SOURCES, SEARCHED)
+        for path in paths()
+        for what in AttributionError.DESCRIPTIONS
+    )
+    return Part("all", "At each network's own layer", cells, ("network", "points", "n"), "", higher=None)
+
+
+def _experiment(name: str, place: str, title: str, parts: Iterable[Part], metric: str, *notes: str) -> Experiment:
     return Experiment(name, "", place, title, "beyond", tuple(parts), metric, notes=notes)
 
 
 _ALL = tuple(map(case, ASCENTS))
+_BEHIND = [dataclasses.replace(case(name, layer=RECTIFIED), name=f"{name} rectified") for name in _on_features()]
+_TOWARDS = [case(name, True) for name in TARGETED]
 
 EXPERIMENTS = (
     _experiment(
@@ -99,48 +118,27 @@ EXPERIMENTS = (
         "Every attack that ascends, from each source to all networks",
         (
             *(_transfer(source, f"Crafted on {source}", source, _ALL) for source in SOURCES),
-            _transfer(
-                "rectified",
-                f"Crafted on {SUMMED} at the rectified layer behind the sum",
-                SUMMED,
-                (dataclasses.replace(case(name, layer=RECTIFIED), name=f"{name} rectified") for name in _on_features()),
-            ),
+            _transfer("rectified", f"Crafted on {SUMMED} at the rectified layer behind the sum", SUMMED, _BEHIND),
             _transfer("together", f"Crafted on {TOGETHER}, their probabilities averaged", TOGETHER, _ALL),
         ),
         _WRONG,
-        (_ROLES, _LEVELS, _LAYERS, TINY),
+        *(_ROLES, _LEVELS, _LAYERS, TINY),
     ),
     _experiment(
         "targeted",
         "Targeted",
         "MIM, FIA and NAA towards a class drawn for each image",
-        (
-            _transfer(source, f"Crafted on {source}", source, [case(name, True) for name in TARGETED], "reached")
-            for source in SOURCES
-        ),
+        (_transfer(source, f"Crafted on {source}", source, _TOWARDS, "reached") for source in SOURCES),
         "share of images, in %, that a network takes for the class drawn for it",
-        (_ROLES, _LEVELS, _LAYERS, TINY),
+        *(_ROLES, _LEVELS, _LAYERS, TINY),
     ),
     _experiment(
         "searches",
         "Searches",
         "Every attack that searches, on one network, beside FGSM, PGD and FCR",
-        [
-            Part(
-                "all",
-                f"On {SEARCHED} itself",
-                tuple(
-                    Cell((name,), column, measure)
-                    for name in (*BESIDE, *SEARCHES)
-                    for column, measure in _search(case(name)).items()
-                ),
-                ("attack",),
-                "",
-                higher=None,
-            )
-        ],
+        [_searches()],
         "success of the files; distances of those that succeed, in grey levels; queries and seconds for an image",
-        (SMALLER, TINY, TINY_SEARCHES),
+        *(SMALLER, TINY, TINY_SEARCHES),
     ),
     _experiment(
         "path-points",
@@ -148,33 +146,17 @@ EXPERIMENTS = (
         "How many points NAA's path needs, and whether exact weights help",
         (_path(8, PATHS), _path(16, WIDE)),
         _WRONG,
-        (
-            _ROLES,
-            "exact: the weights of the exact neuron attribution (`tfadv.parts.attribution.exact_attention`), from "
-            "forward-mode differentiation, or central differences where a layer has no second derivative.",
-            "Where all is to be made in minutes, on a small machine, NAA takes 2 steps.",
-        ),
+        _ROLES,
+        "exact: the weights of the exact neuron attribution (`tfadv.parts.attribution.exact_attention`), from "
+        "forward-mode differentiation, or central differences where a layer has no second derivative.",
+        "Where all is to be made in minutes, on a small machine, NAA takes 2 steps.",
     ),
     _experiment(
         "attributions",
         "NAA's attribution",
         "How near NAA's approximation comes to the exact neuron attribution",
-        [
-            Part(
-                "all",
-                "At each network's own layer",
-                tuple(
-                    Cell((role, path.points, f"{path.copies}"), what, AttributionError(role, path, what))
-                    for role in (*SOURCES, SEARCHED)
-                    for path in paths()
-                    for what in AttributionError.DESCRIPTIONS
-                ),
-                ("network", "points", "n"),
-                "",
-                higher=None,
-            )
-        ],
+        [_attributions()],
         "errors of sums, in % of softmax_y(x) - softmax_y(black); cosines and rank correlations of the neurons",
-        ("The sum is complete only for a layer that all of the score passes through.",),
+        "The sum is complete only for a layer that all of the score passes through.",
     ),
 )

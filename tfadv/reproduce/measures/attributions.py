@@ -91,16 +91,11 @@ def errors(network: Source, layer: str, images: np.ndarray, labels: np.ndarray) 
         exact = finest if path == FINEST else _rows(attribution.exact_neuron_attribution(*inputs, path)[0])
         attention = _rows(attribution.aggregate_gradient(scores.probability, *inputs[:4], path, inputs[4])[0])
         approximate = attention * moved
-        correlation = [stats.spearmanr(*pair).statistic for pair in zip(approximate, finest, strict=True)]
-        numbers = (
-            sum_error(exact),
-            sum_error(approximate),
-            _cosines(approximate, finest),
-            _cosines(attention, weights),
-            np.array(correlation),
-        )
-        named = zip(AttributionError.DESCRIPTIONS, numbers, strict=True)
-        found[repr(path)] = {what: [float(one) for one in each] for what, each in named}
+        ranks = np.array([stats.spearmanr(*pair).statistic for pair in zip(approximate, finest, strict=True)])
+        sums = sum_error(exact), sum_error(approximate)
+        cosines = _cosines(approximate, finest), _cosines(attention, weights)
+        numbers = zip(AttributionError.DESCRIPTIONS, (*sums, *cosines, ranks), strict=True)
+        found[repr(path)] = {what: [float(one) for one in each] for what, each in numbers}
     return found
 
 
