@@ -9,6 +9,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 # XLA compiles for a test three times as fast, for a little slower programs; none is kept in the user's cache folder.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=1")
 os.environ["TFADV_XLA_CACHE"] = ""
+# Of several test processes each computes in one thread: they would wait for one another.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
+    os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
@@ -45,19 +49,23 @@ def own(images):
     return tf.constant(seeds.of_images(images.numpy(), 0))
 
 
+#: The embedded digit networks that a test has asked for: loaded, and compiled, once for all tests of a process.
+EMBEDDED: dict = {}
+
+
 @pytest.fixture(scope="module")
 def embedded_networks_once():
-    """The embedded digit networks are loaded, and compiled, once for all workspaces of a module: none changes one."""
-    import functools
-
+    """Workspaces and commands share the embedded digit networks, which none of them changes."""
     from tfadv.registry import loading
 
     load = loading.load
-    once = functools.cache(load)
 
     def embedded(spec, **settings):
-        plain = str(spec).startswith("digits/") and settings.keys() <= {"trust"}
-        return once(spec) if plain else load(spec, **settings)
+        asked = {name for name, value in settings.items() if value is not None} - {"trust"}
+        plain = str(spec).startswith("digits/") and not asked
+        if plain and spec not in EMBEDDED:
+            EMBEDDED[spec] = load(spec)
+        return EMBEDDED[spec] if plain else load(spec, **settings)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loading, "load", embedded)

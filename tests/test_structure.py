@@ -4,7 +4,6 @@ import ast
 import re
 from pathlib import Path
 
-import pytest
 import structure
 
 from tfadv.cli import COMMANDS
@@ -13,6 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SOURCES = structure.sources()
 LIBRARY = [module for module in SOURCES if not module.startswith("tfadv.cli")]
 TREES = {module: ast.parse(path.read_text(encoding="utf-8")) for module, path in SOURCES.items()}
+LIBRARY_NODES = [(module, node) for module in LIBRARY for node in ast.walk(TREES[module])]
 #: How many rooms a stranger can hold in mind, with cli and checkpoints.
 ROOMS = 20
 
@@ -47,47 +47,69 @@ def test_an_arrow_upwards_and_a_room_without_a_layer_are_found(tmp_path, monkeyp
     ]
 
 
-@pytest.mark.parametrize("module", [module for module in LIBRARY if module.startswith("tfadv.attacks")])
-def test_attacks_know_no_architecture(module):
+def test_attacks_know_no_architecture():
     """They attack any `tfadv.models.network.Network`; names of networks are the registry's."""
-    known = {name for _, name in structure.imports(SOURCES[module], SOURCES) if name.startswith("tfadv.models")}
-    assert known <= {"tfadv.models.network", "tfadv.models.faster_networks"}, (
-        f"{module} imports {', '.join(sorted(known))}."
-    )
+    allowed = {"tfadv.models.network", "tfadv.models.faster_networks"}
+    found = [
+        f"{module} imports {name}."
+        for module in LIBRARY
+        if module.startswith("tfadv.attacks")
+        for _, name in structure.imports(SOURCES[module], SOURCES)
+        if name.startswith("tfadv.models") and name not in allowed
+    ]
+    assert not found, "\n".join(found)
 
 
-@pytest.mark.parametrize("module", LIBRARY)
-def test_the_library_neither_prints_nor_exits_nor_asserts(module):
-    for node in ast.walk(TREES[module]):
-        line = getattr(node, "lineno", 0)
-        assert not isinstance(node, ast.Assert), f"{module}, line {line}: raise an error with a sentence, not assert."
+def test_the_library_neither_prints_nor_exits_nor_asserts():
+    found = []
+    for module, node in LIBRARY_NODES:
+        if isinstance(node, ast.Assert):
+            found.append(f"{module}, line {node.lineno}: raise an error with a sentence, not assert.")
         if isinstance(node, ast.Call):
             name = ast.unparse(node.func)
-            assert name not in {"print", "exit", "quit", "sys.exit", "os._exit"}, (
-                f"{module}, line {line}: {name}() is for tfadv.cli; the library returns or raises."
-            )
+            if name in {"print", "exit", "quit", "sys.exit", "os._exit"}:
+                found.append(f"{module}, line {node.lineno}: {name}() is for tfadv.cli; the library returns or raises.")
+    assert not found, "\n".join(found)
 
 
-@pytest.mark.parametrize("module", SOURCES)
-def test_what_is_public_is_documented(module):
-    tree = TREES[module]
-    assert ast.get_docstring(tree), f"{module}: expected a docstring of one sentence first."
-    for node in tree.body:
-        if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
-            assert ast.get_docstring(node), f"{module}.{node.name}, line {node.lineno}: expected a docstring."
+def test_what_is_public_is_documented():
+    found = [
+        f"{module}: expected a docstring of one sentence first."
+        for module, tree in TREES.items()
+        if not ast.get_docstring(tree)
+    ]
+    found += [
+        f"{module}.{node.name}, line {node.lineno}: expected a docstring."
+        for module, tree in TREES.items()
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef | ast.ClassDef)
+        if not node.name.startswith("_") and not ast.get_docstring(node)
+    ]
+    assert not found, "\n".join(found)
 
 
-@pytest.mark.parametrize("module", SOURCES)
-def test_files_and_functions_are_short(module):
-    lines = len(SOURCES[module].read_text(encoding="utf-8").splitlines())
-    assert lines <= 400, f"{module} has {lines} lines: more than 400 are two modules."
-    for node in ast.walk(TREES[module]):
-        if isinstance(node, ast.FunctionDef):
-            body = [
-                line for part in node.body[bool(ast.get_docstring(node)) :] for line in (part.lineno, part.end_lineno)
-            ]
-            length = max(body) - min(body) + 1 if body else 0
-            assert length <= 50, f"{module}.{node.name} has a body of {length} lines: more than 50 are two functions."
+def length(function: ast.FunctionDef) -> int:
+    """The lines of a function's body, without its docstring."""
+    body = function.body[bool(ast.get_docstring(function)) :]
+    return max(part.end_lineno for part in body) - body[0].lineno + 1 if body else 0
+
+
+def test_files_and_functions_are_short():
+    """Those of the package have at most 400 lines and 50; files of tests at most 400."""
+    files = [*SOURCES.values(), *(ROOT / "tests").rglob("*.py")]
+    lines = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in files}
+    found = [
+        f"{path.relative_to(ROOT)} has {count} lines: more than 400 are two modules."
+        for path, count in lines.items()
+        if count > 400
+    ]
+    found += [
+        f"{module}.{node.name} has a body of {length(node)} lines: more than 50 are two functions."
+        for module, tree in TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef) and length(node) > 50
+    ]
+    assert not found, "\n".join(found)
 
 
 def test_no_path_of_one_machine():
@@ -105,15 +127,16 @@ def test_no_path_of_one_machine():
                 assert not homes.search(line), f"{path.relative_to(ROOT)}, line {number}: a path of one machine: {line}"
 
 
-@pytest.mark.parametrize("module", [module for module in SOURCES if module.startswith("tfadv.cli")])
-def test_only_one_way_leads_to_the_terminal(module):
+def test_only_one_way_leads_to_the_terminal():
     """What names and records hold is shown and commands nothing: `shell.echo` says all."""
-    for node in ast.walk(TREES[module]):
-        if isinstance(node, ast.Call) and module != "tfadv.cli.shell":
-            name = ast.unparse(node.func)
-            assert name not in {"print", "click.echo", "click.secho"}, (
-                f"{module}, line {node.lineno}: shell.echo says it."
-            )
+    found = [
+        f"{module}, line {node.lineno}: shell.echo says it."
+        for module, tree in TREES.items()
+        if module.startswith("tfadv.cli") and module != "tfadv.cli.shell"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in {"print", "click.echo", "click.secho"}
+    ]
+    assert not found, "\n".join(found)
 
 
 def test_every_command_has_its_module():

@@ -90,10 +90,14 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_every_pixel_is_the_authors(case, setting, shared):
+def test_every_pixel_is_the_authors(case, setting, shared, monkeypatch):
+    """Of one of the two images by turns: what images share a batch is nothing to either program."""
     network, images, labels = setting
-    result = CASES[case].on(network)(images, untargeted(labels))
-    expected = np.load(shared / "golden" / "attacks" / f"{case}.npz")["f64/final"]
+    one = slice(list(CASES).index(case) % 2, None, 2)
+    for name, draws in DRAWS.items():
+        monkeypatch.setitem(DRAWS, name, draws[..., one, :, :, :])
+    result = CASES[case].on(network)(images[one], untargeted(labels[one]))
+    expected = np.load(shared / "golden" / "attacks" / f"{case}.npz")["f64/final"][one]
     assert result.dtype == np.float64
     assert np.mean(np.abs(result - expected) < 1e-3) == 1
 

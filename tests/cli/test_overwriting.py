@@ -1,6 +1,7 @@
 """No command writes over what it reads, or over a file that is none of its own earlier results."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -12,17 +13,25 @@ from tfadv.cli import main
 KEPT = "expected a new file or an earlier result|expected a file to write to, got"
 
 
-@pytest.fixture
-def folder(tmp_path, monkeypatch):
+@pytest.fixture(scope="module")
+def attacked(tmp_path_factory):
     """images/, adv/ with a record, labels.csv, a network, and files of the user's."""
-    labelled(tmp_path)
+    folder = labelled(tmp_path_factory.mktemp("attacked"))
     for name, text in {"mine.json": '{"a": 1}', "mine.csv": "a,b\n", "mine.png": "mine", "mine.npz": "mine"}.items():
-        (tmp_path / name).write_text(text)
-    (tmp_path / "taken.json").write_text("[]")
-    (tmp_path / "results").mkdir()
-    (tmp_path / "results" / "naa-table1.csv").write_text("filename,label\na.png,1\n")
-    monkeypatch.chdir(tmp_path)
-    run("attack", "fgsm", "images", "adv", "--source", "nets.py:build", code=3)
+        (folder / name).write_text(text)
+    (folder / "taken.json").write_text("[]")
+    (folder / "results").mkdir()
+    (folder / "results" / "naa-table1.csv").write_text("filename,label\na.png,1\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        run("attack", "fgsm", "images", "adv", "--source", "nets.py:build", code=3)
+    return folder
+
+
+@pytest.fixture
+def folder(attacked, tmp_path, monkeypatch):
+    """A copy of it, in which a command runs."""
+    monkeypatch.chdir(shutil.copytree(attacked, tmp_path, dirs_exist_ok=True))
     return tmp_path
 
 

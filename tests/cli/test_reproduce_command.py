@@ -16,6 +16,8 @@ from tfadv.reproduce.experiments import EXPERIMENTS
 from tfadv.reproduce.plan import Missing
 from tfadv.reproduce.workspace import Workspace
 
+pytestmark = pytest.mark.usefixtures("embedded_networks_once")
+
 MINE = {
     "description": "a digit network",
     "levels": 4,

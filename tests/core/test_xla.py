@@ -287,11 +287,8 @@ def test_programs_are_kept_where_the_user_says(monkeypatch, tmp_path):
     monkeypatch.setenv(compilation.CACHE, "")
     assert keep() is None
     monkeypatch.setenv(compilation.CACHE, str(tmp_path / "programs"))
-    folder = keep()
-    if tuple(map(int, tf.__version__.split(".")[:2])) < compilation.KEEPS:
-        assert folder is None
-        return
-    assert folder == tmp_path / "programs" and folder.is_dir()
+    kept = tuple(map(int, tf.__version__.split(".")[:2])) >= compilation.KEEPS
+    assert keep() == (tmp_path / "programs" if kept else None) and (tmp_path / "programs").is_dir() == kept
     monkeypatch.setenv(compilation.CACHE, str(tmp_path / "others"))
     assert keep() is None, "TF_XLA_FLAGS names a folder already"
 

@@ -2,10 +2,10 @@
 
 import json
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from grey_levels import brightness, grey, pairs
 from PIL import Image
 
 from tfadv.core import compilation
@@ -13,38 +13,8 @@ from tfadv.core.metrics import DISTANCES, distances
 from tfadv.folders import evaluate
 from tfadv.folders.evaluate import Share, first_label, success_rates
 from tfadv.folders.pairing import Pair, pair
-from tfadv.models.network import Network
 
 LEVELS = (30, 90, 150, 210)
-
-
-def brightness(classes=4, size=(16, 16), name="brightness", offset=0):
-    """A linear network whose class is the nearest of evenly spaced grey levels: class k at 255 (k + 1/2) / classes.
-
-    The nearest level to m has the largest 2 m a - a^2.
-    """
-    levels = 255 * (np.arange(classes - offset) + 0.5) / (classes - offset)
-    levels = np.concatenate([np.full(offset, -1e3), levels])
-    inputs = keras.Input((*size, 3))
-    mean = keras.layers.GlobalAveragePooling2D()(inputs)
-    dense = keras.layers.Dense(classes, name="Logits")
-    model = keras.Model(inputs, dense(mean), name=name)
-    dense.set_weights([np.repeat(2 * levels[None] / 3, 3, axis=0), -(levels**2)])
-    return Network(model, name=name, offset=offset)
-
-
-def grey(folder, levels, size=(16, 16), suffix=".png"):
-    """One flat image per level: 0.png, 1.png, ..."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for number, level in enumerate(levels):
-        Image.fromarray(np.full((*size, 3), level, np.uint8)).save(folder / f"{number}{suffix}")
-    return folder
-
-
-def pairs(tmp_path, clean, adversarial, labels=None, size=(16, 16)):
-    found = pair(grey(tmp_path / "clean_in", clean, size), grey(tmp_path / "adv", adversarial, size))
-    labels = labels or [None] * len(clean)
-    return [one._replace(label=label) for one, label in zip(found.pairs, labels, strict=True)]
 
 
 def test_rates_are_those_counted_by_hand(tmp_path):

@@ -13,6 +13,7 @@ def script():
     return importlib.import_module("photographs")
 
 
+@pytest.mark.slow
 def test_transfer_on_photographs(script, shared, tmp_path):
     """All are fooled on the source, many on the others, within the budget on the disk."""
     images = tmp_path / "images"
