@@ -8,9 +8,10 @@ import numpy as np
 import tensorflow as tf
 
 from tfadv.core import diagnostics, seeds
+from tfadv.core.class_numbers import class_numbers
 from tfadv.core.compilation import Program, concede
 from tfadv.core.images import BLACK, WHITE, check
-from tfadv.core.interfaces import Attack, Crafted, Goal, Objective, class_numbers
+from tfadv.core.interfaces import Attack, Crafted, Goal, Objective
 from tfadv.core.scores import reached
 from tfadv.core.source import Source
 from tfadv.core.types import Images, Seeds, Tensor

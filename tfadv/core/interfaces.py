@@ -32,6 +32,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfadv.core import ranges
+from tfadv.core.class_numbers import class_numbers
 from tfadv.core.seeds import fold
 from tfadv.core.types import Gradient, Images, Labels, Logits, Perturbation, Seeds, Tensor
 
@@ -64,29 +65,6 @@ def targeted(classes: Sequence[int] | np.ndarray) -> Goal:
     return Goal(class_numbers(classes), -1)
 
 
-def class_numbers(labels: Sequence[int] | np.ndarray) -> np.ndarray:
-    """Class numbers as int32 [N]. Raises ValueError, with what to do, for anything else."""
-    try:
-        numbers = np.asarray(labels)
-    except ValueError as error:  # rows of several lengths
-        raise ValueError(f"labels: expected class numbers, int [N], got something else ({error}).") from error
-    if numbers.shape == (0,):
-        return np.zeros(0, np.int32)  # of no images
-    if numbers.ndim == 1 and np.issubdtype(numbers.dtype, np.integer):
-        if numbers.size and not (-ranges.WHOLE <= int(numbers.min()) and int(numbers.max()) <= ranges.WHOLE):
-            raise ValueError(
-                f"labels: expected class numbers, got {numbers.min()}..{numbers.max()}, more than 32 bits hold."
-            )
-        return numbers.astype(np.int32)
-    advice = ""
-    if numbers.ndim == 2:
-        column = numbers.shape[1] == 1
-        advice = " Take labels[:, 0]." if column else " Of one-hot labels take np.argmax(labels, axis=1)."
-    elif numbers.ndim == 1 and numbers.dtype.kind == "f" and np.array_equal(numbers, np.rint(numbers)):
-        advice = " Take labels.astype(int)."
-    raise ValueError(f"labels: expected class numbers, int [N], got {numbers.dtype} {list(numbers.shape)}.{advice}")
-
-
 class Crafted(NamedTuple):
     """The result of an attack, image by image.
 
@@ -105,9 +83,34 @@ class Crafted(NamedTuple):
 Project = Callable[[Tensor], Tensor]
 #: forward(images, layers=(), logits=True) -> Outputs; `tfadv.models.network.Network` is one.
 Forward = Callable[..., Outputs]
-#: gradient_at(images, draw=None) -> the objective's gradient there, averaged over the view's copies, [N, H, W, 3]. Of
-#: several gradients in one step each has a number, `draw`, by which its view draws; None for the step's own.
-GradientAt = Callable[..., Gradient]
+
+
+class GradientAt(Protocol):
+    """gradient_at(images) -> the objective's gradient there, averaged over the view's copies, [N, H, W, 3]."""
+
+    def __call__(self, images: Images, /, draw: Tensor | int | None = None) -> Gradient:
+        """The gradient at images [N, H, W, 3], which need not be in the budget or the range.
+
+        draw: a number from 0 on for each of the step's gradients, by which its view draws; gradients that are compared
+        with one another may share one. None for the draw that a single gradient at the image has.
+        """
+
+
+class Position(NamedTuple):
+    """Where an ascent is before a step, and the gradients it can ask for.
+
+    images: where it is, [N, H, W, 3]. ahead: how far from there the rule wants the gradient, `Rule.lookahead`,
+    [N, H, W, 3] or a number. gradient_at: the gradient anywhere.
+    """
+
+    images: Images
+    ahead: Tensor | float
+    gradient_at: GradientAt
+
+    @property
+    def wanted(self) -> Images:
+        """Where the rule wants the gradient, [N, H, W, 3]: the image, or ahead of it."""
+        return self.images + self.ahead
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -249,7 +252,8 @@ class Objective(Part):
 class GradientEstimate(Part):
     """How the gradient of a step is estimated: at the image, or from gradients at several points around it."""
 
-    #: How many gradients it takes in a step, which is what the step costs: a class attribute, a field or a property.
+    #: How many gradients it takes in a step, each over all copies of the view, which is what the step costs: a class
+    #: attribute, a field or a property.
     points = 1
 
     @abc.abstractmethod
@@ -257,17 +261,10 @@ class GradientEstimate(Part):
         """The state before the first step: a tensor or a (nested) tuple of tensors."""
 
     @abc.abstractmethod
-    def estimate(
-        self, gradient_at: GradientAt, images: Images, ahead: Tensor | float, state: Any, seeds: Seeds
-    ) -> tuple[Gradient, Any]:
-        """(gradient, next state) of a step.
+    def estimate(self, position: Position, state: Any, seeds: Seeds) -> tuple[Gradient, Any]:
+        """(gradient [N, H, W, 3], next state) of a step, from the state returned last.
 
-        Args:
-            gradient_at: the gradient anywhere.
-            images: where the attack is, [N, H, W, 3].
-            ahead: how far from there the rule wants the gradient, `Rule.lookahead`.
-            state: as returned last.
-            seeds: int32 [N, 2], one per image, other ones in each step.
+        It asks `position.gradient_at` for `points` gradients. seeds: int32 [N, 2], one per image, others in each step.
         """
 
 

@@ -2,9 +2,9 @@
 
     Ascent(CrossEntropy(), Momentum() >> Sign(1.6), Linf(16), gradient=VarianceTuning(20, radius=24))      VMI
 
-Each goes with every objective, view and rule; its points multiply what a step costs. Sizes are grey levels, g(x) is the
-gradient of the objective averaged over the copies of the view, x_t the image, g_t the gradient at x_t or as far ahead
-of it as the rule asks. Every point of every image has its own draw, and so has the view there.
+Each goes with every objective, view and rule; its points multiply what a step costs. Sizes are grey levels. g(x) is the
+gradient of the objective, averaged over the copies of the view, x_t the image, or the place ahead of it where the rule
+wants the gradient, and N(g) = g / mean|g|. Every point of every image has its own draw, and so has the view there.
 """
 
 import dataclasses
@@ -13,7 +13,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfadv.core.compilation import summed
-from tfadv.core.interfaces import GradientAt, GradientEstimate
+from tfadv.core.interfaces import GradientAt, GradientEstimate, Position
 from tfadv.core.ranges import Count, Size
 from tfadv.core.seeds import fold, uniform
 from tfadv.core.types import Gradient, Images, Seeds, Tensor
@@ -21,22 +21,22 @@ from tfadv.core.types import Gradient, Images, Seeds, Tensor
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class AtImage(GradientEstimate):
-    """The gradient at the image itself, or as far ahead of it as the rule asks: g_t."""
+    """The gradient at the image itself, or as far ahead of it as the rule asks: g(x_t)."""
 
     def init(self, images: Images) -> Any:
         return ()
 
-    def estimate(
-        self, gradient_at: GradientAt, images: Images, ahead: Tensor | float, state: Any, seeds: Seeds
-    ) -> tuple[Gradient, Any]:
-        return gradient_at(images + ahead), state
+    def estimate(self, position: Position, state: Any, seeds: Seeds) -> tuple[Gradient, Any]:
+        return position.gradient_at(position.wanted), state
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class VarianceTuning(GradientEstimate):
     """The gradient with last step's variance around the image added (VT; Wang and He, CVPR 2021):
 
-        g_t + v,  v <- mean over neighbours of g(x_t + r) - g_t,  r uniform in +-radius, v = 0 at first
+        g(x_t) + v,  v <- mean over neighbours of g(x + r) - g(x_t),  r uniform in +-radius, v = 0 at first
+
+    x is the image itself, also where the rule wants the gradient ahead of it, as in the authors' program.
 
     Args:
         neighbours: how many.
@@ -55,11 +55,9 @@ class VarianceTuning(GradientEstimate):
     def init(self, images: Images) -> Tensor:
         return tf.zeros_like(images)
 
-    def estimate(
-        self, gradient_at: GradientAt, images: Images, ahead: Tensor | float, state: Tensor, seeds: Seeds
-    ) -> tuple[Gradient, Tensor]:
-        gradient = gradient_at(images + ahead)
-        around = mean_around(gradient_at, images, self.neighbours, self.radius, seeds)
+    def estimate(self, position: Position, state: Tensor, seeds: Seeds) -> tuple[Gradient, Tensor]:
+        gradient = position.gradient_at(position.wanted)
+        around = mean_around(position.gradient_at, position.images, self.neighbours, self.radius, seeds)
         return gradient + state, around - gradient
 
 

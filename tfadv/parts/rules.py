@@ -83,7 +83,7 @@ class Momentum(Rule):
         return tf.zeros_like(images)
 
     def update(self, gradient: Gradient, state: Tensor, project: Project) -> tuple[Perturbation, Tensor]:
-        accumulated = self.decay * state + unit_mean(gradient)
+        accumulated = self.decay * state + tensors.unit_mean(gradient)
         return accumulated, accumulated
 
 
@@ -158,8 +158,3 @@ class Patchwise(Rule):
         overflow = tf.where(allowed == spent * GREY, tf.zeros_like(spent), spent - allowed / GREY)
         spilt = self.spill * large * tf.sign(filters.ring(overflow, self.side))
         return (step + spilt) * GREY, spent + spilt
-
-
-def unit_mean(gradient: Gradient) -> Gradient:
-    """The gradient divided by its mean absolute value, image by image; one of zeros keeps its zeros."""
-    return tf.math.divide_no_nan(gradient, tf.reduce_mean(tf.abs(gradient), axis=[1, 2, 3], keepdims=True))
