@@ -28,6 +28,7 @@ _HOME = {
     "ContributiveRegion": "parts.regions",
     "Crafted": "core.interfaces",
     "AtImage": "parts.gradient_estimates",
+    "AlongLastGradient": "parts.gradient_estimates",
     "CrossEntropy": "parts.objectives",
     "DeepFool": "attacks.deepfool",
     "DiverseInputs": "parts.views",

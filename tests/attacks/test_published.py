@@ -38,6 +38,7 @@ TWINS = {
     "naa": (programs.naa, {"copies": COPIES}),
     "vmi": (around.variance_tuning, {"neighbours": COPIES}),
     "vni": (around.variance_tuning, {"neighbours": COPIES, "nesterov": True}),
+    "emi": (around.enhanced_momentum, {"samples": COPIES}),
     "fcr": (contributive.fcr, {}),
     "fcr-fgsm": (contributive.fcr_fgsm, {}),
     "mim-pd": (programs.mim, PATCHWISE_DIVERSE),

@@ -86,21 +86,19 @@ Forward = Callable[..., Outputs]
 
 
 class GradientAt(Protocol):
-    """gradient_at(images) -> the objective's gradient there, averaged over the view's copies, [N, H, W, 3]."""
+    """gradient_at(images) -> the objective's gradient anywhere, averaged over the view's copies, [N, H, W, 3].
 
-    def __call__(self, images: Images, /, draw: Tensor | int | None = None) -> Gradient:
-        """The gradient at images [N, H, W, 3], which need not be in the budget or the range.
+    draw: a number from 0 on for each of the step's gradients, by which its view draws; those to be compared share one.
+    None for the draw that a single gradient at the image has.
+    """
 
-        draw: a number from 0 on for each of the step's gradients, by which its view draws; gradients that are compared
-        with one another may share one. None for the draw that a single gradient at the image has.
-        """
+    def __call__(self, images: Images, /, draw: Tensor | int | None = None) -> Gradient: ...
 
 
 class Position(NamedTuple):
     """Where an ascent is before a step, and the gradients it can ask for.
 
-    images: where it is, [N, H, W, 3]. ahead: how far from there the rule wants the gradient, `Rule.lookahead`,
-    [N, H, W, 3] or a number. gradient_at: the gradient anywhere.
+    images: where it is, [N, H, W, 3]. ahead: how far from there the rule wants the gradient, `Rule.lookahead`.
     """
 
     images: Images

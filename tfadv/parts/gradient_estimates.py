@@ -10,12 +10,14 @@ wants the gradient, and N(g) = g / mean|g|. Every point of every image has its o
 import dataclasses
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from tfadv.core.compilation import summed
 from tfadv.core.interfaces import GradientAt, GradientEstimate, Position
-from tfadv.core.ranges import Count, Size
+from tfadv.core.ranges import Count, Several, Size
 from tfadv.core.seeds import fold, uniform
+from tfadv.core.tensors import unit_mean
 from tfadv.core.types import Gradient, Images, Seeds, Tensor
 
 
@@ -59,6 +61,37 @@ class VarianceTuning(GradientEstimate):
         gradient = position.gradient_at(position.wanted)
         around = mean_around(position.gradient_at, position.images, self.neighbours, self.radius, seeds)
         return gradient + state, around - gradient
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class AlongLastGradient(GradientEstimate):
+    """The mean gradient along the last step's gradient, behind and ahead of the image (EMI; Wang et al., BMVC 2021):
+
+        g = mean of g(x_t + c reach d) over c evenly spaced in -1..1,  d <- N(g), d = 0 at first
+
+    Args:
+        neighbours: how many points, with the two ends.
+        reach: how far the ends are from the image in the mean over its values, in grey levels; the paper's is 7 steps.
+    """
+
+    neighbours: Several = 11
+    reach: Size = 11.2
+
+    @property
+    def points(self) -> int:
+        return self.neighbours
+
+    def init(self, images: Images) -> Tensor:
+        return tf.zeros_like(images)
+
+    def estimate(self, position: Position, state: Tensor, seeds: Seeds) -> tuple[Gradient, Tensor]:
+        offsets = tf.constant(np.linspace(-self.reach, self.reach, self.neighbours), state.dtype)
+
+        def of_point(number: Tensor) -> tuple[Gradient]:
+            return (position.gradient_at(position.wanted + tf.gather(offsets, number) * state, number),)
+
+        gradient = summed(self.neighbours, of_point)[0] / self.neighbours
+        return gradient, unit_mean(gradient)
 
 
 def mean_around(gradient_at: GradientAt, images: Images, neighbours: int, radius: float, seeds: Seeds) -> Gradient:

@@ -25,6 +25,11 @@ def predicted(net, images):
     return np.argmax(net.logits(net.feature(tf.constant(images / 127.5 - 1))).numpy(), axis=1)
 
 
+def within(x, images, eps):
+    """x in the ball around the images and in 0..255: the programs cut each step off at both."""
+    return np.clip(x, np.maximum(images - eps, 0), np.minimum(images + eps, 255))
+
+
 def variance_tuning(net, images, labels, seed, *, nesterov=False, steps=10, neighbours=20, beta=1.5):
     """VMI- and VNI-FGSM as in the authors' program, against the predicted class."""
     eps, label = 16.0, predicted(net, images)
@@ -35,5 +40,18 @@ def variance_tuning(net, images, labels, seed, *, nesterov=False, steps=10, neig
         momentum = momentum + unit_mean(g + variance)
         around = [x + draws.neighbour(images, seed, step, number, beta * eps) for number in range(neighbours)]
         variance = sum(cross_entropy_gradient(net, near, label) for near in around) / neighbours - g
-        x = np.clip(x + alpha * np.sign(momentum), images - eps, images + eps)
-    return np.clip(x, 0, 255)
+        x = within(x + alpha * np.sign(momentum), images, eps)
+    return x
+
+
+def enhanced_momentum(net, images, labels, seed, *, steps=10, samples=11, interval=7):
+    """EMI-FGSM as in the authors' program: along the last step's gradient, against the predicted class."""
+    eps, label = 16.0, predicted(net, images)
+    alpha = eps / steps
+    x, momentum, last = images.copy(), np.zeros_like(images), np.zeros_like(images)
+    for _ in range(steps):
+        places = [x + factor * alpha * last for factor in np.linspace(-interval, interval, samples)]
+        last = unit_mean(sum(cross_entropy_gradient(net, place, label) for place in places))
+        momentum = momentum + last
+        x = within(x + alpha * np.sign(momentum), images, eps)
+    return x

@@ -1,16 +1,22 @@
-"""Recipes that take the gradients of a step at several points around the image: VMI, VNI."""
+"""Recipes that take the gradients of a step at several points around the image: VMI, VNI, EMI.
+
+Each raises the cross entropy with momentum, every step within 0..255, as the authors' programs do.
+"""
 
 import dataclasses
 
 from tfadv.attacks.ascent import Ascent
 from tfadv.attacks.recipes.frame import momentum, recipe, size_of
-from tfadv.core.ranges import Count, Size, Weight
-from tfadv.parts.gradient_estimates import VarianceTuning
+from tfadv.core.interfaces import GradientEstimate
+from tfadv.core.ranges import Count, Several, Size, Weight
+from tfadv.parts.gradient_estimates import AlongLastGradient, VarianceTuning
 from tfadv.parts.objectives import CrossEntropy
 from tfadv.parts.rules import Nesterov, Sign
 
 #: How many epsilons a neighbour is away at most, in VT's paper.
 VARIED = 1.5
+#: How many steps EMI looks to either side.
+SAMPLED = 7
 
 
 @recipe
@@ -29,7 +35,7 @@ def vmi(
     neighbours for the next step's variance, the last step as well.
     """
     variance = VarianceTuning(neighbours, VARIED * epsilon if radius is None else radius)
-    return momentum(CrossEntropy(predicted=predicted), epsilon, steps, step, decay, gradient=variance)
+    return _raised(variance, predicted, epsilon, steps, step, decay)
 
 
 @recipe
@@ -50,3 +56,30 @@ def vni(
     size = size_of(epsilon, steps, step)
     attack = vmi(epsilon, steps, step, decay, predicted, neighbours, radius)
     return dataclasses.replace(attack, rule=Nesterov(size, decay) >> Sign(size))
+
+
+@recipe
+def emi(
+    epsilon: Size = 16.0,
+    steps: Count = 10,
+    step: Size | None = None,
+    decay: Weight = 1.0,
+    predicted: bool = True,
+    neighbours: Several = 11,
+    reach: Size | None = None,
+) -> Ascent:
+    """Gradients averaged along the last step's gradient, with momentum: EMI-FGSM (Wang et al., BMVC 2021).
+
+    Eleven evenly spaced points, from as far behind the image as ahead of it; reach=None is seven steps. Leaves the
+    predicted class, as the authors' program does.
+    """
+    along = AlongLastGradient(neighbours, SAMPLED * size_of(epsilon, steps, step) if reach is None else reach)
+    return _raised(along, predicted, epsilon, steps, step, decay)
+
+
+def _raised(
+    estimate: GradientEstimate, predicted: bool, epsilon: float, steps: int, step: float | None, decay: float
+) -> Ascent:
+    """The cross entropy raised along a gradient estimate with momentum, each step within 0..255."""
+    attack = momentum(CrossEntropy(predicted=predicted), epsilon, steps, step, decay, gradient=estimate)
+    return dataclasses.replace(attack, in_range=True)
