@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tfadv.core import tensors
 from tfadv.core.compilation import summed
 from tfadv.core.interfaces import GradientAt, GradientEstimate, Position
 from tfadv.core.ranges import Count, Several, Size
 from tfadv.core.seeds import fold, uniform
-from tfadv.core.tensors import unit_mean
 from tfadv.core.types import Gradient, Images, Seeds, Tensor
 
 
@@ -91,7 +91,37 @@ class AlongLastGradient(GradientEstimate):
             return (position.gradient_at(position.wanted + tf.gather(offsets, number) * state, number),)
 
         gradient = summed(self.neighbours, of_point)[0] / self.neighbours
-        return gradient, unit_mean(gradient)
+        return gradient, tensors.unit_mean(gradient)
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class GradientRelevance(GradientEstimate):
+    """The gradient mixed with the mean gradient around it, by how alike they are (GRA; Zhu et al., ICCV 2023):
+
+        s g(x_t) + (1 - s) h,  h = mean over neighbours of g(x_t + r),  r uniform in +-radius,  s = cosine(g(x_t), h)
+
+    Args:
+        neighbours: how many.
+        radius: how far they are at most, in grey levels; the paper's is 3.5 epsilon.
+    """
+
+    neighbours: Count = 20
+    radius: Size = 56.0
+
+    random = True
+
+    @property
+    def points(self) -> int:
+        return self.neighbours + 1
+
+    def init(self, images: Images) -> Any:
+        return ()
+
+    def estimate(self, position: Position, state: Any, seeds: Seeds) -> tuple[Gradient, Any]:
+        gradient = position.gradient_at(position.wanted)
+        around = mean_around(position.gradient_at, position.wanted, self.neighbours, self.radius, seeds)
+        alike = tensors.dot(tensors.unit(gradient), tensors.unit(around))[:, None, None, None]
+        return alike * gradient + (1 - alike) * around, state
 
 
 def mean_around(gradient_at: GradientAt, images: Images, neighbours: int, radius: float, seeds: Seeds) -> Gradient:

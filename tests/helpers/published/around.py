@@ -55,3 +55,20 @@ def enhanced_momentum(net, images, labels, seed, *, steps=10, samples=11, interv
         momentum = momentum + last
         x = within(x + alpha * np.sign(momentum), images, eps)
     return x
+
+
+def gradient_relevance(net, images, labels, seed, *, steps=10, neighbours=20, beta=3.5, eta=0.94):
+    """GRA as in the authors' program, against the predicted class; the mask starts at 1 / eta."""
+    eps, label = 16.0, predicted(net, images)
+    alpha = eps / steps
+    x, momentum, mask = images.copy(), np.zeros_like(images), np.ones_like(images) / eta
+    for step in range(steps):
+        g = cross_entropy_gradient(net, x, label)
+        around = [x + draws.neighbour(images, seed, step, number, beta * eps) for number in range(neighbours)]
+        mean = sum(cross_entropy_gradient(net, near, label) for near in around) / neighbours
+        length = np.sqrt(np.sum(g**2, axis=(1, 2, 3))) * np.sqrt(np.sum(mean**2, axis=(1, 2, 3)))
+        alike = (np.sum(g * mean, axis=(1, 2, 3)) / length).reshape(-1, 1, 1, 1)
+        last, momentum = momentum, momentum + unit_mean(alike * g + (1 - alike) * mean)
+        mask = mask * np.where(np.sign(last) == np.sign(momentum), 1.0, eta)
+        x = within(x + alpha * mask * np.sign(momentum), images, eps)
+    return x

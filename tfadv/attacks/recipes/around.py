@@ -1,4 +1,4 @@
-"""Recipes that take the gradients of a step at several points around the image: VMI, VNI, EMI.
+"""Recipes that take the gradients of a step at several points around the image: VMI, VNI, EMI, GRA.
 
 Each raises the cross entropy with momentum, every step within 0..255, as the authors' programs do.
 """
@@ -8,15 +8,17 @@ import dataclasses
 from tfadv.attacks.ascent import Ascent
 from tfadv.attacks.recipes.frame import momentum, recipe, size_of
 from tfadv.core.interfaces import GradientEstimate
-from tfadv.core.ranges import Count, Several, Size, Weight
-from tfadv.parts.gradient_estimates import AlongLastGradient, VarianceTuning
+from tfadv.core.ranges import Count, Portion, Several, Size, Weight
+from tfadv.parts.gradient_estimates import AlongLastGradient, GradientRelevance, VarianceTuning
 from tfadv.parts.objectives import CrossEntropy
-from tfadv.parts.rules import Nesterov, Sign
+from tfadv.parts.rules import Damping, Nesterov, Sign
 
 #: How many epsilons a neighbour is away at most, in VT's paper.
 VARIED = 1.5
 #: How many steps EMI looks to either side.
 SAMPLED = 7
+#: How many epsilons a neighbour is away at most, in GRA's paper.
+RELEVANT = 3.5
 
 
 @recipe
@@ -75,6 +77,27 @@ def emi(
     """
     along = AlongLastGradient(neighbours, SAMPLED * size_of(epsilon, steps, step) if reach is None else reach)
     return _raised(along, predicted, epsilon, steps, step, decay)
+
+
+@recipe
+def gra(
+    epsilon: Size = 16.0,
+    steps: Count = 10,
+    step: Size | None = None,
+    decay: Weight = 1.0,
+    predicted: bool = True,
+    neighbours: Count = 20,
+    radius: Size | None = None,
+    damping: Portion = 0.94,
+) -> Ascent:
+    """Gradient relevance with momentum, GRA (Zhu et al., ICCV 2023); radius=None is 3.5 epsilon.
+
+    The gradient at the image is mixed with the mean of twenty around it, by how alike the two are; a value's steps get
+    smaller, by `damping`, each time they change direction. Leaves the predicted class, as the authors' program does.
+    """
+    relevance = GradientRelevance(neighbours, RELEVANT * epsilon if radius is None else radius)
+    attack = _raised(relevance, predicted, epsilon, steps, step, decay)
+    return dataclasses.replace(attack, rule=attack.rule >> Damping(damping))
 
 
 def _raised(
