@@ -39,6 +39,7 @@ _HOME = {
     "Fda": "parts.objectives",
     "Fia": "parts.objectives",
     "Goal": "core.interfaces",
+    "GradientNormPenalty": "parts.gradient_estimates",
     "GradientRelevance": "parts.gradient_estimates",
     "Ila": "parts.objectives",
     "InsideBall": "parts.starts",

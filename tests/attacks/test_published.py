@@ -40,6 +40,7 @@ TWINS = {
     "vni": (around.variance_tuning, {"neighbours": COPIES, "nesterov": True}),
     "emi": (around.enhanced_momentum, {"samples": COPIES}),
     "gra": (around.gradient_relevance, {"neighbours": COPIES}),
+    "pgn": (around.penalised_norm, {"neighbours": COPIES}),
     "fcr": (contributive.fcr, {}),
     "fcr-fgsm": (contributive.fcr_fgsm, {}),
     "mim-pd": (programs.mim, PATCHWISE_DIVERSE),

@@ -16,7 +16,7 @@ import tensorflow as tf
 from tfadv.core import tensors
 from tfadv.core.compilation import summed
 from tfadv.core.interfaces import GradientAt, GradientEstimate, Position
-from tfadv.core.ranges import Count, Several, Size
+from tfadv.core.ranges import Count, Several, Share, Size
 from tfadv.core.seeds import fold, uniform
 from tfadv.core.types import Gradient, Images, Seeds, Tensor
 
@@ -122,6 +122,48 @@ class GradientRelevance(GradientEstimate):
         around = mean_around(position.gradient_at, position.wanted, self.neighbours, self.radius, seeds)
         alike = tensors.dot(tensors.unit(gradient), tensors.unit(around))[:, None, None, None]
         return alike * gradient + (1 - alike) * around, state
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class GradientNormPenalty(GradientEstimate):
+    """The gradient of the objective with its slope's size held against it, so that the attack climbs to where it is
+    high and flat (PGN; Ge et al., NeurIPS 2023):
+
+        mean over neighbours p = x_t + r of (1 - share) g(p) + share g(p - size N(g(p))),  r uniform in +-radius
+
+    That is the gradient of J - k |dJ/dx|_1 around p, its second derivatives replaced by the difference of two
+    gradients; so that it is one of a single function, both of a neighbour see the same draw of the view.
+
+    Args:
+        neighbours: how many; each costs two gradients.
+        radius: how far they are at most, in grey levels; the paper's is 3 epsilon.
+        size: how far down from a neighbour the second gradient is, in the mean over its values, in grey levels; the
+            paper's is a step.
+        share: of the second gradient.
+    """
+
+    neighbours: Count = 20
+    radius: Size = 48.0
+    size: Size = 1.6
+    share: Share = 0.5
+
+    random = True
+
+    @property
+    def points(self) -> int:
+        return 2 * self.neighbours
+
+    def init(self, images: Images) -> Any:
+        return ()
+
+    def estimate(self, position: Position, state: Any, seeds: Seeds) -> tuple[Gradient, Any]:
+        def of_neighbour(number: Tensor) -> tuple[Gradient]:
+            point = neighbour(position.wanted, number, self.radius, seeds)
+            first = position.gradient_at(point, number)
+            second = position.gradient_at(point - self.size * tensors.unit_mean(first), number)
+            return ((1 - self.share) * first + self.share * second,)
+
+        return summed(self.neighbours, of_neighbour)[0] / self.neighbours, state
 
 
 def mean_around(gradient_at: GradientAt, images: Images, neighbours: int, radius: float, seeds: Seeds) -> Gradient:

@@ -72,3 +72,20 @@ def gradient_relevance(net, images, labels, seed, *, steps=10, neighbours=20, be
         mask = mask * np.where(np.sign(last) == np.sign(momentum), 1.0, eta)
         x = within(x + alpha * mask * np.sign(momentum), images, eps)
     return x
+
+
+def penalised_norm(net, images, labels, seed, *, steps=10, neighbours=20, zeta=3.0, delta=0.5):
+    """PGN as in the authors' program, against the label."""
+    eps = 16.0
+    alpha = eps / steps
+    x, momentum = images.copy(), np.zeros_like(images)
+    for step in range(steps):
+        total = np.zeros_like(images)
+        for number in range(neighbours):
+            near = x + draws.neighbour(images, seed, step, number, zeta * eps)
+            g1 = cross_entropy_gradient(net, near, labels)
+            g2 = cross_entropy_gradient(net, near - alpha * unit_mean(g1), labels)
+            total += (1 - delta) * g1 + delta * g2
+        momentum = momentum + unit_mean(total)
+        x = within(x + alpha * np.sign(momentum), images, eps)
+    return x

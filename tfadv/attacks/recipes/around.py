@@ -1,4 +1,4 @@
-"""Recipes that take the gradients of a step at several points around the image: VMI, VNI, EMI, GRA.
+"""Recipes that take the gradients of a step at several points around the image: VMI, VNI, EMI, GRA, PGN.
 
 Each raises the cross entropy with momentum, every step within 0..255, as the authors' programs do.
 """
@@ -8,8 +8,8 @@ import dataclasses
 from tfadv.attacks.ascent import Ascent
 from tfadv.attacks.recipes.frame import momentum, recipe, size_of
 from tfadv.core.interfaces import GradientEstimate
-from tfadv.core.ranges import Count, Portion, Several, Size, Weight
-from tfadv.parts.gradient_estimates import AlongLastGradient, GradientRelevance, VarianceTuning
+from tfadv.core.ranges import Count, Portion, Several, Share, Size, Weight
+from tfadv.parts.gradient_estimates import AlongLastGradient, GradientNormPenalty, GradientRelevance, VarianceTuning
 from tfadv.parts.objectives import CrossEntropy
 from tfadv.parts.rules import Damping, Nesterov, Sign
 
@@ -19,6 +19,8 @@ VARIED = 1.5
 SAMPLED = 7
 #: How many epsilons a neighbour is away at most, in GRA's paper.
 RELEVANT = 3.5
+#: And in PGN's.
+FLAT = 3.0
 
 
 @recipe
@@ -98,6 +100,27 @@ def gra(
     relevance = GradientRelevance(neighbours, RELEVANT * epsilon if radius is None else radius)
     attack = _raised(relevance, predicted, epsilon, steps, step, decay)
     return dataclasses.replace(attack, rule=attack.rule >> Damping(damping))
+
+
+@recipe
+def pgn(
+    epsilon: Size = 16.0,
+    steps: Count = 10,
+    step: Size | None = None,
+    decay: Weight = 1.0,
+    predicted: bool = False,
+    neighbours: Count = 20,
+    radius: Size | None = None,
+    share: Share = 0.5,
+) -> Ascent:
+    """Penalised gradient norm with momentum, PGN (Ge et al., NeurIPS 2023); radius=None is 3 epsilon.
+
+    At each of twenty neighbours the gradient is mixed with one a step down from it, which draws the image to where the
+    loss is high and flat; two gradients a neighbour. Leaves the label, as the authors' program does.
+    """
+    size = size_of(epsilon, steps, step)
+    penalty = GradientNormPenalty(neighbours, FLAT * epsilon if radius is None else radius, size, share)
+    return _raised(penalty, predicted, epsilon, steps, step, decay)
 
 
 def _raised(
