@@ -35,6 +35,7 @@ _HOME = {
     "DiverseInputs": "parts.views",
     "Ensemble": "models.ensembles",
     "Everywhere": "parts.regions",
+    "ExpectedFlatness": "parts.gradient_estimates",
     "Fcr": "parts.objectives",
     "Fda": "parts.objectives",
     "Fia": "parts.objectives",

@@ -14,9 +14,9 @@ import numpy as np
 import tensorflow as tf
 
 from tfadv.core import tensors
-from tfadv.core.compilation import summed
+from tfadv.core.compilation import repeat, summed
 from tfadv.core.interfaces import GradientAt, GradientEstimate, Position
-from tfadv.core.ranges import Count, Several, Share, Size
+from tfadv.core.ranges import Count, Several, Share, Size, Weight
 from tfadv.core.seeds import fold, uniform
 from tfadv.core.types import Gradient, Images, Seeds, Tensor
 
@@ -164,6 +164,51 @@ class GradientNormPenalty(GradientEstimate):
             return ((1 - self.share) * first + self.share * second,)
 
         return summed(self.neighbours, of_neighbour)[0] / self.neighbours, state
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class ExpectedFlatness(GradientEstimate):
+    """The mean gradient around the image, each neighbour moved by what it remembers of its last gradients, so that the
+    attack climbs to where the objective is high all around (MEF; Qiu et al., 2024):
+
+        mean over neighbours i of g_i = g(x_t + r + reach q_i),  r uniform in +-radius
+        q_i <- N(g_i) - decay q_i,  q_i = 0 at first
+
+    Args:
+        neighbours: how many.
+        radius: how far they are at most before they move, in grey levels; the paper's is 2 epsilon.
+        reach: how far the first gradient moves one, in the mean over its values, in grey levels; the paper's is 0.15
+            epsilon.
+        decay: of what a neighbour remembers, which changes its sign in each step.
+    """
+
+    neighbours: Count = 20
+    radius: Size = 32.0
+    reach: Size = 2.4
+    decay: Weight = 0.9
+
+    random = True
+
+    @property
+    def points(self) -> int:
+        return self.neighbours
+
+    def init(self, images: Images) -> Tensor:
+        """The memories, [N, neighbours, H, W, 3]."""
+        return tf.repeat(tf.zeros_like(images)[:, tf.newaxis], self.neighbours, axis=1)
+
+    def estimate(self, position: Position, state: Tensor, seeds: Seeds) -> tuple[Gradient, Tensor]:
+        def of_neighbour(number: Tensor, found: tuple[Gradient, tf.TensorArray]) -> tuple[Gradient, tf.TensorArray]:
+            total, memories = found
+            memory = tf.gather(state, number, axis=1)
+            point = neighbour(position.wanted, number, self.radius, seeds) + self.reach * memory
+            gradient = position.gradient_at(point, number)
+            return total + gradient, memories.write(number, tensors.unit_mean(gradient) - self.decay * memory)
+
+        images = position.images
+        memories = tf.TensorArray(images.dtype, self.neighbours, element_shape=images.shape)
+        total, memories = repeat(self.neighbours, of_neighbour, (tf.zeros_like(images), memories))
+        return total / self.neighbours, tf.transpose(memories.stack(), [1, 0, 2, 3, 4])
 
 
 def mean_around(gradient_at: GradientAt, images: Images, neighbours: int, radius: float, seeds: Seeds) -> Gradient:

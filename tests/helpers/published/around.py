@@ -89,3 +89,19 @@ def penalised_norm(net, images, labels, seed, *, steps=10, neighbours=20, zeta=3
         momentum = momentum + unit_mean(total)
         x = within(x + alpha * np.sign(momentum), images, eps)
     return x
+
+
+def expected_flatness(net, images, labels, seed, *, steps=20, neighbours=20, gamma=2.0, xi=0.15, inner=0.9, outer=0.5):
+    """MEF as in the authors' program, against the label."""
+    eps, alpha = 16.0, 1.6
+    x, momentum = images.copy(), np.zeros_like(images)
+    memories = [np.zeros_like(images) for _ in range(neighbours)]
+    for step in range(steps):
+        gradients = []
+        for number in range(neighbours):
+            near = x + draws.neighbour(images, seed, step, number, gamma * eps)
+            gradients.append(cross_entropy_gradient(net, near + xi * eps * memories[number], labels))
+        memories = [unit_mean(g) - inner * memory for g, memory in zip(gradients, memories, strict=True)]
+        momentum = outer * momentum + unit_mean(sum(gradients))
+        x = within(x + alpha * np.sign(momentum), images, eps)
+    return x

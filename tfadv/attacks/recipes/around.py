@@ -1,4 +1,4 @@
-"""Recipes that take the gradients of a step at several points around the image: VMI, VNI, EMI, GRA, PGN.
+"""Recipes that take the gradients of a step at several points around the image: VMI, VNI, EMI, GRA, PGN, MEF.
 
 Each raises the cross entropy with momentum, every step within 0..255, as the authors' programs do.
 """
@@ -9,7 +9,13 @@ from tfadv.attacks.ascent import Ascent
 from tfadv.attacks.recipes.frame import momentum, recipe, size_of
 from tfadv.core.interfaces import GradientEstimate
 from tfadv.core.ranges import Count, Portion, Several, Share, Size, Weight
-from tfadv.parts.gradient_estimates import AlongLastGradient, GradientNormPenalty, GradientRelevance, VarianceTuning
+from tfadv.parts.gradient_estimates import (
+    AlongLastGradient,
+    ExpectedFlatness,
+    GradientNormPenalty,
+    GradientRelevance,
+    VarianceTuning,
+)
 from tfadv.parts.objectives import CrossEntropy
 from tfadv.parts.rules import Damping, Nesterov, Sign
 
@@ -21,6 +27,8 @@ SAMPLED = 7
 RELEVANT = 3.5
 #: And in PGN's.
 FLAT = 3.0
+#: And in MEF's, and how many its last gradient moves it.
+AROUND, MOVED = 2.0, 0.15
 
 
 @recipe
@@ -121,6 +129,28 @@ def pgn(
     size = size_of(epsilon, steps, step)
     penalty = GradientNormPenalty(neighbours, FLAT * epsilon if radius is None else radius, size, share)
     return _raised(penalty, predicted, epsilon, steps, step, decay)
+
+
+@recipe
+def mef(
+    epsilon: Size = 16.0,
+    steps: Count = 20,
+    step: Size | None = None,
+    decay: Weight = 0.5,
+    predicted: bool = False,
+    neighbours: Count = 20,
+    radius: Size | None = None,
+    reach: Size | None = None,
+    memory: Weight = 0.9,
+) -> Ascent:
+    """Expected flatness with momentum, MEF (Qiu et al., 2024): twenty neighbours that remember their gradients.
+
+    Twenty steps that go twice as far as the budget; step=None is 2 epsilon / steps, radius=None 2 epsilon, reach=None
+    0.15 epsilon; memory is the decay of what a neighbour remembers. Leaves the label, as the authors' program does.
+    """
+    radius, reach = AROUND * epsilon if radius is None else radius, MOVED * epsilon if reach is None else reach
+    flatness = ExpectedFlatness(neighbours, radius, reach, memory)
+    return _raised(flatness, predicted, epsilon, steps, size_of(epsilon, steps, step, 2.0), decay)
 
 
 def _raised(
