@@ -119,8 +119,5 @@ def _read(path: Path, fill: bool) -> tuple[list[np.ndarray], list[np.ndarray]]:
     if len(names) < HELD_OUT:
         raise ValueError(f"{path}: expected at least {HELD_OUT} images, so that one is held out, got {len(names)}.")
     pictures = {name: image_files.try_image(path / name) for name in names}
-    broken = [f"{name} ({one.reason})" for name, one in pictures.items() if one.pixels is None]
-    if broken:
-        raise ValueError(f"{path}: {len(broken)} of {len(names)} images cannot be read: {', '.join(broken[:3])}.")
-    readable = [one.pixels for one in pictures.values() if one.pixels is not None]
-    return [one for number, one in enumerate(readable, 1) if number % HELD_OUT], readable[HELD_OUT - 1 :: HELD_OUT]
+    images = image_files.pixels_of(path, pictures)
+    return [image for number, image in enumerate(images, 1) if number % HELD_OUT], images[HELD_OUT - 1 :: HELD_OUT]

@@ -87,7 +87,6 @@ class OneOf:
         return None if isinstance(value, str) and value in self.words else f"one of {', '.join(self.words)}"
 
 
-Finite = Annotated[float, Range()]
 Positive = Annotated[float, Range(0, above=True)]
 Weight = Annotated[float, Range(0)]
 Size = Annotated[float, Range(0, above=True, of="grey levels")]
