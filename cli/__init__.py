@@ -58,7 +58,7 @@ class Commands(click.Group):
         if args is not None:
             return super().main(args, *more, **extra)
         quiet.open_streams()
-        leave = quiet.Leave()
+        leave = quiet.FastExit()
         try:
             return super().main(args, *more, **extra)
         except SystemExit as end:
@@ -96,7 +96,7 @@ class Commands(click.Group):
         except BrokenPipeError:
             raise  # the reader of our output has seen enough; click ends quietly
         except click.ClickException as error:
-            raise shell.complained(error) from error.__cause__
+            raise shell.escaped(error) from error.__cause__
         except (click.Abort, click.exceptions.Exit):
             raise
         except Exception as error:
@@ -104,7 +104,7 @@ class Commands(click.Group):
                 raise
             command = self.get_command(context, context.invoked_subcommand or "")
             message = shell.with_options(_sentence(error), command)
-            raise shell.complained(click.ClickException(message)) from error
+            raise shell.escaped(click.ClickException(message)) from error
 
 
 def _sentence(error: Exception) -> str:
@@ -138,7 +138,7 @@ def _load(name: str) -> click.Command:
             from tfadv.core import devices
 
             devices.use(*(chosen[option.name] for option in options.arithmetic()))
-            quiet.speak_plainly(lambda text: shell.echo(f"note: {shell.with_options(text, command)}", err=True))
+            quiet.show_concessions(lambda text: shell.echo(f"note: {shell.with_options(text, command)}", err=True))
         return run(*arguments, **{name: value for name, value in chosen.items() if name in own})
 
     command.callback = prepared

@@ -107,9 +107,9 @@ def _engine(
     rows = []
     for batch in batches:
         for several in [workers] if workers else sorted({1, 2, thread_pool.cores()}):
-            found = engine.time_folder(folder, workers=several, batch=batch, repeats=repeats)
-            times = (_ms(found.seconds.clock), f"{1 / found.seconds.clock:.1f}", _ms(found.seconds.core))
-            rows.append((str(several), str(batch), str(found.images), *times))
+            timing = engine.time_folder(folder, workers=several, batch=batch, repeats=repeats)
+            times = (_ms(timing.seconds.clock), f"{1 / timing.seconds.clock:.1f}", _ms(timing.seconds.core))
+            rows.append((str(several), str(batch), str(timing.images), *times))
     tables.table(("threads", "batch", "images", "ms an image", "images/s", "ms of one core"), rows)
 
 
@@ -130,10 +130,10 @@ def _folder(
     for name in attacks:
         for batch in batches:
             attack = passes.attack(name, *size)
-            found = engine.folder_overhead(folder, attack, network, workers=workers, batch=batch, repeats=repeats)
-            ratios = (f"{found.ratio:.3f}", f"{found.core_ratio:.3f}")
-            times = (_ms(found.folder.clock), _ms(found.alone.clock))
-            rows.append((name, str(batch), str(found.images), *times, *ratios))
+            overhead = engine.folder_overhead(folder, attack, network, workers=workers, batch=batch, repeats=repeats)
+            ratios = (f"{overhead.ratio:.3f}", f"{overhead.core_ratio:.3f}")
+            times = (_ms(overhead.folder.clock), _ms(overhead.alone.clock))
+            rows.append((name, str(batch), str(overhead.images), *times, *ratios))
     tables.table(("attack", "batch", "images", "folder, ms an image", "crafting alone", "ratio", "of core time"), rows)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import io
 import json
@@ -110,14 +109,13 @@ def _certified(
     (network,) = network_options.load((target,), model_options)
     pixels, unreadable = _read(images, network, filter)
     batch = np.stack(list(pixels.values())).astype(np.float32)
-    known = _labels(list(pixels), labels, first_label, force_labels, network, batch)
-    bar = None if no_progress else options.progress_bar("certify")
-    with bar(total=len(batch)) if bar else contextlib.nullcontext() as shown:
-        found = smoothing.on(network).certify(
-            batch, selection=selection, samples=samples, seed=seed, progress=shown.update if shown else None
+    classes = _labels(list(pixels), labels, first_label, force_labels, network, batch)
+    with options.progress("certify", len(batch), no_progress) as update:
+        certified = smoothing.on(network).certify(
+            batch, selection=selection, samples=samples, seed=seed, progress=update
         )
     facts = {"target": network.name, "std": std, "selection": selection, "samples": samples, "alpha": alpha}
-    return facts | {"seed": seed, "filter": filter} | _facts(list(pixels), known, found, std), unreadable
+    return facts | {"seed": seed, "filter": filter} | _facts(list(pixels), classes, certified, std), unreadable
 
 
 def _read(images: str, network: Source, filter: str) -> tuple[dict[str, Any], dict[str, str]]:
@@ -127,14 +125,15 @@ def _read(images: str, network: Source, filter: str) -> tuple[dict[str, Any], di
     from tfadv.files import image_files
 
     size = None if None in network.size else network.size
-    read = {name: image_files.try_image(Path(images) / name, size, filter) for name in image_files.find_images(images)}  # type: ignore[arg-type]
-    pixels = {name: picture.pixels for name, picture in read.items() if picture.pixels is not None}
+    names = image_files.find_images(images)
+    pictures = {name: image_files.try_image(Path(images) / name, size, filter) for name in names}  # type: ignore[arg-type]
+    pixels = {name: picture.pixels for name, picture in pictures.items() if picture.pixels is not None}
     if not pixels:
-        raise ValueError(f"{images}: none of {len(read)} images can be read.")
-    shapes = {one.shape for one in pixels.values()}
+        raise ValueError(f"{images}: none of {len(pictures)} images can be read.")
+    shapes = {image.shape for image in pixels.values()}
     if len(shapes) > 1:
         raise ValueError(f"{network.name}: has no fixed input size; expected images of one, got {sorted(shapes)[:3]}.")
-    return pixels, {name: str(picture.reason) for name, picture in read.items() if picture.pixels is None}
+    return pixels, {name: str(picture.reason) for name, picture in pictures.items() if picture.pixels is None}
 
 
 def _labels(
@@ -150,8 +149,8 @@ def _labels(
     def predict(some: Sequence[str]) -> list[int]:
         return network.predict(batch[[rows[name] for name in some]]).tolist() if some else []
 
-    found = labelling.resolve(names, path, None, network, predict, first, force)
-    return [(found.labels or {}).get(name) for name in names]
+    resolved = labelling.resolve(names, path, None, network, predict, first, force)
+    return [(resolved.labels or {}).get(name) for name in names]
 
 
 def _facts(names: list[str], labels: list[int | None] | None, found: Certified, std: float) -> dict[str, Any]:
@@ -159,15 +158,15 @@ def _facts(names: list[str], labels: list[int | None] | None, found: Certified, 
     from tfadv.defences.smoothing import ABSTAINED
 
     rows: list[dict[str, Any]] = []
-    for place, name in enumerate(names):
-        said, label = int(found.classes[place]), None if labels is None else labels[place]
+    for row_number, name in enumerate(names):
+        predicted, label = int(found.classes[row_number]), None if labels is None else labels[row_number]
         rows.append(
             {
                 "name": name,
                 "label": label,
-                "class": None if said == ABSTAINED else said,
-                "radius": float(found.radii[place]),
-                "share": float(found.bounds[place]),
+                "class": None if predicted == ABSTAINED else predicted,
+                "radius": float(found.radii[row_number]),
+                "share": float(found.bounds[row_number]),
             }
         )
     counted = rows if labels is None else [row for row in rows if row["label"] is not None]
@@ -199,7 +198,7 @@ def _show(whole: dict[str, Any]) -> None:
     what = "certified and right" if whole["labelled"] else "certified"
     tables.table(
         ("l2 radius, grey levels", what),
-        [(f"{one['radius']:.1f}", judging.percent(Share(one["count"], one["of"]))) for one in whole["certified"]],
+        [(f"{row['radius']:.1f}", judging.percent(Share(row["count"], row["of"]))) for row in whole["certified"]],
     )
     shell.echo(f"\n{whole['target']}: {len(rows)} images, {whole['abstained']} abstained on")
 

@@ -27,11 +27,11 @@ def command(name: str | None, as_json: bool) -> None:
     tfadv evaluate images/ adv/ --target inception_v4 --defence jpeg:quality=75+median:side=3
     """
     facts = listing.chosen("defences", "defence", name)
-    listing.tell(facts, name, as_json, "defence", "defences", _page)
+    listing.show(facts, name, as_json, "defence", "defences", _page)
 
 
-def found() -> list[dict[str, Any]]:
-    """What there is to say of every defence, from the defences themselves."""
+def entries() -> list[dict[str, Any]]:
+    """The facts of every defence, from the defences themselves."""
     from tfadv.registry.catalogue import DEFENCES
     from tfadv.training.adversarial import METHODS
 
@@ -46,11 +46,11 @@ def found() -> list[dict[str, Any]]:
 def _facts(name: str, maker: Callable) -> dict[str, Any]:
     from tfadv.registry import building
 
-    known = building.settings(maker)
+    parameters = building.settings(maker)
     fitted = _fits().get(name)
-    files = [key for key, one in known.items() if one.default is one.empty]
+    files = [key for key, one in parameters.items() if one.default is one.empty]
     made = f"{name}:{','.join(f'{key}=FILE' for key in files)}" if files else repr(maker())
-    facts = listing.facts(name, "defence", made, maker, known)
+    facts = listing.facts(name, "defence", made, maker, parameters)
     return facts if fitted is None else facts | {"fit": listing.facts(name, "defence", "", fitted, _parameters(fitted))}
 
 

@@ -1,6 +1,5 @@
 """`tfadv defend`: purifies a folder of images with a defence, or fits NIP to a network."""
 
-import contextlib
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -146,9 +145,8 @@ def _fit(
         filter=filter,
         workers=workers,
     )
-    bar = None if no_progress else options.progress_bar("nip fit")
-    with bar(total=3 * len(pictures)) if bar else contextlib.nullcontext() as shown:
-        progress = {"progress": shown.update} if shown else {}
+    with options.progress("nip fit", 3 * len(pictures), no_progress) as update:
+        progress = {"progress": update} if update else {}
         fitted = nip.fit(behind, pictures, classes, batch_size=batch_size, **progress)
     fitted.save(state)
     return fitted, len(pictures)

@@ -31,8 +31,8 @@ def command(out: Path, count: int, epsilon: float, seed: int) -> None:
     from tfadv import demo
 
     if out.is_dir():
-        made = {"demo.png": writing.drawn, "labels.csv": writing.begins("filename,label\r\ndigit-000.png,")}
-        writing.check({out / name: one for name, one in made.items()})
+        outputs = {"demo.png": writing.drawn, "labels.csv": writing.begins("filename,label\r\ndigit-000.png,")}
+        writing.check({out / name: one for name, one in outputs.items()})
     rows = demo.run(out, count, epsilon, seed, log=lambda text: shell.echo(text, err=True))
     names = list(rows[0].changed)
     shell.echo(f"\n{count} digits, crafted on digits/{demo.SOURCE} within {epsilon:g} grey levels; share changed, %\n")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import io
 import json
@@ -83,39 +82,37 @@ def command(
     grids = dict(destruction.checked(grids or dict.fromkeys(destruction.TRANSFORMATIONS)))
     pairing, report, networks, method = judging.judged(images, adversarial, **chosen)
     todo = int(destruction.counted_images(report).any(axis=0).sum())
-    bar = None if chosen["no_progress"] else options.progress_bar("destruction")
-    with bar(total=todo) if bar else contextlib.nullcontext() as shown:
-        update = shown.update if shown else None
+    with options.progress("destruction", todo, chosen["no_progress"]) as update:
         sizes = {key: chosen[key] for key in ("batch_size", "workers")}
-        found = destruction.destruction_rates(
+        rates = destruction.destruction_rates(
             report, pairing.pairs, networks, grids, seed=seed, **sizes, progress=update
         )
     if "-" not in (json_path, csv_path):
         judging.show_origin(pairing, report)
-        _show(report, found)
+        _show(report, rates)
     judging.complain(pairing, report)
-    whole = {**pairing.facts(), **method, "seed": seed, **_facts(report, found)}
-    judging.results({json_path: json.dumps(whole, indent=1, allow_nan=False) + "\n", csv_path: _csv(report, found)})
+    whole = {**pairing.facts(), **method, "seed": seed, **_facts(report, rates)}
+    judging.results({json_path: json.dumps(whole, indent=1, allow_nan=False) + "\n", csv_path: _csv(report, rates)})
     if report.unreadable:
         sys.exit(options.SOME_SKIPPED)
 
 
-def _show(report: Evaluation, found: list[Rates]) -> None:
+def _show(report: Evaluation, measured: list[Rates]) -> None:
     from tfadv.folders.destruction import TRANSFORMATIONS, counted_images
 
     counted = counted_images(report).sum(axis=1)
-    for name in found[0]:
-        head = (f"{name}, {TRANSFORMATIONS[name].unit}", "of", *(f"{strength:g}" for strength in found[0][name]))
+    for name in measured[0]:
+        head = (f"{name}, {TRANSFORMATIONS[name].unit}", "of", *(f"{strength:g}" for strength in measured[0][name]))
         rows = [
             (target.name, str(of), *(judging.percent(rate, counts=False) for rate in rates[name].values()))
-            for target, of, rates in zip(report.targets, counted, found, strict=True)
+            for target, of, rates in zip(report.targets, counted, measured, strict=True)
         ]
         tables.table(head, rows)
 
 
-def _facts(report: Evaluation, found: list[Rates]) -> dict[str, Any]:
+def _facts(report: Evaluation, measured: list[Rates]) -> dict[str, Any]:
     """All of it as plain values."""
-    known = report.as_dict()
+    evaluation = report.as_dict()
     targets = [
         {"name": target.name, "size": list(target.size), "classes": target.classes}
         | {
@@ -125,17 +122,17 @@ def _facts(report: Evaluation, found: list[Rates]) -> dict[str, Any]:
             ]
             for name, rates in strengths.items()
         }
-        for target, strengths in zip(report.targets, found, strict=True)
+        for target, strengths in zip(report.targets, measured, strict=True)
     ]
-    return {key: known[key] for key in ("images", "labelled", "first_label", "unreadable")} | {"targets": targets}
+    return {key: evaluation[key] for key in ("images", "labelled", "first_label", "unreadable")} | {"targets": targets}
 
 
-def _csv(report: Evaluation, found: list[Rates]) -> str:
+def _csv(report: Evaluation, measured: list[Rates]) -> str:
     """One line per network, transformation and strength."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(HEAD.split(","))
-    for target, strengths in zip(report.targets, found, strict=True):
+    for target, strengths in zip(report.targets, measured, strict=True):
         for name, rates in strengths.items():
             for strength, rate in rates.items():
                 writer.writerow((target.name, name, strength, rate.count, rate.of, rate.share))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,13 +17,10 @@ if TYPE_CHECKING:
     from tfadv.folders.evaluate import Evaluation, Share
     from tfadv.folders.pairing import Pairing
 
-#: How many names a complaint lists.
-NAMED = 10
-
 
 def arguments(command: Callable) -> Callable:
     """Add the arguments and options for the images, the networks and the results."""
-    for one in reversed(
+    for decorator in reversed(
         (
             click.argument("images", type=click.Path()),
             click.argument("adversarial", type=click.Path()),
@@ -48,7 +44,7 @@ def arguments(command: Callable) -> Callable:
             options.workers,
         )
     ):
-        command = one(command)
+        command = decorator(command)
     return command
 
 
@@ -82,8 +78,8 @@ def check_paths(
         raise click.UsageError("--json - and --csv - would mix on stdout; give one of them a path.")
     if json_path is not None and json_path == csv_path:
         raise click.UsageError(f"{json_path}: expected another file for each result, got it twice.")
-    made = ((json_path, writing.json_with(*keys)), (csv_path, writing.begins(head)))
-    writing.check({path: one for path, one in made if path is not None}, inputs)
+    outputs = ((json_path, writing.json_with(*keys)), (csv_path, writing.begins(head)))
+    writing.check({path: recognise for path, recognise in outputs if path is not None}, inputs)
 
 
 def judged(
@@ -112,29 +108,27 @@ def judged(
     from tfadv.registry import building
     from tfadv.registry.catalogue import DEFENCES
 
-    own, instead = network_options.asked(model_options, targets, hardened)
+    own, replacements = network_options.paired_groups(model_options, targets, hardened)
     if hardened and len(own) > 1 and not together:
         raise click.UsageError(f"--hardened stands in the place of one --target, got {', '.join(targets)}.")
     protect = [building.defence(DEFENCES, text) for text in dict.fromkeys(defences)]
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # reported by name as not judged
     pairing = pair(images, adversarial, labels)
-    known = network_options.loaded(own + instead)
-    for name, source in named(known).items():
+    networks = network_options.loaded(own + replacements)
+    for name, source in named(networks).items():
         source.name = name  # two files of one name in two folders: what is said of one is not said of the other
-    known, withstanding = known[: len(own)], known[len(own) :]
-    known = [Ensemble(known)] if together else known
+    networks, withstanding = networks[: len(own)], networks[len(own) :]
+    networks = [Ensemble(networks)] if together else networks
     sizes: dict[str, Any] = {"batch_size": batch_size, "filter": filter}
     first = None
     if labels is not None:
-        first = evaluate.first_label(pairing.pairs, known, numbering=first_label, force=force_labels, **sizes)
-    known += [defence.on(bare) for bare in known for defence in protect] + withstanding
-    bar = None if no_progress else options.progress_bar("evaluate")
-    with bar(total=len(pairing.pairs)) if bar else contextlib.nullcontext() as shown:
-        update = shown.update if shown else None
-        report = evaluate.evaluate(pairing.pairs, known, workers=workers, progress=update, **sizes)
-    report = report.standing_for(known[0].name, *(one.name for one in withstanding))
+        first = evaluate.first_label(pairing.pairs, networks, numbering=first_label, force=force_labels, **sizes)
+    networks += [defence.on(bare) for bare in networks for defence in protect] + withstanding
+    with options.progress("evaluate", len(pairing.pairs), no_progress) as update:
+        report = evaluate.evaluate(pairing.pairs, networks, workers=workers, progress=update, **sizes)
+    report = report.standing_for(networks[0].name, *(network.name for network in withstanding))
     report = report if first is None else report.numbered(first)
-    return pairing, report, known, sizes
+    return pairing, report, networks, sizes
 
 
 def show_origin(pairing: Pairing, report: Evaluation) -> None:
@@ -151,7 +145,7 @@ def show_origin(pairing: Pairing, report: Evaluation) -> None:
 
 
 def percent(rate: Share, counts: bool = True) -> str:
-    """A share as it is shown."""
+    """A share in percent, and the numbers it is made of."""
     if rate.share is None:
         return "-"
     return f"{100 * rate.share:.1f} %" + (f" ({rate.count}/{rate.of})" if counts else "")
@@ -178,7 +172,7 @@ def results(files: Mapping[str | None, str]) -> None:
 
 
 def complain(pairing: Pairing, report: Evaluation) -> None:
-    """Say on standard error what has not been judged."""
+    """Write to standard error which images could not be evaluated, and why."""
     if pairing.without_hashes:
         shell.echo(shell.WITHOUT_HASHES, err=True)
     tell("images without an adversarial image", pairing.images_alone)
@@ -188,7 +182,6 @@ def complain(pairing: Pairing, report: Evaluation) -> None:
 
 
 def tell(what: str, names: Sequence[str]) -> None:
-    """Say on standard error how many there are, and the first of them; nothing of none."""
+    """Write to standard error how many names there are, and the first of them; nothing where there are none."""
     if names:
-        more = "" if len(names) <= NAMED else f" and {len(names) - NAMED} more"
-        shell.echo(f"{len(names)} {what}: {', '.join(map(shell.named, names[:NAMED]))}{more}", err=True)
+        shell.echo(f"{len(names)} {what}: {shell.some(names)}", err=True)

@@ -40,9 +40,10 @@ def command(net: str, patterns: tuple[str, ...], output: tuple[str, ...], trust:
             quiet.import_tensorflow()
         from tfadv.registry import loading
 
-        *_, said, trusted = network_options.paired((net,), network_options.ModelOptions(output=output, trust=trust))[0]
+        saved = network_options.ModelOptions(output=output, trust=trust)
+        *_, output_name, trusted = network_options.paired((net,), saved)[0]
         with shell.meanwhile(f"loading {net}"):
-            network = loading.load(net, output=said, weights=False, trust=trusted)
+            network = loading.load(net, output=output_name, weights=False, trust=trusted)
         name, default = network.name, network.layer
         shapes = {layer: tuple(shape[1:]) for layer, shape in network.layers.items()}
     chosen = _fitting(shapes, patterns, name)
@@ -61,11 +62,11 @@ def _fitting(shapes: Mapping[str, tuple], patterns: tuple[str, ...], name: str) 
     """The layers that one of the patterns fits; all where there is none. Raises ValueError where none fits."""
     if not patterns:
         return shapes
-    found = {layer: shape for layer, shape in shapes.items() if any(_fits(layer, one) for one in patterns)}
-    if not found:
+    matching = {layer: shape for layer, shape in shapes.items() if any(_fits(layer, pattern) for pattern in patterns)}
+    if not matching:
         near = difflib.get_close_matches(patterns[0], shapes, 3, 0.4) or list(shapes)[-3:]
         raise ValueError(f"{name}: no layer is called {' or '.join(patterns)}. Nearest: {', '.join(near)}.")
-    return found
+    return matching
 
 
 def _fits(layer: str, pattern: str) -> bool:

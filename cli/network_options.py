@@ -37,21 +37,21 @@ def model_options(command: Callable) -> Callable:
     """Add the options of saved models; the command gets them as `model_options`."""
 
     @functools.wraps(command)
-    def gathered(*arguments: Any, **chosen: Any) -> Any:
-        said = ModelOptions(**{key: chosen.pop(key) for key in ModelOptions._fields})
-        return command(*arguments, model_options=said, **chosen)
+    def with_options(*arguments: Any, **chosen: Any) -> Any:
+        gathered = ModelOptions(**{key: chosen.pop(key) for key in ModelOptions._fields})
+        return command(*arguments, model_options=gathered, **chosen)
 
     for option in (options.trust, options.output, options.labels_offset, options.input_range):
-        gathered = option(gathered)
-    return gathered
+        with_options = option(with_options)
+    return with_options
 
 
 def ensemble(what: str) -> Callable[[Callable], Callable]:
-    """The options that name one source, or several as an ensemble; the command gives them to `sources`.
+    """Add the options that name one source, or several as an ensemble; the command gives them to `sources`.
 
     what: the help of --source.
     """
-    every = (
+    added = (
         click.option("--source", "sources", multiple=True, required=True, metavar="NET", help=what),
         click.option(
             "--weight",
@@ -65,28 +65,28 @@ def ensemble(what: str) -> Callable[[Callable], Callable]:
         ),
     )
 
-    def added(command: Callable) -> Callable:
-        for option in reversed(every):
+    def with_options(command: Callable) -> Callable:
+        for option in reversed(added):
             command = option(command)
         return command
 
-    return added
+    return with_options
 
 
 def load(specs: Sequence[str], model_options: ModelOptions) -> list[Source]:
-    """The networks by name; what is told goes to the saved ones among them.
+    """Load networks by name, the saved ones among them with their options.
 
-    Raises click.UsageError where it is told of none, or of another number of them than there are.
+    Raises click.UsageError where there are options and no saved network, or another number of them.
     """
     return loaded(paired(specs, model_options))
 
 
-#: A network's name, the input range, labels' offset and output that are told of it, and whether its file is trusted.
-Asked = tuple[str, "tuple[float, float] | None", "int | None", "str | None", bool]
+#: A network's name, its input range, labels' offset and output, where given, and whether its file is trusted.
+NamedNetwork = tuple[str, "tuple[float, float] | None", "int | None", "str | None", bool]
 
 
-def paired(specs: Sequence[str], model_options: ModelOptions) -> list[Asked]:
-    """What is told of each network; nothing of one that knows all by itself. Raises as `load`."""
+def paired(specs: Sequence[str], model_options: ModelOptions) -> list[NamedNetwork]:
+    """Each name with its options: those of saved models in their order, none for other networks. Raises as `load`."""
     from tfadv.registry import loading
 
     saved = [loading.kind(spec) in ("file", "code") for spec in specs]
@@ -94,7 +94,7 @@ def paired(specs: Sequence[str], model_options: ModelOptions) -> list[Asked]:
         iter(_for_each(option, getattr(model_options, option), sum(saved)))
         for option in ("input_range", "labels_offset", "output")
     )
-    rows: list[Asked] = []
+    rows: list[NamedNetwork] = []
     for spec, is_saved in zip(specs, saved, strict=True):
         if is_saved:
             offset = next(offsets)
@@ -121,18 +121,18 @@ def _for_each(option: str, given: Sequence[Any], count: int) -> Sequence[Any]:
     return list(given) * count if len(given) == 1 else list(given) or [None] * count
 
 
-def asked(model_options: ModelOptions, *groups: Sequence[str]) -> list[list[Asked]]:
-    """The same of several groups of names, in each of which what is asked for twice is there once."""
+def paired_groups(model_options: ModelOptions, *groups: Sequence[str]) -> list[list[NamedNetwork]]:
+    """`paired` of several groups of names; what one group names twice is in it once."""
     rows = iter(paired([spec for group in groups for spec in group], model_options))
     return [list(dict.fromkeys(itertools.islice(rows, len(group)))) for group in groups]
 
 
-def loaded(rows: Sequence[Asked]) -> list[Source]:
-    """The networks that are asked for."""
-    return [_one(*row) for row in rows]
+def loaded(rows: Sequence[NamedNetwork]) -> list[Source]:
+    """Load the networks of these names and options."""
+    return [_loaded(*row) for row in rows]
 
 
-def _one(spec: str, input_range: Any, labels_offset: int | None, output: str | None, trust: bool) -> Source:
+def _loaded(spec: str, input_range: Any, labels_offset: int | None, output: str | None, trust: bool) -> Source:
     from tfadv.registry import loading
 
     with shell.meanwhile(f"loading {spec}"):
@@ -150,7 +150,7 @@ def sources(
     average: str | None = None,
     targets: Sequence[str] = (),
 ) -> tuple[Source, list[Source]]:
-    """The one source, or the ensemble of several with these weights and this average; and other targets beside it."""
+    """Load the one source, or several as an ensemble with these weights and this average; and the targets beside it."""
     from tfadv.models.ensembles import Ensemble
 
     if len(specs) == 1 and (weights or average):

@@ -110,13 +110,13 @@ def once(command: click.Command, name: str | None, arguments: list[str], above: 
     """Raise UsageError where an option that is given once is given twice: click would take the last one silently."""
     context = click.Context(command, info_name=name, parent=above)
     _, _, given = command.make_parser(context).parse_args(list(arguments))
-    counted = Counter(one.name for one in given)
-    for one in command.params:
-        lasting = isinstance(one, click.Option) and not (
-            one.multiple or one.count or (one.is_flag and not one.secondary_opts)
+    counted = Counter(parameter.name for parameter in given)
+    for parameter in command.params:
+        lasting = isinstance(parameter, click.Option) and not (
+            parameter.multiple or parameter.count or (parameter.is_flag and not parameter.secondary_opts)
         )
-        if lasting and counted[one.name] > 1:
-            raise click.UsageError(f"{one.opts[0]}: expected once, got {counted[one.name]} times.", context)
+        if lasting and counted[parameter.name] > 1:
+            raise click.UsageError(f"{parameter.opts[0]}: expected once, got {counted[parameter.name]} times.", context)
 
 
 def _size(context: click.Context, parameter: click.Parameter, text: str | None) -> tuple[int, int] | None:
@@ -190,6 +190,14 @@ def progress_bar(title: str) -> Callable[..., Any] | None:
     columns, rows = shutil.get_terminal_size()  # tqdm would draw nothing on a terminal that does not tell its size
     shape = "{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{rate_noinv_fmt}, {remaining} left]"
     return functools.partial(tqdm, desc=shell.named(title), unit=" images", bar_format=shape, ncols=columns, nrows=rows)
+
+
+@contextlib.contextmanager
+def progress(title: str, total: int, no_progress: bool) -> Iterator[Callable[[int], Any] | None]:
+    """A progress bar around a block: a function that is called with how many are newly done; None without a bar."""
+    make = None if no_progress else progress_bar(title)
+    with make(total=total) if make else contextlib.nullcontext() as bar:
+        yield bar.update if bar else None
 
 
 @contextlib.contextmanager

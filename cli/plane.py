@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import json
 import os
@@ -76,11 +75,11 @@ def command(image: str, out: str, **chosen: Any) -> None:
     if path.suffix.lower() != ".png":
         raise click.UsageError(f"--out: expected a name that ends in .png, got {out}.")
     numbers = path.with_suffix(".json")
-    made: dict[str | os.PathLike, writing.Made] = {
+    outputs: dict[str | os.PathLike, writing.IsEarlierResult] = {
         path: writing.drawn,
         numbers: writing.json_with("u", "v", "networks", "cosine"),
     }
-    writing.check(made, (image, chosen["class_names"], *chosen["sources"], *chosen["targets"]))
+    writing.check(outputs, (image, chosen["class_names"], *chosen["sources"], *chosen["targets"]))
     whole, draw = _seen(image, **chosen)
     names = whole["class_names"]
 
@@ -91,8 +90,8 @@ def command(image: str, out: str, **chosen: Any) -> None:
         f"class {called(whole['label'])}, cosine of the gradient and the noise-reduced one {whole['cosine']:.3f}"
     )
     rows = [
-        (one["name"], called(one["clean"]), *(_level(one["nearest"][axis], chosen["reach"]) for axis in "uv"))
-        for one in whole["networks"]
+        (panel["name"], called(panel["clean"]), *(_level(panel["nearest"][axis], chosen["reach"]) for axis in "uv"))
+        for panel in whole["networks"]
     ]
     tables.table(("network", "class", "changes at u", "changes at v"), rows)
     judging.results({str(numbers): json.dumps(whole, allow_nan=False) + "\n"})
@@ -131,7 +130,7 @@ def _seen(
 
     levels = decision_plane.axis(reach, step)
     names = None if class_names is None else called.read(class_names)
-    first, seen_by = network_options.sources(sources, model_options, weights=weights, average=average, targets=targets)
+    first, others = network_options.sources(sources, model_options, weights=weights, average=average, targets=targets)
     names = called.of(sources[0], first.classes) if names is None else names
     size = None if None in first.size else first.size
     picture = image_files.try_image(image, size, filter)  # type: ignore[arg-type]
@@ -140,16 +139,13 @@ def _seen(
     pixels = picture.pixels  # as bytes: of numbers as dark as 0..1 one would doubt that they are grey levels
     label = int(first.predict(pixels[None])[0]) if label is None else label
     axes = decision_plane.directions(first, pixels, label, copies=copies, deviation=deviation, seed=seed, norm=norm)
-    shown_by = [first, *seen_by]
-    bar = None if no_progress else options.progress_bar("plane")
-    with bar(total=len(shown_by) * len(levels) ** 2) if bar else contextlib.nullcontext() as shown:
+    networks = [first, *others]
+    with options.progress("plane", len(networks) * len(levels) ** 2, no_progress) as update:
         panels = [
-            decision_plane.panel(
-                network, pixels, axes, levels, levels, batch_size=batch_size, progress=shown.update if shown else None
-            )
-            for network in shown_by
+            decision_plane.panel(network, pixels, axes, levels, levels, batch_size=batch_size, progress=update)
+            for network in networks
         ]
-    counted = sorted({int(one) for panel in panels for one in panel.classes.ravel()} | {label})
+    classes = sorted({int(seen) for panel in panels for seen in panel.classes.ravel()} | {label})
     whole = {
         "image": image,
         "source": first.name,
@@ -162,6 +158,6 @@ def _seen(
         "u": levels.tolist(),
         "v": levels.tolist(),
         "networks": [panel.as_dict() for panel in panels],
-        "class_names": {str(number): names[number] for number in counted if number in names},
+        "class_names": {str(number): names[number] for number in classes if number in names},
     }
     return whole, functools.partial(decision_plane.draw, panels=panels, image=picture.pixels, names=names)

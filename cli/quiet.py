@@ -13,7 +13,7 @@ from tfadv import check_keras
 
 
 def open_streams() -> None:
-    """Open what is closed of stdin, stdout and stderr on nothing: else the next file that is opened would be one."""
+    """Open stdin, stdout and stderr on the null device where they are closed: else the next file opened becomes one."""
     descriptor = os.open(os.devnull, os.O_RDWR)
     while descriptor <= 2:
         descriptor = os.dup(descriptor)
@@ -23,11 +23,11 @@ def open_streams() -> None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))
 
 
-class Leave:
-    """The end of the process with `code`, at once when all that is to be done at the end has been done.
+class FastExit:
+    """Ends the process with `code` as soon as the other exit handlers have run, without tearing TensorFlow down.
 
-    To take down TensorFlow's modules one by one takes Python a second or two after the last line. It is made before
-    anything else is to be done at the end, and so comes last.
+    Python takes a second or two to take down TensorFlow's modules one by one. It registers itself before any other exit
+    handler, and so runs last.
     """
 
     code = 1  # of an error that nobody catches
@@ -56,8 +56,8 @@ def check_temporary() -> None:
 
 
 @contextlib.contextmanager
-def _notes() -> Iterator[BinaryIO]:
-    """Where notes are kept until it is known whether they matter: nowhere, if there is no place for them."""
+def _log_file() -> Iterator[BinaryIO]:
+    """A file for log messages until it is known whether they matter; the null device where none can be made."""
     try:
         file: Any = tempfile.TemporaryFile()
     except OSError:
@@ -67,13 +67,13 @@ def _notes() -> Iterator[BinaryIO]:
 
 
 def spare_working_folder() -> None:
-    """Where nobody is at home keep Keras from making a folder called "~" in the working folder."""
+    """Without a home folder, keep Keras from making one called "~" in the working folder."""
     if os.path.expanduser("~") == "~":
         os.environ.setdefault("KERAS_HOME", os.path.join(os.devnull, "keras"))  # Keras does without what it cannot make
 
 
 def import_tensorflow() -> None:
-    """Import TensorFlow and keep its notes back, unless that fails or TF_CPP_MIN_LOG_LEVEL is set."""
+    """Import TensorFlow without its log messages, unless the import fails or TF_CPP_MIN_LOG_LEVEL is set."""
     check_keras()
     if "tensorflow" in sys.modules:
         return
@@ -85,13 +85,13 @@ def import_tensorflow() -> None:
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     sys.stderr.flush()
     terminal = os.dup(2)
-    with _notes() as notes:
-        os.dup2(notes.fileno(), 2)  # the notes come from C++, below sys.stderr
+    with _log_file() as log:
+        os.dup2(log.fileno(), 2)  # the messages come from C++, below sys.stderr
         try:
             import tensorflow
         except Exception:
-            notes.seek(0)
-            os.write(terminal, notes.read())
+            log.seek(0)
+            os.write(terminal, log.read())
             raise
         finally:
             os.dup2(terminal, 2)
@@ -100,17 +100,17 @@ def import_tensorflow() -> None:
     tensorflow.get_logger().setLevel("ERROR")
 
 
-def speak_plainly(say: Callable[[str], None]) -> None:
-    """Tell what runs otherwise than asked as a sentence, and not as Python's warning with a line of the library."""
+def show_concessions(say: Callable[[str], None]) -> None:
+    """Show a `Concession` warning as its sentence alone, without the line of code that Python prints with it."""
     from tfadv.core.compilation import Concession
 
-    shown = getattr(warnings.showwarning, "before", warnings.showwarning)
+    before = getattr(warnings.showwarning, "before", warnings.showwarning)
 
     def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
         if issubclass(category, Concession):
             say(str(message))
         else:
-            shown(message, category, *where, **more)
+            before(message, category, *where, **more)
 
-    show.before = shown  # type: ignore[attr-defined]
+    show.before = before  # type: ignore[attr-defined]
     warnings.showwarning = show

@@ -23,11 +23,11 @@ def command(name: str | None, as_json: bool) -> None:
     tfadv recipes naa
     tfadv recipes --json
     """
-    listing.tell(listing.chosen("recipes", "recipe", name), name, as_json, "attack", "recipes", _page)
+    listing.show(listing.chosen("recipes", "recipe", name), name, as_json, "attack", "recipes", _page)
 
 
-def found() -> list[dict[str, Any]]:
-    """What there is to say of every attack, from the recipes themselves."""
+def entries() -> list[dict[str, Any]]:
+    """The facts of every attack, from the recipes themselves."""
     from tfadv.registry.catalogue import ATTACKS
 
     return [_facts(name, recipe) for name, recipe in ATTACKS.items()]
@@ -38,9 +38,9 @@ def _facts(name: str, recipe: Callable) -> dict:
     from tfadv.attacks import recipes
     from tfadv.registry import building
 
-    known, attack = building.settings(recipe), recipe()
+    parameters, attack = building.settings(recipe), recipe()
     common = inspect.getdoc(recipes) or ""
-    return listing.facts(name, "attack", repr(attack), recipe, known) | {
+    return listing.facts(name, "attack", repr(attack), recipe, parameters) | {
         "can": {
             "targeted": attack.has_target,
             "needs_gradient": attack.needs_gradient,
@@ -50,8 +50,8 @@ def _facts(name: str, recipe: Callable) -> dict:
             "uses_seed": attack.uses_seed,
         },
         "parts": dict(_differences(attack)),
-        "region": (inspect.getdoc(building.where) or "") if "region" in known else "",
-        "loss": (inspect.getdoc(building.raised) or "") if "loss" in known else "",
+        "region": (inspect.getdoc(building.where) or "") if "region" in parameters else "",
+        "loss": (inspect.getdoc(building.raised) or "") if "loss" in parameters else "",
         "common": common.partition("\n")[2].strip(),
     }
 

@@ -77,10 +77,10 @@ def command(names: tuple[str, ...], out: Path | None, **chosen: Any) -> None:
         raise click.UsageError(f"{unknown[0]}: no such experiment.{hint} `tfadv reproduce` lists all.")
     if out is None:
         raise click.UsageError("--out: expected a folder for the results.")
-    wanted = [one for name, one in EXPERIMENTS.items() if ALL in names or name in names]
-    typed = {one.name: _typed(one.name) for one in wanted}
+    experiments = [experiment for name, experiment in EXPERIMENTS.items() if ALL in names or name in names]
+    typed = {experiment.name: _typed(experiment.name) for experiment in experiments}
     options.interruptible(
-        lambda: _make(wanted, out, typed, **chosen),
+        lambda: _make(experiments, out, typed, **chosen),
         "Interrupted. The same command again continues where this one stopped.",
     )
 
@@ -88,12 +88,12 @@ def command(names: tuple[str, ...], out: Path | None, **chosen: Any) -> None:
 def _list(experiments: Iterable[Experiment]) -> None:
     from tfadv.reproduce.pages import citations
 
-    known = list(experiments)
-    wide = max(len(one.place) for one in known)
-    for place, one in enumerate(known):
-        if place == 0 or one.paper != known[place - 1].paper:
-            shell.echo(f"{chr(10) if place else ''}{citations.of(one.paper).short}")
-        shell.echo(f"  {one.name:14} {one.place:{wide}}  {one.title}")
+    listed = list(experiments)
+    wide = max(len(experiment.place) for experiment in listed)
+    for number, experiment in enumerate(listed):
+        if number == 0 or experiment.paper != listed[number - 1].paper:
+            shell.echo(f"{chr(10) if number else ''}{citations.of(experiment.paper).short}")
+        shell.echo(f"  {experiment.name:14} {experiment.place:{wide}}  {experiment.title}")
 
 
 def _make(
@@ -111,30 +111,30 @@ def _make(
     from tfadv.reproduce.workspace import Workspace
 
     given = {name: value for name, value in (("IMAGES", images), ("LABELS", labels)) if value is not None}
-    found = scales.read(scale or scales.default_name(images), given, trust=trust)
-    shell.echo(f"scale {found.name}: {found.description}", err=True)
-    _check(found, given)
+    target_scale = scales.read(scale or scales.default_name(images), given, trust=trust)
+    shell.echo(f"scale {target_scale.name}: {target_scale.description}", err=True)
+    _check(target_scale, given)
     _check_separate(out, experiments, (images, labels, scale))
     out.mkdir(parents=True, exist_ok=True)
     bar = None if no_progress else options.progress_bar("  crafted")
-    workspace = Workspace(found, out, log=lambda text: shell.echo(text, err=True), progress=bar, **settings)
-    said: set[str] = set()
+    workspace = Workspace(target_scale, out, log=lambda text: shell.echo(text, err=True), progress=bar, **settings)
+    reported: set[str] = set()
     failed = 0
-    for one in experiments:
+    for experiment in experiments:
         if len(experiments) > 1:
-            shell.echo(f"\n{one.name} ({one.place}): {one.title}", err=True)
+            shell.echo(f"\n{experiment.name} ({experiment.place}): {experiment.title}", err=True)
         try:
-            made = engine.run(one, workspace, typed[one.name])
+            record = engine.run(experiment, workspace, typed[experiment.name])
         except ValueError as error:
             if len(experiments) == 1:
                 raise
             failed += 1
             first, *reasons = str(error).splitlines()
-            _say([first, *_new(reasons, said)])
+            _say([first, *_new(reasons, reported)])
             continue
-        page, *_ = pages.write(made, out)
+        page, *_ = pages.write(record, out)
         pages.index(out)
-        _tell(made, page, said)
+        _tell(record, page, reported)
     if failed:
         shell.echo(f"\n{failed} of {len(experiments)} experiments could not be made.", err=True)
         sys.exit(1 if failed == len(experiments) else options.SOME_SKIPPED)
@@ -147,14 +147,14 @@ def _check_separate(out: Path, experiments: list[Experiment], inputs: tuple[str 
     if inputs[0] is not None:
         check_separate(Path(inputs[0]), out)
     if out.is_dir():
-        made = {
+        kinds = {
             ".json": writing.json_with("experiment", "parts", "scale", "place"),
             ".html": writing.begins('<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'),
             ".csv": writing.begins("part,"),
-            ".md": writing.says("` (tfadv "),
+            ".md": writing.contains("` (tfadv "),
         }
-        names = {f"{one.name}{end}": kind for one in experiments for end, kind in made.items()}
-        writing.check({out / name: kind for name, kind in (names | {"index.html": made[".html"]}).items()}, inputs)
+        names = {f"{experiment.name}{end}": kind for experiment in experiments for end, kind in kinds.items()}
+        writing.check({out / name: kind for name, kind in (names | {"index.html": kinds[".html"]}).items()}, inputs)
 
 
 def _check(scale: Scale, given: dict[str, str]) -> None:
@@ -179,17 +179,17 @@ def _typed(name: str) -> str:
     context = click.get_current_context()
     words = ["tfadv", "reproduce", name]
     for option in context.command.params:
-        known = option.name is not None and context.get_parameter_source(option.name) is ParameterSource.COMMANDLINE
-        if known and isinstance(option, click.Option) and option.name != "no_progress":
+        given = option.name is not None and context.get_parameter_source(option.name) is ParameterSource.COMMANDLINE
+        if given and isinstance(option, click.Option) and option.name != "no_progress":
             words += [option.opts[-1], str(context.params.get(option.name))]
     return shlex.join(words)
 
 
-def _new(reasons: Iterable[str], said: set[str]) -> Iterator[str]:
-    """The reasons that were not said yet."""
+def _new(reasons: Iterable[str], reported: set[str]) -> Iterator[str]:
+    """The reasons that were not reported yet."""
     for reason in reasons:
-        if reason not in said:
-            said.add(reason)
+        if reason not in reported:
+            reported.add(reason)
             yield reason
 
 
@@ -198,14 +198,14 @@ def _say(lines: Iterable[str]) -> None:
         shell.echo(line, err=True)
 
 
-def _tell(made: dict[str, Any], page: Path, said: set[str]) -> None:
-    """What came of an experiment in a few lines."""
+def _tell(record: dict[str, Any], page: Path, reported: set[str]) -> None:
+    """Print the result of an experiment in a few lines."""
     from tfadv.reproduce.pages import sentences
 
-    cells = made["cells"]
-    whole = f"partial: {cells['missing']} of {cells['all']} numbers are missing" if made["partial"] else "whole"
-    shell.echo(f"{made['experiment']} ({made['place']}), {whole}, {made['seconds']:.0f} s")
-    shell.echo(f"  {sentences.order(made)[0]}")
+    cells = record["cells"]
+    whole = f"partial: {cells['missing']} of {cells['all']} numbers are missing" if record["partial"] else "whole"
+    shell.echo(f"{record['experiment']} ({record['place']}), {whole}, {record['seconds']:.0f} s")
+    shell.echo(f"  {sentences.order(record)[0]}")
     shell.echo(f"  {page}")
-    costs = {f"  {one['why']}": one["cells"] for one in made["missing"]}
-    _say(f"{why} ({sentences.counted(costs[why], 'number')})" for why in _new(costs, said))
+    costs = {f"  {gap['why']}": gap["cells"] for gap in record["missing"]}
+    _say(f"{why} ({sentences.counted(costs[why], 'number')})" for why in _new(costs, reported))

@@ -48,7 +48,7 @@ def some(names: Sequence[str]) -> str:
 
 
 def tell_folder(images: Sequence[Mapping[str, Any]], remade: Mapping[str, str], without_hashes: bool) -> bool:
-    """Say on standard error what did not go as it should in a folder; whether images were skipped.
+    """Write to standard error which images of a folder were skipped or made again; returns whether any was skipped.
 
     images: the entries of its record. remade, without_hashes: of its report.
     """
@@ -74,8 +74,8 @@ def tell_folder(images: Sequence[Mapping[str, Any]], remade: Mapping[str, str], 
     return bool(skipped)
 
 
-def complained(error: click.ClickException) -> click.ClickException:
-    """The error with its message as a terminal may be given it."""
+def escaped(error: click.ClickException) -> click.ClickException:
+    """The error with control characters in its message escaped."""
     error.message = shown(error.message, lines=True)  # type: ignore[misc]
     return error
 
@@ -98,7 +98,7 @@ def with_options(text: str, command: click.Command | None) -> str:
 
 @contextlib.contextmanager
 def meanwhile(text: str) -> Iterator[None]:
-    """Say on a terminal what is being waited for, and take it back afterwards; where stderr is none, say nothing."""
+    """Show on a terminal what is waited for while the block runs; nothing where stderr is no terminal."""
     if not sys.stderr.isatty():
         yield
         return

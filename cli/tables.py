@@ -48,8 +48,8 @@ def _sides(cells: Sequence[Row], width: int) -> list[int] | None:
     if spare < 0:
         return None
     while sum(wide) - sum(least) > spare:  # the one that gives up most gives up one more
-        place = max(range(len(wide)), key=lambda one: wide[one] - least[one])
-        wide[place] -= 1
+        widest = max(range(len(wide)), key=lambda column_number: wide[column_number] - least[column_number])
+        wide[widest] -= 1
     return wide
 
 
@@ -60,9 +60,9 @@ def _drawn(cells: Sequence[Row], sides: Sequence[int], width: int) -> str:
 
     head, *rows = cells
     drawn = Table(box=box.HEAVY_HEAD if _writes("┏") else box.ASCII)
-    for place, (title, side) in enumerate(zip(head, sides, strict=True)):
-        left = place == 0 or (place == len(head) - 1 and title == "")
-        drawn.add_column(title, width=side, justify="left" if left else "right", no_wrap=place == 0)
+    for number, (title, side) in enumerate(zip(head, sides, strict=True)):
+        left = number == 0 or (number == len(head) - 1 and title == "")
+        drawn.add_column(title, width=side, justify="left" if left else "right", no_wrap=number == 0)
     for row in rows:
         drawn.add_row(*row)
     page = io.StringIO()

@@ -90,7 +90,7 @@ def _train(
         f"on, {len(held.x_test)} to test with"
     )
     title = f"{architecture} on {held.name}"
-    with options.training_bar(title, len(held.x_train), epochs, batch, no_progress) as shown:
+    with options.training_bar(title, len(held.x_train), epochs, batch, no_progress) as progress:
         return trained_networks.train(
             architecture,
             held,
@@ -100,6 +100,6 @@ def _train(
             settings=settings,
             sources=network_options.load(sources, network_options.ModelOptions(trust=trust)),
             flip=not no_flip,
-            **shown,
+            **progress,
             **rest,
         )

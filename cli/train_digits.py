@@ -29,10 +29,10 @@ def command(out: Path, seed: int, only: tuple[str, ...]) -> None:
     if unknown:
         raise click.BadParameter(f"expected some of {', '.join(digits.NAMES)}, got {', '.join(unknown)}.")
     if out.is_dir():
-        made = writing.json_with("networks", "seed", "images")
-        writing.check({out / digits.MANIFEST: made})
-        known = digits.manifest(out)["networks"] if (out / digits.MANIFEST).is_file() else {}
-        writing.check({out / f"{name}.npz": lambda path: path.stem in known for name in digits.NAMES})
+        recognise = writing.json_with("networks", "seed", "images")
+        writing.check({out / digits.MANIFEST: recognise})
+        trained = digits.manifest(out)["networks"] if (out / digits.MANIFEST).is_file() else {}
+        writing.check({out / f"{name}.npz": lambda path: path.stem in trained for name in digits.NAMES})
     tf.config.experimental.enable_op_determinism()
 
     def report(name: str, entry: dict) -> None:

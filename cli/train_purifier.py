@@ -96,8 +96,8 @@ def _train(
     training = learned.some(training, patches, seed)
     shell.echo(f"{images}: {len(training)} patches of {patch} x {patch} pixels to train on, {len(held_out)} held out")
     schedule = Schedule(epochs, batch, learning_rate, seed)
-    with options.training_bar(name, len(training), epochs, batch, no_progress) as shown:
-        model = learned.trained(module.KIND, values, training, schedule, checkpoint=checkpoint, **shown)
+    with options.training_bar(name, len(training), epochs, batch, no_progress) as progress:
+        model = learned.trained(module.KIND, values, training, schedule, checkpoint=checkpoint, **progress)
     learned.save(out, module.KIND, values, model)
     checkpoint.unlink()
     purifier = getattr(module, PURIFIERS[name][1])(str(out))
@@ -119,8 +119,5 @@ def _read(path: Path, fill: bool) -> tuple[list[np.ndarray], list[np.ndarray]]:
     if len(names) < HELD_OUT:
         raise ValueError(f"{path}: expected at least {HELD_OUT} images, so that one is held out, got {len(names)}.")
     pictures = {name: image_files.try_image(path / name) for name in names}
-    broken = [f"{name} ({one.reason})" for name, one in pictures.items() if one.pixels is None]
-    if broken:
-        raise ValueError(f"{path}: {len(broken)} of {len(names)} images cannot be read: {', '.join(broken[:3])}.")
-    found = [one.pixels for one in pictures.values() if one.pixels is not None]
-    return [one for place, one in enumerate(found, 1) if place % HELD_OUT], found[HELD_OUT - 1 :: HELD_OUT]
+    images = image_files.pixels_of(path, pictures)
+    return [image for number, image in enumerate(images, 1) if number % HELD_OUT], images[HELD_OUT - 1 :: HELD_OUT]

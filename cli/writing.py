@@ -9,14 +9,16 @@ from pathlib import Path
 
 import click
 
-#: Whether a file is one that the command made, by its content.
-Made = Callable[[Path], bool]
+#: Whether a file is an earlier result of the command, by its content.
+IsEarlierResult = Callable[[Path], bool]
 #: The first bytes of a PNG that this package drew end so: the text chunk that says so comes before the pixels.
 HEAD = 4096
 
 
-def check(outputs: Mapping[str | os.PathLike, Made], inputs: Iterable[str | os.PathLike | None] = ()) -> None:
-    """Say before the work that a file would be lost by it, or cannot be written.
+def check(
+    outputs: Mapping[str | os.PathLike, IsEarlierResult], inputs: Iterable[str | os.PathLike | None] = ()
+) -> None:
+    """Refuse, before the work, outputs that would overwrite a file of the user's or cannot be written.
 
     Args:
         outputs: what is to be written -> whether a file that is there may go; "-", stdout, is always well.
@@ -25,9 +27,9 @@ def check(outputs: Mapping[str | os.PathLike, Made], inputs: Iterable[str | os.P
     Raises click.UsageError for a folder, a place without a folder, two outputs that are one file, an input, a file in a
     folder of inputs, and a file of another kind.
     """
-    read = [Path(one) for one in inputs if one is not None and os.path.exists(one)]
+    read = [Path(source) for source in inputs if source is not None and os.path.exists(source)]
     seen: set[str] = set()
-    for name, made in outputs.items():
+    for name, recognise in outputs.items():
         path = Path(name)
         if str(name) == "-":
             continue
@@ -40,14 +42,14 @@ def check(outputs: Mapping[str | os.PathLike, Made], inputs: Iterable[str | os.P
         seen.add(os.path.realpath(path))
         if not path.is_file():  # there is nothing, or a device
             continue
-        if any(_same(path, one) for one in read):
+        if any(_same(path, source) for source in read):
             raise click.UsageError(f"{path}: expected a file to write to, got one that is read. Choose another name.")
-        if path.stat().st_size and not _is(path, made):
+        if path.stat().st_size and not _is(path, recognise):
             raise click.UsageError(
                 f"{path}: expected a new file or an earlier result of this command, got something else, which is kept. "
                 "Choose another name, or remove it."
             )
-        if not path.stat().st_size and any(_within(path, one) for one in read):
+        if not path.stat().st_size and any(_within(path, source) for source in read):
             raise click.UsageError(
                 f"{path}: expected a file to write to, got one of {path.parent}. Choose another name."
             )
@@ -61,14 +63,14 @@ def _within(path: Path, folder: Path) -> bool:
     return folder.is_dir() and Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
 
 
-def _is(path: Path, made: Made) -> bool:
+def _is(path: Path, recognise: IsEarlierResult) -> bool:
     try:
-        return made(path)
+        return recognise(path)
     except (OSError, ValueError, RecursionError):
         return False
 
 
-def json_with(*keys: str) -> Made:
+def json_with(*keys: str) -> IsEarlierResult:
     """Whether a file is JSON that has these keys."""
 
     def made(path: Path) -> bool:
@@ -78,7 +80,7 @@ def json_with(*keys: str) -> Made:
     return made
 
 
-def begins(*texts: str) -> Made:
+def begins(*texts: str) -> IsEarlierResult:
     """Whether a file begins with one of these texts."""
 
     def made(path: Path) -> bool:
@@ -89,8 +91,8 @@ def begins(*texts: str) -> Made:
     return made
 
 
-def says(text: str) -> Made:
-    """Whether a text file has this in it."""
+def contains(text: str) -> IsEarlierResult:
+    """Whether a text file contains this text."""
     return lambda path: text in path.read_text(encoding="utf-8")
 
 

@@ -39,6 +39,6 @@ def shapes() -> dict[str, dict[str, list[int]]]:
 
 
 if __name__ == "__main__":
-    write(listing.LISTED, {"recipes": recipes.found(), "defences": defences.found()}, 1)
+    write(listing.LISTED, {"recipes": recipes.entries(), "defences": defences.entries()}, 1)
     if "recipes" not in sys.argv[1:]:
         write(network_list.SHAPES, shapes(), None)

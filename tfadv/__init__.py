@@ -96,20 +96,20 @@ def check_keras() -> None:
         return  # Keras 2 has no other
     home = os.environ.get("KERAS_HOME") or os.path.expanduser("~/.keras")
     settings, chosen = os.path.join(home, "keras.json"), os.environ.get("KERAS_BACKEND")
-    said = f"KERAS_BACKEND is {chosen!r}"
+    cause = f"KERAS_BACKEND is {chosen!r}"
     if "keras" in sys.modules and hasattr(sys.modules["keras"], "backend"):
         chosen = sys.modules["keras"].backend.backend()
-        said = f"Keras was started with {chosen!r}"
+        cause = f"Keras was started with {chosen!r}"
     elif not chosen:
         try:
             with open(settings, encoding="utf-8") as file:
                 chosen = json.load(file).get("backend")
         except (OSError, ValueError, AttributeError):  # none, or none that Keras would read
             return
-        said = f"{settings} says {chosen!r}"
+        cause = f"{settings} says {chosen!r}"
     if chosen and chosen != "tensorflow":
         raise ImportError(
-            f"Keras: expected TensorFlow as its backend, but {said}. Set KERAS_BACKEND=tensorflow in the environment, "
+            f"Keras: expected TensorFlow as its backend, but {cause}. Set KERAS_BACKEND=tensorflow in the environment, "
             "before Python starts."
         )
 

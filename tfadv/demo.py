@@ -20,7 +20,7 @@ from tfadv.core.ranges import Count, Seed, Size, checked
 from tfadv.core.source import Source
 from tfadv.files import drawing
 from tfadv.files.folder_record import CLEAN
-from tfadv.files.image_files import read_image, room, write_png, write_safely
+from tfadv.files.image_files import advise_on_full_disk, read_image, write_png, write_safely
 from tfadv.folders.craft import craft_folder
 from tfadv.folders.evaluate import evaluate
 from tfadv.folders.pairing import pair
@@ -63,7 +63,7 @@ def run(
         seed: of the attacks.
         say: told what is being done.
     """
-    with room(Path(out)):
+    with advise_on_full_disk(Path(out)):
         return _run(Path(out), count, epsilon, seed, log)
 
 
@@ -101,7 +101,7 @@ def write_digits(out: Path, count: int) -> dict[str, int]:
     if not 0 < count <= len(images):
         raise ValueError(f"count: expected 1..{len(images)} held-out digits, got {count}.")
     (out / "images").mkdir(parents=True, exist_ok=True)
-    names = {f"digit-{place:03}.png": int(label) for place, label in enumerate(labels[:count])}
+    names = {f"digit-{number:03}.png": int(label) for number, label in enumerate(labels[:count])}
     for name, image in zip(names, images, strict=False):
         if not (out / "images" / name).exists():
             write_png(out / "images" / name, image, out / PART)
@@ -134,8 +134,8 @@ def picture(out: Path, source: Source, labels: dict[str, int], epsilon: float) -
 
 def attribution_map(network: Source, images: np.ndarray, classes: np.ndarray) -> np.ndarray:
     """The neuron attribution of the class at the network's attack layer, summed over channels: [N, h, w]."""
-    shown = tf.cast(images, network.dtype)
+    inputs = tf.cast(images, network.dtype)
     seeds = tf.zeros((len(images), 2), tf.int32)  # the path without noise draws nothing
     layer = network.layer if isinstance(network.layer, str) else next(reversed(network.layers))
-    found = attribution.neuron_attribution(network.compiled, shown, classes + network.offset, layer, seeds)
-    return tf.reduce_sum(found, axis=-1).numpy()
+    attributions = attribution.neuron_attribution(network.compiled, inputs, classes + network.offset, layer, seeds)
+    return tf.reduce_sum(attributions, axis=-1).numpy()

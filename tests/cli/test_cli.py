@@ -165,7 +165,7 @@ def test_tensorflow_is_imported_quietly():
 @pytest.mark.parametrize(("name", "module"), [("recipes", recipes), ("defences", defences)])
 def test_what_is_listed_is_what_there_is(name, module):
     """cli/listed.json is what the attacks and defences say of themselves; `python scripts/listed.py recipes`."""
-    assert listing.chosen(name, "one", None) == json.loads(json.dumps(module.found())), "`make docs` writes it."
+    assert listing.chosen(name, "one", None) == json.loads(json.dumps(module.entries())), "`make docs` writes it."
 
 
 def test_recipes_lists_every_attack():

@@ -130,7 +130,7 @@ def test_no_folder_for_temporary_files(tmp_path):
     assert process("models", first=FULL).returncode == 0
     done = process("demo", str(tmp_path / "out"), first=FULL)
     assert done.returncode == 1 and "Set TMPDIR to one." in done.stderr and done.stderr.count("\n") == 1
-    noted = "from tfadv.cli import quiet\nwith quiet._notes() as notes: notes.write(b'x')"
+    noted = "from tfadv.cli import quiet\nwith quiet._log_file() as log: log.write(b'x')"
     assert process("--version", first=FULL, last=noted).returncode == 0
 
 

@@ -200,8 +200,8 @@ def _in_a_fresh_process(name: str, batch: int, subject: str) -> Memory | None:
     process = subprocess.run(command, capture_output=True, text=True)
     if process.returncode:
         raise OSError(f"{name}: its memory could not be measured: {process.stderr.strip()[-300:]}")
-    found = json.loads(process.stdout)
-    return None if found is None else Memory(*found)
+    measured = json.loads(process.stdout)
+    return None if measured is None else Memory(*measured)
 
 
 def _memory(name: str, batch: int, subject: str, device: str) -> tuple[float, float] | None:

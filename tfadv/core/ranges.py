@@ -87,7 +87,6 @@ class OneOf:
         return None if isinstance(value, str) and value in self.words else f"one of {', '.join(self.words)}"
 
 
-Finite = Annotated[float, Range()]
 Positive = Annotated[float, Range(0, above=True)]
 Weight = Annotated[float, Range(0)]
 Size = Annotated[float, Range(0, above=True, of="grey levels")]
@@ -149,12 +148,12 @@ def _is_limited(annotation: Any) -> bool:
 def declared(owner: Callable) -> dict[str, Any]:
     """The annotations of the settings of a dataclass or a function, by name; empty where they cannot be read."""
     try:
-        found = typing.get_type_hints(owner, include_extras=True)
+        hints = typing.get_type_hints(owner, include_extras=True)
     except (NameError, TypeError):  # of a user's own, that names what is not there
         return {}
     if dataclasses.is_dataclass(owner):
-        return {field.name: found[field.name] for field in dataclasses.fields(owner) if field.name in found}
-    return {name: one for name, one in found.items() if name != "return"}
+        return {field.name: hints[field.name] for field in dataclasses.fields(owner) if field.name in hints}
+    return {name: hint for name, hint in hints.items() if name != "return"}
 
 
 def check(owner: Callable, values: Mapping[str, Any], words: bool = False, name: str = "") -> None:
@@ -181,22 +180,22 @@ def check_settings(name: str, values: Mapping[str, Any], *owners: Callable, labe
         label: what stands before a value that is wrong for the first owner, whose own name does by default.
         advice: what to do about a name that is unknown or missing.
     """
-    known: dict[str, inspect.Parameter] = {}
+    parameters: dict[str, inspect.Parameter] = {}
     for owner in owners:
         first = owner is owners[0]
         own = {
-            key: one
-            for key, one in inspect.signature(owner).parameters.items()
-            if key not in known and (first or one.default is not one.empty)
+            key: parameter
+            for key, parameter in inspect.signature(owner).parameters.items()
+            if key not in parameters and (first or parameter.default is not parameter.empty)
         }
         check(owner, {key: value for key, value in values.items() if key in own}, True, label if first else name)
-        known |= own
-    for key in [key for key in values if key not in known]:
-        near = difflib.get_close_matches(key, known, 1, 0.4)
-        hints = [f"It has {', '.join(known) or 'none'}.", *(f"Nearest: {one}." for one in near), advice]
+        parameters |= own
+    for key in [key for key in values if key not in parameters]:
+        near = difflib.get_close_matches(key, parameters, 1, 0.4)
+        hints = [f"It has {', '.join(parameters) or 'none'}.", *(f"Nearest: {name}." for name in near), advice]
         raise ValueError(f"{name} has no setting {key!r}. {' '.join(filter(None, hints))}")
-    for key, one in known.items():
-        if one.default is one.empty and key not in values:
+    for key, parameter in parameters.items():
+        if parameter.default is parameter.empty and key not in values:
             raise ValueError(f"{name} needs {key}: expected {key}=..., got no such setting. {advice}".rstrip())
 
 

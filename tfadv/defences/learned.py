@@ -159,5 +159,5 @@ def trained(
 
 def psnr(purifier: Purifier, images: np.ndarray) -> float:
     """The mean PSNR in decibels of purified images [N, H, W, 3] in 0..255; an unchanged one counts as 100."""
-    shown = purifier(images.astype(np.float32))
-    return float(np.minimum(distances(images, shown, ["psnr"])["psnr"], 100.0).mean())
+    purified = purifier(images.astype(np.float32))
+    return float(np.minimum(distances(images, purified, ["psnr"])["psnr"], 100.0).mean())

@@ -15,7 +15,7 @@ import stat
 import struct
 import threading
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -175,6 +175,14 @@ def try_image(path: str | os.PathLike, size: tuple[int, int] | None = None, filt
         return Picture(None, sha256, str(error))
 
 
+def pixels_of(folder: str | os.PathLike, pictures: Mapping[str, Picture]) -> list[np.ndarray]:
+    """The pixels of pictures by name. Raises ValueError that names the first ones that are unreadable."""
+    broken = [f"{name} ({picture.reason})" for name, picture in pictures.items() if picture.pixels is None]
+    if broken:
+        raise ValueError(f"{folder}: {len(broken)} of {len(pictures)} images cannot be read: {', '.join(broken[:3])}.")
+    return [picture.pixels for picture in pictures.values() if picture.pixels is not None]
+
+
 def file_hash(path: str | os.PathLike) -> str | None:
     """sha256 of the file's content; None if it cannot be read."""
     try:
@@ -210,8 +218,8 @@ def is_free(path: Path) -> bool:
 
 
 @contextlib.contextmanager
-def room(folder: str | os.PathLike) -> Iterator[None]:
-    """Turns a full disk into an OSError that says how to go on, for work that can be continued in the folder."""
+def advise_on_full_disk(folder: str | os.PathLike) -> Iterator[None]:
+    """A context for resumable work in a folder: a full disk becomes an OSError that says how to go on."""
     try:
         yield
     except OSError as error:

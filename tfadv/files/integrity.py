@@ -56,9 +56,9 @@ class RecordedFile(NamedTuple):
     sha256: str | None = None
     wrong: str | None = None
 
-    def doubt(self, found: str | None) -> str | None:
+    def doubt(self, sha256: str | None) -> str | None:
         """Why the file with this sha256 (None: it cannot be read) is not the one that was written, or None."""
-        if self.wrong or found is None or self.sha256 in (None, found):
+        if self.wrong or sha256 is None or self.sha256 in (None, sha256):
             return self.wrong
         return "not the file that was written: its sha256 differs from the record's"
 
@@ -87,11 +87,11 @@ def of_entry(digests: EntryDigests, entry: Entry, path: Path, key: str) -> Recor
     return RecordedFile(entry.get(key), digests.doubt(entry, {}) or (_link(path) if DIGEST in entry else None))
 
 
-def _other(path: Path, wanted: str | None) -> str | None:
+def _other(path: Path, recorded: str | None) -> str | None:
     if not path.exists():
         return f"{path.name} is gone"
-    found = None if wanted is None else image_files.file_hash(path)
-    return None if wanted is None else _link(path) or RecordedFile(wanted).doubt(found or "unreadable")
+    sha256 = None if recorded is None else image_files.file_hash(path)
+    return None if recorded is None else _link(path) or RecordedFile(recorded).doubt(sha256 or "unreadable")
 
 
 def _link(path: Path) -> str | None:

@@ -97,8 +97,8 @@ def read(path: str | os.PathLike, targets: bool = False) -> Column:
 def _places(path: Path, head: list[str], targets: bool) -> tuple[int, int]:
     """The columns of the image's name and of its class."""
     columns = [_plain(title) for title in head]
-    wanted = (*TARGETS, *LABELS) if targets else LABELS
-    titles = [title for known in (FILES, wanted) for title in [*filter(columns.__contains__, known)][:1]]
+    class_titles = (*TARGETS, *LABELS) if targets else LABELS
+    titles = [title for accepted in (FILES, class_titles) for title in [*filter(columns.__contains__, accepted)][:1]]
     if len(titles) < 2:
         column = "label, or targeted_label" if targets else "label"
         raise ValueError(
@@ -118,8 +118,8 @@ def _entry(where: str, name: str, number: str) -> tuple[str, int]:
     except ValueError:
         label = LIMIT
     if not -LIMIT < label < LIMIT:
-        shown = number if len(number) < 40 else f"{number[:36]}..."
-        raise ValueError(f"{where}: expected a whole number below {LIMIT} as the label of {name}, got {shown!r}.")
+        short = number if len(number) < 40 else f"{number[:36]}..."
+        raise ValueError(f"{where}: expected a whole number below {LIMIT} as the label of {name}, got {short!r}.")
     name = name.strip().replace("\\", "/").removeprefix("./")
     inside("the folder of images", name, where)
     return name, label

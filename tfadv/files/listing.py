@@ -117,19 +117,17 @@ def output_names(names: Iterable[str], reserved: Callable[[str], bool] = lambda 
         reserved: which folders at the top have the name of a file that will be there; such a one gets a "_".
     """
     places = {name: _beside(name, reserved) for name in names}
-    kept = {name: name for name, place in places.items() if name.endswith(".png") and place == name}
-    wanted = {
-        name: _short(str(PurePosixPath(place).with_suffix(".png")))
-        for name, place in places.items()
-        if name not in kept
+    kept = {name: name for name, path in places.items() if name.endswith(".png") and path == name}
+    renamed = {
+        name: _short(str(PurePosixPath(path).with_suffix(".png"))) for name, path in places.items() if name not in kept
     }
-    crowd = Counter(wanted.values())
-    taken = set(kept) | {str(parent) for place in places.values() for parent in PurePosixPath(place).parents}
-    for name in sorted(wanted):
+    crowd = Counter(renamed.values())
+    taken = set(kept) | {str(parent) for path in places.values() for parent in PurePosixPath(path).parents}
+    for name in sorted(renamed):
         longer = _short(f"{places[name]}.png")
-        output = wanted[name] if crowd[wanted[name]] == 1 else longer
+        output = renamed[name] if crowd[renamed[name]] == 1 else longer
         while output in taken:
-            output = longer if output == wanted[name] else _short(f"{output}.png")
+            output = longer if output == renamed[name] else _short(f"{output}.png")
         kept[name] = output
         taken.add(output)
     return kept

@@ -87,22 +87,22 @@ def _adapter(schema: Any) -> TypeAdapter:
 def _difference(error: ValidationError, value: Any) -> str:
     """The first difference in words, and how many more there are."""
     first, *more = error.errors(include_url=False)
-    place = ""
+    path = ""
     for word in first["loc"]:  # of a choice between kinds it names those too
         if isinstance(value, dict) and word in value:
-            place, value = f"{place}.{word}" if place else str(word), value[word]
+            path, value = f"{path}.{word}" if path else str(word), value[word]
         elif isinstance(value, list) and isinstance(word, int) and word < len(value):
-            place, value = f"{place}[{word}]", value[word]
+            path, value = f"{path}[{word}]", value[word]
     if first["type"] == "missing":
-        said = f"{place or 'it'} has no {_short.repr(first['loc'][-1])}"
+        difference = f"{path or 'it'} has no {_short.repr(first['loc'][-1])}"
     elif first["type"] == "extra_forbidden":
-        said = f"{place} is none of its facts"
+        difference = f"{path} is none of its facts"
     elif first["type"] == "value_error":
-        said = f"{place}: {first['ctx']['error']}" if place else str(first["ctx"]["error"])
+        difference = f"{path}: {first['ctx']['error']}" if path else str(first["ctx"]["error"])
     else:
-        wanted = first["msg"].removeprefix("Input ").removeprefix("should be ")
-        said = f"{place or 'it'} should be {wanted}, got {_short.repr(value)}"
-    return said + (f" (and {len(more)} more)" if more else "")
+        expected = first["msg"].removeprefix("Input ").removeprefix("should be ")
+        difference = f"{path or 'it'} should be {expected}, got {_short.repr(value)}"
+    return difference + (f" (and {len(more)} more)" if more else "")
 
 
 class JsonObject(BaseModel):

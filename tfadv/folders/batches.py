@@ -73,28 +73,28 @@ class BatchAttack:
         """
         given = labels[labels != NONE] if targets is None else targets
         self.network.indices(Goal(given, 1))
-        wanted = Goal(np.int32(labels if targets is None else targets), np.int32(1 if targets is None else -1))
-        made = self._program(images, np.int32(labels), wanted, seeds)
-        return CraftedBatch(*(None if part is None else np.asarray(part) for part in made))
+        goal = Goal(np.int32(labels if targets is None else targets), np.int32(1 if targets is None else -1))
+        crafted = self._program(images, np.int32(labels), goal, seeds)
+        return CraftedBatch(*(None if part is None else np.asarray(part) for part in crafted))
 
-    def _made(self, images: Images, labels: Labels, wanted: Goal, seeds: Seeds) -> CraftedBatch:
+    def _made(self, images: Images, labels: Labels, given: Goal, seeds: Seeds) -> CraftedBatch:
         before, seen = classes(self.network, images)
         labels = tf.where(labels == NONE, seen, labels)
-        goal = Goal(tf.where(wanted.labels == NONE, seen, wanted.labels), wanted.sign)
-        made = self._crafted(images, goal, seeds)
-        finite = tf.reduce_all(tf.math.is_finite(made.images), axis=[1, 2, 3])
+        goal = Goal(tf.where(given.labels == NONE, seen, given.labels), given.sign)
+        crafted = self._crafted(images, goal, seeds)
+        finite = tf.reduce_all(tf.math.is_finite(crafted.images), axis=[1, 2, 3])
         if self.attack.is_search:
 
             def fools(shown: np.ndarray) -> np.ndarray:
                 return ((classes(self.network, shown)[0] == goal.labels) == (goal.sign < 0)).numpy()
 
-            clean, reached = np.asarray(images), np.asarray(made.found)
-            pixels = rounding.fooling(np.asarray(made.images), clean, self.attack.budget, reached, fools)[0]
+            clean, reached = np.asarray(images), np.asarray(crafted.found)
+            pixels = rounding.fooling(np.asarray(crafted.images), clean, self.attack.budget, reached, fools)[0]
         else:
-            pixels = rounding.whole_levels(made.images, images, self.attack.budget)
+            pixels = rounding.whole_levels(crafted.images, images, self.attack.budget)
         after = classes(self.network, pixels)[0]
         found = (after == goal.labels) == (goal.sign < 0)
-        return CraftedBatch(pixels, labels, before, after, finite, found, made.queries)
+        return CraftedBatch(pixels, labels, before, after, finite, found, crafted.queries)
 
     def _crafted(self, images: Images, goal: Goal, seeds: Seeds) -> Crafted:
         if isinstance(self.bound, Bound):

@@ -140,23 +140,23 @@ def craft_folder(
     def craft(count: int) -> CraftReport:
         predict = Predictions(network, count)
         seen = functools.partial(predict.of_names, clean=functools.partial(pool.each, read))
-        found = labelling.resolve(names, labels, targets, network, seen, first_label, force_labels, limit)
-        items = experiment.items_of(names[:limit], image_files.output_names(names, folder_record.ATTACK.taken), found)
+        classes = labelling.resolve(names, labels, targets, network, seen, first_label, force_labels, limit)
+        items = experiment.items_of(names[:limit], image_files.output_names(names, folder_record.ATTACK.taken), classes)
         twins = experiment.twins_folder(names)
         settings = {"seed": seed, "batch_size": count, "size": list(size), "filter": filter, "clean": twins}
-        described = experiment.describe(attack, network, found, items, settings, source, gradient_network)
+        described = experiment.describe(attack, network, classes, items, settings, source, gradient_network)
         run = Run(images, out, out / twins, attack, network, gradient_network or network, predict, seed, read, pool)
-        if found.targets is not None and not attack.has_target:
+        if classes.targets is not None and not attack.has_target:
             raise ValueError(f"{attack!r} has no targeted form: leave the target labels out.")
         with folder_record.Journal(out, described) as journal:
             entries = run.through(items, folder_record.claim(out, described), journal, progress)
             symptom = _symptom(entries, network, attack, read)
             journal.fold(entries, [*compilation.concessions, *([symptom] if symptom else [])])
         digests = run.digests.without_hashes, symptom, attack.is_search
-        return CraftReport(out, entries, found.sentence, described, run.remade, *digests)
+        return CraftReport(out, entries, classes.sentence, described, run.remade, *digests)
 
     sizes = _batch_sizes(out, len(names[:limit]), batch_size)
-    with image_files.room(out), _memory(), ThreadPool(workers) as pool:
+    with image_files.advise_on_full_disk(out), _advise_on_full_memory(), ThreadPool(workers) as pool:
         while True:
             try:
                 return craft(sizes.pop(0))
@@ -173,7 +173,7 @@ def _symptom(
     still = [entry for entry in done if entry["distances"]["l0"] == 0]
     found = np.array([entry["found"] for entry in done]) if attack.is_search else None
     pixels = [picture.pixels for picture in (read(entry["file"]) for entry in still[:ON_CPU])]
-    shown = [one for one in pixels if one is not None]
+    shown = [image for image in pixels if image is not None]
     if not shown:
         return None
     images, counts = tf.cast(np.stack(shown), network.dtype), (len(still), len(done))
@@ -183,7 +183,7 @@ def _symptom(
     return symptom
 
 
-def most_together() -> int:
+def default_batch_size() -> int:
     """The default batch size where the memory suffices."""
     return ON_GPU if compilation.on_gpu() else ON_CPU
 
@@ -199,13 +199,13 @@ def _batch_sizes(out: Path, images: int, asked: int | None) -> list[int]:
     if asked is not None:
         return [min(asked, max(ON_CPU, images))]
     if not compilation.on_gpu():
-        return [most_together()]
-    largest = min(most_together(), images)
+        return [default_batch_size()]
+    largest = min(default_batch_size(), images)
     return [largest >> halvings for halvings in range(largest.bit_length())]
 
 
 @contextlib.contextmanager
-def _memory() -> Iterator[None]:
+def _advise_on_full_memory() -> Iterator[None]:
     """A full memory as a sentence that says how to go on."""
     try:
         yield

@@ -109,7 +109,7 @@ def gradient(
     size = images.shape[1:3]
     if any(own not in (None, given) for own, given in zip(source.size, size, strict=True)):
         raise ValueError(f"image: {source.name} takes {source.size} pixels, got {size}. Resize it first.")
-    shown = tf.cast(images, source.dtype)
+    inputs = tf.cast(images, source.dtype)
     labels = tf.constant(source.indices(untargeted([label])).labels)
     own = tf.constant(draws.of_images(images, seed))
     view = NoisyCopies(copies, deviation) if copies else Plain()
@@ -118,10 +118,10 @@ def gradient(
         return scores.cross_entropy(source(copy).logits, labels)
 
     run = Compiled(lambda images, seeds: gradients.mean_of_images(value, images, view, seeds))
-    found = np.asarray(run(shown, own), np.float64)[0]
-    if not np.any(found):
+    gradient = np.asarray(run(inputs, own), np.float64)[0]
+    if not np.any(gradient):
         raise ValueError(f"image: {source.name} has no gradient there; it is sure of class {label}, or has no other.")
-    return found
+    return gradient
 
 
 @checked
@@ -224,27 +224,27 @@ def draw(
 
     counted = Counter(int(one) for panel in panels for one in panel.classes.ravel())
     colours = dict(zip([number for number, _ in counted.most_common()], _colours(len(counted)), strict=True))
-    shown = len(panels) + (image is not None)
-    across = min(columns, shown)
-    down = math.ceil(shown / across)
+    filled = len(panels) + (image is not None)
+    across = min(columns, filled)
+    down = math.ceil(filled / across)
     figure = Figure(figsize=(2.6 * across + 0.6, 2.7 * down + 0.7), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
     places = list(figure.subplots(down, across, squeeze=False).ravel())
-    for place in places[shown:]:
-        place.set_axis_off()
+    for axes in places[filled:]:
+        axes.set_axis_off()
     if image is not None:
         first, *places = places
         first.imshow(np.asarray(image, np.uint8), interpolation="nearest")
         first.set_title(f"the image: {_called(panels[0].clean, names)}", fontsize=9)
         first.set_xticks([])
         first.set_yticks([])
-    for place, panel in zip(places, panels, strict=False):
+    for axes, panel in zip(places, panels, strict=False):
         cells = np.array([[colours[int(one)] for one in row] for row in panel.classes])
-        place.pcolormesh(panel.u, panel.v, cells, shading="nearest")
-        place.plot([0], [0], "k+")
-        place.set_title(panel.name if len(panel.name) <= 26 else f"...{panel.name[-23:]}", fontsize=9)
-        place.tick_params(labelsize=7)
-        place.set_xlabel("u, along the noise-reduced gradient", fontsize=7)
+        axes.pcolormesh(panel.u, panel.v, cells, shading="nearest")
+        axes.plot([0], [0], "k+")
+        axes.set_title(panel.name if len(panel.name) <= 26 else f"...{panel.name[-23:]}", fontsize=9)
+        axes.tick_params(labelsize=7)
+        axes.set_xlabel("u, along the noise-reduced gradient", fontsize=7)
     figure.supylabel("v, along the remainder, grey levels", fontsize=7)
     most = [number for number, _ in counted.most_common(named)]
     handles = [Patch(color=colours[number], label=_called(number, names)) for number in most]

@@ -108,12 +108,12 @@ def destruction_rate(
 
     Raises ValueError for other shapes, for an unknown transformation or a strength it does not have.
     """
-    name, known = "transformation", TRANSFORMATIONS
+    name, transformations = "transformation", TRANSFORMATIONS
     if isinstance(transformation, str):
         name = transformation
     else:
-        known = {name: transformation}
-    grids = checked({name: strengths}, known)
+        transformations = {name: transformation}
+    grids = checked({name: strengths}, transformations)
     pictures, twins = (_bytes(check(images)) for images in (adversarial, clean))
     labels = np.asarray(labels)
     if pictures.shape != twins.shape or labels.shape != (len(twins),):
@@ -127,7 +127,7 @@ def destruction_rate(
         before, after = (top(network, list(images[some]), batch_size, 1)[:, 0] for images in (twins, pictures))
         counted[some] = (before == labels[some]) & (after != labels[some])
     chosen = lambda batches: (pictures[places] for places in batches)  # noqa: E731
-    return _rates([network], counted[None], labels, chosen, grids, known, seed, batch_size)[0][name]
+    return _rates([network], counted[None], labels, chosen, grids, transformations, seed, batch_size)[0][name]
 
 
 @ranges.checked
@@ -160,8 +160,8 @@ def destruction_rates(
         raise ValueError("labels: the destruction rate asks which images are right, and no image has a label.")
     files = {pair.name: pair.adversarial for pair in pairs}
 
-    def read(place: int) -> np.ndarray:
-        path = files[report.names[place]]
+    def read(row: int) -> np.ndarray:
+        path = files[report.names[row]]
         picture = image_files.try_image(path)
         if picture.pixels is None:
             raise ValueError(f"{path}: {picture.reason}, and could be before. Leave the folder alone meanwhile.")
@@ -177,19 +177,20 @@ def destruction_rates(
 
 def counted_images(report: Evaluation) -> np.ndarray:
     """Which images count for which network, bool [networks, N]: right clean and wrong when adversarial."""
-    labels, known = report.labels, report.labels >= 0  # -1 is background to a network that has it
-    return np.stack([known & (one.clean[:, 0] == labels) & (one.adversarial[:, 0] != labels) for one in report.targets])
+    labels, labelled = report.labels, report.labels >= 0  # -1 is background to a network that has it
+    fooled = [(target.clean[:, 0] == labels) & (target.adversarial[:, 0] != labels) for target in report.targets]
+    return labelled & np.stack(fooled)
 
 
 def checked(
-    grids: Mapping[str, Sequence[float] | None], known: Mapping[str, Transformation] = TRANSFORMATIONS
+    grids: Mapping[str, Sequence[float] | None], transformations: Mapping[str, Transformation] = TRANSFORMATIONS
 ) -> dict[str, tuple[float, ...]]:
     """transformation -> strengths, its own where none are given; ValueError for one that it does not have."""
     complete = {}
     for name, strengths in grids.items():
-        if name not in known:
-            raise ValueError(f"transformation: expected one of {', '.join(known)}, got {name!r}.")
-        change = known[name]
+        if name not in transformations:
+            raise ValueError(f"transformation: expected one of {', '.join(transformations)}, got {name!r}.")
+        change = transformations[name]
         complete[name] = change.strengths if strengths is None else tuple(strengths)
         wrong = [strength for strength in complete[name] if change.range.wrong(_whole(strength)) is not None]
         if wrong or not complete[name]:
@@ -208,7 +209,7 @@ def _rates(
     labels: np.ndarray,
     read: Callable[[Iterable[Sequence[int]]], Iterable[Sequence[np.ndarray]]],
     grids: Mapping[str, Sequence[float]],
-    known: Mapping[str, Transformation],
+    transformations: Mapping[str, Transformation],
     seed: int,
     size: int,
     progress: Callable[[int], None] | None = None,
@@ -221,7 +222,8 @@ def _rates(
         own = [draws.of_images(picture[None], seed)[0] for picture in pictures]
         for name, strengths in right.items():
             for strength, sums in strengths.items():
-                changed = [known[name](picture, strength, drawn) for picture, drawn in zip(pictures, own, strict=True)]
+                change = transformations[name]
+                changed = [change(picture, strength, drawn) for picture, drawn in zip(pictures, own, strict=True)]
                 for row, network in enumerate(networks):
                     again = top(network, changed, size, 1)[:, 0] == labels[places]
                     sums[row] += np.sum(again & counted[row, places])

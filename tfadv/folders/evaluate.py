@@ -71,16 +71,16 @@ def success_rates(
         classes: how many classes the network has.
         wanted: int [N], the classes to reach, counted like labels; None where there are none, and no "reached" either.
     """
-    known = (labels >= 0) & (labels < classes)
+    labelled = (labels >= 0) & (labels < classes)
     shares: dict[str, Share] = {}
     for suffix, count in (("", 1), (f"_top{TOP}", TOP)):
-        right = known & np.any(clean[:, :count] == labels[:, None], axis=1)
+        right = labelled & np.any(clean[:, :count] == labels[:, None], axis=1)
         changed = ~np.any(adversarial[:, :count] == clean[:, :1], axis=1)
-        wrong = known & ~np.any(adversarial[:, :count] == labels[:, None], axis=1)
+        wrong = labelled & ~np.any(adversarial[:, :count] == labels[:, None], axis=1)
         shares |= {
-            f"clean_right{suffix}": Share(int(right.sum()), int(known.sum())),
+            f"clean_right{suffix}": Share(int(right.sum()), int(labelled.sum())),
             f"changed{suffix}": Share(int(changed.sum()), len(labels)),
-            f"wrong{suffix}": Share(int(wrong.sum()), int(known.sum())),
+            f"wrong{suffix}": Share(int(wrong.sum()), int(labelled.sum())),
             f"wrong_of_right{suffix}": Share(int((wrong & right).sum()), int(right.sum())),
         }
         if wanted is not None:
@@ -129,11 +129,11 @@ def first_label(
     for target in targets:
         predict = functools.partial(_seen, by_name, target, min(batch_size, max(1, len(pairs))), filter)
         try:
-            found = labelling.resolve(list(by_name), labels, None, target, predict, numbering, force)
+            resolved = labelling.resolve(list(by_name), labels, None, target, predict, numbering, force)
         except ValueError as error:
             doubts.setdefault(target.classes, error)
         else:
-            return int(found.facts["offset"])
+            return int(resolved.facts["offset"])
     raise doubts[max(doubts)]
 
 
@@ -213,11 +213,11 @@ class Evaluation:
 
         Raises ValueError for a network of other classes.
         """
-        known = {target.name: target for target in self.targets}
+        by_name = {target.name: target for target in self.targets}
         for name in hardened:
-            if known[name].classes != known[bare].classes:
+            if by_name[name].classes != by_name[bare].classes:
                 raise ValueError(
-                    f"{name}: expected {known[bare].classes} classes as {bare}, got {known[name].classes}."
+                    f"{name}: expected {by_name[bare].classes} classes as {bare}, got {by_name[name].classes}."
                 )
         targets = [dataclasses.replace(one, bare=bare) if one.name in hardened else one for one in self.targets]
         return dataclasses.replace(self, targets=targets)
@@ -244,16 +244,16 @@ class Evaluation:
             "per_image": [self._image(place) for place in range(len(self.names))],
         }
 
-    def _image(self, place: int) -> dict[str, Any]:
-        label = int(self.labels[place])
-        said = {
-            target.name: {"clean": target.clean[place].tolist(), "adversarial": target.adversarial[place].tolist()}
+    def _image(self, row: int) -> dict[str, Any]:
+        label = int(self.labels[row])
+        best = {
+            target.name: {"clean": target.clean[row].tolist(), "adversarial": target.adversarial[row].tolist()}
             for target in self.targets
         }
-        measured = {name: _finite(values[place]) for name, values in self.distances.items()}
-        classes = {"label": label} if self.wanted is None else {"label": label, "target": int(self.wanted[place])}
-        known = {name: None if number == UNKNOWN else number for name, number in classes.items()}
-        return {"name": self.names[place], **known, **measured, "top": said}
+        measured = {name: _finite(values[row]) for name, values in self.distances.items()}
+        classes = {"label": label} if self.wanted is None else {"label": label, "target": int(self.wanted[row])}
+        given = {name: None if number == UNKNOWN else number for name, number in classes.items()}
+        return {"name": self.names[row], **given, **measured, "top": best}
 
 
 def _finite(value: float) -> float | None:
@@ -330,16 +330,16 @@ def evaluate(
 
 def _out_of_step(judged: Sequence[NetworkPredictions], targets: Sequence[Source], labels: np.ndarray) -> str | None:
     """Whether no network agrees with the labels on clean images, however they are counted."""
-    known, agreements = labels != UNKNOWN, []
-    for one, target in zip(judged, targets, strict=True):
-        right = max(int(np.sum(one.clean[known, 0] == labels[known] - first)) for first in (0, 1))
-        if one.bare is None:
-            if not labelling.too_few(right, int(known.sum()), target.accuracy):
+    labelled, agreements = labels != UNKNOWN, []
+    for predictions, target in zip(judged, targets, strict=True):
+        right = max(int(np.sum(predictions.clean[labelled, 0] == labels[labelled] - first)) for first in (0, 1))
+        if predictions.bare is None:
+            if not labelling.too_few(right, int(labelled.sum()), target.accuracy):
                 return None
-            agreements.append(f"{one.name} with {right}")
+            agreements.append(f"{predictions.name} with {right}")
     if not agreements:
         return None
-    right_of = f"{', '.join(agreements)} of {known.sum()} clean images"
+    right_of = f"{', '.join(agreements)} of {labelled.sum()} clean images"
     return f"labels: {right_of}: no network agrees with them. {diagnostics.OUT_OF_STEP}"
 
 
@@ -350,8 +350,8 @@ def _judged(target: Source, tops: list[np.ndarray], times: list[float]) -> Netwo
     return NetworkPredictions(target.name, target.size, target.classes, clean, adversarial, bare, seconds)
 
 
-def _classes(known: Sequence[int | None]) -> np.ndarray:
-    return np.array([UNKNOWN if one is None else one for one in known])
+def _classes(numbers: Sequence[int | None]) -> np.ndarray:
+    return np.array([UNKNOWN if number is None else number for number in numbers])
 
 
 #: A pair with its clean and its adversarial pixels, uint8 [H, W, 3] each, and their distances; or why it has none.

@@ -40,14 +40,14 @@ def entry_of(item: Item, picture: image_files.Picture | None, status: str, **fac
     return entry if item.target is None else {**entry, "target": item.target}
 
 
-def items_of(names: list[str], outputs: dict[str, str], found: Labels) -> list[Item | Entry]:
+def items_of(names: list[str], outputs: dict[str, str], classes: Labels) -> list[Item | Entry]:
     """An `Item` for each image to attack, or the entry of one that has no label or target."""
     items: list[Item | Entry] = []
     for name in names:
-        item = Item(name, outputs[name], (found.labels or {}).get(name), (found.targets or {}).get(name))
-        if found.labels is not None and item.label is None:
+        item = Item(name, outputs[name], (classes.labels or {}).get(name), (classes.targets or {}).get(name))
+        if classes.labels is not None and item.label is None:
             items.append(entry_of(item, None, NO_LABEL, reason="not in the file of labels"))
-        elif found.targets is not None and item.target is None:
+        elif classes.targets is not None and item.target is None:
             items.append(entry_of(item, None, NO_TARGET, reason="not in the file of target labels"))
         else:
             items.append(item)
@@ -85,7 +85,7 @@ def input_size(network: Source, size: tuple[int, int] | None) -> tuple[int, int]
 def describe(
     attack: Attack,
     network: Source,
-    found: Labels,
+    classes: Labels,
     items: list[Item | Entry],
     settings: Entry,
     source: str | None = None,
@@ -107,7 +107,7 @@ def describe(
             **({"input": network.takes} if network.takes else {}),
         },
         "inputs": {"count": len(names), "names_sha256": hashlib.sha256(json.dumps(names).encode()).hexdigest()},
-        "labels": found.facts,
+        "labels": classes.facts,
         "device": devices.name(),
         "arithmetic": devices.arithmetic() | (faster_networks.shortcuts(gradient_network) if gradient_network else {}),
         "versions": {

@@ -77,17 +77,17 @@ def resolve(
     """
     if offset not in (None, 0, 1):
         raise ValueError(f"first_label: expected 0, 1 or nothing, got {offset!r}.")
-    known, wanted = _matched(names, labels), _matched(names, targets, targets=True)
-    own, aims = (None if column is None else column.classes for column in (known, wanted))
+    label_column, target_column = _matched(names, labels), _matched(names, targets, targets=True)
+    own, aims = (None if column is None else column.classes for column in (label_column, target_column))
     sentence = f"labels: {network.name}'s own predictions"
-    if wanted is not None:
-        _other_than_true(names[:limit], wanted, own, network, predict, offset)
-    if known is not None:
-        offset, agreement = _checked(names[:limit], known.classes, network, predict, offset, force)
-        sentence = f"labels: {known.prefix}counted from {offset}; {network.name} agrees with {agreement}"
-    if wanted is not None:
-        offset = _fitting(wanted.classes, network, offset, TARGETS)
-        sentence += f"\n{TARGETS}: {wanted.prefix}counted from {offset}" if wanted.prefix else ""
+    if target_column is not None:
+        _other_than_true(names[:limit], target_column, own, network, predict, offset)
+    if label_column is not None:
+        offset, agreement = _checked(names[:limit], label_column.classes, network, predict, offset, force)
+        sentence = f"labels: {label_column.prefix}counted from {offset}; {network.name} agrees with {agreement}"
+    if target_column is not None:
+        offset = _fitting(target_column.classes, network, offset, TARGETS)
+        sentence += f"\n{TARGETS}: {target_column.prefix}counted from {offset}" if target_column.prefix else ""
     facts = {"from": "prediction" if own is None else "file", "offset": offset}
     shifted = [
         None if classes is None else {name: label - (offset or 0) for name, label in classes.items()}
@@ -133,16 +133,16 @@ def _other_than_true(
 
 
 def _seen(
-    known: list[str], classes: Mapping[str, int], predict: Callable[[list[str]], Sequence[int | None]]
+    labelled: list[str], classes: Mapping[str, int], predict: Callable[[list[str]], Sequence[int | None]]
 ) -> tuple[np.ndarray, np.ndarray]:
     """The classes of a sample and those that the network sees in it, int [N] each."""
-    places = np.unique(np.linspace(0, len(known) - 1, min(SAMPLE, len(known))).round().astype(int))
+    places = np.unique(np.linspace(0, len(labelled) - 1, min(SAMPLE, len(labelled))).round().astype(int))
 
     def seen(some: list[str]) -> list[tuple[int, int]]:
         return [(classes[name], best) for name, best in zip(some, predict(some), strict=True) if best is not None]
 
     # The sample may hold none that can be read.
-    pairs = seen([known[place] for place in places]) or seen(known)
+    pairs = seen([labelled[place] for place in places]) or seen(labelled)
     given, best = np.array(pairs, np.int64).reshape(-1, 2).T
     return given, best
 
@@ -179,8 +179,8 @@ def _checked(
     force: bool,
 ) -> tuple[int, str]:
     """(offset, how many clean predictions agree in words); see `resolve`."""
-    known = [name for name in names if name in labels]
-    given, best = _seen(known, labels, predict)
+    labelled = [name for name in names if name in labels]
+    given, best = _seen(labelled, labels, predict)
     right, seen = _right(given, best), len(best)
     candidates = [one for one in _offsets(offset) if _outside(labels, network, one) is None]
     if not candidates:

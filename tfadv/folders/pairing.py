@@ -63,10 +63,10 @@ class Pairing:
 
     def facts(self) -> dict[str, Any]:
         """Where the pairs come from, as plain values."""
-        known = self.experiment or {}
+        facts = self.experiment or {}
         return {
-            "attack": known.get("attack"),
-            "source": known.get("network", {}).get("name"),
+            "attack": facts.get("attack"),
+            "source": facts.get("network", {}).get("name"),
             "labels_from": self.labels,
             "unpaired": {"images": self.images_alone, "adversarial": self.adversarial_alone},
         }
@@ -93,10 +93,10 @@ def pair(
     """
     images, adversarial = Path(images), Path(adversarial)
     experiment, entries = folder_record.read(adversarial)
-    found = (
+    pairing = (
         _by_name(images, adversarial) if experiment is None else _by_record(images, adversarial, experiment, entries)
     )
-    return found if labels is None else _labelled(found, labels)
+    return pairing if labels is None else _labelled(pairing, labels)
 
 
 def _by_record(
@@ -148,8 +148,8 @@ def _by_name(images: Path, adversarial: Path) -> Pairing:
             alone.append(result)
         else:
             taken.add(match)
-            known = wrote.get(result, RecordedFile())
-            pairs.append(Pair(match, images / match, adversarial / result, adversarial_recorded=known))
+            recorded = wrote.get(result, RecordedFile())
+            pairs.append(Pair(match, images / match, adversarial / result, adversarial_recorded=recorded))
     if not pairs:
         raise ValueError(
             f"{adversarial}: expected adversarial images named as those in {images}, such as "
@@ -163,9 +163,9 @@ def _stem(name: str) -> str:
     return name[: name.rindex(".")]
 
 
-def _labelled(found: Pairing, labels: Mapping[str, int] | str | os.PathLike) -> Pairing:
-    known = label_files.column(labels).of([pair.name for pair in found.pairs])
-    pairs = [pair._replace(label=known.classes.get(pair.name)) for pair in found.pairs]
-    usual = known.name.lower() == label_files.LABELS[0]
-    origin = f"{labels}{'' if usual else f', column {known.name}'}" if known.name else "given"
-    return dataclasses.replace(found, pairs=pairs, labels=origin)
+def _labelled(pairing: Pairing, labels: Mapping[str, int] | str | os.PathLike) -> Pairing:
+    column = label_files.column(labels).of([pair.name for pair in pairing.pairs])
+    pairs = [pair._replace(label=column.classes.get(pair.name)) for pair in pairing.pairs]
+    usual = column.name.lower() == label_files.LABELS[0]
+    origin = f"{labels}{'' if usual else f', column {column.name}'}" if column.name else "given"
+    return dataclasses.replace(pairing, pairs=pairs, labels=origin)

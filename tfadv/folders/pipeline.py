@@ -60,13 +60,13 @@ class Predictions:
 
     def of_names(self, names: list[str], clean: Callable[[list[str]], list[image_files.Picture]]) -> list[int | None]:
         """The best class of each image, None where there is none, read and predicted batch by batch."""
-        found: list[int | None] = []
+        classes: list[int | None] = []
         for start in range(0, len(names), self.batch_size):
             pixels = [picture.pixels for picture in clean(names[start : start + self.batch_size])]
-            readable = [one for one in pixels if one is not None]
+            readable = [image for image in pixels if image is not None]
             best = iter(self(np.stack(readable))[0].tolist() if readable else ())
-            found += [None if one is None else next(best) for one in pixels]
-        return found
+            classes += [None if image is None else next(best) for image in pixels]
+        return classes
 
 
 class Run:
@@ -126,9 +126,9 @@ class Run:
 
     def _begun(self, items: list[Item], entries: dict[str, Entry]) -> Batch:
         """The batch of these items; finished, if an earlier run made all of it."""
-        found = [entries[item.name] for item in items if item.name in entries]
-        finished = len(found) == len(items)
-        return Batch(items, found, finished=finished, known=finished)
+        earlier = [entries[item.name] for item in items if item.name in entries]
+        finished = len(earlier) == len(items)
+        return Batch(items, earlier, finished=finished, known=finished)
 
     def read(self, batches: Iterable[Batch]) -> Iterator[Batch]:
         """The batches with their images; of one that is finished, only check that its files are still the same."""
@@ -289,19 +289,19 @@ class Run:
                 os.replace(temporary, self.out / SHIFT)
 
 
-def _done(item: Item, picture: image_files.Picture, made: CraftedBatch, place: int) -> Entry:
+def _done(item: Item, picture: image_files.Picture, crafted: CraftedBatch, row: int) -> Entry:
     """What attack.json says of an image that was attacked."""
-    far = distances(np.asarray(picture.pixels)[None], made.images[place : place + 1], DISTANCES)
-    queries = {} if made.queries is None else {"queries": int(made.queries[place])}
+    far = distances(np.asarray(picture.pixels)[None], crafted.images[row : row + 1], DISTANCES)
+    queries = {} if crafted.queries is None else {"queries": int(crafted.queries[row])}
     return entry_of(
         item,
         picture,
         DONE,
         output=item.output,
-        label=int(made.labels[place]),
-        before=int(made.before[place]),
-        after=int(made.after[place]),
+        label=int(crafted.labels[row]),
+        before=int(crafted.before[row]),
+        after=int(crafted.after[row]),
         distances={name: round(float(far[name][0]), 6) for name in DISTANCES},
-        found=bool(made.found[place]),
+        found=bool(crafted.found[row]),
         **queries,
     )

@@ -107,7 +107,7 @@ def purify_folder(
         return name, image_files.Picture(None, picture.sha256, picture.reason or wrong) if wrong else picture
 
     with (
-        image_files.room(out),
+        image_files.advise_on_full_disk(out),
         Journal(out, described, DEFENCE) as journal,
         contextlib.closing(bar) if bar else contextlib.nullcontext(),
         ThreadPool(workers) as pool,
@@ -220,13 +220,13 @@ def _purified(
     purified, finite = rounding.within(shown, given, None), np.isfinite(shown).all(axis=(1, 2, 3))
     far = distances(given, purified, DISTANCES)
     rows: list[tuple[Entry, np.ndarray | None]] = []
-    for place, (name, picture) in enumerate(some):
-        if not finite[place]:
+    for row, (name, picture) in enumerate(some):
+        if not finite[row]:
             rows.append((_skipped(name, picture, NO_RESULT, "the defence made pixels that are not numbers"), None))
             continue
-        measured = {key: round(float(value[place]), 6) for key, value in far.items() if np.isfinite(value[place])}
-        known = {"file": name, "status": DONE, "sha256": picture.sha256, "output": outputs[name]}
-        rows.append(({**known, "distances": measured}, purified[place]))
+        measured = {key: round(float(value[row]), 6) for key, value in far.items() if np.isfinite(value[row])}
+        facts = {"file": name, "status": DONE, "sha256": picture.sha256, "output": outputs[name]}
+        rows.append(({**facts, "distances": measured}, purified[row]))
     return rows
 
 
@@ -251,15 +251,15 @@ def _written(
         entry, pixels = row
         if pixels is None:
             return digests.with_digest(entry)
-        place = image_files.inside(out, entry["output"], str(out), writing=True)
+        path = image_files.inside(out, entry["output"], str(out), writing=True)
         try:
             with journal.temporary() as temporary:
-                return digests.with_digest(entry | {OUTPUT: image_files.write_png(place, pixels, temporary).sha256})
+                return digests.with_digest(entry | {OUTPUT: image_files.write_png(path, pixels, temporary).sha256})
         except OSError as error:
             if (reason := image_files.misplaced(error)) is None:
                 raise
-            known = {"file": entry["file"], "status": NO_PLACE, "sha256": entry["sha256"]}
-            return digests.with_digest({**known, "reason": reason})
+            facts = {"file": entry["file"], "status": NO_PLACE, "sha256": entry["sha256"]}
+            return digests.with_digest({**facts, "reason": reason})
 
     def noted(_: Any, entries: list[Entry]) -> list[Entry]:
         journal.add(entries)
@@ -304,25 +304,22 @@ def training_images(
         height, width = (None, None) if Path(images).is_file() else experiment.input_size(network, size)
         if height != width:
             raise ValueError(f"{images}: expected labels= where images are not as high as wide.")
-        found = datasets.load(images, height, fill)
-        if None not in network.size and found.x_train.shape[1:3] != network.size:
-            raise ValueError(f"{images}: {network.name} takes {network.size}, got {found.x_train.shape[1:3]}.")
-        return found.x_train[:limit], found.y_train[:limit]
+        data = datasets.load(images, height, fill)
+        if None not in network.size and data.x_train.shape[1:3] != network.size:
+            raise ValueError(f"{images}: {network.name} takes {network.size}, got {data.x_train.shape[1:3]}.")
+        return data.x_train[:limit], data.y_train[:limit]
     names, size = image_files.find_images(images), experiment.input_size(network, size)
 
     def pictures(some: list[str]) -> np.ndarray:
         with ThreadPool(workers) as pool:
             read = pool.each(lambda name: image_files.try_image(Path(images, name), size, filter), some)
-        broken = [f"{name} ({one.reason})" for name, one in zip(some, read, strict=True) if one.pixels is None]
-        if broken:
-            raise ValueError(f"{images}: {len(broken)} images cannot be read: {', '.join(broken[:3])}.")
-        found = np.stack([one.pixels for one in read])  # type: ignore[misc]  # none of them is None
-        return datasets.filled(found) if fill else found
+        stacked = np.stack(image_files.pixels_of(images, dict(zip(some, read, strict=True))))
+        return datasets.filled(stacked) if fill else stacked
 
     def predict(some: list[str]) -> list[int | None]:
         return [int(network.predict(pictures([name]).astype(np.float32))[0]) for name in some]
 
     settled = labelling.resolve(names, labels, None, network, predict, first_label, force_labels, limit)
-    known = settled.labels or {}
-    chosen = [name for name in names if name in known][:limit]
-    return pictures(chosen), np.array([known[name] for name in chosen])
+    classes = settled.labels or {}
+    chosen = [name for name in names if name in classes][:limit]
+    return pictures(chosen), np.array([classes[name] for name in chosen])

@@ -32,16 +32,16 @@ def fooling(
         found: bool [N], which of the images are adversarial before they are rounded.
         fools: uint8 images [N, H, W, 3] -> bool [N].
     """
-    made, waiting = clean.copy(), found.copy()
+    rounded, waiting = clean.copy(), found.copy()
     change = adversarial.astype(np.float64) - clean
     for stretch in (1.0, *STRETCHES):
         if not waiting.any():
             break
         stretched = within(clean + stretch * change, clean, budget)
         fooled = waiting & fools(stretched)
-        made = np.where(fooled[:, None, None, None], stretched, made)
+        rounded = np.where(fooled[:, None, None, None], stretched, rounded)
         waiting &= ~fooled
-    return made, found & ~waiting
+    return rounded, found & ~waiting
 
 
 def within(adversarial: np.ndarray, clean: np.ndarray, budget: Budget | None) -> np.ndarray:

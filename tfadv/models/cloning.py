@@ -89,12 +89,12 @@ def calls_of(model: keras.Model, outputs: list[Tensor] | None = None) -> list[Ca
 
 def layers_of(model: keras.Model) -> list[keras.layers.Layer]:
     """The layers that are called in the model and in the models nested in it, but not those models; once each."""
-    found: dict[int, keras.layers.Layer] = {}
+    layers: dict[int, keras.layers.Layer] = {}
     for call in calls_of(model):
         layer = layer_of(call)
         inside = layers_of(layer) if is_graph(layer) else [layer]
-        found |= {id(one): one for one in inside}
-    return list(found.values())
+        layers |= {id(one): one for one in inside}
+    return list(layers.values())
 
 
 def is_model(thing: Any) -> bool:

@@ -97,16 +97,16 @@ class Ensemble(Source):
     def __call__(self, images: Images, layers: tuple[str, ...] = (), logits: bool = True) -> Outputs:
         """The forward pass of images [N, H, W, 3] in 0..255 through all members, their logits averaged."""
         images = tf.cast(images, self.dtype)
-        wanted: dict[str, dict[str, str]] = {name: {} for name in self.members}
+        own_names: dict[str, dict[str, str]] = {name: {} for name in self.members}
         for layer in layers:
             name, own_name = self._split(layer)
-            wanted[name][layer] = own_name
+            own_names[name][layer] = own_name
         logits_of_members: list[Tensor] = []
         features: dict[str, Tensor] = {}
         for name, member in self.members.items():
-            if logits or wanted[name]:
-                outputs = member(_fit(images, member.size), tuple(wanted[name].values()), logits)
-                features |= {layer: outputs.features[own_name] for layer, own_name in wanted[name].items()}
+            if logits or own_names[name]:
+                outputs = member(_fit(images, member.size), tuple(own_names[name].values()), logits)
+                features |= {layer: outputs.features[own_name] for layer, own_name in own_names[name].items()}
                 logits_of_members.append(outputs.logits)
         average = self._averaged(logits_of_members) if logits else None
         return Outputs(average, {layer: features[layer] for layer in layers}, images)

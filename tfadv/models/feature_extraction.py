@@ -24,12 +24,12 @@ FIRST, LAST = "channels_first", "channels_last"
 
 def leading_to(model: keras.Model, outputs: list[Tensor]) -> set[tuple[int, int, int]]:
     """The keys of the tensors that these outputs of the model are computed from, also inside nested models."""
-    found: set[tuple[int, int, int]] = set()
+    keys: set[tuple[int, int, int]] = set()
     for call in calls_of(model, outputs):
-        found |= set(map(key_of, tensors_in(call.outputs)))
+        keys |= set(map(key_of, tensors_in(call.outputs)))
         if is_graph(layer_of(call)):
-            found |= leading_to(layer_of(call), layer_of(call).outputs)
-    return found
+            keys |= leading_to(layer_of(call), layer_of(call).outputs)
+    return keys
 
 
 class TapPoint(NamedTuple):
@@ -71,13 +71,13 @@ def tap_points(model: keras.Model) -> dict[str, TapPoint]:
 def repeated(model: keras.Model) -> list[str]:
     """The nested models that are called more than once, whose inner layers therefore cannot be tapped."""
     counts = Counter(id(layer_of(call)) for call in calls_of(model))
-    found: list[str] = []
+    names: list[str] = []
     for layer in model.layers:
         if is_graph(layer) and counts[id(layer)] > 1:
-            found.append(layer.name)
+            names.append(layer.name)
         elif is_graph(layer) and counts[id(layer)] == 1:
-            found += [f"{layer.name}/{name}" for name in repeated(layer)]
-    return found
+            names += [f"{layer.name}/{name}" for name in repeated(layer)]
+    return names
 
 
 def _tap_points(
@@ -90,24 +90,24 @@ def _tap_points(
     inside: dict[int, dict[str, TapPoint]] = {}
     own: dict[int, Tensor] = {}
     for call in calls:
-        layer, made = layer_of(call), tensors_in(call.outputs)
+        layer, outputs = layer_of(call), tensors_in(call.outputs)
         taken = [kinds[key_of(tensor)] for tensor in tensors_in(arguments_of(call))]
         if is_graph(layer) and len(taken) == len(layer.inputs):
-            found, behind = _tap_points(layer, taken, (*around, call), f"{before}{layer.name}/")
-            inside[id(layer)] = found if counts[id(layer)] == 1 else {}
+            points, behind = _tap_points(layer, taken, (*around, call), f"{before}{layer.name}/")
+            inside[id(layer)] = points if counts[id(layer)] == 1 else {}
         else:
-            behind = [_output_kind(layer, taken)] * len(made)
-        kinds |= zip(map(key_of, made), behind, strict=True)
+            behind = [_output_kind(layer, taken)] * len(outputs)
+        kinds |= zip(map(key_of, outputs), behind, strict=True)
         earlier = own.get(id(layer))
-        if len(made) == 1 and (earlier is None or key_of(made[0])[1] < key_of(earlier)[1]):
-            own[id(layer)] = made[0]
-    found = {}
+        if len(outputs) == 1 and (earlier is None or key_of(outputs[0])[1] < key_of(earlier)[1]):
+            own[id(layer)] = outputs[0]
+    points = {}
     for layer in model.layers:
-        found |= inside.get(id(layer), {})
+        points |= inside.get(id(layer), {})
         if id(layer) in own:
             tensor = own[id(layer)]
-            found[before + layer.name] = TapPoint(around, tensor, *kinds[key_of(tensor)])
-    return found, [kinds[key_of(output)] for output in model.outputs]
+            points[before + layer.name] = TapPoint(around, tensor, *kinds[key_of(tensor)])
+    return points, [kinds[key_of(output)] for output in model.outputs]
 
 
 def _output_kind(layer: Any, taken: list[_TensorKind]) -> _TensorKind:
@@ -189,12 +189,12 @@ class _Graph:
 
     def __call__(self, inputs: list[Tensor], training: bool, values: dict[tuple, Tensor]) -> dict[tuple, Tensor]:
         """The values of the graph's tensors for these inputs; those of the tap points are added to `values`."""
-        made = {
+        computed_tensors = {
             key_of(symbol): _conformed(tensor, symbol) for symbol, tensor in zip(self.model.inputs, inputs, strict=True)
         }
 
         def computed(value: Any) -> Any:
-            return made[key_of(value)] if hasattr(value, "_keras_history") else value
+            return computed_tensors[key_of(value)] if hasattr(value, "_keras_history") else value
 
         for call in self.calls:
             arguments, named = tf.nest.map_structure(computed, arguments_of(call))
@@ -206,10 +206,10 @@ class _Graph:
                 outputs = _called(call, arguments, named, training)
             for symbol, output in zip(tensors_in(call.outputs), outputs, strict=True):
                 key = key_of(symbol)
-                made[key] = output
+                computed_tensors[key] = output
                 if key in self.own:
-                    values[key], made[key] = self._handed_over(output, self.own[key])
-        return made
+                    values[key], computed_tensors[key] = self._handed_over(output, self.own[key])
+        return computed_tensors
 
     def _handed_over(self, tensor: Tensor, point: TapPoint) -> tuple[Tensor, Tensor]:
         """(the value that is returned, the tensor that later layers compute from)."""

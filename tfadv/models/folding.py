@@ -52,14 +52,14 @@ def fold(model: keras.Model, keep: Collection[str] = ()) -> tuple[keras.Model, t
 
     Raises ValueError, with its name, for a layer that cannot be made from its configuration.
     """
-    found = folds(model, keep)
+    pairs = folds(model, keep)
     changes: dict[int, Change] = {}
-    for convolution, normalisation in found:
+    for convolution, normalisation in pairs:
         changes[id(convolution)] = _taken_in(convolution, normalisation)
         nothing = keras.layers.Activation("linear", name=normalisation.name, dtype=normalisation.dtype)
         changes[id(normalisation)] = Change(nothing, [])
     names = _names(model)
-    return copied(model, changes), tuple(names[id(one.convolution)] for one in found if id(one.convolution) in names)
+    return copied(model, changes), tuple(names[id(pair.convolution)] for pair in pairs if id(pair.convolution) in names)
 
 
 def folds(model: keras.Model, keep: Collection[str] = ()) -> list[Fold]:
@@ -71,19 +71,19 @@ def folds(model: keras.Model, keep: Collection[str] = ()) -> list[Fold]:
     graphs = list(_graphs(model))
     counts = Counter(id(layer_of(call)) for graph in graphs for call in calls_of(graph))
     names = _names(model)
-    found = []
+    pairs = []
     for graph in graphs:
         calls = calls_of(graph)
         seen = Counter(key_of(tensor) for call in calls for tensor in tensors_in(arguments_of(call)))
         seen.update(key_of(output) for output in graph.outputs)
         for call in calls:
-            one = _fold(call)
-            if one is None or names.get(id(one.convolution)) in keep:
+            pair = _fold(call)
+            if pair is None or names.get(id(pair.convolution)) in keep:
                 continue
             given = tensors_in(arguments_of(call))[0]
-            if seen[key_of(given)] == 1 and all(counts[id(layer)] == 1 for layer in one):
-                found.append(one)
-    return found
+            if seen[key_of(given)] == 1 and all(counts[id(layer)] == 1 for layer in pair):
+                pairs.append(pair)
+    return pairs
 
 
 def _names(model: keras.Model) -> dict[int, str]:

@@ -175,10 +175,10 @@ def padded(x: Tensor, name: str, kernel: int, strides: int) -> tuple[Tensor, str
 
 def window(name: str) -> tuple[int, int]:
     """(1, 7) of `Conv2d_0b_1x7`; ValueError where a name does not say."""
-    found = re.search(r"_(\d+)x(\d+)$", name)
-    if found is None:
+    kernel = re.search(r"_(\d+)x(\d+)$", name)
+    if kernel is None:
         raise ValueError(f"{name}: expected a name that ends in its window, such as Conv2d_0b_1x7.")
-    return int(found[1]), int(found[2])
+    return int(kernel[1]), int(kernel[2])
 
 
 def pool(x: Tensor, name: str, strides: int = 1, padding: str = "same") -> Tensor:

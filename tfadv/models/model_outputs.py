@@ -86,20 +86,20 @@ class LogProbabilities(keras.layers.Layer):
 TINY = float(np.finfo(np.float32).tiny)
 
 
-def with_first(model: keras.Model, outputs: list[Tensor], wanted: str | None, name: str) -> keras.Model:
+def with_first(model: keras.Model, outputs: list[Tensor], output: str | None, name: str) -> keras.Model:
     """The model with the wanted one of its outputs as the first; a single output needs no name.
 
     Raises ValueError, with this name, where there are several and none is named, or one that there is not.
     """
     output_names = names(model)
-    if wanted is None and len(outputs) > 1:
+    if output is None and len(outputs) > 1:
         raise ValueError(
             f"{name}: expected to be told by output= which of its {len(outputs)} outputs are the logits: "
             f"{_listed(output_names, outputs)}."
         )
-    if wanted is not None and wanted not in output_names:
-        raise ValueError(f"{name}: has no output {wanted!r}; it has {_listed(output_names, outputs)}.")
-    first = 0 if wanted is None else output_names.index(wanted)
+    if output is not None and output not in output_names:
+        raise ValueError(f"{name}: has no output {output!r}; it has {_listed(output_names, outputs)}.")
+    first = 0 if output is None else output_names.index(output)
     if not first:
         return model
     return models_of(model)(model.inputs, [outputs[first], *outputs[:first], *outputs[first + 1 :]], name=model.name)
@@ -112,12 +112,12 @@ def names(model: keras.Model) -> list[str]:
     if structure is not None and len(structure) == len(outputs):
         by_key = {key_of(tensor): key for key, tensor in structure.items()}
         return [by_key[key_of(output)] for output in outputs]
-    found: list[str] = []
+    unique: list[str] = []
     for output in outputs:
         layer = output._keras_history[0].name
-        again = sum(name.partition("#")[0] == layer for name in found)
-        found.append(f"{layer}#{again + 1}" if again else layer)
-    return found
+        again = sum(name.partition("#")[0] == layer for name in unique)
+        unique.append(f"{layer}#{again + 1}" if again else layer)
+    return unique
 
 
 _STRUCTURES = ("_outputs_struct", "_nested_outputs")  # Keras 3, Keras 2
@@ -147,8 +147,8 @@ def check(
             f"{name}: the {head.kind} of {head.made_by} is left out, because attacks need the logits before it.",
             lambda: _before(model, head),
         )
-    shown = "" if head.kind == LOGITS else _shows_probabilities(forward, size, output)
-    if not shown:
+    symptom = "" if head.kind == LOGITS else _shows_probabilities(forward, size, output)
+    if not symptom:
         return
     made_by = output._keras_history[0].name
     if tf.as_dtype(output.dtype) in HALF:
@@ -157,8 +157,8 @@ def check(
             "0 or 1 where the network is sure. Build the model without its softmax, or its last layers in float32."
         )
     raise ProbabilityOutputs(
-        f"{name}: expected logits, got probabilities from {made_by}: {shown}. Build the model without what makes them, "
-        "or let tfadv.network take their logarithm.",
+        f"{name}: expected logits, got probabilities from {made_by}: {symptom}. Build the model without what makes "
+        "them, or let tfadv.network take their logarithm.",
         f"{name}: the outputs of {made_by} are probabilities, and their logarithm stands for the logits.",
         lambda: _joined(model, _logarithm(model, f"{made_by}_log", output)),
     )
@@ -270,14 +270,14 @@ def _kind_of(function: Callable[[Tensor], Tensor], given: Tensor, count: int) ->
         return np.asarray(tf.cast(made, tf.float64)).reshape(ROWS, count)
 
     try:
-        shown, passed = of(rows), of(shares)
+        of_numbers, of_probabilities = of(rows), of(shares)
     except Exception:  # whatever a function of a user's own raises: nothing is known of it then
         return NOTHING
-    if _near(shown, shares):
+    if _near(of_numbers, shares):
         return SOFTMAX
-    if _near(shown, 1 / (1 + np.exp(-rows))):
+    if _near(of_numbers, 1 / (1 + np.exp(-rows))):
         return SIGMOID
-    return PASSES if _near(passed, shares) else NOTHING
+    return PASSES if _near(of_probabilities, shares) else NOTHING
 
 
 def _near(values: np.ndarray, expected: np.ndarray) -> bool:

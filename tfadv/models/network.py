@@ -173,9 +173,9 @@ class TruncatedModels:
     def __call__(self, inputs: Tensor, layers: tuple[str, ...], logits: bool) -> tuple[Tensor | None, list[Tensor]]:
         """The logits, None when not asked for, and the feature of each layer; only what is asked for is computed."""
         if (layers, logits) not in self._forwards:
-            wanted = [TapPoint((), self.model.outputs[0], True, False)] if logits else []
+            points = [TapPoint((), self.model.outputs[0], True, False)] if logits else []
             self._forwards[layers, logits] = PartialForward(
-                self.model, [*wanted, *(self.tap_points[layer] for layer in layers)], self.dtype
+                self.model, [*points, *(self.tap_points[layer] for layer in layers)], self.dtype
             )
         with max_pooling.differentiable(self.model):
             outputs = self._forwards[layers, logits](inputs)

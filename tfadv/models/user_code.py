@@ -40,11 +40,11 @@ def result_of(spec: str) -> Any:
     module, _, rest = spec.partition(":") if ".py:" not in spec else _split_file(spec)
     path, *words = rest.split(":")
     with _importable(Path.cwd()):
-        found = _module(module, spec)
+        loaded = _module(module, spec)
         try:
-            target = operator.attrgetter(path)(found)
+            target = operator.attrgetter(path)(loaded)
         except AttributeError as error:
-            near = difflib.get_close_matches(path, vars(found), 3, 0.4)
+            near = difflib.get_close_matches(path, vars(loaded), 3, 0.4)
             hint = f" Nearest: {', '.join(near)}." if near else ""
             raise ValueError(f"{spec}: {module} has no {path!r}.{hint}") from error
         if is_model(target) or isinstance(target, Source):

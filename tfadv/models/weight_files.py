@@ -60,9 +60,9 @@ def read(
         raise FileNotFoundError(f"{path}: no such file; `{made_by}` makes it.")
     arrays = array_files.read(path, what)
     facts = _facts(path, arrays, what, advice)
-    found = None if facts is None else facts.pop("kind", "")
-    if found not in (kind, *older):
-        got = str(found) if found else ", ".join(list(arrays)[:4]) or "nothing"
+    kind_there = None if facts is None else facts.pop("kind", "")
+    if kind_there not in (kind, *older):
+        got = str(kind_there) if kind_there else ", ".join(list(arrays)[:4]) or "nothing"
         raise ValueError(f"{path}: expected {what}, got {got}. {advice}")
     facts = facts or {}
     version = facts.pop("version", 0)

@@ -129,15 +129,15 @@ def defence(recipes: Mapping[str, Callable], text: str, more: Mapping[str, Any] 
     row = settings_syntax.row_of(text)
     if more and len(row) > 1:
         raise ValueError(f"{text!r}: which of them has {', '.join(more)}? Write NAME:key=value for each.")
-    found = [
+    purifiers = [
         _one(recipes, name, settings_syntax.united(chosen, more or {}, "a setting beside it")) for name, chosen in row
     ]
-    made, *rest = found
-    for one in rest:
-        if not (isinstance(made, Purifier) and isinstance(one, Purifier)):
-            raise ValueError(f"{text!r}: expected purifiers in a row, got {made!r} and {one!r}.")
-        made = made >> one
-    return made
+    chain, *rest = purifiers
+    for purifier in rest:
+        if not (isinstance(chain, Purifier) and isinstance(purifier, Purifier)):
+            raise ValueError(f"{text!r}: expected purifiers in a row, got {chain!r} and {purifier!r}.")
+        chain = chain >> purifier
+    return chain
 
 
 def _one(recipes: Mapping[str, Callable], name: str, chosen: dict[str, Any]) -> Defence:

@@ -96,8 +96,8 @@ def load(
     if what in ("official", "digits", "code") and spec not in names() and Path(spec).exists():
         raise ValueError(saved.advice(spec))
     if what in ("file", "code"):
-        made = saved.load(spec, trust=trust) if what == "file" else user_code.result_of(spec)
-        return _wrapped(made, spec, input_range, labels_offset, output)
+        model = saved.load(spec, trust=trust) if what == "file" else user_code.result_of(spec)
+        return _wrapped(model, spec, input_range, labels_offset, output)
     if (input_range, labels_offset, output) != (None, None, None):
         raise ValueError(
             f"{spec}: expected no input range, labels' offset or output, because this network knows both and has one. "
@@ -147,9 +147,9 @@ def _digits(spec: str, weights: bool) -> Network:
 def _application(spec: str, weights: str | None) -> Network:
     """keras.applications: the model, with the `preprocess_input` of the module that defines it."""
     name = spec.removeprefix("keras:")
-    known = [key for key, value in vars(keras.applications).items() if key[0].isupper() and callable(value)]
-    if name not in known:
-        near = difflib.get_close_matches(name, known, 3, 0.4) or sorted(known)[:3]
+    builders = [key for key, value in vars(keras.applications).items() if key[0].isupper() and callable(value)]
+    if name not in builders:
+        near = difflib.get_close_matches(name, builders, 3, 0.4) or sorted(builders)[:3]
         raise ValueError(f"{spec}: keras.applications has no such network. Nearest: {', '.join(near)}.")
     build = getattr(keras.applications, name)
     try:
@@ -172,17 +172,17 @@ def _application(spec: str, weights: str | None) -> Network:
 
 
 def _wrapped(
-    made: Any, spec: str, input_range: tuple[float, float] | None, labels_offset: int | None, output: str | None
+    model: Any, spec: str, input_range: tuple[float, float] | None, labels_offset: int | None, output: str | None
 ) -> Source:
-    if isinstance(made, Source):
+    if isinstance(model, Source):
         if (input_range, labels_offset, output) != (None, None, None):
             raise ValueError(
-                f"{spec}: returned a tfadv.{type(made).__name__}, which has its own input range, offset and output; "
+                f"{spec}: returned a tfadv.{type(model).__name__}, which has its own input range, offset and output; "
                 "give none of them."
             )
-        return made
-    if not is_model(made):
-        raise ValueError(f"{spec}: expected a Keras model or a tfadv.Network, got {type(made).__name__}.")
-    found = network(made, name=spec, input_range=input_range or (0.0, 255.0), output=output)
-    found.offset = int(found.logits_count == IMAGENET + 1) if labels_offset is None else labels_offset
-    return found
+        return model
+    if not is_model(model):
+        raise ValueError(f"{spec}: expected a Keras model or a tfadv.Network, got {type(model).__name__}.")
+    loaded = network(model, name=spec, input_range=input_range or (0.0, 255.0), output=output)
+    loaded.offset = int(loaded.logits_count == IMAGENET + 1) if labels_offset is None else labels_offset
+    return loaded

@@ -24,23 +24,23 @@ def pair_of(text: str) -> tuple[str, Any]:
 
 def settings_of(pairs: Iterable[str]) -> dict[str, Any]:
     """Parse several "key=value" to a dict. Raises ValueError for anything else, and for a key that comes twice."""
-    found: dict[str, Any] = {}
+    settings: dict[str, Any] = {}
     for pair in pairs:
         key, value = pair_of(pair)
-        if key in found:
-            raise ValueError(f"expected each setting once, got {key} twice: {found[key]!r} and {value!r}.")
-        found[key] = value
-    return found
+        if key in settings:
+            raise ValueError(f"expected each setting once, got {key} twice: {settings[key]!r} and {value!r}.")
+        settings[key] = value
+    return settings
 
 
-def united(settings: Mapping[str, Any], others: Mapping[str, Any], said: str) -> dict[str, Any]:
+def united(settings: Mapping[str, Any], others: Mapping[str, Any], spelling: str) -> dict[str, Any]:
     """Merge settings with others that are not None. said: how the others are given, with {} for the name.
 
     Raises ValueError where one is given both ways.
     """
     chosen = {key: value for key, value in others.items() if value is not None}
     for key in chosen.keys() & settings.keys():
-        other = f"{chosen[key]!r} as {said.format(key)}"
+        other = f"{chosen[key]!r} as {spelling.format(key)}"
         raise ValueError(f"expected each setting once, got {key} twice: {settings[key]!r}, and {other}.")
     return {**settings, **chosen}
 
@@ -50,7 +50,7 @@ def row_of(text: str) -> list[tuple[str, dict[str, Any]]]:
 
     Raises ValueError for anything else.
     """
-    found = []
+    defences = []
     for word in text.split("+"):
         name, colon, said = word.strip().partition(":")
         try:
@@ -59,8 +59,8 @@ def row_of(text: str) -> list[tuple[str, dict[str, Any]]]:
             raise ValueError(
                 f"{word!r}: expected NAME or NAME:key=value,key=value, the values without '+' and ','; {error}"
             ) from error
-        found.append((name, settings))
-    return found
+        defences.append((name, settings))
+    return defences
 
 
 #: What turns the direction of the text that follows, so that a name reads as another.

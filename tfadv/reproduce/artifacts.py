@@ -97,9 +97,9 @@ class FolderPredictions:
 
 def write_labels(path: Path, labels: Mapping[str, int]) -> None:
     """Write labels by file name as a CSV that `--labels` takes."""
-    made = io.StringIO(newline="")
-    csv.writer(made, lineterminator="\n").writerows([("filename", "label"), *labels.items()])
-    cache.write(path, made.getvalue().encode())
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows([("filename", "label"), *labels.items()])
+    cache.write(path, text.getvalue().encode())
 
 
 def shell_command(words: Sequence[str]) -> str:

@@ -101,15 +101,15 @@ def _difference(high: Value, low: Value) -> tuple[float, float]:
 
 
 def _pairwise(higher: str, lower: str, differences: Iterable[tuple[float, float, str]]) -> RowOrder:
-    known = [difference for difference in differences if not math.isnan(difference[0])]
-    wrong = [(difference, error, where) for difference, error, where in known if difference < 0]
+    measured = [difference for difference in differences if not math.isnan(difference[0])]
+    wrong = [(difference, error, where) for difference, error, where in measured if difference < 0]
     clear = [reverse for reverse in wrong if -reverse[0] > STANDARD_ERRORS * reverse[1]]
     return RowOrder(
         higher,
         lower,
-        len(known),
-        sum(difference > 0 for difference, _, _ in known),
-        sum(difference == 0 for difference, _, _ in known),
+        len(measured),
+        sum(difference > 0 for difference, _, _ in measured),
+        sum(difference == 0 for difference, _, _ in measured),
         len(wrong),
         len(clear),
         sum(math.isnan(error) for _, error, _ in wrong),

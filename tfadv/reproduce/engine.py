@@ -17,6 +17,7 @@ import tensorflow as tf
 import tfadv
 from tfadv.reproduce import cache, comparison, published
 from tfadv.reproduce.pages import citations
+from tfadv.reproduce.pages.grid import text_of
 from tfadv.reproduce.plan import Cell, Experiment, Figure, Missing, Part, Value
 from tfadv.reproduce.workspace import MappedWorkspace, Workspace
 
@@ -88,11 +89,11 @@ def _part(
         value, why = _or_missing(functools.partial(cell.measure.of, mapped))
         if why is not None:
             missing[why] = missing.get(why, 0) + 1
-        facts = published_numbers.get((part.name, cell.row, _text(cell.column)))
+        facts = published_numbers.get((part.name, cell.row, text_of(cell.column)))
         cells.append(_cell(cell, value, why, facts, part, experiment))
         if facts is not None and facts.paper is not None and value is not None and value.value is not None:
             group = cell.row[:-1]
-            compared.append(comparison.ComparedCell(group, _text(cell.column), cell.row[-1], value, facts.paper))
+            compared.append(comparison.ComparedCell(group, text_of(cell.column), cell.row[-1], value, facts.paper))
     pairs = comparison.row_orders(compared) if part.higher is not None else []
     return {
         "name": part.name,
@@ -115,10 +116,6 @@ def _or_missing(compute: Callable[[], Any]) -> tuple[Any, str | None]:
         return compute(), None
     except Missing as reason:
         return None, str(reason)
-
-
-def _text(column: str | float) -> str:
-    return column if isinstance(column, str) else f"{column:g}"
 
 
 def _cell(

@@ -25,7 +25,7 @@ from tfadv.core.interfaces import Attack
 from tfadv.core.source import Source
 from tfadv.files import image_files as folders
 from tfadv.files import label_files
-from tfadv.folders.craft import craft_folder, most_together
+from tfadv.folders.craft import craft_folder, default_batch_size
 from tfadv.folders.evaluate import evaluate, top
 from tfadv.folders.pairing import pair
 from tfadv.models.ensembles import Ensemble
@@ -73,7 +73,7 @@ class Workspace:
         progress: Callable[..., Any] | None = None,
     ) -> None:
         self.scale, self.out, self.seed, self.log = scale, Path(out), seed, log
-        self.batch_size = batch_size or most_together()
+        self.batch_size = batch_size or default_batch_size()
         self.count, self.progress = count or scale.count, progress
         self._models: dict[str, MappedModel | Missing] = {}
         self._crafted: dict[Path, Missing | None] = {}

@@ -300,17 +300,17 @@ def signed_steps(
     """
 
     def craft(images: Images, labels: Labels, seed: Tensor) -> Tensor:
-        def clip(place: Tensor) -> Tensor:
-            return tf.clip_by_value(images + tf.clip_by_value(place - images, -epsilon, epsilon), BLACK, WHITE)
+        def clip(point: Tensor) -> Tensor:
+            return tf.clip_by_value(images + tf.clip_by_value(point - images, -epsilon, epsilon), BLACK, WHITE)
 
-        def moved(count: Tensor, place: Tensor) -> tuple[Tensor, Tensor]:
-            rise = gradients.of_images(lambda shown: loss(shown, labels), place)
-            return count + 1, clip(place + step * tf.sign(rise))
+        def moved(count: Tensor, point: Tensor) -> tuple[Tensor, Tensor]:
+            rise = gradients.of_images(lambda shown: loss(shown, labels), point)
+            return count + 1, clip(point + step * tf.sign(rise))
 
-        place = images
+        point = images
         if random_start:
-            place += tf.random.stateless_uniform(tf.shape(images), seed, -epsilon, epsilon, images.dtype)
-        return tf.while_loop(lambda count, _: count < steps, moved, (tf.constant(0), clip(place)))[1]
+            point += tf.random.stateless_uniform(tf.shape(images), seed, -epsilon, epsilon, images.dtype)
+        return tf.while_loop(lambda count, _: count < steps, moved, (tf.constant(0), clip(point)))[1]
 
     return craft
 

@@ -79,16 +79,16 @@ def load(
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such data; expected an .npz file or a folder of images.")
     if path.is_dir():
-        made = _checked(_folder(path, 32 if size is None else size, labels), path)
+        data = _checked(_folder(path, 32 if size is None else size, labels), path)
     elif labels is not None:
         raise ValueError(f"{path}: expected no labels beside an .npz file, which has its own.")
     elif size is None:
-        made = _checked(_arrays(path), path)
+        data = _checked(_arrays(path), path)
     else:
         raise ValueError(f"{path}: expected no size, because the arrays of an .npz file have their own.")
     if fill:
-        made = made._replace(x_train=filled(made.x_train), x_test=filled(made.x_test), name=f"{made.name}, filled")
-    return made
+        data = data._replace(x_train=filled(data.x_train), x_test=filled(data.x_test), name=f"{data.name}, filled")
+    return data
 
 
 def filled(images: np.ndarray) -> np.ndarray:
@@ -126,17 +126,14 @@ def _flat(labels: np.ndarray) -> np.ndarray:
 def _folder(folder: Path, size: int, csv: str | os.PathLike | None) -> Data:
     names = image_files.find_images(folder)
     labels, class_names = _labels(folder, names, csv)
-    pictures = [image_files.try_image(folder / name, (size, size)) for name in names]
-    broken = [f"{name} ({one.reason})" for name, one in zip(names, pictures, strict=True) if one.pixels is None]
-    if broken:
-        raise ValueError(f"{folder}: {len(broken)} of {len(names)} images cannot be read: {', '.join(broken[:3])}.")
+    pictures = {name: image_files.try_image(folder / name, (size, size)) for name in names}
+    images = np.stack(image_files.pixels_of(folder, pictures))
     held_out = np.array([_held_out(name) for name in names])
     if held_out.all() or not held_out.any():
         raise ValueError(
             f"{folder}: expected images to train on and to test with, got {len(names)} that all fell on one side. "
             "The side follows from the name: add images."
         )
-    images = np.stack([one.pixels for one in pictures])  # type: ignore[misc]  # none of them is None
     return Data(images[~held_out], labels[~held_out], images[held_out], labels[held_out], folder.name, class_names)
 
 
@@ -144,13 +141,13 @@ def _labels(folder: Path, names: list[str], csv: str | os.PathLike | None) -> tu
     """The class of each name, and the names of the classes where sub-folders are the classes."""
     csv = folder / LABELS if csv is None and (folder / LABELS).is_file() else csv
     if csv is not None:
-        known = label_files.read(csv).of(names).classes
-        without = [name for name in names if name not in known]
+        classes = label_files.read(csv).of(names).classes
+        without = [name for name in names if name not in classes]
         if without:
             raise ValueError(
                 f"{csv}: expected a label for each image, got none for {len(without)}: {', '.join(without[:3])}."
             )
-        return np.array([known[name] for name in names]), ()
+        return np.array([classes[name] for name in names]), ()
     loose = [name for name in names if "/" not in name]
     if loose:
         raise ValueError(
@@ -159,7 +156,7 @@ def _labels(folder: Path, names: list[str], csv: str | os.PathLike | None) -> tu
         )
     folders = {name.split("/")[0] for name in names}
     ordered = sorted(folders, key=int) if all(one.isdecimal() for one in folders) else sorted(folders)
-    number = {one: place for place, one in enumerate(ordered)}
+    number = {name: place for place, name in enumerate(ordered)}
     return np.array([number[name.split("/")[0]] for name in names]), tuple(ordered)
 
 
@@ -167,8 +164,8 @@ def _held_out(name: str) -> bool:
     return int(hashlib.sha256(name.encode()).hexdigest()[:8], 16) < HELD_OUT * 2**32
 
 
-def _checked(made: Data, path: Path) -> Data:
-    for images, labels, of in ((made.x_train, made.y_train, "train"), (made.x_test, made.y_test, "test")):
+def _checked(data: Data, path: Path) -> Data:
+    for images, labels, of in ((data.x_train, data.y_train, "train"), (data.x_test, data.y_test, "test")):
         if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] != 3 or images.shape[1] != images.shape[2]:
             raise ValueError(
                 f"{path}: expected x_{of} to be uint8 [N, S, S, 3], as high as wide, got {images.dtype} "
@@ -179,19 +176,19 @@ def _checked(made: Data, path: Path) -> Data:
                 f"{path}: expected y_{of} to be a whole number for each of {len(images)} images, got {labels.dtype} "
                 f"{list(labels.shape)}."
             )
-    if made.x_test.shape[1:] != made.x_train.shape[1:]:
+    if data.x_test.shape[1:] != data.x_train.shape[1:]:
         raise ValueError(
-            f"{path}: expected images of one size, got {made.x_train.shape[1:3]} to train on and "
-            f"{made.x_test.shape[1:3]} to test with."
+            f"{path}: expected images of one size, got {data.x_train.shape[1:3]} to train on and "
+            f"{data.x_test.shape[1:3]} to test with."
         )
-    both = np.concatenate([made.y_train, made.y_test])
-    if both.min() < 0 or made.y_test.max() >= made.classes or not 2 <= made.classes <= len(made.y_train):
+    both = np.concatenate([data.y_train, data.y_test])
+    if both.min() < 0 or data.y_test.max() >= data.classes or not 2 <= data.classes <= len(data.y_train):
         raise ValueError(
             f"{path}: expected classes counted from 0, at least two, each of them in y_train and so no more than its "
-            f"{len(made.y_train)} images, got {made.y_train.min()}..{made.y_train.max()} to train on and "
-            f"{made.y_test.min()}..{made.y_test.max()} to test with."
+            f"{len(data.y_train)} images, got {data.y_train.min()}..{data.y_train.max()} to train on and "
+            f"{data.y_test.min()}..{data.y_test.max()} to test with."
         )
-    return made._replace(y_train=made.y_train.astype(np.int32), y_test=made.y_test.astype(np.int32))
+    return data._replace(y_train=data.y_train.astype(np.int32), y_test=data.y_test.astype(np.int32))
 
 
 def augmented(images: Images, seed: Tensor, shift: int = 4, flip: bool = True) -> Tensor:

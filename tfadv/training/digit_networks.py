@@ -149,16 +149,16 @@ def train_all(
 
 
 def _in_order(names: Iterable[str], present: set[str]) -> list[str]:
-    wanted = set(names)
-    unknown = sorted(wanted - set(digits.NAMES))
+    chosen = set(names)
+    unknown = sorted(chosen - set(digits.NAMES))
     if unknown:
         raise ValueError(f"digits: expected names among {', '.join(digits.NAMES)}, got {', '.join(unknown)}.")
-    needed = {source for name in wanted for source in SOURCES.get(name, ())}
-    return [name for name in digits.NAMES if name in wanted | (needed - present)]
+    needed = {source for name in chosen for source in SOURCES.get(name, ())}
+    return [name for name in digits.NAMES if name in chosen | (needed - present)]
 
 
 def _record(folder: Path, seed: int, settings: Settings) -> dict:
-    made = {
+    record = {
         "seed": seed,
         "settings": settings._asdict(),
         "tensorflow": tf.__version__,
@@ -167,11 +167,11 @@ def _record(folder: Path, seed: int, settings: Settings) -> dict:
     }
     if (folder / digits.MANIFEST).is_file():
         before = digits.manifest(folder)
-        differing = [key for key, value in made.items() if before.get(key) != value]
+        differing = [key for key, value in record.items() if before.get(key) != value]
         if differing:
             raise ValueError(f"{folder}: holds networks of another {' and '.join(differing)}; choose an empty folder.")
         return before
-    return {**made, "networks": {}}
+    return {**record, "networks": {}}
 
 
 def _save(model: keras.Model, folder: Path, losses: list[float]) -> dict:

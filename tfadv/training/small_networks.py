@@ -82,10 +82,12 @@ def build(
     if unknown:
         raise ValueError(f"{name}: expected stages among {', '.join(NETWORKS[name].stages)}, got {unknown[0]!r}.")
 
-    def stage(x: Tensor, place: str) -> Tensor:
-        made = x if block is None or place not in chosen else block(x, place)
+    def stage(x: Tensor, stage_name: str) -> Tensor:
+        made = x if block is None or stage_name not in chosen else block(x, stage_name)
         if tuple(made.shape) != tuple(x.shape):
-            raise ValueError(f"{name}: expected a block that keeps {tuple(x.shape)} behind {place}, got {made.shape}.")
+            raise ValueError(
+                f"{name}: expected a block that keeps {tuple(x.shape)} behind {stage_name}, got {made.shape}."
+            )
         return made
 
     images, x = images_input(size, NETWORKS[name].smallest, "inception", name)

@@ -74,8 +74,8 @@ class About:
         """Build the network with initial weights. Raises ValueError for an architecture or method that there is not."""
         training_method = method(self.method, self.settings)
         block = None if training_method.block is None else training_method.block(self.classes)
-        known = small_networks.NETWORKS.get(self.architecture)  # None: `build` refuses it
-        stages = None if block is None or known is None else training_method.stages(known.stages)
+        network = small_networks.NETWORKS.get(self.architecture)  # None: `build` refuses it
+        stages = None if block is None or network is None else training_method.stages(network.stages)
         return small_networks.build(self.architecture, size=self.size, classes=self.classes, block=block, stages=stages)
 
 
@@ -206,19 +206,19 @@ def load(path: str | os.PathLike) -> Network:
     Raises FileNotFoundError, or ValueError for a file that holds no such network, an architecture or method that there
     is not, and weights that do not fit.
     """
-    known, weights = _read(path)
+    facts, weights = _read(path)
     most = max((array.size for array in weights.values()), default=0)
-    if not (0 < known.classes <= most and 0 < known.size <= LARGEST):
+    if not (0 < facts.classes <= most and 0 < facts.size <= LARGEST):
         raise ValueError(
-            f"{path}: expected {_WHAT}, got {known.classes} classes and pictures of {known.size} pixels, which its "
+            f"{path}: expected {_WHAT}, got {facts.classes} classes and pictures of {facts.size} pixels, which its "
             f"weights cannot be of. {_AGAIN}"
         )
     try:
-        model = known.build()
+        model = facts.build()
     except ValueError as error:
         raise ValueError(f"{path}: {error} Was it written by a newer tfadv?") from error
     weight_files.fill(model, weights, path)
-    return _network(model, Path(path), known)
+    return _network(model, Path(path), facts)
 
 
 def _network(model: keras.Model, path: Path, about: About) -> Network:

@@ -25,9 +25,9 @@ def recipe(function: Recipe) -> Recipe:
 
     Every setting of a recipe is a keyword with a default.
     """
-    made = checked(function)
-    RECIPES[function.__name__.replace("_", "-")] = made
-    return made
+    checked_recipe = checked(function)
+    RECIPES[function.__name__.replace("_", "-")] = checked_recipe
+    return checked_recipe
 
 
 def momentum(

@@ -28,19 +28,21 @@ def _derived(base: Callable[..., Ascent], sentence: str) -> Callable[..., Ascent
     first sentence is this one."""
     own, (attack, *added) = inspect.signature(base).parameters, inspect.signature(patchwise_diverse).parameters.values()
 
-    def made(*arguments: Any, **named: Any) -> Ascent:
+    def build(*arguments: Any, **named: Any) -> Ascent:
         given = signature.bind(*arguments, **named).arguments
-        chosen = {one.name: given.pop(one.name) for one in added if one.name in given}
+        chosen = {setting.name: given.pop(setting.name) for setting in added if setting.name in given}
         return patchwise_diverse(base(**given), **chosen)
 
     signature = inspect.Signature([*own.values(), *added], return_annotation=Ascent)
-    hints = [typing.get_type_hints(one, include_extras=True) for one in (patchwise_diverse, base)]
-    made.__annotations__ = {name: hint for known in hints for name, hint in known.items() if name != attack.name}
-    made.__signature__ = signature  # type: ignore[attr-defined]
-    made.__name__ = made.__qualname__ = f"{base.__name__}_pd"
+    hints = [typing.get_type_hints(function, include_extras=True) for function in (patchwise_diverse, base)]
+    build.__annotations__ = {
+        name: hint for annotations in hints for name, hint in annotations.items() if name != attack.name
+    }
+    build.__signature__ = signature  # type: ignore[attr-defined]
+    build.__name__ = build.__qualname__ = f"{base.__name__}_pd"
     _, _, rest = (inspect.getdoc(base) or "").partition("\n")
-    made.__doc__ = f"{sentence}\n{rest}".rstrip()
-    return recipe(made)
+    build.__doc__ = f"{sentence}\n{rest}".rstrip()
+    return recipe(build)
 
 
 mim_pd = _derived(

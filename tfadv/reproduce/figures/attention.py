@@ -148,10 +148,10 @@ def overlaid(picture: Image.Image, heat: np.ndarray) -> Image.Image:
 
 def saved(folder: Path, name: str, picture: Image.Image, image: np.ndarray) -> str:
     """Write a picture of an image, [H, W, 3], as PNG where its pixels are repeated, else as JPEG; returns its name."""
-    small, made = max(image.shape[:2]) < SMALLEST, io.BytesIO()
-    picture.save(made, "PNG" if small else "JPEG", quality=QUALITY)  # a PNG has none
+    small, png = max(image.shape[:2]) < SMALLEST, io.BytesIO()
+    picture.save(png, "PNG" if small else "JPEG", quality=QUALITY)  # a PNG has none
     file = f"{name}.{'png' if small else 'jpg'}"
-    cache.write(folder / file, made.getvalue())
+    cache.write(folder / file, png.getvalue())
     return file
 
 

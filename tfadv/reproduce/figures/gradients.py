@@ -112,19 +112,21 @@ class GradientImages(Figure):
     gradients: tuple[Gradient, ...]
 
     def draw(self, mapped: MappedWorkspace, folder: Path) -> Drawing:
-        found = [one.of(mapped) for one in self.gradients]
+        measured = [gradient.of(mapped) for gradient in self.gradients]
         rows = []
-        for name in found[0]:
-            pixels = found[0][name][0]
+        for name in measured[0]:
+            pixels = measured[0][name][0]
             begun = f"gradient-{key(self.gradients[0].facts(mapped))}-{stem(name)}"
             row = [CaptionedImage(saved(folder, begun, shrunk(pixels), pixels), name)]
-            for one, slopes in zip(self.gradients, found, strict=True):
+            for gradient, slopes in zip(self.gradients, measured, strict=True):
                 picture: Image.Image = shrunk(grey(slopes[name][1]))
-                file = saved(folder, f"{begun}-{one.copies}", picture, pixels)
+                file = saved(folder, f"{begun}-{gradient.copies}", picture, pixels)
                 row.append(
-                    CaptionedImage(file, f"correlation {neighbour_correlation(slopes[name][1]):.2f}", one.trace(mapped))
+                    CaptionedImage(
+                        file, f"correlation {neighbour_correlation(slopes[name][1]):.2f}", gradient.trace(mapped)
+                    )
                 )
             rows.append(tuple(row))
         network = self.gradients[0].network
-        heads = [f"m = {one.copies}" if one.copies else "the gradient" for one in self.gradients]
+        heads = [f"m = {gradient.copies}" if gradient.copies else "the gradient" for gradient in self.gradients]
         return Drawing(f"{network}: the gradient at an image, and noise-reduced", ("image", *heads), tuple(rows))

@@ -251,11 +251,11 @@ def results(
 
     facts = [location.key, mapped.workspace.fingerprint(network.source)]
     closer = with_neurons or mapped.workspace.cache_path("closely", facts).is_file()
-    found = mapped.workspace.cached("closely" if closer else "behind", facts, make)
+    judged = mapped.workspace.cached("closely" if closer else "behind", facts, make)
     folders = [mapped.workspace.relative(folder) for folder in location.folders]
     labels = ["--labels", f"{folders[0]}.csv", "--numbering", "1000", "--force-labels"]
     command = shell_command(["tfadv", "evaluate", *folders, *network.options, *labels])
-    return {**found, "trace": (*location.commands, *network.before, command)}
+    return {**judged, "trace": (*location.commands, *network.before, command)}
 
 
 def _judged(network: Source, pairs: ImagePairs, with_neurons: bool) -> dict[str, Any]:

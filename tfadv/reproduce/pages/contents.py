@@ -61,20 +61,20 @@ class ReproducedRecord(JsonObject):
 
 def records(folder: Path) -> list[Record]:
     """The records in a folder, by paper and in natural order: table2 before table10."""
-    found = [_record(path) for path in folder.glob("*.json")]
+    all_files = [_record(path) for path in folder.glob("*.json")]
     order = list(citations.CITATIONS)
-    known = [record for record in found if record is not None]
-    return sorted(known, key=lambda one: (_place(order, one["paper"]), _natural(one["experiment"])))
+    records_there = [record for record in all_files if record is not None]
+    return sorted(records_there, key=lambda one: (_place(order, one["paper"]), _natural(one["experiment"])))
 
 
 def _record(path: Path) -> Record | None:
     """The record in a file; None for any other file."""
     try:
-        held = schemas.json_of(path.read_bytes(), path, "a record")
-        schemas.check(ReproducedRecord, held, path, "a record")
+        record = schemas.json_of(path.read_bytes(), path, "a record")
+        schemas.check(ReproducedRecord, record, path, "a record")
     except (OSError, ValueError):
         return None
-    return held
+    return record
 
 
 def _place(order: list[str], paper: str) -> tuple[int, str]:
@@ -85,31 +85,31 @@ def _natural(name: str) -> list[tuple[int, str]]:
     return [(int(word), "") if word.isdecimal() else (-1, word) for word in re.split(r"(\d+)", name)]
 
 
-def _papers(found: list[Record]) -> dict[str, list[Record]]:
+def _papers(records: list[Record]) -> dict[str, list[Record]]:
     """Paper -> its records."""
     papers: dict[str, list[Record]] = {}
-    for record in found:
+    for record in records:
         papers.setdefault(record["paper"], []).append(record)
     return papers
 
 
-def page(found: list[Record]) -> Markup:
+def page(records: list[Record]) -> Markup:
     """The list: place, title, scale, whole or partial, how its order stands to the paper's."""
-    sections = [_paper(key, some) for key, some in _papers(found).items()]
+    sections = [_paper(key, some) for key, some in _papers(records).items()]
     head = tag("header", tag("h1", TITLE))
     return document(TITLE, STYLE, tag("main", head, *sections))
 
 
-def markdown(found: list[Record]) -> str:
+def markdown(records: list[Record]) -> str:
     """The same list as Markdown, and the command of each experiment once."""
     blocks = [f"# {TITLE}"]
-    for key, some in _papers(found).items():
+    for key, some in _papers(records).items():
         paper = citations.of(key)
-        said = ", ".join(plain(str(word)) for word in (paper.authors, paper.venue, paper.year) if word)
+        citation = ", ".join(plain(str(word)) for word in (paper.authors, paper.venue, paper.year) if word)
         table = "\n".join(["| | | scale | |", "| --- | --- | --- | --- |", *map(_row, some)])
         lacking = [plain(paper.lacking)] if paper.lacking else []
-        blocks += [f"## {plain(paper.title)}", *([f"{said}."] if said else []), table, *lacking]
-    commands = list(dict.fromkeys(record["command"] for record in found if record["command"]))
+        blocks += [f"## {plain(paper.title)}", *([f"{citation}."] if citation else []), table, *lacking]
+    commands = list(dict.fromkeys(record["command"] for record in records if record["command"]))
     if commands:
         blocks += ["## Commands", _fenced(commands)]
     return "\n\n".join(blocks) + "\n"
@@ -117,24 +117,24 @@ def markdown(found: list[Record]) -> str:
 
 def _fenced(commands: list[str]) -> str:
     """The commands, a line each, between more backticks than they have in a row."""
-    text = "\n".join(shown(" ".join(one.splitlines())) for one in commands)
+    text = "\n".join(shown(" ".join(command.splitlines())) for command in commands)
     fence = "`" * max(3, *(len(run) + 1 for run in re.findall("`+", text)), 3)
     return f"{fence}sh\n{text}\n{fence}"
 
 
 def _paper(key: str, some: list[Record]) -> Markup:
     paper = citations.of(key)
-    said = ", ".join(str(word) for word in (paper.authors, paper.venue, paper.year) if word)
+    citation = ", ".join(str(word) for word in (paper.authors, paper.venue, paper.year) if word)
     title = tag("a", paper.title, href=paper.address) if paper.address else paper.title
     lines = tag("ul", *(_line(record) for record in some), class_="contents")
     lacking = [tag("p", paper.lacking, class_="dim")] if paper.lacking else []
-    return tag("section", tag("h2", title), tag("p", said, class_="cite"), lines, *lacking)
+    return tag("section", tag("h2", title), tag("p", citation, class_="cite"), lines, *lacking)
 
 
 def _row(record: Record) -> str:
-    place = f"[{plain(record['place'])}]({record['experiment']}.md)"
-    said = f"{plain(sentences.completeness(record, shown=False))} {plain(sentences.order(record, most=1)[0])}"
-    words = (place, plain(record["title"]), plain(record["scale"]["name"]), said)
+    link = f"[{plain(record['place'])}]({record['experiment']}.md)"
+    summary = f"{plain(sentences.completeness(record, shown=False))} {plain(sentences.order(record, most=1)[0])}"
+    words = (link, plain(record["title"]), plain(record["scale"]["name"]), summary)
     return "| " + " | ".join(word.replace("|", "\\|") for word in words) + " |"
 
 

@@ -18,19 +18,27 @@ UNFOLDED = 6
 
 def page(record: Record, folder: Path) -> Markup:
     """The page of a record; its pictures are relative to the folder."""
-    links, known = commands(record), reasons(record)
+    links, causes = commands(record), reasons(record)
     paper = citations.of(record["paper"])
-    parts = [_part(part, place, folder, links, known) for place, part in enumerate(record["parts"], 1)]
+    parts = [_part(part, number, folder, links, causes) for number, part in enumerate(record["parts"], 1)]
     return document(
         f"{paper.short} {record['place']}: {record['title']}",
         STYLE,
-        tag("main", _head(record, paper), _facts(record), _absent(known), *parts, _made(record), _commands(links)),
+        tag(
+            "main",
+            _head(record, paper),
+            _facts(record),
+            _absent(causes),
+            *parts,
+            _made(record),
+            _commands(links),
+        ),
     )
 
 
 def _head(record: Record, paper: citations.Citation) -> Markup:
     title = tag("a", paper.title, href=paper.address) if paper.address else paper.title
-    said = joined(
+    citation = joined(
         *(word for word in (paper.authors, tag("cite", title), paper.venue, paper.year) if word), between=", "
     )
     order, agrees = sentences.order(record)
@@ -45,7 +53,7 @@ def _head(record: Record, paper: citations.Citation) -> Markup:
         tag("nav", tag("a", "All tables and figures", href="index.html"), tag("span", *others)),
         tag("p", f"{paper.short} · {record['place']} · scale {record['scale']['name']}", class_="place"),
         tag("h1", record["title"]),
-        tag("p", said, class_="cite"),
+        tag("p", citation, class_="cite"),
         tag("p", order, class_=f"verdict {kind}"),
         tag("p", sentences.completeness(record), class_=f"verdict {whole}"),
     )
@@ -73,12 +81,12 @@ def _facts(record: Record) -> Markup:
     return tag("dl", *(tag("div", tag("dt", name), tag("dd", fact)) for name, fact in facts.items()), class_="facts")
 
 
-def _absent(known: dict[str, tuple[int, int, int]]) -> Markup | None:
-    if not known:
+def _absent(causes: dict[str, tuple[int, int, int]]) -> Markup | None:
+    if not causes:
         return None
     lines = [
-        tag("li", prose(why), " ", tag("span", f"Costs {sentences.costs(*cost)}.", class_="dim"), id=f"note-{place}")
-        for why, (place, *cost) in known.items()
+        tag("li", prose(why), " ", tag("span", f"Costs {sentences.costs(*cost)}.", class_="dim"), id=f"note-{number}")
+        for why, (number, *cost) in causes.items()
     ]
     return tag("section", tag("h2", "What is missing"), tag("ol", *lines), class_="missing")
 
@@ -103,7 +111,7 @@ def _part(
         tag("div", *drawn, class_="plots") if drawn else None,
         table(grid, links, known),
         _orders(part),
-        *(pictures.drawing(shown, folder, links) for shown in part["pictures"]),
+        *(pictures.drawing(drawing, folder, links) for drawing in part["pictures"]),
         id=f"part-{place}",
     )
 
@@ -116,7 +124,7 @@ def _orders(part: Record) -> Markup | None:
             if sentences.unordered(part)
             else None
         )
-    lines = [tag("li", said, _where(pair)) for said, pair in sentences.reversals(part)]
+    lines = [tag("li", sentence, _where(pair)) for sentence, pair in sentences.reversals(part)]
     if not lines:
         return tag("p", "Order: ", sentences.agreement(part["orders"], TableGrid(part).paper), class_="order")
     rest = lines[UNFOLDED:]
@@ -154,7 +162,7 @@ def _made(record: Record) -> Markup:
 def _commands(links: dict[str, int]) -> Markup | None:
     if not links:
         return None
-    lines = [tag("li", tag("code", command), id=f"command-{place}") for command, place in links.items()]
+    lines = [tag("li", tag("code", command), id=f"command-{number}") for command, number in links.items()]
     return tag(
         "section",
         tag("h2", "Commands"),

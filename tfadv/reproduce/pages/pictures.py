@@ -16,16 +16,16 @@ SMALL = 128
 MANY = 5
 
 
-def drawing(shown: Record, folder: Path, links: dict[str, int]) -> Markup:
+def drawing(record: Record, folder: Path, links: dict[str, int]) -> Markup:
     """A drawing of a record; its files are relative to the folder, `links` are the numbers of commands."""
-    if shown["missing"]:
-        return tag("p", "Pictures are missing: ", prose(shown["missing"]), class_="absent")
-    head = tag("tr", *(tag("th", column, scope="col") for column in shown["columns"])) if shown["columns"] else None
-    rows = [tag("tr", *(_cell(one, folder, links) for one in row)) for row in shown["rows"]]
-    many = max(map(len, shown["rows"]), default=0) > MANY
+    if record["missing"]:
+        return tag("p", "Pictures are missing: ", prose(record["missing"]), class_="absent")
+    head = tag("tr", *(tag("th", column, scope="col") for column in record["columns"])) if record["columns"] else None
+    rows = [tag("tr", *(_cell(one, folder, links) for one in row)) for row in record["rows"]]
+    many = max(map(len, record["rows"]), default=0) > MANY
     return tag(
         "figure",
-        tag("figcaption", prose(shown["title"]), tag("small", " Tap a picture for its full size.")),
+        tag("figcaption", prose(record["title"]), tag("small", " Tap a picture for its full size.")),
         tag("div", tag("table", head, *rows, class_="plate many" if many else "plate"), class_="scroll", tabindex=0),
     )
 
@@ -33,14 +33,14 @@ def drawing(shown: Record, folder: Path, links: dict[str, int]) -> Markup:
 def _cell(one: Record, folder: Path, links: dict[str, int]) -> Markup:
     found = _source(folder / one["file"])
     caption = escaped(one["caption"])
-    made = trace(one["trace"], links)
+    traces = trace(one["trace"], links)
     if found is None:
-        return tag("td", tag("p", f"{one['file']} is not there", class_="absent"), tag("small", caption), made)
+        return tag("td", tag("p", f"{one['file']} is not there", class_="absent"), tag("small", caption), traces)
     source, width, height = found
     small = "small" if max(width, height) <= SMALL else None
     picture = tag("img", src=source, alt=one["caption"] or one["file"], width=width, height=height, class_=small)
     opened = tag("input", type="checkbox", aria_label=f"full size: {one['caption'] or one['file']}")
-    return tag("td", tag("label", opened, picture, class_="picture"), tag("small", joined(caption, " ", made)))
+    return tag("td", tag("label", opened, picture, class_="picture"), tag("small", joined(caption, " ", traces)))
 
 
 def _source(path: Path) -> tuple[str, int, int] | None:

@@ -178,8 +178,8 @@ def _bars(figure: Any, axes: Any, grid: TableGrid, group: Row, rows: list[Row]) 
 def _heat(figure: Any, axes: Any, grid: TableGrid, group: Row, rows: list[Row]) -> None:
     """A square for each cell with its number, and below it, in brackets, the paper's."""
     values = [[value for value, _ in _ours(grid, row, grid.columns)] for row in rows]
-    known = [value for line in values for value in line if not math.isnan(value)]
-    low, high = (min(known), max(known)) if known else (0.0, 1.0)
+    finite = [value for line in values for value in line if not math.isnan(value)]
+    low, high = (min(finite), max(finite)) if finite else (0.0, 1.0)
     tall = 0.42 if grid.any("paper") else 0.3
     figure.set_size_inches(max(WIDTH, 1.1 + 0.5 * len(grid.columns)), 0.7 + tall * len(rows))
     axes.imshow(values, cmap="cividis", vmin=low, vmax=high if high > low else low + 1, aspect="auto")

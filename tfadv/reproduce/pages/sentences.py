@@ -41,10 +41,10 @@ def scale(record: Record) -> str:
 
 def images(record: Record) -> str:
     """How many images the numbers are measured on, here and in the paper."""
-    found = [cell["images"] for cell in cells(record) if cell["images"]]
+    counts = [cell["images"] for cell in cells(record) if cell["images"]]
     here = f"{record['settings']['count']} asked for"
-    if found:
-        low, high = min(found), max(found)
+    if counts:
+        low, high = min(counts), max(counts)
         here += f"; each number is of {counted(high, 'image')}" if low == high else f"; {low} to {high} for each number"
     theirs = record["paper_images"]
     paper = _whose(record)
@@ -95,11 +95,11 @@ def costs(number: int, drawings: int) -> str:
 
 def both_ways(orders: Sequence[Record]) -> dict[tuple[str, str], int]:
     """(one, other) -> in how many cells the paper orders the two, either way."""
-    found: dict[tuple[str, str], int] = collections.Counter()
+    counts: dict[tuple[str, str], int] = collections.Counter()
     for pair in orders:
-        found[pair["higher"], pair["lower"]] += pair["cells"]
-        found[pair["lower"], pair["higher"]] += pair["cells"]
-    return found
+        counts[pair["higher"], pair["lower"]] += pair["cells"]
+        counts[pair["lower"], pair["higher"]] += pair["cells"]
+    return counts
 
 
 def reversals(part: Record) -> list[tuple[str, Record]]:
@@ -163,11 +163,11 @@ def order(record: Record, most: int = 3) -> tuple[str, bool | None]:
 
     Names the `most` pairs that are reversed most clearly. Of too few images only what is clear is taken for a finding.
     """
-    said, agrees = _order(record, most)
+    sentence, agrees = _order(record, most)
     few = inconclusive(record)
     if few is None or any(pair["clearly"] for part in record["parts"] for pair in part["orders"]):
-        return said, agrees
-    return f"{few} {said}", None
+        return sentence, agrees
+    return f"{few} {sentence}", None
 
 
 def _order(record: Record, most: int) -> tuple[str, bool | None]:
@@ -177,10 +177,10 @@ def _order(record: Record, most: int) -> tuple[str, bool | None]:
     if not any(pair["cells"] for pair in pairs):
         if _of_no_paper(record):
             return "No paper has it: there is nothing to compare.", None
-        known = [part for part in record["parts"] if any(cell["paper"] is not None for cell in part["cells"])]
-        if not known:
+        compared = [part for part in record["parts"] if any(cell["paper"] is not None for cell in part["cells"])]
+        if not compared:
             return f"No number of the {paper} is known for it: there is nothing to compare.", None
-        if all(unordered(part) for part in known):
+        if all(unordered(part) for part in compared):
             return f"No ranking is defined for this table: each number is compared with the {paper}'s by itself.", None
         return f"No two rows are both here and in the {paper}: there is no order to compare.", None
     wrong = sorted(reversed_pairs(pairs), key=lambda pair: (-pair["clearly"], -pair["reversed"]))

@@ -11,16 +11,16 @@ Links = dict[str, int]
 Reasons = dict[str, tuple[int, int, int]]
 
 
-def table(grid: TableGrid, links: Links, known: Reasons) -> Markup:
-    """The table in a box of its own that scrolls; `links` numbers the commands, `known` the reasons."""
+def table(grid: TableGrid, links: Links, causes: Reasons) -> Markup:
+    """The table in a box of its own that scrolls; `links` numbers the commands, `causes` the reasons of empty cells."""
     compared = any(grid.any(field) for field in ("paper", "rerun"))
-    bodies = [_group(grid, group, rows, links, known) for group, rows in grid.groups.items()]
-    shown = tag("table", *bodies, class_="numbers compared" if compared else "numbers")
+    bodies = [_group(grid, group, rows, links, causes) for group, rows in grid.groups.items()]
+    html = tag("table", *bodies, class_="numbers compared" if compared else "numbers")
     switch = tag("label", tag("input", type="checkbox", class_="switch"), " show the commands behind each number")
     return tag(
         "div",
         tag("div", _key(grid), switch if any(cell["trace"] for cell in grid.part["cells"]) else None, class_="key"),
-        tag("div", shown, class_="scroll", tabindex=0, role="region", aria_label=grid.part["title"]),
+        tag("div", html, class_="scroll", tabindex=0, role="region", aria_label=grid.part["title"]),
         class_="tabled",
     )
 
@@ -38,7 +38,7 @@ def _key(grid: TableGrid) -> Markup:
     return tag("span", *(tag("span", line) for line in lines), class_="lines")
 
 
-def _group(grid: TableGrid, group: Row, rows: list[Row], links: Links, known: Reasons) -> Markup:
+def _group(grid: TableGrid, group: Row, rows: list[Row], links: Links, causes: Reasons) -> Markup:
     """The rows of a group below its name and the names of the columns."""
     heads = grid.part["heads"]
     names = [joined(tag("small", head), " ", word) for head, word in zip(heads, group, strict=False)]
@@ -48,18 +48,18 @@ def _group(grid: TableGrid, group: Row, rows: list[Row], links: Links, known: Re
         tag(
             "tr",
             tag("th", grid.name(group, row), scope="row"),
-            *(_cell(grid.at(row, column), grid, links, known) for column in grid.columns),
+            *(_cell(grid.at(row, column), grid, links, causes) for column in grid.columns),
         )
         for row in rows
     ]
     return tag("tbody", tag("tr", tag("th", corner, scope="col"), *columns, class_="head"), *lines)
 
 
-def _cell(cell: Record | None, grid: TableGrid, links: Links, known: Reasons) -> Markup:
+def _cell(cell: Record | None, grid: TableGrid, links: Links, causes: Reasons) -> Markup:
     if cell is None:
         return tag("td")
     unit = grid.unit
-    lines = [_ours(cell, unit, links, known)]
+    lines = [_ours(cell, unit, links, causes)]
     if cell["paper"] is not None:
         lines.append(tag("span", tag("i", f"{grid.paper} "), published_number(cell["paper"], unit), class_="paper"))
     if cell["rerun"] is not None:
@@ -69,17 +69,17 @@ def _cell(cell: Record | None, grid: TableGrid, links: Links, known: Reasons) ->
     return tag("td", *lines, trace(cell["trace"], links))
 
 
-def _ours(cell: Record, unit: str, links: Links, known: Reasons) -> Markup:
+def _ours(cell: Record, unit: str, links: Links, causes: Reasons) -> Markup:
     why = reason(cell)
     if why is not None:
-        place = known[why][0]
+        place = causes[why][0]
         note = tag("sup", tag("a", place, href=f"#note-{place}", title=why))
         return tag("span", DASH, note, class_="ours absent")
     numbers = sorted({links[command] for command in cell["trace"]})
-    said = f"{cell['images']} images; " if cell["images"] else ""
-    said += f"commands {', '.join(map(str, numbers))}" if numbers else "no command"
+    title = f"{cell['images']} images; " if cell["images"] else ""
+    title += f"commands {', '.join(map(str, numbers))}" if numbers else "no command"
     value = number(cell["value"], unit)
-    linked = tag("a", value, href=f"#command-{numbers[0]}", title=said) if numbers else tag("b", value, title=said)
+    linked = tag("a", value, href=f"#command-{numbers[0]}", title=title) if numbers else tag("b", value, title=title)
     error = cell["error"]
     off = None if error is None else tag("span", f" ±{uncertainty(error, cell['value'], unit)}", class_="error")
     return tag("span", linked, off, class_="ours")
