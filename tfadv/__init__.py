@@ -58,6 +58,7 @@ _HOME = {
     "PathCopies": "parts.views",
     "Plain": "parts.views",
     "Pointwise": "attacks.pointwise",
+    "RandomEnlargement": "parts.views",
     "ScaledCopies": "parts.views",
     "Sign": "parts.rules",
     "Scale": "parts.rules",

@@ -215,6 +215,14 @@ def _is_numpys(value: Any, dtype: str = "") -> bool:
     return isinstance(value, Hashable) and getattr(value, "ndim", None) == 0 and dtype in ("", str(found))
 
 
+def numbers_of(name: str, values: Any, each: Range) -> tuple[Any, ...]:
+    """Several numbers as a tuple. Raises ValueError for none, or for one that is outside of the range."""
+    found = tuple(values) if isinstance(values, (tuple, list)) else ()
+    if not found or any(each.wrong(one) for one in found):
+        raise ValueError(f"{name}: expected a tuple, each {each.text}, got {shown(values)}.")
+    return found
+
+
 class Checked:
     """A dataclass whose numbers are checked against their ranges when it is made, before its own `__post_init__`."""
 

@@ -9,6 +9,6 @@ does, and results then depend on the batch. Transformations of a defence are in 
 """
 
 from tfadv.parts.views.copies import MaskedCopies, NoisyCopies, PathCopies, Plain, ScaledCopies
-from tfadv.parts.views.diverse import DiverseInputs
+from tfadv.parts.views.diverse import DiverseInputs, RandomEnlargement
 
-__all__ = ["DiverseInputs", "MaskedCopies", "NoisyCopies", "PathCopies", "Plain", "ScaledCopies"]
+__all__ = ["DiverseInputs", "MaskedCopies", "NoisyCopies", "PathCopies", "Plain", "RandomEnlargement", "ScaledCopies"]
