@@ -63,6 +63,7 @@ _HOME = {
     "Sign": "parts.rules",
     "Scale": "parts.rules",
     "Smooth": "parts.rules",
+    "SpectrumCopies": "parts.views",
     "Unbounded": "parts.budgets",
     "Unit": "parts.rules",
     "Universal": "attacks.universal",

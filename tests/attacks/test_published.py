@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from networks import COPIES, LAYER, batch_of, bound, convolutional, recipe
-from published import around, contributive, intermediate, noise_reduced, papers, programs
+from published import around, contributive, intermediate, noise_reduced, papers, programs, transformed
 from published.plain import PlainNet
 
 from tfadv import targeted, untargeted
@@ -38,6 +38,7 @@ TWINS = {
     "naa": (programs.naa, {"copies": COPIES}),
     "vmi": (around.variance_tuning, {"neighbours": COPIES}),
     "vni": (around.variance_tuning, {"neighbours": COPIES, "nesterov": True}),
+    "ssa": (transformed.ssa, {"copies": COPIES}),
     "fcr": (contributive.fcr, {}),
     "fcr-fgsm": (contributive.fcr_fgsm, {}),
     "mim-pd": (programs.mim, PATCHWISE_DIVERSE),
@@ -68,6 +69,7 @@ VARIANTS = {
         {"distance": 0.005, "smoothness": 0.01, "power": 0.7, "side": 5},
         {"lam": 0.005, "eta": 0.01, "alpha": 0.7, "side": 5},
     ),
+    "ssa, S2I-MI": ("ssa", {"decay": 1.0, "deviation": 8.0, "rho": 0.3}, {"decay": 1.0, "sigma": 8.0, "rho": 0.3}),
     "ila, other steps": ("ila", {"steps": 4, "guide_steps": 3}, {"steps": 4, "guide_steps": 3}),
     "fcr, Eq. 12 as printed": ("fcr", {"reading": "printed"}, {"reading": "printed"}),
     "fcr, J raised by log T": ("fcr", {"reading": "raised", "steps": 5}, {"reading": "raised", "N": 5}),

@@ -4,12 +4,23 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from networks import SIDE
+from scipy.fft import dctn
 
-from tfadv import DiverseInputs, MaskedCopies, NoisyCopies, PathCopies, Plain, RandomEnlargement, ScaledCopies
+from tfadv import (
+    DiverseInputs,
+    MaskedCopies,
+    NoisyCopies,
+    PathCopies,
+    Plain,
+    RandomEnlargement,
+    ScaledCopies,
+    SpectrumCopies,
+)
 from tfadv.core import seeds
 from tfadv.core.interfaces import ViewChain
 from tfadv.defences import ResizePad, randomised
 from tfadv.parts.views import diverse
+from tfadv.parts.views.frequency import cosines
 
 VIEWS = [
     Plain(),
@@ -19,6 +30,7 @@ VIEWS = [
     MaskedCopies(4),
     PathCopies(4),
     RandomEnlargement((1.14, 1.66, 2.9)),
+    SpectrumCopies(2),
     ScaledCopies(2) >> DiverseInputs(),
     MaskedCopies(3) >> NoisyCopies(2, deviation=1) >> DiverseInputs(1.0),
 ]
@@ -190,7 +202,7 @@ def test_random_enlargement_has_the_canvas_of_its_paper_and_takes_no_smaller_one
             RandomEnlargement(rates)
 
 
-@pytest.mark.parametrize("view", VIEWS, ids=repr)
+@pytest.mark.parametrize("view", [view for view in VIEWS if not isinstance(view, SpectrumCopies)], ids=repr)
 def test_gradients_are_finite_differences(view, images, own):
     """Along one direction; every view is linear nearly everywhere but where it says otherwise."""
     images = tf.cast(images, tf.float64)
@@ -203,3 +215,19 @@ def test_gradients_are_finite_differences(view, images, own):
         slope = tf.reduce_sum(tape.gradient(total, images) * direction)
         after, before = (view.apply(images + step * direction, copy, own) for step in (1e-4, -1e-4))
         np.testing.assert_allclose(slope, tf.reduce_sum((after - before) * weights) / 2e-4, rtol=1e-6)
+
+
+def test_spectra_are_scaled_as_scipy_has_them_and_pass_the_gradient_on(images, own):
+    images = tf.cast(images[:, :, :20], tf.float64)
+    with tf.GradientTape() as tape:
+        tape.watch(images)
+        shown = SpectrumCopies(rho=0.3, deviation=0.0).apply(images, 4, own)
+        weights = tf.reshape(tf.range(tf.size(shown), dtype=shown.dtype), shown.shape)
+        total = tf.reduce_sum(shown * weights)
+    np.testing.assert_array_equal(tape.gradient(total, images), weights)
+    before, after = (dctn(one, axes=(1, 2), norm="ortho") for one in (images.numpy(), shown.numpy()))
+    ratio = after / before
+    assert np.all((ratio > 0.7 - 1e-6) & (ratio < 1.3 + 1e-6)) and abs(ratio.mean() - 1) < 0.01
+    still = SpectrumCopies(rho=0.0, deviation=0.0).apply(images, 0, own)
+    np.testing.assert_allclose(still, images, atol=1e-9)
+    np.testing.assert_allclose(cosines(20) @ cosines(20).T, np.eye(20), atol=1e-12)

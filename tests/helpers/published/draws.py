@@ -53,14 +53,19 @@ def normal(own, shape):
     return np.sqrt(2) * share * quotient
 
 
-def _each(images, seed, path, draw):
-    """draw(seed of the image) for every image; path are the numbers folded in, one after the other."""
+def folded(images, seed, path):
+    """The seed of every image; path are the numbers folded in, one after the other."""
     found = []
     for own in seeds.of_images(images, seed):
         for number in path:
             own = fold_in(own, number)
-        found.append(draw(own))
-    return np.stack(found)
+        found.append(own)
+    return found
+
+
+def _each(images, seed, path, draw):
+    """draw(seed of the image) for every image."""
+    return np.stack([draw(own) for own in folded(images, seed, path)])
 
 
 def ball(images, seed, epsilon):

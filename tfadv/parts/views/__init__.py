@@ -10,5 +10,15 @@ does, and results then depend on the batch. Transformations of a defence are in 
 
 from tfadv.parts.views.copies import MaskedCopies, NoisyCopies, PathCopies, Plain, ScaledCopies
 from tfadv.parts.views.diverse import DiverseInputs, RandomEnlargement
+from tfadv.parts.views.frequency import SpectrumCopies
 
-__all__ = ["DiverseInputs", "MaskedCopies", "NoisyCopies", "PathCopies", "Plain", "RandomEnlargement", "ScaledCopies"]
+__all__ = [
+    "DiverseInputs",
+    "MaskedCopies",
+    "NoisyCopies",
+    "PathCopies",
+    "Plain",
+    "RandomEnlargement",
+    "ScaledCopies",
+    "SpectrumCopies",
+]

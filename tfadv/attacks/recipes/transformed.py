@@ -1,0 +1,43 @@
+"""Recipes that take the cross entropy's gradient over copies transformed at random: SSA.
+
+Their programs keep every step within 0..255, and so do these. Where a program leaves the predicted class `predicted` is
+True, elsewhere the labels are meant.
+"""
+
+import dataclasses
+
+from tfadv.attacks.ascent import Ascent
+from tfadv.attacks.recipes.frame import momentum, recipe
+from tfadv.core.interfaces import View
+from tfadv.core.ranges import Count, Noise, Size, Weight
+from tfadv.parts.objectives import CrossEntropy
+from tfadv.parts.views import SpectrumCopies
+
+
+@recipe
+def ssa(
+    epsilon: Size = 16.0,
+    steps: Count = 10,
+    step: Size | None = None,
+    decay: Weight = 0.0,
+    predicted: bool = False,
+    copies: Count = 20,
+    rho: Weight = 0.5,
+    deviation: Noise | None = None,
+) -> Ascent:
+    """Spectrum simulation, S2I-FGSM (Long et al., ECCV 2022): gradients at copies whose frequencies vary at random.
+
+    Without momentum, as the authors' program is by default; decay=1 is S2I-MI-FGSM. deviation=None is epsilon.
+
+    Args:
+        rho: how far a frequency's factor is from 1 at most.
+        deviation: of the noise that is added first.
+    """
+    view = SpectrumCopies(copies, rho, epsilon if deviation is None else deviation)
+    return _transformed(view, predicted, epsilon, steps, step, decay)
+
+
+def _transformed(view: View, predicted: bool, epsilon: float, steps: int, step: float | None, decay: float) -> Ascent:
+    """MIM's steps, each within 0..255, on the cross entropy over a view."""
+    attack = momentum(CrossEntropy(predicted=predicted), epsilon, steps, step, decay, view)
+    return dataclasses.replace(attack, in_range=True)
