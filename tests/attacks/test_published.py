@@ -39,6 +39,7 @@ TWINS = {
     "vmi": (around.variance_tuning, {"neighbours": COPIES}),
     "vni": (around.variance_tuning, {"neighbours": COPIES, "nesterov": True}),
     "ssa": (transformed.ssa, {"copies": COPIES}),
+    "dem": (transformed.dem, {}),
     "fcr": (contributive.fcr, {}),
     "fcr-fgsm": (contributive.fcr_fgsm, {}),
     "mim-pd": (programs.mim, PATCHWISE_DIVERSE),

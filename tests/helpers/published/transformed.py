@@ -1,6 +1,7 @@
 """Slow twins of attacks over transformed copies, in float64 and grey levels: every image, copy and block in a loop."""
 
 import numpy as np
+import tensorflow as tf
 from published import draws
 from published.around import cross_entropy_gradient, unit_mean
 
@@ -62,3 +63,44 @@ def ssa(net, images, labels, seed, *, copies=20, rho=0.5, sigma=16.0, decay=0.0)
         return total / copies
 
     return ascend(images, gradient, decay=decay)
+
+
+def resizing(side, shown):
+    """[shown, side]: bilinear, pixel centres at halves, the border's values beyond the border."""
+    weights = np.zeros((shown, side))
+    for i in range(shown):
+        source = (i + 0.5) * side / shown - 0.5
+        low = int(np.floor(source))
+        weights[i, min(max(low, 0), side - 1)] += 1 - (source - low)
+        weights[i, min(max(low + 1, 0), side - 1)] += source - low
+    return weights
+
+
+def enlarged(image, chances, rate):
+    """An image [s, s, 3] resized to a random side, padded with black to int(s rate), resized back; a tensor."""
+    side, larger = image.shape[0], int(image.shape[0] * rate)
+    inner = side + int(chances[0] * (larger - side))
+    top, left = int(chances[1] * (larger - inner)), int(chances[2] * (larger - inner))
+    up, back = resizing(side, inner), resizing(larger, side)
+    resized = tf.einsum("ai,ijc,bj->abc", up, image, up)
+    rest = larger - inner
+    return tf.einsum("ai,ijc,bj->abc", back, tf.pad(resized, [[top, rest - top], [left, rest - left], [0, 0]]), back)
+
+
+def dem(net, images, labels, seed, *, rates=(1.14, 1.27, 1.4, 1.53, 1.66)):
+    """The cross entropy of the mean of five logits, in one tape; steps of the whole epsilon."""
+
+    def gradient(x, step):
+        here = tf.constant(x)
+        with tf.GradientTape() as tape:
+            tape.watch(here)
+            logits = 0
+            for copy, rate in enumerate(rates):
+                shown = []
+                for k, own in enumerate(own_seeds(images, seed, step)):
+                    shown.append(enlarged(here[k], draws.uniform(draws.fold_in(own, copy), 3), rate))
+                logits += net.logits(net.feature(tf.stack(shown) / 127.5 - 1)) / len(rates)
+            total = tf.reduce_sum(tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits))
+        return tape.gradient(total, here).numpy()
+
+    return ascend(images, gradient, alpha=16.0)

@@ -1,4 +1,4 @@
-"""Recipes that take the cross entropy's gradient over copies transformed at random: SSA.
+"""Recipes that take the cross entropy's gradient over copies transformed at random: SSA, DEM.
 
 Their programs keep every step within 0..255, and so do these. Where a program leaves the predicted class `predicted` is
 True, elsewhere the labels are meant.
@@ -11,7 +11,8 @@ from tfadv.attacks.recipes.frame import momentum, recipe
 from tfadv.core.interfaces import View
 from tfadv.core.ranges import Count, Noise, Size, Weight
 from tfadv.parts.objectives import CrossEntropy
-from tfadv.parts.views import SpectrumCopies
+from tfadv.parts.views import RandomEnlargement, SpectrumCopies
+from tfadv.parts.views.diverse import DEM
 
 
 @recipe
@@ -35,6 +36,30 @@ def ssa(
     """
     view = SpectrumCopies(copies, rho, epsilon if deviation is None else deviation)
     return _transformed(view, predicted, epsilon, steps, step, decay)
+
+
+@recipe
+def dem(
+    epsilon: Size = 16.0,
+    steps: Count = 10,
+    step: Size | None = None,
+    decay: Weight = 1.0,
+    predicted: bool = False,
+    rates: tuple[float, ...] = DEM,
+) -> Ascent:
+    """Diversity ensemble (Zou et al., ECCV 2020): one loss of the mean logits of five enlarged and padded copies.
+
+    The step is the whole of epsilon unless it is given, their region fitting: nearly every pixel is at an end of its
+    range after each step.
+
+    Args:
+        rates: how much larger than the image each copy's canvas is.
+
+    Differs from the code of TransferAttack, the only one at hand: each image has its own draws.
+    """
+    size = epsilon if step is None else step
+    attack = _transformed(RandomEnlargement(rates), predicted, epsilon, steps, size, decay)
+    return dataclasses.replace(attack, average="outputs")
 
 
 def _transformed(view: View, predicted: bool, epsilon: float, steps: int, step: float | None, decay: float) -> Ascent:
