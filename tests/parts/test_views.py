@@ -196,8 +196,8 @@ def test_random_enlargement_is_resized_padded_and_resized_back(images, own):
 
 def test_random_enlargement_has_the_canvas_of_its_paper_and_takes_no_smaller_one():
     assert RandomEnlargement()._canvas(299, 0).numpy() == [340] and RandomEnlargement((1.04,))._canvas(8, 0) == [9]
-    assert RandomEnlargement([1.5, 2]).copies == 2
-    for rates in ((1.0,), (), 1.14, (1.2, "2")):
+    assert RandomEnlargement((1.5, 2)).copies == 2
+    for rates in ((1.0,), (), 1.14, (1.2, "2"), [1.5]):
         with pytest.raises(ValueError, match=r"RandomEnlargement\(rates\): expected a tuple, each a number above 1"):
             RandomEnlargement(rates)
 

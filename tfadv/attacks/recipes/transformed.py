@@ -9,7 +9,7 @@ import dataclasses
 from tfadv.attacks.ascent import Ascent
 from tfadv.attacks.recipes.frame import momentum, recipe
 from tfadv.core.interfaces import View
-from tfadv.core.ranges import Count, Noise, Size, Weight
+from tfadv.core.ranges import Count, Noise, Rates, Size, Weight
 from tfadv.parts.objectives import CrossEntropy
 from tfadv.parts.views import RandomEnlargement, SpectrumCopies
 from tfadv.parts.views.diverse import DEM
@@ -45,7 +45,7 @@ def dem(
     step: Size | None = None,
     decay: Weight = 1.0,
     predicted: bool = False,
-    rates: tuple[float, ...] = DEM,
+    rates: Rates = DEM,
 ) -> Ascent:
     """Diversity ensemble (Zou et al., ECCV 2020): one loss of the mean logits of five enlarged and padded copies.
 

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from tfadv.core import ranges, tensors
+from tfadv.core import tensors
 from tfadv.core.images import BLACK, GREY
 from tfadv.core.interfaces import View
-from tfadv.core.ranges import Count, Grey, Share
+from tfadv.core.ranges import Count, Grey, Rates, Share
 from tfadv.core.seeds import fold, uniform
 from tfadv.core.types import Gradient, Images, Seeds, Tensor
 
@@ -79,18 +79,13 @@ class RandomEnlargement(View):
             1.53 and 1.66.
         pad: grey level of the canvas.
 
-    Raises ValueError for rates that are no numbers above 1, and for images whose size is not known when it is traced.
+    Raises ValueError for images whose size is not known when it is traced.
     """
 
-    rates: tuple[float, ...] = RDI
+    rates: Rates = RDI
     pad: Grey = BLACK
 
     random = True
-
-    def __post_init__(self) -> None:
-        object.__setattr__(
-            self, "rates", ranges.numbers_of("RandomEnlargement(rates)", self.rates, ranges.Range(1, above=True))
-        )
 
     @property
     def copies(self) -> int:
