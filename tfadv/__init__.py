@@ -60,6 +60,7 @@ _HOME = {
     "Pointwise": "attacks.pointwise",
     "RandomEnlargement": "parts.views",
     "ScaledCopies": "parts.views",
+    "ShuffledBlocks": "parts.views",
     "Sign": "parts.rules",
     "Scale": "parts.rules",
     "Smooth": "parts.rules",

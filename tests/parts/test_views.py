@@ -14,6 +14,7 @@ from tfadv import (
     Plain,
     RandomEnlargement,
     ScaledCopies,
+    ShuffledBlocks,
     SpectrumCopies,
 )
 from tfadv.core import seeds
@@ -31,6 +32,8 @@ VIEWS = [
     PathCopies(4),
     RandomEnlargement((1.14, 1.66, 2.9)),
     SpectrumCopies(2),
+    ShuffledBlocks(2),
+    ShuffledBlocks(2, blocks=3, angle=0.8, pad=7.0),
     ScaledCopies(2) >> DiverseInputs(),
     MaskedCopies(3) >> NoisyCopies(2, deviation=1) >> DiverseInputs(1.0),
 ]

@@ -3,6 +3,8 @@
 The generator is written here a second time, from its paper, on numpy's whole numbers of one image.
 """
 
+import math
+
 import numpy as np
 
 from tfadv.core import seeds
@@ -51,6 +53,14 @@ def normal(own, shape):
     w = -np.log((1 - share) * (1 + share))
     quotient = np.where(w < 5, np.polyval(seeds.NEAR, w - 2.5), np.polyval(seeds.FAR, np.sqrt(w) - 3))
     return np.sqrt(2) * share * quotient
+
+
+def truncated_normal(own, shape):
+    """As `normal`, drawn again beyond two deviations: uniform numbers up to erf(sqrt(2)) through the inverse of erf."""
+    share = (2 * (words(own, shape) >> np.uint32(8)).astype(np.float64) + 1) / 2**24 - 1
+    share = share * math.erf(math.sqrt(2))
+    w = -np.log((1 - share) * (1 + share))
+    return np.sqrt(2) * share * np.where(w < 5, np.polyval(seeds.NEAR, w - 2.5), np.polyval(seeds.FAR, np.sqrt(w) - 3))
 
 
 def folded(images, seed, path):

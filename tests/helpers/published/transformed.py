@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 from published import draws
-from published.around import cross_entropy_gradient, unit_mean
+from published.around import cross_entropy_gradient, predicted, unit_mean
 
 
 def ascend(images, gradient, *, steps=10, decay=1.0, alpha=None):
@@ -104,3 +104,79 @@ def dem(net, images, labels, seed, *, rates=(1.14, 1.27, 1.4, 1.53, 1.66)):
         return tape.gradient(total, here).numpy()
 
     return ascend(images, gradient, alpha=16.0)
+
+
+def over_copies(net, images, seed, copies, labels, matrix_of):
+    """gradient(x, step): the mean over copies of dJ/dx where pixels shown are weights @ pixels + shift, image by image.
+
+    matrix_of(image's shape, seed of the image and copy) gives (weights [H W, H W], shift).
+    """
+
+    def gradient(x, step):
+        total = np.zeros_like(x)
+        for copy in range(copies):
+            shown, weights = np.empty_like(x), []
+            for k, own in enumerate(own_seeds(images, seed, step)):
+                matrix, shift = matrix_of(x[k].shape, draws.fold_in(own, copy))
+                shown[k] = (matrix @ x[k].reshape(-1, 3)).reshape(x[k].shape) + shift
+                weights.append(matrix)
+            slope = cross_entropy_gradient(net, shown, labels)
+            for k, matrix in enumerate(weights):
+                total[k] += (matrix.T @ slope[k].reshape(-1, 3)).reshape(x[k].shape)
+        return total / copies
+
+    return gradient
+
+
+def block_lengths(own, side, blocks):
+    """The authors' lengths: uniform shares, rounded; the longest takes the rest."""
+    chance = draws.uniform(own, blocks)
+    lengths = np.round(chance * side / chance.sum()).astype(int)
+    lengths[lengths.argmax()] += side - lengths.sum()
+    return lengths
+
+
+def rotation(pixels, angle):
+    """Indices [h, w] of pixels rotated counterclockwise: for each pixel a list of (index, share); none outside."""
+    height, width = pixels.shape
+    found = []
+    for i in range(height):
+        for j in range(width):
+            dy, dx = i - (height - 1) / 2, j - (width - 1) / 2
+            y = np.sin(angle) * dx + np.cos(angle) * dy + (height - 1) / 2
+            x = np.cos(angle) * dx - np.sin(angle) * dy + (width - 1) / 2
+            taps = []
+            for r in (int(np.floor(y)), int(np.floor(y)) + 1):
+                for c in (int(np.floor(x)), int(np.floor(x)) + 1):
+                    if 0 <= r < height and 0 <= c < width:
+                        taps.append((pixels[r, c], (1 - abs(r - y)) * (1 - abs(c - x))))
+            found.append(taps)
+    return found
+
+
+def bsr(net, images, labels, seed, *, copies=20, blocks=2, angle=0.2):
+    """Rows and columns shuffled block by block, each block rotated, grey where it has no pixel."""
+
+    def matrix_of(shape, own):
+        side = shape[0]
+        parts = [draws.fold_in(own, part) for part in range(5)]
+        heights, widths = (block_lengths(part, side, blocks) for part in parts[:2])
+        orders = [np.argsort(draws.uniform(part, blocks)) for part in parts[2:4]]
+        angles = angle * draws.truncated_normal(parts[4], (blocks, blocks))
+        pixels = np.arange(side * side).reshape(side, side)
+        strips = np.split(pixels, np.cumsum(heights)[:-1], axis=0)
+        matrix, top = np.zeros((side * side, side * side)), 0
+        for a, row in enumerate(orders[0]):
+            cells, left = np.split(strips[row], np.cumsum(widths)[:-1], axis=1), 0
+            for b, column in enumerate(orders[1]):
+                cell = cells[column]
+                for number, taps in enumerate(rotation(cell, angles[a, b])):
+                    i, j = top + number // cell.shape[1], left + number % cell.shape[1]
+                    for pixel, share in taps:
+                        matrix[i * side + j, pixel] += share
+                left += widths[column]
+            top += heights[row]
+        return matrix, 127.5 * (1 - matrix.sum(axis=1)).reshape(side, side, 1)
+
+    guess = predicted(net, images)
+    return ascend(images, over_copies(net, images, seed, copies, guess, matrix_of))

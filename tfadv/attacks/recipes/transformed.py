@@ -1,4 +1,4 @@
-"""Recipes that take the cross entropy's gradient over copies transformed at random: SSA, DEM.
+"""Recipes that take the cross entropy's gradient over copies transformed at random: SSA, DEM, BSR.
 
 Their programs keep every step within 0..255, and so do these. Where a program leaves the predicted class `predicted` is
 True, elsewhere the labels are meant.
@@ -11,7 +11,7 @@ from tfadv.attacks.recipes.frame import momentum, recipe
 from tfadv.core.interfaces import View
 from tfadv.core.ranges import Count, Noise, Rates, Size, Weight
 from tfadv.parts.objectives import CrossEntropy
-from tfadv.parts.views import RandomEnlargement, SpectrumCopies
+from tfadv.parts.views import RandomEnlargement, ShuffledBlocks, SpectrumCopies
 from tfadv.parts.views.diverse import DEM
 
 
@@ -60,6 +60,30 @@ def dem(
     size = epsilon if step is None else step
     attack = _transformed(RandomEnlargement(rates), predicted, epsilon, steps, size, decay)
     return dataclasses.replace(attack, average="outputs")
+
+
+@recipe
+def bsr(
+    epsilon: Size = 16.0,
+    steps: Count = 10,
+    step: Size | None = None,
+    decay: Weight = 1.0,
+    predicted: bool = True,
+    copies: Count = 20,
+    blocks: Count = 2,
+    angle: Weight = 0.2,
+) -> Ascent:
+    """Block shuffle and rotation (Wang et al., CVPR 2024): the image is cut up, its blocks are shuffled and rotated.
+
+    Args:
+        copies: how many, each cut and shuffled anew, over which the gradient is averaged.
+        blocks: along each axis.
+        angle: deviation of a block's rotation in radians; it is twice that at most.
+
+    Differs from the authors' code: the gradient of a rotation is exact, where theirs rotates the gradient back. Corners
+    that a rotation uncovers are grey, as in their program, where zero is the middle of the range.
+    """
+    return _transformed(ShuffledBlocks(copies, blocks, angle), predicted, epsilon, steps, step, decay)
 
 
 def _transformed(view: View, predicted: bool, epsilon: float, steps: int, step: float | None, decay: float) -> Ascent:
