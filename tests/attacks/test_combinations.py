@@ -12,9 +12,12 @@ from tfadv import (
     Ascent,
     CrossEntropy,
     DiverseInputs,
+    Fda,
     Fia,
+    Goal,
     InsideBall,
     Linf,
+    Margin,
     Momentum,
     Naa,
     Nesterov,
@@ -155,3 +158,36 @@ def test_targets_are_reached_for():
     result = attack.on(network)(images, targeted(wanted))
     before, after = (scores.cross_entropy(network(x).logits, wanted).numpy() for x in (images, result))
     assert np.all(after < before)
+
+
+@pytest.mark.parametrize("objective", [CrossEntropy(auxiliary=1.0), Margin(), Fda(LAYER), Fia(LAYER, GivenMasks())])
+def test_outputs_can_be_averaged_instead_of_gradients(objective):
+    """In two passes over the copies: as one tape over all of them finds it, for logits and features alike."""
+    images, labels = batch_of(2, dtype=np.float64)
+    network, view = convolutional("float64"), ScaledCopies(2) >> DiverseInputs(1.0)
+    goal = Goal(tf.constant(labels), tf.constant(1))
+    own = tf.constant(seeds.of_images(images, 0))
+    once = objective.prepare(network, images, goal, view, seeds.fold(own, 2))
+
+    def mean(images, layers, own):
+        shown = [network(view.apply(images, copy, own), layers) for copy in range(2)]
+        return tf.nest.map_structure(lambda one, other: (one + other) / 2, *shown)
+
+    x = images
+    for step in range(2):
+        point, drawn = tf.constant(x), seeds.fold(seeds.fold(own, 3), step)
+        known = once
+        if objective.compares_with_clean:
+            forward = lambda clean, layers=(), logits=True: mean(clean, layers, drawn)  # noqa: B023, E731
+            known = objective.prepare(forward, images, goal, view, own)
+        with tf.GradientTape() as tape:
+            tape.watch(point)
+            total = tf.reduce_sum(objective.value(mean(point, objective.layers, drawn), goal, known))
+        x = np.clip(x + 4 * np.sign(tape.gradient(total, point).numpy()), images - 8, images + 8)
+    attack = Ascent(objective, Sign(4.0), Linf(8), 2, view, average="outputs")
+    result = attack.on(network)(images, untargeted(labels))
+    assert np.mean(np.abs(result - np.clip(x, 0, 255)) >= 1e-3) == 0
+    alike = dataclasses.replace(attack, average="gradients").on(network)(images, untargeted(labels))
+    assert np.any(alike != result) == (not isinstance(objective, Fia))  # which is linear in its features
+    with pytest.raises(ValueError, match=r"Ascent\(average\): expected one of gradients, outputs, got 'logits'"):
+        dataclasses.replace(attack, average="logits")

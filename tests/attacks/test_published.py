@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from networks import COPIES, LAYER, batch_of, bound, convolutional, recipe
-from published import around, contributive, intermediate, noise_reduced, papers, programs
+from published import around, contributive, intermediate, noise_reduced, papers, programs, transformed
 from published.plain import PlainNet
 
 from tfadv import targeted, untargeted
@@ -42,6 +42,9 @@ TWINS = {
     "gra": (around.gradient_relevance, {"neighbours": COPIES}),
     "pgn": (around.penalised_norm, {"neighbours": COPIES}),
     "mef": (around.expected_flatness, {"neighbours": COPIES}),
+    "ssa": (transformed.ssa, {"copies": COPIES}),
+    "dem": (transformed.dem, {}),
+    "bsr": (transformed.bsr, {"copies": COPIES}),
     "fcr": (contributive.fcr, {}),
     "fcr-fgsm": (contributive.fcr_fgsm, {}),
     "mim-pd": (programs.mim, PATCHWISE_DIVERSE),
@@ -72,6 +75,8 @@ VARIANTS = {
         {"distance": 0.005, "smoothness": 0.01, "power": 0.7, "side": 5},
         {"lam": 0.005, "eta": 0.01, "alpha": 0.7, "side": 5},
     ),
+    "ssa, S2I-MI": ("ssa", {"decay": 1.0, "deviation": 8.0, "rho": 0.3}, {"decay": 1.0, "sigma": 8.0, "rho": 0.3}),
+    "bsr, three blocks": ("bsr", {"blocks": 3, "angle": 0.5}, {"blocks": 3, "angle": 0.5}),
     "ila, other steps": ("ila", {"steps": 4, "guide_steps": 3}, {"steps": 4, "guide_steps": 3}),
     "emi, nearer": ("emi", {"neighbours": 4, "reach": 5.0}, {"samples": 4, "interval": 5.0 / 1.6}),
     "gra, smaller, damped more": (

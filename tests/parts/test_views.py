@@ -4,12 +4,24 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from networks import SIDE
+from scipy.fft import dctn
 
-from tfadv import DiverseInputs, MaskedCopies, NoisyCopies, PathCopies, Plain, ScaledCopies
+from tfadv import (
+    DiverseInputs,
+    MaskedCopies,
+    NoisyCopies,
+    PathCopies,
+    Plain,
+    RandomEnlargement,
+    ScaledCopies,
+    ShuffledBlocks,
+    SpectrumCopies,
+)
 from tfadv.core import seeds
 from tfadv.core.interfaces import ViewChain
 from tfadv.defences import ResizePad, randomised
 from tfadv.parts.views import diverse
+from tfadv.parts.views.frequency import cosines
 
 VIEWS = [
     Plain(),
@@ -18,6 +30,10 @@ VIEWS = [
     NoisyCopies(4),
     MaskedCopies(4),
     PathCopies(4),
+    RandomEnlargement((1.14, 1.66, 2.9)),
+    SpectrumCopies(2),
+    ShuffledBlocks(2),
+    ShuffledBlocks(2, blocks=3, angle=0.8, pad=7.0),
     ScaledCopies(2) >> DiverseInputs(),
     MaskedCopies(3) >> NoisyCopies(2, deviation=1) >> DiverseInputs(1.0),
 ]
@@ -163,3 +179,58 @@ def test_diverse_inputs_refuse_shapes_they_have_no_canvas_for(images, own):
         DiverseInputs(larger=SIDE).apply(images, 0, own)
     with pytest.raises(ValueError, match="expected square images"):
         DiverseInputs().apply(images[:, :5], 0, own)
+
+
+def test_random_enlargement_is_resized_padded_and_resized_back(images, own):
+    images = tf.cast(images, tf.float64)
+    rates = (1.14, 1.66, 2.9)
+    view = RandomEnlargement(rates, pad=30.0)
+    for copy, rate in enumerate(rates):
+        shown, larger = view.apply(images, copy, own).numpy(), int(SIDE * rate)
+        for image, seed, found in zip(images, seeds.fold(own, copy), shown, strict=True):
+            chance = seeds.uniform(seed[None], (3,)).numpy()[0]
+            inner = SIDE + int(chance[0] * (larger - SIDE))
+            top, left = (int(chance[1 + axis] * (larger - inner)) for axis in (0, 1))
+            resized = tf.image.resize(tf.cast(image, tf.float32), [inner, inner]).numpy()
+            canvas = np.full((larger, larger, 3), 30.0)
+            canvas[top : top + inner, left : left + inner] = resized
+            np.testing.assert_allclose(found, tf.image.resize(canvas, [SIDE, SIDE]), atol=2e-3)
+
+
+def test_random_enlargement_has_the_canvas_of_its_paper_and_takes_no_smaller_one():
+    assert RandomEnlargement()._canvas(299, 0).numpy() == [340] and RandomEnlargement((1.04,))._canvas(8, 0) == [9]
+    assert RandomEnlargement((1.5, 2)).copies == 2
+    for rates in ((1.0,), (), 1.14, (1.2, "2"), [1.5]):
+        with pytest.raises(ValueError, match=r"RandomEnlargement\(rates\): expected a tuple, each a number above 1"):
+            RandomEnlargement(rates)
+
+
+@pytest.mark.parametrize("view", [view for view in VIEWS if not isinstance(view, SpectrumCopies)], ids=repr)
+def test_gradients_are_finite_differences(view, images, own):
+    """Along one direction; every view is linear nearly everywhere but where it says otherwise."""
+    images = tf.cast(images, tf.float64)
+    random = np.random.RandomState(1)
+    direction, weights = (tf.constant(random.standard_normal(images.shape)) for _ in range(2))
+    for copy in range(view.copies):
+        with tf.GradientTape() as tape:
+            tape.watch(images)
+            total = tf.reduce_sum(view.apply(images, copy, own) * weights)
+        slope = tf.reduce_sum(tape.gradient(total, images) * direction)
+        after, before = (view.apply(images + step * direction, copy, own) for step in (1e-4, -1e-4))
+        np.testing.assert_allclose(slope, tf.reduce_sum((after - before) * weights) / 2e-4, rtol=1e-6)
+
+
+def test_spectra_are_scaled_as_scipy_has_them_and_pass_the_gradient_on(images, own):
+    images = tf.cast(images[:, :, :20], tf.float64)
+    with tf.GradientTape() as tape:
+        tape.watch(images)
+        shown = SpectrumCopies(rho=0.3, deviation=0.0).apply(images, 4, own)
+        weights = tf.reshape(tf.range(tf.size(shown), dtype=shown.dtype), shown.shape)
+        total = tf.reduce_sum(shown * weights)
+    np.testing.assert_array_equal(tape.gradient(total, images), weights)
+    before, after = (dctn(one, axes=(1, 2), norm="ortho") for one in (images.numpy(), shown.numpy()))
+    ratio = after / before
+    assert np.all((ratio > 0.7 - 1e-6) & (ratio < 1.3 + 1e-6)) and abs(ratio.mean() - 1) < 0.01
+    still = SpectrumCopies(rho=0.0, deviation=0.0).apply(images, 0, own)
+    np.testing.assert_allclose(still, images, atol=1e-9)
+    np.testing.assert_allclose(cosines(20) @ cosines(20).T, np.eye(20), atol=1e-12)

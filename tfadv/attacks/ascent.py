@@ -3,7 +3,7 @@
 It increases an objective over the copies of a view, by a rule, within a budget, in a region, from a start:
 
 x_0     = start, where the mask is above 0
-g(x)    = mean over copies of d value(view(x)) / d x
+g(x)    = mean over copies of d value(view(x)) / d x, or d value(mean over copies of the outputs) / d x
 g_t     = g(x_t + ahead), or another estimate from g at several points around x_t
 x_{t+1} = x + project(x_t + mask * step(g_t) - x)
 
@@ -12,7 +12,7 @@ the label, or of the class to reach) is best.
 """
 
 import dataclasses
-from typing import Any
+from typing import Annotated, Any
 
 import tensorflow as tf
 
@@ -22,8 +22,20 @@ from tfadv.core import gradients, scores
 from tfadv.core.compilation import Compiled, Program, repeat
 from tfadv.core.goals import Goal
 from tfadv.core.images import BLACK, WHITE
-from tfadv.core.interfaces import Attack, Budget, GradientEstimate, Objective, Part, Position, Region, Rule, Start, View
-from tfadv.core.ranges import Count
+from tfadv.core.interfaces import (
+    Attack,
+    Budget,
+    GradientEstimate,
+    Objective,
+    Outputs,
+    Part,
+    Position,
+    Region,
+    Rule,
+    Start,
+    View,
+)
+from tfadv.core.ranges import Count, OneOf
 from tfadv.core.seeds import fold
 from tfadv.core.source import CompiledForward, Source
 from tfadv.core.types import Gradient, Images, Seeds, Tensor
@@ -38,6 +50,8 @@ START, REGION, PREPARE, STEP, RESTART = range(5)
 # And what that of a step is folded with; its view folds it with the numbers of its copies, from 0 on.
 ESTIMATE, DRAW = -1, -2
 
+#: What is averaged over the copies of a view.
+GRADIENTS, OUTPUTS = AVERAGES = ("gradients", "outputs")
 
 #: What the parts of an ascent are, by field.
 KINDS: dict[str, type[Part]] = {
@@ -62,6 +76,8 @@ class Ascent(Attack):
             end, as the authors' programs of MIM's relatives, FIA and NAA do.
         restarts: how many ascents are made of each image, the first with the random numbers of a single one; the best
             is kept. Where no part is random they are all the same.
+        average: what is averaged over the copies of the view: "gradients", or "outputs", logits and features, so that
+            the objective is of their mean, as of an ensemble (DEM). Then each copy passes forwards twice.
     """
 
     objective: Objective
@@ -74,6 +90,7 @@ class Ascent(Attack):
     in_range: bool = False
     restarts: Count = 1
     gradient: GradientEstimate = AtImage()
+    average: Annotated[str, OneOf(AVERAGES)] = GRADIENTS
 
     def __post_init__(self) -> None:
         for name, kind in KINDS.items():
@@ -171,16 +188,26 @@ class AscentLoop:
 
     def _gradient(self, point: Images, images: Images, goal: Goal, prepared, seeds: Seeds) -> Gradient:
         """The objective's gradient at a point, averaged over the view's copies."""
-        objective = self.attack.objective
+        objective, view = self.attack.objective, self.attack.view
+
+        def outputs_of(copy: Images) -> Outputs:
+            return self.network(copy, objective.layers, logits=objective.reads_logits)
+
+        if self.attack.average == OUTPUTS:
+            if self.prepares_each_step:
+                forward = gradients.mean_outputs(self.network, view, seeds)
+                prepared = objective.prepare(forward, images, goal, Plain(), seeds)
+            return gradients.of_mean_outputs(
+                lambda mean: objective.value(mean, goal, prepared), outputs_of, point, view, seeds
+            )
 
         def value(copy: Images, transform: gradients.Transform) -> Tensor:
             of_clean = prepared
             if self.prepares_each_step:
                 of_clean = objective.prepare(self.network, transform(images), goal, Plain(), seeds)
-            outputs = self.network(copy, objective.layers, logits=objective.reads_logits)
-            return objective.value(outputs, goal, of_clean)
+            return objective.value(outputs_of(copy), goal, of_clean)
 
-        return gradients.mean_of_images(value, point, self.attack.view, seeds)
+        return gradients.mean_of_images(value, point, view, seeds)
 
     def _in_range(self, images: Images) -> Tensor:
         return tf.clip_by_value(images, BLACK, WHITE) if self.attack.in_range else images

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfadv.core import diagnostics
+from tfadv.core import diagnostics, tensors
 from tfadv.core.compilation import repeat, summed
 from tfadv.core.interfaces import Forward, Outputs, View, ViewChain
 from tfadv.core.source import CompiledForward
@@ -126,6 +126,54 @@ def mean_of_images(value: Callable[[Tensor, Transform], Tensor], images: Images,
         return (of_images(lambda varied: value(transformed(varied), transformed), images),)
 
     return _mean(of_copy, view)[0]
+
+
+def of_mean_outputs(value: Value, forward: Forward, images: Images, view: View, seeds: Seeds) -> Gradient:
+    """The gradient of value(mean), mean = sum_i w_i outputs(copy_i), with respect to the images, [N, H, W, 3].
+
+    By the chain rule it is the mean over the copies of the gradients of <s, outputs(copy_i)>, s = d value / d mean: the
+    copies pass forwards once for the mean, and a second time with their gradients, each in the memory of one pass.
+
+    Args:
+        value: of the mean outputs, [N].
+        forward: (images) -> Outputs.
+        images: [N, H, W, 3].
+        view: makes the copies.
+        seeds: int32 [N, 2], one per image.
+    """
+    mean = mean_outputs(forward, view, seeds)(images)
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(_asked_for(mean))
+        total = tf.reduce_sum(value(mean))
+    slopes = tape.gradient(total, _asked_for(mean), unconnected_gradients=tf.UnconnectedGradients.ZERO)
+
+    def along_slopes(copy: Tensor, _: Transform) -> Tensor:
+        pairs = zip(slopes, _asked_for(forward(copy)), strict=True)
+        return tf.add_n([tensors.dot(slope, output) for slope, output in pairs])
+
+    return mean_of_images(along_slopes, images, view, seeds)
+
+
+def mean_outputs(forward: Forward, view: View, seeds: Seeds) -> Forward:
+    """The forward pass whose outputs are the mean of those of the view's copies."""
+
+    def forward_mean(images: Images, *arguments: Any, **settings: Any) -> Outputs:
+        def of_copy(copy: Tensor) -> tuple[Tensor, ...]:
+            outputs = forward(view.apply(images, copy, seeds), *arguments, **settings)
+            structure.append(outputs)
+            return _asked_for(outputs)
+
+        structure: list[Outputs] = []
+        parts = iter(_mean(of_copy, view))
+        flat = [None if one is None else next(parts) for one in tf.nest.flatten(structure[0])]
+        return tf.nest.pack_sequence_as(structure[0], flat)
+
+    return forward_mean
+
+
+def _asked_for(outputs: Outputs) -> tuple[Tensor, ...]:
+    """The tensors that there are: logits may be None."""
+    return tuple(one for one in tf.nest.flatten(outputs) if one is not None)
 
 
 def mean_of_features(

@@ -3,6 +3,7 @@
     size: Size                      a float above 0, in grey levels
     copies: Count = 30              an int above 0
     larger: Count | None = None
+    rates: Rates                    where Rates = Annotated[tuple[float, ...], Each(Range(1, above=True))]
     colours: Colours                where Colours = Annotated[str, OneOf(("rgb", "ycbcr"))]
 
 `Checked` does it for the fields of a dataclass (every part is one), `checked` for the arguments of a function, and
@@ -87,8 +88,21 @@ class OneOf:
         return None if isinstance(value, str) and value in self.words else f"one of {', '.join(self.words)}"
 
 
+@dataclasses.dataclass(frozen=True)
+class Each:
+    """Several numbers as a tuple, one at least, each within a range."""
+
+    range: Range
+
+    def wrong(self, value: Any) -> str | None:
+        """What was expected in words, None where the value is that."""
+        fits = isinstance(value, tuple) and value and not any(self.range.wrong(one) for one in value)
+        return None if fits else f"a tuple, each {self.range.text}"
+
+
 Positive = Annotated[float, Range(0, above=True)]
 Weight = Annotated[float, Range(0)]
+Rates = Annotated[tuple[float, ...], Each(Range(1, above=True))]
 Size = Annotated[float, Range(0, above=True, of="grey levels")]
 Noise = Annotated[float, Range(0, of="grey levels")]
 Grey = Annotated[float, Range(0, 255, of="a grey level")]
@@ -113,11 +127,15 @@ TrainingSeed = Annotated[int, Range(0, WHOLE, whole=True)]
 PLAIN: dict[Any, Range] = {float: Range(), int: Range(whole=True)}
 
 
+#: What stands in annotations and says itself what is wrong.
+LIMITS = (Range, OneOf, Each)
+
+
 def wrong(annotation: Any, value: Any) -> str | None:
     """What an annotation expects, in words, where the value is something else; None where it fits."""
     expected = []
     for kind in _alternatives(annotation):
-        if isinstance(kind, (Range, OneOf)):
+        if isinstance(kind, LIMITS):
             text = kind.wrong(value)
         elif kind is bool:
             text = None if isinstance(value, bool) or _is_numpys(value, "bool") else "True or False"
@@ -141,7 +159,7 @@ def _alternatives(annotation: Any) -> list[Any]:
 
 
 def _is_limited(annotation: Any) -> bool:
-    return any(isinstance(kind, (Range, OneOf)) or kind is bool for kind in _alternatives(annotation))
+    return any(isinstance(kind, LIMITS) or kind is bool for kind in _alternatives(annotation))
 
 
 @functools.cache

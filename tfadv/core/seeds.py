@@ -42,6 +42,8 @@ NEAR: tuple[float, ...] = (2.81022636e-08, 3.43273939e-07, -3.5233877e-06, -4.39
 NEAR += (-0.00125372503, -0.00417768164, 0.246640727, 1.50140941)
 FAR: tuple[float, ...] = (-0.000200214257, 0.000100950558, 0.00134934322, -0.00367342844, 0.00573950773)
 FAR += (-0.0076224613, 0.00943887047, 1.00167406, 2.83297682)
+#: The share of normal numbers that lie within two deviations.
+WITHIN_TWO = math.erf(math.sqrt(2))
 
 
 def of_images(images: np.ndarray, seed: int) -> np.ndarray:
@@ -113,6 +115,11 @@ def normal(seeds: Seeds, shape: tuple[int, ...], dtype: tf.DType = tf.float32) -
     return _drawn(_normal, seeds, shape, tf.as_dtype(dtype))
 
 
+def truncated_normal(seeds: Seeds, shape: tuple[int, ...], dtype: tf.DType = tf.float32) -> Tensor:
+    """Normal random numbers [N, *shape] of which those beyond two deviations are drawn again."""
+    return _drawn(_normal, seeds, shape, tf.as_dtype(dtype), WITHIN_TWO)
+
+
 def words(seeds: Seeds, count: int) -> Tensor:
     """uint32 [N, count]: the generator's words for each seed, int32 [N, 2]."""
     keys = tf.bitcast(tf.convert_to_tensor(seeds, tf.int32), tf.uint32)
@@ -157,10 +164,11 @@ def _uniform(seeds: Seeds, count: int, dtype: tf.DType, low: float, high: float)
     return tf.minimum(tf.cast(low + span / 2**BITS * share, dtype), tf.constant(largest, dtype))
 
 
-def _normal(seeds: Seeds, count: int, dtype: tf.DType) -> Tensor:
+def _normal(seeds: Seeds, count: int, dtype: tf.DType, within: float = 1.0) -> Tensor:
     # sqrt(2) erfinv(u), u = (2 k + 1) / 2^24 - 1 with k of 24 bits: never -1, 0 or 1. In float64, where devices agree.
+    # Of normal numbers within +-z it is u erf(z / sqrt(2)) in place of u.
     whole = tf.bitwise.right_shift(words(seeds, count), tf.constant(32 - BITS, tf.uint32))
-    share = (2 * tf.cast(whole, tf.float64) + 1) / 2**BITS - 1
+    share = within * ((2 * tf.cast(whole, tf.float64) + 1) / 2**BITS - 1)
     log = -tf.math.log((1 - share) * (1 + share))
     near = functools.reduce(lambda sum, next: sum * (log - 2.5) + next, NEAR)
     far = functools.reduce(lambda sum, next: sum * (tf.sqrt(log) - 3) + next, FAR)

@@ -1,4 +1,4 @@
-"""Vector operations on tensors [N, ...], one vector for each image: normalisation, l2 norm, dot product, selection."""
+"""Operations on tensors [N, ...], for each image its own: vectors' normalisation, norm and product, weighted rows."""
 
 import math
 
@@ -37,3 +37,14 @@ def dot(first: Tensor, second: Tensor) -> Tensor:
 def where(rows: Tensor, chosen: Images, others: Images) -> Images:
     """Whole images: `chosen` in the rows (bool [N]) that are True, `others` elsewhere."""
     return tf.where(tf.reshape(rows, [-1, 1, 1, 1]), chosen, others)
+
+
+def by_rows_and_columns(images: Images, rows: Tensor, columns: Tensor) -> Images:
+    """Images [N, H, W, C] of weighted rows and columns: R x C^T of each image and channel.
+
+    rows: [N, H', H], columns: [N, W', W], each image's own or one [1, ...] for all; what is shown is [N, H', W', C].
+    """
+    channels = images.shape[-1]
+    flat = tf.reshape(images, [-1, images.shape[1], images.shape[2] * channels])
+    shown = tf.reshape(tf.matmul(rows, flat), [-1, rows.shape[1], images.shape[2], channels])
+    return tf.matmul(columns[:, None], shown)

@@ -3,6 +3,8 @@
 The generator is written here a second time, from its paper, on numpy's whole numbers of one image.
 """
 
+import math
+
 import numpy as np
 
 from tfadv.core import seeds
@@ -53,14 +55,27 @@ def normal(own, shape):
     return np.sqrt(2) * share * quotient
 
 
-def _each(images, seed, path, draw):
-    """draw(seed of the image) for every image; path are the numbers folded in, one after the other."""
+def truncated_normal(own, shape):
+    """As `normal`, drawn again beyond two deviations: uniform numbers up to erf(sqrt(2)) through the inverse of erf."""
+    share = (2 * (words(own, shape) >> np.uint32(8)).astype(np.float64) + 1) / 2**24 - 1
+    share = share * math.erf(math.sqrt(2))
+    w = -np.log((1 - share) * (1 + share))
+    return np.sqrt(2) * share * np.where(w < 5, np.polyval(seeds.NEAR, w - 2.5), np.polyval(seeds.FAR, np.sqrt(w) - 3))
+
+
+def folded(images, seed, path):
+    """The seed of every image; path are the numbers folded in, one after the other."""
     found = []
     for own in seeds.of_images(images, seed):
         for number in path:
             own = fold_in(own, number)
-        found.append(draw(own))
-    return np.stack(found)
+        found.append(own)
+    return found
+
+
+def _each(images, seed, path, draw):
+    """draw(seed of the image) for every image."""
+    return np.stack([draw(own) for own in folded(images, seed, path)])
 
 
 def ball(images, seed, epsilon):

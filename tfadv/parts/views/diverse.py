@@ -1,4 +1,4 @@
-"""Random resizing and padding, and images remapped row by row and column by column."""
+"""Random resizing and padding, nearest neighbour or bilinear, and images remapped row by row and column by column."""
 
 import dataclasses
 import math
@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from tfadv.core.images import GREY
+from tfadv.core import tensors
+from tfadv.core.images import BLACK, GREY
 from tfadv.core.interfaces import View
-from tfadv.core.ranges import Count, Grey, Share
+from tfadv.core.ranges import Count, Grey, Rates, Share
 from tfadv.core.seeds import fold, uniform
 from tfadv.core.types import Gradient, Images, Seeds, Tensor
 
@@ -59,6 +60,86 @@ class DiverseInputs(View):
 
     def _shared_or_own(self, seeds: Seeds) -> Seeds:
         return tf.tile(seeds[:1], [tf.shape(seeds)[0], 1]) if self.shared else seeds
+
+
+#: By how much RDI enlarges, and DEM's five copies.
+RDI, DEM = (340 / 299,), (1.14, 1.27, 1.4, 1.53, 1.66)
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class RandomEnlargement(View):
+    """Random enlarging and padding, always and bilinear (RDI; Zou et al., ECCV 2020).
+
+    Copy i of an image of side s is resized to a random side in [s, larger_i), larger_i = floor(s * rates_i), put at a
+    random place of a canvas of side larger_i, and resized back. All of it is linear: row and column weights that are
+    drawn for each image, and so is the gradient.
+
+    Args:
+        rates: how much larger the canvas is than the image, one number for each copy; DEM's five are 1.14, 1.27, 1.4,
+            1.53 and 1.66.
+        pad: grey level of the canvas.
+
+    Raises ValueError for images whose size is not known when it is traced.
+    """
+
+    rates: Rates = RDI
+    pad: Grey = BLACK
+
+    random = True
+
+    @property
+    def copies(self) -> int:
+        return len(self.rates)
+
+    def apply(self, images: Images, copy: Tensor, seeds: Seeds) -> Images:
+        if None in images.shape[1:3]:
+            raise ValueError(f"RandomEnlargement: expected images of a fixed size, got {list(images.shape)}.")
+        chance = uniform(fold(seeds, copy), (3,))  # the side, and the place down and across
+        rows, columns = (
+            enlarging_weights(side, self._canvas(side, copy), chance[:, 0], chance[:, 1 + axis], images.dtype)
+            for axis, side in enumerate(images.shape[1:3])
+        )
+        return self.pad + tensors.by_rows_and_columns(images - self.pad, rows, columns)
+
+    def _canvas(self, side: int, copy: Tensor) -> Tensor:
+        """The canvas's side in this copy, int [1], or [N] where each image has its own copy."""
+        # What a product of floats lacks to a whole number is none of the size.
+        larger = [max(side + 1, math.floor(side * rate + 1e-6)) for rate in self.rates]
+        return tf.reshape(tf.gather(tf.constant(larger, tf.int32), copy), [-1])
+
+
+def enlarging_weights(side: int, larger: Tensor, size: Tensor, place: Tensor, dtype: tf.DType) -> Tensor:
+    """[N, side, side]: the share of each of the image's rows in each row shown, of images enlarged, put on a canvas and
+    resized back; a row's shares sum to that of the image, the rest is the canvas.
+
+    Args:
+        side: of the images and of what is shown.
+        larger: the canvas's side, int [1] or [N].
+        size, place: chances in [0, 1), [N], for the enlarged side and for where it starts.
+        dtype: of the shares.
+    """
+    inner = side + whole(size, larger - side)
+    start = whole(place, larger - inner)
+    shown = 0.0
+    for canvas_row, canvas_share in bilinear_taps(tf.range(side)[None], larger[:, None], side, dtype):
+        within = canvas_row - start[:, None]
+        there = tf.cast((within >= 0) & (within < inner[:, None]), dtype)
+        for row, share in bilinear_taps(within, side, inner[:, None], dtype):
+            shown += tf.one_hot(row, side, dtype=dtype) * (canvas_share * share * there)[:, :, None]
+    return shown
+
+
+def bilinear_taps(index: Tensor, size: Tensor, shown: Tensor, dtype: tf.DType) -> list[tuple[Tensor, Tensor]]:
+    """The two (index int, share) that bilinear resizing of `size` pixels to `shown` pixels takes pixel `index` from.
+
+    Source (index + 1/2) size / shown - 1/2 with pixels' centres at halves; the first and last pixels go on outside.
+    """
+    # Twice the source, in whole numbers: (2 index + 1) size / shown - 1, split exactly.
+    doubled = (2 * index + 1) * size - shown
+    low = tf.math.floordiv(doubled, 2 * shown)
+    above = tf.cast(doubled - low * 2 * shown, dtype) / tf.cast(2 * shown, dtype)
+    ends = (tf.clip_by_value(low, 0, size - 1), tf.clip_by_value(low + 1, 0, size - 1))
+    return [(ends[0], 1 - above), (ends[1], above)]
 
 
 def whole(chance: Tensor, below: Tensor) -> Tensor:

@@ -1,0 +1,182 @@
+"""Slow twins of attacks over transformed copies, in float64 and grey levels: every image, copy and block in a loop."""
+
+import numpy as np
+import tensorflow as tf
+from published import draws
+from published.around import cross_entropy_gradient, predicted, unit_mean
+
+
+def ascend(images, gradient, *, steps=10, decay=1.0, alpha=None):
+    """x <- clip(x + alpha sign(m)) in the ball and in 0..255, m <- decay m + g / mean|g|, g = gradient(x, step)."""
+    eps = 16.0
+    low, high = np.clip(images - eps, 0, 255), np.clip(images + eps, 0, 255)
+    x, m = images.copy(), np.zeros_like(images)
+    for step in range(steps):
+        m = decay * m + unit_mean(gradient(x, step))
+        x = np.clip(x + (eps / steps if alpha is None else alpha) * np.sign(m), low, high)
+    return x
+
+
+def own_seeds(images, seed, step):
+    """Each image's seed in this step."""
+    return draws.folded(images, seed, [draws.STEP, step])
+
+
+def dct(signal):
+    """The orthonormal DCT-II of [H, W]: X_kl = a_k a_l sum x_ij cos(pi (2i+1) k / 2H) cos(pi (2j+1) l / 2W)."""
+    for _ in range(2):
+        count = len(signal)
+        rows = []
+        for k in range(count):
+            wave = np.cos(np.pi * (2 * np.arange(count) + 1) * k / (2 * count))
+            rows.append(np.sqrt((1 if k == 0 else 2) / count) * wave @ signal)
+        signal = np.stack(rows).T
+    return signal
+
+
+def idct(spectrum):
+    """The inverse of `dct`."""
+    for _ in range(2):
+        count = len(spectrum)
+        total = np.zeros_like(spectrum)
+        for k in range(count):
+            wave = np.cos(np.pi * (2 * np.arange(count) + 1) * k / (2 * count))
+            total += np.sqrt((1 if k == 0 else 2) / count) * np.outer(wave, spectrum[k])
+        spectrum = total.T
+    return spectrum
+
+
+def ssa(net, images, labels, seed, *, copies=20, rho=0.5, sigma=16.0, decay=0.0):
+    """S2I-FGSM: the gradients at IDCT(DCT(x + n) u) themselves, not carried back."""
+
+    def gradient(x, step):
+        total = np.zeros_like(x)
+        for copy in range(copies):
+            shown = np.empty_like(x)
+            for k, own in enumerate(own_seeds(images, seed, step)):
+                own = draws.fold_in(own, copy)
+                noise = sigma * draws.normal(draws.fold_in(own, 0), x[k].shape)
+                factors = draws.uniform(draws.fold_in(own, 1), x[k].shape, 1 - rho, 1 + rho)
+                for c in range(3):
+                    shown[k, :, :, c] = idct(dct((x[k] + noise)[:, :, c]) * factors[:, :, c])
+            total += cross_entropy_gradient(net, shown, labels)
+        return total / copies
+
+    return ascend(images, gradient, decay=decay)
+
+
+def resizing(side, shown):
+    """[shown, side]: bilinear, pixel centres at halves, the border's values beyond the border."""
+    weights = np.zeros((shown, side))
+    for i in range(shown):
+        source = (i + 0.5) * side / shown - 0.5
+        low = int(np.floor(source))
+        weights[i, min(max(low, 0), side - 1)] += 1 - (source - low)
+        weights[i, min(max(low + 1, 0), side - 1)] += source - low
+    return weights
+
+
+def enlarged(image, chances, rate):
+    """An image [s, s, 3] resized to a random side, padded with black to int(s rate), resized back; a tensor."""
+    side, larger = image.shape[0], int(image.shape[0] * rate)
+    inner = side + int(chances[0] * (larger - side))
+    top, left = int(chances[1] * (larger - inner)), int(chances[2] * (larger - inner))
+    up, back = resizing(side, inner), resizing(larger, side)
+    resized = tf.einsum("ai,ijc,bj->abc", up, image, up)
+    rest = larger - inner
+    return tf.einsum("ai,ijc,bj->abc", back, tf.pad(resized, [[top, rest - top], [left, rest - left], [0, 0]]), back)
+
+
+def dem(net, images, labels, seed, *, rates=(1.14, 1.27, 1.4, 1.53, 1.66)):
+    """The cross entropy of the mean of five logits, in one tape; steps of the whole epsilon."""
+
+    def gradient(x, step):
+        here = tf.constant(x)
+        with tf.GradientTape() as tape:
+            tape.watch(here)
+            logits = 0
+            for copy, rate in enumerate(rates):
+                shown = []
+                for k, own in enumerate(own_seeds(images, seed, step)):
+                    shown.append(enlarged(here[k], draws.uniform(draws.fold_in(own, copy), 3), rate))
+                logits += net.logits(net.feature(tf.stack(shown) / 127.5 - 1)) / len(rates)
+            total = tf.reduce_sum(tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits))
+        return tape.gradient(total, here).numpy()
+
+    return ascend(images, gradient, alpha=16.0)
+
+
+def over_copies(net, images, seed, copies, labels, matrix_of):
+    """gradient(x, step): the mean over copies of dJ/dx where pixels shown are weights @ pixels + shift, image by image.
+
+    matrix_of(image's shape, seed of the image and copy) gives (weights [H W, H W], shift).
+    """
+
+    def gradient(x, step):
+        total = np.zeros_like(x)
+        for copy in range(copies):
+            shown, weights = np.empty_like(x), []
+            for k, own in enumerate(own_seeds(images, seed, step)):
+                matrix, shift = matrix_of(x[k].shape, draws.fold_in(own, copy))
+                shown[k] = (matrix @ x[k].reshape(-1, 3)).reshape(x[k].shape) + shift
+                weights.append(matrix)
+            slope = cross_entropy_gradient(net, shown, labels)
+            for k, matrix in enumerate(weights):
+                total[k] += (matrix.T @ slope[k].reshape(-1, 3)).reshape(x[k].shape)
+        return total / copies
+
+    return gradient
+
+
+def block_lengths(own, side, blocks):
+    """The authors' lengths: uniform shares, rounded; the longest takes the rest."""
+    chance = draws.uniform(own, blocks)
+    lengths = np.round(chance * side / chance.sum()).astype(int)
+    lengths[lengths.argmax()] += side - lengths.sum()
+    return lengths
+
+
+def rotation(pixels, angle):
+    """Indices [h, w] of pixels rotated counterclockwise: for each pixel a list of (index, share); none outside."""
+    height, width = pixels.shape
+    found = []
+    for i in range(height):
+        for j in range(width):
+            dy, dx = i - (height - 1) / 2, j - (width - 1) / 2
+            y = np.sin(angle) * dx + np.cos(angle) * dy + (height - 1) / 2
+            x = np.cos(angle) * dx - np.sin(angle) * dy + (width - 1) / 2
+            taps = []
+            for r in (int(np.floor(y)), int(np.floor(y)) + 1):
+                for c in (int(np.floor(x)), int(np.floor(x)) + 1):
+                    if 0 <= r < height and 0 <= c < width:
+                        taps.append((pixels[r, c], (1 - abs(r - y)) * (1 - abs(c - x))))
+            found.append(taps)
+    return found
+
+
+def bsr(net, images, labels, seed, *, copies=20, blocks=2, angle=0.2):
+    """Rows and columns shuffled block by block, each block rotated, grey where it has no pixel."""
+
+    def matrix_of(shape, own):
+        side = shape[0]
+        parts = [draws.fold_in(own, part) for part in range(5)]
+        heights, widths = (block_lengths(part, side, blocks) for part in parts[:2])
+        orders = [np.argsort(draws.uniform(part, blocks)) for part in parts[2:4]]
+        angles = angle * draws.truncated_normal(parts[4], (blocks, blocks))
+        pixels = np.arange(side * side).reshape(side, side)
+        strips = np.split(pixels, np.cumsum(heights)[:-1], axis=0)
+        matrix, top = np.zeros((side * side, side * side)), 0
+        for a, row in enumerate(orders[0]):
+            cells, left = np.split(strips[row], np.cumsum(widths)[:-1], axis=1), 0
+            for b, column in enumerate(orders[1]):
+                cell = cells[column]
+                for number, taps in enumerate(rotation(cell, angles[a, b])):
+                    i, j = top + number // cell.shape[1], left + number % cell.shape[1]
+                    for pixel, share in taps:
+                        matrix[i * side + j, pixel] += share
+                left += widths[column]
+            top += heights[row]
+        return matrix, 127.5 * (1 - matrix.sum(axis=1)).reshape(side, side, 1)
+
+    guess = predicted(net, images)
+    return ascend(images, over_copies(net, images, seed, copies, guess, matrix_of))

@@ -1,0 +1,92 @@
+"""Recipes that take the cross entropy's gradient over copies transformed at random: SSA, DEM, BSR.
+
+Their programs keep every step within 0..255, and so do these. Where a program leaves the predicted class `predicted` is
+True, elsewhere the labels are meant.
+"""
+
+import dataclasses
+
+from tfadv.attacks.ascent import Ascent
+from tfadv.attacks.recipes.frame import momentum, recipe
+from tfadv.core.interfaces import View
+from tfadv.core.ranges import Count, Noise, Rates, Size, Weight
+from tfadv.parts.objectives import CrossEntropy
+from tfadv.parts.views import RandomEnlargement, ShuffledBlocks, SpectrumCopies
+from tfadv.parts.views.diverse import DEM
+
+
+@recipe
+def ssa(
+    epsilon: Size = 16.0,
+    steps: Count = 10,
+    step: Size | None = None,
+    decay: Weight = 0.0,
+    predicted: bool = False,
+    copies: Count = 20,
+    rho: Weight = 0.5,
+    deviation: Noise | None = None,
+) -> Ascent:
+    """Spectrum simulation, S2I-FGSM (Long et al., ECCV 2022): gradients at copies whose frequencies vary at random.
+
+    Without momentum, as the authors' program is by default; decay=1 is S2I-MI-FGSM. deviation=None is epsilon.
+
+    Args:
+        rho: how far a frequency's factor is from 1 at most.
+        deviation: of the noise that is added first.
+    """
+    view = SpectrumCopies(copies, rho, epsilon if deviation is None else deviation)
+    return _transformed(view, predicted, epsilon, steps, step, decay)
+
+
+@recipe
+def dem(
+    epsilon: Size = 16.0,
+    steps: Count = 10,
+    step: Size | None = None,
+    decay: Weight = 1.0,
+    predicted: bool = False,
+    rates: Rates = DEM,
+) -> Ascent:
+    """Diversity ensemble (Zou et al., ECCV 2020): one loss of the mean logits of five enlarged and padded copies.
+
+    The step is the whole of epsilon unless it is given, their region fitting: nearly every pixel is at an end of its
+    range after each step.
+
+    Args:
+        rates: how much larger than the image each copy's canvas is.
+
+    Differs from the code of TransferAttack, the only one at hand: each image has its own draws.
+    """
+    size = epsilon if step is None else step
+    attack = _transformed(RandomEnlargement(rates), predicted, epsilon, steps, size, decay)
+    return dataclasses.replace(attack, average="outputs")
+
+
+@recipe
+def bsr(
+    epsilon: Size = 16.0,
+    steps: Count = 10,
+    step: Size | None = None,
+    decay: Weight = 1.0,
+    predicted: bool = True,
+    copies: Count = 20,
+    blocks: Count = 2,
+    angle: Weight = 0.2,
+) -> Ascent:
+    """Block shuffle and rotation (Wang et al., CVPR 2024): the image is cut up, its blocks are shuffled and rotated.
+
+    Args:
+        copies: how many, each cut and shuffled anew, over which the gradient is averaged.
+        blocks: along each axis.
+        angle: deviation of a block's rotation in radians; it is twice that at most.
+
+    Differs from the authors' code: the gradient of a rotation is exact, where theirs rotates the gradient back. Corners
+    that a rotation uncovers are grey, as in their program, where zero is the middle of the range.
+    """
+    return _transformed(ShuffledBlocks(copies, blocks, angle), predicted, epsilon, steps, step, decay)
+
+
+def _transformed(view: View, predicted: bool, epsilon: float, steps: int, step: float | None, decay: float) -> Ascent:
+    """MIM's steps, each within 0..255, on the cross entropy over a view."""
+    attack = momentum(CrossEntropy(predicted=predicted), epsilon, steps, step, decay, view)
+    return dataclasses.replace(attack, in_range=True)
