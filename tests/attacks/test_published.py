@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from networks import COPIES, LAYER, batch_of, bound, convolutional, recipe
-from published import around, contributive, intermediate, noise_reduced, papers, programs
+from published import around, contributive, intermediate, noise_reduced, papers, programs, targets
 from published.plain import PlainNet
 
 from tfadv import targeted, untargeted
@@ -45,6 +45,8 @@ TWINS = {
     "fda-pd": (programs.fda, PATCHWISE_DIVERSE),
     "fia-pd": (programs.fia, {"copies": COPIES, **PATCHWISE_DIVERSE}),
     "naa-pd": (programs.naa, {"copies": COPIES, **PATCHWISE_DIVERSE}),
+    "logit": (targets.logit, {}),
+    "margin": (targets.margin, {}),
 }
 
 #: Settings beside the defaults: recipe, its settings, the twin's.
@@ -102,6 +104,11 @@ VARIANTS = {
         "naa-pd",
         {"gamma": 2.0, "positive": "logarithm", "negative": "square"},
         {"gamma": 2.0, "positive": "logarithm", "negative": "square"},
+    ),
+    "margin, another temperature": (
+        "margin",
+        {"temperature": 5.0, "steps": 4, "probability": 1.0, "side": 7},
+        {"temperature": 5.0, "steps": 4, "diverse": 1.0, "side": 7},
     ),
     **{
         f"naa, {positive} and {negative}": (
@@ -171,6 +178,8 @@ def test_settings_are_the_published_ones(case, setting):
         ("naa-pd", {}),
         ("naa", {"positive": "square"}),
         ("fcr-fgsm", {}),
+        ("logit", {}),
+        ("margin", {}),
     ],
 )
 def test_targeted_goes_to_the_class(name, settings, setting):

@@ -15,7 +15,9 @@ from tfadv import Network, network, untargeted
 from tfadv.registry.catalogue import ATTACKS
 
 SIDE, CLASSES, LAYER, COPIES = 24, 10, "middle", 3
-#: Recipe -> settings that make it small, beside few copies and the layer.
+#: Of an ascent of hundreds of steps these many are made.
+LONG, STEPS = 200, 20
+#: Recipe -> settings that make it small, beside few copies, fewer steps and the layer.
 SMALL: dict[str, dict] = {
     "cw": {"steps": 30, "searches": 2, "c": 10.0},
     "auna": {"sizes": 20, "tries": 3},
@@ -26,10 +28,12 @@ SMALL: dict[str, dict] = {
 
 
 def recipe(name: str, **settings):
-    """The recipe with few copies and the small network's layer, where it has such settings."""
+    """The recipe with few copies, no hundreds of steps, and the small network's layer, where it has such settings."""
     known = inspect.signature(ATTACKS[name]).parameters
     small = {"layer": LAYER, "copies": COPIES, "neighbours": COPIES, "cam_layer": "late"}
     small = {key: value for key, value in small.items() if key in known} | SMALL.get(name, {})
+    if "steps" in known and known["steps"].default >= LONG:
+        small["steps"] = STEPS
     return ATTACKS[name](**small | settings)
 
 

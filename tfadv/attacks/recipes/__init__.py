@@ -22,6 +22,7 @@ from tfadv.attacks.recipes.intermediate import *
 from tfadv.attacks.recipes.patchwise_diverse import *
 from tfadv.attacks.recipes.regions import *
 from tfadv.attacks.recipes.searches import *
+from tfadv.attacks.recipes.targeted import *
 from tfadv.attacks.recipes.universal import *
 
 __all__ = [recipe.__name__ for recipe in RECIPES.values()]
