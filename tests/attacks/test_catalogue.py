@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from conftest import REPOSITORY
-from networks import CLASSES, LAYER, SIDE, batch_of, bound, convolutional, linear, recipe
+from networks import CLASSES, LAYER, SIDE, batch_of, bound, convolutional, fitting, linear, recipe
 
 import tfadv
 from tfadv import targeted, untargeted
@@ -148,7 +148,7 @@ def test_asks_for_gradients_where_it_says_so(name, batch, monkeypatch):
     def tape(*arguments, **settings):
         raise Asked
 
-    craft = recipe(name).on(convolutional.__wrapped__("float64"))
+    craft = recipe(name).on(fitting(name).__wrapped__("float64"))
     with monkeypatch.context() as patch:
         patch.setattr(tf, "GradientTape", tape)
         with pytest.raises(Asked) if recipe(name).needs_gradient else contextlib.nullcontext():

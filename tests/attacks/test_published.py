@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from networks import COPIES, LAYER, batch_of, bound, convolutional, recipe
-from published import around, contributive, intermediate, noise_reduced, papers, programs, targets
+from published import around, backward, contributive, intermediate, noise_reduced, papers, programs, targets
 from published.plain import PlainNet
 
 from tfadv import targeted, untargeted
@@ -47,6 +47,9 @@ TWINS = {
     "naa-pd": (programs.naa, {"copies": COPIES, **PATCHWISE_DIVERSE}),
     "logit": (targets.logit, {}),
     "margin": (targets.margin, {}),
+    "linbp": (backward.linbp, {}),
+    "bpa": (backward.bpa, {}),
+    "sgm": (backward.sgm, {}),
 }
 
 #: Settings beside the defaults: recipe, its settings, the twin's.
@@ -105,6 +108,7 @@ VARIANTS = {
         {"gamma": 2.0, "positive": "logarithm", "negative": "square"},
         {"gamma": 2.0, "positive": "logarithm", "negative": "square"},
     ),
+    "linbp, other steps": ("linbp", {"steps": 5, "step": 3.0}, {"steps": 5, "alpha": 3.0}),
     "margin, another temperature": (
         "margin",
         {"temperature": 5.0, "steps": 4, "probability": 1.0, "side": 7},
@@ -180,6 +184,9 @@ def test_settings_are_the_published_ones(case, setting):
         ("fcr-fgsm", {}),
         ("logit", {}),
         ("margin", {}),
+        ("linbp", {}),
+        ("bpa", {}),
+        ("sgm", {}),
     ],
 )
 def test_targeted_goes_to_the_class(name, settings, setting):

@@ -10,7 +10,8 @@ import tensorflow as tf
 from tfadv.core import diagnostics, seeds
 from tfadv.core.compilation import Program, concede
 from tfadv.core.images import BLACK, WHITE, check
-from tfadv.core.interfaces import Attack, Crafted, Goal, Objective, class_numbers
+from tfadv.core.interfaces import Attack, Crafted, Goal, Objective
+from tfadv.core.labels import class_numbers
 from tfadv.core.scores import reached
 from tfadv.core.source import Source
 from tfadv.core.types import Images, Seeds, Tensor

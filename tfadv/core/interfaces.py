@@ -3,11 +3,11 @@
     An attack on a model increases an **objective** (a number for each image), over the copies of a **view** (an input
     transformation), along a **gradient estimate** (at the image, or from several points around it), by a **rule** (how
     a gradient becomes a step), within a **budget** (how far), in a **region** (which pixels), from a **start** (the
-    first image).
+    first image), and its gradients pass the network by a **backward rule**.
 
 Each part is a frozen dataclass of plain numbers, and `repr` is what you would type: `eval(repr(attack)) == attack`.
 What travels through `tf.function` is a NamedTuple of tensors. The combinations are free: any objective with any view,
-estimate, rule, budget, region and start is an attack, e.g.
+estimate, rule, budget, region, start and backward rule is an attack, e.g.
 
     Ascent(Naa("Mixed_5b"), Momentum() >> Patchwise(1.6), Linf(16), view=DiverseInputs())
 
@@ -32,6 +32,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfadv.core import ranges
+from tfadv.core.labels import class_numbers
 from tfadv.core.seeds import fold
 from tfadv.core.types import Gradient, Images, Labels, Logits, Perturbation, Seeds, Tensor
 
@@ -62,29 +63,6 @@ def untargeted(labels: Sequence[int] | np.ndarray) -> Goal:
 def targeted(classes: Sequence[int] | np.ndarray) -> Goal:
     """The goal of a targeted attack: these classes, int [N]."""
     return Goal(class_numbers(classes), -1)
-
-
-def class_numbers(labels: Sequence[int] | np.ndarray) -> np.ndarray:
-    """Class numbers as int32 [N]. Raises ValueError, with what to do, for anything else."""
-    try:
-        numbers = np.asarray(labels)
-    except ValueError as error:  # rows of several lengths
-        raise ValueError(f"labels: expected class numbers, int [N], got something else ({error}).") from error
-    if numbers.shape == (0,):
-        return np.zeros(0, np.int32)  # of no images
-    if numbers.ndim == 1 and np.issubdtype(numbers.dtype, np.integer):
-        if numbers.size and not (-ranges.WHOLE <= int(numbers.min()) and int(numbers.max()) <= ranges.WHOLE):
-            raise ValueError(
-                f"labels: expected class numbers, got {numbers.min()}..{numbers.max()}, more than 32 bits hold."
-            )
-        return numbers.astype(np.int32)
-    advice = ""
-    if numbers.ndim == 2:
-        column = numbers.shape[1] == 1
-        advice = " Take labels[:, 0]." if column else " Of one-hot labels take np.argmax(labels, axis=1)."
-    elif numbers.ndim == 1 and numbers.dtype.kind == "f" and np.array_equal(numbers, np.rint(numbers)):
-        advice = " Take labels.astype(int)."
-    raise ValueError(f"labels: expected class numbers, int [N], got {numbers.dtype} {list(numbers.shape)}.{advice}")
 
 
 class Crafted(NamedTuple):
@@ -345,6 +323,17 @@ class Start(Part):
     @abc.abstractmethod
     def begin(self, images: Images, budget: Budget, seeds: Seeds) -> Images:
         """The images the ascent starts from, [N, H, W, 3]."""
+
+
+class BackwardRule(Part):
+    """How gradients pass back through a network's layers; its outputs stay what they are, bit for bit."""
+
+    @abc.abstractmethod
+    def on(self, network: Any) -> Any:
+        """The network with these gradients, a `tfadv.core.source.Source`.
+
+        Raises ValueError for one that has nothing it would change.
+        """
 
 
 class Craft(Protocol):
