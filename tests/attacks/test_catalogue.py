@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import inspect
+import itertools
 import re
 import textwrap
 
@@ -11,12 +12,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from conftest import REPOSITORY
-from networks import CLASSES, LAYER, SIDE, batch_of, bound, convolutional, linear, recipe
+from networks import CLASSES, LAYER, SIDE, batch_of, bound, convolutional, fitting, linear, recipe
 
 import tfadv
 from tfadv import targeted, untargeted
 from tfadv.attacks.recipes import frame
-from tfadv.core import gradients
+from tfadv.core import gradients, scores
 from tfadv.core.interfaces import Attack, View
 from tfadv.registry.catalogue import ATTACKS
 
@@ -100,13 +101,19 @@ def test_a_new_recipe_is_registered_as_contributing_shows(monkeypatch):
     names = {}
     for block in blocks:
         exec(block, names)
-    assert list(frame.RECIPES) == ["logit"]
-    attack = frame.RECIPES["logit"](steps=2)
+    assert list(frame.RECIPES) == ["mask-block"]
+    attack = frame.RECIPES["mask-block"](steps=1, step=4.0, tiles=3)
     assert eval(repr(attack), NAMES | names) == attack
-    network, images = linear("float64", classes=4), np.full((1, 6, 6, 3), 128.0)
-    slope = gradients.of_images(lambda x: network(x).logits[:, 1], tf.constant(images)).numpy()
-    for goal, sign in ((untargeted([1]), -1), (targeted([1]), 1)):  # the logits are linear in the image
-        np.testing.assert_allclose(attack.on(network)(images, goal), images + sign * 4 * np.sign(slope), atol=1e-9)
+    network, images = linear("float64", classes=4), batch_of(1, side=6, dtype=np.float64)[0]
+    goals = {1: untargeted([1]), -1: targeted([1])}
+    for sign, goal in goals.items():
+        mean = 0.0
+        for row, column in itertools.product(range(0, 6, 2), repeat=2):  # tiles of two pixels, written out
+            shown = np.ones(images.shape)
+            shown[:, row : row + 2, column : column + 2] = 0
+            slope = lambda x, shown=shown: scores.cross_entropy(network(x * shown).logits, goal.labels)  # noqa: B023, E731
+            mean += sign * gradients.of_images(slope, tf.constant(images)).numpy() / 9
+        np.testing.assert_allclose(attack.on(network)(images, goal), np.clip(images + 4 * np.sign(mean), 0, 255))
 
 
 @those(lambda attack: attack.budget is not None)
@@ -141,7 +148,7 @@ def test_asks_for_gradients_where_it_says_so(name, batch, monkeypatch):
     def tape(*arguments, **settings):
         raise Asked
 
-    craft = recipe(name).on(convolutional.__wrapped__("float64"))
+    craft = recipe(name).on(fitting(name).__wrapped__("float64"))
     with monkeypatch.context() as patch:
         patch.setattr(tf, "GradientTape", tape)
         with pytest.raises(Asked) if recipe(name).needs_gradient else contextlib.nullcontext():

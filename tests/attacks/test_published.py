@@ -3,7 +3,17 @@
 import numpy as np
 import pytest
 from networks import COPIES, LAYER, batch_of, bound, convolutional, recipe
-from published import around, contributive, intermediate, noise_reduced, papers, programs, transformed
+from published import (
+    around,
+    backward,
+    contributive,
+    intermediate,
+    noise_reduced,
+    papers,
+    programs,
+    targets,
+    transformed,
+)
 from published.plain import PlainNet
 
 from tfadv import targeted, untargeted
@@ -52,6 +62,11 @@ TWINS = {
     "fda-pd": (programs.fda, PATCHWISE_DIVERSE),
     "fia-pd": (programs.fia, {"copies": COPIES, **PATCHWISE_DIVERSE}),
     "naa-pd": (programs.naa, {"copies": COPIES, **PATCHWISE_DIVERSE}),
+    "logit": (targets.logit, {}),
+    "margin": (targets.margin, {}),
+    "linbp": (backward.linbp, {}),
+    "bpa": (backward.bpa, {}),
+    "sgm": (backward.sgm, {}),
 }
 
 #: Settings beside the defaults: recipe, its settings, the twin's.
@@ -128,6 +143,12 @@ VARIANTS = {
         {"gamma": 2.0, "positive": "logarithm", "negative": "square"},
         {"gamma": 2.0, "positive": "logarithm", "negative": "square"},
     ),
+    "linbp, other steps": ("linbp", {"steps": 5, "step": 3.0}, {"steps": 5, "alpha": 3.0}),
+    "margin, another temperature": (
+        "margin",
+        {"temperature": 5.0, "steps": 4, "probability": 1.0, "side": 7},
+        {"temperature": 5.0, "steps": 4, "diverse": 1.0, "side": 7},
+    ),
     **{
         f"naa, {positive} and {negative}": (
             "naa",
@@ -196,6 +217,11 @@ def test_settings_are_the_published_ones(case, setting):
         ("naa-pd", {}),
         ("naa", {"positive": "square"}),
         ("fcr-fgsm", {}),
+        ("logit", {}),
+        ("margin", {}),
+        ("linbp", {}),
+        ("bpa", {}),
+        ("sgm", {}),
     ],
 )
 def test_targeted_goes_to_the_class(name, settings, setting):

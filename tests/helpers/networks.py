@@ -7,15 +7,18 @@ craft = bound("naa")                     that recipe on the float64 network, com
 
 import functools
 import inspect
+from collections.abc import Callable
 
 import keras
 import numpy as np
 
-from tfadv import Network, network, untargeted
+from tfadv import Network, SkipBackward, network, untargeted
 from tfadv.registry.catalogue import ATTACKS
 
 SIDE, CLASSES, LAYER, COPIES = 24, 10, "middle", 3
-#: Recipe -> settings that make it small, beside few copies and the layer.
+#: Of an ascent of hundreds of steps these many are made.
+LONG, STEPS = 200, 20
+#: Recipe -> settings that make it small, beside few copies, fewer steps and the layer.
 SMALL: dict[str, dict] = {
     "cw": {"steps": 30, "searches": 2, "c": 10.0},
     "auna": {"sizes": 20, "tries": 3},
@@ -26,17 +29,19 @@ SMALL: dict[str, dict] = {
 
 
 def recipe(name: str, **settings):
-    """The recipe with few copies and the small network's layer, where it has such settings."""
+    """The recipe with few copies, no hundreds of steps, and the small network's layer, where it has such settings."""
     known = inspect.signature(ATTACKS[name]).parameters
     small = {"layer": LAYER, "copies": COPIES, "neighbours": COPIES, "cam_layer": "late"}
     small = {key: value for key, value in small.items() if key in known} | SMALL.get(name, {})
+    if "steps" in known and known["steps"].default >= LONG:
+        small["steps"] = STEPS
     return ATTACKS[name](**small | settings)
 
 
 @functools.cache
 def bound(name: str):
     """The recipe on the small float64 network, fitted if it has to be: compiling is what takes the time."""
-    craft = recipe(name).on(convolutional("float64"))
+    craft = recipe(name).on(fitting(name)("float64"))
     if craft.attack.fitted:
         images = batch_of(3, dtype=np.float64)[0]
         craft.fit(images, untargeted(craft.network.predict(images)))
@@ -56,6 +61,26 @@ def convolutional(dtype: str = "float32", side: int = SIDE, offset: int = 0, act
     logits = keras.layers.Dense(CLASSES + offset, dtype=dtype, name="logits")(x)
     model = keras.Model(images, [logits, auxiliary], name="small")
     return network(_seeded(model), input_range=(-1, 1), offset=offset, layer=LAYER, output="logits")
+
+
+@functools.cache
+def residual(dtype: str = "float32") -> Network:
+    """As `convolutional`, with a shortcut around its last convolution: middle + late(inner(middle))."""
+    images = keras.layers.Input((SIDE, SIDE, 3), dtype=dtype)
+    x = keras.layers.Conv2D(6, 3, padding="same", activation="relu", dtype=dtype, name="early")(images)
+    x = keras.layers.Conv2D(8, 3, strides=2, padding="same", activation="relu", dtype=dtype, name="middle")(x)
+    branch = keras.layers.Conv2D(4, 1, activation="relu", dtype=dtype, name="inner")(x)
+    branch = keras.layers.Conv2D(8, 3, padding="same", dtype=dtype, name="late")(branch)
+    x = keras.layers.ReLU(dtype=dtype, name="out")(keras.layers.Add(dtype=dtype, name="sum")([x, branch]))
+    x = keras.layers.Flatten(dtype=dtype, name="flat")(x)
+    logits = keras.layers.Dense(CLASSES, dtype=dtype, name="logits")(x)
+    return network(_seeded(keras.Model(images, logits, name="small")), input_range=(-1, 1), layer=LAYER)
+
+
+def fitting(name: str) -> Callable[..., Network]:
+    """The small network for a recipe: `convolutional`, or `residual` for one that needs shortcuts."""
+    backward = getattr(ATTACKS[name](), "backward", None)
+    return residual if isinstance(backward, SkipBackward) else convolutional
 
 
 @functools.cache

@@ -1,6 +1,7 @@
 """Gradient ascent on an objective: the loop of BIM, MIM, FIA, NAA and all other attacks that are no searches.
 
-It increases an objective over the copies of a view, by a rule, within a budget, in a region, from a start:
+It increases an objective over the copies of a view, by a rule, within a budget, in a region, from a start; its
+gradients pass the network by a backward rule:
 
 x_0     = start, where the mask is above 0
 g(x)    = mean over copies of d value(view(x)) / d x, or d value(mean over copies of the outputs) / d x
@@ -24,6 +25,7 @@ from tfadv.core.goals import Goal
 from tfadv.core.images import BLACK, WHITE
 from tfadv.core.interfaces import (
     Attack,
+    BackwardRule,
     Budget,
     GradientEstimate,
     Objective,
@@ -39,6 +41,7 @@ from tfadv.core.ranges import Count, OneOf
 from tfadv.core.seeds import fold
 from tfadv.core.source import CompiledForward, Source
 from tfadv.core.types import Gradient, Images, Seeds, Tensor
+from tfadv.models.backward import PlainBackward
 from tfadv.models.network import network
 from tfadv.parts.gradient_estimates import AtImage
 from tfadv.parts.regions import Everywhere
@@ -62,6 +65,7 @@ KINDS: dict[str, type[Part]] = {
     "region": Region,
     "start": Start,
     "gradient": GradientEstimate,
+    "backward": BackwardRule,
 }
 
 
@@ -70,7 +74,7 @@ class Ascent(Attack):
     """An attack by gradient ascent, e.g. `Ascent(CrossEntropy(), Sign(1.6), Linf(16))` is BIM.
 
     Args:
-        objective, rule, budget, view, region, start, gradient: the parts.
+        objective, rule, budget, view, region, start, gradient, backward: the parts.
         steps: how many.
         in_range: keep the image within 0..255 from the start on and after each step, as BIM does, and not only at the
             end, as the authors' programs of MIM's relatives, FIA and NAA do.
@@ -91,6 +95,7 @@ class Ascent(Attack):
     restarts: Count = 1
     gradient: GradientEstimate = AtImage()
     average: Annotated[str, OneOf(AVERAGES)] = GRADIENTS
+    backward: BackwardRule = PlainBackward()
 
     def __post_init__(self) -> None:
         for name, kind in KINDS.items():
@@ -114,7 +119,7 @@ class Ascent(Attack):
     def _craft(self, network: Source) -> "AscentLoop":
         for part in (self.objective, self.region):
             network.check_layers(tuple(part.layers), type(part).__name__)
-        return AscentLoop(self, network)
+        return AscentLoop(self, self.backward.on(network))
 
 
 class AscentLoop:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, TypeVar
 
-from tfadv.core.interfaces import Objective, Part, Region
+from tfadv.core.interfaces import BackwardRule, Objective, Part, Region
 from tfadv.core.source import Source
 
 #: The papers' layer of Inception-v3: used where a network has no default, but has this layer.
 PAPERS = "Mixed_5b"
+
+#: The parts that take a layer of the network where they name none.
+FILLED = (Objective, Region, BackwardRule)
 
 AnyPart = TypeVar("AnyPart", bound=Part)
 
@@ -17,8 +20,8 @@ AnyPart = TypeVar("AnyPart", bound=Part)
 def settled(part: AnyPart, source: Source) -> AnyPart:
     """The part, and the parts in it, with the network's default layer wherever `layer` is None.
 
-    An objective takes the layer at which the network's architecture is attacked in the papers, a region the last
-    feature map. Raises ValueError where the source has none.
+    An objective and a backward rule take the layer at which the network's architecture is attacked in the papers, a
+    region the last feature map. Raises ValueError where the source has none.
     """
     if not dataclasses.is_dataclass(part):
         return part
@@ -29,12 +32,12 @@ def settled(part: AnyPart, source: Source) -> AnyPart:
             filled = settled(value, source)
             if filled is not value:
                 changed[field.name] = filled
-        elif field.name == "layer" and value is None and isinstance(part, (Objective, Region)):
+        elif field.name == "layer" and value is None and isinstance(part, FILLED):
             changed[field.name] = _default(part, source)
     return dataclasses.replace(part, **changed) if changed else part
 
 
-def _default(part: Objective | Region, source: Source) -> str | tuple[str, ...]:
+def _default(part: Objective | Region | BackwardRule, source: Source) -> str | tuple[str, ...]:
     name = type(part).__name__
     if isinstance(part, Region):
         if source.last_map is None:

@@ -3,11 +3,11 @@
     An attack on a model increases an **objective** (a number for each image), over the copies of a **view** (an input
     transformation), along a **gradient estimate** (at the image, or from several points around it), by a **rule** (how
     a gradient becomes a step), within a **budget** (how far), in a **region** (which pixels), from a **start** (the
-    first image).
+    first image), and its gradients pass the network by a **backward rule**.
 
 Each part is a frozen dataclass of plain numbers, and `repr` is what you would type: `eval(repr(attack)) == attack`.
 What travels through `tf.function` is a NamedTuple of tensors. The combinations are free: any objective with any view,
-estimate, rule, budget, region and start is an attack, e.g.
+estimate, rule, budget, region, start and backward rule is an attack, e.g.
 
     Ascent(Naa("Mixed_5b"), Momentum() >> Patchwise(1.6), Linf(16), view=DiverseInputs())
 
@@ -323,6 +323,17 @@ class Start(Part):
     @abc.abstractmethod
     def begin(self, images: Images, budget: Budget, seeds: Seeds) -> Images:
         """The images the ascent starts from, [N, H, W, 3]."""
+
+
+class BackwardRule(Part):
+    """How gradients pass back through a network's layers; its outputs stay what they are, bit for bit."""
+
+    @abc.abstractmethod
+    def on(self, network: Any) -> Any:
+        """The network with these gradients, a `tfadv.core.source.Source`.
+
+        Raises ValueError for one that has nothing it would change.
+        """
 
 
 class Craft(Protocol):

@@ -16,8 +16,8 @@ from tfadv.core.compilation import use_xla
 from tfadv.core.types import Images, Tensor
 
 
-def max_pool(images: Images, window: tuple[int, int], strides: tuple[int, int], padding: str) -> Tensor:
-    """`tf.nn.max_pool2d` of [N, H, W, C] with padding "valid" or "same", in value and gradient."""
+def _shifts(images: Images, window: tuple[int, int], strides: tuple[int, int], padding: str) -> Iterator[Images]:
+    """The input shifted by each position of the window, row by row: [N, h, w, C], the smallest number beside it."""
     height, width = (
         _span(size, side, stride, padding)
         for size, side, stride in zip(images.shape[1:3], window, strides, strict=True)
@@ -25,13 +25,37 @@ def max_pool(images: Images, window: tuple[int, int], strides: tuple[int, int], 
     if padding == "same":
         edges = [[0, 0], height[1], width[1], [0, 0]]
         images = tf.pad(images, edges, constant_values=images.dtype.min)
-    largest = None
     for down, right in itertools.product(range(window[0]), range(window[1])):
         rows = slice(down, down + (height[0] - 1) * strides[0] + 1, strides[0])
         columns = slice(right, right + (width[0] - 1) * strides[1] + 1, strides[1])
-        shifted = images[:, rows, columns]
-        largest = shifted if largest is None else tf.maximum(largest, shifted)
-    return largest
+        yield images[:, rows, columns]
+
+
+def max_pool(images: Images, window: tuple[int, int], strides: tuple[int, int], padding: str) -> Tensor:
+    """`tf.nn.max_pool2d` of [N, H, W, C] with padding "valid" or "same", in value and gradient."""
+    return functools.reduce(tf.maximum, _shifts(images, window, strides, padding))
+
+
+def soft_pool(layer: keras.layers.Layer, images: Images, temperature: float) -> Tensor:
+    """The mean over a max pooling layer's windows with the weights softmax(temperature x), through which no gradient
+    goes."""
+    if _channels_first(layer):
+        return tf.transpose(_soft_pool(layer, tf.transpose(images, (0, 2, 3, 1)), temperature), (0, 3, 1, 2))
+    return _soft_pool(layer, images, temperature)
+
+
+def _soft_pool(layer: keras.layers.Layer, maps: Tensor, temperature: float) -> Tensor:
+    if None in maps.shape[1:3]:
+        raise ValueError(f"{layer.name}: expected maps of a known size for soft max pooling, got {list(maps.shape)}.")
+    windows = layer.pool_size, layer.strides, layer.padding
+    fixed = tf.stop_gradient(maps)
+    largest, sums = max_pool(fixed, *windows), 0.0
+    parts = []
+    for shifted, still in zip(_shifts(maps, *windows), _shifts(fixed, *windows), strict=True):
+        weight = tf.exp(temperature * (still - largest))
+        parts.append(weight * shifted)
+        sums += weight
+    return tf.add_n(parts) / sums
 
 
 def _span(size: int, window: int, stride: int, padding: str) -> tuple[int, list[int]]:
@@ -56,9 +80,10 @@ def differentiable(model: keras.Model) -> Iterator[None]:
     model's own and keep their place in its graph: they only compute in another way meanwhile.
     """
     layers = [layer for layer in model._flatten_layers(include_self=False) if type(layer) in POOLS]
+    layers = [layer for layer in layers if "call" not in vars(layer)]  # exchanged by a backward rule
     pools = [layer for layer in layers if _channels_first(layer) or (use_xla() and _is_largest(layer))]
     for layer in pools:
-        vars(layer)["call"] = functools.partial(_pooled, layer)
+        vars(layer)["call"] = functools.partial(pooled, layer)
     try:
         yield
     finally:
@@ -66,7 +91,8 @@ def differentiable(model: keras.Model) -> Iterator[None]:
             vars(layer).pop("call", None)
 
 
-def _pooled(layer: keras.layers.Layer, images: Images) -> Tensor:
+def pooled(layer: keras.layers.Layer, images: Images) -> Tensor:
+    """The pooling of a max or average pooling layer, right in value and gradient on every device."""
     if _channels_first(layer):
         return tf.transpose(_of_maps(layer, tf.transpose(images, (0, 2, 3, 1))), (0, 3, 1, 2))
     return _of_maps(layer, images)

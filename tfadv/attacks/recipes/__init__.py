@@ -15,6 +15,7 @@ The programs meant are those released with FIA and NAA for MIM, TIM, PIM, DIM, N
 
 # ruff: noqa: F403 - a recipe is named once, where it is defined
 from tfadv.attacks.recipes.around import *
+from tfadv.attacks.recipes.backward import *
 from tfadv.attacks.recipes.cross_entropy import *
 from tfadv.attacks.recipes.features import *
 from tfadv.attacks.recipes.frame import RECIPES
@@ -22,6 +23,7 @@ from tfadv.attacks.recipes.intermediate import *
 from tfadv.attacks.recipes.patchwise_diverse import *
 from tfadv.attacks.recipes.regions import *
 from tfadv.attacks.recipes.searches import *
+from tfadv.attacks.recipes.targeted import *
 from tfadv.attacks.recipes.transformed import *
 from tfadv.attacks.recipes.universal import *
 

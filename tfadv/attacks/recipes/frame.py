@@ -5,15 +5,16 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from tfadv.attacks.ascent import Ascent
-from tfadv.core.interfaces import Attack, GradientEstimate, Objective, Rule, RuleChain, View
+from tfadv.core.interfaces import Attack, BackwardRule, GradientEstimate, Objective, Rule, RuleChain, View
 from tfadv.core.ranges import checked
+from tfadv.models.backward import PlainBackward
 from tfadv.parts.budgets import Linf
 from tfadv.parts.gradient_estimates import AtImage
 from tfadv.parts.rules import Momentum, Patchwise, Sign
 from tfadv.parts.starts import CleanImage
 from tfadv.parts.views import Plain
 
-PLAIN, AT_IMAGE = Plain(), AtImage()
+PLAIN, AT_IMAGE, AS_THEY_DO = Plain(), AtImage(), PlainBackward()
 #: Name on the command line -> recipe, in the order in which they are listed.
 RECIPES: dict[str, Callable[..., Attack]] = {}
 
@@ -39,12 +40,13 @@ def momentum(
     view: View = PLAIN,
     first: Rule | None = None,
     gradient: GradientEstimate = AT_IMAGE,
+    backward: BackwardRule = AS_THEY_DO,
 ) -> Ascent:
     """MIM's steps on any objective, with gradients averaged over a view; `first` is a rule in front of the momentum."""
     rule: Rule = Momentum(decay) >> Sign(size_of(epsilon, steps, step))
     start = objective.start or CleanImage()
     rule = first >> rule if first else rule
-    return Ascent(objective, rule, Linf(epsilon), steps, view, start=start, gradient=gradient)
+    return Ascent(objective, rule, Linf(epsilon), steps, view, start=start, gradient=gradient, backward=backward)
 
 
 def patchwise(attack: Ascent, amplify: float, spill: float, side: int) -> Ascent:

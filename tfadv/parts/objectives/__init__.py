@@ -2,6 +2,9 @@
 
     CrossEntropy     -log softmax(L)_y                       FGSM, BIM, PGD, MIM and its relatives
     Margin           max_{k != y} L_k - L_y                  Carlini and Wagner, S&P 2017; NRG's footnote 2
+    Logit            -L_y                                    Zhao et al., NeurIPS 2021
+    CalibratedCrossEntropy  -log softmax(L / (L_(1) - L_(2)))_y    Weng et al., TIFS 2023
+    Cosine           -cos(F(x'), w),  w = d L_y / d F        Weng et al., TIFS 2023
     Nrdm             ||F(x') - F(x)||                        Naseer et al., 2018
     Fda              log ||F(x')|_low|| - log ||F(x')|_high||  Ganeshan et al., ICCV 2019
     Fia              -sum F(x') * w,  w the aggregate gradient of the logit     Wang et al., ICCV 2021
@@ -13,10 +16,24 @@
 Features are read at one layer, or at several at once: pass a name or a tuple of names.
 """
 
-from tfadv.parts.objectives.classes import CrossEntropy, Margin
+from tfadv.parts.objectives.classes import CalibratedCrossEntropy, CrossEntropy, Logit, Margin
 from tfadv.parts.objectives.contributive import Fcr
 from tfadv.parts.objectives.feature_disruption import Fda, Nrdm
 from tfadv.parts.objectives.importance import Fia, Naa
 from tfadv.parts.objectives.intermediate import Ila, Tap
+from tfadv.parts.objectives.targets import Cosine
 
-__all__ = ["CrossEntropy", "Fcr", "Fda", "Fia", "Ila", "Margin", "Naa", "Nrdm", "Tap"]
+__all__ = [
+    "CalibratedCrossEntropy",
+    "Cosine",
+    "CrossEntropy",
+    "Fcr",
+    "Fda",
+    "Fia",
+    "Ila",
+    "Logit",
+    "Margin",
+    "Naa",
+    "Nrdm",
+    "Tap",
+]

@@ -1,4 +1,4 @@
-"""Objectives on the logits: the cross entropy, and the margin between logits."""
+"""Objectives on the logits: the cross entropy, plain or calibrated, the margin between logits, and one logit alone."""
 
 import dataclasses
 from typing import Any
@@ -8,8 +8,11 @@ import tensorflow as tf
 from tfadv.core import scores
 from tfadv.core.goals import Goal
 from tfadv.core.interfaces import Forward, Objective, Outputs, View
-from tfadv.core.ranges import Weight
-from tfadv.core.types import Images, Labels, Seeds, Tensor
+from tfadv.core.ranges import Positive, Weight
+from tfadv.core.types import Images, Labels, Logits, Seeds, Tensor
+
+#: Of two logits: what they are divided by when they are the same.
+SMALLEST_LEAD = 1e-3
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -68,6 +71,56 @@ class Margin(Objective):
         margin = scores.margin(outputs.logits, prepared)
         lead = -tf.cast(goal.sign, margin.dtype) * margin
         return lead if self.confidence is None else tf.minimum(lead, tf.cast(self.confidence, lead.dtype))
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Logit(Objective):
+    """The logit of the class alone: -L_y away from the label, L_t towards a target t (Zhao et al., NeurIPS 2021).
+
+    A cross entropy's gradient fades as the class is reached, and hundreds of steps then move nothing; a logit's stays.
+    """
+
+    has_target = True
+
+    def prepare(self, forward: Forward, images: Images, goal: Goal, view: View, seeds: Seeds) -> Any:
+        return None
+
+    def value(self, outputs: Outputs, goal: Goal, prepared: Any) -> Tensor:
+        chosen = scores.logit(outputs.logits, goal.labels)
+        return -tf.cast(goal.sign, chosen.dtype) * chosen
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class CalibratedCrossEntropy(Objective):
+    """Cross entropy of the logits divided by T, -log softmax(L / T)_y (logit margin; Weng et al., TIFS 2023).
+
+    T is the lead of the largest logit over the second, L_(1) - L_(2), of each image at each step, through which no
+    gradient goes: so the cross entropy does not fade when the target class has been reached, and pushes it on from the
+    classes next to it.
+
+    Args:
+        temperature: T; None for the lead. The paper's other form has 5.
+
+    Differs from the paper: a lead below a thousandth counts as a thousandth, where two logits are the same.
+    """
+
+    temperature: Positive | None = None
+
+    has_target = True
+
+    def prepare(self, forward: Forward, images: Images, goal: Goal, view: View, seeds: Seeds) -> Any:
+        return None
+
+    def value(self, outputs: Outputs, goal: Goal, prepared: Any) -> Tensor:
+        logits = outputs.logits
+        loss = scores.cross_entropy(logits / self._temperature(logits), goal.labels)
+        return tf.cast(goal.sign, loss.dtype) * loss
+
+    def _temperature(self, logits: Logits) -> Tensor | float:
+        if self.temperature is not None:
+            return self.temperature
+        largest = tf.math.top_k(tf.stop_gradient(logits), 2).values
+        return tf.maximum(largest[:, :1] - largest[:, 1:], SMALLEST_LEAD)
 
 
 def _classes(forward: Forward, images: Images, goal: Goal, predicted: bool) -> Labels:
