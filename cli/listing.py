@@ -23,12 +23,10 @@ def chosen(command: str, word: str, name: str | None) -> list[dict[str, Any]]:
     return [listed[name]] if name is not None else list(listed.values())
 
 
-def facts(
-    name: str, kind: str, parts: str, maker: Callable, parameters: Mapping[str, inspect.Parameter]
-) -> dict[str, Any]:
+def facts(name: str, kind: str, parts: str, maker: Callable, known: Mapping[str, inspect.Parameter]) -> dict[str, Any]:
     """The facts of an attack or a defence (`kind`): its name, documentation, settings, and the parts it is made of."""
     documentation = inspect.getdoc(maker) or ""
-    defaults = {key: None if value.default is value.empty else value.default for key, value in parameters.items()}
+    defaults = {key: None if value.default is value.empty else value.default for key, value in known.items()}
     return {
         "name": name,
         "summary": documentation.partition("\n")[0],

@@ -110,11 +110,7 @@ def _by_record(
         raise ValueError(
             f"{adversarial}: was made from other images than those in {images}, such as {done[0]['file']}."
         )
-    pairs, twins, digests = (
-        [],
-        adversarial / experiment.get("clean", CLEAN),
-        EntryDigests(entries.values()),
-    )
+    pairs, twins, digests = [], adversarial / experiment.get("clean", CLEAN), EntryDigests(entries.values())
     for entry in done:
         twin, result = twins / entry["output"], adversarial / entry["output"]
         clean, clean_recorded = twin, integrity.of_entry(digests, entry, twin, integrity.TWIN)

@@ -41,13 +41,11 @@ def entries(store: Store | None = None) -> list[NetworkEntry]:
     store = store or Store()
     rows = []
     for name, facts in checkpoints.entries().items():
-        architecture = ARCHITECTURES[facts.architecture]
+        model = ARCHITECTURES[facts.architecture]
         status = store.status(name)
         where = str(status.path) if status.present else f"tfadv checkpoints fetch {name}"
         rows.append(
-            NetworkEntry(
-                name, "official", architecture.size, IMAGENET, architecture.layer, facts.accuracy, status.present, where
-            )
+            NetworkEntry(name, "official", model.size, IMAGENET, model.layer, facts.accuracy, status.present, where)
         )
     size, classes = digits_facts.SIZE, digits_facts.CLASSES
     for name in digits_facts.NAMES:

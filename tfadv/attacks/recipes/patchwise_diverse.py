@@ -34,10 +34,10 @@ def _derived(base: Callable[..., Ascent], sentence: str) -> Callable[..., Ascent
         return patchwise_diverse(base(**given), **chosen)
 
     signature = inspect.Signature([*own.values(), *added], return_annotation=Ascent)
-    hints = [typing.get_type_hints(function, include_extras=True) for function in (patchwise_diverse, base)]
-    build.__annotations__ = {
-        name: hint for annotations in hints for name, hint in annotations.items() if name != attack.name
-    }
+    added_hints, hints = (
+        typing.get_type_hints(function, include_extras=True) for function in (patchwise_diverse, base)
+    )
+    build.__annotations__ = {name: hint for name, hint in (added_hints | hints).items() if name != attack.name}
     build.__signature__ = signature  # type: ignore[attr-defined]
     build.__name__ = build.__qualname__ = f"{base.__name__}_pd"
     _, _, rest = (inspect.getdoc(base) or "").partition("\n")

@@ -121,11 +121,8 @@ class GradientImages(Figure):
             for gradient, slopes in zip(self.gradients, measured, strict=True):
                 picture: Image.Image = shrunk(grey(slopes[name][1]))
                 file = saved(folder, f"{begun}-{gradient.copies}", picture, pixels)
-                row.append(
-                    CaptionedImage(
-                        file, f"correlation {neighbour_correlation(slopes[name][1]):.2f}", gradient.trace(mapped)
-                    )
-                )
+                caption = f"correlation {neighbour_correlation(slopes[name][1]):.2f}"
+                row.append(CaptionedImage(file, caption, gradient.trace(mapped)))
             rows.append(tuple(row))
         network = self.gradients[0].network
         heads = [f"m = {gradient.copies}" if gradient.copies else "the gradient" for gradient in self.gradients]

@@ -24,15 +24,7 @@ def page(record: Record, folder: Path) -> Markup:
     return document(
         f"{paper.short} {record['place']}: {record['title']}",
         STYLE,
-        tag(
-            "main",
-            _head(record, paper),
-            _facts(record),
-            _absent(causes),
-            *parts,
-            _made(record),
-            _commands(links),
-        ),
+        tag("main", _head(record, paper), _facts(record), _absent(causes), *parts, _made(record), _commands(links)),
     )
 
 
