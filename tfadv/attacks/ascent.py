@@ -108,6 +108,15 @@ class Ascent(Attack):
         return self.objective.has_target
 
     @property
+    def passes(self) -> int:
+        """How many gradients it takes of each image: those of its steps, of its objective's weights, of its guides."""
+        copies, objective = self.view.copies, self.objective
+        in_step = self.gradient.points * copies
+        once = self.region.gradients + objective.prepared_gradients * copies
+        guides = sum(guide.passes or 0 for guide in objective.guides)
+        return self.restarts * (once + guides + self.steps * in_step)
+
+    @property
     def traceable(self) -> bool:
         return all(guide.traceable for guide in self.objective.guides)
 

@@ -210,6 +210,8 @@ class Objective(Part):
     compares_with_clean = False
     #: Attacks that `prepare` runs on the same network first; they are bound to it when the attack is.
     guides: tuple[Attack, ...] = ()
+    #: How many gradients `prepare` takes of each copy of the attack's view.
+    prepared_gradients = 0
     #: From where its recipes set out, if not from the clean image, where its gradient may be zero.
     start: Start | None = None
 
@@ -312,6 +314,9 @@ class Budget(Part):
 class Region(Part):
     """The pixels that may change, and by what share of a step."""
 
+    #: How many gradients `mask` takes of each image.
+    gradients = 0
+
     @abc.abstractmethod
     def mask(self, forward: Forward, images: Images, goal: Goal, seeds: Seeds) -> Tensor:
         """[N, H, W, 1] of shares 0..1; a pixel of share 0 keeps its value."""
@@ -369,12 +374,13 @@ class Attack(Part):
     is_search = False
     #: Whether it counts the images that it shows to the network, `Crafted.queries`.
     counts_queries = False
-    #: Whether it is fitted to some images before it attacks others.
+    #: Whether it is fitted to some images before it attacks others, and whether it follows the network's gradients.
     fitted = False
-    #: Whether it follows the network's gradients.
     needs_gradient = True
     #: Whether it searches by gradients and would not notice that the network has none.
     ignores_missing_gradient = False
+    #: How many gradients it takes of each image, forwards and back; None where it depends on the image.
+    passes: int | None = None
     #: Whether it can be traced as a whole into a larger program: it cannot where it loops and stops in Python.
     traceable = False
 

@@ -49,6 +49,8 @@ class ContributiveRegion(Region):
     inside: Share = 1.0
     outside: Share = 0.0
 
+    gradients = 1
+
     def __post_init__(self) -> None:
         if self.layer is not None and not (isinstance(self.layer, str) and self.layer):
             raise ValueError(f"ContributiveRegion(layer): expected the name of a layer, got {self.layer!r}.")

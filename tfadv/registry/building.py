@@ -52,6 +52,25 @@ def raised(own: CrossEntropy, loss: Raised = "cross-entropy", confidence: ranges
     return Margin(confidence, own.predicted)
 
 
+@ranges.checked
+def parts_of(
+    view_of: str | None = None,
+    gradient_of: str | None = None,
+    rule_of: str | None = None,
+    backward_of: str | None = None,
+) -> dict[str, str]:
+    """Name recipes whose parts an ascent takes in place of its own: `naa` with view_of=bsr is NAA over BSR's copies.
+
+    A recipe may have settings, view_of=bsr:copies=10; epsilon, steps, step and decay are the attack's own. view_of
+    takes the view, gradient_of the gradient estimate, rule_of the update rule, backward_of the backward rule.
+    """
+    named = {"view": view_of, "gradient": gradient_of, "rule": rule_of, "backward": backward_of}
+    return {part: text for part, text in named.items() if text is not None}
+
+
+#: The settings that a recipe of whose parts some are taken shares with the attack that takes them.
+SHARED = ("epsilon", "steps", "step", "decay")
+
 #: What every ascent, and every one that raises the cross entropy, is given beside its recipe's own settings: the names
 #: by which it is chosen, the first being the default, with which the settings that follow have nothing to say.
 COMMON: dict[Callable, tuple[str, ...]] = {where: REGIONS, raised: LOSSES}
@@ -69,7 +88,7 @@ def _common(recipe: Callable) -> list[Callable]:
     if typing.get_type_hints(recipe).get("return") is not Ascent:
         return []
     raises = isinstance(recipe().objective, CrossEntropy)
-    return ([] if "cam_layer" in own else [where]) + ([raised] if raises else [])
+    return ([] if "cam_layer" in own else [where]) + ([raised] if raises else []) + [parts_of]
 
 
 def _of(maker: Callable) -> dict[str, inspect.Parameter]:
@@ -90,7 +109,7 @@ def check(recipes: Mapping[str, Callable], name: str, chosen: dict[str, Any], ki
     ranges.check_settings(
         name, chosen, recipes[name], *makers, advice=f"`tfadv {kind}s {name}` says what each of them is."
     )
-    for maker in makers:
+    for maker in filter(COMMON.get, makers):
         (first, default), *others = _of(maker).items()
         idle = [key for key, one in others if key not in own and chosen.get(key, one.default) != one.default]
         if chosen.get(first, default.default) == default.default and idle:
@@ -110,15 +129,42 @@ def make(recipes: Mapping[str, Callable], name: str, source: Source, chosen: dic
 
     Raises ValueError as `check`, and where the source names no layer.
     """
+    return settled(attack(recipes, name, chosen), source)
+
+
+def attack(recipes: Mapping[str, Callable], name: str, chosen: Mapping[str, Any] | None = None) -> Attack:
+    """The recipe with these settings, for any network. Raises ValueError as `check`."""
     chosen = check(recipes, name, dict(chosen or {}))
     own = _own(recipes[name])
-    attack = recipes[name](**{key: value for key, value in chosen.items() if key in own})
+    made = recipes[name](**{key: value for key, value in chosen.items() if key in own})
     for maker in _common(recipes[name]):
-        common = {key: value for key, value in chosen.items() if key in _of(maker) and key not in own}
-        if common:
-            part = {"region": where(**common)} if maker is where else {"objective": raised(attack.objective, **common)}
-            attack = dataclasses.replace(attack, **part)
-    return settled(attack, source)
+        common = {key: value for key, value in chosen.items() if key in _own(maker) and key not in own}
+        if not common:
+            continue
+        if maker is where:
+            made = dataclasses.replace(made, region=where(**common))
+        elif maker is raised:
+            made = dataclasses.replace(made, objective=raised(made.objective, **common))
+        else:
+            shared = {key: chosen.get(key, own[key].default) for key in SHARED if key in own}
+            made = _with_parts_of(recipes, made, parts_of(**common), shared)
+    return made
+
+
+def _with_parts_of(
+    recipes: Mapping[str, Callable], attack: Ascent, named: Mapping[str, str], shared: Mapping[str, Any]
+) -> Ascent:
+    """The attack with the parts that are named taken from other recipes. Raises ValueError as `check`."""
+    for part, text in named.items():
+        (name, chosen), *rest = settings_syntax.row_of(text)
+        check(recipes, name, chosen)
+        takes = _own(recipes[name])
+        other = recipes[name](**{key: value for key, value in shared.items() if key in takes} | chosen)
+        if rest or not isinstance(other, Ascent):
+            raise ValueError(f"{part}_of: expected one recipe of an attack that ascends, got {text!r}.")
+        taken = {part: getattr(other, part)} | ({"average": other.average} if part == "view" else {})
+        attack = dataclasses.replace(attack, **taken)
+    return attack
 
 
 def defence(recipes: Mapping[str, Callable], text: str, more: Mapping[str, Any] | None = None) -> Defence:

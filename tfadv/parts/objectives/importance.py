@@ -42,6 +42,10 @@ class Fia(Objective):
     def layers(self) -> tuple[str, ...]:
         return layer_names(self)
 
+    @property
+    def prepared_gradients(self) -> int:
+        return self.masks.copies
+
     def prepare(self, forward: Forward, images: Images, goal: Goal, view: View, seeds: Seeds) -> Any:
         weights = attribution.aggregate_gradient(
             scores.logit, forward, images, goal.labels, self.layers, self.masks >> view, seeds
@@ -125,6 +129,10 @@ class Naa(Objective):
     @property
     def layers(self) -> tuple[str, ...]:
         return layer_names(self)
+
+    @property
+    def prepared_gradients(self) -> int:
+        return self.path.copies * (2 if self.exact else 1)  # exact weights take as many forward-mode passes
 
     def prepare(self, forward: Forward, images: Images, goal: Goal, view: View, seeds: Seeds) -> Any:
         if self.exact and isinstance(self.path, PathCopies):
