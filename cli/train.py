@@ -1,4 +1,4 @@
-"""`tfadv train`: trains a small network on the user's images, plainly or adversarially."""
+"""`tfadv train`: trains a small network on the user's images, plainly, with noise, or adversarially."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ from tfadv.reproduce.figures.gradients import (
 from tfadv.reproduce.figures.planes import BoundaryDistance, GradientPlane, PlanePanels
 from tfadv.reproduce.measures.capacity import ParameterCount
 from tfadv.reproduce.measures.combined import Average, ExcludingMembers, Percent
-from tfadv.reproduce.measures.robustness import Destruction
+from tfadv.reproduce.measures.destruction import Destruction
 from tfadv.reproduce.plan import Case, Levels, Measure, Missing, Value
 from tfadv.reproduce.workspace import MappedWorkspace, Workspace
 

@@ -1,4 +1,4 @@
-"""The interface of networks: images in, logits and named features out, with class numbers as the user counts them.
+"""The interface of networks: images in, logits and named features out; turns class numbers into logit numbers.
 
 A source is one network (`tfadv.models.network.Network`) or an ensemble (`tfadv.models.ensembles.Ensemble`).
 """

@@ -1,4 +1,7 @@
-"""ComDefend: a network compresses the image to 12 bits a pixel, and another one reconstructs it from them."""
+"""The ComDefend purifier: one network codes an image in 12 bits a pixel, a second one rebuilds it from them.
+
+The architecture, its loss in training, and the purifier; `tfadv train-purifier comdefend` trains the weights.
+"""
 
 import dataclasses
 import functools

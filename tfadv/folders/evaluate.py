@@ -1,4 +1,4 @@
-"""Success rates of adversarial images on any networks, and their distances from the clean images.
+"""Success rates of adversarial image files on one or more networks, and their distances from the clean ones.
 
 Over N pairs (clean twin, adversarial image), for each network, with the best class and with the best five:
 

@@ -1,4 +1,7 @@
-"""Attacks a folder's images in batches: reads, crafts and writes them at the same time; resumes an interrupted run."""
+"""The threaded loop of `tfadv.folders.craft`: reads, attacks and writes batches at the same time, and resumes.
+
+Of each image it writes the adversarial one, inside the budget, and the clean one that it was made of.
+"""
 
 import contextlib
 import dataclasses

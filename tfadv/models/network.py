@@ -1,4 +1,4 @@
-"""Wraps a Keras model for attacks: forward(images, layers) -> logits and named features, labels as the user counts."""
+"""Wraps a Keras model for attacks: (images, layers) -> logits and named features; knows which logit is class 0."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What attacks are composed of: objectives, views, rules, budgets, regions and starts."""
+"""What attacks are composed of: objectives, views, gradient estimates, rules, budgets, regions and starts."""

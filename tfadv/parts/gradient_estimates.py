@@ -1,10 +1,10 @@
 """Gradient estimates: where the gradient of a step is taken, at the image alone or at several points around it.
 
-    Ascent(CrossEntropy(), Momentum() >> Sign(1.6), Linf(16), gradient=VarianceTuning(20, radius=24))      VMI
+    Ascent(CrossEntropy(), Momentum() >> Sign(1.6), Linf(16), gradient=VarianceTuning(20, radius=24))      VMI's
 
-Each goes with every objective, view and rule; its points multiply what a step costs. Sizes are grey levels. g(x) is the
+Each goes with every objective, view and rule; a step costs `points` gradients. Sizes are grey levels. g(x) is the
 gradient of the objective, averaged over the copies of the view, x_t the image, or the place ahead of it where the rule
-wants the gradient, and N(g) = g / mean|g|. Every point of every image has its own draw, and so has the view there.
+wants the gradient, and N(g) = g / mean|g|. Images draw for themselves; points with one number share the view's draw.
 """
 
 import dataclasses
@@ -34,7 +34,8 @@ class AtImage(GradientEstimate):
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class VarianceTuning(GradientEstimate):
-    """The gradient with last step's variance around the image added (VT; Wang and He, CVPR 2021):
+    """The gradient, and the last step's difference between the mean gradient around the image and the gradient at it,
+    which the paper calls variance (VT; Wang and He, CVPR 2021):
 
         g(x_t) + v,  v <- mean over neighbours of g(x + r) - g(x_t),  r uniform in +-radius, v = 0 at first
 
@@ -71,7 +72,8 @@ class AlongLastGradient(GradientEstimate):
 
     Args:
         neighbours: how many points, with the two ends.
-        reach: how far the ends are from the image in the mean over its values, in grey levels; the paper's is 7 steps.
+        reach: how far the ends are from the image, the mean absolute change of a value in grey levels; the paper's is
+            7 steps.
     """
 
     neighbours: Several = 11
@@ -126,19 +128,19 @@ class GradientRelevance(GradientEstimate):
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class GradientNormPenalty(GradientEstimate):
-    """The gradient of the objective with its slope's size held against it, so that the attack climbs to where it is
-    high and flat (PGN; Ge et al., NeurIPS 2023):
+    """The gradient with a penalty on its own norm, so that the attack climbs to where the objective is high and flat
+    (PGN; Ge et al., NeurIPS 2023):
 
         mean over neighbours p = x_t + r of (1 - share) g(p) + share g(p - size N(g(p))),  r uniform in +-radius
 
-    That is the gradient of J - k |dJ/dx|_1 around p, its second derivatives replaced by the difference of two
-    gradients; so that it is one of a single function, both of a neighbour see the same draw of the view.
+    It approximates the gradient of J - k |dJ/dx|_2, k = share size |g|_2 / mean|g| held fixed at each p, the second
+    derivatives being replaced by the difference of two gradients; both of a neighbour see the same draw of the view.
 
     Args:
         neighbours: how many; each costs two gradients.
         radius: how far they are at most, in grey levels; the paper's is 3 epsilon.
-        size: how far down from a neighbour the second gradient is, in the mean over its values, in grey levels; the
-            paper's is a step.
+        size: how far down from a neighbour the second gradient is, the mean absolute change of a value in grey levels;
+            the paper's is a step.
         share: of the second gradient.
     """
 
@@ -177,9 +179,9 @@ class ExpectedFlatness(GradientEstimate):
     Args:
         neighbours: how many.
         radius: how far they are at most before they move, in grey levels; the paper's is 2 epsilon.
-        reach: how far the first gradient moves one, in the mean over its values, in grey levels; the paper's is 0.15
-            epsilon.
-        decay: of what a neighbour remembers, which changes its sign in each step.
+        reach: how far the first gradient moves one, the mean absolute change of a value in grey levels; the paper's is
+            0.15 epsilon.
+        decay: factor of the old memory, which is subtracted, as in the authors' program.
     """
 
     neighbours: Count = 20

@@ -1,7 +1,8 @@
-"""Builds attacks and defences from names and settings; checks the settings; takes default layers from the network.
+"""Builds attacks and defences from a name and settings, which it checks; layers left open are the network's own.
 
-A defence is written in one word, "jpeg:quality=75+median:side=3": names from the catalogue, each with its settings, an
-image going through them from left to right.
+Beside a recipe's own settings an ascent has some that all share: `region`, `loss`, and those that take a part from
+another recipe (`view_of`). A defence is written as one string, "jpeg:quality=75+median:side=3": names from the
+catalogue, each with its settings, an image going through them from left to right.
 """
 
 import dataclasses

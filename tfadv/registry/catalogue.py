@@ -1,4 +1,7 @@
-"""The attacks and defences by name: plain dicts from a name to the function or class that builds it."""
+"""The attacks and defences by name: plain dicts from a name to the function or class that builds it.
+
+The function that builds an attack of a paper is called its recipe.
+"""
 
 from collections.abc import Callable
 
@@ -9,5 +12,5 @@ from tfadv.core.interfaces import Attack, Defence
 #: Name on the command line -> recipe. Every setting of a recipe is a keyword with a default.
 ATTACKS: dict[str, Callable[..., Attack]] = recipes.RECIPES
 
-#: Name on the command line -> defence. A setting without a default is a file that `tfadv` made before.
+#: Name on the command line -> defence. A setting without a default takes a file that another command wrote.
 DEFENCES: dict[str, Callable[..., Defence]] = defences.DEFENCES

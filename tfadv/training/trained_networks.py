@@ -1,9 +1,9 @@
-"""Trains, saves and loads the user's own small networks: one .npz file with weights and facts, as `tfadv train` does.
+"""Trains, saves and loads the user's own small networks: one .npz file with weights and how they were trained.
 
     train("vgg19", datasets.load("cifar10.npz"), "vgg.npz", Schedule(20), method="pgd")
     load("vgg.npz")                     a tfadv.Network; also tfadv.registry.loading.load("vgg.npz")
 
-`tfadv.models.weight_files` has the form of the file.
+`tfadv.models.weight_files` describes the file. The command is `tfadv train`.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def train(
     report: Callable[[int, float], None] = lambda epoch, loss: None,
     progress: Callable[[int], None] | None = None,
 ) -> Network:
-    """Train a network of `small.NETWORKS` on the training images, test it on the others, write it to out.
+    """Train a network of `small_networks.NETWORKS` on the training images, test it on the others, write it to out.
 
     After each epoch the whole state lies in out + ".checkpoint.npz", from which the same call goes on; it is removed
     at the end. Sets Keras's random seed.

@@ -1,4 +1,4 @@
-"""Every recipe of the catalogue as a case, with its own default settings: a new recipe is among them by itself."""
+"""Recipes as cases of the experiments beyond the papers: with their own settings, and smaller ones for machines."""
 
 import inspect
 from typing import Any

@@ -37,8 +37,8 @@ from tfadv.reproduce.experiments.nrg_pictures import BOUNDARIES, FIRST_PLANE, SL
 from tfadv.reproduce.figures.attention import Attention
 from tfadv.reproduce.measures.capacity import ParameterCount
 from tfadv.reproduce.measures.combined import Average, ExcludingMembers, Percent
+from tfadv.reproduce.measures.destruction import Destruction
 from tfadv.reproduce.measures.rates import Accuracy, Rate
-from tfadv.reproduce.measures.robustness import Destruction
 from tfadv.reproduce.plan import Case, Cell, Chart, Experiment, Levels, Part
 
 WRONG_BEST = f"{WRONG}; top-5: not among its best five classes"

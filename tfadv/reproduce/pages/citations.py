@@ -1,4 +1,4 @@
-"""The references of the five papers, as in REFERENCES.bib, which an installed package does not contain."""
+"""The five papers' references, repeated from REFERENCES.bib, because that file is not installed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Destruction rate under image transformations: rotation, noise, blur and JPEG."""
+"""A measure of reproduced tables: of the images that fool, the share right again after rotation, noise, blur, JPEG."""
 
 from __future__ import annotations
 
