@@ -8,7 +8,7 @@ PYTHON =
 PAPER_PYTHON =
 WORKERS = 2
 SOURCES = tfadv cli checkpoints tests scripts setup.py
-PYTEST = -m pytest -n $(WORKERS) --dist loadfile
+PYTEST = -m pytest -n $(WORKERS) --dist worksteal
 BIN = .venv/bin
 PAPER = .venv-paper/bin
 
@@ -68,7 +68,7 @@ test-all: install install-paper
 
 coverage: install
 	rm -f .coverage .coverage.*
-	$(BIN)/python -m coverage run -m pytest
+	$(BIN)/python -m coverage run $(PYTEST)
 	$(BIN)/python -m coverage combine
 	$(BIN)/python -m coverage report
 

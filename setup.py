@@ -26,7 +26,7 @@ TEST = [
     "ipykernel>=6.20",
     "ruff>=0.5",
     "mypy>=1.8",
-    "coverage>=7.4",
+    "coverage>=7.10",
 ]
 #: What `make docs` builds the site with.
 DOCS = [

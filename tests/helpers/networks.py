@@ -25,6 +25,8 @@ SMALL: dict[str, dict] = {
     "boundary": {"queries": 150},
     "pwa": {"queries": 400, "sizes": 20, "tries": 3, "halvings": 3},
     "one-pixel": {"pixels": 20, "population": 20, "generations": 5},
+    "igsm": {"steps": 10},
+    "m-di2-fgsm": {"steps": 5},
 }
 
 
