@@ -13,8 +13,8 @@ estimate, rule, budget, region and start is an attack, e.g.
 
 A method named after a paper is one such line (`tfadv.attacks.recipes`). A defence is a part too: a `Purifier`
 transforms the input of a network, any other `Defence` wraps one. The classes here are the base classes of parts (and
-`Training` in `tfadv.training.adversarial`): a part has one parent and overrides nothing that has a body but its own
-checks.
+`Training` in `tfadv.training.adversarial`, `AdversarialPath` in `tfadv.parts.adversarial_paths`): a part has one parent
+and overrides nothing that has a body but its own checks.
 
 Shapes: N images, H x W pixels, 3 colours, K logits. Images are float, RGB, 0..255; sizes are grey levels.
 """
@@ -25,15 +25,16 @@ import abc
 import dataclasses
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import tensorflow as tf
 
 from tfadv.core import ranges
+from tfadv.core.goals import Goal, class_numbers, targeted, untargeted  # noqa: F401
 from tfadv.core.seeds import fold
-from tfadv.core.types import Gradient, Images, Labels, Logits, Perturbation, Seeds, Tensor
+from tfadv.core.types import Gradient, Images, Logits, Perturbation, Seeds, Tensor
 
 
 class Outputs(NamedTuple):
@@ -45,46 +46,6 @@ class Outputs(NamedTuple):
     logits: Logits
     features: dict[str, Tensor]
     images: Images = None
-
-
-class Goal(NamedTuple):
-    """What an attack is to achieve: to leave (`sign` +1) or reach (-1) the `labels`, int [N] as the user counts."""
-
-    labels: Labels
-    sign: Tensor
-
-
-def untargeted(labels: Sequence[int] | np.ndarray) -> Goal:
-    """The goal of an untargeted attack: another class than the labels, int [N]."""
-    return Goal(class_numbers(labels), 1)
-
-
-def targeted(classes: Sequence[int] | np.ndarray) -> Goal:
-    """The goal of a targeted attack: these classes, int [N]."""
-    return Goal(class_numbers(classes), -1)
-
-
-def class_numbers(labels: Sequence[int] | np.ndarray) -> np.ndarray:
-    """Class numbers as int32 [N]. Raises ValueError, with what to do, for anything else."""
-    try:
-        numbers = np.asarray(labels)
-    except ValueError as error:  # rows of several lengths
-        raise ValueError(f"labels: expected class numbers, int [N], got something else ({error}).") from error
-    if numbers.shape == (0,):
-        return np.zeros(0, np.int32)  # of no images
-    if numbers.ndim == 1 and np.issubdtype(numbers.dtype, np.integer):
-        if numbers.size and not (-ranges.WHOLE <= int(numbers.min()) and int(numbers.max()) <= ranges.WHOLE):
-            raise ValueError(
-                f"labels: expected class numbers, got {numbers.min()}..{numbers.max()}, more than 32 bits hold."
-            )
-        return numbers.astype(np.int32)
-    advice = ""
-    if numbers.ndim == 2:
-        column = numbers.shape[1] == 1
-        advice = " Take labels[:, 0]." if column else " Of one-hot labels take np.argmax(labels, axis=1)."
-    elif numbers.ndim == 1 and numbers.dtype.kind == "f" and np.array_equal(numbers, np.rint(numbers)):
-        advice = " Take labels.astype(int)."
-    raise ValueError(f"labels: expected class numbers, int [N], got {numbers.dtype} {list(numbers.shape)}.{advice}")
 
 
 class Crafted(NamedTuple):
@@ -108,6 +69,10 @@ Forward = Callable[..., Outputs]
 #: gradient_at(images, draw=None) -> the objective's gradient there, averaged over the view's copies, [N, H, W, 3]. Of
 #: several gradients in one step each has a number, `draw`, by which its view draws; None for the step's own.
 GradientAt = Callable[..., Gradient]
+#: features_gradients(view, images, seeds, and_of_images=False) -> the gradients of a score with respect to features,
+#: averaged over the view's copies, one [N, ...] for each layer; with `and_of_images` also, as the last, that of the
+#: label's cross entropy with respect to the images, [N, H, W, 3].
+FeatureGradients = Callable[..., tuple[Gradient, ...]]
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -166,6 +131,8 @@ class View(Part):
     weights: tuple[float, ...] | None = None
     #: Whether it leaves the images as they are: a chain leaves it out.
     plain = False
+    #: The image that its copies approach, see `tfadv.parts.baselines`; None where they approach none.
+    base: str | float | None = None
 
     @abc.abstractmethod
     def apply(self, images: Images, copy: Tensor, seeds: Seeds) -> Images:
@@ -173,6 +140,16 @@ class View(Part):
 
         seeds: int32 [N, 2], one per image; draws come from `tfadv.core.seeds` and differ between images and copies.
         """
+
+    def averaged(
+        self, features_gradients: FeatureGradients, images: Images, view: View, seeds: Seeds
+    ) -> tuple[tuple[Gradient, ...], Images | None]:
+        """(means over the copies, each seen through another view; None): the weights of FIA and NAA.
+
+        What else has this method stands in place of a view there: `tfadv.parts.adversarial_paths`, whose second result
+        is the images at its end.
+        """
+        return features_gradients(self >> view, images, seeds), None
 
     def __rshift__(self, other: View) -> View:
         parts = [view.views if isinstance(view, ViewChain) else (view,) for view in (self, other)]
@@ -189,6 +166,10 @@ class ViewChain(View):
     @property
     def copies(self) -> int:
         return math.prod(view.copies for view in self.views)
+
+    @property
+    def base(self) -> str | float | None:
+        return next((view.base for view in reversed(self.views) if view.base is not None), None)
 
     @property
     def weights(self) -> tuple[float, ...] | None:
