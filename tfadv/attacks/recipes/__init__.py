@@ -17,6 +17,7 @@ The programs meant are those released with FIA and NAA for MIM, TIM, PIM, DIM, N
 from tfadv.attacks.recipes.around import *
 from tfadv.attacks.recipes.cross_entropy import *
 from tfadv.attacks.recipes.features import *
+from tfadv.attacks.recipes.features_since import *
 from tfadv.attacks.recipes.frame import RECIPES
 from tfadv.attacks.recipes.intermediate import *
 from tfadv.attacks.recipes.patchwise_diverse import *

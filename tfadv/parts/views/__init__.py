@@ -10,5 +10,8 @@ does, and results then depend on the batch. Transformations of a defence are in 
 
 from tfadv.parts.views.copies import MaskedCopies, NoisyCopies, PathCopies, Plain, ScaledCopies
 from tfadv.parts.views.diverse import DiverseInputs
+from tfadv.parts.views.in_step import InStep
+from tfadv.parts.views.noise import GridNoise, PatchNoise, UniformNoise
 
 __all__ = ["DiverseInputs", "MaskedCopies", "NoisyCopies", "PathCopies", "Plain", "ScaledCopies"]
+__all__ += ["GridNoise", "InStep", "PatchNoise", "UniformNoise"]
