@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from networks import COPIES, LAYER, batch_of, bound, convolutional, recipe
 from published import (
     around,
     backward,
     contributive,
+    features_since,
     intermediate,
     noise_reduced,
     papers,
@@ -21,6 +23,17 @@ from tfadv.attacks.ascent import Ascent
 from tfadv.registry.catalogue import ATTACKS
 
 SEED = 5
+
+
+def blurred(images):
+    """Each place the mean around it with normal weights of deviation 10, the edges repeated."""
+    for axis in (1, 2):
+        padded = np.pad(images, [(30, 30) if one == axis else (0, 0) for one in range(4)], mode="edge")
+        weights = np.exp(-(np.arange(-30, 31) ** 2) / 200)
+        images = np.apply_along_axis(np.convolve, axis, padded, weights / weights.sum(), "valid")
+    return images
+
+
 PATCHWISE_DIVERSE = {"amplification": 2.5, "diverse": 0.7}
 
 #: Recipe -> its twin and what the twin's authors call the recipe's settings.
@@ -55,6 +68,10 @@ TWINS = {
     "ssa": (transformed.ssa, {"copies": COPIES}),
     "dem": (transformed.dem, {}),
     "bsr": (transformed.bsr, {"copies": COPIES}),
+    "bfa": (features_since.bfa, {"copies": COPIES}),
+    "sfva": (features_since.sfva, {"copies": COPIES}),
+    "rpa": (features_since.rpa, {"copies": COPIES}),
+    "danaa": (features_since.danaa, {"copies": COPIES}),
     "fcr": (contributive.fcr, {}),
     "fcr-fgsm": (contributive.fcr_fgsm, {}),
     "mim-pd": (programs.mim, PATCHWISE_DIVERSE),
@@ -129,6 +146,29 @@ VARIANTS = {
     "fda, coupled": ("fda", {"coupled": True}, {"coupled": True}),
     "fia, no masks": ("fia", {"copies": 0}, {"copies": 0}),
     "naa, the paper's path": ("naa", {"noise": 0.0, "steps": 2, "step": 1.6}, {"noise": 0.0, "steps": 2}),
+    "fia, softmax": ("fia", {"score": "softmax"}, {"score": tf.nn.softmax}),
+    "bfa, nearer": ("bfa", {"rms": 5.0, "copies": 5}, {"rms": 5.0, "copies": 5}),
+    "sfva, small cells": (
+        "sfva",
+        {"sizes": (0, 5, 7), "probability": 0.4, "copies": 6},
+        {"sizes": (0, 5, 7), "probability": 0.4, "copies": 6},
+    ),
+    "rpa, every size": ("rpa", {"copies": 8}, {"copies": 8}),
+    "rpa, as released": ("rpa", {"sizes": 1, "keep": 0.5}, {"sizes": (1,), "keep": 0.5}),
+    "danaa, further": ("danaa", {"size": 1.275, "copies": 5}, {"size": 0.01, "copies": 5}),
+    "naa, from grey": ("naa", {"base": "grey", "gamma": 0.5}, {"base": 0.0, "gamma": 0.5}),
+    "naa, from a level": (
+        "naa",
+        {"base": 51, "gamma": 0.5, "exact": True},
+        {"base": -0.6, "gamma": 0.5, "exact": True},
+    ),
+    "naa, from the blurred image": ("naa", {"base": "blurred", "gamma": 0.5}, {"base": blurred, "gamma": 0.5}),
+    "naa, of the logit": ("naa", {"score": "logit"}, {"score": tf.identity}),
+    "naa, not normalised": (
+        "naa",
+        {"normalised": False, "positive": "square"},
+        {"normalised": False, "positive": "square"},
+    ),
     "naa, gamma": ("naa", {"gamma": 0.25}, {"gamma": 0.25}),
     "naa, Gauss-Legendre": ("naa", {"points": "gauss-legendre"}, {"points": "gauss-legendre"}),
     "naa, exact": ("naa", {"exact": True, "copies": 4}, {"exact": True, "copies": 4}),

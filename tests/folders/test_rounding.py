@@ -12,7 +12,8 @@ from hypothesis.extra import numpy as arrays
 from PIL import Image
 
 from tfadv import Linf, network
-from tfadv.core.interfaces import Attack, Crafted
+from tfadv.core.crafted import Crafted
+from tfadv.core.interfaces import Attack
 from tfadv.folders import rounding
 from tfadv.folders.craft import craft_folder
 

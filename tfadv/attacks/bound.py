@@ -9,9 +9,10 @@ import tensorflow as tf
 
 from tfadv.core import diagnostics, seeds
 from tfadv.core.compilation import Program, concede
+from tfadv.core.crafted import Crafted
 from tfadv.core.goals import Goal, class_numbers
 from tfadv.core.images import BLACK, WHITE, check
-from tfadv.core.interfaces import Attack, Crafted, Objective
+from tfadv.core.interfaces import Attack, Objective
 from tfadv.core.scores import reached
 from tfadv.core.source import Source
 from tfadv.core.types import Images, Seeds, Tensor

@@ -18,9 +18,10 @@ from tfadv.attacks.bound import Bound
 from tfadv.attacks.decisions import Decision, SmallestNoise
 from tfadv.core import tensors
 from tfadv.core.compilation import Compiled
+from tfadv.core.crafted import Crafted
 from tfadv.core.goals import Goal
 from tfadv.core.images import BLACK, WHITE
-from tfadv.core.interfaces import Attack, Crafted
+from tfadv.core.interfaces import Attack
 from tfadv.core.ranges import Count, Positive, Range, Weight
 from tfadv.core.seeds import fold, normal, uniform
 from tfadv.core.source import Source

@@ -10,9 +10,9 @@ import numpy as np
 import tensorflow as tf
 
 from tfadv.core.compilation import Compiled
+from tfadv.core.crafted import Crafted
 from tfadv.core.goals import Goal
 from tfadv.core.images import BLACK, WHITE
-from tfadv.core.interfaces import Crafted
 from tfadv.core.scores import reached
 from tfadv.core.seeds import fold
 from tfadv.core.source import Source

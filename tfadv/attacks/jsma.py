@@ -14,9 +14,10 @@ import tensorflow as tf
 from tfadv.attacks.bound import Bound
 from tfadv.core import gradients
 from tfadv.core.compilation import Compiled
+from tfadv.core.crafted import Crafted
 from tfadv.core.goals import Goal
 from tfadv.core.images import BLACK, WHITE
-from tfadv.core.interfaces import Attack, Crafted
+from tfadv.core.interfaces import Attack
 from tfadv.core.ranges import Portion, Range, Several
 from tfadv.core.scores import logit, reached, rivals
 from tfadv.core.source import Source

@@ -15,9 +15,10 @@ from scipy import optimize
 from tfadv.attacks.bound import Bound
 from tfadv.attacks.decisions import Decision, numpy_generator
 from tfadv.core.compilation import Compiled
+from tfadv.core.crafted import Crafted
 from tfadv.core.goals import Goal
 from tfadv.core.images import BLACK, WHITE, padded
-from tfadv.core.interfaces import Attack, Crafted
+from tfadv.core.interfaces import Attack
 from tfadv.core.ranges import Count, Range
 from tfadv.core.scores import cross_entropy, reached
 from tfadv.core.source import Source

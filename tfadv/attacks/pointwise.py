@@ -12,9 +12,10 @@ import tensorflow as tf
 
 from tfadv.attacks.bound import Bound
 from tfadv.attacks.decisions import Decision, Search, SmallestNoise, numpy_generator, side_by_side
+from tfadv.core.crafted import Crafted
 from tfadv.core.goals import Goal
 from tfadv.core.images import BLACK, WHITE
-from tfadv.core.interfaces import Attack, Crafted
+from tfadv.core.interfaces import Attack
 from tfadv.core.ranges import Count, Natural
 from tfadv.core.seeds import fold, uniform
 from tfadv.core.source import Source

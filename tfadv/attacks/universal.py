@@ -12,9 +12,10 @@ import tensorflow as tf
 
 from tfadv.attacks.bound import Bound
 from tfadv.attacks.deepfool import DeepFool, DeepFoolSearch
+from tfadv.core.crafted import Crafted
 from tfadv.core.goals import Goal
 from tfadv.core.images import BLACK, WHITE
-from tfadv.core.interfaces import Attack, Budget, Crafted
+from tfadv.core.interfaces import Attack, Budget
 from tfadv.core.ranges import Count, Positive, Rest, Several
 from tfadv.core.seeds import fold
 from tfadv.core.source import Source

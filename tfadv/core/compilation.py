@@ -169,13 +169,29 @@ def repeat(count: int, body: Callable[[Tensor, Any], Any], state: Any, start: in
 
 def summed(count: int, terms: Callable[[Tensor], tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
     """The sums of the tensors that terms(0), ..., terms(count - 1) return, computed in a loop; see `repeat`."""
+    return summed_along(count, lambda number, state: (terms(number), state), ())[0]
+
+
+def summed_along(
+    count: int, terms: Callable[[Tensor, Any], tuple[tuple[Tensor, ...], Any]], state: Any
+) -> tuple[tuple[Tensor, ...], Any]:
+    """(sums, last state) where terms(number, state) returns (tensors, next state), for each number below count."""
+
+    def adding(terms: Callable) -> Callable:
+        def step(number: Tensor, both: tuple[tuple[Tensor, ...], Any]) -> tuple[tuple[Tensor, ...], Any]:
+            parts, state = terms(number, both[1])
+            return _sums(both[0], parts), state
+
+        return step
+
     if not tf.executing_eagerly() and count > 1:
-        traced = tf.function(terms, autograph=False).get_concrete_function(tf.TensorSpec([], tf.int32))
-        parts = traced.structured_outputs
+        specs = tf.nest.map_structure(tf.TensorSpec.from_tensor, state)
+        traced = tf.function(terms, autograph=False).get_concrete_function(tf.TensorSpec([], tf.int32), specs)
+        parts = traced.structured_outputs[0]
         if all(part.shape.is_fully_defined() for part in parts):  # then the graph holds it once, in its loop alone
             zeros = tuple(tf.zeros(part.shape, part.dtype) for part in parts)
-            return repeat(count, lambda number, sums: _sums(sums, traced(number)), zeros)
-    return repeat(count, lambda number, sums: _sums(sums, terms(number)), terms(tf.constant(0)), start=1)
+            return repeat(count, adding(traced), (zeros, state))
+    return repeat(count, adding(terms), terms(tf.constant(0), state), start=1)
 
 
 def _sums(first: tuple[Tensor, ...], second: tuple[Tensor, ...]) -> tuple[Tensor, ...]:

@@ -83,7 +83,10 @@ def of_features(value: Value, forward: Forward, images: Images, layers: tuple[st
         tape.watch(images)
         outputs = forward(images, layers)
         total = tf.reduce_sum(value(outputs))
-    gradients = tape.gradient(total, [outputs.features[layer] for layer in layers])
+    return _of_layers(tape.gradient(total, [outputs.features[layer] for layer in layers]), layers)
+
+
+def _of_layers(gradients: list[Gradient | None], layers: tuple[str, ...]) -> tuple[Gradient, ...]:
     for layer, gradient in zip(layers, gradients, strict=True):
         if gradient is None:
             raise ValueError(f"{layer}: the score does not depend on this layer; choose one between images and logits.")
@@ -189,6 +192,35 @@ def mean_of_features(
         return of_features(lambda outputs: score(outputs.logits, labels), forward, transformed, layers)
 
     return mean_of_copies(of_copy, forward, ("features", score, layers), view, images, labels, seeds)
+
+
+def mean_of_features_and_images(
+    score: Score,
+    loss: Score,
+    forward: Forward,
+    images: Images,
+    labels: Labels,
+    layers: tuple[str, ...],
+    view: View,
+    seeds: Seeds,
+) -> tuple[Tensor, ...]:
+    """`mean_of_features` of a score, and as the last that of a loss with respect to the images, from one forward pass.
+
+    Raises ValueError where the score does not depend on a layer, or the loss on the images.
+    """
+
+    def of_copy(copy: Tensor, images: Images, labels: Labels, seeds: Seeds) -> tuple[Tensor, ...]:
+        with tf.GradientTape(watch_accessed_variables=False) as outer:
+            outer.watch(images)
+            with tf.GradientTape(watch_accessed_variables=False) as inner:
+                inner.watch(images)
+                outputs = forward(view.apply(images, copy, seeds), layers)
+                total = tf.reduce_sum(score(outputs.logits, labels))
+            lost = tf.reduce_sum(loss(outputs.logits, labels))
+        slopes = _of_layers(inner.gradient(total, [outputs.features[layer] for layer in layers]), layers)
+        return *slopes, _existing(outer.gradient(lost, images))
+
+    return mean_of_copies(of_copy, forward, ("features and images", score, loss, layers), view, images, labels, seeds)
 
 
 def mean_of_copies(

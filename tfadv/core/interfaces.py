@@ -13,8 +13,8 @@ estimate, rule, budget, region, start and backward rule is an attack, e.g.
 
 A method named after a paper is one such line (`tfadv.attacks.recipes`). A defence is a part too: a `Purifier`
 transforms the input of a network, any other `Defence` wraps one. The classes here are the base classes of parts (and
-`Training` in `tfadv.training.adversarial`): a part has one parent and overrides nothing that has a body but its own
-checks.
+`Training` in `tfadv.training.adversarial`, `AdversarialPath` in `tfadv.parts.adversarial_paths`): a part has one parent
+and overrides nothing that has a body but its own checks.
 
 Shapes: N images, H x W pixels, 3 colours, K logits. Images are float, RGB, 0..255; sizes are grey levels.
 """
@@ -26,12 +26,12 @@ import dataclasses
 import itertools
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol
 
-import numpy as np
 import tensorflow as tf
 
 from tfadv.core import ranges
+from tfadv.core.crafted import Craft
 from tfadv.core.goals import Goal
 from tfadv.core.seeds import fold
 from tfadv.core.types import Gradient, Images, Logits, Perturbation, Seeds, Tensor
@@ -48,24 +48,14 @@ class Outputs(NamedTuple):
     images: Images = None
 
 
-class Crafted(NamedTuple):
-    """The result of an attack, image by image.
-
-    images: [N, H, W, 3]. found: bool [N], whether the attacked network itself gives the image a class that the goal
-    asks for; where it does not, a search returns the clean image, any other attack its last.
-    queries: int [N], how many images it passed through the network for each, a gradient counting as one; None of an
-    attack that does not count them.
-    """
-
-    images: Images
-    found: Tensor = None
-    queries: Tensor = None
-
-
 #: The nearest allowed perturbation: a budget's `project`.
 Project = Callable[[Tensor], Tensor]
 #: forward(images, layers=(), logits=True) -> Outputs; `tfadv.models.network.Network` is one.
 Forward = Callable[..., Outputs]
+#: features_gradients(view, images, seeds, and_of_images=False) -> the gradients of a score with respect to features,
+#: averaged over the view's copies, one [N, ...] for each layer; with `and_of_images` also, as the last, that of the
+#: label's cross entropy with respect to the images, [N, H, W, 3].
+FeatureGradients = Callable[..., tuple[Gradient, ...]]
 
 
 class GradientAt(Protocol):
@@ -150,6 +140,8 @@ class View(Part):
     weights: tuple[float, ...] | None = None
     #: Whether it leaves the images as they are: a chain leaves it out.
     plain = False
+    #: The image that its copies approach, see `tfadv.parts.baselines`; None where they approach none.
+    base: str | float | None = None
 
     @abc.abstractmethod
     def apply(self, images: Images, copy: Tensor, seeds: Seeds) -> Images:
@@ -157,6 +149,16 @@ class View(Part):
 
         seeds: int32 [N, 2], one per image; draws come from `tfadv.core.seeds` and differ between images and copies.
         """
+
+    def averaged(
+        self, features_gradients: FeatureGradients, images: Images, view: View, seeds: Seeds
+    ) -> tuple[tuple[Gradient, ...], Images | None]:
+        """(means over the copies, each seen through another view; None): the weights of FIA and NAA.
+
+        What else has this method stands in place of a view there: `tfadv.parts.adversarial_paths`, whose second result
+        is the images at its end.
+        """
+        return features_gradients(self >> view, images, seeds), None
 
     def __rshift__(self, other: View) -> View:
         parts = [view.views if isinstance(view, ViewChain) else (view,) for view in (self, other)]
@@ -173,6 +175,10 @@ class ViewChain(View):
     @property
     def copies(self) -> int:
         return math.prod(view.copies for view in self.views)
+
+    @property
+    def base(self) -> str | float | None:
+        return next((view.base for view in reversed(self.views) if view.base is not None), None)
 
     @property
     def weights(self) -> tuple[float, ...] | None:
@@ -339,24 +345,6 @@ class BackwardRule(Part):
 
         Raises ValueError for one that has nothing it would change.
         """
-
-
-class Craft(Protocol):
-    """An attack bound to a network: (images, goal, seed) -> adversarial images of the same shape and range.
-
-    That of an attack that searches or counts its queries has a method `crafted` that takes the same and returns
-    `Crafted`; that of an attack that is fitted has `fit`, `save`, `load` and `shift`, see `tfadv.Universal`.
-    """
-
-    def __call__(self, images: Images, goal: Goal, *, seed: int = 0) -> np.ndarray: ...
-
-
-@runtime_checkable
-class ComposableCraft(Craft, Protocol):
-    """A bound attack that can run within another one, as those of `tfadv.attacks.bound.Bound` can."""
-
-    def craft_tensors(self, images: Images, goal: Goal, seeds: Seeds) -> Crafted:
-        """Craft from tensors, unchecked; `goal.labels` index the logits, seeds int32 [N, 2] are each image's own."""
 
 
 class Attack(Part):

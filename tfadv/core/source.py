@@ -14,9 +14,10 @@ import tensorflow as tf
 
 from tfadv.core import diagnostics
 from tfadv.core.compilation import Compiled, concede
+from tfadv.core.crafted import Craft
 from tfadv.core.goals import Goal
 from tfadv.core.images import check
-from tfadv.core.interfaces import Attack, Craft, Outputs
+from tfadv.core.interfaces import Attack, Outputs
 from tfadv.core.types import Images
 
 

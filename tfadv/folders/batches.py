@@ -13,8 +13,9 @@ import tensorflow as tf
 
 from tfadv.attacks.bound import Bound
 from tfadv.core.compilation import Program
+from tfadv.core.crafted import Crafted
 from tfadv.core.goals import Goal
-from tfadv.core.interfaces import Attack, Crafted
+from tfadv.core.interfaces import Attack
 from tfadv.core.source import Source
 from tfadv.core.types import Images, Labels, Seeds, Tensor
 from tfadv.folders import rounding

@@ -1,24 +1,27 @@
 """Attribution of a class score to neurons: gradients with respect to features, averaged over a view's copies.
 
 aggregate gradient    FIA, Eq. 4    d logit_y / d F        over masked copies
-integrated attention  NAA, Eq. 2    d softmax_y / d F      over the path to black
-neuron attribution    NAA           (F - F') * integrated attention, F' the features of black
+integrated attention  NAA, Eq. 2    d softmax_y / d F      over the path to black, or to another baseline
+neuron attribution    NAA           (F - F') * integrated attention, F' the features of the baseline
 the exact one         NAA, Eq. 2    the mean over the path of d softmax_y / d F * dF/dt
 neuron influence      NIP, Eq. 1    F * d softmax_y / d F
 Grad-CAM              FCR, Eq. 3-4  relu(sum_k mean_places(d logit_y / d A^k) A^k)
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
 from tfadv.core import gradients, scores
-from tfadv.core.images import BLACK
 from tfadv.core.interfaces import Forward, Outputs, View
 from tfadv.core.source import CompiledForward
 from tfadv.core.types import Gradient, Images, Labels, Seeds, Tensor
+from tfadv.parts import baselines
+from tfadv.parts.adversarial_paths import AdversarialPath
 from tfadv.parts.views.copies import GAUSS_LEGENDRE, PathCopies, Plain
 
+#: Nothing in front of the copies.
+PLAIN = Plain()
 #: The paper's path, without the noise of the authors' program.
 PLAIN_PATH = PathCopies(noise=0)
 #: The same path at the points that integrate it best.
@@ -33,27 +36,62 @@ def aggregate_gradient(
     images: Images,
     labels: Labels,
     layers: tuple[str, ...],
-    view: View,
+    copies: View | AdversarialPath,
     seeds: Seeds,
+    view: View = PLAIN,
 ) -> tuple[Tensor, ...]:
-    """The mean over the view's copies of d score(logits, labels) / d feature, one [N, ...] for each layer.
+    """The mean over copies of d score(logits, labels) / d feature, one [N, ...] for each layer.
 
-    score is one of `tfadv.core.scores`; labels int [N] index the logits; seeds int32 [N, 2].
+    The copies are a view's or the points of an adversarial path; each is seen through another view. score is one of
+    `tfadv.core.scores`; labels int [N] index the logits; seeds int32 [N, 2].
     """
-    return gradients.mean_of_features(score, forward, images, labels, layers, view, seeds)
+    return aggregate(score, forward, images, labels, layers, copies, seeds, view)[0]
+
+
+def aggregate(
+    score: gradients.Score,
+    forward: Forward,
+    images: Images,
+    labels: Labels,
+    layers: tuple[str, ...],
+    copies: View | AdversarialPath,
+    seeds: Seeds,
+    view: View = PLAIN,
+) -> tuple[tuple[Tensor, ...], Images]:
+    """(`aggregate_gradient`, the baseline images): the end of a path, the `base` of a view, or black."""
+
+    def features_gradients(view: View, images: Images, seeds: Seeds, and_of_images: bool = False) -> tuple[Tensor, ...]:
+        if and_of_images:
+            loss = scores.cross_entropy
+            return gradients.mean_of_features_and_images(score, loss, forward, images, labels, layers, view, seeds)
+        return gradients.mean_of_features(score, forward, images, labels, layers, view, seeds)
+
+    means, end = copies.averaged(features_gradients, images, view, seeds)
+    return means, _base(copies, images) if end is None else end
+
+
+def _base(copies: Any, images: Images) -> Images:
+    return baselines.baseline("black" if copies.base is None else copies.base, images)
 
 
 def neuron_attribution(
-    forward: Forward, images: Images, labels: Labels, layer: str, seeds: Seeds, path: View = PLAIN_PATH
+    forward: Forward,
+    images: Images,
+    labels: Labels,
+    layer: str,
+    seeds: Seeds,
+    path: View | AdversarialPath = PLAIN_PATH,
+    score: gradients.Score = scores.probability,
 ) -> Tensor:
     """The attribution of softmax_y to each neuron of the layer, [N, ...] (NAA, section 3): (F - F') * IA.
 
-    labels int [N] index the logits. The path is the paper's, without noise, unless one is given. The sum over the
-    neurons approaches softmax_y(x) - softmax_y(black) in so far as the two factors are uncorrelated along the path.
+    labels int [N] index the logits. The path is the paper's, without noise, unless one is given, and so is the score.
+    The sum over the neurons approaches softmax_y(x) - softmax_y(baseline) in so far as the two factors are uncorrelated
+    along the path.
     """
-    (attention,) = aggregate_gradient(scores.probability, forward, images, labels, (layer,), path, seeds)
+    (attention,), base = aggregate(score, forward, images, labels, (layer,), path, seeds)
     features = forward(images, (layer,), logits=False).features[layer]
-    return (features - black_features(forward, images, (layer,))[0]) * attention
+    return (features - base_features(forward, base, (layer,))[0]) * attention
 
 
 def exact_neuron_attribution(
@@ -63,17 +101,19 @@ def exact_neuron_attribution(
     layers: tuple[str, ...],
     seeds: Seeds,
     path: PathCopies = GAUSS_PATH,
+    score: gradients.Score = scores.probability,
 ) -> tuple[Tensor, ...]:
     """The exact attribution of softmax_y to each neuron, one [N, ...] for each layer (NAA, Eq. 2, not approximated).
 
-    A_j = mean over the path of d softmax_y / d F_j * sum_i (x_i - x'_i) d F_j / d x_i, x' black. The inner sum is the
-    derivative of F_j along x - x': one forward-mode pass for each point gives it of all neurons. For a layer that all
-    of the score passes through, the sum over its neurons is softmax_y(x) - softmax_y(black), but for the error of the
-    quadrature. Where the path has noise the points have it; the direction stays x - x'.
+    A_j = mean over the path of d softmax_y / d F_j * sum_i (x_i - x'_i) d F_j / d x_i, x' the path's base. The inner
+    sum is the derivative of F_j along x - x': one forward-mode pass for each point gives it of all neurons. For a layer
+    that all of the score passes through, the sum over its neurons is softmax_y(x) - softmax_y(x'), but for the error of
+    the quadrature. Where the path has noise the points have it; the direction stays x - x'. Another score may stand in
+    place of softmax_y.
 
-    labels int [N] index the logits; seeds int32 [N, 2].
+    labels int [N] index the logits; seeds int32 [N, 2]. Raises ValueError for a base that is each image's own.
     """
-    return tuple(means.product for means in _path_means(forward, images, labels, layers, seeds, path, Plain()))
+    return tuple(means.product for means in _path_means(forward, images, labels, layers, seeds, path, PLAIN, score))
 
 
 def exact_attention(
@@ -84,6 +124,7 @@ def exact_attention(
     seeds: Seeds,
     path: PathCopies,
     view: View,
+    score: gradients.Score = scores.probability,
 ) -> tuple[Tensor, ...]:
     """Weights in place of the integrated attention, with which (F - F') * w is the exact attribution.
 
@@ -93,7 +134,7 @@ def exact_attention(
     integrated
     attention: the quotient has no bound. The view is applied after the path.
     """
-    return tuple(_moving_mean(means) for means in _path_means(forward, images, labels, layers, seeds, path, view))
+    return tuple(map(_moving_mean, _path_means(forward, images, labels, layers, seeds, path, view, score)))
 
 
 class _PathMeans(NamedTuple):
@@ -110,31 +151,38 @@ def _moving_mean(means: _PathMeans) -> Tensor:
     return tf.where(moves, means.product / tf.where(moves, means.rise, 1), means.gradient)
 
 
-def _path_means(forward, images, labels, layers, seeds, path: PathCopies, view: View) -> list[_PathMeans]:
+def _path_means(forward, images, labels, layers, seeds, path: PathCopies, view: View, score) -> list[_PathMeans]:
+    if baselines.is_own(path.base):  # then the path is not x' + share (x - x') with an x' that stays
+        raise ValueError(f"PathCopies(base): expected one base for all images for exact weights, got {path.base!r}.")
     chained = path >> view
 
     def of_copy(copy: Tensor, images: Images, labels: Labels, seeds: Seeds) -> tuple[Tensor, ...]:
         def transformed(other: Tensor) -> Tensor:
             return chained.apply(other, copy, seeds)
 
-        def score(outputs: Outputs) -> Tensor:
-            return scores.probability(outputs.logits, labels)
+        def value(outputs: Outputs) -> Tensor:
+            return score(outputs.logits, labels)
 
         # The path takes its share of the images, and so of what moves them.
-        tangent = (images - BLACK) / path.share(copy // view.copies, images.dtype)
-        slopes = gradients.of_features(score, forward, transformed(images), layers)
+        tangent = (images - baselines.baseline(path.base, images)) / path.share(copy // view.copies, images.dtype)
+        slopes = gradients.of_features(value, forward, transformed(images), layers)
         rises = gradients.directional_derivatives(forward, images, tangent, layers, transformed)
         pairs = zip(slopes, rises, strict=True)
         return tuple(part for slope, rise in pairs for part in _PathMeans(slope, slope * rise, rise, tf.abs(rise)))
 
-    parts = gradients.mean_of_copies(of_copy, forward, ("path means", layers), chained, images, labels, seeds)
+    parts = gradients.mean_of_copies(of_copy, forward, ("path means", score, layers), chained, images, labels, seeds)
     return [_PathMeans(*parts[first : first + 4]) for first in range(0, len(parts), 4)]
+
+
+def base_features(forward: Forward, base: Images, layers: tuple[str, ...]) -> tuple[Tensor, ...]:
+    """The features of baseline images [N or 1, H, W, 3], one [N or 1, ...] for each layer."""
+    outputs = forward(base, layers, logits=False)
+    return tuple(outputs.features[layer] for layer in layers)
 
 
 def black_features(forward: Forward, images: Images, layers: tuple[str, ...]) -> tuple[Tensor, ...]:
     """The features of one black image of the images' shape, one [1, ...] for each layer."""
-    outputs = forward(tf.fill(tf.shape(images[:1]), tf.cast(BLACK, images.dtype)), layers, logits=False)
-    return tuple(outputs.features[layer] for layer in layers)
+    return base_features(forward, baselines.baseline("black", images), layers)
 
 
 def neuron_influence(forward: Forward, images: Images, labels: Labels | None, layer: str) -> Tensor:

@@ -47,6 +47,11 @@ def uniform(own, shape, low=0.0, high=1.0):
     return low + (high - low) * ((words(own, shape) >> np.uint32(8)) / 2.0**24)
 
 
+def whole(own, shape, below):
+    """Whole numbers from 0 on below this one."""
+    return (words(own, shape).astype(np.uint64) * np.uint64(below)) >> np.uint64(32)
+
+
 def normal(own, shape):
     """float64 of mean 0 and deviation 1."""
     share = (2 * (words(own, shape) >> np.uint32(8)).astype(np.float64) + 1) / 2**24 - 1
@@ -99,6 +104,11 @@ def path_noise(images, seed, copy, chained):
     """Standard normal, for NAA's weights."""
     path = [PREPARE, 0, copy] if chained else [PREPARE, copy]
     return _each(images, seed, path, lambda own: normal(own, images.shape[1:]))
+
+
+def path_draw(images, seed, path, draw):
+    """draw(seed) for each image, for weights: the numbers folded in after that for preparing."""
+    return _each(images, seed, [PREPARE, *path], draw)
 
 
 def step_noise(images, seed, step, copy):

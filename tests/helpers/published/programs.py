@@ -67,9 +67,9 @@ def update(adv, x, g, noise, a, *, eps, alpha, momentum=1.0, kernel=None, amplif
     return np.clip(adv, x - eps, x + eps), noise, a
 
 
-def ascend(net, images, seed, loss, *, start=None, steps=10, diverse=None, **how):
+def ascend(net, images, seed, loss, *, start=None, steps=10, diverse=None, alpha=None, **how):
     """The loop: loss(shown, clean) is raised: both images, or diverse inputs of probability `diverse` with one draw."""
-    eps, alpha = 2.0 * 16.0 / 255.0, 1.6 * 2.0 / 255.0
+    eps, alpha = 2.0 * 16.0 / 255.0, 1.6 * 2.0 / 255.0 if alpha is None else alpha
     x = images / 127.5 - 1
     adv, noise, a = (x if start is None else start), np.zeros_like(x), np.zeros_like(x)
     larger = LARGER[images.shape[1]]
@@ -148,11 +148,11 @@ def _shown(images, seed, copy, x, diverse):
     return diversify(tf.constant(x), draws.diverse_in_weights(images, seed, copy, larger), diverse, larger)
 
 
-def fia(net, images, labels, seed, *, copies=30, keep=0.7, diverse=None, sign=1, **how):
+def fia(net, images, labels, seed, *, copies=30, keep=0.7, diverse=None, sign=1, score=tf.identity, **how):
     """F(adv) * W, W = -A/||A||_2, A from the logits of masked images, or of the clean ones if copies is 0."""
     masks = [draws.masks(images, seed, copy, keep, diverse is not None) for copy in range(copies)] or [1.0]
     points = [_shown(images, seed, copy, images * mask / 127.5 - 1, diverse) for copy, mask in enumerate(masks)]
-    weights = -_unit(sum(_feature_gradient(net, x, lambda logits: logits, labels) for x in points))
+    weights = -_unit(sum(_feature_gradient(net, x, score, labels) for x in points))
     return ascend(
         net, images, seed, lambda shown, _: sign * tf.reduce_sum(net.feature(shown) * weights), diverse=diverse, **how
     )
@@ -179,22 +179,28 @@ def rise_of_every_neuron(net, images, seed, copy, x, toward, diverse):
 
 
 def naa(
-    net, images, labels, seed, *, copies=30, noise=25.5, points="riemann", diverse=None, sign=1, exact=False, **how
-):
-    """W = -A/||A||_2, A from the softmax along (x + noise) (1 - l/n) + (l/n) x_b, x_b = -1 black."""
+    net, images, labels, seed, *, copies=30, noise=25.5, points="riemann", diverse=None, sign=1, exact=False,
+    base=-1.0, score=tf.nn.softmax, normalised=True, **how,
+):  # fmt: skip
+    """W = -A/||A||_2, A from the softmax along (x + noise) (1 - l/n) + (l/n) x_b, x_b = -1 black.
+
+    base: x_b, a number or a function of the images in -1..1.
+    """
+    x_b = base(images / 127.5 - 1) if callable(base) else base * np.ones_like(images)
     x, gradient, product, rise, travel = images / 127.5 - 1, 0, 0, 0, 0
     for copy, (gone, share) in enumerate(path(copies, points)):
         shift = noise / 127.5 * draws.path_noise(images, seed, copy, diverse is not None)
-        here = (x + shift) * (1 - gone) + gone * -1.0
-        slope = _feature_gradient(net, _shown(images, seed, copy, here, diverse), tf.nn.softmax, labels)
+        here = (x + shift) * (1 - gone) + gone * x_b
+        slope = _feature_gradient(net, _shown(images, seed, copy, here, diverse), score, labels)
         gradient = gradient + share * slope
         if exact:
-            rises = rise_of_every_neuron(net, images, seed, copy, here, x + 1, diverse)
+            rises = rise_of_every_neuron(net, images, seed, copy, here, x - x_b, diverse)
             product, rise, travel = product + share * slope * rises, rise + share * rises, travel + share * abs(rises)
     if exact:
         one_way = 2 * np.abs(rise) > travel
         gradient = np.where(one_way, product / np.where(one_way, rise, 1), gradient)
-    return _weighted(net, images, seed, _unit(gradient), sign, diverse=diverse, **how)
+    weights = _unit(gradient) if normalised else gradient
+    return _weighted(net, images, seed, weights, sign, x_b, diverse=diverse, **how)
 
 
 FUNCTIONS = {
@@ -207,12 +213,14 @@ FUNCTIONS = {
 }
 
 
-def _weighted(net, images, seed, weights, sign, *, diverse, gamma=1.0, positive="linear", negative="linear", **how):
+def _weighted(
+    net, images, seed, weights, sign, x_b, *, diverse, gamma=1.0, positive="linear", negative="linear", **how
+):
     """-(sum f_p(A) over A >= 0 - gamma sum f_n(-A) over A < 0), A = (F(adv) - F(x_b)) weights."""
-    black = net.feature(-tf.ones_like(images[:1]))
+    base_feature = net.feature(tf.constant(x_b))
 
     def loss(shown, _):
-        attributions = (net.feature(shown) - black) * weights
+        attributions = (net.feature(shown) - base_feature) * weights
         up = tf.boolean_mask(attributions, attributions >= 0)
         down = tf.boolean_mask(attributions, attributions < 0)
         total = tf.reduce_sum(FUNCTIONS[positive](up)) - gamma * tf.reduce_sum(FUNCTIONS[negative](-down))

@@ -18,6 +18,7 @@ from tfadv.attacks.recipes.around import *
 from tfadv.attacks.recipes.backward import *
 from tfadv.attacks.recipes.cross_entropy import *
 from tfadv.attacks.recipes.features import *
+from tfadv.attacks.recipes.features_since import *
 from tfadv.attacks.recipes.frame import RECIPES
 from tfadv.attacks.recipes.intermediate import *
 from tfadv.attacks.recipes.patchwise_diverse import *

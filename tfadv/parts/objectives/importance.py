@@ -12,9 +12,14 @@ from tfadv.core.goals import Goal
 from tfadv.core.interfaces import Forward, Objective, Outputs, View
 from tfadv.core.ranges import OneOf, Weight
 from tfadv.core.types import Images, Seeds, Tensor
-from tfadv.parts import attribution
+from tfadv.parts import attribution, baselines
+from tfadv.parts.adversarial_paths import AdversarialPath
 from tfadv.parts.objectives.common import layer_names, root, total
 from tfadv.parts.views import MaskedCopies, PathCopies
+
+#: Name -> the score whose gradients weigh the features.
+SCORES = {"softmax": scores.probability, "logit": scores.logit}
+ScoreName = Annotated[str, OneOf(tuple(SCORES))]
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -23,6 +28,8 @@ class Fia(Objective):
 
     -sum F(x') * w,  w = g / ||g||_2,  g = mean over masked copies of d L_y / d F
 
+    What else the gradient is averaged over, and of which score, makes its successors: SFVA, RPA, BFA.
+
     The attack's view is applied in front of the masks too. Of several layers, each with unit weights of its own, the
     values add up.
 
@@ -30,11 +37,17 @@ class Fia(Objective):
 
     Args:
         layer: the layer or layers, None for the network's own.
-        masks: the copies to average over; `Plain()` takes the clean image alone (the paper's ens = 0).
+        masks: the copies to average over, of a view or of an adversarial path; `Plain()` takes the clean image alone
+            (the paper's ens = 0).
+        score: what the gradients are of, "logit" or "softmax".
+        normalised: whether w has length 1 over a layer; otherwise w = g, which a rule that normalises gradients does
+            not see, but for several layers, whose shares it changes.
     """
 
     layer: str | tuple[str, ...] | None
-    masks: View = MaskedCopies(30, keep=0.7)
+    masks: View | AdversarialPath = MaskedCopies(30, keep=0.7)
+    score: ScoreName = "logit"
+    normalised: bool = True
 
     has_target = True
 
@@ -48,9 +61,9 @@ class Fia(Objective):
 
     def prepare(self, forward: Forward, images: Images, goal: Goal, view: View, seeds: Seeds) -> Any:
         weights = attribution.aggregate_gradient(
-            scores.logit, forward, images, goal.labels, self.layers, self.masks >> view, seeds
+            SCORES[self.score], forward, images, goal.labels, self.layers, self.masks, seeds, view
         )
-        return _unit(weights)
+        return _unit(weights) if self.normalised else weights
 
     def value(self, outputs: Outputs, goal: Goal, prepared: Any) -> Tensor:
         weighed = tf.add_n([total(outputs.features[name] * w) for name, w in zip(self.layers, prepared, strict=True)])
@@ -80,8 +93,9 @@ class Naa(Objective):
 
     -WA,  WA = sum_{A >= 0} f_p(A) - gamma sum_{A < 0} f_n(-A).
 
-    A = (F(x') - F(black)) * w,  w = IA / ||IA||_2,  IA = mean over the path to black of d softmax_y / d F. The attack's
-    view is in front of the path too. Of several layers, each with unit weights of its own, the values add up.
+    A = (F(x') - F(black)) * w,  w = IA / ||IA||_2,  IA = mean over the path to black of d softmax_y / d F. In place of
+    black stands the path's `base`, or the end of an adversarial path. The attack's view is in front of the path too. Of
+    several layers, each with unit weights of its own, the values add up.
 
     f_p and f_n, of a >= 0, are 0 at 0 and rise:
 
@@ -96,11 +110,13 @@ class Naa(Objective):
 
     Args:
         layer: the layer or layers, None for the network's own.
-        path: the points to average over.
+        path: the points to average over, of a view or of an adversarial path.
         gamma: what a negative attribution weighs, 0 or more, beside a positive one; 1 in the paper's tables.
         positive, negative: f_p and f_n by name; linear in the paper's tables.
         exact: take w from the exact neuron attribution instead (`tfadv.parts.attribution.exact_attention`), at the cost
-            of a forward-mode pass for each point of the path, which must be `PathCopies`.
+            of a forward-mode pass for each point of the path: `PathCopies`, to a base that all images share.
+        score: what the attention is of, "softmax" or "logit".
+        normalised: whether w has length 1 over a layer; otherwise w = IA.
 
     Differs from the authors' code: the features of black are those of the plain black image also when the attack has a
     view; the authors draw a view for it anew in each step. They shift the value, and unless gamma or a function is
@@ -113,18 +129,24 @@ class Naa(Objective):
     """
 
     layer: str | tuple[str, ...] | None
-    path: View = PathCopies(30)
+    path: View | AdversarialPath = PathCopies(30)
     gamma: Weight = 1.0
     positive: Transformed = "linear"
     negative: Transformed = "linear"
     exact: bool = False
+    score: ScoreName = "softmax"
+    normalised: bool = True
 
     has_target = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.exact and not isinstance(self.path, PathCopies):
+        if not self.exact:
+            return
+        if not isinstance(self.path, PathCopies):
             raise ValueError(f"Naa(path): expected PathCopies to follow for exact weights, got {self.path!r}.")
+        if baselines.is_own(self.path.base):
+            raise ValueError(f"Naa(path): expected one base for all images for exact weights, got {self.path!r}.")
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -135,17 +157,18 @@ class Naa(Objective):
         return self.path.copies * (2 if self.exact else 1)  # exact weights take as many forward-mode passes
 
     def prepare(self, forward: Forward, images: Images, goal: Goal, view: View, seeds: Seeds) -> Any:
+        score, inputs = SCORES[self.score], (forward, images, goal.labels, self.layers)
         if self.exact and isinstance(self.path, PathCopies):
-            weights = attribution.exact_attention(forward, images, goal.labels, self.layers, seeds, self.path, view)
+            weights = attribution.exact_attention(*inputs, seeds, self.path, view, score)
+            base = baselines.baseline(self.path.base, images)
         else:
-            weights = attribution.aggregate_gradient(
-                scores.probability, forward, images, goal.labels, self.layers, self.path >> view, seeds
-            )
-        return _unit(weights), attribution.black_features(forward, images, self.layers)
+            weights, base = attribution.aggregate(score, *inputs, self.path, seeds, view)
+        weights = _unit(weights) if self.normalised else weights
+        return weights, attribution.base_features(forward, base, self.layers)
 
     def value(self, outputs: Outputs, goal: Goal, prepared: Any) -> Tensor:
         parts = zip(self.layers, *prepared, strict=True)
-        weighed = tf.add_n([self._weighted((outputs.features[name] - black) * w) for name, w, black in parts])
+        weighed = tf.add_n([self._weighted((outputs.features[name] - base) * w) for name, w, base in parts])
         return -tf.cast(goal.sign, weighed.dtype) * weighed
 
     def _weighted(self, attributions: Tensor) -> Tensor:

@@ -6,9 +6,10 @@ from typing import Any
 import tensorflow as tf
 
 from tfadv.core import scores, tensors
+from tfadv.core.crafted import ComposableCraft
 from tfadv.core.goals import Goal
 from tfadv.core.images import GREY
-from tfadv.core.interfaces import Attack, ComposableCraft, Forward, Objective, Outputs, View
+from tfadv.core.interfaces import Attack, Forward, Objective, Outputs, View
 from tfadv.core.ranges import Odd, Portion, Weight
 from tfadv.core.source import CompiledForward
 from tfadv.core.types import Images, Seeds, Tensor

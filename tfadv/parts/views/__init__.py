@@ -12,15 +12,21 @@ from tfadv.parts.views.blocks import ShuffledBlocks
 from tfadv.parts.views.copies import MaskedCopies, NoisyCopies, PathCopies, Plain, ScaledCopies
 from tfadv.parts.views.diverse import DiverseInputs, RandomEnlargement
 from tfadv.parts.views.frequency import SpectrumCopies
+from tfadv.parts.views.in_step import InStep
+from tfadv.parts.views.noise import GridNoise, PatchNoise, UniformNoise
 
 __all__ = [
     "DiverseInputs",
+    "GridNoise",
+    "InStep",
     "MaskedCopies",
     "NoisyCopies",
+    "PatchNoise",
     "PathCopies",
     "Plain",
     "RandomEnlargement",
     "ScaledCopies",
     "ShuffledBlocks",
     "SpectrumCopies",
+    "UniformNoise",
 ]

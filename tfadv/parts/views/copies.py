@@ -1,4 +1,4 @@
-"""Views that make several copies: of falling contrast, with noise, with masks, and on the path to black."""
+"""Views that make several copies: of falling contrast, with noise, with masks, and on the path to a baseline."""
 
 import dataclasses
 import functools
@@ -12,6 +12,7 @@ from tfadv.core.interfaces import View
 from tfadv.core.ranges import Count, Grey, Noise, OneOf, Portion
 from tfadv.core.seeds import fold, normal, uniform
 from tfadv.core.types import Images, Seeds, Tensor
+from tfadv.parts import baselines
 
 RIEMANN, GAUSS_LEGENDRE = POINTS = ("riemann", "gauss-legendre")
 
@@ -73,12 +74,12 @@ class MaskedCopies(View):
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class PathCopies(View):
-    """Copies scaled along the straight path to black, as for integrated gradients (NAA, Eq. 2).
+    """Copies along the straight path to a baseline x', black if not said, as for integrated gradients (NAA, Eq. 2).
 
-    Copy m is (x + noise) * share_m, m = 0 .. n - 1.
+    Copy m is x' + (x + noise - x') * share_m, m = 0 .. n - 1.
 
     riemann           share_m = 1 - m/n, all of weight 1/n: the points of the authors' program, the image itself is one
-                      of them, black is not; the error of the sum falls as 1/n
+                      of them, the baseline is not; the error of the sum falls as 1/n
     gauss-legendre    the n points and weights with which every polynomial of degree 2n - 1 is integrated exactly;
                       neither end is one of them
 
@@ -87,8 +88,9 @@ class PathCopies(View):
         noise: deviation of Gaussian noise in grey levels, fresh for each copy and fading with it. The paper has none;
             the authors' program adds 0.2 on images of -1..1, which is 25.5.
         points: "riemann" or "gauss-legendre".
+        base: x', "black", "grey", a grey level, "blurred" or an image file, see `tfadv.parts.baselines`.
 
-    Raises ValueError for other points, and for n below 1.
+    Raises ValueError for other points or baselines, and for n below 1.
 
     Differs from the authors' code: the noise is 25.5 grey levels for every network; theirs is 0.2 after the
     preprocessing, which for VGG and ResNet-v1 is 0.2 grey levels.
@@ -97,24 +99,29 @@ class PathCopies(View):
     copies: Count = 30
     noise: Noise = 25.5
     points: Annotated[str, OneOf(POINTS)] = RIEMANN
+    base: str | float = "black"
 
     random = True
+
+    def __post_init__(self) -> None:
+        baselines.check(self.base, "PathCopies(base)")
 
     @property
     def weights(self) -> tuple[float, ...] | None:
         return None if self.points == RIEMANN else gauss_legendre(self.copies)[1]
 
     def share(self, copy: Tensor, dtype: tf.DType) -> Tensor:
-        """How much of the image is left in this copy: above 0, at most 1."""
+        """How much of the image is in this copy, beside its baseline: above 0, at most 1."""
         if self.points == RIEMANN:
             return 1 - tf.cast(copy, dtype) / self.copies
         return tf.gather(tf.constant(gauss_legendre(self.copies)[0], dtype), copy)
 
     def apply(self, images: Images, copy: Tensor, seeds: Seeds) -> Images:
+        base = baselines.baseline(self.base, images)
         if self.noise:
             noise = normal(fold(seeds, copy), tuple(images.shape[1:]), images.dtype)
             images = images + self.noise * noise
-        return images * self.share(copy, images.dtype)
+        return base + (images - base) * self.share(copy, images.dtype)
 
 
 @functools.cache

@@ -1,0 +1,85 @@
+"""Baselines: the image x' without the class's evidence, from which attributions count and to which a path leads.
+
+black, grey     0 and 127.5, what zero is to networks fed -1..1
+a number        that grey level everywhere
+blurred         the image itself without its details: Gaussian, of 10 pixels, repeating the edge outside
+a file          another image (PNG, JPEG, BMP, GIF), resized where it has another size
+"""
+
+import functools
+import math
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from tfadv.core import ranges
+from tfadv.core.images import BLACK, GREY
+from tfadv.core.types import Images, Tensor
+
+LEVELS, BLURRED = {"black": BLACK, "grey": GREY}, "blurred"
+#: What "blurred" convolves with: deviation in pixels, and where it ends in deviations.
+DEVIATION, REACH = 10.0, 3
+#: How the names of image files end.
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif")
+
+
+def check(base: str | float, who: str) -> None:
+    """Raise ValueError, with what was expected of the setting `who`, for what is no baseline."""
+    if isinstance(base, str):
+        wrong = base not in (*LEVELS, BLURRED) and not base.lower().endswith(SUFFIXES)
+    else:
+        wrong = ranges.wrong(ranges.Grey, base) is not None
+    if wrong:
+        raise ValueError(
+            f"{who}: expected black, grey, a grey level from 0 to 255, blurred or an image file "
+            f"({', '.join(SUFFIXES)}), got {base!r}."
+        )
+
+
+def baseline(base: str | float, images: Images) -> Images:
+    """The baseline of images [N, H, W, 3]: [N, H, W, 3] where it is each image's own, else [1, H, W, 3].
+
+    Raises ValueError for a file that cannot be read.
+    """
+    level = LEVELS.get(base, base) if isinstance(base, str) else base
+    if level == BLURRED:
+        return _blurred(images)
+    if isinstance(level, str):
+        other = tf.image.resize(tf.constant(_read(level)), tf.shape(images)[1:3], antialias=True)
+        return tf.ensure_shape(tf.cast(other, images.dtype), [1, *images.shape[1:]])
+    return tf.fill(tf.shape(images[:1]), tf.cast(level, images.dtype))
+
+
+def is_own(base: str | float) -> bool:
+    """Whether the baseline differs from image to image."""
+    return base == BLURRED
+
+
+@functools.cache
+def _read(file: str) -> np.ndarray:
+    """float32 [1, H, W, 3] in 0..255."""
+    try:
+        with tf.init_scope():
+            image = tf.io.decode_image(Path(file).read_bytes(), channels=3, expand_animations=False)
+            return image.numpy()[np.newaxis].astype(np.float32)
+    except (OSError, tf.errors.OpError) as error:
+        raise ValueError(f"base: expected an image that can be read, got {file!r} ({error}).") from error
+
+
+def _blurred(images: Images) -> Images:
+    for axis in (1, 2):
+        images = _blurred_along(images, axis)
+    return images
+
+
+def _blurred_along(images: Images, axis: int) -> Tensor:
+    """Convolution with a Gaussian along one axis."""
+    reach = math.ceil(REACH * DEVIATION)
+    kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / DEVIATION) ** 2)
+    size = tf.shape(images)[axis]
+    # Row p of the matrix: what each place counts for place p, those beyond an edge as the edge.
+    near = tf.clip_by_value(tf.range(size)[:, tf.newaxis] + tf.range(-reach, reach + 1), 0, size - 1)
+    shares = tf.constant(kernel / kernel.sum(), images.dtype)
+    matrix = tf.einsum("k,pkq->pq", shares, tf.one_hot(near, size, dtype=images.dtype))
+    return tf.einsum("pq,nqwc->npwc" if axis == 1 else "pq,nhqc->nhpc", matrix, images)
