@@ -65,6 +65,7 @@ _HOME = {
     "Scale": "parts.rules",
     "Smooth": "parts.rules",
     "SpectrumCopies": "parts.views",
+    "TransformedBlocks": "parts.views",
     "Unbounded": "parts.budgets",
     "Unit": "parts.rules",
     "Universal": "attacks.universal",

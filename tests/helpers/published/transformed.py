@@ -180,3 +180,75 @@ def bsr(net, images, labels, seed, *, copies=20, blocks=2, angle=0.2):
 
     guess = predicted(net, images)
     return ascend(images, over_copies(net, images, seed, copies, guess, matrix_of))
+
+
+def changed(block, operation, chance, factor, colours, noise):
+    """A block [h, w, 3], a tensor, changed by one of the ten operations; draws as numbers in [0, 1)."""
+    height, width = block.shape[:2]
+    if operation == 0:
+        for axis, side in enumerate((height, width)):
+            both = resizing(int(side * 0.8) + 1, side) @ resizing(side, int(side * 0.8) + 1)
+            block = tf.einsum("ai,ijc->ajc" if axis == 0 else "bj,ijc->ibc", both, block)
+        return tf.clip_by_value(block, 0, 255)
+    if operation in (1, 2):
+        side = (height, width)[operation - 1]
+        return tf.roll(block, int(np.float32(chance) * np.float32(side)), axis=operation - 1)
+    if operation in (3, 4, 5):
+        return tf.reverse(block, {3: [0], 4: [1], 5: [0, 1]}[operation])
+    if operation == 6:
+        return block * factor
+    if operation == 7:
+        return tf.clip_by_value(block + noise, 0, 255)
+    if operation == 8:
+        for axis, side in enumerate((height, width)):
+            transform = np.stack([dct_of_one(unit) for unit in np.eye(side)]).T
+            transform[side - int(side * 0.4) :] = 0
+            low = transform.T @ transform
+            block = tf.einsum("ai,ijc->ajc" if axis == 0 else "bj,ijc->ibc", low, block)
+        return block
+    return block * (colours >= 0.1) / 0.9
+
+
+def dct_of_one(signal):
+    """The orthonormal DCT-II of [M]."""
+    count = len(signal)
+    waves = [np.cos(np.pi * (2 * np.arange(count) + 1) * k / (2 * count)) @ signal for k in range(count)]
+    return np.sqrt(2 / count) * np.array([waves[0] / np.sqrt(2), *waves[1:]])
+
+
+def sia(net, images, labels, seed, *, copies=20, blocks=3):
+    """Every block of every copy of every image in a loop, one tape over all copies of an image."""
+
+    def cuts(own, side):
+        order = np.argsort(draws.uniform(own, side - 1), kind="stable")
+        return [0, *sorted(order[: blocks - 1] + 1), side]
+
+    def shown(image, own):
+        parts = [draws.fold_in(own, part) for part in range(7)]
+        rows, columns = (cuts(part, side) for part, side in zip(parts, image.shape[:2], strict=False))
+        square = (blocks, blocks)
+        operations = (draws.uniform(parts[2], square).astype(np.float32) * np.float32(10)).astype(int)
+        chance, factor = draws.uniform(parts[3], square), draws.uniform(parts[4], square)
+        noise, colours = draws.uniform(parts[5], image.shape, -16, 16), draws.uniform(parts[6], (*square, 3))
+        strips = []
+        for a in range(blocks):
+            strip = []
+            for b in range(blocks):
+                down, across = slice(rows[a], rows[a + 1]), slice(columns[b], columns[b + 1])
+                own_draws = operations[a, b], chance[a, b], factor[a, b], colours[a, b], noise[down, across]
+                strip.append(changed(image[down, across], *own_draws))
+            strips.append(tf.concat(strip, axis=1))
+        return tf.concat(strips, axis=0)
+
+    def gradient(x, step):
+        here = tf.constant(x)
+        with tf.GradientTape() as tape:
+            tape.watch(here)
+            total = 0
+            for copy in range(copies):
+                each = [shown(here[k], draws.fold_in(own, copy)) for k, own in enumerate(own_seeds(images, seed, step))]
+                logits = net.logits(net.feature(tf.stack(each) / 127.5 - 1))
+                total += tf.reduce_sum(tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits))
+        return tape.gradient(total, here).numpy() / copies
+
+    return ascend(images, gradient)

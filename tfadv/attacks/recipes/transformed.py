@@ -1,4 +1,4 @@
-"""Recipes that take the cross entropy's gradient over copies transformed at random: SSA, DEM, BSR.
+"""Recipes that take the cross entropy's gradient over copies transformed at random: SSA, DEM, BSR, SIA.
 
 Their programs keep every step within 0..255, and so do these. Where a program leaves the predicted class `predicted` is
 True, elsewhere the labels are meant.
@@ -11,7 +11,7 @@ from tfadv.attacks.recipes.frame import momentum, recipe
 from tfadv.core.interfaces import View
 from tfadv.core.ranges import Count, Noise, Rates, Size, Weight
 from tfadv.parts.objectives import CrossEntropy
-from tfadv.parts.views import RandomEnlargement, ShuffledBlocks, SpectrumCopies
+from tfadv.parts.views import RandomEnlargement, ShuffledBlocks, SpectrumCopies, TransformedBlocks
 from tfadv.parts.views.diverse import DEM
 
 
@@ -84,6 +84,30 @@ def bsr(
     that a rotation uncovers are grey, as in their program, where zero is the middle of the range.
     """
     return _transformed(ShuffledBlocks(copies, blocks, angle), predicted, epsilon, steps, step, decay)
+
+
+@recipe
+def sia(
+    epsilon: Size = 16.0,
+    steps: Count = 10,
+    step: Size | None = None,
+    decay: Weight = 1.0,
+    predicted: bool = False,
+    copies: Count = 20,
+    blocks: Count = 3,
+) -> Ascent:
+    """Structure invariant attack (Wang et al., ICCV 2023): the image is cut up, each block changed in a way of its own.
+
+    A block is resized, rolled, flipped, turned, dimmed, made noisy or smooth, or loses colours: all ten operations.
+
+    Args:
+        copies: how many, each cut and changed anew, over which the gradient is averaged.
+        blocks: along each axis.
+
+    Differs from the authors' code: decay is 1, the paper's and their class's; their command has 0. A block that is
+    resized is so by its own height and width; theirs takes the one for the other.
+    """
+    return _transformed(TransformedBlocks(copies, blocks), predicted, epsilon, steps, step, decay)
 
 
 def _transformed(view: View, predicted: bool, epsilon: float, steps: int, step: float | None, decay: float) -> Ascent:

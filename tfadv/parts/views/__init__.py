@@ -8,7 +8,7 @@ Every image draws for itself; `DiverseInputs(shared=True)` gives all images of a
 does, and results then depend on the batch. Transformations of a defence are in `tfadv.defences`.
 """
 
-from tfadv.parts.views.blocks import ShuffledBlocks
+from tfadv.parts.views.blocks import ShuffledBlocks, TransformedBlocks
 from tfadv.parts.views.copies import MaskedCopies, NoisyCopies, PathCopies, Plain, ScaledCopies
 from tfadv.parts.views.diverse import DiverseInputs, RandomEnlargement
 from tfadv.parts.views.frequency import SpectrumCopies
@@ -23,4 +23,5 @@ __all__ = [
     "ScaledCopies",
     "ShuffledBlocks",
     "SpectrumCopies",
+    "TransformedBlocks",
 ]
