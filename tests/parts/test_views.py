@@ -7,12 +7,19 @@ from networks import SIDE
 from scipy.fft import dctn
 
 from tfadv import (
+    DimmedCopies,
     DiverseInputs,
+    FlippedCopies,
     MaskedCopies,
+    MixedCopies,
+    NeighbourCopies,
     NoisyCopies,
     PathCopies,
     Plain,
+    RandomChain,
     RandomEnlargement,
+    RolledCopies,
+    RotatedCopies,
     ScaledCopies,
     ShuffledBlocks,
     SpectrumCopies,
@@ -33,6 +40,14 @@ VIEWS = [
     PathCopies(4),
     RandomEnlargement((1.14, 1.66, 2.9)),
     SpectrumCopies(2),
+    MixedCopies(2),
+    NeighbourCopies(2),
+    FlippedCopies(),
+    RolledCopies(),
+    RotatedCopies((15, 45, 90, -180)),
+    DimmedCopies((2, 7.5)),
+    RandomChain(5),
+    RandomChain(2, (ScaledCopies(2), MaskedCopies(2) >> DiverseInputs(1.0)), (1, 2)),
     TransformedBlocks(2),
     TransformedBlocks(2, blocks=7),
     ShuffledBlocks(2),
@@ -94,6 +109,14 @@ def test_an_image_is_shown_the_same_in_any_company(view, images, own):
     shown = view.apply(images, last, own).numpy()
     np.testing.assert_allclose(view.apply(images[1:2], last, own[1:2]), shown[1:2], rtol=1e-6)
     np.testing.assert_allclose(view.apply(images[::-1], last, own[::-1]), shown[::-1], rtol=1e-6)
+
+
+@pytest.mark.parametrize("view", VIEWS, ids=repr)
+def test_each_image_may_have_a_copy_of_its_own(view, images, own):
+    numbers = tf.constant([0, view.copies - 1, view.copies // 2])
+    shown = view.apply(images, numbers, own)
+    for row, number in enumerate(numbers):
+        np.testing.assert_allclose(view.apply(images, number, own)[row], shown[row], rtol=1e-6)
 
 
 def test_chains_are_associative_and_their_copies_multiply():

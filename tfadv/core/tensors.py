@@ -33,6 +33,11 @@ def where(rows: Tensor, chosen: Images, others: Images) -> Images:
     return tf.where(tf.reshape(rows, [-1, 1, 1, 1]), chosen, others)
 
 
+def per_image(numbers: Tensor) -> Tensor:
+    """One number for all images, or one for each, [N], to go with images: [1, 1, 1, 1] or [N, 1, 1, 1]."""
+    return tf.reshape(numbers, [-1, 1, 1, 1])
+
+
 def by_rows_and_columns(images: Images, rows: Tensor, columns: Tensor) -> Images:
     """Images [N, H, W, C] of weighted rows and columns: R x C^T of each image and channel.
 

@@ -2,8 +2,10 @@
 
 import numpy as np
 import tensorflow as tf
+from PIL import Image
 from published import draws
 from published.around import cross_entropy_gradient, predicted, unit_mean
+from sklearn.datasets import load_sample_images
 
 
 def ascend(images, gradient, *, steps=10, decay=1.0, alpha=None):
@@ -252,3 +254,90 @@ def sia(net, images, labels, seed, *, copies=20, blocks=3):
         return tape.gradient(total, here).numpy() / copies
 
     return ascend(images, gradient)
+
+
+def admix(net, images, labels, seed, *, companions=3, scales=5, eta=0.2):
+    """J at (x + eta c) / 2^i in -1..1, the gradients' weights 2^-i; c a crop of one of scikit-learn's photographs."""
+    side, guess, photographs = images.shape[1], predicted(net, images), []
+    for picture in load_sample_images().images:  # 427 x 640
+        wide = round(640 * (side / 0.7) / 427)
+        small = Image.fromarray(picture).resize((wide, round(side / 0.7)), Image.Resampling.BILINEAR)
+        photographs.append(np.asarray(small, np.float64)[:, : 2 * round(side / 0.7)])
+
+    def gradient(x, step):
+        total = np.zeros_like(x)
+        for companion in range(companions):
+            added = np.empty_like(x)
+            for k, own in enumerate(own_seeds(images, seed, step)):
+                own = draws.fold_in(draws.fold_in(own, 0), companion)
+                which, top, left = draws.uniform(own, 3)
+                picture = photographs[int(which * 2)]
+                top, left = int(top * (picture.shape[0] - side + 1)), int(left * (picture.shape[1] - side + 1))
+                added[k] = eta * (picture[top : top + side, left : left + side] / 127.5 - 1)
+            for i in range(scales):
+                shown = ((x / 127.5 - 1) + added) / 2**i
+                total += cross_entropy_gradient(net, (shown + 1) * 127.5, guess) / 2**i
+        return total / companions / scales
+
+    return ascend(images, gradient)
+
+
+#: The kinds of OPS's operators, and how many there are of each.
+ROTATIONS = (5, -5, 15, -15, 45, -45, 90, -90, 180)
+KINDS = (("identity", 1), ("flip", 2), ("roll", 2), ("rotate", 9), ("dim", 7), ("enlarge", 10))
+
+
+def operated(image, number, own):
+    """An image [s, s, 3], a tensor, after operator `number` of 31, with the seed of the place in the chain."""
+    for kind, (name, count) in enumerate(KINDS):  # noqa: B007
+        if number < count:
+            break
+        number -= count
+    side, own = image.shape[0], draws.fold_in(draws.fold_in(own, kind), number)
+    if name == "flip":
+        return tf.reverse(image, [number])
+    if name == "roll":
+        return tf.roll(image, int(draws.uniform(own, 1)[0] * side), axis=number)
+    if name == "rotate":
+        matrix = np.zeros((side * side, side * side))
+        for pixel, taps in enumerate(
+            rotation(np.arange(side * side).reshape(side, side), np.radians(ROTATIONS[number]))
+        ):
+            for source, share in taps:
+                matrix[pixel, source] += share
+        return tf.reshape(matrix @ tf.reshape(image, [-1, 3]), image.shape)
+    if name == "dim":
+        return image / (2 + number)
+    return enlarged(image, draws.uniform(own, 3), 1.1 + 0.2 * number) if name == "enlarge" else image
+
+
+def ops(net, images, labels, seed, *, neighbours=30, chains=30):
+    """The mean gradient over random chains at random neighbours, chain by chain."""
+
+    def gradient(x, step):
+        here = tf.constant(x)
+        with tf.GradientTape() as tape:
+            tape.watch(here)
+            total = 0
+            for neighbour in range(neighbours):
+                for chain in range(chains):
+                    each = []
+                    for k, own in enumerate(own_seeds(images, seed, step)):
+                        first = draws.fold_in(draws.fold_in(own, 0), neighbour)
+                        radius = 32 * [0.25, 0.5, 0.75, 1, 1.25, 1.5][_below(draws.fold_in(first, 0), 6)]
+                        image = here[k] + radius * draws.uniform(draws.fold_in(first, 1), x[k].shape, -1, 1)
+                        second = draws.fold_in(draws.fold_in(draws.fold_in(own, neighbour), 1), chain)
+                        for place in range(2 + int(draws.uniform(draws.fold_in(second, -1), 1)[0] * 3)):
+                            own_place = draws.fold_in(second, place)
+                            image = operated(image, int(draws.uniform(own_place, 1)[0] * 31), own_place)
+                        each.append(image)
+                    logits = net.logits(net.feature(tf.stack(each) / 127.5 - 1))
+                    total += tf.reduce_sum(tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits))
+        return tape.gradient(total, here).numpy()
+
+    return ascend(images, gradient)
+
+
+def _below(own, count):
+    """A whole number below `count`: that many parts of 2^32."""
+    return int(draws.words(own, 1)[0]) * count >> 32

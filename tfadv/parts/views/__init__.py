@@ -9,17 +9,26 @@ does, and results then depend on the batch. Transformations of a defence are in 
 """
 
 from tfadv.parts.views.blocks import ShuffledBlocks, TransformedBlocks
-from tfadv.parts.views.copies import MaskedCopies, NoisyCopies, PathCopies, Plain, ScaledCopies
+from tfadv.parts.views.chains import DimmedCopies, FlippedCopies, RandomChain, RolledCopies, RotatedCopies
+from tfadv.parts.views.copies import MaskedCopies, NeighbourCopies, NoisyCopies, PathCopies, Plain, ScaledCopies
 from tfadv.parts.views.diverse import DiverseInputs, RandomEnlargement
 from tfadv.parts.views.frequency import SpectrumCopies
+from tfadv.parts.views.mixing import MixedCopies
 
 __all__ = [
+    "DimmedCopies",
     "DiverseInputs",
+    "FlippedCopies",
     "MaskedCopies",
+    "MixedCopies",
+    "NeighbourCopies",
     "NoisyCopies",
     "PathCopies",
     "Plain",
+    "RandomChain",
     "RandomEnlargement",
+    "RolledCopies",
+    "RotatedCopies",
     "ScaledCopies",
     "ShuffledBlocks",
     "SpectrumCopies",
