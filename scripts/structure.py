@@ -19,7 +19,8 @@ from linked import PACKAGES, ROOT
 
 LAYERS = (
     ("core",),
-    ("files", "parts"),
+    ("files",),
+    ("parts",),
     ("models",),
     ("training", "attacks", "checkpoints"),
     ("defences",),

@@ -72,6 +72,9 @@ TWINS = {
     "sfva": (features_since.sfva, {"copies": COPIES}),
     "rpa": (features_since.rpa, {"copies": COPIES}),
     "danaa": (features_since.danaa, {"copies": COPIES}),
+    "sia": (transformed.sia, {"copies": COPIES}),
+    "admix": (transformed.admix, {"companions": COPIES}),
+    "ops": (transformed.ops, {"neighbours": 2, "chains": 2, "steps": 3}),
     "fcr": (contributive.fcr, {}),
     "fcr-fgsm": (contributive.fcr_fgsm, {}),
     "mim-pd": (programs.mim, PATCHWISE_DIVERSE),
@@ -109,6 +112,8 @@ VARIANTS = {
     ),
     "ssa, S2I-MI": ("ssa", {"decay": 1.0, "deviation": 8.0, "rho": 0.3}, {"decay": 1.0, "sigma": 8.0, "rho": 0.3}),
     "bsr, three blocks": ("bsr", {"blocks": 3, "angle": 0.5}, {"blocks": 3, "angle": 0.5}),
+    "sia, few blocks": ("sia", {"blocks": 2, "copies": 5}, {"blocks": 2, "copies": 5}),
+    "admix, one scale": ("admix", {"copies": 2, "scales": 1, "share": 0.5}, {"companions": 2, "scales": 1, "eta": 0.5}),
     "ila, other steps": ("ila", {"steps": 4, "guide_steps": 3}, {"steps": 4, "guide_steps": 3}),
     "emi, nearer": ("emi", {"neighbours": 4, "reach": 5.0}, {"samples": 4, "interval": 5.0 / 1.6}),
     "gra, smaller, damped more": (

@@ -24,6 +24,7 @@ SMALL: dict[str, dict] = {
     "auna": {"sizes": 20, "tries": 3},
     "boundary": {"queries": 150},
     "pwa": {"queries": 400, "sizes": 20, "tries": 3, "halvings": 3},
+    "ops": {"steps": 3, "neighbours": 2, "chains": 2},
     "one-pixel": {"pixels": 20, "population": 20, "generations": 5},
     "igsm": {"steps": 10},
     "m-di2-fgsm": {"steps": 5},

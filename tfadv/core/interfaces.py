@@ -147,6 +147,8 @@ class View(Part):
     def apply(self, images: Images, copy: Tensor, seeds: Seeds) -> Images:
         """Copy number `copy` (int, 0 <= copy < copies) of images [N, H, W, 3]: same shape, differentiable.
 
+        In a `tfadv.RandomChain` each image has its own number, int [N].
+
         seeds: int32 [N, 2], one per image; draws come from `tfadv.core.seeds` and differ between images and copies.
         """
 

@@ -91,8 +91,11 @@ def of_pixels(images: Images, seed: Tensor) -> Seeds:
 
 
 def fold(seeds: Seeds, number: Tensor) -> Seeds:
-    """New seeds int32 [N, 2] derived from these and a number (of a step, a copy, a position in a chain)."""
-    return _folded()(tf.convert_to_tensor(seeds, tf.int32), tf.cast(number, tf.int32))
+    """New seeds int32 [N, 2] derived from these and a number (of a step, a copy, a position in a chain).
+
+    number: int, or int [N], each image's own.
+    """
+    return _folded()(tf.convert_to_tensor(seeds, tf.int32), tf.reshape(tf.cast(number, tf.int32), [-1]))
 
 
 def fold_one(seed: Tensor, number: Tensor) -> Tensor:
@@ -184,8 +187,8 @@ def _compiled(kind: Callable[..., Tensor], count: int, *settings) -> Callable[[T
 @functools.cache
 def _folded() -> Callable[[Tensor, Tensor], Tensor]:
     def folded(seeds: Seeds, number: Tensor) -> Tensor:
-        counter = tf.reshape(tf.bitcast(number, tf.uint32), [1, 1])
+        counter = tf.reshape(tf.bitcast(number, tf.uint32), [-1, 1])
         keys = tf.bitcast(seeds, tf.uint32)
         return tf.bitcast(tf.concat(_threefry(keys, counter, tf.constant(FOLD, tf.uint32)), axis=1), tf.int32)
 
-    return fused(folded, [tf.TensorSpec([None, 2], tf.int32), tf.TensorSpec([], tf.int32)])
+    return fused(folded, [tf.TensorSpec([None, 2], tf.int32), tf.TensorSpec([None], tf.int32)])

@@ -39,12 +39,20 @@ def where(rows: Tensor, chosen: Images, others: Images) -> Images:
     return tf.where(tf.reshape(rows, [-1, 1, 1, 1]), chosen, others)
 
 
+def per_image(numbers: Tensor) -> Tensor:
+    """One number for all images, or one for each, [N], to go with images: [1, 1, 1, 1] or [N, 1, 1, 1]."""
+    return tf.reshape(numbers, [-1, 1, 1, 1])
+
+
 def by_rows_and_columns(images: Images, rows: Tensor, columns: Tensor) -> Images:
     """Images [N, H, W, C] of weighted rows and columns: R x C^T of each image and channel.
 
     rows: [N, H', H], columns: [N, W', W], each image's own or one [1, ...] for all; what is shown is [N, H', W', C].
     """
-    channels = images.shape[-1]
-    flat = tf.reshape(images, [-1, images.shape[1], images.shape[2] * channels])
-    shown = tf.reshape(tf.matmul(rows, flat), [-1, rows.shape[1], images.shape[2], channels])
-    return tf.matmul(columns[:, None], shown)
+    for weights in (rows, columns):
+        shown, side, other, channels = weights.shape[1], *images.shape[1:]
+        images = tf.reshape(
+            tf.matmul(weights, tf.reshape(images, [-1, side, other * channels])), [-1, shown, other, channels]
+        )
+        images = tf.transpose(images, [0, 2, 1, 3])  # so that each is one product of large matrices
+    return images

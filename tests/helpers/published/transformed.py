@@ -2,8 +2,10 @@
 
 import numpy as np
 import tensorflow as tf
+from PIL import Image
 from published import draws
 from published.around import cross_entropy_gradient, predicted, unit_mean
+from sklearn.datasets import load_sample_images
 
 
 def ascend(images, gradient, *, steps=10, decay=1.0, alpha=None):
@@ -180,3 +182,162 @@ def bsr(net, images, labels, seed, *, copies=20, blocks=2, angle=0.2):
 
     guess = predicted(net, images)
     return ascend(images, over_copies(net, images, seed, copies, guess, matrix_of))
+
+
+def changed(block, operation, chance, factor, colours, noise):
+    """A block [h, w, 3], a tensor, changed by one of the ten operations; draws as numbers in [0, 1)."""
+    height, width = block.shape[:2]
+    if operation == 0:
+        for axis, side in enumerate((height, width)):
+            both = resizing(int(side * 0.8) + 1, side) @ resizing(side, int(side * 0.8) + 1)
+            block = tf.einsum("ai,ijc->ajc" if axis == 0 else "bj,ijc->ibc", both, block)
+        return tf.clip_by_value(block, 0, 255)
+    if operation in (1, 2):
+        side = (height, width)[operation - 1]
+        return tf.roll(block, int(np.float32(chance) * np.float32(side)), axis=operation - 1)
+    if operation in (3, 4, 5):
+        return tf.reverse(block, {3: [0], 4: [1], 5: [0, 1]}[operation])
+    if operation == 6:
+        return block * factor
+    if operation == 7:
+        return tf.clip_by_value(block + noise, 0, 255)
+    if operation == 8:
+        for axis, side in enumerate((height, width)):
+            transform = np.stack([dct_of_one(unit) for unit in np.eye(side)]).T
+            transform[side - int(side * 0.4) :] = 0
+            low = transform.T @ transform
+            block = tf.einsum("ai,ijc->ajc" if axis == 0 else "bj,ijc->ibc", low, block)
+        return block
+    return block * (colours >= 0.1) / 0.9
+
+
+def dct_of_one(signal):
+    """The orthonormal DCT-II of [M]."""
+    count = len(signal)
+    waves = [np.cos(np.pi * (2 * np.arange(count) + 1) * k / (2 * count)) @ signal for k in range(count)]
+    return np.sqrt(2 / count) * np.array([waves[0] / np.sqrt(2), *waves[1:]])
+
+
+def sia(net, images, labels, seed, *, copies=20, blocks=3):
+    """Every block of every copy of every image in a loop, one tape over all copies of an image."""
+
+    def cuts(own, side):
+        order = np.argsort(draws.uniform(own, side - 1), kind="stable")
+        return [0, *sorted(order[: blocks - 1] + 1), side]
+
+    def shown(image, own):
+        parts = [draws.fold_in(own, part) for part in range(7)]
+        rows, columns = (cuts(part, side) for part, side in zip(parts, image.shape[:2], strict=False))
+        square = (blocks, blocks)
+        operations = (draws.uniform(parts[2], square).astype(np.float32) * np.float32(10)).astype(int)
+        chance, factor = draws.uniform(parts[3], square), draws.uniform(parts[4], square)
+        noise, colours = draws.uniform(parts[5], image.shape, -16, 16), draws.uniform(parts[6], (*square, 3))
+        strips = []
+        for a in range(blocks):
+            strip = []
+            for b in range(blocks):
+                down, across = slice(rows[a], rows[a + 1]), slice(columns[b], columns[b + 1])
+                own_draws = operations[a, b], chance[a, b], factor[a, b], colours[a, b], noise[down, across]
+                strip.append(changed(image[down, across], *own_draws))
+            strips.append(tf.concat(strip, axis=1))
+        return tf.concat(strips, axis=0)
+
+    def gradient(x, step):
+        here = tf.constant(x)
+        with tf.GradientTape() as tape:
+            tape.watch(here)
+            total = 0
+            for copy in range(copies):
+                each = [shown(here[k], draws.fold_in(own, copy)) for k, own in enumerate(own_seeds(images, seed, step))]
+                logits = net.logits(net.feature(tf.stack(each) / 127.5 - 1))
+                total += tf.reduce_sum(tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits))
+        return tape.gradient(total, here).numpy() / copies
+
+    return ascend(images, gradient)
+
+
+def admix(net, images, labels, seed, *, companions=3, scales=5, eta=0.2):
+    """J at (x + eta c) / 2^i in -1..1, the gradients' weights 2^-i; c a crop of one of scikit-learn's photographs."""
+    side, guess, photographs = images.shape[1], predicted(net, images), []
+    for picture in load_sample_images().images:  # 427 x 640
+        wide = round(640 * (side / 0.7) / 427)
+        small = Image.fromarray(picture).resize((wide, round(side / 0.7)), Image.Resampling.BILINEAR)
+        photographs.append(np.asarray(small, np.float64)[:, : 2 * round(side / 0.7)])
+
+    def gradient(x, step):
+        total = np.zeros_like(x)
+        for companion in range(companions):
+            added = np.empty_like(x)
+            for k, own in enumerate(own_seeds(images, seed, step)):
+                own = draws.fold_in(draws.fold_in(own, 0), companion)
+                which, top, left = draws.uniform(own, 3)
+                picture = photographs[int(which * 2)]
+                top, left = int(top * (picture.shape[0] - side + 1)), int(left * (picture.shape[1] - side + 1))
+                added[k] = eta * (picture[top : top + side, left : left + side] / 127.5 - 1)
+            for i in range(scales):
+                shown = ((x / 127.5 - 1) + added) / 2**i
+                total += cross_entropy_gradient(net, (shown + 1) * 127.5, guess) / 2**i
+        return total / companions / scales
+
+    return ascend(images, gradient)
+
+
+#: The kinds of OPS's operators, and how many there are of each.
+ROTATIONS = (5, -5, 15, -15, 45, -45, 90, -90, 180)
+KINDS = (("identity", 1), ("flip", 2), ("roll", 2), ("rotate", 9), ("dim", 7), ("enlarge", 10))
+
+
+def operated(image, number, own):
+    """An image [s, s, 3], a tensor, after operator `number` of 31, with the seed of the place in the chain."""
+    for kind, (name, count) in enumerate(KINDS):  # noqa: B007
+        if number < count:
+            break
+        number -= count
+    side, own = image.shape[0], draws.fold_in(draws.fold_in(own, kind), number)
+    if name == "flip":
+        return tf.reverse(image, [number])
+    if name == "roll":
+        return tf.roll(image, int(draws.uniform(own, 1)[0] * side), axis=number)
+    if name == "rotate":
+        matrix = np.zeros((side * side, side * side))
+        for pixel, taps in enumerate(
+            rotation(np.arange(side * side).reshape(side, side), np.radians(ROTATIONS[number]))
+        ):
+            for source, share in taps:
+                matrix[pixel, source] += share
+        return tf.reshape(matrix @ tf.reshape(image, [-1, 3]), image.shape)
+    if name == "dim":
+        return image / (2 + number)
+    return enlarged(image, draws.uniform(own, 3), 1.1 + 0.2 * number) if name == "enlarge" else image
+
+
+def ops(net, images, labels, seed, *, neighbours=30, chains=30):
+    """The mean gradient over random chains at random neighbours, chain by chain."""
+
+    def gradient(x, step):
+        here = tf.constant(x)
+        with tf.GradientTape() as tape:
+            tape.watch(here)
+            total = 0
+            for neighbour in range(neighbours):
+                for chain in range(chains):
+                    each = []
+                    for k, own in enumerate(own_seeds(images, seed, step)):
+                        first = draws.fold_in(draws.fold_in(own, 0), neighbour)
+                        radius = 32 * [0.25, 0.5, 0.75, 1, 1.25, 1.5][_below(draws.fold_in(first, 0), 6)]
+                        image = here[k] + radius * draws.uniform(draws.fold_in(first, 1), x[k].shape, -1, 1)
+                        second = draws.fold_in(draws.fold_in(draws.fold_in(own, neighbour), 1), chain)
+                        for place in range(2 + int(draws.uniform(draws.fold_in(second, -1), 1)[0] * 3)):
+                            own_place = draws.fold_in(second, place)
+                            image = operated(image, int(draws.uniform(own_place, 1)[0] * 31), own_place)
+                        each.append(image)
+                    logits = net.logits(net.feature(tf.stack(each) / 127.5 - 1))
+                    total += tf.reduce_sum(tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits))
+        return tape.gradient(total, here).numpy()
+
+    return ascend(images, gradient)
+
+
+def _below(own, count):
+    """A whole number below `count`: that many parts of 2^32."""
+    return int(draws.words(own, 1)[0]) * count >> 32

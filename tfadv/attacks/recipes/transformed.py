@@ -1,4 +1,4 @@
-"""Recipes that take the cross entropy's gradient over copies transformed at random: SSA, DEM, BSR.
+"""Recipes that take the cross entropy's gradient over copies transformed at random: SSA, DEM, BSR, SIA, Admix, OPS.
 
 Their programs keep every step within 0..255, and so do these. Where a program leaves the predicted class `predicted` is
 True, elsewhere the labels are meant.
@@ -11,7 +11,16 @@ from tfadv.attacks.recipes.frame import momentum, recipe
 from tfadv.core.interfaces import View
 from tfadv.core.ranges import Count, Noise, Rates, Size, Weight
 from tfadv.parts.objectives import CrossEntropy
-from tfadv.parts.views import RandomEnlargement, ShuffledBlocks, SpectrumCopies
+from tfadv.parts.views import (
+    MixedCopies,
+    NeighbourCopies,
+    RandomChain,
+    RandomEnlargement,
+    ScaledCopies,
+    ShuffledBlocks,
+    SpectrumCopies,
+    TransformedBlocks,
+)
 from tfadv.parts.views.diverse import DEM
 
 
@@ -84,6 +93,82 @@ def bsr(
     that a rotation uncovers are grey, as in their program, where zero is the middle of the range.
     """
     return _transformed(ShuffledBlocks(copies, blocks, angle), predicted, epsilon, steps, step, decay)
+
+
+@recipe
+def sia(
+    epsilon: Size = 16.0,
+    steps: Count = 10,
+    step: Size | None = None,
+    decay: Weight = 1.0,
+    predicted: bool = False,
+    copies: Count = 20,
+    blocks: Count = 3,
+) -> Ascent:
+    """Structure invariant attack (Wang et al., ICCV 2023): the image is cut up, each block changed in a way of its own.
+
+    A block is resized, rolled, flipped, turned, dimmed, made noisy or smooth, or loses colours: all ten operations.
+
+    Args:
+        copies: how many, each cut and changed anew, over which the gradient is averaged.
+        blocks: along each axis.
+
+    Differs from the authors' code: decay is 1, the paper's and their class's; their command has 0. A block that is
+    resized is so by its own height and width; theirs takes the one for the other.
+    """
+    return _transformed(TransformedBlocks(copies, blocks), predicted, epsilon, steps, step, decay)
+
+
+@recipe
+def admix(
+    epsilon: Size = 16.0,
+    steps: Count = 10,
+    step: Size | None = None,
+    decay: Weight = 1.0,
+    predicted: bool = True,
+    copies: Count = 3,
+    scales: Count = 5,
+    share: Weight = 0.2,
+    pool: str | None = None,
+) -> Ascent:
+    """Admix (Wang et al., ICCV 2021): a fifth of another picture is added to each copy, in five contrasts.
+
+    Args:
+        copies: how many companions, another crop in each step.
+        scales: how many contrasts of each.
+        share: of the companion.
+        pool: a folder with pictures; None takes the two photographs that come with scikit-learn.
+
+    Differs from the authors' code: companions are crops of a fixed pool; theirs are the other images of the batch,
+    shuffled, so that an image's result depends on what stands beside it. Name a folder of photographs of your network's
+    classes for what theirs does.
+    """
+    view = MixedCopies(copies, share, pool) >> ScaledCopies(scales)
+    return _transformed(view, predicted, epsilon, steps, step, decay)
+
+
+@recipe
+def ops(
+    epsilon: Size = 16.0,
+    steps: Count = 10,
+    step: Size | None = None,
+    decay: Weight = 1.0,
+    predicted: bool = False,
+    neighbours: Count = 30,
+    chains: Count = 30,
+) -> Ascent:
+    """Random chains of operators at random neighbours, OPS (Guo et al., CVPR 2025): neighbours x chains copies a step.
+
+    A neighbour is off by up to 0.5, 1, ... or 3 epsilon; a chain has two to four of 31 operators, flips, rolls,
+    rotations, dimming and enlargement. 900 copies a step are 9000 passes; neighbours=10, chains=3 are 300.
+
+    Differs from the code of TransferAttack, the only one at hand: neighbours are drawn anew in each step, theirs are
+    picked from 180 drawn at first; rotations are bilinear, theirs take the nearest pixel; theirs adds the gradient at
+    the image itself as one more copy.
+    """
+    radii = tuple(2 * epsilon * ratio for ratio in (0.25, 0.5, 0.75, 1.0, 1.25, 1.5))
+    view = NeighbourCopies(neighbours, radii) >> RandomChain(chains)
+    return _transformed(view, predicted, epsilon, steps, step, decay)
 
 
 def _transformed(view: View, predicted: bool, epsilon: float, steps: int, step: float | None, decay: float) -> Ascent:

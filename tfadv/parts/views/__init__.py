@@ -8,25 +8,35 @@ Every image draws for itself; `DiverseInputs(shared=True)` gives all images of a
 does, and results then depend on the batch. Transformations of a defence are in `tfadv.defences`.
 """
 
-from tfadv.parts.views.blocks import ShuffledBlocks
-from tfadv.parts.views.copies import MaskedCopies, NoisyCopies, PathCopies, Plain, ScaledCopies
+from tfadv.parts.views.blocks import ShuffledBlocks, TransformedBlocks
+from tfadv.parts.views.chains import DimmedCopies, FlippedCopies, RandomChain, RolledCopies, RotatedCopies
+from tfadv.parts.views.copies import MaskedCopies, NeighbourCopies, NoisyCopies, PathCopies, Plain, ScaledCopies
 from tfadv.parts.views.diverse import DiverseInputs, RandomEnlargement
 from tfadv.parts.views.frequency import SpectrumCopies
 from tfadv.parts.views.in_step import InStep
+from tfadv.parts.views.mixing import MixedCopies
 from tfadv.parts.views.noise import GridNoise, PatchNoise, UniformNoise
 
 __all__ = [
+    "DimmedCopies",
     "DiverseInputs",
+    "FlippedCopies",
     "GridNoise",
     "InStep",
     "MaskedCopies",
+    "MixedCopies",
+    "NeighbourCopies",
     "NoisyCopies",
     "PatchNoise",
     "PathCopies",
     "Plain",
+    "RandomChain",
     "RandomEnlargement",
+    "RolledCopies",
+    "RotatedCopies",
     "ScaledCopies",
     "ShuffledBlocks",
     "SpectrumCopies",
+    "TransformedBlocks",
     "UniformNoise",
 ]

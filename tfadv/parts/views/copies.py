@@ -7,9 +7,10 @@ from typing import Annotated
 import numpy as np
 import tensorflow as tf
 
+from tfadv.core import tensors
 from tfadv.core.images import BLACK, GREY
 from tfadv.core.interfaces import View
-from tfadv.core.ranges import Count, Grey, Noise, OneOf, Portion
+from tfadv.core.ranges import Count, Grey, Noise, OneOf, Portion, Sizes
 from tfadv.core.seeds import fold, normal, uniform
 from tfadv.core.types import Images, Seeds, Tensor
 from tfadv.parts import baselines
@@ -40,7 +41,7 @@ class ScaledCopies(View):
     toward: Grey = GREY
 
     def apply(self, images: Images, copy: Tensor, seeds: Seeds) -> Images:
-        scale = tf.pow(tf.cast(0.5, images.dtype), tf.cast(copy, images.dtype))
+        scale = tf.pow(tf.cast(0.5, images.dtype), tensors.per_image(tf.cast(copy, images.dtype)))
         return self.toward + (images - self.toward) * scale
 
 
@@ -56,6 +57,27 @@ class NoisyCopies(View):
     def apply(self, images: Images, copy: Tensor, seeds: Seeds) -> Images:
         noise = normal(fold(seeds, copy), tuple(images.shape[1:]), images.dtype)
         return images + self.deviation * noise
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class NeighbourCopies(View):
+    """Copies with uniform noise, each of one of several sizes (OPS; Guo et al., CVPR 2025): x + uniform in +-r.
+
+    Args:
+        copies: how many.
+        radii: grey levels; each image and copy draws one of them as r.
+    """
+
+    copies: Count = 30
+    radii: Sizes = (8.0, 16.0, 24.0, 32.0, 40.0, 48.0)
+
+    random = True
+
+    def apply(self, images: Images, copy: Tensor, seeds: Seeds) -> Images:
+        own = fold(seeds, copy)
+        which = uniform(fold(own, 0), (1,), tf.int32, 0, len(self.radii))[:, 0]
+        radius = tensors.per_image(tf.gather(tf.constant(self.radii, images.dtype), which))
+        return images + radius * uniform(fold(own, 1), tuple(images.shape[1:]), images.dtype, -1, 1)
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -121,7 +143,7 @@ class PathCopies(View):
         if self.noise:
             noise = normal(fold(seeds, copy), tuple(images.shape[1:]), images.dtype)
             images = images + self.noise * noise
-        return base + (images - base) * self.share(copy, images.dtype)
+        return base + (images - base) * tensors.per_image(self.share(copy, images.dtype))
 
 
 @functools.cache

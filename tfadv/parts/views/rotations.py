@@ -144,10 +144,25 @@ def _near(distance: Tensor) -> Tensor:
 def _taken(values: Tensor, row: Tensor, column: Tensor, rows: Places, columns: Places, share: Tensor) -> Tensor:
     """The values at (row, column) within each pixel's block on the other side times the share, none outside of it."""
     row, column = tf.cast(row, tf.int32), tf.cast(column, tf.int32)
-    height, width, channels = values.shape[1:]
     inside = (row >= 0) & (row < rows.length[:, :, None]) & (column >= 0) & (column < columns.length[:, None, :])
-    index = (rows.other[:, :, None] + row) * width + columns.other[:, None, :] + column
-    index = tf.reshape(tf.where(inside, index, 0), [-1, height * width])
-    found = tf.gather(tf.reshape(values, [-1, height * width, channels]), index, axis=1, batch_dims=1)
     share = tf.where(inside, share, tf.zeros_like(share))
-    return tf.reshape(found, [-1, height, width, channels]) * share[..., None]
+    row, column = rows.other[:, :, None] + row, columns.other[:, None, :] + column
+    return _at(values, tf.where(inside, row, 0), tf.where(inside, column, 0)) * share[..., None]
+
+
+def permuted(images: Images, rows: Tensor, columns: Tensor, rows_back: Tensor, columns_back: Tensor) -> Images:
+    """Images [N, H, W, C] whose pixel (i, j) is (rows[i, j], columns[i, j]), int [N, H, W], no pixel twice; `back` the
+    places where each went, by which the gradient comes back."""
+
+    @tf.custom_gradient
+    def moved(images: Images) -> tuple[Images, Callable[[Gradient], Gradient]]:
+        return _at(images, rows, columns), lambda gradient: _at(gradient, rows_back, columns_back)
+
+    return moved(images)
+
+
+def _at(values: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    height, width, channels = values.shape[1:]
+    index = tf.reshape(rows * width + columns, [-1, height * width])
+    found = tf.gather(tf.reshape(values, [-1, height * width, channels]), index, axis=1, batch_dims=1)
+    return tf.reshape(found, [-1, height, width, channels])
