@@ -70,6 +70,7 @@ _HOME = {
     "CalibratedCrossEntropy": "parts.objectives",
     "Logit": "parts.objectives",
     "Cosine": "parts.objectives",
+    "FeatureTuning": "parts.objectives",
     "LinearBackward": "models.backward",
     "PlainBackward": "models.backward",
     "SkipBackward": "models.backward",
