@@ -92,6 +92,7 @@ _HOME = {
     "CalibratedCrossEntropy": "parts.objectives",
     "Logit": "parts.objectives",
     "Cosine": "parts.objectives",
+    "FeatureTuning": "parts.objectives",
     "LinearBackward": "models.backward",
     "PlainBackward": "models.backward",
     "SkipBackward": "models.backward",

@@ -36,8 +36,7 @@ def recipe(name: str, **settings):
     known = inspect.signature(ATTACKS[name]).parameters
     small = {"layer": LAYER, "copies": COPIES, "neighbours": COPIES, "cam_layer": "late"}
     small = {key: value for key, value in small.items() if key in known} | SMALL.get(name, {})
-    if "steps" in known and known["steps"].default >= LONG:
-        small["steps"] = STEPS
+    small |= {key: STEPS for key in ("steps", "guide_steps") if key in known and known[key].default >= LONG}
     return ATTACKS[name](**small | settings)
 
 

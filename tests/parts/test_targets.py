@@ -3,10 +3,22 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from networks import batch_of, convolutional, linear
+from networks import batch_of, convolutional, linear, recipe
 
 import tfadv
-from tfadv import Ascent, CalibratedCrossEntropy, Cosine, Linf, Logit, Outputs, Sign, targeted, untargeted
+from tfadv import (
+    Ascent,
+    CalibratedCrossEntropy,
+    Cosine,
+    FeatureTuning,
+    Linf,
+    Logit,
+    MaskedCopies,
+    Outputs,
+    Sign,
+    targeted,
+    untargeted,
+)
 
 LOGITS = np.array([[3.0, 1.0, -2.0, 2.5], [0.0, 4.0, 4.0, 1.0]])
 
@@ -60,6 +72,32 @@ def test_a_class_is_reached_and_another_left(objective):
     wanted = (labels + 1) % 4
     assert np.array_equal(network.predict(craft(images, targeted(wanted))), wanted)
     assert np.all(network.predict(craft(images, untargeted(labels))) != labels)
+
+
+def test_fine_tuning_goes_on_from_the_guides_image_on_features():
+    """On a linear network w = u(c_t) - share u(c_y), c_k the classifier's weights, whatever the masks."""
+    network, images = linear("float64", classes=4), batch_of(2, side=6, dtype=np.float64)[0]
+    guide = Ascent(Logit(), Sign(3.0), Linf(8.0), 2)
+    label = network.predict(images)
+    wanted = (label + 1) % 4
+    kernel = network.model.get_layer("logits").get_weights()[0].T.reshape(4, 4, 4, 5)
+    unit = kernel / np.linalg.norm(kernel.reshape(4, -1), axis=1)[:, None, None, None]
+    start = guide.on(network)(images, targeted(wanted))
+    for goal, of_labels, sign in ((targeted(wanted), wanted, -1), (untargeted(label), label, 1)):
+        objective = FeatureTuning("features", guide, MaskedCopies(3, 0.7), share=0.4)
+        given = tfadv.Goal(tf.constant(of_labels), tf.constant(sign))
+        begun, (weights,) = objective.prepare(
+            network.compiled, tf.constant(images), given, None, tf.zeros((2, 2), tf.int32)
+        )
+        np.testing.assert_allclose(weights, -sign * unit[of_labels] - 0.4 * unit[label], atol=1e-12)
+        expected = start if sign < 0 else guide.on(network)(images, goal)
+        np.testing.assert_allclose(np.clip(begun, 0, 255), expected, atol=1e-9)
+    for own in (FeatureTuning("features", guide, share=0.0), FeatureTuning("features", recipe("mim"))):
+        assert own.has_target and Ascent(own, Sign(1.0), Linf(8.0), 1).on(network)(images, targeted(wanted)).any()
+    still = Ascent(FeatureTuning("features", guide), Sign(1e-6), Linf(8.0), 1).on(network)(images, targeted(wanted))
+    np.testing.assert_allclose(still, start, atol=1e-5)
+    with pytest.raises(ValueError, match=r"FeatureTuning\(guide\): expected an attack, got 3"):
+        FeatureTuning("features", 3)
 
 
 def test_the_cosine_wants_a_layer():

@@ -177,6 +177,7 @@ class AscentLoop:
             prepared = attack.objective.prepare(forward, images, goal, attack.view, fold(seeds, PREPARE))
         prepared = () if prepared is None else prepared
         adversarial = attack.start.begin(images, attack.budget, fold(seeds, START))
+        adversarial = attack.objective.begin(adversarial, prepared)
         adversarial = tf.where(mask > 0, adversarial, images)
         stream, step = fold(seeds, STEP), self.step if tf.executing_eagerly() else self._step
 

@@ -235,6 +235,10 @@ class Objective(Part):
     def prepare(self, forward: Forward, images: Images, goal: Goal, view: View, seeds: Seeds) -> Any:
         """What `value` needs of the clean images, computed once per batch: a tensor or a (nested) tuple of tensors."""
 
+    def begin(self, images: Images, prepared: Any) -> Images:
+        """Where the ascent begins: at the images that its start gave, unless the objective goes on from others."""
+        return images
+
     @abc.abstractmethod
     def value(self, outputs: Outputs, goal: Goal, prepared: Any) -> Tensor:
         """The number to increase, [N]; prepared is what `prepare` returned, goal.labels index the logits."""

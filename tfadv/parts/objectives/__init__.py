@@ -5,6 +5,7 @@
     Logit            -L_y                                    Zhao et al., NeurIPS 2021
     CalibratedCrossEntropy  -log softmax(L / (L_(1) - L_(2)))_y    Weng et al., TIFS 2023
     Cosine           -cos(F(x'), w),  w = d L_y / d F        Weng et al., TIFS 2023
+    FeatureTuning    sum F(x'') * w, from x' by another attack    Zeng et al., ICASSP 2024
     Nrdm             ||F(x') - F(x)||                        Naseer et al., 2018
     Fda              log ||F(x')|_low|| - log ||F(x')|_high||  Ganeshan et al., ICCV 2019
     Fia              -sum F(x') * w,  w the aggregate gradient of the logit     Wang et al., ICCV 2021
@@ -21,7 +22,7 @@ from tfadv.parts.objectives.contributive import Fcr
 from tfadv.parts.objectives.feature_disruption import Fda, Nrdm
 from tfadv.parts.objectives.importance import Fia, Naa
 from tfadv.parts.objectives.intermediate import Ila, Tap
-from tfadv.parts.objectives.targets import Cosine
+from tfadv.parts.objectives.targets import Cosine, FeatureTuning
 
 __all__ = [
     "CalibratedCrossEntropy",
@@ -29,6 +30,7 @@ __all__ = [
     "CrossEntropy",
     "Fcr",
     "Fda",
+    "FeatureTuning",
     "Fia",
     "Ila",
     "Logit",

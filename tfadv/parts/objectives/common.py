@@ -1,10 +1,13 @@
-"""Helpers of feature objectives: layer names, sums per image, square root and logarithm with a gradient at 0."""
+"""Helpers of feature objectives: layer names, guides, sums per image, root and logarithm with a gradient at 0."""
 
 from typing import Any
 
 import tensorflow as tf
 
-from tfadv.core.types import Tensor
+from tfadv.core.crafted import ComposableCraft
+from tfadv.core.interfaces import Attack, Goal
+from tfadv.core.source import CompiledForward
+from tfadv.core.types import Images, Seeds, Tensor
 
 
 def layer_names(part: Any) -> tuple[str, ...]:
@@ -21,6 +24,22 @@ def layer_names(part: Any) -> tuple[str, ...]:
             f"{type(part).__name__}(layer): expected the name of a layer or a tuple of names, got {part.layer!r}."
         )
     return names
+
+
+def check_guide(part: Any) -> None:
+    """Raise ValueError if the guide of an objective is no attack."""
+    if not isinstance(part.guide, Attack):
+        raise ValueError(f"{type(part).__name__}(guide): expected an attack, got {part.guide!r}.")
+
+
+def guided_images(part: Any, forward: Any, images: Images, goal: Goal, seeds: Seeds) -> Images:
+    """What the guide of an objective makes of the images on the network of `forward`, [N, H, W, 3]."""
+    guide = (forward if isinstance(forward, CompiledForward) else forward.compiled).bound(part.guide)
+    if not isinstance(guide, ComposableCraft):
+        raise ValueError(
+            f"{type(part).__name__}(guide): expected an attack whose on(network) has craft_tensors, got {part.guide!r}."
+        )
+    return guide.craft_tensors(images, goal, seeds).images
 
 
 def total(feature: Tensor) -> Tensor:

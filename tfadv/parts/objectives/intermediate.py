@@ -6,14 +6,12 @@ from typing import Any
 import tensorflow as tf
 
 from tfadv.core import scores, tensors
-from tfadv.core.crafted import ComposableCraft
 from tfadv.core.goals import Goal
 from tfadv.core.images import GREY
 from tfadv.core.interfaces import Attack, Forward, Objective, Outputs, View
 from tfadv.core.ranges import Odd, Portion, Weight
-from tfadv.core.source import CompiledForward
 from tfadv.core.types import Images, Seeds, Tensor
-from tfadv.parts.objectives.common import layer_names, total
+from tfadv.parts.objectives.common import check_guide, guided_images, layer_names, total
 
 #: Grey levels: a mean that would be zero but for rounding has no sign.
 ROUNDING = 1e-3
@@ -98,8 +96,7 @@ class Ila(Objective):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not isinstance(self.guide, Attack):
-            raise ValueError(f"Ila(guide): expected an attack, got {self.guide!r}.")
+        check_guide(self)
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -114,7 +111,7 @@ class Ila(Objective):
         return self.guide.has_target
 
     def prepare(self, forward: Forward, images: Images, goal: Goal, view: View, seeds: Seeds) -> Any:
-        guided = self._guide(forward).craft_tensors(images, goal, seeds).images
+        guided = guided_images(self, forward, images, goal, seeds)
         clean, after = (forward(batch, self.layers, logits=False).features for batch in (images, guided))
         prepared = []
         for layer in self.layers:
@@ -123,13 +120,6 @@ class Ila(Objective):
             shape = [-1] + [1] * (len(direction.shape) - 1)
             prepared.append((clean[layer], tf.math.divide_no_nan(direction, tf.reshape(square, shape))))
         return tuple(prepared)
-
-    def _guide(self, forward: Any) -> ComposableCraft:
-        """The guide bound to the network of `forward`."""
-        guide = (forward if isinstance(forward, CompiledForward) else forward.compiled).bound(self.guide)
-        if not isinstance(guide, ComposableCraft):
-            raise ValueError(f"Ila(guide): expected an attack whose on(network) has craft_tensors, got {self.guide!r}.")
-        return guide
 
     def value(self, outputs: Outputs, goal: Goal, prepared: Any) -> Tensor:
         parts = zip(self.layers, prepared, strict=True)
