@@ -22,7 +22,7 @@ from tfadv import (
     untargeted,
 )
 from tfadv.core import filters, tensors
-from tfadv.parts import rules, views
+from tfadv.parts import views
 
 UPDATES = {
     "MIM_2.5_0.5": (Momentum() >> Sign(1.6), {}),
@@ -135,7 +135,7 @@ def test_six_steps(case, golden, shared):
 def test_normalised_weights(golden, normal):
     weights = tf.constant(normal("loss/weights", 2, 5, 5, 6))
     np.testing.assert_allclose(tensors.unit(weights), golden["normalize/2"], rtol=1e-12)
-    np.testing.assert_allclose(rules.unit_mean(weights), golden["normalize/1"] * (5 * 5 * 6), rtol=1e-12)
+    np.testing.assert_allclose(tensors.unit_mean(weights), golden["normalize/1"] * (5 * 5 * 6), rtol=1e-12)
 
 
 def test_losses_and_their_gradients(golden, normal):

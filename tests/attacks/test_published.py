@@ -38,6 +38,10 @@ TWINS = {
     "naa": (programs.naa, {"copies": COPIES}),
     "vmi": (around.variance_tuning, {"neighbours": COPIES}),
     "vni": (around.variance_tuning, {"neighbours": COPIES, "nesterov": True}),
+    "emi": (around.enhanced_momentum, {"samples": COPIES}),
+    "gra": (around.gradient_relevance, {"neighbours": COPIES}),
+    "pgn": (around.penalised_norm, {"neighbours": COPIES}),
+    "mef": (around.expected_flatness, {"neighbours": COPIES}),
     "fcr": (contributive.fcr, {}),
     "fcr-fgsm": (contributive.fcr_fgsm, {}),
     "mim-pd": (programs.mim, PATCHWISE_DIVERSE),
@@ -69,6 +73,22 @@ VARIANTS = {
         {"lam": 0.005, "eta": 0.01, "alpha": 0.7, "side": 5},
     ),
     "ila, other steps": ("ila", {"steps": 4, "guide_steps": 3}, {"steps": 4, "guide_steps": 3}),
+    "emi, nearer": ("emi", {"neighbours": 4, "reach": 5.0}, {"samples": 4, "interval": 5.0 / 1.6}),
+    "gra, smaller, damped more": (
+        "gra",
+        {"neighbours": 2, "radius": 24.0, "damping": 0.5, "steps": 5},
+        {"neighbours": 2, "beta": 1.5, "eta": 0.5, "steps": 5},
+    ),
+    "pgn, nearer, mostly below": (
+        "pgn",
+        {"neighbours": 2, "radius": 8.0, "share": 0.8},
+        {"neighbours": 2, "zeta": 0.5, "delta": 0.8},
+    ),
+    "mef, other memory": (
+        "mef",
+        {"neighbours": 2, "radius": 16.0, "reach": 4.8, "memory": 0.3, "decay": 1.0, "steps": 4, "step": 1.6},
+        {"neighbours": 2, "gamma": 1.0, "xi": 0.3, "inner": 0.3, "outer": 1.0, "steps": 4},
+    ),
     "fcr, Eq. 12 as printed": ("fcr", {"reading": "printed"}, {"reading": "printed"}),
     "fcr, J raised by log T": ("fcr", {"reading": "raised", "steps": 5}, {"reading": "raised", "N": 5}),
     "fcr, CIFAR-10": (

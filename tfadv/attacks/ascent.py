@@ -22,7 +22,18 @@ from tfadv.core import gradients, scores
 from tfadv.core.compilation import Compiled, Program, repeat
 from tfadv.core.goals import Goal
 from tfadv.core.images import BLACK, WHITE
-from tfadv.core.interfaces import Attack, Budget, GradientEstimate, Objective, Part, Region, Rule, Start, View
+from tfadv.core.interfaces import (
+    Attack,
+    Budget,
+    GradientEstimate,
+    Objective,
+    Part,
+    Position,
+    Region,
+    Rule,
+    Start,
+    View,
+)
 from tfadv.core.ranges import Count
 from tfadv.core.seeds import fold
 from tfadv.core.source import CompiledForward, Source
@@ -159,14 +170,12 @@ class AscentLoop:
         """The image and the states of rule and estimate one step on."""
         attack, (rule_state, estimate_state) = self.attack, states
 
-        def gradient_at(point: Images, draw: Tensor | None = None) -> Gradient:
+        def gradient_at(point: Images, draw: Tensor | int | None = None) -> Gradient:
             own = seeds if draw is None else fold(fold(seeds, DRAW), draw)
             return self._gradient(point, images, goal, prepared, own)
 
-        ahead = attack.rule.lookahead(rule_state)
-        gradient, estimate_state = attack.gradient.estimate(
-            gradient_at, current, ahead, estimate_state, fold(seeds, ESTIMATE)
-        )
+        position = Position(current, attack.rule.lookahead(rule_state), gradient_at)
+        gradient, estimate_state = attack.gradient.estimate(position, estimate_state, fold(seeds, ESTIMATE))
         move, rule_state = attack.rule.update(gradient, rule_state, attack.budget.project)
         moved = images + attack.budget.project(current + mask * move - images)
         return self._in_range(moved), (rule_state, estimate_state)

@@ -66,9 +66,32 @@ class Crafted(NamedTuple):
 Project = Callable[[Tensor], Tensor]
 #: forward(images, layers=(), logits=True) -> Outputs; `tfadv.models.network.Network` is one.
 Forward = Callable[..., Outputs]
-#: gradient_at(images, draw=None) -> the objective's gradient there, averaged over the view's copies, [N, H, W, 3]. Of
-#: several gradients in one step each has a number, `draw`, by which its view draws; None for the step's own.
-GradientAt = Callable[..., Gradient]
+
+
+class GradientAt(Protocol):
+    """gradient_at(images) -> the objective's gradient anywhere, averaged over the view's copies, [N, H, W, 3].
+
+    draw: a number from 0 on for each of the step's gradients, by which its view draws; those to be compared share one.
+    None for the draw that a single gradient at the image has.
+    """
+
+    def __call__(self, images: Images, /, draw: Tensor | int | None = None) -> Gradient: ...
+
+
+class Position(NamedTuple):
+    """Where an ascent is before a step, and the gradients it can ask for.
+
+    images: where it is, [N, H, W, 3]. ahead: how far from there the rule wants the gradient, `Rule.lookahead`.
+    """
+
+    images: Images
+    ahead: Tensor | float
+    gradient_at: GradientAt
+
+    @property
+    def wanted(self) -> Images:
+        """Where the rule wants the gradient, [N, H, W, 3]: the image, or ahead of it."""
+        return self.images + self.ahead
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -210,7 +233,8 @@ class Objective(Part):
 class GradientEstimate(Part):
     """How the gradient of a step is estimated: at the image, or from gradients at several points around it."""
 
-    #: How many gradients it takes in a step, which is what the step costs: a class attribute, a field or a property.
+    #: How many gradients it takes in a step, each over all copies of the view, which is what the step costs: a class
+    #: attribute, a field or a property.
     points = 1
 
     @abc.abstractmethod
@@ -218,17 +242,10 @@ class GradientEstimate(Part):
         """The state before the first step: a tensor or a (nested) tuple of tensors."""
 
     @abc.abstractmethod
-    def estimate(
-        self, gradient_at: GradientAt, images: Images, ahead: Tensor | float, state: Any, seeds: Seeds
-    ) -> tuple[Gradient, Any]:
-        """(gradient, next state) of a step.
+    def estimate(self, position: Position, state: Any, seeds: Seeds) -> tuple[Gradient, Any]:
+        """(gradient [N, H, W, 3], next state) of a step, from the state returned last.
 
-        Args:
-            gradient_at: the gradient anywhere.
-            images: where the attack is, [N, H, W, 3].
-            ahead: how far from there the rule wants the gradient, `Rule.lookahead`.
-            state: as returned last.
-            seeds: int32 [N, 2], one per image, other ones in each step.
+        It asks `position.gradient_at` for `points` gradients. seeds: int32 [N, 2], one per image, others in each step.
         """
 
 

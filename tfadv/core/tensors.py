@@ -18,6 +18,12 @@ def unit(vectors: Tensor, scaled: bool = False) -> Tensor:
     return tf.math.divide_no_nan(even, tf.cast(length, vectors.dtype))
 
 
+def unit_mean(vectors: Tensor) -> Tensor:
+    """v / mean|v| of each image, [N, ...]: the mean of the magnitudes becomes 1. A vector of zeros stays zero."""
+    axes = list(range(1, len(vectors.shape)))
+    return tf.math.divide_no_nan(vectors, tf.reduce_mean(tf.abs(vectors), axis=axes, keepdims=True))
+
+
 def norm(vectors: Tensor) -> Tensor:
     """The l2 norm ||v||_2 of each image, [N]."""
     return tf.sqrt(dot(vectors, vectors))

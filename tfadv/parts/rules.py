@@ -6,6 +6,7 @@
     Nesterov(1.6) >> Sign(1.6)                       NIM
     Smooth(15) >> Momentum() >> Sign(1.6)            TIM
     Momentum() >> Patchwise(1.6)                     PIM
+    Momentum() >> Sign(1.6) >> Damping(0.94)         GRA's steps
 
 Sizes are grey levels. g is the gradient, a step moves the image up the objective.
 """
@@ -18,7 +19,7 @@ import tensorflow as tf
 from tfadv.core import filters, tensors
 from tfadv.core.images import GREY
 from tfadv.core.interfaces import Project, Rule
-from tfadv.core.ranges import Odd, Positive, Range, Size, Weight
+from tfadv.core.ranges import Odd, Portion, Positive, Range, Size, Weight
 from tfadv.core.types import Gradient, Images, Perturbation, Tensor
 
 #: A ring has neighbours.
@@ -83,7 +84,7 @@ class Momentum(Rule):
         return tf.zeros_like(images)
 
     def update(self, gradient: Gradient, state: Tensor, project: Project) -> tuple[Perturbation, Tensor]:
-        accumulated = self.decay * state + unit_mean(gradient)
+        accumulated = self.decay * state + tensors.unit_mean(gradient)
         return accumulated, accumulated
 
 
@@ -160,6 +161,27 @@ class Patchwise(Rule):
         return (step + spilt) * GREY, spent + spilt
 
 
-def unit_mean(gradient: Gradient) -> Gradient:
-    """The gradient divided by its mean absolute value, image by image; one of zeros keeps its zeros."""
-    return tf.math.divide_no_nan(gradient, tf.reduce_mean(tf.abs(gradient), axis=[1, 2, 3], keepdims=True))
+@dataclasses.dataclass(frozen=True, repr=False)
+class Damping(Rule):
+    """Steps that get smaller wherever they change direction; it comes after the rule whose steps it damps (GRA; Zhu et
+    al., ICCV 2023, the decay indicator):
+
+        M <- M * (1 where sign(step) = sign(last step), else share),  the step is M * step,  M = 1 in the first step
+
+    Each value of each pixel has its own M.
+
+    Args:
+        share: what is left of a step's size after each change of direction.
+    """
+
+    share: Portion = 0.94
+
+    def init(self, images: Images) -> tuple[Tensor, Tensor]:
+        # The first step differs in sign from no step, and so has M = 1.
+        return tf.zeros_like(images), tf.ones_like(images) / self.share
+
+    def update(self, gradient: Gradient, state: tuple[Tensor, Tensor], project: Project) -> tuple[Perturbation, Any]:
+        last, sizes = state
+        direction = tf.sign(gradient)
+        sizes = tf.where(direction == last, sizes, self.share * sizes)
+        return sizes * gradient, (direction, sizes)

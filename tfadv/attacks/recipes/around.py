@@ -1,16 +1,34 @@
-"""Recipes that take the gradients of a step at several points around the image: VMI, VNI."""
+"""Recipes that take the gradients of a step at several points around the image: VMI, VNI, EMI, GRA, PGN, MEF.
+
+Each raises the cross entropy with momentum, every step within 0..255, as the authors' programs do.
+"""
 
 import dataclasses
 
 from tfadv.attacks.ascent import Ascent
 from tfadv.attacks.recipes.frame import momentum, recipe, size_of
-from tfadv.core.ranges import Count, Size, Weight
-from tfadv.parts.gradient_estimates import VarianceTuning
+from tfadv.core.interfaces import GradientEstimate
+from tfadv.core.ranges import Count, Portion, Several, Share, Size, Weight
+from tfadv.parts.gradient_estimates import (
+    AlongLastGradient,
+    ExpectedFlatness,
+    GradientNormPenalty,
+    GradientRelevance,
+    VarianceTuning,
+)
 from tfadv.parts.objectives import CrossEntropy
-from tfadv.parts.rules import Nesterov, Sign
+from tfadv.parts.rules import Damping, Nesterov, Sign
 
 #: How many epsilons a neighbour is away at most, in VT's paper.
 VARIED = 1.5
+#: How many steps EMI looks to either side.
+SAMPLED = 7
+#: How many epsilons a neighbour is away at most, in GRA's paper.
+RELEVANT = 3.5
+#: And in PGN's.
+FLAT = 3.0
+#: And in MEF's, and how many its last gradient moves it.
+AROUND, MOVED = 2.0, 0.15
 
 
 @recipe
@@ -29,7 +47,7 @@ def vmi(
     neighbours for the next step's variance, the last step as well.
     """
     variance = VarianceTuning(neighbours, VARIED * epsilon if radius is None else radius)
-    return momentum(CrossEntropy(predicted=predicted), epsilon, steps, step, decay, gradient=variance)
+    return _raised(variance, predicted, epsilon, steps, step, decay)
 
 
 @recipe
@@ -50,3 +68,94 @@ def vni(
     size = size_of(epsilon, steps, step)
     attack = vmi(epsilon, steps, step, decay, predicted, neighbours, radius)
     return dataclasses.replace(attack, rule=Nesterov(size, decay) >> Sign(size))
+
+
+@recipe
+def emi(
+    epsilon: Size = 16.0,
+    steps: Count = 10,
+    step: Size | None = None,
+    decay: Weight = 1.0,
+    predicted: bool = True,
+    neighbours: Several = 11,
+    reach: Size | None = None,
+) -> Ascent:
+    """Gradients averaged along the last step's gradient, with momentum: EMI-FGSM (Wang et al., BMVC 2021).
+
+    Eleven evenly spaced points, from as far behind the image as ahead of it; reach=None is seven steps. Leaves the
+    predicted class, as the authors' program does.
+    """
+    along = AlongLastGradient(neighbours, SAMPLED * size_of(epsilon, steps, step) if reach is None else reach)
+    return _raised(along, predicted, epsilon, steps, step, decay)
+
+
+@recipe
+def gra(
+    epsilon: Size = 16.0,
+    steps: Count = 10,
+    step: Size | None = None,
+    decay: Weight = 1.0,
+    predicted: bool = True,
+    neighbours: Count = 20,
+    radius: Size | None = None,
+    damping: Portion = 0.94,
+) -> Ascent:
+    """Gradient relevance with momentum, GRA (Zhu et al., ICCV 2023); radius=None is 3.5 epsilon.
+
+    The gradient at the image is mixed with the mean of twenty around it, by how alike the two are; a value's steps get
+    smaller, by `damping`, each time they change direction. Leaves the predicted class, as the authors' program does.
+    """
+    relevance = GradientRelevance(neighbours, RELEVANT * epsilon if radius is None else radius)
+    attack = _raised(relevance, predicted, epsilon, steps, step, decay)
+    return dataclasses.replace(attack, rule=attack.rule >> Damping(damping))
+
+
+@recipe
+def pgn(
+    epsilon: Size = 16.0,
+    steps: Count = 10,
+    step: Size | None = None,
+    decay: Weight = 1.0,
+    predicted: bool = False,
+    neighbours: Count = 20,
+    radius: Size | None = None,
+    share: Share = 0.5,
+) -> Ascent:
+    """Penalised gradient norm with momentum, PGN (Ge et al., NeurIPS 2023); radius=None is 3 epsilon.
+
+    At each of twenty neighbours the gradient is mixed with one a step down from it, which draws the image to where the
+    loss is high and flat; two gradients a neighbour. Leaves the label, as the authors' program does.
+    """
+    size = size_of(epsilon, steps, step)
+    penalty = GradientNormPenalty(neighbours, FLAT * epsilon if radius is None else radius, size, share)
+    return _raised(penalty, predicted, epsilon, steps, step, decay)
+
+
+@recipe
+def mef(
+    epsilon: Size = 16.0,
+    steps: Count = 20,
+    step: Size | None = None,
+    decay: Weight = 0.5,
+    predicted: bool = False,
+    neighbours: Count = 20,
+    radius: Size | None = None,
+    reach: Size | None = None,
+    memory: Weight = 0.9,
+) -> Ascent:
+    """Expected flatness with momentum, MEF (Qiu et al., 2024): twenty neighbours that remember their gradients.
+
+    Twenty steps that go twice as far as the budget; step=None is 2 epsilon / steps, radius=None 2 epsilon, reach=None
+    0.15 epsilon; memory is the decay of what a neighbour remembers. Leaves the label, as the authors' program does.
+    """
+    radius, reach = AROUND * epsilon if radius is None else radius, MOVED * epsilon if reach is None else reach
+    flatness = ExpectedFlatness(neighbours, radius, reach, memory)
+    return _raised(flatness, predicted, epsilon, steps, size_of(epsilon, steps, step, 2.0), decay)
+
+
+def _raised(
+    estimate: GradientEstimate, predicted: bool, epsilon: float, steps: int, step: float | None, decay: float
+) -> Ascent:
+    """The cross entropy raised along a gradient estimate with momentum, each step within 0..255."""
+    attack = momentum(CrossEntropy(predicted=predicted), epsilon, steps, step, decay, gradient=estimate)
+    return dataclasses.replace(attack, in_range=True)
