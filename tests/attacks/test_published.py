@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 from networks import COPIES, LAYER, batch_of, bound, convolutional, recipe
-from published import around, contributive, intermediate, noise_reduced, papers, programs
+from published import around, contributive, ensembles, intermediate, noise_reduced, papers, programs
 from published.plain import PlainNet
 
-from tfadv import targeted, untargeted
+from tfadv import Ensemble, targeted, untargeted
 from tfadv.attacks.ascent import Ascent
 from tfadv.registry.catalogue import ATTACKS
 
@@ -42,6 +42,8 @@ TWINS = {
     "gra": (around.gradient_relevance, {"neighbours": COPIES}),
     "pgn": (around.penalised_norm, {"neighbours": COPIES}),
     "mef": (around.expected_flatness, {"neighbours": COPIES}),
+    "svre": (ensembles.svre, {}),
+    "adaea": (ensembles.adaea, {}),
     "fcr": (contributive.fcr, {}),
     "fcr-fgsm": (contributive.fcr_fgsm, {}),
     "mim-pd": (programs.mim, PATCHWISE_DIVERSE),
@@ -179,6 +181,26 @@ def test_settings_are_the_published_ones(case, setting):
     twin, settings = TWINS[name]
     expected = twin(plain, images, labels, SEED, **settings | theirs)
     assert differing(recipe(name, **ours).on(network)(images, untargeted(labels), seed=SEED), expected) == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "ours", "theirs"),
+    [
+        ("svre", {}, {}),
+        ("svre", {"order": 3, "rounds": 2, "decay": 0.5, "steps": 4}, {"order": 3, "inner": 2, "mu": 0.5, "steps": 4}),
+        ("adaea", {}, {}),
+        ("adaea", {"beta": 1.0, "threshold": 0.2, "decay": 1.0}, {"beta": 1.0, "threshold": 0.2, "mu": 1.0}),
+    ],
+)
+def test_on_an_ensemble_it_is_the_published_loop(name, ours, theirs, setting):
+    network, plain, images, labels = setting
+    others = [convolutional("float64", seed=seed) for seed in (8, 9)]
+    both = Ensemble([network, *others[:1]], average="logits")
+    three = Ensemble([network, *others], average="logits")
+    plains = [plain, *(PlainNet(other.model) for other in others)]
+    for source, nets in ((both, plains[:2]), (three, plains)):
+        expected = TWINS[name][0](nets, images, labels, SEED, **theirs)
+        assert differing(recipe(name, **ours).on(source)(images, untargeted(labels), seed=SEED), expected) == 0
 
 
 @pytest.mark.parametrize(

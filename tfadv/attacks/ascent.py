@@ -12,6 +12,7 @@ the label, or of the class to reach) is best.
 """
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
@@ -25,19 +26,20 @@ from tfadv.core.images import BLACK, WHITE
 from tfadv.core.interfaces import (
     Attack,
     Budget,
+    Forward,
     GradientEstimate,
     Objective,
     Part,
-    Position,
     Region,
     Rule,
     Start,
     View,
 )
+from tfadv.core.positions import GradientAt, Position, ValueAt
 from tfadv.core.ranges import Count
 from tfadv.core.seeds import fold
-from tfadv.core.source import CompiledForward, Source
-from tfadv.core.types import Gradient, Images, Seeds, Tensor
+from tfadv.core.source import CompiledForward, Source, of_member
+from tfadv.core.types import Images, Perturbation, Seeds, Tensor
 from tfadv.models.network import network
 from tfadv.parts.gradient_estimates import AtImage
 from tfadv.parts.regions import Everywhere
@@ -108,6 +110,12 @@ class Ascent(Attack):
     def _craft(self, network: Source) -> "AscentLoop":
         for part in (self.objective, self.region):
             network.check_layers(tuple(part.layers), type(part).__name__)
+        if self.gradient.asks_members and network.members_count > 1 and self.objective.layers:
+            raise ValueError(
+                f"{self.gradient!r} takes gradients of single networks of {network.name}: expected an objective of "
+                f"logits, such as CrossEntropy(), got {self.objective!r}, which reads layers of some of them. Take "
+                "gradient=AtImage() for it."
+            )
         return AscentLoop(self, network)
 
 
@@ -170,28 +178,47 @@ class AscentLoop:
         """The image and the states of rule and estimate one step on."""
         attack, (rule_state, estimate_state) = self.attack, states
 
-        def gradient_at(point: Images, draw: Tensor | int | None = None) -> Gradient:
-            own = seeds if draw is None else fold(fold(seeds, DRAW), draw)
-            return self._gradient(point, images, goal, prepared, own)
+        def moved(point: Images, move: Perturbation) -> Images:
+            return self._in_range(images + attack.budget.project(point + mask * move - images))
 
-        position = Position(current, attack.rule.lookahead(rule_state), gradient_at)
+        found = self._found(images, goal, prepared, seeds)
+        ahead, members = attack.rule.lookahead(rule_state), self.network.members_count
+        position = Position(current, ahead, *found, moved, members)
         gradient, estimate_state = attack.gradient.estimate(position, estimate_state, fold(seeds, ESTIMATE))
         move, rule_state = attack.rule.update(gradient, rule_state, attack.budget.project)
-        moved = images + attack.budget.project(current + mask * move - images)
-        return self._in_range(moved), (rule_state, estimate_state)
+        return moved(current, move), (rule_state, estimate_state)
 
-    def _gradient(self, point: Images, images: Images, goal: Goal, prepared, seeds: Seeds) -> Gradient:
-        """The objective's gradient at a point, averaged over the view's copies."""
-        objective = self.attack.objective
+    def _found(self, images: Images, goal: Goal, prepared, seeds: Seeds) -> tuple[GradientAt, ValueAt]:
+        """What finds the objective's gradient anywhere, and the objective itself, in this step."""
+        objective, network, view = self.attack.objective, self.network, self.attack.view
 
-        def value(copy: Images, transform: gradients.Transform) -> Tensor:
-            of_clean = prepared
-            if self.prepares_each_step:
-                of_clean = objective.prepare(self.network, transform(images), goal, Plain(), seeds)
-            outputs = self.network(copy, objective.layers, logits=objective.reads_logits)
-            return objective.value(outputs, goal, of_clean)
+        def value_of(forward: Forward, drawn: Seeds) -> Callable[[Images, gradients.Transform], Tensor]:
+            def value(copy: Images, transform: gradients.Transform) -> Tensor:
+                of_clean = prepared
+                if self.prepares_each_step:
+                    of_clean = objective.prepare(network, transform(images), goal, Plain(), drawn)
+                return objective.value(forward(copy, objective.layers, objective.reads_logits), goal, of_clean)
 
-        return gradients.mean_of_images(value, point, self.attack.view, seeds)
+            return value
+
+        def everywhere(mean: Callable[..., Tensor]) -> Callable[..., Tensor]:
+            def at(
+                point: Images,
+                draw: Tensor | int | None = None,
+                member: Tensor | int | None = None,
+                weights: Tensor | None = None,
+            ) -> Tensor:
+                drawn = seeds if draw is None else fold(fold(seeds, DRAW), draw)
+
+                def of(forward: Forward) -> Tensor:
+                    return mean(value_of(forward, drawn), point, view, drawn)
+
+                whole = network if weights is None else network.weighed(weights)
+                return of(whole) if member is None else of_member(network, member, of)
+
+            return at
+
+        return everywhere(gradients.mean_of_images), everywhere(gradients.mean_of_values)
 
     def _in_range(self, images: Images) -> Tensor:
         return tf.clip_by_value(images, BLACK, WHITE) if self.attack.in_range else images

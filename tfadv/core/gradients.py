@@ -128,6 +128,18 @@ def mean_of_images(value: Callable[[Tensor, Transform], Tensor], images: Images,
     return _mean(of_copy, view)[0]
 
 
+def mean_of_values(value: Callable[[Tensor, Transform], Tensor], images: Images, view: View, seeds: Seeds) -> Tensor:
+    """value(copy, transform) averaged over the view's copies, [N]; see `mean_of_images`."""
+
+    def of_copy(copy: Tensor) -> tuple[Tensor, ...]:
+        def transformed(other: Tensor) -> Tensor:
+            return view.apply(other, copy, seeds)
+
+        return (value(transformed(images), transformed),)
+
+    return _mean(of_copy, view)[0]
+
+
 def mean_of_features(
     score: Score, forward: Forward, images: Images, labels: Labels, layers: tuple[str, ...], view: View, seeds: Seeds
 ) -> tuple[Tensor, ...]:

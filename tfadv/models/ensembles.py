@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from tfadv.core import scores
-from tfadv.core.interfaces import Outputs
+from tfadv.core.interfaces import Forward, Outputs
 from tfadv.core.source import Source
 from tfadv.core.types import Images, Logits, Tensor
 
@@ -96,27 +96,56 @@ class Ensemble(Source):
 
     def __call__(self, images: Images, layers: tuple[str, ...] = (), logits: bool = True) -> Outputs:
         """The forward pass of images [N, H, W, 3] in 0..255 through all members, their logits averaged."""
+        return self._forward(self.weights, images, layers, logits)
+
+    @property
+    def members_count(self) -> int:
+        """How many members there are."""
+        return len(self.members)
+
+    def weighed(self, weights: Tensor) -> Forward:
+        """The forward pass with other weights of the members for each image, [N, members] with sum 1."""
+        return functools.partial(self._forward, tf.unstack(weights[:, :, None], len(self.members), axis=1))
+
+    def member(self, number: int) -> Forward:
+        """The forward pass of one member, with the ensemble's size of images, logits and names of layers."""
+        name = list(self.members)[number]
+
+        def forward(images: Images, layers: tuple[str, ...] = (), logits: bool = True) -> Outputs:
+            images = tf.cast(images, self.dtype)
+            own_logits, features = self._of_member(name, images, layers, logits)
+            return Outputs(own_logits, dict(zip(layers, features, strict=True)), images)
+
+        return forward
+
+    def _forward(
+        self, weights: Sequence[Tensor | float], images: Images, layers: tuple[str, ...] = (), logits: bool = True
+    ) -> Outputs:
         images = tf.cast(images, self.dtype)
-        wanted: dict[str, dict[str, str]] = {name: {} for name in self.members}
-        for layer in layers:
-            name, own_name = self._split(layer)
-            wanted[name][layer] = own_name
         logits_of_members: list[Tensor] = []
         features: dict[str, Tensor] = {}
-        for name, member in self.members.items():
-            if logits or wanted[name]:
-                outputs = member(_fit(images, member.size), tuple(wanted[name].values()), logits)
-                features |= {layer: outputs.features[own_name] for layer, own_name in wanted[name].items()}
-                logits_of_members.append(outputs.logits)
-        average = self._averaged(logits_of_members) if logits else None
+        for name in self.members:
+            own_layers = tuple(layer for layer in layers if self._split(layer)[0] == name)
+            if logits or own_layers:
+                own_logits, own_features = self._of_member(name, images, own_layers, logits)
+                features |= zip(own_layers, own_features, strict=True)
+                logits_of_members.append(own_logits)
+        average = self._averaged(logits_of_members, weights) if logits else None
         return Outputs(average, {layer: features[layer] for layer in layers}, images)
 
-    def _averaged(self, logits_of_members: list[Logits]) -> Logits:
-        pairs = zip(logits_of_members, self.members.values(), strict=True)
-        without = [tf.cast(logits[:, member.offset - self.offset :], self.dtype) for logits, member in pairs]
+    def _of_member(
+        self, name: str, images: Images, layers: tuple[str, ...], logits: bool
+    ) -> tuple[Logits, list[Tensor]]:
+        """(logits counted as the ensemble counts classes, features) of a member, None for logits not asked for."""
+        member, own_names = self.members[name], tuple(self._split(layer)[1] for layer in layers)
+        outputs = member(_fit(images, member.size), own_names, logits)
+        own_logits = tf.cast(outputs.logits[:, member.offset - self.offset :], self.dtype) if logits else None
+        return own_logits, [outputs.features[own_name] for own_name in own_names]
+
+    def _averaged(self, logits_of_members: list[Logits], weights: Sequence[Tensor | float]) -> Logits:
         if self.average == "logits":
-            return tf.add_n([weight * logits for weight, logits in zip(self.weights, without, strict=True)])
-        return scores.mixture(without, self.weights)
+            return tf.add_n([weight * logits for weight, logits in zip(weights, logits_of_members, strict=True)])
+        return scores.mixture(logits_of_members, weights)
 
 
 def _fit(images: Images, size: tuple[int | None, int | None]) -> Images:
