@@ -43,7 +43,7 @@ def adaea(
     beta: Weight = 10.0,
     threshold: Finite = -0.3,
 ) -> Ascent:
-    """An ensemble whose networks weigh by how well each one's gradient serves the others, AdaEA (Chen et al., ICCV 2023).
+    """An ensemble whose networks weigh by how well their gradients serve each other, AdaEA (Chen et al., ICCV 2023).
 
     With momentum. A pixel at which the networks' gradients disagree, in the mean cosine below `threshold`, counts for
     nothing in that step's gradient. The paper averages logits, `tfadv.Ensemble(networks, average="logits")`; the
