@@ -8,6 +8,7 @@ from published import (
     around,
     backward,
     contributive,
+    ensembles,
     features_since,
     intermediate,
     noise_reduced,
@@ -18,7 +19,7 @@ from published import (
 )
 from published.plain import PlainNet
 
-from tfadv import targeted, untargeted
+from tfadv import Ensemble, targeted, untargeted
 from tfadv.attacks.ascent import Ascent
 from tfadv.registry.catalogue import ATTACKS
 
@@ -75,6 +76,8 @@ TWINS = {
     "sia": (transformed.sia, {"copies": COPIES}),
     "admix": (transformed.admix, {"companions": COPIES}),
     "ops": (transformed.ops, {"neighbours": 2, "chains": 2, "steps": 3}),
+    "svre": (ensembles.svre, {}),
+    "adaea": (ensembles.adaea, {}),
     "fcr": (contributive.fcr, {}),
     "fcr-fgsm": (contributive.fcr_fgsm, {}),
     "mim-pd": (programs.mim, PATCHWISE_DIVERSE),
@@ -251,6 +254,26 @@ def test_settings_are_the_published_ones(case, setting):
     twin, settings = TWINS[name]
     expected = twin(plain, images, labels, SEED, **settings | theirs)
     assert differing(recipe(name, **ours).on(network)(images, untargeted(labels), seed=SEED), expected) == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "ours", "theirs"),
+    [
+        ("svre", {}, {}),
+        ("svre", {"order": 3, "rounds": 2, "decay": 0.5, "steps": 4}, {"order": 3, "inner": 2, "mu": 0.5, "steps": 4}),
+        ("adaea", {}, {}),
+        ("adaea", {"beta": 1.0, "threshold": 0.2, "decay": 1.0}, {"beta": 1.0, "threshold": 0.2, "mu": 1.0}),
+    ],
+)
+def test_on_an_ensemble_it_is_the_published_loop(name, ours, theirs, setting):
+    network, plain, images, labels = setting
+    others = [convolutional("float64", seed=seed) for seed in (8, 9)]
+    both = Ensemble([network, *others[:1]], average="logits")
+    three = Ensemble([network, *others], average="logits")
+    plains = [plain, *(PlainNet(other.model) for other in others)]
+    for source, nets in ((both, plains[:2]), (three, plains)):
+        expected = TWINS[name][0](nets, images, labels, SEED, **theirs)
+        assert differing(recipe(name, **ours).on(source)(images, untargeted(labels), seed=SEED), expected) == 0
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,9 @@ def bound(name: str):
 
 
 @functools.cache
-def convolutional(dtype: str = "float32", side: int = SIDE, offset: int = 0, activation: str = "relu") -> Network:
+def convolutional(
+    dtype: str = "float32", side: int = SIDE, offset: int = 0, activation: str = "relu", seed: int = 7
+) -> Network:
     """Three convolutions, a dense head and an auxiliary one; the model takes -1..1, the network 0..255."""
     images = keras.layers.Input((side, side, 3), dtype=dtype)
     x = keras.layers.Conv2D(6, 3, padding="same", activation=activation, dtype=dtype, name="early")(images)
@@ -62,7 +64,7 @@ def convolutional(dtype: str = "float32", side: int = SIDE, offset: int = 0, act
     x = keras.layers.Flatten(dtype=dtype, name="flat")(x)
     logits = keras.layers.Dense(CLASSES + offset, dtype=dtype, name="logits")(x)
     model = keras.Model(images, [logits, auxiliary], name="small")
-    return network(_seeded(model), input_range=(-1, 1), offset=offset, layer=LAYER, output="logits")
+    return network(_seeded(model, seed=seed), input_range=(-1, 1), offset=offset, layer=LAYER, output="logits")
 
 
 @functools.cache
@@ -95,8 +97,8 @@ def linear(dtype: str = "float32", side: int = 6, classes: int = 4) -> Network:
     return Network(_seeded(keras.Model(images, logits, name="linear"), 1 / 100), layer="features")
 
 
-def _seeded(model: keras.Model, gain: float = 1.5) -> keras.Model:
-    random = np.random.RandomState(7)
+def _seeded(model: keras.Model, gain: float = 1.5, seed: int = 7) -> keras.Model:
+    random = np.random.RandomState(seed)
     for layer in model.layers:
         # By size: kernels first, biases second, on every stack.
         shapes = [weight.shape for weight in layer.get_weights()]

@@ -1,14 +1,18 @@
 """An ensemble is the average it says, looks like one network, and each member is tapped at its own layer."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from networks import CLASSES, LAYER, SIDE, batch_of, convolutional
+from networks import recipe as small_recipe
 
 import tfadv
 from tfadv import Ensemble, targeted, untargeted
-from tfadv.core import gradients
+from tfadv.core import gradients, scores
+from tfadv.core.positions import Position
 
 
 @pytest.fixture(scope="module")
@@ -122,6 +126,108 @@ def test_members_of_other_sizes_and_backgrounds(batch):
     np.testing.assert_allclose(softmax(ensemble, batch[0]), (without + softmax(other, resized)) / 2, rtol=1e-6)
     assert list(ensemble.members) == ["small", "small#2"]
     assert Ensemble([one, one]).offset == 1
+
+
+@pytest.mark.parametrize("average", ["probabilities", "logits"])
+@pytest.mark.parametrize("how", ["eager", "graph", "xla"])
+def test_one_member_at_a_time_has_the_same_gradient(members, batch, average, how):
+    images, labels = tf.constant(batch[0]), batch[1]
+    plain = Ensemble(members, [2, 1], average)
+    lean = Ensemble(members, [2, 1], average, one_at_a_time=True)
+    assert lean.fingerprint == plain.fingerprint
+
+    def of_logits(source):
+        return lambda images: scores.cross_entropy(source(images).logits, labels)
+
+    def of_features(source):
+        def value(images):
+            features = source(images, source.layer, False).features
+            return sum(tf.reduce_sum(feature**2, [1, 2, 3]) for feature in features.values())
+
+        return value
+
+    for value in (of_logits, of_features):
+
+        def gradient(source, value=value):
+            run = lambda images: gradients.of_images(value(source), images)  # noqa: E731
+            return run(images) if how == "eager" else tf.function(run, jit_compile=how == "xla" or None)(images)
+
+        np.testing.assert_allclose(gradient(lean), gradient(plain), rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["mim", "fia", "naa", "adaea"])
+def test_one_member_at_a_time_gives_the_same_attack(name, members, batch):
+    images, labels = batch
+    for exact in ({}, {"exact": True}) if name == "naa" else ({},):
+        attack = small_recipe(name, **exact, **({"layer": Ensemble(members).layer} if name in ("fia", "naa") else {}))
+        made = [attack.on(Ensemble(members, one_at_a_time=lean))(images, untargeted(labels)) for lean in (False, True)]
+        np.testing.assert_allclose(made[0], made[1], atol=1e-6)
+
+
+def test_its_gradient_holds_the_activations_of_one_member_at_a_time(members, batch):
+    """Counted in the graph: what the forward pass leaves to the backward pass is no member's activation."""
+    images, labels = tf.constant(batch[0]), batch[1]
+
+    def graph_of(lean):
+        source = Ensemble(members, one_at_a_time=lean)
+        run = lambda images: gradients.of_images(  # noqa: E731
+            lambda x: scores.cross_entropy(source(x).logits, labels), images
+        )
+        return tf.function(run).get_concrete_function(images).graph
+
+    def backwards(graph):
+        return [operation.type for operation in graph.get_operations() if operation.type == "Conv2DBackpropInput"]
+
+    assert len(backwards(graph_of(False))) == 6 and backwards(graph_of(True)) == []  # those lie in the loop's branches
+
+
+def test_members_are_counted_as_the_ensemble_counts(batch):
+    """Other sizes and a background class: the mean of the members' logits is the ensemble's."""
+    ensemble = Ensemble([convolutional("float64", offset=1), convolutional("float64", side=32)], average="logits")
+    assert ensemble.members_count == 2 and convolutional("float64").members_count == 1
+    logits = [ensemble.member(number)(batch[0]).logits for number in range(2)]
+    np.testing.assert_allclose(ensemble(batch[0]).logits, (logits[0] + logits[1]) / 2, rtol=1e-12)
+    weights = tf.constant([[1.0, 0.0], [0.25, 0.75], [0.0, 1.0]], tf.float64)
+    expected = sum(weights[:, k : k + 1] * logits[k] for k in range(2))
+    np.testing.assert_allclose(ensemble.weighed(weights)(batch[0]).logits, expected, rtol=1e-12)
+    mixed = tf.nn.softmax(Ensemble(list(ensemble.members.values())).weighed(weights)(batch[0]).logits)
+    shares = [tf.nn.softmax(one) for one in logits]
+    np.testing.assert_allclose(mixed, sum(weights[:, k : k + 1] * shares[k] for k in range(2)), rtol=1e-9)
+    name = list(ensemble.members)[1]
+    features = ensemble.member(1)(batch[0], (f"{name}:{LAYER}",), False).features
+    np.testing.assert_array_equal(
+        features[f"{name}:{LAYER}"], ensemble(batch[0], (f"{name}:{LAYER}",)).features[f"{name}:{LAYER}"]
+    )
+
+
+@pytest.mark.parametrize("name", ["svre", "adaea"])
+def test_attacks_that_take_members_apart_leave_each_image_to_itself(name, members, batch):
+    """Also the order of SVRE's networks: the same for every batch."""
+    images, labels = batch
+    craft = small_recipe(name).on(Ensemble(members, average="logits"))
+    result = craft(images, untargeted(labels), seed=3)
+    np.testing.assert_allclose(craft(images[1:2], untargeted(labels[1:2]), seed=3), result[1:2], atol=1e-6)
+    np.testing.assert_allclose(craft(images[::-1], untargeted(labels[::-1]), seed=3), result[::-1], atol=1e-6)
+    assert craft.traces == 1
+    with pytest.raises(ValueError, match="expected an objective of logits, such as CrossEntropy"):
+        features = tfadv.recipes.fia(craft.network.layer)
+        dataclasses.replace(features, gradient=small_recipe(name).gradient).on(craft.network)
+
+
+@pytest.mark.parametrize("losses", [(0.0, 0.0), (0.0, 2.0), (-0.0, -3.0), (1e-30, 1e30)])
+def test_adaptive_weights_are_finite_where_a_loss_is_zero(losses):
+    """A network that is sure of its label, also after its own step."""
+    images = tf.zeros((1, 2, 2, 3))
+
+    def value_at(point, draw=None, member=None):
+        return tf.constant([losses[member]])
+
+    def gradient_at(point, draw=None, member=None, weights=None):
+        return tf.ones_like(point) if weights is None else tf.ones_like(point) * weights[:, :, None, None][:, :1]
+
+    position = Position(images, 0.0, gradient_at, value_at, lambda point, move: point + move, 2)
+    gradient, _ = tfadv.AdaptiveEnsemble().estimate(position, (), tf.zeros((1, 2), tf.int32))
+    assert 0 <= gradient.numpy().min() and gradient.numpy().max() <= 1
 
 
 def test_wrong_ensembles_are_told_what_was_expected(members):

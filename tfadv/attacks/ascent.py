@@ -13,6 +13,7 @@ the label, or of the class to reach) is best.
 """
 
 import dataclasses
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import tensorflow as tf
@@ -27,20 +28,21 @@ from tfadv.core.interfaces import (
     Attack,
     BackwardRule,
     Budget,
+    Forward,
     GradientEstimate,
     Objective,
     Outputs,
     Part,
-    Position,
     Region,
     Rule,
     Start,
     View,
 )
+from tfadv.core.positions import GradientAt, Position, ValueAt
 from tfadv.core.ranges import Count, OneOf
 from tfadv.core.seeds import fold
-from tfadv.core.source import CompiledForward, Source
-from tfadv.core.types import Gradient, Images, Seeds, Tensor
+from tfadv.core.source import CompiledForward, Source, of_member
+from tfadv.core.types import Gradient, Images, Perturbation, Seeds, Tensor
 from tfadv.models.backward import PlainBackward
 from tfadv.models.network import network
 from tfadv.parts.gradient_estimates import AtImage
@@ -128,6 +130,12 @@ class Ascent(Attack):
     def _craft(self, network: Source) -> "AscentLoop":
         for part in (self.objective, self.region):
             network.check_layers(tuple(part.layers), type(part).__name__)
+        if self.gradient.asks_members and network.members_count > 1 and self.objective.layers:
+            raise ValueError(
+                f"{self.gradient!r} takes gradients of single networks of {network.name}: expected an objective of "
+                f"logits, such as CrossEntropy(), got {self.objective!r}, which reads layers of some of them. Take "
+                "gradient=AtImage() for it."
+            )
         return AscentLoop(self, self.backward.on(network))
 
 
@@ -191,38 +199,77 @@ class AscentLoop:
         """The image and the states of rule and estimate one step on."""
         attack, (rule_state, estimate_state) = self.attack, states
 
-        def gradient_at(point: Images, draw: Tensor | int | None = None) -> Gradient:
-            own = seeds if draw is None else fold(fold(seeds, DRAW), draw)
-            return self._gradient(point, images, goal, prepared, own)
+        def moved(point: Images, move: Perturbation) -> Images:
+            return self._in_range(images + attack.budget.project(point + mask * move - images))
 
-        position = Position(current, attack.rule.lookahead(rule_state), gradient_at)
+        found = self._found(images, goal, prepared, seeds)
+        ahead, members = attack.rule.lookahead(rule_state), self.network.members_count
+        position = Position(current, ahead, *found, moved, members)
         gradient, estimate_state = attack.gradient.estimate(position, estimate_state, fold(seeds, ESTIMATE))
         move, rule_state = attack.rule.update(gradient, rule_state, attack.budget.project)
-        moved = images + attack.budget.project(current + mask * move - images)
-        return self._in_range(moved), (rule_state, estimate_state)
+        return moved(current, move), (rule_state, estimate_state)
 
-    def _gradient(self, point: Images, images: Images, goal: Goal, prepared, seeds: Seeds) -> Gradient:
-        """The objective's gradient at a point, averaged over the view's copies."""
+    def _found(self, images: Images, goal: Goal, prepared, seeds: Seeds) -> tuple[GradientAt, ValueAt]:
+        """What finds the objective's gradient anywhere, and the objective itself, in this step."""
+        network = self.network
+
+        def everywhere(mean: Callable[..., Tensor]) -> Callable[..., Tensor]:
+            def at(
+                point: Images,
+                draw: Tensor | int | None = None,
+                member: Tensor | int | None = None,
+                weights: Tensor | None = None,
+            ) -> Tensor:
+                drawn = seeds if draw is None else fold(fold(seeds, DRAW), draw)
+
+                def of(forward: Forward) -> Tensor:
+                    return mean(forward, point, images, goal, prepared, drawn)
+
+                whole = network if weights is None else network.weighed(weights)
+                return of(whole) if member is None else of_member(network, member, of)
+
+            return at
+
+        return everywhere(self._gradient), everywhere(self._mean_value)
+
+    def _gradient(
+        self, forward: Forward, point: Images, images: Images, goal: Goal, prepared, seeds: Seeds
+    ) -> Gradient:
+        """The objective's gradient at a point, averaged over the view's copies, or that of their mean outputs."""
         objective, view = self.attack.objective, self.attack.view
+        if self.attack.average == GRADIENTS:
+            return gradients.mean_of_images(self._value(forward, images, goal, prepared, seeds), point, view, seeds)
+        if self.prepares_each_step:
+            mean_forward = gradients.mean_outputs(self.network, view, seeds)
+            prepared = objective.prepare(mean_forward, images, goal, Plain(), seeds)
 
         def outputs_of(copy: Images) -> Outputs:
-            return self.network(copy, objective.layers, logits=objective.reads_logits)
+            return forward(copy, objective.layers, logits=objective.reads_logits)
 
-        if self.attack.average == OUTPUTS:
-            if self.prepares_each_step:
-                forward = gradients.mean_outputs(self.network, view, seeds)
-                prepared = objective.prepare(forward, images, goal, Plain(), seeds)
-            return gradients.of_mean_outputs(
-                lambda mean: objective.value(mean, goal, prepared), outputs_of, point, view, seeds
-            )
+        return gradients.of_mean_outputs(
+            lambda mean: objective.value(mean, goal, prepared), outputs_of, point, view, seeds
+        )
+
+    def _mean_value(
+        self, forward: Forward, point: Images, images: Images, goal: Goal, prepared, seeds: Seeds
+    ) -> Tensor:
+        """The objective at a point, averaged over the view's copies, [N]."""
+        value = self._value(forward, images, goal, prepared, seeds)
+        return gradients.mean_of_values(value, point, self.attack.view, seeds)
+
+    def _value(
+        self, forward: Forward, images: Images, goal: Goal, prepared, seeds: Seeds
+    ) -> Callable[[Images, gradients.Transform], Tensor]:
+        """value(copy, transform) -> the objective of a view's copy, [N]."""
+        objective = self.attack.objective
 
         def value(copy: Images, transform: gradients.Transform) -> Tensor:
             of_clean = prepared
             if self.prepares_each_step:
                 of_clean = objective.prepare(self.network, transform(images), goal, Plain(), seeds)
-            return objective.value(outputs_of(copy), goal, of_clean)
+            return objective.value(forward(copy, objective.layers, objective.reads_logits), goal, of_clean)
 
-        return gradients.mean_of_images(value, point, view, seeds)
+        return value
 
     def _in_range(self, images: Images) -> Tensor:
         return tf.clip_by_value(images, BLACK, WHITE) if self.attack.in_range else images

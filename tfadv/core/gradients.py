@@ -7,7 +7,9 @@ without keeping its activations. Loops over copies and steps call a compiled pas
 loop would hold more memory than one pass.
 """
 
-from collections.abc import Callable
+import contextvars
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,6 +27,8 @@ Value = Callable[[Outputs], Tensor]
 Score = Callable[[Tensor, Tensor], Tensor]
 #: (images) -> images, transformed as one copy of a view.
 Transform = Callable[[Tensor], Tensor]
+#: Whether derivatives are being taken in forward mode, which holds nothing and takes no gradient of our own.
+_forward_mode = contextvars.ContextVar("forward_mode", default=False)
 
 
 def of_images(value: Callable[[Tensor], Tensor], images: Images) -> Gradient:
@@ -103,7 +107,11 @@ def directional_derivatives(
     """
 
     def features(images: Images) -> list[Tensor]:
-        outputs = forward(transformed(images), layers, logits=False)
+        token = _forward_mode.set(True)
+        try:
+            outputs = forward(transformed(images), layers, logits=False)
+        finally:
+            _forward_mode.reset(token)
         return [outputs.features[layer] for layer in layers]
 
     try:
@@ -114,6 +122,42 @@ def directional_derivatives(
         step = float(np.sqrt(np.finfo(images.dtype.as_numpy_dtype).eps))
         ends = zip(features(images + step * tangent), features(images - step * tangent), strict=True)
         return tuple((after - before) / (2 * step) for after, before in ends)
+
+
+def one_at_a_time(functions: Sequence[Callable[[Images], list[Tensor]]], images: Images) -> list[list[Tensor]]:
+    """What several functions of the images return, in turn; its gradient holds what one of them needs, not all.
+
+    The gradient computes each function a second time, when its turn comes, and goes back through it before the next:
+    that of images only, not of variables.
+    """
+
+    if _forward_mode.get():
+        return [function(images) for function in functions]
+    found: list[list[Tensor]] = []
+
+    @tf.custom_gradient
+    def computed(images: Images) -> tuple[list[Tensor], Callable]:
+        found[:] = [function(images) for function in functions]
+
+        def gradient(*upstream: Tensor, variables: Sequence[tf.Variable] | None = None) -> Any:
+            per_function = tf.nest.pack_sequence_as(found, upstream)
+
+            def of_function(function: Callable[[Images], list[Tensor]], upstream: list[Tensor]) -> Gradient:
+                with tf.GradientTape(watch_accessed_variables=False) as tape:
+                    tape.watch(images)
+                    again = function(images)
+                return _existing(tape.gradient(again, images, output_gradients=upstream))
+
+            branches = [functools.partial(of_function, *pair) for pair in zip(functions, per_function, strict=True)]
+            # In a loop: side by side they would be computed in any order, and all be held.
+            total = repeat(
+                len(branches), lambda number, total: total + tf.switch_case(number, branches), tf.zeros_like(images)
+            )
+            return total if variables is None else (total, [None] * len(variables))
+
+        return tf.nest.flatten(found), gradient
+
+    return tf.nest.pack_sequence_as(found, computed(images))
 
 
 def mean_of_images(value: Callable[[Tensor, Transform], Tensor], images: Images, view: View, seeds: Seeds) -> Gradient:
@@ -177,6 +221,18 @@ def mean_outputs(forward: Forward, view: View, seeds: Seeds) -> Forward:
 def _asked_for(outputs: Outputs) -> tuple[Tensor, ...]:
     """The tensors that there are: logits may be None."""
     return tuple(one for one in tf.nest.flatten(outputs) if one is not None)
+
+
+def mean_of_values(value: Callable[[Tensor, Transform], Tensor], images: Images, view: View, seeds: Seeds) -> Tensor:
+    """value(copy, transform) averaged over the view's copies, [N]; see `mean_of_images`."""
+
+    def of_copy(copy: Tensor) -> tuple[Tensor, ...]:
+        def transformed(other: Tensor) -> Tensor:
+            return view.apply(other, copy, seeds)
+
+        return (value(transformed(images), transformed),)
+
+    return _mean(of_copy, view)[0]
 
 
 def mean_of_features(

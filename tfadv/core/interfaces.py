@@ -26,13 +26,14 @@ import dataclasses
 import itertools
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
 from tfadv.core import ranges
 from tfadv.core.crafted import Craft
 from tfadv.core.goals import Goal
+from tfadv.core.positions import Position
 from tfadv.core.seeds import fold
 from tfadv.core.types import Gradient, Images, Logits, Perturbation, Seeds, Tensor
 
@@ -56,32 +57,6 @@ Forward = Callable[..., Outputs]
 #: averaged over the view's copies, one [N, ...] for each layer; with `and_of_images` also, as the last, that of the
 #: label's cross entropy with respect to the images, [N, H, W, 3].
 FeatureGradients = Callable[..., tuple[Gradient, ...]]
-
-
-class GradientAt(Protocol):
-    """gradient_at(images) -> the objective's gradient anywhere, averaged over the view's copies, [N, H, W, 3].
-
-    draw: a number from 0 on for each of the step's gradients, by which its view draws; those to be compared share one.
-    None for the draw that a single gradient at the image has.
-    """
-
-    def __call__(self, images: Images, /, draw: Tensor | int | None = None) -> Gradient: ...
-
-
-class Position(NamedTuple):
-    """Where an ascent is before a step, and the gradients it can ask for.
-
-    images: where it is, [N, H, W, 3]. ahead: how far from there the rule wants the gradient, `Rule.lookahead`.
-    """
-
-    images: Images
-    ahead: Tensor | float
-    gradient_at: GradientAt
-
-    @property
-    def wanted(self) -> Images:
-        """Where the rule wants the gradient, [N, H, W, 3]: the image, or ahead of it."""
-        return self.images + self.ahead
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -250,6 +225,8 @@ class GradientEstimate(Part):
     #: How many gradients it takes in a step, each over all copies of the view, which is what the step costs: a class
     #: attribute, a field or a property.
     points = 1
+    #: Whether it asks for gradients of the single networks of an ensemble; then the objective may read logits alone.
+    asks_members = False
 
     @abc.abstractmethod
     def init(self, images: Images) -> Any:

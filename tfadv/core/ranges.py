@@ -100,6 +100,7 @@ class Each:
         return None if fits else f"a tuple, each {self.range.text}"
 
 
+Finite = Annotated[float, Range()]
 Positive = Annotated[float, Range(0, above=True)]
 Weight = Annotated[float, Range(0)]
 Rates = Annotated[tuple[float, ...], Each(Range(1, above=True))]

@@ -42,13 +42,16 @@ def reached(logits: Logits, goal: Goal) -> Tensor:
     return tf.equal(hit, goal.sign < 0)
 
 
-def mixture(members: Sequence[Logits], weights: Sequence[float]) -> Logits:
+def mixture(members: Sequence[Logits], weights: Sequence[float | Tensor]) -> Logits:
     """Logits [N, K] whose softmax is the weighted mean of that of the members, [N, K] each; weights sum to 1.
+
+    A weight is one number, or a tensor [N, 1] of one for each image.
 
     log sum_k w_k softmax(L_k) + sum_k w_k log Z_k,  Z_k = sum of exp(L_k): as high as the members' own, so
     that the mixture of one is that one.
     """
     scales = [tf.reduce_logsumexp(logits, axis=1, keepdims=True) for logits in members]
     parts = list(zip(weights, members, scales, strict=True))
-    shares = tf.stack([math.log(weight) + logits - scale for weight, logits, scale in parts])
+    logs = [tf.math.log(weight) if tf.is_tensor(weight) else math.log(weight) for weight in weights]
+    shares = tf.stack([log + logits - scale for log, (_, logits, scale) in zip(logs, parts, strict=True)])
     return tf.reduce_logsumexp(shares, axis=0) + tf.add_n([weight * scale for weight, _, scale in parts])

@@ -17,8 +17,8 @@ from tfadv.core.compilation import Compiled, concede
 from tfadv.core.crafted import Craft
 from tfadv.core.goals import Goal
 from tfadv.core.images import check
-from tfadv.core.interfaces import Attack, Outputs
-from tfadv.core.types import Images
+from tfadv.core.interfaces import Attack, Forward, Outputs
+from tfadv.core.types import Images, Tensor
 
 
 class Source(abc.ABC):
@@ -69,6 +69,19 @@ class Source(abc.ABC):
         """The forward pass of images [N, H, W, 3] in 0..255; only what is asked for is computed."""
 
     @property
+    def members_count(self) -> int:
+        """Of how many networks it is the average: 1 of all but an ensemble."""
+        return 1
+
+    def member(self, number: int) -> Forward:
+        """The forward pass of one of the networks it averages, with the logits counted as here; itself if no other."""
+        return self
+
+    def weighed(self, weights: Tensor) -> Forward:
+        """Its forward pass with these weights of its networks, [N, members_count] with sum 1; itself if no other."""
+        return self
+
+    @property
     def classes(self) -> int:
         """How many classes there are, without background."""
         return self.logits_count - self.offset
@@ -117,6 +130,14 @@ class Source(abc.ABC):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r}, size={self.size}, classes={self.classes})"
+
+
+def of_member(source: Source, number: Tensor | int, function: Callable[[Forward], Tensor]) -> Tensor:
+    """function(forward) with the forward pass of that member; traced, only the chosen one is computed."""
+    if source.members_count == 1 or isinstance(number, int):
+        return function(source.member(0 if source.members_count == 1 else int(number)))
+    branches = [functools.partial(function, source.member(one)) for one in range(source.members_count)]
+    return tf.switch_case(number, branches)
 
 
 class CompiledForward:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from tfadv.core import scores
-from tfadv.core.interfaces import Outputs
+from tfadv.core import gradients, scores
+from tfadv.core.interfaces import Forward, Outputs
 from tfadv.core.source import Source
 from tfadv.core.types import Images, Logits, Tensor
 
@@ -35,17 +35,25 @@ class Ensemble(Source):
         members: the networks, of the same number of classes.
         weights: one number above 0 for each; only their ratios count. Equal by default.
         average: "probabilities" or "logits".
+        one_at_a_time: compute gradients of images with the memory of one member, not of all together, by passing them
+            forwards through each member a second time: the same gradients but for rounding, in more time
+            (docs/fast.md). Gradients of features take the memory of all.
 
     Raises ValueError for fewer than two members, other weights, other averages, and members of different classes.
     """
 
     def __init__(
-        self, members: Sequence[Source], weights: Sequence[float] | None = None, average: str = "probabilities"
+        self,
+        members: Sequence[Source],
+        weights: Sequence[float] | None = None,
+        average: str = "probabilities",
+        one_at_a_time: bool = False,
     ) -> None:
         raw = [float(weight) for weight in (weights if weights is not None else [1.0] * len(members))]
         _check(members, raw, average)
         self.members = named(members)
         self.weights, self.average = [weight / sum(raw) for weight in raw], average
+        self.one_at_a_time = one_at_a_time
         self.name = "+".join(self.members)
         self.size = next((member.size for member in members if member.size[0]), members[0].size)
         self.dtype, self.accuracy = members[0].dtype, None
@@ -96,27 +104,61 @@ class Ensemble(Source):
 
     def __call__(self, images: Images, layers: tuple[str, ...] = (), logits: bool = True) -> Outputs:
         """The forward pass of images [N, H, W, 3] in 0..255 through all members, their logits averaged."""
+        return self._forward(self.weights, images, layers, logits)
+
+    @property
+    def members_count(self) -> int:
+        """How many members there are."""
+        return len(self.members)
+
+    def weighed(self, weights: Tensor) -> Forward:
+        """The forward pass with other weights of the members for each image, [N, members] with sum 1."""
+        return functools.partial(self._forward, tf.unstack(weights[:, :, None], len(self.members), axis=1))
+
+    def member(self, number: int) -> Forward:
+        """The forward pass of one member, with the ensemble's size of images, logits and names of layers."""
+        name = list(self.members)[number]
+
+        def forward(images: Images, layers: tuple[str, ...] = (), logits: bool = True) -> Outputs:
+            images = tf.cast(images, self.dtype)
+            found = self._of_member(name, layers, logits, images)
+            return Outputs(found[-1] if logits else None, dict(zip(layers, found, strict=False)), images)
+
+        return forward
+
+    def _forward(
+        self, weights: Sequence[Tensor | float], images: Images, layers: tuple[str, ...] = (), logits: bool = True
+    ) -> Outputs:
         images = tf.cast(images, self.dtype)
-        own_names: dict[str, dict[str, str]] = {name: {} for name in self.members}
-        for layer in layers:
-            name, own_name = self._split(layer)
-            own_names[name][layer] = own_name
-        logits_of_members: list[Tensor] = []
-        features: dict[str, Tensor] = {}
-        for name, member in self.members.items():
-            if logits or own_names[name]:
-                outputs = member(_fit(images, member.size), tuple(own_names[name].values()), logits)
-                features |= {layer: outputs.features[own_name] for layer, own_name in own_names[name].items()}
-                logits_of_members.append(outputs.logits)
-        average = self._averaged(logits_of_members) if logits else None
+        wanted = {name: tuple(layer for layer in layers if self._split(layer)[0] == name) for name in self.members}
+        wanted = {name: own_layers for name, own_layers in wanted.items() if logits or own_layers}
+        functions = [functools.partial(self._of_member, *pair, logits) for pair in wanted.items()]
+        # A gradient between features and logits needs both of one pass.
+        if self.one_at_a_time and not (layers and logits):
+            found = gradients.one_at_a_time(functions, images)
+        else:
+            found = [function(images) for function in functions]
+        average = self._averaged([outputs[-1] for outputs in found], weights) if logits else None
+        features = {
+            layer: feature
+            for own_layers, outputs in zip(wanted.values(), found, strict=True)
+            for layer, feature in zip(own_layers, outputs, strict=False)
+        }
         return Outputs(average, {layer: features[layer] for layer in layers}, images)
 
-    def _averaged(self, logits_of_members: list[Logits]) -> Logits:
-        pairs = zip(logits_of_members, self.members.values(), strict=True)
-        without = [tf.cast(logits[:, member.offset - self.offset :], self.dtype) for logits, member in pairs]
+    def _of_member(self, name: str, layers: tuple[str, ...], logits: bool, images: Images) -> list[Tensor]:
+        """The features of a member, and its logits, if asked for, as the ensemble counts classes."""
+        member, own_names = self.members[name], tuple(self._split(layer)[1] for layer in layers)
+        outputs = member(_fit(images, member.size), own_names, logits)
+        features = [outputs.features[own_name] for own_name in own_names]
+        return (
+            [*features, tf.cast(outputs.logits[:, member.offset - self.offset :], self.dtype)] if logits else features
+        )
+
+    def _averaged(self, logits_of_members: list[Logits], weights: Sequence[Tensor | float]) -> Logits:
         if self.average == "logits":
-            return tf.add_n([weight * logits for weight, logits in zip(self.weights, without, strict=True)])
-        return scores.mixture(without, self.weights)
+            return tf.add_n([weight * logits for weight, logits in zip(weights, logits_of_members, strict=True)])
+        return scores.mixture(logits_of_members, weights)
 
 
 def _fit(images: Images, size: tuple[int | None, int | None]) -> Images:

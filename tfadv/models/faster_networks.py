@@ -163,7 +163,7 @@ def _for_each_member(
     network.check_layers(keep, "keep")
     kept = {name: tuple(k[len(name) + 1 :] for k in keep if k.startswith(f"{name}:")) for name in network.members}
     members = [_for_each_member(member, make, kept[name]) for name, member in network.members.items()]
-    return Ensemble(members, network.weights, network.average)
+    return Ensemble(members, network.weights, network.average, network.one_at_a_time)
 
 
 def _bare(network: Source) -> Network:

@@ -15,7 +15,8 @@ import tensorflow as tf
 
 from tfadv.core import tensors
 from tfadv.core.compilation import repeat, summed
-from tfadv.core.interfaces import GradientAt, GradientEstimate, Position
+from tfadv.core.interfaces import GradientEstimate
+from tfadv.core.positions import GradientAt, Position
 from tfadv.core.ranges import Count, Several, Share, Size, Weight
 from tfadv.core.seeds import fold, uniform
 from tfadv.core.types import Gradient, Images, Seeds, Tensor

@@ -21,6 +21,7 @@ from tfadv.attacks.recipes.features import *
 from tfadv.attacks.recipes.features_since import *
 from tfadv.attacks.recipes.frame import RECIPES
 from tfadv.attacks.recipes.intermediate import *
+from tfadv.attacks.recipes.of_ensembles import *
 from tfadv.attacks.recipes.patchwise_diverse import *
 from tfadv.attacks.recipes.regions import *
 from tfadv.attacks.recipes.searches import *
