@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from folders import pictures, small
-from networks import batch_of, bound, convolutional, recipe
+from networks import batch_of, bound, convolutional, fitting, recipe
 
 import tfadv
 from tfadv import L2, CrossEntropy, InsideBall, Linf, ScaledCopies, Unit, untargeted
@@ -38,7 +38,7 @@ def xla(monkeypatch):
 
 
 def with_xla(name, **settings):
-    return recipe(name, **settings).on(convolutional.__wrapped__("float64"))
+    return recipe(name, **settings).on(fitting(name).__wrapped__("float64"))
 
 
 def operations(function: compilation.Compiled) -> list[str]:
@@ -64,7 +64,9 @@ def pooled(dtype="float32"):
     return tfadv.network(model, input_range=(-1, 1), layer="middle")
 
 
-@pytest.mark.parametrize("name", ["tim", "sim", "fda", "fcr", "tap", "ila", "nrdm-pd", "fia-pd", "naa-pd"])
+@pytest.mark.parametrize(
+    "name", ["tim", "sim", "fda", "fcr", "tap", "ila", "nrdm-pd", "fia-pd", "naa-pd", "margin", "linbp", "bpa", "sgm"]
+)
 def test_the_program_reaches_the_pixels_of_the_loop(name, xla, monkeypatch):
     images, labels = batch_of(3, dtype=np.float64)
     craft = with_xla(name)
