@@ -74,9 +74,9 @@ class RotatedCopies(View):
     def apply(self, images: Images, copy: Tensor, seeds: Seeds) -> Images:
         count = tf.shape(images)[0]
         angle = tf.gather(tf.constant([math.radians(one) for one in self.degrees], images.dtype), copy)
-        whole_side = [Cut(tf.fill([count, 1], side), tf.zeros([count, 1], tf.int32)) for side in images.shape[1:3]]
+        rows, columns = (Cut(tf.fill([count, 1], side), tf.zeros([count, 1], tf.int32)) for side in images.shape[1:3])
         angles = tf.broadcast_to(tf.reshape(angle, [-1, 1, 1]), [count, 1, 1])
-        return rotated_blocks(images, *whole_side, angles, self.pad)
+        return rotated_blocks(images, rows, columns, angles, self.pad)
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
