@@ -127,6 +127,11 @@ class View(Part):
         seeds: int32 [N, 2], one per image; draws come from `tfadv.core.seeds` and differ between images and copies.
         """
 
+    @property
+    def gradients(self) -> int:
+        """How many gradients `averaged` takes of each image, through each copy of the other view."""
+        return self.copies
+
     def averaged(
         self, features_gradients: FeatureGradients, images: Images, view: View, seeds: Seeds
     ) -> tuple[tuple[Gradient, ...], Images | None]:
@@ -193,8 +198,6 @@ class Objective(Part):
     compares_with_clean = False
     #: Attacks that `prepare` runs on the same network first; they are bound to it when the attack is.
     guides: tuple[Attack, ...] = ()
-    #: How many gradients `prepare` takes of each copy of the attack's view.
-    prepared_gradients = 0
     #: From where its recipes set out, if not from the clean image, where its gradient may be zero.
     start: Start | None = None
 
@@ -205,6 +208,10 @@ class Objective(Part):
     def reads_logits(self) -> bool:
         """Whether `value` needs logits."""
         return not self.layers
+
+    def prepared_gradients(self, copies: int) -> int:
+        """How many gradients `prepare` takes of each image, where the attack's view has so many copies."""
+        return 0
 
     @abc.abstractmethod
     def prepare(self, forward: Forward, images: Images, goal: Goal, view: View, seeds: Seeds) -> Any:

@@ -34,6 +34,11 @@ class AdversarialPath(Part):
     #: How many points at the path's beginning are not.
     skipped = 0
 
+    @property
+    def gradients(self) -> int:
+        """How many gradients `averaged` takes of each image, through each copy of the view."""
+        return self.skipped + self.copies
+
     @abc.abstractmethod
     def look(self, place: Images, seeds: Seeds) -> Images:
         """Where the gradients of this point are taken, [N, H, W, 3]; seeds int32 [N, 2] are the point's own."""

@@ -55,9 +55,8 @@ class Fia(Objective):
     def layers(self) -> tuple[str, ...]:
         return layer_names(self)
 
-    @property
-    def prepared_gradients(self) -> int:
-        return self.masks.copies
+    def prepared_gradients(self, copies: int) -> int:
+        return copies * self.masks.gradients
 
     def prepare(self, forward: Forward, images: Images, goal: Goal, view: View, seeds: Seeds) -> Any:
         weights = attribution.aggregate_gradient(
@@ -152,9 +151,8 @@ class Naa(Objective):
     def layers(self) -> tuple[str, ...]:
         return layer_names(self)
 
-    @property
-    def prepared_gradients(self) -> int:
-        return self.path.copies * (2 if self.exact else 1)  # exact weights take as many forward-mode passes
+    def prepared_gradients(self, copies: int) -> int:
+        return copies * self.path.gradients * (2 if self.exact else 1)  # exact weights take as many forward-mode passes
 
     def prepare(self, forward: Forward, images: Images, goal: Goal, view: View, seeds: Seeds) -> Any:
         score, inputs = SCORES[self.score], (forward, images, goal.labels, self.layers)

@@ -97,6 +97,9 @@ class FeatureTuning(Objective):
     def has_target(self) -> bool:
         return self.guide.has_target
 
+    def prepared_gradients(self, copies: int) -> int:
+        return 2 * self.masks.gradients  # of the guide's images and of the clean ones, through no view
+
     def prepare(self, forward: Forward, images: Images, goal: Goal, view: View, seeds: Seeds) -> Any:
         guided = guided_images(self, forward, images, goal, seeds)
         predicted = tf.argmax(forward(images).logits, axis=1, output_type=goal.labels.dtype)
