@@ -66,6 +66,14 @@ def test_the_papers_attacks_cost_what_is_known():
     assert ATTACKS["deepfool"]().passes is None
 
 
+def test_views_are_lent_in_a_row():
+    chosen = {"steps": 4, "view_of": "sim:copies=3+dim", "rule_of": "tim"}
+    attack = building.attack(ATTACKS, "mim", chosen)
+    assert attack.view == tfadv.ScaledCopies(3) >> tfadv.DiverseInputs()
+    assert attack.rule == tfadv.Smooth(15) >> tfadv.Momentum() >> tfadv.Sign(4.0)
+    assert attack.passes == 12
+
+
 def test_a_recipe_lends_its_parts():
     chosen = {
         "epsilon": 8.0,
@@ -89,14 +97,15 @@ def test_a_recipe_lends_its_parts():
 
 
 @pytest.mark.parametrize(
-    ("text", "sentence"),
+    ("part", "text", "sentence"),
     [
-        ("deepfool", "view_of: expected one recipe of an attack that ascends, got 'deepfool'"),
-        ("sim+dim", "view_of: expected one recipe of an attack that ascends, got 'sim\\+dim'"),
-        ("smi", "'smi': no such recipe. Nearest: "),
-        ("sim:copy=3", "sim has no setting .copy"),
+        ("view_of", "deepfool", "view_of: expected one recipe of an attack that ascends, got 'deepfool'"),
+        ("view_of", "sim+deepfool", "view_of: expected one recipe of an attack that ascends, got 'deepfool'"),
+        ("gradient_of", "vmi+emi", "gradient_of: expected one recipe of an attack that ascends, got 'vmi\\+emi'"),
+        ("view_of", "smi", "'smi': no such recipe. Nearest: "),
+        ("view_of", "sim:copy=3", "sim has no setting .copy"),
     ],
 )
-def test_what_lends_nothing_is_named(text, sentence):
+def test_what_lends_nothing_is_named(part, text, sentence):
     with pytest.raises(ValueError, match=sentence):
-        building.attack(ATTACKS, "naa", {"view_of": text})
+        building.attack(ATTACKS, "naa", {part: text})

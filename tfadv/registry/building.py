@@ -7,7 +7,9 @@ catalogue, each with its settings, an image going through them from left to righ
 
 import dataclasses
 import difflib
+import functools
 import inspect
+import operator
 import typing
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any
@@ -63,7 +65,8 @@ def parts_of(
     """Name recipes whose parts an ascent takes in place of its own: `naa` with view_of=bsr is NAA over BSR's copies.
 
     A recipe may have settings, view_of=bsr:copies=10; epsilon, steps, step and decay are the attack's own. view_of
-    takes the view, gradient_of the gradient estimate, rule_of the update rule, backward_of the backward rule.
+    takes the view, gradient_of the gradient estimate, rule_of the update rule, backward_of the backward rule. Views
+    may stand in a row: view_of=sim+dim puts diverse inputs behind each of SIM's scales.
     """
     named = {"view": view_of, "gradient": gradient_of, "rule": rule_of, "backward": backward_of}
     return {part: text for part, text in named.items() if text is not None}
@@ -83,6 +86,7 @@ def settings(recipe: Callable) -> dict[str, inspect.Parameter]:
     return own | {key: one for maker in _common(recipe) for key, one in _of(maker).items() if key not in own}
 
 
+@functools.cache
 def _common(recipe: Callable) -> list[Callable]:
     """The makers of `COMMON` for this recipe."""
     own = _own(recipe)
@@ -157,15 +161,26 @@ def _with_parts_of(
 ) -> Ascent:
     """The attack with the parts that are named taken from other recipes. Raises ValueError as `check`."""
     for part, text in named.items():
-        (name, chosen), *rest = settings_syntax.row_of(text)
-        check(recipes, name, chosen)
-        takes = _own(recipes[name])
-        other = recipes[name](**{key: value for key, value in shared.items() if key in takes} | chosen)
-        if rest or not isinstance(other, Ascent):
+        lent = [_lender(recipes, part, name, chosen, shared) for name, chosen in settings_syntax.row_of(text)]
+        taken = {part: getattr(lent[0], part)}
+        if part == "view":
+            taken = {part: functools.reduce(operator.rshift, (one.view for one in lent)), "average": lent[0].average}
+        elif len(lent) > 1:
             raise ValueError(f"{part}_of: expected one recipe of an attack that ascends, got {text!r}.")
-        taken = {part: getattr(other, part)} | ({"average": other.average} if part == "view" else {})
         attack = dataclasses.replace(attack, **taken)
     return attack
+
+
+def _lender(
+    recipes: Mapping[str, Callable], part: str, name: str, chosen: dict[str, Any], shared: Mapping[str, Any]
+) -> Ascent:
+    """A recipe that lends a part, with the settings that it shares with the attack that takes it, and its own."""
+    check(recipes, name, chosen)
+    takes = _own(recipes[name])
+    lender = recipes[name](**{key: value for key, value in shared.items() if key in takes} | chosen)
+    if not isinstance(lender, Ascent):
+        raise ValueError(f"{part}_of: expected one recipe of an attack that ascends, got {name!r}.")
+    return lender
 
 
 def defence(recipes: Mapping[str, Callable], text: str, more: Mapping[str, Any] | None = None) -> Defence:

@@ -63,6 +63,12 @@ def row_of(text: str) -> list[tuple[str, dict[str, Any]]]:
     return defences
 
 
+def text_of(row: Iterable[tuple[str, Mapping[str, Any]]]) -> str:
+    """Write what `row_of` parses: "bsr:copies=5,blocks=3+dim"."""
+    words = ((name, ",".join(f"{key}={value}" for key, value in chosen.items())) for name, chosen in row)
+    return "+".join(f"{name}:{said}" if said else name for name, said in words)
+
+
 #: What turns the direction of the text that follows, so that a name reads as another.
 _TURNS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 

@@ -47,8 +47,8 @@ EXPERIMENTS = (
         CHANGED,
         1000,
         (
-            "All numbers are of SFVA's authors, those of MI, NRDM, FDA, NAA and FIA as well: a second rerun beside that "
-            "in naa-table1, on the same networks.",
+            "All numbers are of SFVA's authors, those of MI, NRDM, FDA, NAA and FIA as well: a second rerun beside "
+            "that in naa-table1, on the same networks.",
             "The baselines stand here for Inc-v3 alone: what the authors measured from the other sources was not "
             "at hand.",
             "NAA and FIA have 25 copies, and FIA keeps a value with the probability 0.9, as in SFVA's program; in "
