@@ -210,6 +210,10 @@ def test_settings_are_the_published_ones(case, setting):
         ("naa-pd", {}),
         ("naa", {"positive": "square"}),
         ("fcr-fgsm", {}),
+        ("bfa", {}),
+        ("sfva", {}),
+        ("rpa", {}),
+        ("danaa", {}),
     ],
 )
 def test_targeted_goes_to_the_class(name, settings, setting):
