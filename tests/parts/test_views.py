@@ -12,10 +12,13 @@ from tfadv import (
     DimmedCopies,
     DiverseInputs,
     FlippedCopies,
+    GridNoise,
+    InStep,
     MaskedCopies,
     MixedCopies,
     NeighbourCopies,
     NoisyCopies,
+    PatchNoise,
     PathCopies,
     Plain,
     RandomChain,
@@ -26,6 +29,7 @@ from tfadv import (
     ShuffledBlocks,
     SpectrumCopies,
     TransformedBlocks,
+    UniformNoise,
     recipes,
 )
 from tfadv.core import compilation, filters, seeds
@@ -56,6 +60,12 @@ VIEWS = [
     TransformedBlocks(2, blocks=7),
     ShuffledBlocks(2),
     ShuffledBlocks(2, blocks=3, angle=0.8, pad=7.0),
+    PathCopies(3, base="grey"),
+    PathCopies(3, base="blurred"),
+    UniformNoise(20, 2),
+    GridNoise(0.3, (0, 5, 7), 4),
+    PatchNoise(4),
+    InStep((GridNoise(0.2, (4, 6)), UniformNoise(), PathCopies(3, noise=0, base="grey"))),
     ScaledCopies(2) >> DiverseInputs(),
     MaskedCopies(3) >> NoisyCopies(2, deviation=1) >> DiverseInputs(1.0),
 ]
@@ -336,3 +346,25 @@ def test_rotations_by_right_angles_turn_the_image(images, own):
 def test_blocks_are_rotated_as_the_libraries_rotate(images, own):
     angled = RotatedCopies((20.0,)).apply(images, 0, own)
     np.testing.assert_allclose(angled, filters.rotate(images, 20.0), atol=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (
+            lambda: InStep((MaskedCopies(2), PathCopies(3))),
+            r"InStep\(views\): expected views with one number of copies",
+        ),
+        (lambda: InStep(()), r"InStep\(views\): expected views"),
+        (
+            lambda: GridNoise(sizes=(-1,)),
+            r"GridNoise\(sizes\): expected sides of cells from 0 pixels on, .* got \(-1,\)",
+        ),
+        (lambda: PatchNoise(sizes=(0, 3)), r"PatchNoise\(sizes\): expected sides of patches from 1 pixel on"),
+        (lambda: PatchNoise(sizes=()), r"PatchNoise\(sizes\): .* at least one, got \(\)"),
+        (lambda: PatchNoise(keep=0), r"PatchNoise\(keep\): expected a share above 0"),
+    ],
+)
+def test_views_refuse_what_means_nothing(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()

@@ -47,10 +47,10 @@ EXPERIMENTS = (
         CHANGED,
         1000,
         (
-            "All numbers are of SFVA's authors, those of MI, NRDM, FDA, NAA and FIA as well: a second rerun beside "
-            "that in naa-table1, on the same networks.",
-            "The baselines stand here for Inc-v3 alone: what the authors measured from the other sources was not "
-            "at hand.",
+            "The numbers are SFVA's authors', of the baselines as well: a second rerun beside that "
+            "in naa-table1, on the same networks.",
+            "The baselines stand here for Inc-v3 alone: what the authors measured of them from the other sources "
+            "was not at hand.",
             "NAA and FIA have 25 copies, and FIA keeps a value with the probability 0.9, as in SFVA's program; in "
             "naa-table1 they have 30, and FIA 0.7.",
             "At the smallest of the scales for small machines, of 32 pixels, SFVA's cells have sides of 2, 4, 6 and 8 "
