@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfadv import GridNoise, InStep, NoisyCopies, PatchNoise, PathCopies, Plain, UniformNoise
+from tfadv import GridNoise, InStep, NoisyCopies, PatchNoise, PathCopies, Plain, ScaledCopies, UniformNoise
 
 
 def test_uniform_noise_fills_its_range(own):
