@@ -64,7 +64,9 @@ def pooled(dtype="float32"):
     return tfadv.network(model, input_range=(-1, 1), layer="middle")
 
 
-@pytest.mark.parametrize("name", ["tim", "sim", "emi", "gra", "pgn", "mef", "fda", "fcr", "tap", "ila", "nrdm-pd", "fia-pd", "naa-pd"])
+@pytest.mark.parametrize(
+    "name", ["tim", "sim", "emi", "gra", "pgn", "mef", "fda", "fcr", "tap", "ila", "nrdm-pd", "fia-pd", "naa-pd"]
+)
 def test_the_program_reaches_the_pixels_of_the_loop(name, xla, monkeypatch):
     images, labels = batch_of(3, dtype=np.float64)
     craft = with_xla(name)
