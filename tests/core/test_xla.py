@@ -81,7 +81,7 @@ def pooled(dtype="float32"):
         "bsr",
         "sia",
         "admix",
-        "ops",
+        pytest.param("ops", marks=pytest.mark.slow),  # minutes to compile
     ],
 )
 def test_the_program_reaches_the_pixels_of_the_loop(name, xla, monkeypatch):
