@@ -74,6 +74,37 @@ class ComparedCell(NamedTuple):
     paper: float
 
 
+class Ranking(NamedTuple):
+    """How the best row of a column stands to the others: beyond two standard errors of the paired differences, or not.
+
+    clear: the rows that it is clearly above. inconclusive: those that it is not, or of which the error is not known.
+    """
+
+    group: tuple[str, ...]
+    column: str
+    best: str
+    value: float
+    clear: tuple[str, ...]
+    inconclusive: tuple[str, ...]
+
+
+def rankings(cells: Iterable[tuple[tuple[str, ...], str, str, Value]]) -> list[Ranking]:
+    """The best row of each group and column, of cells (group, column, name, value); none where there is no other."""
+    by_column: dict[tuple[tuple[str, ...], str], dict[str, Value]] = collections.defaultdict(dict)
+    for group, column, name, value in cells:
+        if value.value is not None and value.images:
+            by_column[group, column][name] = value
+    found = []
+    for (group, column), values in by_column.items():
+        best = max(values, key=lambda name: values[name].value or 0.0)
+        others = {name: paired_difference(values[best], value) for name, value in values.items() if name != best}
+        clear = tuple(name for name, (by, error) in others.items() if by > STANDARD_ERRORS * error)
+        unclear = tuple(name for name in others if name not in clear)
+        if others:
+            found.append(Ranking(group, column, best, values[best].value or 0.0, clear, unclear))
+    return found
+
+
 def row_orders(cells: Sequence[ComparedCell]) -> list[RowOrder]:
     """Every pair of rows that the paper orders, over all groups and columns; those most often reversed first."""
     by_rows: dict[tuple[str, str], list[tuple[float, float, str]]] = collections.defaultdict(list)

@@ -40,7 +40,11 @@ def run(experiment: Experiment, workspace: Workspace, command: str = "") -> Reco
     published_numbers = published.read(experiment.name)
     missing: dict[str, int] = {}
     begun = time.monotonic()
-    parts = [_part(part, mapped, experiment, published_numbers, missing) for part in experiment.parts]
+    parts = [
+        _part(part, mapped, experiment, published_numbers, missing)
+        for part in experiment.parts
+        if part.cells_at(workspace.scale.small) or not part.cells
+    ]
     cells = sum(len(part["cells"]) for part in parts)
     absent = sum(cell["missing"] is not None for part in parts for cell in part["cells"])
     if absent == cells:
@@ -84,13 +88,14 @@ def _roles(mapped: MappedWorkspace) -> dict[str, str]:
 def _part(
     part: Part, mapped: MappedWorkspace, experiment: Experiment, published_numbers: dict, missing: dict[str, int]
 ) -> Record:
-    cells, compared = [], []
-    for cell in part.cells:
+    cells, compared, ranked = [], [], []
+    for cell in part.cells_at(mapped.workspace.scale.small):
         value, why = _or_missing(functools.partial(cell.measure.of, mapped))
         if why is not None:
             missing[why] = missing.get(why, 0) + 1
         facts = published_numbers.get((part.name, cell.row, text_of(cell.column)))
         cells.append(_cell(cell, value, why, facts, part, experiment))
+        ranked += [(cell.row[:-1], text_of(cell.column), cell.row[-1], value)] * (part.ranked and value is not None)
         if facts is not None and facts.paper is not None and value is not None and value.value is not None:
             group = cell.row[:-1]
             compared.append(comparison.ComparedCell(group, text_of(cell.column), cell.row[-1], value, facts.paper))
@@ -105,6 +110,7 @@ def _part(
         "drawn": {"kind": part.chart.kind, "x": part.chart.x, "y": part.chart.y, "shown": part.chart.shown},
         "says": list(dict.fromkeys(cell.measure.description for cell in part.cells)),
         "cells": cells,
+        "rankings": [ranking._asdict() for ranking in comparison.rankings(ranked)],
         "orders": [{**pair._asdict(), "examples": list(pair.examples)} for pair in pairs],
         "pictures": [_drawing(figure, mapped) for figure in part.figures],
     }

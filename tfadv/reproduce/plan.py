@@ -137,20 +137,23 @@ class Drawing:
 class Cell:
     """One cell of a table: its row (outer groups first, what is compared last), its column, how it is measured.
 
-    A column that is a number is a position on the axis of a curve.
+    A column that is a number is a position on the axis of a curve. small: the scales whose attacks are smaller than
+    this, see `tfadv.reproduce.scales`, have no such cell.
     """
 
     row: tuple[str, ...]
     column: str | float
     measure: Measure
+    small: int = 2
 
 
 @dataclasses.dataclass(frozen=True)
 class Chart:
     """How a table is also drawn as a chart.
 
-    kind: "table" (alone), "curves" (a line for each row over the columns), "heat map", "bars" (grouped by column) or
-    "scatter" (a point for each row: x and y are the names of columns, `shown` the column written beside it).
+    kind: "table" (alone), "curves" (a line for each row over the columns), "heat map", "bars" (grouped by column),
+    "scatter" (a point for each row: x and y are the names of columns, `shown` the column written beside it) or "edge"
+    (a point for each cell over columns that are numbers, x what these are, and the upper edge of all points).
     """
 
     kind: str = "table"
@@ -172,6 +175,7 @@ class Part:
         chart: how it is drawn.
         higher: whether the paper calls the higher number the better; None: the order means nothing.
         figures: pictures below it.
+        ranked: whether the best row of each group and column is compared with the others, image by image.
     """
 
     name: str
@@ -182,6 +186,11 @@ class Part:
     chart: Chart = Chart()
     higher: bool | None = True
     figures: tuple[Figure, ...] = ()
+    ranked: bool = False
+
+    def cells_at(self, small: int) -> list[Cell]:
+        """The cells of a scale whose attacks are as small as this."""
+        return [cell for cell in self.cells if small <= cell.small]
 
 
 class Note(NamedTuple):

@@ -41,18 +41,18 @@ _LEVELS = (
 _LAYERS = "Attacks on features are at each source's own layer."
 
 
-def _rates(source: str, attack: Case, kind: str) -> dict[str, Measure]:
+def rates(source: str, attack: Case, kind: str) -> dict[str, Measure]:
     """The columns of a table of transfer: each network, and the mean over those that are not in the source."""
-    rates = {target: Rate(source, attack, target, kind) for target in TARGETS}
-    unseen = tuple(ExcludingMembers(source, target, rate) for target, rate in rates.items() if target != source)
-    return {**rates, "unseen": Average(unseen)}
+    each = {target: Rate(source, attack, target, kind) for target in TARGETS}
+    unseen = tuple(ExcludingMembers(source, target, rate) for target, rate in each.items() if target != source)
+    return {**each, "unseen": Average(unseen)}
 
 
 def _transfer(name: str, title: str, source: str, attacks: Iterable[Case], kind: str = "fooled") -> Part:
     cells = tuple(
         Cell((attack.name,), column, measure)
         for attack in attacks
-        for column, measure in _rates(source, attack, kind).items()
+        for column, measure in rates(source, attack, kind).items()
     )
     return Part(name, title, cells, ("attack",))
 
@@ -79,7 +79,7 @@ def _path(epsilon: float, rows: Iterable[tuple[str, bool, int]]) -> Part:
         own = {"epsilon": Levels(epsilon), "noise": 0.0, "copies": count, "points": points, "exact": exact}
         attack = Case(f"NAA, {count} {points}{' exact' * exact}", "naa", own, tiny={"steps": 2})
         row = (points, "exact" if exact else "mean gradient", f"{count}")
-        cells += [Cell(row, column, one) for column, one in _rates(SOURCES[0], attack, "fooled").items()]
+        cells += [Cell(row, column, one) for column, one in rates(SOURCES[0], attack, "fooled").items()]
     title = f"NAA without noise on its path, epsilon {epsilon:g}"
     return Part(f"epsilon {epsilon:g}", title, tuple(cells), ("points", "weights", "n"), higher=None)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import time
 
@@ -23,6 +24,40 @@ class Queries(Measure):
         _, entries = folder_record.read(folder.path)
         counts = {name: float(entry["queries"]) for name, entry in entries.items() if "queries" in entry}
         return Value.mean(counts, (folder.command,))
+
+
+@dataclasses.dataclass(frozen=True)
+class Passes(Measure):
+    """The number of gradients that an attack takes of each image, `Attack.passes`."""
+
+    source: str
+    case: Case
+    description = "gradients of each image"
+
+    def of(self, mapped: MappedWorkspace) -> Value:
+        passes = mapped.attack(self.case, mapped.model(self.source)).passes
+        return Value(None if passes is None else float(passes))
+
+
+@dataclasses.dataclass(frozen=True)
+class PerPass(Measure):
+    """A share in percent, over the number of gradients that the attack takes of each image."""
+
+    passes: Passes
+    measure: Measure
+
+    @property
+    def description(self) -> str:
+        return f"{self.measure.description}, in % a gradient"
+
+    def of(self, mapped: MappedWorkspace) -> Value:
+        share, passes = self.measure.of(mapped), self.passes.of(mapped).value
+        if share.value is None or not passes:
+            return Value(None, trace=share.trace)
+        scale = 100 / passes
+        images = {name: scale * one for name, one in share.images.items()}
+        error = None if share.error is None else scale * share.error
+        return Value(scale * share.value, error, images, False, share.trace)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,3 +85,20 @@ class CraftingSeconds(Measure):
 
         facts = mapped.workspace.relative(folder.path)
         return Value(mapped.workspace.cached("crafting", facts, timed), trace=(folder.command,))
+
+
+@dataclasses.dataclass(frozen=True)
+class AfterTiming(Measure):
+    """A measure of an attack whose crafting is timed first, for a table of seconds that comes later."""
+
+    seconds: CraftingSeconds
+    measure: Measure
+
+    @property
+    def description(self) -> str:
+        return self.measure.description
+
+    def of(self, mapped: MappedWorkspace) -> Value:
+        with contextlib.suppress(Missing):  # what is missing is said in the table of seconds
+            self.seconds.of(mapped)
+        return self.measure.of(mapped)

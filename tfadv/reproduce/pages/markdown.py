@@ -56,8 +56,8 @@ def _part(part: Record, causes: dict[str, tuple[int, int, int]]) -> list[str]:
     table.insert(1, "|" + " --- |" * len(part["heads"]) + " ---: |" * len(grid.columns))
     key = "ours ± two standard errors" + (f" (the {grid.paper}'s)" if grid.any("paper") else "")
     blocks = [f"## {plain(part['title'])}", f"{plain(sentences.measured(part))}: {key}.", "\n".join(table)]
-    reversed_pairs = [plain(sentence) for sentence, _ in sentences.reversals(part)]
-    return blocks + ([_list(reversed_pairs)] if reversed_pairs else [])
+    compared = [*(sentence for sentence, _ in sentences.reversals(part)), *sentences.rankings(part)]
+    return blocks + ([_list([plain(sentence) for sentence in compared])] if compared else [])
 
 
 def _cell(grid: TableGrid, row: Row, column: str, causes: dict[str, tuple[int, int, int]]) -> str:

@@ -101,6 +101,9 @@ def _part(
         tag("h2", part["title"]),
         tag("p", prose(sentences.measured(part)), ".", class_="dim"),
         tag("div", *drawn, class_="plots") if drawn else None,
+        tag("ul", *(tag("li", sentence) for sentence in sentences.rankings(part)), class_="order")
+        if part.get("rankings")
+        else None,
         table(grid, links, known),
         _orders(part),
         *(pictures.drawing(drawing, folder, links) for drawing in part["pictures"]),

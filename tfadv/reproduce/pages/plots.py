@@ -17,6 +17,7 @@ WIDTH = 4.4
 #: Told apart by those who do not see red or green (Okabe and Ito), and by their marks.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#5B4FA2", "#8C6D00", "#2D9BD2", "#555555")
 MARKS = "osD^vPX*"
+FAINT: dict[str, Any] = {"color": "#777", "markersize": 3, "alpha": 0.6}
 STYLE: dict[Any, Any] = {
     "svg.hashsalt": "tfadv",
     "svg.fonttype": "none",
@@ -228,4 +229,29 @@ def _scatter(figure: Any, axes: Any, grid: TableGrid, group: Row, rows: list[Row
     _legend(figure, axes, grid, "hollow")
 
 
-KINDS = {"curves": _curves, "bars": _bars, "heat map": _heat, "scatter": _scatter}
+def _edge(figure: Any, axes: Any, grid: TableGrid, group: Row, rows: list[Row]) -> None:
+    """A point for each cell over columns that are costs, and the upper edge: the best that so much can buy, named."""
+    places, columns = zip(*sorted(zip(grid.places, grid.columns, strict=True)), strict=True)
+    best: list[tuple[float, str]] = []
+    for place, column in zip(places, columns, strict=True):
+        values = [(value, row) for row in rows for value, _ in _ours(grid, row, [column]) if not math.isnan(value)]
+        axes.plot([place] * len(values), [value for value, _ in values], linestyle="", marker="o", **FAINT)
+        here = max(((value, grid.name(group, row)) for value, row in values), default=(-math.inf, ""))
+        best.append(max(here, best[-1] if best else here, key=lambda one: one[0]))
+    known = [(place, *one) for place, one in zip(places, best, strict=True) if math.isfinite(one[0])]
+    if known:
+        edge, values, names = zip(*known, strict=True)
+        axes.plot(edge, values, **_look(0), linewidth=1.5, drawstyle="steps-post", label="upper edge")
+        for place, value, name in known:
+            axes.annotate(name, (place, value), xytext=(2, 5), textcoords="offset points", fontsize=7.5, rotation=20)
+    axes.set_xscale("log")
+    axes.set_xticks(places, columns)
+    axes.minorticks_off()
+    axes.margins(0.15, 0.2)
+    axes.set_xlabel(grid.part["drawn"]["x"])
+    axes.set_ylabel(grid.unit)
+    axes.grid(axis="y", color="#ddd", linewidth=0.6)
+    _legend(figure, axes, grid, "hollow")
+
+
+KINDS = {"curves": _curves, "bars": _bars, "heat map": _heat, "scatter": _scatter, "edge": _edge}

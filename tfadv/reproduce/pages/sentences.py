@@ -7,7 +7,7 @@ import math
 import statistics
 from collections.abc import Sequence
 
-from tfadv.reproduce.pages.grid import Record, TableGrid, cells, reasons
+from tfadv.reproduce.pages.grid import Record, TableGrid, cells, number, reasons
 from tfadv.reproduce.plan import STANDARD_ERRORS
 
 OFFICIAL = "official"
@@ -134,6 +134,34 @@ def agreement(orders: Sequence[Record], paper: str) -> str:
     return f"no order of the {paper}'s is reversed here, in {counted(places, 'comparison')} of two rows{more}."
 
 
+def rankings(part: Record) -> list[str]:
+    """A sentence for each group and column of a part whose best row is compared with the others."""
+    return [_ranking(one, part["unit"]) for one in part.get("rankings", [])]
+
+
+def _ranking(one: Record, unit: str) -> str:
+    clear, unclear = one["clear"], one["inconclusive"]
+    where = " / ".join([*one["group"], one["column"]])
+    best = f"{where}: {one['best']} is the best, {number(100 * one['value'], '%')} %"
+    best += f", clearly above {counted(len(clear), 'other')}" if clear else ", clearly above no other"
+    return f"{best}; inconclusive against {len(unclear)}: {', '.join(unclear)}." if unclear else f"{best}, all."
+
+
+def best_rows(record: Record) -> str | None:
+    """How often the best of many is clearly the best; None where no part asks for it."""
+    found = [one for part in record["parts"] for one in part.get("rankings", [])]
+    if not found:
+        return None
+    clear = [one for one in found if not one["inconclusive"]]
+    named = "; ".join(f"{one['best']} ({' / '.join([*one['group'], one['column']])})" for one in clear)
+    rest = f"inconclusive in {len(found) - len(clear)} of {counted(len(found), 'column')}"
+    return (
+        f"The best is clearly above all others, image by image: {named}; {rest}."
+        if clear
+        else (f"Which is the best is {rest}: image by image no row is above all others by more than {ERRORS}.")
+    )
+
+
 def unordered(part: Record) -> bool:
     """Whether no ranking is defined for its rows."""
     return part.get("higher", True) is None
@@ -176,7 +204,7 @@ def _order(record: Record, most: int) -> tuple[str, bool | None]:
     paper = _whose(record)
     if not any(pair["cells"] for pair in pairs):
         if _of_no_paper(record):
-            return "No paper has it: there is nothing to compare.", None
+            return best_rows(record) or "No paper has it: there is nothing to compare.", None
         compared = [part for part in record["parts"] if any(cell["paper"] is not None for cell in part["cells"])]
         if not compared:
             return f"No number of the {paper} is known for it: there is nothing to compare.", None
