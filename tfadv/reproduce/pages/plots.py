@@ -242,7 +242,9 @@ def _edge(figure: Any, axes: Any, grid: TableGrid, group: Row, rows: list[Row]) 
     if known:
         edge, values, names = zip(*known, strict=True)
         axes.plot(edge, values, **_look(0), linewidth=1.5, drawstyle="steps-post", label="upper edge")
-        for place, value, name in known:
+        for (place, value, name), last in zip(known, [0.0, *values], strict=False):
+            if value == last:  # no other attack is better at this cost
+                continue
             axes.annotate(name, (place, value), xytext=(2, 5), textcoords="offset points", fontsize=7.5, rotation=20)
     axes.set_xscale("log")
     axes.set_xticks(places, columns)
