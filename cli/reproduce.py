@@ -13,7 +13,7 @@ import click
 from click.core import ParameterSource
 
 from tfadv.cli import options, shell, writing
-from tfadv.core.ranges import Count, TrainingSeed
+from tfadv.core.ranges import Count, Positive, TrainingSeed
 
 if TYPE_CHECKING:
     from tfadv.reproduce.plan import Experiment
@@ -44,6 +44,11 @@ GIVEN = {"IMAGES": "--images", "LABELS": "--labels"}
 @click.option("--count", type=options.Number(Count), help="How many images. Default: the scale's.")
 @click.option(
     "--seed", type=options.Number(TrainingSeed), default=0, show_default=True, help="All randomness follows from it."
+)
+@click.option(
+    "--minutes",
+    type=options.Number(Positive),
+    help="Begin no further attack after these many minutes: the page has what is there, the same command goes on.",
 )
 @options.batch_size("64")
 @click.option(

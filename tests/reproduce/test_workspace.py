@@ -106,6 +106,23 @@ def test_what_cannot_be_made_is_missing_and_tried_once(workspace, monkeypatch):
         staged.crafted("Inc-v3", Case("FIA", "fia", {"layer": "Mixed_9z"}))
 
 
+def test_after_its_minutes_only_what_is_there_is_taken(workspace):
+    there = workspace.crafted(*_made(workspace, MIM))
+    known = set(there.path.parent.iterdir())
+    late = Workspace(workspace.scale, workspace.out, count=5, minutes=1e-9)
+    assert late.crafted(*_made(late, MIM)).path == there.path
+    with pytest.raises(Missing, match="the minutes were over: the same command again goes on"):
+        late.crafted(*_made(late, dataclasses.replace(MIM, settings={"steps": 1})))
+    assert set(there.path.parent.iterdir()) == known
+
+
+def _made(workspace, case):
+    """What `Workspace.crafted` takes for a case."""
+    mapped = MappedWorkspace(workspace, "naa")
+    model = mapped.model("Inc-v3")
+    return model, case, mapped.attack(case, model), mapped.settings(case, model)
+
+
 def test_an_ensemble_is_crafted_and_judged_as_one_by_its_commands(workspace, monkeypatch):
     staged, role = MappedWorkspace(workspace, "nrg-ensembles"), "resnet101+densenet121"
     aimed = Case("IGSM", "igsm", {"epsilon": Levels(20), "steps": 2, "step": Levels(10)}, targeted=True)

@@ -16,7 +16,7 @@ import numpy as np
 from tfadv.core.interfaces import Attack
 from tfadv.core.source import Source
 from tfadv.files import folder_record
-from tfadv.files.image_files import file_hash
+from tfadv.files.image_files import file_hash, read_image
 from tfadv.reproduce import cache
 
 
@@ -93,6 +93,14 @@ class FolderPredictions:
     def by_name(self, numbers: np.ndarray) -> dict[str, float]:
         """The numbers [N] by the names of the images."""
         return dict(zip(self.names, numbers.astype(float).tolist(), strict=True))
+
+
+def size_of(model: MappedModel, images: ImageSet) -> tuple[int, int] | None:
+    """(height, width) of the first image, for a network that takes images of any size; None for any other."""
+    if None not in model.source.size:
+        return None
+    height, width = read_image(images.folder / next(iter(images.labels))).shape[:2]
+    return height, width
 
 
 def write_labels(path: Path, labels: Mapping[str, int]) -> None:

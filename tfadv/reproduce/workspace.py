@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import functools
 import io
+import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -38,6 +40,7 @@ from tfadv.reproduce.artifacts import (
     ImageSet,
     MappedModel,
     shell_command,
+    size_of,
     write_labels,
 )
 from tfadv.reproduce.plan import Case, Layer, Levels, Missing
@@ -59,6 +62,8 @@ class Workspace:
         batch_size: images that are crafted together; by default 8 on a CPU, 64 on a GPU.
         log: called with a line on each step.
         progress: of the images of a folder, see `tfadv.folders.craft.craft_folder`.
+        minutes: after these many no further folder is begun, and what is of one that is not whole is missing; None for
+            as many as it takes.
     """
 
     def __init__(
@@ -71,10 +76,12 @@ class Workspace:
         batch_size: int | None = None,
         log: Callable[[str], None] = lambda _: None,
         progress: Callable[..., Any] | None = None,
+        minutes: float | None = None,
     ) -> None:
         self.scale, self.out, self.seed, self.log = scale, Path(out), seed, log
         self.batch_size = batch_size or default_batch_size()
         self.count, self.progress = count or scale.count, progress
+        self._until = math.inf if minutes is None else time.monotonic() + 60 * minutes
         self._models: dict[str, MappedModel | Missing] = {}
         self._crafted: dict[Path, Missing | None] = {}
 
@@ -233,13 +240,15 @@ class Workspace:
     def crafted(self, model: MappedModel, case: Case, attack: Attack, settings: Mapping[str, Any]) -> AdversarialFolder:
         """The adversarial images of an attack on a network, crafted once and continued where it was interrupted.
 
-        Raises `Missing` where the attack cannot be made on this network.
+        Raises `Missing` where the attack cannot be made on this network, and where the minutes are over.
         """
         images = self.images(model.data)
         facts = [repr(attack), self.fingerprint(model.source), self.seed, self.batch_size, case.targeted]
         name = key(facts)
         out = self.path("crafted", images.folder.name, model.name, f"{case.recipe}-{name}")
         if out not in self._crafted:
+            if time.monotonic() > self._until and any(not (out / file).is_file() for file in images.labels):
+                raise Missing("the minutes were over: the same command again goes on.")
             self.log(f"{case.name} on {model.name}")
             self._crafted[out] = self._made(model, case, attack, images, out)
         reason = self._crafted[out]
@@ -263,7 +272,7 @@ class Workspace:
                 force_labels=True,  # `images` chose them, or `candidates` compared them with a network
                 seed=self.seed,
                 batch_size=self.batch_size,
-                size=_size(model, images),
+                size=size_of(model, images),
                 source=model.spec,
                 progress=self.progress,
             )
@@ -287,7 +296,7 @@ class Workspace:
         words = ["tfadv", "attack", case.recipe, self.relative(images.folder), self.relative(out)]
         words += [*model.command_options("--source"), "--labels", self.relative(images.csv), "--numbering", "1000"]
         words += ["--force-labels", "--seed", str(self.seed), "--batch-size", str(self.batch_size)]
-        size = _size(model, images)
+        size = size_of(model, images)
         if size is not None:
             words += ["--size", f"{size[0]}x{size[1]}"]
         if case.targeted:
@@ -331,14 +340,6 @@ class Workspace:
             "distances": {name: values.tolist() for name, values in report.distances.items()},
             "seconds": judged.seconds,
         }
-
-
-def _size(model: MappedModel, images: ImageSet) -> tuple[int, int] | None:
-    """(height, width) of the first image, for a network that takes images of any size; None for any other."""
-    if None not in model.source.size:
-        return None
-    height, width = folders.read_image(images.folder / next(iter(images.labels))).shape[:2]
-    return height, width
 
 
 class MappedWorkspace:

@@ -48,7 +48,7 @@ class PerPass(Measure):
 
     @property
     def description(self) -> str:
-        return f"{self.measure.description}, in % a gradient"
+        return f"{self.measure.description}, over the number of gradients"
 
     def of(self, mapped: MappedWorkspace) -> Value:
         share, passes = self.measure.of(mapped), self.passes.of(mapped).value

@@ -240,15 +240,11 @@ def _edge(figure: Any, axes: Any, grid: TableGrid, group: Row, rows: list[Row]) 
         best.append(max(here, best[-1] if best else here, key=lambda one: one[0]))
     known = [(place, *one) for place, one in zip(places, best, strict=True) if math.isfinite(one[0])]
     if known:
-        axes.plot(
-            [one[0] for one in known],
-            [one[1] for one in known],
-            **_look(0),
-            linewidth=1.5,
-            drawstyle="steps-post",
-            label="upper edge",
-        )
-        for place, value, name in known:
+        edge, values, names = zip(*known, strict=True)
+        axes.plot(edge, values, **_look(0), linewidth=1.5, drawstyle="steps-post", label="upper edge")
+        for (place, value, name), last in zip(known, [0.0, *values], strict=False):
+            if value == last:  # no other attack is better at this cost
+                continue
             axes.annotate(name, (place, value), xytext=(2, 5), textcoords="offset points", fontsize=7.5, rotation=20)
     axes.set_xscale("log")
     axes.set_xticks(places, columns)
