@@ -1,4 +1,7 @@
-"""FIA and NAA: objectives that lower features, weighted by attribution to the class, or raise a target class's."""
+"""FIA's and NAA's objectives: lower a layer's features, weighted by their importance for the label and summed.
+
+Towards a class they raise the sum that is weighted for it. `tfadv.parts.attribution` computes the weights.
+"""
 
 import dataclasses
 import math

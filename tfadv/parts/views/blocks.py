@@ -11,8 +11,8 @@ from tfadv.core.interfaces import View
 from tfadv.core.ranges import Count, Grey, Noise, Rest, Weight
 from tfadv.core.seeds import fold, truncated_normal, uniform
 from tfadv.core.types import Images, Seeds, Tensor
+from tfadv.parts.views.block_rotation import Cut, block_of, of_blocks, permuted, rotated_blocks
 from tfadv.parts.views.diverse import bilinear_taps, whole
-from tfadv.parts.views.rotations import Cut, block_of, of_blocks, permuted, rotated_blocks
 
 #: The operations of `TransformedBlocks`, by number.
 RESIZED, DOWN, ACROSS, UPSIDE_DOWN, MIRRORED, TURNED, DIMMED, NOISY, SMOOTH, DROPPED = range(10)

@@ -18,9 +18,9 @@ from tfadv.core.interfaces import View
 from tfadv.core.ranges import Count, Degrees, Divisors, Grey
 from tfadv.core.seeds import fold, uniform
 from tfadv.core.types import Images, Seeds, Tensor
+from tfadv.parts.views.block_rotation import Cut, permuted, rotated_blocks
 from tfadv.parts.views.copies import Plain
 from tfadv.parts.views.diverse import RandomEnlargement, whole
-from tfadv.parts.views.rotations import Cut, permuted, rotated_blocks
 
 #: What is folded in for a chain's length; its places are folded in from 0 on.
 LENGTH = -1
