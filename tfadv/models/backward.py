@@ -118,7 +118,7 @@ class SoftBackward(BackwardRule):
     """Gradients pass ReLUs as if these were SiLUs, and max pooling as if it were a softmax (BPA; Wang et al., 2023).
 
     d relu / dx = s(x) (1 + x (1 - s(x))) backwards, s the sigmoid, in all that computes from `layer`'s output; in every
-    `MaxPooling2D` of the network, wherever it is, d max / dx_i = softmax(temperature x)_i over its window. NeurIPS 2023.
+    `MaxPooling2D` of the network, wherever it is, d max / dx_i = softmax(temperature x)_i over its window. 2023.
 
     Args:
         layer: behind which ReLUs are soft; see `LinearBackward`.
