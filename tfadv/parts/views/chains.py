@@ -15,7 +15,7 @@ from tfadv.core import tensors
 from tfadv.core.compilation import use_xla
 from tfadv.core.images import BLACK
 from tfadv.core.interfaces import View
-from tfadv.core.ranges import Count, Degrees, Divisors, Grey
+from tfadv.core.ranges import Count, Degrees, Divisors, Grey, shown
 from tfadv.core.seeds import fold, uniform
 from tfadv.core.types import Images, Seeds, Tensor
 from tfadv.parts.views.block_rotation import Cut, permuted, rotated_blocks
@@ -60,11 +60,11 @@ class RotatedCopies(View):
     """Copies rotated about the centre by these degrees, counterclockwise, bilinear.
 
     Args:
-        degrees: one number for each copy.
+        degrees: one number for each copy; OPS's nine.
         pad: grey level of the corners.
     """
 
-    degrees: Degrees
+    degrees: Degrees = (5, -5, 15, -15, 45, -45, 90, -90, 180)
     pad: Grey = BLACK
 
     @property
@@ -81,9 +81,9 @@ class RotatedCopies(View):
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class DimmedCopies(View):
-    """Copies divided by these numbers, one number for each copy."""
+    """Copies divided by these numbers, one for each copy; those of OPS are 2 to 8."""
 
-    divisors: Divisors
+    divisors: Divisors = (2, 3, 4, 5, 6, 7, 8)
 
     @property
     def copies(self) -> int:
@@ -98,8 +98,8 @@ OPERATORS: tuple[View, ...] = (
     Plain(),
     FlippedCopies(),
     RolledCopies(),
-    RotatedCopies((5, -5, 15, -15, 45, -45, 90, -90, 180)),
-    DimmedCopies((2, 3, 4, 5, 6, 7, 8)),
+    RotatedCopies(),
+    DimmedCopies(),
     RandomEnlargement((1.1, 1.3, 1.5, 1.7, 1.9, 2.1, 2.3, 2.5, 2.7, 2.9)),
 )
 
@@ -129,7 +129,9 @@ class RandomChain(View):
             raise ValueError(f"RandomChain(of): expected a tuple of views, got {self.of!r}.")
         pair = isinstance(self.length, tuple) and len(self.length) == 2
         if not pair or not all(type(one) is int for one in self.length) or not 0 < self.length[0] <= self.length[1]:
-            raise ValueError(f"RandomChain(length): expected two whole numbers above 0 in order, got {self.length!r}.")
+            raise ValueError(
+                f"RandomChain(length): expected two whole numbers above 0 in order, got {shown(self.length)}."
+            )
 
     def apply(self, images: Images, copy: Tensor, seeds: Seeds) -> Images:
         own, (fewest, most) = fold(seeds, copy), self.length
