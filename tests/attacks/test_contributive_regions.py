@@ -73,7 +73,7 @@ def test_grad_cam_of_a_deeper_layer_has_the_slopes_of_whole_channels(setting):
 
 def test_grad_cam_refuses_what_has_no_places(setting):
     network, _, images, labels = setting
-    with pytest.raises(ValueError, match=r"flat: expected a layer of maps \[N, h, w, K\], got \(4, 1152\)"):
+    with pytest.raises(ValueError, match=r"flat: expected a layer of maps \[N, h, w, K\], or .* got \(4, 1152\)"):
         attribution.grad_cam(network, images, labels, "flat")
     with pytest.raises(ValueError, match="AuxLogits: expected a layer of maps"):
         attribution.grad_cam(network.compiled, images, labels, "AuxLogits")

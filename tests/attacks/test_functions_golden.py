@@ -22,7 +22,7 @@ from tfadv import (
     untargeted,
 )
 from tfadv.core import filters, tensors
-from tfadv.parts import views
+from tfadv.parts.views import diverse
 
 UPDATES = {
     "MIM_2.5_0.5": (Momentum() >> Sign(1.6), {}),
@@ -73,7 +73,7 @@ def drawing(monkeypatch, side, larger, inner, top, left, chance):
     """Let every image draw these numbers for its diverse inputs."""
     whole = [(inner - side) / (larger - side), top / (larger - inner), left / (larger - inner)]
     numbers = np.array([[chance, *(value + 1e-4 for value in whole)]], np.float32)
-    monkeypatch.setattr(views, "uniform", lambda seeds, shape: tf.constant(numbers))
+    monkeypatch.setattr(diverse, "uniform", lambda seeds, shape: tf.constant(numbers))
 
 
 def places(side):
