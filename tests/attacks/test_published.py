@@ -292,6 +292,10 @@ def test_on_an_ensemble_it_is_the_published_loop(name, ours, theirs, setting):
         ("linbp", {}),
         ("bpa", {}),
         ("sgm", {}),
+        ("bfa", {}),
+        ("sfva", {}),
+        ("rpa", {}),
+        ("danaa", {}),
     ],
 )
 def test_targeted_goes_to_the_class(name, settings, setting):

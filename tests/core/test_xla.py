@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from folders import pictures, small
-from networks import batch_of, bound, convolutional, recipe
+from networks import batch_of, bound, convolutional, fitting, recipe
 
 import tfadv
 from tfadv import L2, CrossEntropy, InsideBall, Linf, ScaledCopies, Unit, untargeted
@@ -25,6 +25,7 @@ from tfadv.defences import Jpeg
 from tfadv.files import image_files
 from tfadv.folders import batches
 from tfadv.models import max_pooling
+from tfadv.registry.catalogue import ATTACKS
 
 
 @pytest.fixture(autouse=True)
@@ -38,7 +39,7 @@ def xla(monkeypatch):
 
 
 def with_xla(name, **settings):
-    return recipe(name, **settings).on(convolutional.__wrapped__("float64"))
+    return recipe(name, **settings).on(fitting(name).__wrapped__("float64"))
 
 
 def operations(function: compilation.Compiled) -> list[str]:
@@ -64,23 +65,13 @@ def pooled(dtype="float32"):
     return tfadv.network(model, input_range=(-1, 1), layer="middle")
 
 
+ASCENTS = [name for name in ATTACKS if isinstance(recipe(name), Ascent)]
+#: One of each mechanism; the others take minutes together.
+DIFFERENT = {"sim", "fda", "fcr", "ila", "mef", "bsr", "svre", "bpa", "fia-pd", "naa-pd"}
+
+
 @pytest.mark.parametrize(
-    "name",
-    [
-        "tim",
-        "sim",
-        "emi",
-        "gra",
-        "pgn",
-        "mef",
-        "fda",
-        "fcr",
-        "tap",
-        "ila",
-        "nrdm-pd",
-        "fia-pd",
-        "naa-pd",
-    ],
+    "name", [name if name in DIFFERENT else pytest.param(name, marks=pytest.mark.slow) for name in ASCENTS]
 )
 def test_the_program_reaches_the_pixels_of_the_loop(name, xla, monkeypatch):
     images, labels = batch_of(3, dtype=np.float64)

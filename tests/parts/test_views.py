@@ -4,16 +4,21 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from networks import SIDE
+from PIL import Image
 from scipy.fft import dctn
+from sklearn.datasets import load_sample_images
 
 from tfadv import (
     DimmedCopies,
     DiverseInputs,
     FlippedCopies,
+    GridNoise,
+    InStep,
     MaskedCopies,
     MixedCopies,
     NeighbourCopies,
     NoisyCopies,
+    PatchNoise,
     PathCopies,
     Plain,
     RandomChain,
@@ -24,11 +29,14 @@ from tfadv import (
     ShuffledBlocks,
     SpectrumCopies,
     TransformedBlocks,
+    UniformNoise,
+    recipes,
 )
-from tfadv.core import seeds
+from tfadv.core import compilation, filters, seeds
 from tfadv.core.interfaces import ViewChain
 from tfadv.defences import ResizePad, randomised
-from tfadv.parts.views import diverse
+from tfadv.parts.views import diverse, mixing
+from tfadv.parts.views.chains import OPERATORS
 from tfadv.parts.views.frequency import cosines
 
 VIEWS = [
@@ -52,6 +60,12 @@ VIEWS = [
     TransformedBlocks(2, blocks=7),
     ShuffledBlocks(2),
     ShuffledBlocks(2, blocks=3, angle=0.8, pad=7.0),
+    PathCopies(3, base="grey"),
+    PathCopies(3, base="blurred"),
+    UniformNoise(20, 2),
+    GridNoise(0.3, (0, 5, 7), 4),
+    PatchNoise(4),
+    InStep((GridNoise(0.2, (4, 6)), UniformNoise(), PathCopies(3, noise=0, base="grey"))),
     ScaledCopies(2) >> DiverseInputs(),
     MaskedCopies(3) >> NoisyCopies(2, deviation=1) >> DiverseInputs(1.0),
 ]
@@ -260,3 +274,97 @@ def test_spectra_are_scaled_as_scipy_has_them_and_pass_the_gradient_on(images, o
     still = SpectrumCopies(rho=0.0, deviation=0.0).apply(images, 0, own)
     np.testing.assert_allclose(still, images, atol=1e-9)
     np.testing.assert_allclose(cosines(20) @ cosines(20).T, np.eye(20), atol=1e-12)
+
+
+def test_a_crop_of_a_photograph_is_mixed_in(images, own):
+    pictures = mixing.pictures_of(None, SIDE, SIDE)
+    assert pictures.pixels.shape == (2, 34, 51, 3) and mixing.pictures_of(None, 299, 299).pixels.shape == (
+        2,
+        427,
+        640,
+        3,
+    )
+    np.testing.assert_array_equal(mixing.pictures_of(None, 299, 299).pixels[1], load_sample_images().images[1])
+    assert mixing.pictures_of(None, 20, 60).heights.min() >= 20
+    windows = np.lib.stride_tricks.sliding_window_view(pictures.pixels, (SIDE, SIDE, 3), (1, 2, 3))[:, :, :, 0]
+    added = (MixedCopies(share=0.5).apply(images, 2, own) - images) / 0.5 + 127.5
+    for one in added.numpy():
+        assert np.any(np.all(np.abs(windows - one) < 1e-2, axis=(3, 4, 5)))
+
+
+def test_a_pool_of_ones_own_is_held_to_its_digest(tmp_path, images, own):
+    for name, level in (("a.png", 10), ("b.png", 200)):
+        Image.new("RGB", (30, 20), (level,) * 3).save(tmp_path / name)
+    (tmp_path / "labels.csv").write_text("a")
+    view = MixedCopies(share=1.0, pool=str(tmp_path))
+    assert eval(repr(view)) == view and view.digest in repr(view)
+    added = np.round((view.apply(images, 0, own) - images).numpy() + 127.5)
+    assert set(np.unique(added)) <= {10, 200}
+    Image.new("RGB", (9, 9)).save(tmp_path / "b.png")
+    with pytest.raises(ValueError, match=rf"MixedCopies\(digest\): expected {view.digest}, got \w+: .* has other"):
+        eval(repr(view))
+    (tmp_path / "c.png").write_bytes(b"nothing")
+    with pytest.raises(ValueError, match="c.png: expected a picture, got a file that is none: .*. Take it out"):
+        MixedCopies(pool=str(tmp_path)).apply(images[:, :9, :9], 0, own)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="expected images .*, got an empty folder"):
+        recipes.admix(pool=str(tmp_path / "empty"))
+    with pytest.raises(OSError, match="no such folder"):
+        recipes.admix(pool=str(tmp_path / "absent"))
+
+
+def test_random_chains_take_every_operator_and_length(own):
+    marks = tuple(DimmedCopies((divisor,)) for divisor in (2.0, 3.0, 5.0))
+    many = tf.constant(np.random.RandomState(0).randint(-(2**31), 2**31, (400, 2)), tf.int32)
+    shown = RandomChain(1, marks, (1, 2)).apply(tf.ones((400, 2, 2, 3), tf.float64), 0, many)[:, 0, 0, 0]
+    divided = np.round(1 / shown.numpy()).astype(int)
+    counts = {int(value): int(np.sum(divided == value)) for value in np.unique(divided)}
+    assert set(counts) == {2, 3, 5, 4, 6, 10, 9, 15, 25}
+    assert all(45 < counts[one] < 90 for one in (2, 3, 5)) and counts[6] > counts[4] and counts[15] > counts[25]
+    assert RandomChain().copies == 30 and sum(view.copies for view in OPERATORS) == 31
+    for wrong, message in (
+        ({"of": ()}, r"RandomChain\(of\): expected a tuple of views, got \(\)"),
+        ({"length": (3, 2)}, r"RandomChain\(length\): expected two whole numbers above 0 in order, got \(3, 2\)"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            RandomChain(**wrong)
+
+
+def test_with_and_without_xla_a_chain_is_the_same(images, own, monkeypatch):
+    shown = RandomChain().apply(images, 7, own)
+    monkeypatch.setenv(compilation.XLA, "1")
+    np.testing.assert_allclose(RandomChain().apply(images, 7, own), shown, rtol=1e-5)
+
+
+def test_rotations_by_right_angles_turn_the_image(images, own):
+    images = tf.cast(images, tf.float64)
+    view = RotatedCopies((90.0, 180.0, -90.0))
+    for copy in range(3):  # counterclockwise as the image is seen
+        np.testing.assert_allclose(view.apply(images, copy, own), tf.image.rot90(images, copy + 1), atol=1e-9)
+
+
+def test_blocks_are_rotated_as_the_libraries_rotate(images, own):
+    angled = RotatedCopies((20.0,)).apply(images, 0, own)
+    np.testing.assert_allclose(angled, filters.rotate(images, 20.0), atol=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (
+            lambda: InStep((MaskedCopies(2), PathCopies(3))),
+            r"InStep\(views\): expected views with one number of copies",
+        ),
+        (lambda: InStep(()), r"InStep\(views\): expected views"),
+        (
+            lambda: GridNoise(sizes=(-1,)),
+            r"GridNoise\(sizes\): expected sides of cells from 0 pixels on, .* got \(-1,\)",
+        ),
+        (lambda: PatchNoise(sizes=(0, 3)), r"PatchNoise\(sizes\): expected sides of patches from 1 pixel on"),
+        (lambda: PatchNoise(sizes=()), r"PatchNoise\(sizes\): .* at least one, got \(\)"),
+        (lambda: PatchNoise(keep=0), r"PatchNoise\(keep\): expected a share above 0"),
+    ],
+)
+def test_views_refuse_what_means_nothing(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()

@@ -11,7 +11,7 @@ from tfadv.folders import evaluate
 from tfadv.registry import building, loading
 from tfadv.registry.catalogue import DEFENCES
 from tfadv.reproduce import published, scales
-from tfadv.reproduce.experiments import fia, naa
+from tfadv.reproduce.experiments import fia, naa, sfva
 from tfadv.reproduce.figures.attention import Attention, overlaid, shrunk
 from tfadv.reproduce.measures.combined import Average
 from tfadv.reproduce.measures.defended_rate import DefendedRate
@@ -21,7 +21,7 @@ from tfadv.reproduce.workspace import MappedWorkspace, Workspace
 
 pytestmark = pytest.mark.usefixtures("embedded_networks_once")
 
-ALL = (*naa.EXPERIMENTS, *fia.EXPERIMENTS)
+ALL = (*naa.EXPERIMENTS, *fia.EXPERIMENTS, *sfva.EXPERIMENTS)
 MIM = Case("MIM", "mim", {"epsilon": Levels(16), "steps": 2})
 
 
@@ -43,6 +43,15 @@ def test_the_tables_are_whole():
         assert sum(one.rerun is not None for one in known.values()) == 5 * 9
     for number in (1, 2):
         assert len(published.read(f"fia-table{number}")) == 4 * 4 * 9
+
+
+def test_the_baselines_of_sfvas_authors_are_those_of_the_other_rerun():
+    theirs, other = published.read("sfva-table1"), published.read("naa-table1")
+    assert len(theirs) == (6 + 3) * 9
+    for name, own, within in (("MI", "MIM", 1.8), ("NRDM", "NRDM", 1.8), ("FDA", "FDA", 1.8), ("FIA", "FIA", 2.15)):
+        for target in naa.TARGETS:
+            ours = theirs["all", ("Inc-v3", name), target].paper
+            assert ours == pytest.approx(other["all", ("Inc-v3", own), target].rerun, abs=within), (name, target)
 
 
 def test_the_columns_of_table_3_have_the_average_that_is_printed():

@@ -114,7 +114,7 @@ class Ascent(Attack):
         """How many gradients it takes of each image: those of its steps, of its objective's weights, of its guides."""
         copies, objective = self.view.copies, self.objective
         in_step = self.gradient.points * copies
-        once = self.region.gradients + objective.prepared_gradients(copies)
+        once = self.region.gradients + objective.prepared_gradients(self.view)
         guides = sum(guide.passes or 0 for guide in objective.guides)
         return self.restarts * (once + guides + self.steps * in_step)
 

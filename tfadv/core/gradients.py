@@ -130,14 +130,16 @@ def one_at_a_time(functions: Sequence[Callable[[Images], list[Tensor]]], images:
     The gradient computes each function a second time, when its turn comes, and goes back through it before the next:
     that of images only, not of variables.
     """
-
     if _forward_mode.get():
         return [function(images) for function in functions]
     found: list[list[Tensor]] = []
 
     @tf.custom_gradient
     def computed(images: Images) -> tuple[list[Tensor], Callable]:
-        found[:] = [function(images) for function in functions]
+        found.clear()
+        for function in functions:
+            with tf.control_dependencies(tf.nest.flatten(found[-1:])):  # in turn here too
+                found.append(function(images))
 
         def gradient(*upstream: Tensor, variables: Sequence[tf.Variable] | None = None) -> Any:
             per_function = tf.nest.pack_sequence_as(found, upstream)

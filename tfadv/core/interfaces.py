@@ -129,7 +129,7 @@ class View(Part):
 
     @property
     def gradients(self) -> int:
-        """How many gradients `averaged` takes of each image, through each copy of the other view."""
+        """How many gradients `averaged` takes of each image, for each copy of the other view."""
         return self.copies
 
     def averaged(
@@ -209,13 +209,13 @@ class Objective(Part):
         """Whether `value` needs logits."""
         return not self.layers
 
-    def prepared_gradients(self, copies: int) -> int:
-        """How many gradients `prepare` takes of each image, where the attack's view has so many copies."""
-        return 0
-
     @abc.abstractmethod
     def prepare(self, forward: Forward, images: Images, goal: Goal, view: View, seeds: Seeds) -> Any:
         """What `value` needs of the clean images, computed once per batch: a tensor or a (nested) tuple of tensors."""
+
+    def prepared_gradients(self, view: View) -> int:
+        """How many gradients `prepare` takes of each image, those of its guides left out."""
+        return 0
 
     def begin(self, images: Images, prepared: Any) -> Images:
         """Where the ascent begins: at the images that its start gave, unless the objective goes on from others."""

@@ -50,9 +50,8 @@ def by_rows_and_columns(images: Images, rows: Tensor, columns: Tensor) -> Images
     rows: [N, H', H], columns: [N, W', W], each image's own or one [1, ...] for all; what is shown is [N, H', W', C].
     """
     for weights in (rows, columns):
-        shown, side, other, channels = weights.shape[1], *images.shape[1:]
-        images = tf.reshape(
-            tf.matmul(weights, tf.reshape(images, [-1, side, other * channels])), [-1, shown, other, channels]
-        )
-        images = tf.transpose(images, [0, 2, 1, 3])  # so that each is one product of large matrices
+        side, other, channels = images.shape[1:]
+        shown = tf.matmul(weights, tf.reshape(images, [-1, side, other * channels]))
+        shown = tf.reshape(shown, [-1, weights.shape[1], other, channels])
+        images = tf.transpose(shown, [0, 2, 1, 3])  # so that each is one product of large matrices
     return images

@@ -1,15 +1,16 @@
-"""Backward rules: how gradients pass back through a network, whose outputs stay what they are, bit for bit.
+"""Backward rules: change the gradients of single layers (ReLU, max pooling, residual branch), and no output, by a bit.
 
     Ascent(CrossEntropy(), Momentum() >> Sign(1.6), Linf(16), backward=SoftBackward())      BPA
 
-    PlainBackward     as they do
+    PlainBackward     unchanged gradients
     LinearBackward    ReLUs let all pass                                 LinBP; Guo et al., NeurIPS 2020
     SoftBackward      ReLUs as SiLUs, max pooling as a softmax           BPA; Wang et al., NeurIPS 2023
     SkipBackward      residual branches pass a share                     SGM; Wu et al., ICLR 2020
 
 They go with every objective, view and rule, and hold for all gradients that the attack takes: those of its steps, those
-that an objective's weights are made of, its guide's. In functional and Sequential Keras models, nested ones too, single
-layers are exchanged while the network computes. What a layer's own `call` does is out of reach; a network in which
+that an objective's weights are made of, its guide's. In functional and Sequential Keras models, nested ones too, what
+single layers of the model compute is exchanged while the network computes or is traced, so that no other thread may use
+the model meanwhile. Operations within a layer's own `call` are out of reach, its sublayers are not; a network in which
 there is nothing to exchange is refused. One goes over another: `SkipBackward().on(LinearBackward().on(network))`.
 """
 
@@ -40,7 +41,7 @@ Layers = str | tuple[str, ...] | None
 class BackwardNetwork(Source):
     """A network with other gradients: its layers, exchanged for others of the same outputs while it computes.
 
-    Later changes of the network's weights count; a defence in front of it stays.
+    The weights are the network's own; a defence in front of it stays.
 
     Args:
         network: the network.
@@ -55,17 +56,17 @@ class BackwardNetwork(Source):
 
     @property
     def layers(self) -> dict[str, tuple]:
-        """The network's."""
+        """Those of the wrapped network."""
         return self.network.layers
 
     @property
     def last_map(self) -> str | None:
-        """The network's."""
+        """That of the wrapped network."""
         return self.network.last_map
 
     @property
     def fingerprint(self) -> str:
-        """The network's: its outputs are the same."""
+        """That of the wrapped network, whose outputs are the same."""
         return self.network.fingerprint
 
     def check_layers(self, layers: tuple[str, ...], who: str = "") -> None:
@@ -93,7 +94,7 @@ class LinearBackward(BackwardRule):
     relu(x) forwards, d relu / dx = 1 backwards, in all that computes from `layer`'s output.
 
     Args:
-        layer: behind which ReLUs are linear; the network's input by name for all of them. None is the layer where the
+        layer: behind which ReLUs are linear; name the input layer to change all of them. None is the layer where the
             network's features are attacked; of an ensemble one of each member.
 
     Differs from the authors' code, which is written for ResNet-50 and begins with the second unit of block 3
@@ -117,7 +118,7 @@ class SoftBackward(BackwardRule):
     """Gradients pass ReLUs as if these were SiLUs, and max pooling as if it were a softmax (BPA; Wang et al., 2023).
 
     d relu / dx = s(x) (1 + x (1 - s(x))) backwards, s the sigmoid, in all that computes from `layer`'s output; in every
-    max pooling of the network d max / dx_i = softmax(temperature x)_i over its window. NeurIPS 2023.
+    `MaxPooling2D` of the network, wherever it is, d max / dx_i = softmax(temperature x)_i over its window. 2023.
 
     Args:
         layer: behind which ReLUs are soft; see `LinearBackward`.

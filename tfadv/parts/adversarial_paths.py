@@ -36,7 +36,7 @@ class AdversarialPath(Part):
 
     @property
     def gradients(self) -> int:
-        """How many gradients `averaged` takes of each image, through each copy of the view."""
+        """How many points `averaged` takes gradients at: of the score and of J, in one pass forwards and two back."""
         return self.skipped + self.copies
 
     @abc.abstractmethod

@@ -8,6 +8,7 @@ neuron influence      NIP, Eq. 1    F * d softmax_y / d F
 Grad-CAM              FCR, Eq. 3-4  relu(sum_k mean_places(d logit_y / d A^k) A^k)
 """
 
+import math
 from typing import Any, NamedTuple
 
 import tensorflow as tf
@@ -26,6 +27,8 @@ PLAIN = Plain()
 PLAIN_PATH = PathCopies(noise=0)
 #: The same path at the points that integrate it best.
 GAUSS_PATH = PathCopies(noise=0, points=GAUSS_LEGENDRE)
+#: How many tokens at most stand for no patch, at the beginning: that of the class and that of distillation.
+CLASS_TOKENS = 2
 #: The least y (1 - y) of a confidence y that neurons are told apart by.
 SURE = 1e-30
 
@@ -218,26 +221,48 @@ def neuron_influence(forward: Forward, images: Images, labels: Labels | None, la
     return influence(*arguments)
 
 
+def maps_of(features: Tensor, layer: str) -> Tensor:
+    """Features as maps [N, h, w, K]: those themselves, or tokens [N, T, K] laid out as the patches they stand for.
+
+    The patches are a square, row by row, and come last: before them there may be a class token, or one and a second for
+    distillation, which are left out. T = s^2, s^2 + 1 or s^2 + 2 says which, as no other number fits two of these but
+    1. Raises ValueError, which names the layer, for anything else.
+    """
+    shape = tuple(features.shape)
+    if len(shape) == 4:
+        return features
+    if len(shape) == 3 and shape[1]:
+        side = math.isqrt(shape[1])
+        first = shape[1] - side**2
+        if first <= CLASS_TOKENS:
+            return tf.reshape(features[:, first:], [-1, side, side, shape[2]])
+    raise ValueError(
+        f"{layer}: expected a layer of maps [N, h, w, K], or of tokens [N, T, K] of a square of patches after up to "
+        f"{CLASS_TOKENS} tokens for the class, got {shape}."
+    )
+
+
 def grad_cam(forward: Forward, images: Images, labels: Labels, layer: str) -> Tensor:
     """The Grad-CAM map of a class, [N, h, w] from zero on (FCR, Eq. 3-4; Selvaraju et al., 2017).
 
     relu(sum_k lambda_k A^k),  lambda_k = mean over the places of d logit_y / d A^k
 
+    The layer is one of maps [N, h, w, K], or of a transformer's tokens [N, T, K], see `maps_of`. Name one before the
+    last attention: behind it the logits may depend on the class token alone, and the map is zero.
+
     labels int [N] index the logits. Called eagerly with a `CompiledForward`, the pass is compiled once.
 
-    Raises ValueError for a layer that is not of maps [N, h, w, K], or that the logits do not depend on.
+    Raises ValueError for another layer, or one that the logits do not depend on.
     """
 
     def class_map(images: Images, labels: Labels) -> Tensor:
-        maps = forward(images, (layer,), logits=False).features[layer]
-        if len(maps.shape) != 4:
-            raise ValueError(f"{layer}: expected a layer of maps [N, h, w, K], got {tuple(maps.shape)}.")
+        maps = maps_of(forward(images, (layer,), logits=False).features[layer], layer)
 
         def logit(outputs: Outputs) -> Tensor:
             return scores.logit(outputs.logits, labels)
 
         (gradient,) = gradients.of_features(logit, forward, images, (layer,))
-        weights = tf.reduce_mean(gradient, axis=[1, 2], keepdims=True)
+        weights = tf.reduce_mean(maps_of(gradient, layer), axis=[1, 2], keepdims=True)
         return tf.nn.relu(tf.reduce_sum(weights * maps, axis=-1))
 
     if tf.executing_eagerly() and isinstance(forward, CompiledForward):

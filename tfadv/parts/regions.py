@@ -30,7 +30,8 @@ class ContributiveRegion(Region):
     clean image: the region is the evidence that is there, and a target that is not in the image has none.
 
     Args:
-        layer: the maps' layer [N, h, w, K]: the last convolution or the end of its block; None for the network's last.
+        layer: the maps' layer [N, h, w, K]: the last convolution or the end of its block, of a transformer one of its
+            tokens (`attribution.maps_of`); None for the network's last maps.
         threshold: the paper's t, 0..1 of the map's largest value; 0 is the whole image.
         inside, outside: shares of a step, 0..1; (0, 1) is the paper's Non-FCRs.
 

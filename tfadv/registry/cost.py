@@ -108,8 +108,8 @@ def _costs(recipe: str, settings: tuple[tuple[str, Any], ...]) -> tuple[int, lis
 
 def _sizes(recipe: str, settings: Mapping[str, Any]) -> Iterator[Size]:
     """The sizes of a recipe that are not given, steps first, and then those of the recipes that lend it parts."""
-    rows = [("", [(recipe, settings)])]
-    rows += [(key, settings_syntax.row_of(settings[key])) for key in LENDERS if settings.get(key) is not None]
+    rows: list[tuple[str, list[tuple[str, Mapping[str, Any]]]]] = [("", [(recipe, settings)])]
+    rows += [(key, [*settings_syntax.row_of(settings[key])]) for key in LENDERS if settings.get(key) is not None]
     for lender, row in rows:
         for place, (name, given) in enumerate(row):
             own = inspect.signature(ATTACKS[name]).parameters

@@ -1,5 +1,7 @@
 """Slow twins of attacks over transformed copies, in float64 and grey levels: every image, copy and block in a loop."""
 
+import functools
+
 import numpy as np
 import tensorflow as tf
 from PIL import Image
@@ -287,6 +289,16 @@ ROTATIONS = (5, -5, 15, -15, 45, -45, 90, -90, 180)
 KINDS = (("identity", 1), ("flip", 2), ("roll", 2), ("rotate", 9), ("dim", 7), ("enlarge", 10))
 
 
+@functools.cache
+def rotation_matrix(side, degrees):
+    """[side^2, side^2]: the shares of a whole image's pixels."""
+    matrix = np.zeros((side * side, side * side))
+    for pixel, taps in enumerate(rotation(np.arange(side * side).reshape(side, side), np.radians(degrees))):
+        for source, share in taps:
+            matrix[pixel, source] += share
+    return matrix
+
+
 def operated(image, number, own):
     """An image [s, s, 3], a tensor, after operator `number` of 31, with the seed of the place in the chain."""
     for kind, (name, count) in enumerate(KINDS):  # noqa: B007
@@ -299,19 +311,13 @@ def operated(image, number, own):
     if name == "roll":
         return tf.roll(image, int(draws.uniform(own, 1)[0] * side), axis=number)
     if name == "rotate":
-        matrix = np.zeros((side * side, side * side))
-        for pixel, taps in enumerate(
-            rotation(np.arange(side * side).reshape(side, side), np.radians(ROTATIONS[number]))
-        ):
-            for source, share in taps:
-                matrix[pixel, source] += share
-        return tf.reshape(matrix @ tf.reshape(image, [-1, 3]), image.shape)
+        return tf.reshape(rotation_matrix(side, ROTATIONS[number]) @ tf.reshape(image, [-1, 3]), image.shape)
     if name == "dim":
         return image / (2 + number)
     return enlarged(image, draws.uniform(own, 3), 1.1 + 0.2 * number) if name == "enlarge" else image
 
 
-def ops(net, images, labels, seed, *, neighbours=30, chains=30):
+def ops(net, images, labels, seed, *, neighbours=30, chains=30, steps=10):
     """The mean gradient over random chains at random neighbours, chain by chain."""
 
     def gradient(x, step):
@@ -335,7 +341,7 @@ def ops(net, images, labels, seed, *, neighbours=30, chains=30):
                     total += tf.reduce_sum(tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits))
         return tape.gradient(total, here).numpy()
 
-    return ascend(images, gradient)
+    return ascend(images, gradient, steps=steps)
 
 
 def _below(own, count):

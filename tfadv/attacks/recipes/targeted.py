@@ -1,8 +1,8 @@
 """Recipes made for reaching a class: hundreds of steps through diverse inputs, the gradient smoothed.
 
-They share the field's setting: three hundred steps of 2 grey levels, diverse inputs, a Gaussian of 5 x 5, momentum. A
-class is reached in other networks only by many steps: ten or fifty are enough to leave one, and much weaker here. Each
-has an untargeted form too, which needs no so many.
+They share the field's setting: three hundred steps of 2 grey levels, diverse inputs, a Gaussian of 5 x 5, momentum. To
+reach a class in networks the attack has not seen takes that many, as Zhao et al. (NeurIPS 2021) found: ten or fifty,
+enough to leave a class, are weaker. Each has an untargeted form too, which needs fewer.
 """
 
 import dataclasses
@@ -28,8 +28,8 @@ def logit(
 ) -> Ascent:
     """The logit attack (Zhao et al., NeurIPS 2021): raises the target class's logit, and nothing else.
 
-    Untargeted it lowers the label's. Three hundred steps are the authors': with ten or fifty far fewer images reach
-    their class in other networks.
+    Untargeted it lowers the label's. Three hundred steps are the authors', who found that fewer are weaker: ten often
+    do not reach the class even in the attacked network, which fifty do.
 
     Args:
         probability, larger: of the diverse inputs, as for dim.
@@ -54,8 +54,8 @@ def margin(
 ) -> Ascent:
     """The logit margin attack (Weng et al., TIFS 2023): cross entropy of logits divided by the largest one's lead.
 
-    So its gradient does not fade once the class is reached. With ten or fifty steps far fewer images reach their class
-    in other networks. Untargeted it leaves the label.
+    So its gradient does not fade once the class is reached. Fewer steps are weaker, as for logit. Untargeted it leaves
+    the label.
 
     Args:
         probability, larger, side: as for logit.
@@ -87,8 +87,7 @@ def fft(
     """Feature space fine-tuning (Zeng et al., ICASSP 2024): ten steps on features after another targeted attack.
 
     They raise what speaks for the target in the image that the logit attack has made, and lower what speaks in the
-    clean one for the class that the network predicts there. With fewer than three hundred `guide_steps` far fewer
-    images reach their class in other networks.
+    clean one for the class that the network predicts there. Fewer `guide_steps` are weaker, as for logit.
 
     Args:
         layer: the authors' is Mixed_6b of an Inception-v3, and a ResNet's third stage.

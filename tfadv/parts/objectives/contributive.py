@@ -13,6 +13,7 @@ from tfadv.core.interfaces import Forward, Objective, Outputs, View
 from tfadv.core.ranges import OneOf, Positive
 from tfadv.core.types import Images, Labels, Logits, Seeds, Tensor
 from tfadv.parts.objectives.common import root
+from tfadv.parts.starts import NoiseOfLength
 
 #: How Eq. 12 of the paper can be read.
 READINGS = ("softened", "printed", "raised")
@@ -47,6 +48,7 @@ class Fcr(Objective):
     reading: Annotated[str, OneOf(READINGS)] = "softened"
 
     compares_with_clean = True
+    start = NoiseOfLength(0.2)
 
     def prepare(self, forward: Forward, images: Images, goal: Goal, view: View, seeds: Seeds) -> Any:
         return images

@@ -1,4 +1,7 @@
-"""FIA and NAA: objectives that lower features, weighted by attribution to the class, or raise a target class's."""
+"""FIA's and NAA's objectives: lower a layer's features, weighted by their importance for the label and summed.
+
+Towards a class they raise the sum that is weighted for it. `tfadv.parts.attribution` computes the weights.
+"""
 
 import dataclasses
 import math
@@ -55,8 +58,8 @@ class Fia(Objective):
     def layers(self) -> tuple[str, ...]:
         return layer_names(self)
 
-    def prepared_gradients(self, copies: int) -> int:
-        return copies * self.masks.gradients
+    def prepared_gradients(self, view: View) -> int:
+        return self.masks.gradients * view.copies
 
     def prepare(self, forward: Forward, images: Images, goal: Goal, view: View, seeds: Seeds) -> Any:
         weights = attribution.aggregate_gradient(
@@ -151,8 +154,9 @@ class Naa(Objective):
     def layers(self) -> tuple[str, ...]:
         return layer_names(self)
 
-    def prepared_gradients(self, copies: int) -> int:
-        return copies * self.path.gradients * (2 if self.exact else 1)  # exact weights take as many forward-mode passes
+    def prepared_gradients(self, view: View) -> int:
+        forward_mode = self.path.copies if self.exact else 0  # exact weights take a pass for the path's derivative
+        return (self.path.gradients + forward_mode) * view.copies
 
     def prepare(self, forward: Forward, images: Images, goal: Goal, view: View, seeds: Seeds) -> Any:
         score, inputs = SCORES[self.score], (forward, images, goal.labels, self.layers)

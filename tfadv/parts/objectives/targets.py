@@ -97,8 +97,8 @@ class FeatureTuning(Objective):
     def has_target(self) -> bool:
         return self.guide.has_target
 
-    def prepared_gradients(self, copies: int) -> int:
-        return 2 * self.masks.gradients  # of the guide's images and of the clean ones, through no view
+    def prepared_gradients(self, view: View) -> int:
+        return 2 * self.masks.gradients
 
     def prepare(self, forward: Forward, images: Images, goal: Goal, view: View, seeds: Seeds) -> Any:
         guided = guided_images(self, forward, images, goal, seeds)

@@ -1,8 +1,10 @@
 """Views: the input transformations of an attack, over whose copies gradients are averaged.
 
-One view serves two purposes. Averaged over *input* gradients `DiverseInputs` is DIM and `ScaledCopies` is SIM; averaged
-over *feature* gradients `MaskedCopies` makes FIA's weights and `PathCopies` NAA's. `a >> b` transforms by a,
-then by b, e.g. `ScaledCopies() >> DiverseInputs()` is SI-DI.
+A view can stand in two places: in `Ascent(view=)` *input* gradients are averaged over its copies, as DIM does with
+`DiverseInputs`, SIM with `ScaledCopies`, RDI with `RandomEnlargement`, SSA with `SpectrumCopies`, BSR with
+`ShuffledBlocks`, SIA with `TransformedBlocks`, Admix with `MixedCopies`, NRG with `NoisyCopies`; in `Fia(masks=)` and
+`Naa(path=)` *feature* gradients are: `MaskedCopies` makes FIA's weights and `PathCopies` NAA's. `a >> b` transforms by
+a, then by b, and the copies multiply: `ScaledCopies() >> DiverseInputs()` is SI-DI.
 
 Every image draws for itself; `DiverseInputs(shared=True)` gives all images of a batch one draw, as the authors' program
 does, and results then depend on the batch. Transformations of a defence are in `tfadv.defences`.

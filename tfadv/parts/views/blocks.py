@@ -11,8 +11,8 @@ from tfadv.core.interfaces import View
 from tfadv.core.ranges import Count, Grey, Noise, Rest, Weight
 from tfadv.core.seeds import fold, truncated_normal, uniform
 from tfadv.core.types import Images, Seeds, Tensor
+from tfadv.parts.views.block_rotation import Cut, block_of, of_blocks, permuted, rotated_blocks
 from tfadv.parts.views.diverse import bilinear_taps, whole
-from tfadv.parts.views.rotations import Cut, block_of, of_blocks, permuted, rotated_blocks
 
 #: The operations of `TransformedBlocks`, by number.
 RESIZED, DOWN, ACROSS, UPSIDE_DOWN, MIRRORED, TURNED, DIMMED, NOISY, SMOOTH, DROPPED = range(10)
@@ -49,12 +49,12 @@ class ShuffledBlocks(View):
 
     def apply(self, images: Images, copy: Tensor, seeds: Seeds) -> Images:
         own = fold(seeds, copy)
-        cuts = [
+        rows, columns = (
             Cut(self._lengths(fold(own, lengths), side), tf.argsort(uniform(fold(own, order), (self.blocks,)), axis=1))
             for side, lengths, order in zip(images.shape[1:3], (ROWS, COLUMNS), (ROW_ORDER, COLUMN_ORDER), strict=True)
-        ]
+        )
         angles = self.angle * truncated_normal(fold(own, ANGLES), (self.blocks, self.blocks), images.dtype)
-        return rotated_blocks(images, *cuts, angles, self.pad)
+        return rotated_blocks(images, rows, columns, angles, self.pad)
 
     def _lengths(self, seeds: Seeds, side: int) -> Tensor:
         """int [N, blocks]: rounded shares of the side; the largest takes what the rounding leaves."""
@@ -119,7 +119,8 @@ class TransformedBlocks(View):
 
     def _moved(self, images: Images, which: Tensor, axes: list[tuple[Tensor, Tensor]], chance: Tensor) -> Images:
         """Each pixel from where its block's roll or flip takes it; chance in [0, 1) is the block's for its roll."""
-        here, back = [], []
+        here: list[Tensor] = []
+        back: list[Tensor] = []
         for axis, (roll, flips) in enumerate(((DOWN, (UPSIDE_DOWN, TURNED)), (ACROSS, (MIRRORED, TURNED)))):
             start, length = (tf.expand_dims(part, 2 - axis) for part in axes[axis])
             index = tf.reshape(tf.range(images.shape[1 + axis]), [1, -1, 1] if axis == 0 else [1, 1, -1]) - start

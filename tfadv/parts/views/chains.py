@@ -18,9 +18,9 @@ from tfadv.core.interfaces import View
 from tfadv.core.ranges import Count, Degrees, Divisors, Grey
 from tfadv.core.seeds import fold, uniform
 from tfadv.core.types import Images, Seeds, Tensor
+from tfadv.parts.views.block_rotation import Cut, permuted, rotated_blocks
 from tfadv.parts.views.copies import Plain
 from tfadv.parts.views.diverse import RandomEnlargement, whole
-from tfadv.parts.views.rotations import Cut, permuted, rotated_blocks
 
 #: What is folded in for a chain's length; its places are folded in from 0 on.
 LENGTH = -1
@@ -74,9 +74,9 @@ class RotatedCopies(View):
     def apply(self, images: Images, copy: Tensor, seeds: Seeds) -> Images:
         count = tf.shape(images)[0]
         angle = tf.gather(tf.constant([math.radians(one) for one in self.degrees], images.dtype), copy)
-        whole_side = [Cut(tf.fill([count, 1], side), tf.zeros([count, 1], tf.int32)) for side in images.shape[1:3]]
+        rows, columns = (Cut(tf.fill([count, 1], side), tf.zeros([count, 1], tf.int32)) for side in images.shape[1:3])
         angles = tf.broadcast_to(tf.reshape(angle, [-1, 1, 1]), [count, 1, 1])
-        return rotated_blocks(images, *whole_side, angles, self.pad)
+        return rotated_blocks(images, rows, columns, angles, self.pad)
 
 
 @dataclasses.dataclass(frozen=True, repr=False)

@@ -92,7 +92,7 @@ def pictures_of(pool: str | None, height: int, width: int) -> Pictures:
     found = []
     for picture in _photographs() if pool is None else _of_folder(pool):
         scale = max(side / CROP / own for side, own in zip((height, width), picture.shape[:2], strict=True))
-        size = [max(side, round(own * scale)) for side, own in zip((height, width), picture.shape[:2], strict=True)]
+        size = max(height, round(picture.shape[0] * scale)), max(width, round(picture.shape[1] * scale))
         found.append(resizing.resized_bytes(picture, size, "bilinear")[: LONGEST * size[1], : LONGEST * size[0]])
     heights, widths = (np.array([one.shape[axis] for one in found], np.int32) for axis in (0, 1))
     pixels = np.zeros((len(found), heights.max(), widths.max(), 3), np.uint8)

@@ -94,7 +94,11 @@ class PatchNoise(View):
     def apply(self, images: Images, copy: Tensor, seeds: Seeds) -> Images:
         own = fold(seeds, copy)
         kinds = [lambda side=side: self._chosen(images, side, fold(own, CELLS)) for side in self.sizes]
-        chosen = kinds[0]() if len(kinds) == 1 else tf.switch_case(copy % len(kinds), kinds)
+        number = tf.convert_to_tensor(copy) % len(kinds)
+        if len(number.shape):  # each image's own copy
+            chosen = tf.gather(tf.stack([kind() for kind in kinds], axis=1), number, axis=1, batch_dims=1)
+        else:
+            chosen = kinds[0]() if len(kinds) == 1 else tf.switch_case(number, kinds)
         factors = uniform(fold(own, VALUES), tuple(images.shape[1:]), images.dtype)
         return tf.where(chosen, images * factors, images)
 

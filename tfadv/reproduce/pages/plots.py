@@ -240,9 +240,16 @@ def _edge(figure: Any, axes: Any, grid: TableGrid, group: Row, rows: list[Row]) 
         best.append(max(here, best[-1] if best else here, key=lambda one: one[0]))
     known = [(place, *one) for place, one in zip(places, best, strict=True) if math.isfinite(one[0])]
     if known:
-        edge, values, names = zip(*known, strict=True)
-        axes.plot(edge, values, **_look(0), linewidth=1.5, drawstyle="steps-post", label="upper edge")
-        for (place, value, name), last in zip(known, [0.0, *values], strict=False):
+        edge = [value for _, value, _ in known]
+        axes.plot(
+            [place for place, _, _ in known],
+            edge,
+            **_look(0),
+            linewidth=1.5,
+            drawstyle="steps-post",
+            label="upper edge",
+        )
+        for (place, value, name), last in zip(known, [0.0, *edge], strict=False):
             if value == last:  # no other attack is better at this cost
                 continue
             axes.annotate(name, (place, value), xytext=(2, 5), textcoords="offset points", fontsize=7.5, rotation=20)
