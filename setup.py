@@ -40,6 +40,8 @@ PEERS = [
     "adversarial-robustness-toolbox>=1.20.1",
     "cleverhans>=4.0",
 ]
+#: What `scripts/best_attack.py` searches with.
+SEARCH = ["optuna>=3.4"]
 LONG_DESCRIPTION = """\
 Adversarial images that *transfer*: made on one network, they fool others that were never seen. A package for TensorFlow
 and Keras with NAA, FIA and their baselines as their authors' programs compute them, the defences they are measured
@@ -109,7 +111,14 @@ setup(
         "scikit-learn>=1.2",
         "matplotlib>=3.6",
     ],
-    extras_require={"paper": PAPER, "gpu": ["tensorflow[and-cuda]>=2.15"], "test": TEST, "docs": DOCS, "peers": PEERS},
+    extras_require={
+        "paper": PAPER,
+        "gpu": ["tensorflow[and-cuda]>=2.15"],
+        "test": TEST,
+        "docs": DOCS,
+        "peers": PEERS,
+        "search": SEARCH,
+    },
     entry_points={"console_scripts": ["tfadv=tfadv.cli:main"]},
     classifiers=[
         "Development Status :: 4 - Beta",

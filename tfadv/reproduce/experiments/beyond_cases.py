@@ -13,6 +13,7 @@ ASCENTS, SEARCHES = (
     tuple(name for name, recipe in ATTACKS.items() if isinstance(recipe(), Ascent) == ascends)
     for ascends in (True, False)
 )
+_IN_GREY_LEVELS = (ranges.Size, ranges.Noise, ranges.Size | None, ranges.Noise | None)
 #: The budgets of searches on small machines, where their own would take hours.
 _SMALL: dict[str, dict[str, Any]] = {
     "cw": {"steps": 100, "searches": 4, "c": 1.0, "rate": 0.002},
@@ -48,8 +49,8 @@ def case(recipe: str, targeted: bool = False, **settings: Any) -> Case:
     """The case of a recipe with its default settings but for these; the scale multiplies what is in grey levels."""
     own = inspect.signature(ATTACKS[recipe]).parameters
     kinds = ranges.declared(ATTACKS[recipe])
-    sizes = {name: one.default for name, one in own.items() if kinds[name] in (ranges.Size, ranges.Noise)}
-    levels = {name: Levels(value) for name, value in (sizes | settings).items() if name in sizes}
+    sizes = {name: one.default for name, one in own.items() if kinds[name] in _IN_GREY_LEVELS}
+    levels = {name: Levels(value) for name, value in (sizes | settings).items() if name in sizes and value is not None}
     ascent = {name: value for name, value in _TINY_ASCENT.items() if name in own}
     tiny = ascent if recipe in ASCENTS else _TINY_SEARCHES.get(recipe, {})
     return Case(recipe, recipe, settings | levels, _SMALL.get(recipe, {}), targeted, tiny=tiny)

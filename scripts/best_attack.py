@@ -1,0 +1,215 @@
+"""Searches the compositions of scripts/best_space.py for the attack that transfers best at a number of gradients.
+
+    python scripts/best_attack.py OUT --budget 40                 100 trials; the same command again goes on
+    python scripts/best_attack.py OUT --budget 100 --trials 300 --minutes 60
+    python scripts/best_attack.py OUT --budget 40 --scale digits --first 24 --rungs 4,12
+
+Needs `pip install -e '.[search]'`, and for photographs the reference data (TFADV_SHARED). An attack is crafted on each
+source alone, and its success is the share of images, rounded as they are saved, that a network gets wrong, the mean
+over the networks that are not the source, over both sources. Images are those of the first 100 that all networks get
+right; the others stay unseen. Optuna's TPE chooses, from what is known of earlier trials; by successive halving each
+trial begins with few images, and of those on a rung the better ones go on to the next.
+
+OUT/best-BUDGET.csv gets a line for each trial: the choices, the success at each rung, the attack's settings. At the end
+the best of those that reached the last rung are shown as the command line takes them.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+import os
+import time
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import click
+import numpy as np
+from best_space import Line, drawn
+
+FIELDS = ("trial", "seconds", "state", "rungs", "recipe", "settings", "choices", "kinds")
+COMPLETE, PRUNED, FAILED = "COMPLETE", "PRUNED", "FAIL"
+#: Of the trials on a rung one in so many goes on.
+REDUCTION = 3
+SHOWN = 5
+
+
+@dataclasses.dataclass
+class Subject:
+    """The roles of sources and targets; images that all get right, uint8 [N, H, W, 3], and their labels."""
+
+    mapped: Any
+    sources: list[str]
+    targets: list[str]
+    images: np.ndarray
+    labels: np.ndarray
+
+    def craft(self, source: str, line: Line) -> Any:
+        """The attack bound to a source, at its own layer, its sizes multiplied as the scale's are."""
+        from tfadv.reproduce.experiments.beyond_cases import case
+
+        model = self.mapped.model(source)
+        attack = dataclasses.replace(case(line.recipe, **line.settings), tiny={})
+        return self.mapped.attack(attack, model).on(model.source)
+
+    def success(self, source: str, craft: Any, rows: slice, seed: int) -> np.ndarray:
+        """For each image the share of the networks that are not the source that get it wrong."""
+        from tfadv import untargeted
+        from tfadv.folders.evaluate import top
+
+        images, labels = self.images[rows], self.labels[rows].astype(np.int32)
+        crafted = np.concatenate(
+            [
+                craft(images[at : at + 8].astype(np.float32), untargeted(labels[at : at + 8]), seed=seed)
+                for at in range(0, len(images), 8)
+            ]
+        )
+        saved = list(np.clip(np.rint(crafted), 0, 255).astype(np.uint8))
+        targets = [self.mapped.model(role).source for role in self.targets if role != source]
+        return np.mean([top(target, saved, 16, 1)[:, 0] != labels for target in targets], axis=0)
+
+
+def subject(scale: str, out: Path, first: int) -> Subject:
+    """The networks, and those of the first images that all get right."""
+    from tfadv.folders.evaluate import top
+    from tfadv.reproduce import scales
+    from tfadv.reproduce.experiments.beyond import SOURCES, TARGETS
+    from tfadv.reproduce.workspace import MappedWorkspace, Workspace
+
+    chosen = scales.read(scale)
+    mapped = MappedWorkspace(Workspace(chosen, out), "beyond")
+    roles = chosen.model_maps["beyond"]["roles"]
+    sources, targets = ([role for role in some if role in roles] for some in (SOURCES, TARGETS))
+    candidates = mapped.workspace.candidates(mapped.model(sources[0]).data)
+    ((batch),) = candidates.batches(candidates.names[:first], first)
+    labels = np.array([candidates.labels[name] for name in batch])
+    images = list(batch.values())
+    right = np.all([top(mapped.model(role).source, images, 16, 1)[:, 0] == labels for role in targets], axis=0)
+    return Subject(mapped, sources, targets, np.stack(images)[right], labels[right])
+
+
+def climbed(of: Subject, line: Line, rungs: list[int], seed: int) -> Iterator[float]:
+    """The mean success on the images up to each rung; those of earlier rungs are not made again."""
+    crafts = {source: of.craft(source, line) for source in of.sources}
+    known: list[np.ndarray] = []
+    for begin, end in zip([0, *rungs], rungs, strict=False):
+        rows = slice(begin, end)
+        known.append(np.mean([of.success(source, craft, rows, seed) for source, craft in crafts.items()], axis=0))
+        yield float(np.concatenate(known).mean())
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    """The trials of earlier runs."""
+    return list(csv.DictReader(path.open(encoding="utf-8", newline=""))) if path.is_file() else []
+
+
+def append(path: Path, row: dict[str, Any]) -> None:
+    """Add the line of a trial, which is what a run that was interrupted goes on from."""
+    new = not path.is_file()
+    with path.open("a", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, FIELDS)
+        if new:
+            writer.writeheader()
+        writer.writerow(row)
+
+
+def study_of(rows: list[dict[str, str]], seed: int) -> Any:
+    """A study that knows these trials. Its draws follow from the seed and from how many there are."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # of `group`
+    study = optuna.create_study(
+        direction="maximize",
+        sampler=optuna.samplers.TPESampler(seed=seed + len(rows), multivariate=True, group=True),
+        pruner=optuna.pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=REDUCTION),
+    )
+    for row in rows:
+        rungs, kinds = json.loads(row["rungs"]), json.loads(row["kinds"])
+        study.add_trial(
+            optuna.trial.create_trial(
+                state=optuna.trial.TrialState[row["state"]],
+                value=rungs[-1] if row["state"] == COMPLETE else None,
+                params=json.loads(row["choices"]),
+                distributions={name: optuna.distributions.json_to_distribution(kind) for name, kind in kinds.items()},
+                intermediate_values=dict(enumerate(rungs, 1)),
+            )
+        )
+    return study
+
+
+def tried(study: Any, of: Subject, budget: int, rungs: list[int], seed: int) -> dict[str, Any]:
+    """One trial: the line of the CSV."""
+    import optuna
+
+    trial, begun, reached, state = study.ask(), time.monotonic(), [], COMPLETE
+    line = drawn(trial, budget)
+    try:
+        for rung, success in enumerate(climbed(of, line, rungs, seed), 1):
+            reached.append(success)
+            trial.report(success, rung)
+            if rung < len(rungs) and trial.should_prune():
+                state = PRUNED
+                break
+    except Exception as error:  # noqa: BLE001 - an attack that these networks cannot have is no better than none
+        click.echo(f"  {line.recipe} {line.settings}: {error}", err=True)
+        state = FAILED
+    study.tell(trial, reached[-1] if state == COMPLETE else None, state=optuna.trial.TrialState[state])
+    kinds = {name: optuna.distributions.distribution_to_json(kind) for name, kind in trial.distributions.items()}
+    return {
+        "trial": trial.number,
+        "seconds": round(time.monotonic() - begun, 1),
+        "state": state,
+        "rungs": json.dumps(reached),
+        "recipe": line.recipe,
+        "settings": json.dumps(line.settings),
+        "choices": json.dumps(trial.params),
+        "kinds": json.dumps(kinds),
+    }
+
+
+def command_of(row: dict[str, str]) -> str:
+    """The attack of a line of the CSV, for `tfadv attack`."""
+    settings = {key: value for key, value in json.loads(row["settings"]).items() if value is not None}
+    return " ".join(["tfadv attack", row["recipe"], *(f"--set {key}={value}" for key, value in settings.items())])
+
+
+def best(rows: list[dict[str, str]]) -> list[dict[str, str]]:
+    """The trials that reached the last rung, the best first."""
+    return sorted((row for row in rows if row["state"] == COMPLETE), key=lambda row: -json.loads(row["rungs"])[-1])
+
+
+@click.command(help=__doc__)
+@click.argument("out", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--budget", type=click.IntRange(10), default=40, show_default=True, help="Gradients of an image.")
+@click.option("--trials", type=click.IntRange(1), default=100, show_default=True, help="With those of earlier runs.")
+@click.option("--minutes", type=float, help="Begin no further trial after so many.")
+@click.option("--rungs", default="8,24,72", show_default=True, help="Images: a trial goes on from each to the next.")
+@click.option("--first", type=click.IntRange(1), default=100, show_default=True, help="Images to choose from.")
+@click.option("--scale", default="photographs", show_default=True, help="As of `tfadv reproduce`.")
+@click.option("--seed", type=int, default=0, show_default=True)
+def main(
+    out: Path, budget: int, trials: int, minutes: float | None, rungs: str, first: int, scale: str, seed: int
+) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    path, until = out / f"best-{budget}.csv", time.monotonic() + 60 * (minutes or 1e9)
+    of = subject(scale, out, first)
+    steps = [min(int(rung), len(of.labels)) for rung in rungs.split(",")]
+    click.echo(f"{len(of.labels)} of {first} images are right on all networks; rungs {steps}", err=True)
+    study = study_of(read(path), seed)
+    while len(read(path)) < trials and time.monotonic() < until:
+        row = tried(study, of, budget, steps, seed)
+        append(path, row)
+        shown = ", ".join(f"{100 * success:.1f}" for success in json.loads(row["rungs"]))
+        click.echo(f"{row['trial']:4} {row['state']:8} {shown:24} {row['seconds']:.0f} s  {row['recipe']}", err=True)
+    for row in best(read(path))[:SHOWN]:
+        click.echo(f"{100 * json.loads(row['rungs'])[-1]:.1f} %  {command_of(row)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,101 @@
+"""The search for the best attack: its space has valid attacks at the budget, its file is what a restart goes on from."""
+
+import json
+import random
+
+import best_attack
+import best_space
+import pytest
+from networks import batch_of, convolutional
+
+import tfadv
+from tfadv.parts.budgets import Linf
+from tfadv.registry import building
+from tfadv.registry.catalogue import ATTACKS
+
+
+class Drawing:
+    """Chooses at random, and keeps what there was to choose from."""
+
+    def __init__(self, seed: int) -> None:
+        self.random, self.seen = random.Random(seed), {}
+
+    def suggest_categorical(self, name, choices):
+        assert self.seen.setdefault(name, tuple(choices)) == tuple(choices)
+        return self.random.choice(choices)
+
+
+@pytest.mark.parametrize("budget", [10, 40, 100])
+def test_every_draw_is_an_attack_at_the_budget(budget):
+    near = 0
+    for seed in range(200):
+        line = best_space.drawn(Drawing(seed), budget)
+        attack = building.attack(ATTACKS, line.recipe, line.settings)
+        assert 0 < attack.passes <= budget and attack.budget == Linf(16.0)
+        near += attack.passes >= 0.9 * budget
+    assert near >= 0.7 * 200
+
+
+def test_the_space_names_recipes_and_settings_there_are():
+    known = {**best_space.OF_OBJECTIVE, **best_space.VIEWS, **best_space.ESTIMATES, **best_space.RULES}
+    for recipe, settings in known.items():
+        for key, values in settings.items():
+            for value in values:
+                building.check(ATTACKS, recipe, {key: value})
+    assert set(best_space.OBJECTIVES) <= set(ATTACKS)
+    assert all(key in building.settings(ATTACKS[recipe]) for recipe, key in best_space.SAMPLED.items())
+
+
+def test_a_line_is_crafted_as_its_command_says():
+    line = best_space.drawn(Drawing(3), 10)
+    row = {"recipe": line.recipe, "settings": json.dumps(line.settings)}
+    words = best_attack.command_of(row).split()[3:]
+    typed = {key: value for key, _, value in (word.partition("=") for word in words if word != "--set")}
+    assert typed == {key: str(value) for key, value in line.settings.items() if value is not None}
+    images, labels = batch_of(2)
+    network = convolutional()
+    crafted = building.make(ATTACKS, line.recipe, network, line.settings).on(network)(images, tfadv.untargeted(labels))
+    assert abs(crafted - images).max() <= 16 + 1e-4
+
+
+@pytest.fixture
+def climbing(monkeypatch):
+    """Attacks of known success: better, the more samples their objective has; margin cannot be made."""
+    pytest.importorskip("optuna", reason="pip install -e '.[search]'")
+
+    def climbed(of, line, rungs, seed):
+        if line.recipe == "margin":
+            raise ValueError("no such attack here")
+        for rung in rungs:
+            yield len(line.settings["view_of"]) / 100 + rung / 1000
+
+    monkeypatch.setattr(best_attack, "climbed", climbed)
+
+
+def trials(path, count):
+    study = best_attack.study_of(best_attack.read(path), 0)
+    while len(best_attack.read(path)) < count:
+        best_attack.append(path, best_attack.tried(study, None, 40, [8, 24, 72], 0))
+    return best_attack.read(path)
+
+
+def test_a_restart_goes_on_with_what_it_knows(climbing, tmp_path):
+    first = trials(tmp_path / "best.csv", 12)
+    both = trials(tmp_path / "best.csv", 24)
+    assert both[:12] == first and [int(row["trial"]) for row in both] == list(range(24))
+    study = best_attack.study_of(both, 0)
+    assert [trial.params for trial in study.trials] == [json.loads(row["choices"]) for row in both]
+    assert trials(tmp_path / "again.csv", 12) == [
+        {**row, "seconds": other["seconds"]} for row, other in zip(first, best_attack.read(tmp_path / "again.csv"))
+    ]
+
+
+def test_few_reach_the_last_rung_and_the_best_is_first(climbing, tmp_path):
+    rows = trials(tmp_path / "best.csv", 30)
+    states = {row["state"] for row in rows}
+    assert {best_attack.COMPLETE, best_attack.PRUNED} <= states
+    assert all((row["recipe"] == "margin") == (row["state"] == best_attack.FAILED) for row in rows)
+    best = best_attack.best(rows)
+    assert 0 < len(best) < 20 and all(len(json.loads(row["rungs"])) == 3 for row in best)
+    successes = [json.loads(row["rungs"])[-1] for row in best]
+    assert successes == sorted(successes, reverse=True)
