@@ -1,4 +1,4 @@
-"""The search for the best attack: its space has valid attacks at the budget, its file is what a restart goes on from."""
+"""The search for the best attack: its space has valid attacks at the budget, and a restart goes on from its file."""
 
 import json
 import random
@@ -86,7 +86,8 @@ def test_a_restart_goes_on_with_what_it_knows(climbing, tmp_path):
     study = best_attack.study_of(both, 0)
     assert [trial.params for trial in study.trials] == [json.loads(row["choices"]) for row in both]
     assert trials(tmp_path / "again.csv", 12) == [
-        {**row, "seconds": other["seconds"]} for row, other in zip(first, best_attack.read(tmp_path / "again.csv"))
+        {**row, "seconds": other["seconds"]}
+        for row, other in zip(first, best_attack.read(tmp_path / "again.csv"), strict=True)
     ]
 
 
