@@ -18,7 +18,7 @@ from tfadv import (
     VarianceTuning,
 )
 from tfadv.core import seeds
-from tfadv.core.interfaces import Position
+from tfadv.core.positions import Position
 
 ESTIMATES = [
     AtImage(),
@@ -35,7 +35,7 @@ OWN = tf.constant(seeds.of_images(IMAGES.numpy(), 0))
 
 
 def position(gradient_at, ahead=0.0):
-    return Position(IMAGES, ahead, gradient_at)
+    return Position(IMAGES, ahead, gradient_at, value_at=None, moved=None)
 
 
 def unit_mean(vectors):
