@@ -266,7 +266,7 @@ def test_settings_are_the_published_ones(case, setting):
         ("svre", {}, {}),
         ("svre", {"order": 3, "rounds": 2, "decay": 0.5, "steps": 4}, {"order": 3, "inner": 2, "mu": 0.5, "steps": 4}),
         ("adaea", {}, {}),
-        ("adaea", {"beta": 1.0, "threshold": 0.2, "decay": 1.0}, {"beta": 1.0, "threshold": 0.2, "mu": 1.0}),
+        ("adaea", {"beta": 1.0, "agreement": 0.2, "decay": 1.0}, {"beta": 1.0, "threshold": 0.2, "mu": 1.0}),
     ],
 )
 def test_on_an_ensemble_it_is_the_published_loop(name, ours, theirs, setting):

@@ -180,7 +180,8 @@ def test_a_recipe_shows_its_settings(name):
     page, fact = run("recipes", name).output, json.loads(run("recipes", name, "--json").output)
     assert fact["attack"] == repr(ATTACKS[name]())
     own = inspect.signature(ATTACKS[name]).parameters
-    assert ATTACKS[name](**{key: value for key, value in fact["settings"].items() if key in own}) == ATTACKS[name]()
+    tuples = {key: tuple(one) if isinstance(one, list) else one for key, one in fact["settings"].items() if key in own}
+    assert ATTACKS[name](**tuples) == ATTACKS[name]()  # JSON has no tuples
     assert "Differs from the authors' code" in page
     for key in fact["settings"]:
         assert f"\n  {key} " in page

@@ -4,7 +4,7 @@ import inspect
 
 import keras
 import pytest
-from networks import convolutional
+from networks import convolutional, fitting
 
 import tfadv
 from tfadv import Ensemble
@@ -60,7 +60,7 @@ def test_layers_left_open_are_the_sources_own():
 
 @every_attack
 def test_python_finds_the_networks_own_layers_too(name):
-    network = convolutional("float64")
+    network = fitting(name)("float64")
     bound = ATTACKS[name]().on(network)
     assert bound.attack == building.make(ATTACKS, name, network)
     assert "None" not in repr(bound.attack)

@@ -41,11 +41,11 @@ def adaea(
     step: Size | None = None,
     decay: Weight = 0.9,
     beta: Weight = 10.0,
-    threshold: Finite = -0.3,
+    agreement: Finite = -0.3,
 ) -> Ascent:
     """An ensemble whose networks weigh by how well their gradients serve each other, AdaEA (Chen et al., ICCV 2023).
 
-    With momentum. A pixel at which the networks' gradients disagree, in the mean cosine below `threshold`, counts for
+    With momentum. A pixel at which the networks' gradients disagree, in the mean cosine below `agreement`, counts for
     nothing in that step's gradient. The paper averages logits, `tfadv.Ensemble(networks, average="logits")`; the
     weights stand in the place of the ensemble's. On one network it is MIM.
 
@@ -53,7 +53,7 @@ def adaea(
     the whole batch; the cosine is the mean over all pairs of networks, theirs without the last's; the attack starts
     from the image, theirs from noise of a quarter of a grey level.
     """
-    adaptive = AdaptiveEnsemble(size_of(epsilon, steps, step), beta, threshold)
+    adaptive = AdaptiveEnsemble(size_of(epsilon, steps, step), beta, agreement)
     return _raised(adaptive, epsilon, steps, step, decay)
 
 
