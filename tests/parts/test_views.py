@@ -358,10 +358,10 @@ def test_blocks_are_rotated_as_the_libraries_rotate(images, own):
         (lambda: InStep(()), r"InStep\(views\): expected views"),
         (
             lambda: GridNoise(sizes=(-1,)),
-            r"GridNoise\(sizes\): expected sides of cells from 0 pixels on, .* got \(-1,\)",
+            r"GridNoise\(sizes\): expected a tuple, each a side in pixels from 0 on, got \(-1,\)",
         ),
-        (lambda: PatchNoise(sizes=(0, 3)), r"PatchNoise\(sizes\): expected sides of patches from 1 pixel on"),
-        (lambda: PatchNoise(sizes=()), r"PatchNoise\(sizes\): .* at least one, got \(\)"),
+        (lambda: PatchNoise(sizes=(0, 3)), r"PatchNoise\(sizes\): expected a tuple, each a side in pixels above 0"),
+        (lambda: PatchNoise(sizes=()), r"PatchNoise\(sizes\): .* got \(\)"),
         (lambda: PatchNoise(keep=0), r"PatchNoise\(keep\): expected a share above 0"),
     ],
 )

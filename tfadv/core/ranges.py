@@ -32,8 +32,16 @@ SMALLEST, LARGEST, WHOLE = 1e-30, 1e15, 2**31 - 1
 Function = TypeVar("Function", bound=Callable)
 
 
+class Limit:
+    """What a setting may be: a frozen dataclass in its annotation, whose `wrong` says what was expected."""
+
+    def wrong(self, value: Any) -> str | None:
+        """What was expected, in words, where the value is something else; None where it fits."""
+        raise NotImplementedError
+
+
 @dataclasses.dataclass(frozen=True)
-class Range:
+class Range(Limit):
     """An interval of numbers from `least` to `most`; above, below: without that end. of: the unit, in words."""
 
     least: float = -math.inf
@@ -78,7 +86,7 @@ class Range:
 
 
 @dataclasses.dataclass(frozen=True)
-class OneOf:
+class OneOf(Limit):
     """The words of a list."""
 
     words: tuple[str, ...]
@@ -89,7 +97,7 @@ class OneOf:
 
 
 @dataclasses.dataclass(frozen=True)
-class Each:
+class Each(Limit):
     """Several numbers as a tuple, one at least, each within a range."""
 
     range: Range
@@ -105,6 +113,8 @@ Positive = Annotated[float, Range(0, above=True)]
 Weight = Annotated[float, Range(0)]
 Rates = Annotated[tuple[float, ...], Each(Range(1, above=True))]
 Sizes = Annotated[tuple[float, ...], Each(Range(0, above=True, of="grey levels"))]
+Sides = Annotated[tuple[int, ...], Each(Range(1, whole=True, of="a side in pixels"))]
+SidesOrNone = Annotated[tuple[int, ...], Each(Range(0, whole=True, of="a side in pixels"))]
 Divisors = Annotated[tuple[float, ...], Each(Range(0, above=True))]
 Degrees = Annotated[tuple[float, ...], Each(Range())]
 Size = Annotated[float, Range(0, above=True, of="grey levels")]
@@ -131,15 +141,11 @@ TrainingSeed = Annotated[int, Range(0, WHOLE, whole=True)]
 PLAIN: dict[Any, Range] = {float: Range(), int: Range(whole=True)}
 
 
-#: What stands in annotations and says itself what is wrong.
-LIMITS = (Range, OneOf, Each)
-
-
 def wrong(annotation: Any, value: Any) -> str | None:
     """What an annotation expects, in words, where the value is something else; None where it fits."""
     expected = []
     for kind in _alternatives(annotation):
-        if isinstance(kind, LIMITS):
+        if isinstance(kind, Limit):
             text = kind.wrong(value)
         elif kind is bool:
             text = None if isinstance(value, bool) or _is_numpys(value, "bool") else "True or False"
@@ -163,7 +169,7 @@ def _alternatives(annotation: Any) -> list[Any]:
 
 
 def _is_limited(annotation: Any) -> bool:
-    return any(isinstance(kind, LIMITS) or kind is bool for kind in _alternatives(annotation))
+    return any(isinstance(kind, Limit) or kind is bool for kind in _alternatives(annotation))
 
 
 @functools.cache

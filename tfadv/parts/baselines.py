@@ -6,9 +6,11 @@ blurred         the image itself without its details: Gaussian, of 10 pixels, re
 a file          another image (PNG, JPEG, BMP, GIF), resized where it has another size
 """
 
+import dataclasses
 import functools
 import math
 from pathlib import Path
+from typing import Annotated, Any
 
 import numpy as np
 import tensorflow as tf
@@ -24,17 +26,22 @@ DEVIATION, REACH = 10.0, 3
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif")
 
 
-def check(base: str | float, who: str) -> None:
-    """Raise ValueError, with what was expected of the setting `who`, for what is no baseline."""
-    if isinstance(base, str):
-        wrong = base not in (*LEVELS, BLURRED) and not base.lower().endswith(SUFFIXES)
-    else:
-        wrong = ranges.wrong(ranges.Grey, base) is not None
-    if wrong:
-        raise ValueError(
-            f"{who}: expected black, grey, a grey level from 0 to 255, blurred or an image file "
-            f"({', '.join(SUFFIXES)}), got {base!r}."
-        )
+@dataclasses.dataclass(frozen=True)
+class AnyBaseline(ranges.Limit):
+    """Names, grey levels and image files."""
+
+    def wrong(self, value: Any) -> str | None:
+        """What was expected, in words, where the value is no baseline; None where it is one."""
+        if isinstance(value, str):
+            fits = value in (*LEVELS, BLURRED) or value.lower().endswith(SUFFIXES)
+        else:
+            fits = ranges.wrong(ranges.Grey, value) is None
+        files = f"an image file ({', '.join(SUFFIXES)})"
+        return None if fits else f"black, grey, a grey level from 0 to 255, blurred or {files}"
+
+
+#: What a setting that names a baseline may be.
+Base = Annotated[str | float, AnyBaseline()]
 
 
 def baseline(base: str | float, images: Images) -> Images:

@@ -3,6 +3,7 @@
 from tfadv.attacks.ascent import Ascent
 from tfadv.attacks.recipes.frame import momentum, recipe
 from tfadv.core.ranges import Count, Natural, Noise, Portion, Size, Weight
+from tfadv.parts.baselines import Base
 from tfadv.parts.objectives import Fda, Fia, Naa, Nrdm
 from tfadv.parts.views import MaskedCopies, PathCopies, Plain
 
@@ -75,7 +76,7 @@ def naa(
     positive: str = "linear",
     negative: str = "linear",
     exact: bool = False,
-    base: str | float = "black",
+    base: Base = "black",
     score: str = "softmax",
     normalised: bool = True,
 ) -> Ascent:

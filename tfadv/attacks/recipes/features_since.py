@@ -5,7 +5,7 @@ import dataclasses
 from tfadv.attacks.ascent import Ascent
 from tfadv.attacks.recipes.frame import momentum, recipe
 from tfadv.core.images import GREY
-from tfadv.core.ranges import Count, Noise, Portion, Share, Size, Weight
+from tfadv.core.ranges import Count, Noise, Portion, Share, Sides, SidesOrNone, Size, Weight
 from tfadv.parts.adversarial_paths import FittedCopies, PathAway
 from tfadv.parts.objectives import Fia, Naa
 from tfadv.parts.views import GridNoise, InStep, PatchNoise, PathCopies, UniformNoise
@@ -41,7 +41,7 @@ def sfva(
     copies: Count = 25,
     noise: Noise = 0.5 * GREY,
     probability: Share = 0.1,
-    sizes: tuple[int, ...] = (0, 20, 40, 60, 80),
+    sizes: SidesOrNone = (0, 20, 40, 60, 80),
 ) -> Ascent:
     """Salient feature variance attack: FIA on a noisy path to grey, with cells of noise (SFVA, 2023).
 
@@ -63,7 +63,7 @@ def rpa(
     step: Size | None = None,
     decay: Weight = 1.0,
     copies: Count = 60,
-    sizes: int | tuple[int, ...] = (1, 3, 5, 7),
+    sizes: Count | Sides = (1, 3, 5, 7),
     keep: Portion = 0.7,
 ) -> Ascent:
     """Random patch attack: FIA with patches of each colour darkened at random (RPA, IJCAI 2022).

@@ -121,12 +121,9 @@ class PathCopies(View):
     copies: Count = 30
     noise: Noise = 25.5
     points: Annotated[str, OneOf(POINTS)] = RIEMANN
-    base: str | float = "black"
+    base: baselines.Base = "black"
 
     random = True
-
-    def __post_init__(self) -> None:
-        baselines.check(self.base, "PathCopies(base)")
 
     @property
     def weights(self) -> tuple[float, ...] | None:

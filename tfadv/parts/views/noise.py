@@ -2,12 +2,11 @@
 
 import dataclasses
 
-import numpy as np
 import tensorflow as tf
 
 from tfadv.core.images import BLACK, WHITE
 from tfadv.core.interfaces import View
-from tfadv.core.ranges import Count, Noise, Portion, Share
+from tfadv.core.ranges import Count, Noise, Portion, Share, Sides, SidesOrNone
 from tfadv.core.seeds import fold, uniform
 from tfadv.core.types import Images, Seeds, Tensor
 
@@ -44,13 +43,10 @@ class GridNoise(View):
     """
 
     probability: Share = 0.1
-    sizes: tuple[int, ...] = (0, 20, 40, 60, 80)
+    sizes: SidesOrNone = (0, 20, 40, 60, 80)
     copies: Count = 1
 
     random = True
-
-    def __post_init__(self) -> None:
-        _check_sizes(self.sizes, 0, "GridNoise(sizes): expected sides of cells from 0 pixels on")
 
     def apply(self, images: Images, copy: Tensor, seeds: Seeds) -> Images:
         own, (height, width) = fold(seeds, copy), images.shape[1:3]
@@ -83,13 +79,10 @@ class PatchNoise(View):
     """
 
     copies: Count = 60
-    sizes: tuple[int, ...] = (1, 3, 5, 7)
+    sizes: Sides = (1, 3, 5, 7)
     keep: Portion = 0.7
 
     random = True
-
-    def __post_init__(self) -> None:
-        _check_sizes(self.sizes, 1, "PatchNoise(sizes): expected sides of patches from 1 pixel on")
 
     def apply(self, images: Images, copy: Tensor, seeds: Seeds) -> Images:
         own = fold(seeds, copy)
@@ -117,11 +110,3 @@ class PatchNoise(View):
         values = tf.repeat(tf.repeat(cells, side, axis=1), side, axis=2)
         rest = [[0, 0], [0, height - down * side], [0, width - across * side], [0, 0]]
         return tf.ensure_shape(tf.pad(values, rest), [None, height, width, colours])
-
-
-def _check_sizes(sizes: tuple[int, ...], least: int, expected: str) -> None:
-    whole = isinstance(sizes, tuple) and all(
-        isinstance(one, (int, np.integer)) and not isinstance(one, bool) and one >= least for one in sizes
-    )
-    if not (whole and sizes):
-        raise ValueError(f"{expected}, at least one, got {sizes!r}.")
