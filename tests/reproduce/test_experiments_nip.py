@@ -52,7 +52,7 @@ def numbers(table: int) -> dict:
 
 @pytest.mark.parametrize("one", nip.EXPERIMENTS, ids=lambda one: one.name)
 def test_every_published_number_meets_one_cell(one):
-    cells = [(part.name, cell.row, engine._text(cell.column)) for part in one.parts for cell in part.cells]
+    cells = [(part.name, cell.row, engine.text_of(cell.column)) for part in one.parts for cell in part.cells]
     assert len(set(cells)) == len(cells)
     assert set(published.read(one.name)) <= set(cells)
 
