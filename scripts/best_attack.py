@@ -156,7 +156,7 @@ def tried(study: Any, of: Subject, budget: int, rungs: list[int], seed: int) -> 
             if rung < len(rungs) and trial.should_prune():
                 state = PRUNED
                 break
-    except Exception as error:  # noqa: BLE001 - an attack that these networks cannot have is no better than none
+    except Exception as error:  # an attack that these networks cannot have is no better than none
         click.echo(f"  {line.recipe} {line.settings}: {error}", err=True)
         state = FAILED
     study.tell(trial, reached[-1] if state == COMPLETE else None, state=optuna.trial.TrialState[state])
@@ -186,7 +186,7 @@ def best(rows: list[dict[str, str]]) -> list[dict[str, str]]:
 
 @click.command(help=__doc__)
 @click.argument("out", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--budget", type=click.IntRange(10), default=40, show_default=True, help="Gradients of an image.")
+@click.option("--budget", type=click.IntRange(20), default=40, show_default=True, help="Gradients of an image.")
 @click.option("--trials", type=click.IntRange(1), default=100, show_default=True, help="With those of earlier runs.")
 @click.option("--minutes", type=float, help="Begin no further trial after so many.")
 @click.option("--rungs", default="8,24,72", show_default=True, help="Images: a trial goes on from each to the next.")
