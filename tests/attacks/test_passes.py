@@ -64,6 +64,8 @@ def test_the_papers_attacks_cost_what_is_known():
         *(1, 10, 40, 40, 40, 50, 210, 100)
     ]
     assert ATTACKS["deepfool"]().passes is None
+    searched = tfadv.Ila(LAYER, ATTACKS["deepfool"]())
+    assert Ascent(searched, tfadv.Sign(2.0), tfadv.Linf(8)).passes is None  # its guide's depend on the image
 
 
 def test_views_are_lent_in_a_row():

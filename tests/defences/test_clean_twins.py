@@ -4,27 +4,12 @@ import dataclasses
 
 import numpy as np
 import pytest
-from networks import batch_of
-from nip_by_hand import COUNT, SIDE, by_hand, influence_of, order_of
+from nip_by_hand import COUNT, influence_of, order_of
 
 from tfadv import defences
 from tfadv.defences import Nip, top_k_consistency
 from tfadv.defences.clean_twins import played
 from tfadv.registry import catalogue
-
-
-@pytest.fixture(scope="module")
-def hand():
-    """A network of two weight arrays, phi = relu(A x), logits = B phi: (Network, A [20, 108], B [4, 20])."""
-    return by_hand()
-
-
-@pytest.fixture(scope="module")
-def batch(hand):
-    """(images float64, the classes that the network predicts of them)."""
-    images, _ = batch_of(COUNT, SIDE, np.float64)
-    return images, hand[0].predict(images)
-
 
 # Top-k neuron consistency
 

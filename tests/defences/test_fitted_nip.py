@@ -8,31 +8,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from networks import batch_of, convolutional, linear
-from nip_by_hand import CLASSES, COUNT, SIDE, by_hand
+from nip_by_hand import CLASSES, COUNT, SIDE
 
 import tfadv
 from tfadv.defences import FittedNip, Median, Nip, Purified, load_nip
 from tfadv.defences.default_layer import default_layer
 from tfadv.defences.nip import RETRIEVALS
 from tfadv.files import array_files
-
-
-@pytest.fixture(scope="module")
-def hand():
-    """A network of two weight arrays, phi = relu(A x), logits = B phi: (Network, A [20, 108], B [4, 20])."""
-    return by_hand()
-
-
-@pytest.fixture(scope="module")
-def batch(hand):
-    """(images float64, the classes that the network predicts of them)."""
-    images, _ = batch_of(COUNT, SIDE, np.float64)
-    return images, hand[0].predict(images)
-
-
-@pytest.fixture(scope="module")
-def fitted(hand, batch):
-    return Nip("phi", front=2, tail=3).fit(hand[0], *batch, batch_size=5)
 
 
 def test_only_what_the_network_gets_right_is_fitted(hand, batch):

@@ -11,7 +11,6 @@ from nip_by_hand import (
     CLASSES,
     COUNT,
     SIDE,
-    by_hand,
     cosine,
     influence_of,
     inverse_of,
@@ -25,25 +24,6 @@ from tfadv.core import gradients
 from tfadv.defences import FittedNip, Nip
 from tfadv.defences.nip import Neurons
 from tfadv.parts import attribution
-
-
-@pytest.fixture(scope="module")
-def hand():
-    """A network of two weight arrays, phi = relu(A x), logits = B phi: (Network, A [20, 108], B [4, 20])."""
-    return by_hand()
-
-
-@pytest.fixture(scope="module")
-def batch(hand):
-    """(images float64, the classes that the network predicts of them)."""
-    images, _ = batch_of(COUNT, SIDE, np.float64)
-    return images, hand[0].predict(images)
-
-
-@pytest.fixture(scope="module")
-def fitted(hand, batch):
-    return Nip("phi", front=2, tail=3).fit(hand[0], *batch, batch_size=5)
-
 
 # Eq. 1
 

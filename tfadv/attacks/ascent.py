@@ -20,7 +20,7 @@ import tensorflow as tf
 
 from tfadv.attacks.bound import Bound
 from tfadv.attacks.default_layers import settled
-from tfadv.core import gradients, scores
+from tfadv.core import gradients, ranges, scores
 from tfadv.core.compilation import Compiled, Program, repeat
 from tfadv.core.goals import Goal
 from tfadv.core.images import BLACK, WHITE
@@ -57,18 +57,6 @@ ESTIMATE, DRAW = -1, -2
 
 #: What is averaged over the copies of a view.
 GRADIENTS, OUTPUTS = AVERAGES = ("gradients", "outputs")
-
-#: What the parts of an ascent are, by field.
-KINDS: dict[str, type[Part]] = {
-    "objective": Objective,
-    "rule": Rule,
-    "budget": Budget,
-    "view": View,
-    "region": Region,
-    "start": Start,
-    "gradient": GradientEstimate,
-    "backward": BackwardRule,
-}
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -110,13 +98,17 @@ class Ascent(Attack):
         return self.objective.has_target
 
     @property
-    def passes(self) -> int:
-        """How many gradients it takes of each image: those of its steps, of its objective's weights, of its guides."""
-        copies, objective = self.view.copies, self.objective
-        in_step = self.gradient.points * copies
-        once = self.region.gradients + objective.prepared_gradients(self.view)
-        guides = sum(guide.passes or 0 for guide in objective.guides)
-        return self.restarts * (once + guides + self.steps * in_step)
+    def passes(self) -> int | None:
+        """How many gradients it takes of each image: those of its steps, of its objective's weights, of its guides.
+
+        On one network; an estimate that takes those of an ensemble's networks apart says what it costs there.
+        """
+        guides = [guide.passes for guide in self.objective.guides]
+        if None in guides:
+            return None  # one that searches
+        in_steps = self.steps * self.gradient.points * self.view.copies
+        once = self.region.gradients + self.objective.prepared_gradients(self.view)
+        return self.restarts * (once + sum(filter(None, guides)) + in_steps)
 
     @property
     def traceable(self) -> bool:
@@ -137,6 +129,12 @@ class Ascent(Attack):
                 "gradient=AtImage() for it."
             )
         return AscentLoop(self, self.backward.on(network))
+
+
+#: What the parts of an ascent are, by field.
+KINDS: dict[str, type[Part]] = {
+    name: kind for name, kind in ranges.declared(Ascent).items() if isinstance(kind, type) and issubclass(kind, Part)
+}
 
 
 class AscentLoop:

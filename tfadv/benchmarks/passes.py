@@ -208,14 +208,14 @@ def _memory(name: str, batch: int, subject: str, device: str) -> tuple[float, fl
     """`Memory` of this very process; None where the system does not say."""
     devices.use(device)
     run = _subjects(name, batch, FEW, FEW, network())[subject]
-    loaded = _taken()
+    loaded = peak_memory()
     run()
     run()
-    peak = _taken()
+    peak = peak_memory()
     return None if loaded is None or peak is None else (loaded, peak)
 
 
-def _taken() -> float | None:
+def peak_memory() -> float | None:
     """MB that have been taken at most, of the GPU's memory where one computes."""
     if compilation.on_gpu():
         return tf.config.experimental.get_memory_info("GPU:0")["peak"] / 2**20

@@ -13,8 +13,8 @@ estimate, rule, budget, region, start and backward rule is an attack, e.g.
 
 A method named after a paper is one such line (`tfadv.attacks.recipes`). A defence is a part too: a `Purifier`
 transforms the input of a network, any other `Defence` wraps one. The classes here are the base classes of parts (and
-`Training` in `tfadv.training.adversarial`, `AdversarialPath` in `tfadv.parts.adversarial_paths`): a part has one parent
-and overrides nothing that has a body but its own checks.
+`Training` in `tfadv.training.adversarial`, `AdversarialPath` in `tfadv.parts.adversarial_paths`): a part has one
+parent, and a method with a body is overridden only where that body is a default.
 
 Shapes: N images, H x W pixels, 3 colours, K logits. Images are float, RGB, 0..255; sizes are grey levels.
 """

@@ -64,7 +64,7 @@ def at_cost(recipe: str, budget: int, **settings: Any) -> dict[str, Any]:
     passes, sizes, cost = _costs(recipe, tuple(sorted(settings.items())))
     if passes < budget and not any(size.setting in STEPS for size in sizes):
         raise ValueError(f"{recipe} takes {_gradients(passes)} in one step or a fixed number: more make it no other.")
-    chosen = max(_within(sizes, cost, budget), key=lambda values: _preference(sizes, cost, values), default=None)
+    chosen = _nearest(sizes, cost, budget)
     if chosen is None:
         least = cost([size.least for size in sizes])
         raise ValueError(f"{recipe} takes {_gradients(least)} at least: expected a budget from there on, got {budget}.")
@@ -125,23 +125,36 @@ def _least(recipe: Callable, setting: str) -> int:
     return max(1, int(least))
 
 
-def _within(sizes: list[Size], cost: Cost, budget: int) -> Iterator[tuple[int, ...]]:
-    """The values of the sizes that stay within the budget, each one factor's multiple of its own, up or down."""
-
-    def values(below: Sequence[int]) -> tuple[int, ...]:
-        return tuple(max(size.least, value) for size, value in zip(sizes, below, strict=True))
-
-    below = [0] * len(sizes)  # what the factor makes of each, rounded down
-    while cost(values(below)) <= budget:
+def _nearest(sizes: list[Size], cost: Cost, budget: int) -> tuple[int, ...] | None:
+    """The best values of the sizes within the budget, each one factor's multiple of its own, up or down; or None."""
+    best = None
+    for below in reversed(_rounded_down(sizes, cost, budget)):
+        if best and cost(_at_least(sizes, [value + 1 for value in below])) < cost(best):
+            break  # with a smaller factor nothing comes as near
         for up in itertools.product((0, 1), repeat=len(sizes)):
-            rounded = values([value + more for value, more in zip(below, up, strict=True)])
-            if cost(rounded) <= budget:
-                yield rounded
+            values = _at_least(sizes, [value + more for value, more in zip(below, up, strict=True)])
+            if cost(values) <= budget and (
+                best is None or _preference(sizes, cost, values) > _preference(sizes, cost, best)
+            ):
+                best = values
+    return best
+
+
+def _rounded_down(sizes: list[Size], cost: Cost, budget: int) -> list[list[int]]:
+    """What each factor within the budget makes of the sizes, rounded down; the smallest first."""
+    below, found = [0] * len(sizes), []
+    while cost(_at_least(sizes, below)) <= budget:
+        found.append(below)
         if not sizes:
-            return
+            break
         # the next factor at which one of them is whole
         factor = min((value + 1) / size.own for size, value in zip(sizes, below, strict=True))
         below = [value + ((value + 1) / size.own == factor) for size, value in zip(sizes, below, strict=True)]
+    return found
+
+
+def _at_least(sizes: list[Size], values: Sequence[int]) -> tuple[int, ...]:
+    return tuple(max(size.least, value) for size, value in zip(sizes, values, strict=True))
 
 
 def _preference(sizes: list[Size], cost: Cost, values: tuple[int, ...]) -> tuple:
