@@ -1,9 +1,10 @@
-"""What several test files share: where the reference data lies, and a small network to attack."""
+"""What several test files share: the reference data, and a small network to attack."""
 
 import os
 from pathlib import Path
 
 import pytest
+from repository import shared_folder
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 # XLA compiles for a test three times as fast, for a little slower programs; none is kept in the user's cache folder.
@@ -13,12 +14,6 @@ os.environ["TFADV_XLA_CACHE"] = ""
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
     os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
-REPOSITORY = Path(__file__).resolve().parent.parent
-
-
-def shared_folder() -> Path:
-    """The folder of reference data: $TFADV_SHARED, or `shared` beside the repository."""
-    return Path(os.environ.get("TFADV_SHARED", REPOSITORY.parent / "shared"))
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import pytest
-from conftest import REPOSITORY
+from repository import REPOSITORY
 
 from tfadv.models import digits
 

@@ -1,7 +1,7 @@
 """Every part goes with every other: attacks of parts drawn by chance, over all that the package has.
 
 A new part is found here by itself. It is made with its defaults, and small: few copies, the small network's layers,
-sizes of a few grey levels; `SETTINGS` says it for a part of which none of that makes one.
+sizes of a few grey levels; `SETTINGS` says the others.
 """
 
 import dataclasses
@@ -10,20 +10,25 @@ import importlib
 import inspect
 import pkgutil
 import random
+import types
+import typing
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from networks import LAYER, batch_of, convolutional
+from networks import LAYER, batch_of, residual
 
 import tfadv
 from tfadv import (
     Ascent,
     CleanImage,
     CrossEntropy,
+    DimmedCopies,
     InsideBall,
     Linf,
     NoisyCopies,
+    Plain,
+    RolledCopies,
     ScaledCopies,
     Sign,
     Unbounded,
@@ -31,21 +36,26 @@ from tfadv import (
 )
 from tfadv.attacks.ascent import KINDS
 from tfadv.core import ranges, scores
+from tfadv.core.compilation import Compiled
 from tfadv.core.interfaces import Attack, Budget, GradientEstimate, Objective, Part, Rule, View
 
 NAMES = {name: getattr(tfadv, name) for name in tfadv.__all__}
 #: How many attacks are drawn at least; with more parts of a kind it is two for each.
 DRAWN = 40
 #: Every which of them is also compiled, which takes longest.
-COMPILED = 6
+COMPILED = 9
 #: Of copies, neighbours, steps; and what a setting without a default gets: the first that its range has.
 FEW, VALUES = 2, (4.0, 3, 0.5)
 #: Of gradients in a step: a row of views, or restarts, are only where there are no more.
 MOST = 8
 #: The one pair that is refused, in a sentence: an unbounded budget has no random point.
 REFUSED = {Unbounded, InsideBall}
-#: Part -> settings by which it is made, where these rules find none.
-SETTINGS: dict[str, dict] = {}
+#: Part -> settings by which it is made, where these rules find none, or what is large.
+SETTINGS: dict[str, dict] = {
+    "InStep": {"views": (ScaledCopies(FEW), NoisyCopies(FEW))},
+    "RandomChain": {"of": (Plain(), RolledCopies(), DimmedCopies()), "length": (1, 2)},
+    "RotatedCopies": {"degrees": (5, -45)},
+}
 
 
 @functools.cache
@@ -56,7 +66,7 @@ def parts(kind: type[Part]) -> list[type[Part]]:
     found, left = set(), [kind]
     while left:
         left += (one := left.pop()).__subclasses__()
-        if one.__module__.startswith("tfadv.parts.") and not inspect.isabstract(one):
+        if one.__module__.startswith(("tfadv.parts.", "tfadv.models.")) and not inspect.isabstract(one):
             found.add(one)
     return sorted(found, key=lambda one: one.__name__)
 
@@ -85,7 +95,8 @@ class Cards:
     def value_of(self, field: dataclasses.Field, annotation):
         """What the setting is, MISSING for its default."""
         default = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
-        inner = next((kind for kind in (Attack, *KINDS.values()) if annotation is kind), None)
+        ways = typing.get_args(annotation) if isinstance(annotation, types.UnionType) else (annotation,)
+        inner = next((kind for kind in (Attack, *KINDS.values()) if kind in ways), None)
         if field.name in ("layer", "layers"):
             return LAYER if field.name == "layer" else (LAYER,)
         if inner is Attack:
@@ -130,7 +141,7 @@ def all_in(part: Part) -> list[Part]:
 @pytest.fixture(scope="module")
 def setting():
     images = batch_of(3, dtype=np.float64)[0]
-    network = convolutional("float64")
+    network = residual("float64")
     return network, images, network.predict(images)
 
 
@@ -147,11 +158,9 @@ def test_every_part_is_in_two_attacks():
 
 
 @pytest.fixture
-def uncompiled():
-    """Attacks run eagerly, where most of them are done before they would be compiled."""
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
+def uncompiled(monkeypatch):
+    """Attacks run eagerly but for their random numbers, where most of them are done before they would be compiled."""
+    monkeypatch.setattr(Compiled, "attempt", lambda self, *arguments: self._plain(*arguments))
 
 
 def result_of(craft, setting, rows=(0, 1, 2)):
@@ -176,17 +185,14 @@ def test_any_combination_is_an_attack(number, setting, uncompiled):
 
 
 @pytest.mark.parametrize("number", range(0, len(ATTACKS), COMPILED))
-def test_compiled_it_is_the_same_and_alone_as_well(number, setting):
+def test_compiled_it_is_the_same_and_alone_as_well(number, setting, request):
     attack = ATTACKS[number]
     craft = attack.on(setting[0])
     result = result_of(craft, setting)
     assert result_of(craft, setting).tobytes() == result.tobytes(), attack
     assert same(result_of(craft, setting, rows=[1]), result[1:2]), attack
-    tf.config.run_functions_eagerly(True)
-    try:
-        assert same(result_of(craft, setting), result), attack
-    finally:
-        tf.config.run_functions_eagerly(False)
+    request.getfixturevalue("uncompiled")
+    assert same(result_of(craft, setting), result), attack
 
 
 @dataclasses.dataclass(frozen=True, repr=False)

@@ -11,8 +11,8 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import REPOSITORY
 from networks import CLASSES, LAYER, SIDE, batch_of, bound, convolutional, fitting, linear, recipe
+from repository import REPOSITORY
 
 import tfadv
 from tfadv import targeted, untargeted

@@ -6,8 +6,8 @@ import re
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from conftest import REPOSITORY
 from PIL import Image
+from repository import REPOSITORY
 
 from tfadv.cli import main
 from tfadv.models import digits

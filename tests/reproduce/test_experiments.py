@@ -5,7 +5,7 @@ import re
 from collections import Counter
 
 import pytest
-from conftest import REPOSITORY
+from repository import REPOSITORY
 
 from tfadv.registry import building
 from tfadv.registry.catalogue import ATTACKS

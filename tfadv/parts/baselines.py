@@ -3,7 +3,7 @@
 black, grey     0 and 127.5, what zero is to networks fed -1..1
 a number        that grey level everywhere
 blurred         the image itself without its details: Gaussian, of 10 pixels, repeating the edge outside
-a file          another image (PNG, JPEG, BMP, GIF), resized where it has another size
+a file          another image, of a kind that folders are read of, resized where it has another size
 """
 
 import dataclasses
@@ -18,12 +18,12 @@ import tensorflow as tf
 from tfadv.core import ranges
 from tfadv.core.images import BLACK, GREY
 from tfadv.core.types import Images, Tensor
+from tfadv.files import image_files
+from tfadv.files.image_files import SUFFIXES
 
 LEVELS, BLURRED = {"black": BLACK, "grey": GREY}, "blurred"
 #: What "blurred" convolves with: deviation in pixels, and where it ends in deviations.
 DEVIATION, REACH = 10.0, 3
-#: How the names of image files end.
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,10 +33,10 @@ class AnyBaseline(ranges.Limit):
     def wrong(self, value: Any) -> str | None:
         """What was expected, in words, where the value is no baseline; None where it is one."""
         if isinstance(value, str):
-            fits = value in (*LEVELS, BLURRED) or value.lower().endswith(SUFFIXES)
+            fits = value in (*LEVELS, BLURRED) or Path(value).suffix.lower() in SUFFIXES
         else:
             fits = ranges.wrong(ranges.Grey, value) is None
-        files = f"an image file ({', '.join(SUFFIXES)})"
+        files = f"an image file ({', '.join(sorted(SUFFIXES))})"
         return None if fits else f"black, grey, a grey level from 0 to 255, blurred or {files}"
 
 
@@ -67,10 +67,8 @@ def is_own(base: str | float) -> bool:
 def _read(file: str) -> np.ndarray:
     """float32 [1, H, W, 3] in 0..255."""
     try:
-        with tf.init_scope():
-            image = tf.io.decode_image(Path(file).read_bytes(), channels=3, expand_animations=False)
-            return image.numpy()[np.newaxis].astype(np.float32)
-    except (OSError, tf.errors.OpError) as error:
+        return image_files.read_image(file)[np.newaxis].astype(np.float32)
+    except (OSError, ValueError) as error:
         raise ValueError(f"base: expected an image that can be read, got {file!r} ({error}).") from error
 
 

@@ -7,7 +7,6 @@ import dataclasses
 
 from tfadv.attacks.ascent import Ascent
 from tfadv.attacks.recipes.frame import momentum, recipe, size_of
-from tfadv.core.interfaces import GradientEstimate
 from tfadv.core.ranges import Count, Portion, Several, Share, Size, Weight
 from tfadv.parts.gradient_estimates import (
     AlongLastGradient,
@@ -47,7 +46,7 @@ def vmi(
     neighbours for the next step's variance, the last step as well.
     """
     variance = VarianceTuning(neighbours, VARIED * epsilon if radius is None else radius)
-    return _raised(variance, predicted, epsilon, steps, step, decay)
+    return momentum(CrossEntropy(predicted=predicted), epsilon, steps, step, decay, gradient=variance, in_range=True)
 
 
 @recipe
@@ -86,7 +85,7 @@ def emi(
     predicted class, as the authors' program does.
     """
     along = AlongLastGradient(neighbours, SAMPLED * size_of(epsilon, steps, step) if reach is None else reach)
-    return _raised(along, predicted, epsilon, steps, step, decay)
+    return momentum(CrossEntropy(predicted=predicted), epsilon, steps, step, decay, gradient=along, in_range=True)
 
 
 @recipe
@@ -106,7 +105,7 @@ def gra(
     smaller, by `damping`, each time they change direction. Leaves the predicted class, as the authors' program does.
     """
     relevance = GradientRelevance(neighbours, RELEVANT * epsilon if radius is None else radius)
-    attack = _raised(relevance, predicted, epsilon, steps, step, decay)
+    attack = momentum(CrossEntropy(predicted=predicted), epsilon, steps, step, decay, gradient=relevance, in_range=True)
     return dataclasses.replace(attack, rule=attack.rule >> Damping(damping))
 
 
@@ -128,7 +127,7 @@ def pgn(
     """
     size = size_of(epsilon, steps, step)
     penalty = GradientNormPenalty(neighbours, FLAT * epsilon if radius is None else radius, size, share)
-    return _raised(penalty, predicted, epsilon, steps, step, decay)
+    return momentum(CrossEntropy(predicted=predicted), epsilon, steps, step, decay, gradient=penalty, in_range=True)
 
 
 @recipe
@@ -150,12 +149,12 @@ def mef(
     """
     radius, reach = AROUND * epsilon if radius is None else radius, MOVED * epsilon if reach is None else reach
     flatness = ExpectedFlatness(neighbours, radius, reach, memory)
-    return _raised(flatness, predicted, epsilon, steps, size_of(epsilon, steps, step, 2.0), decay)
-
-
-def _raised(
-    estimate: GradientEstimate, predicted: bool, epsilon: float, steps: int, step: float | None, decay: float
-) -> Ascent:
-    """The cross entropy raised along a gradient estimate with momentum, each step within 0..255."""
-    attack = momentum(CrossEntropy(predicted=predicted), epsilon, steps, step, decay, gradient=estimate)
-    return dataclasses.replace(attack, in_range=True)
+    return momentum(
+        CrossEntropy(predicted=predicted),
+        epsilon,
+        steps,
+        size_of(epsilon, steps, step, 2.0),
+        decay,
+        gradient=flatness,
+        in_range=True,
+    )

@@ -1,7 +1,5 @@
 """Recipes that lower features as FIA and NAA do, with weights from other copies of the image: BFA, SFVA, RPA, DANAA."""
 
-import dataclasses
-
 from tfadv.attacks.ascent import Ascent
 from tfadv.attacks.recipes.frame import momentum, recipe
 from tfadv.core.images import GREY
@@ -27,8 +25,7 @@ def bfa(
     from the image, the root mean square of the change: the authors' length of 28 in images of 0..1 on 299 x 299 pixels.
     As in the authors' program every step is within 0..255. No random numbers are drawn.
     """
-    attack = momentum(Fia(layer, FittedCopies(copies, rms)), epsilon, steps, step, decay)
-    return dataclasses.replace(attack, in_range=True)
+    return momentum(Fia(layer, FittedCopies(copies, rms)), epsilon, steps, step, decay, in_range=True)
 
 
 @recipe

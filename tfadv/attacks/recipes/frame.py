@@ -41,12 +41,23 @@ def momentum(
     first: Rule | None = None,
     gradient: GradientEstimate = AT_IMAGE,
     backward: BackwardRule = AS_THEY_DO,
+    in_range: bool = False,
 ) -> Ascent:
     """MIM's steps on any objective, with gradients averaged over a view; `first` is a rule in front of the momentum."""
     rule: Rule = Momentum(decay) >> Sign(size_of(epsilon, steps, step))
     start = objective.start or CleanImage()
     rule = first >> rule if first else rule
-    return Ascent(objective, rule, Linf(epsilon), steps, view, start=start, gradient=gradient, backward=backward)
+    return Ascent(
+        objective,
+        rule,
+        Linf(epsilon),
+        steps,
+        view,
+        start=start,
+        gradient=gradient,
+        backward=backward,
+        in_range=in_range,
+    )
 
 
 def patchwise(attack: Ascent, amplify: float, spill: float, side: int) -> Ascent:

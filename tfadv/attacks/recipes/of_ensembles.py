@@ -3,11 +3,8 @@
 Each raises the cross entropy with momentum, every step within 0..255, as the authors' programs do.
 """
 
-import dataclasses
-
 from tfadv.attacks.ascent import Ascent
 from tfadv.attacks.recipes.frame import momentum, recipe, size_of
-from tfadv.core.interfaces import GradientEstimate
 from tfadv.core.ranges import Count, Finite, Size, Weight, WordSeed
 from tfadv.parts.ensemble_estimates import AdaptiveEnsemble, VarianceReduction
 from tfadv.parts.objectives import CrossEntropy
@@ -31,7 +28,8 @@ def svre(
     Differs from the authors' code: theirs adds 0.4 of the cross entropy of auxiliary heads, and draws another order for
     each batch.
     """
-    return _raised(VarianceReduction(rounds, size_of(epsilon, steps, step), decay, order), epsilon, steps, step, decay)
+    reduction = VarianceReduction(rounds, size_of(epsilon, steps, step), decay, order)
+    return momentum(CrossEntropy(), epsilon, steps, step, decay, gradient=reduction, in_range=True)
 
 
 @recipe
@@ -54,10 +52,4 @@ def adaea(
     from the image, theirs from noise of a quarter of a grey level.
     """
     adaptive = AdaptiveEnsemble(size_of(epsilon, steps, step), beta, agreement)
-    return _raised(adaptive, epsilon, steps, step, decay)
-
-
-def _raised(estimate: GradientEstimate, epsilon: float, steps: int, step: float | None, decay: float) -> Ascent:
-    """The cross entropy raised along a gradient estimate with momentum, each step within 0..255."""
-    attack = momentum(CrossEntropy(), epsilon, steps, step, decay, gradient=estimate)
-    return dataclasses.replace(attack, in_range=True)
+    return momentum(CrossEntropy(), epsilon, steps, step, decay, gradient=adaptive, in_range=True)

@@ -28,8 +28,7 @@ def logit(
 ) -> Ascent:
     """The logit attack (Zhao et al., NeurIPS 2021): raises the target class's logit, and nothing else.
 
-    Untargeted it lowers the label's. Three hundred steps are the authors', who found that fewer are weaker: ten often
-    do not reach the class even in the attacked network, which fifty do.
+    Untargeted it lowers the label's. Three hundred steps are the authors', who found that fewer are weaker.
 
     Args:
         probability, larger: of the diverse inputs, as for dim.

@@ -8,7 +8,6 @@ import dataclasses
 
 from tfadv.attacks.ascent import Ascent
 from tfadv.attacks.recipes.frame import momentum, recipe
-from tfadv.core.interfaces import View
 from tfadv.core.ranges import Count, Noise, Rates, Size, Weight
 from tfadv.parts.objectives import CrossEntropy
 from tfadv.parts.views import (
@@ -44,7 +43,7 @@ def ssa(
         deviation: of the noise that is added first.
     """
     view = SpectrumCopies(copies, rho, epsilon if deviation is None else deviation)
-    return _transformed(view, predicted, epsilon, steps, step, decay)
+    return momentum(CrossEntropy(predicted=predicted), epsilon, steps, step, decay, view, in_range=True)
 
 
 @recipe
@@ -67,7 +66,9 @@ def dem(
     Differs from the code of TransferAttack, the only one at hand: each image has its own draws.
     """
     size = epsilon if step is None else step
-    attack = _transformed(RandomEnlargement(rates), predicted, epsilon, steps, size, decay)
+    attack = momentum(
+        CrossEntropy(predicted=predicted), epsilon, steps, size, decay, RandomEnlargement(rates), in_range=True
+    )
     return dataclasses.replace(attack, average="outputs")
 
 
@@ -92,7 +93,15 @@ def bsr(
     Differs from the authors' code: the gradient of a rotation is exact, where theirs rotates the gradient back. Corners
     that a rotation uncovers are grey, as in their program, where zero is the middle of the range.
     """
-    return _transformed(ShuffledBlocks(copies, blocks, angle), predicted, epsilon, steps, step, decay)
+    return momentum(
+        CrossEntropy(predicted=predicted),
+        epsilon,
+        steps,
+        step,
+        decay,
+        ShuffledBlocks(copies, blocks, angle),
+        in_range=True,
+    )
 
 
 @recipe
@@ -116,7 +125,9 @@ def sia(
     Differs from the authors' code: decay is 1, the paper's and their class's; their command has 0. A block that is
     resized is so by its own height and width; theirs takes the one for the other.
     """
-    return _transformed(TransformedBlocks(copies, blocks), predicted, epsilon, steps, step, decay)
+    return momentum(
+        CrossEntropy(predicted=predicted), epsilon, steps, step, decay, TransformedBlocks(copies, blocks), in_range=True
+    )
 
 
 @recipe
@@ -144,7 +155,7 @@ def admix(
     classes for what theirs does.
     """
     view = MixedCopies(copies, share, pool) >> ScaledCopies(scales)
-    return _transformed(view, predicted, epsilon, steps, step, decay)
+    return momentum(CrossEntropy(predicted=predicted), epsilon, steps, step, decay, view, in_range=True)
 
 
 @recipe
@@ -168,10 +179,4 @@ def ops(
     """
     radii = tuple(2 * epsilon * ratio for ratio in (0.25, 0.5, 0.75, 1.0, 1.25, 1.5))
     view = NeighbourCopies(neighbours, radii) >> RandomChain(chains)
-    return _transformed(view, predicted, epsilon, steps, step, decay)
-
-
-def _transformed(view: View, predicted: bool, epsilon: float, steps: int, step: float | None, decay: float) -> Ascent:
-    """MIM's steps, each within 0..255, on the cross entropy over a view."""
-    attack = momentum(CrossEntropy(predicted=predicted), epsilon, steps, step, decay, view)
-    return dataclasses.replace(attack, in_range=True)
+    return momentum(CrossEntropy(predicted=predicted), epsilon, steps, step, decay, view, in_range=True)
