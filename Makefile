@@ -2,10 +2,12 @@
 #
 # PYTHON=...        the Python of .venv, the default stack (3.10 to 3.13; the first one found)
 # PAPER_PYTHON=...  the Python of .venv-paper, TensorFlow 2.15 (3.10 or 3.11; the first one found)
+# WHAT=papers       which experiments `make reproduce` makes
 # WORKERS=2         test processes at once
 
 PYTHON =
 PAPER_PYTHON =
+WHAT = papers
 WORKERS = 2
 SOURCES = tfadv cli checkpoints tests scripts setup.py
 PYTEST = -m pytest -n $(WORKERS) --dist worksteal
@@ -25,7 +27,8 @@ help:
 	@echo "make lint        ruff and mypy;  make types: mypy alone;  make format: let ruff rewrite"
 	@echo "make docs        write what is generated and build the site, build/site;  make docs-check: compare and build"
 	@echo "make wheel-check build the wheel, install it elsewhere and run it"
-	@echo "make reproduce   every table and figure of the papers on the embedded digits, small, in reproduced/"
+	@echo "make reproduce   every table and figure of the papers on the embedded digits, small, in reproduced/;"
+	@echo "                 WHAT=all the experiments of no paper too"
 	@echo "make bench       what attacks and folders cost on this machine"
 	@echo "make clean       remove what the others made"
 
@@ -48,7 +51,7 @@ demo: install
 	$(BIN)/tfadv demo demo/
 
 reproduce: install
-	$(BIN)/tfadv reproduce all --scale digits --count 6 --out reproduced/
+	$(BIN)/tfadv reproduce $(WHAT) --scale digits --count 6 --out reproduced/
 	@if [ -n "$$(command -v chromium || command -v chromium-browser || command -v google-chrome)" ]; then \
 		$(BIN)/python scripts/page_check.py reproduced/; \
 	else echo "no Chromium is installed: the pages are not looked at"; fi

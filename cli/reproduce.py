@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import shlex
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from tfadv.reproduce.plan import Experiment
     from tfadv.reproduce.scales import Scale
 
-#: What stands for every experiment.
-ALL = "all"
+#: What stands for several experiments -> whether an experiment is one of them.
+GROUPS: dict[str, Callable[[Experiment], bool]] = {"all": lambda _: True, "papers": lambda one: bool(one.paper)}
 #: The options that a scale's $NAMEs are given with.
 GIVEN = {"IMAGES": "--images", "LABELS": "--labels"}
 
@@ -58,10 +58,11 @@ GIVEN = {"IMAGES": "--images", "LABELS": "--labels"}
 def command(names: tuple[str, ...], out: Path | None, **chosen: Any) -> None:
     """Reproduce tables and figures of the five papers, or list them.
 
-    Without an EXPERIMENT all are listed; `all` makes all. OUT/<experiment>.html puts side by side the paper's number,
-    an independent rerun's where one is known, ours, and the difference with two standard errors; the same lies beside
-    it as CSV, Markdown and JSON. What OUT holds already is used again, also by other experiments, and an interrupted
-    run goes on where it stopped. What is missing is said; what can be made without it is made.
+    Without an EXPERIMENT all are listed; `all` makes all, `papers` those of a paper. OUT/<experiment>.html puts side
+    by side the paper's number, an independent rerun's where one is known, ours, and the difference with two standard
+    errors; the same lies beside it as CSV, Markdown and JSON. What OUT holds already is used again, also by other
+    experiments, and an interrupted run goes on where it stopped. What is missing is said; what can be made without it
+    is made.
 
     \b
     tfadv reproduce
@@ -75,14 +76,15 @@ def command(names: tuple[str, ...], out: Path | None, **chosen: Any) -> None:
     if not names:
         _list(EXPERIMENTS.values())
         return
-    unknown = [name for name in names if name not in EXPERIMENTS and name != ALL]
+    unknown = [name for name in names if name not in EXPERIMENTS and name not in GROUPS]
     if unknown:
         near = difflib.get_close_matches(unknown[0], EXPERIMENTS, 3, 0.4)
         hint = f" Nearest: {', '.join(near)}." if near else ""
         raise click.UsageError(f"{unknown[0]}: no such experiment.{hint} `tfadv reproduce` lists all.")
     if out is None:
         raise click.UsageError("--out: expected a folder for the results.")
-    experiments = [experiment for name, experiment in EXPERIMENTS.items() if ALL in names or name in names]
+    groups = [GROUPS[name] for name in names if name in GROUPS]
+    experiments = [one for one in EXPERIMENTS.values() if one.name in names or any(group(one) for group in groups)]
     typed = {experiment.name: _typed(experiment.name) for experiment in experiments}
     options.interruptible(
         lambda: _make(experiments, out, typed, **chosen),

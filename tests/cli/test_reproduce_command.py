@@ -10,6 +10,7 @@ from PIL import Image
 from repository import REPOSITORY
 
 from tfadv.cli import main
+from tfadv.cli import reproduce as command
 from tfadv.models import digits
 from tfadv.reproduce import engine, pages, scales
 from tfadv.reproduce.experiments import EXPERIMENTS
@@ -73,6 +74,14 @@ def test_images_that_the_scale_would_not_look_at_are_refused(given, tmp_path):
 def test_images_without_labels_are_refused(given, tmp_path):
     result = reproduce("naa-table1", "--images", given / "images", "--out", tmp_path)
     assert result.exit_code == 2 and "--labels: expected the classes of --images" in result.output
+
+
+@pytest.mark.parametrize("group", ["all", "papers"])
+def test_a_group_is_made_once_of_each(group, tmp_path, monkeypatch):
+    made = []
+    monkeypatch.setattr(command, "_make", lambda experiments, *rest, **chosen: made.extend(experiments))
+    assert reproduce("naa-table1", group, "--out", tmp_path).exit_code == 0
+    assert made == [one for one in EXPERIMENTS.values() if one.paper or group == "all"]
 
 
 def test_one_that_cannot_be_made_stops_no_other_and_each_names_its_own_command(tmp_path, monkeypatch):
