@@ -122,7 +122,9 @@ def judged(
     sizes: dict[str, Any] = {"batch_size": batch_size, "filter": filter}
     first = None
     if labels is not None:
-        first = evaluate.first_label(pairing.pairs, networks, numbering=first_label, force=force_labels, **sizes)
+        first = evaluate.found_first_label(
+            pairing.pairs, networks, first_label=first_label, force=force_labels, **sizes
+        )
     networks += [defence.on(bare) for bare in networks for defence in protect] + withstanding
     with options.progress("evaluate", len(pairing.pairs), no_progress) as update:
         report = evaluate.evaluate(pairing.pairs, networks, workers=workers, progress=update, **sizes)
@@ -140,7 +142,7 @@ def show_origin(pairing: Pairing, report: Evaluation) -> None:
     origin = (
         f"labels: {pairing.labels}, {labelled} of them" if pairing.labels else "no labels: only what changed is known"
     )
-    counted = f", counted from {report.offset}" if report.offset else ""
+    counted = f", counted from {report.first_label}" if report.first_label else ""
     shell.echo(f"images  {len(report.names)}, {origin}{counted}")
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 from tfadv.core import compilation
 from tfadv.core.metrics import DISTANCES, distances
 from tfadv.folders import evaluate
-from tfadv.folders.evaluate import Share, first_label, success_rates
+from tfadv.folders.evaluate import Share, found_first_label, success_rates
 from tfadv.folders.pairing import Pair, pair
 
 LEVELS = (30, 90, 150, 210)
@@ -121,8 +121,8 @@ def test_an_unreadable_image_is_named_and_left_out(tmp_path):
 def test_the_numbering_is_found_by_the_clean_predictions(tmp_path):
     todo = pairs(tmp_path, LEVELS, LEVELS, [1, 2, 3, 4])
     report = evaluate.evaluate(todo, [brightness()])
-    assert first_label(todo, [brightness()], batch_size=3) == 1
-    assert report.numbered(1).rates()[0]["clean_right"] == Share(4, 4) and report.numbered(1).offset == 1
+    assert found_first_label(todo, [brightness()], batch_size=3) == 1
+    assert report.numbered(1).rates()[0]["clean_right"] == Share(4, 4) and report.numbered(1).first_label == 1
     assert report.numbered(0).rates()[0]["clean_right"] == Share(0, 3)
 
 
@@ -138,9 +138,9 @@ def test_the_numbering_is_found_by_the_clean_predictions(tmp_path):
 def test_labels_that_no_network_agrees_with_are_refused_as_an_attack_refuses_them(tmp_path, labels, numbering, message):
     todo, few = pairs(tmp_path, LEVELS, LEVELS, labels), brightness(2, name="few")
     with pytest.raises(ValueError, match=message):
-        first_label(todo, [few, brightness()], numbering=numbering)
+        found_first_label(todo, [few, brightness()], first_label=numbering)
     if "agrees" in message:
-        assert first_label(todo, [brightness()], force=True) == 0
+        assert found_first_label(todo, [brightness()], force=True) == 0
 
 
 def test_labels_that_no_network_agrees_with_draw_a_remark(tmp_path, monkeypatch):

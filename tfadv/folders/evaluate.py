@@ -100,11 +100,11 @@ def defended(bare: NetworkPredictions, behind: NetworkPredictions, labels: np.nd
     }
 
 
-def first_label(
+def found_first_label(
     pairs: Sequence[Pair],
     targets: Sequence[Source],
     *,
-    numbering: int | None = None,
+    first_label: int | None = None,
     force: bool = False,
     batch_size: int = 16,
     filter: str = resizing.DEFAULT,
@@ -117,7 +117,7 @@ def first_label(
     Args:
         pairs: with their labels as the file has them, see `tfadv.folders.pairing.pair`.
         targets: the networks to ask, in turn.
-        numbering: 0 or 1 where it is known; None to find out.
+        first_label: 0 or 1 where it is known; None to find out.
         force: take labels that no network agrees with.
         batch_size, filter: as in `evaluate`.
 
@@ -129,7 +129,7 @@ def first_label(
     for target in targets:
         predict = functools.partial(_seen, by_name, target, min(batch_size, max(1, len(pairs))), filter)
         try:
-            resolved = labelling.resolve(list(by_name), labels, None, target, predict, numbering, force)
+            resolved = labelling.resolve(list(by_name), labels, None, target, predict, first_label, force)
         except ValueError as error:
             doubts.setdefault(target.classes, error)
         else:
@@ -174,8 +174,8 @@ class Evaluation:
     """The result of `evaluate` for N images: predictions of each network, success rates, distances.
 
     names, labels: of the images, labels int [N], `UNKNOWN` where there is none. targets: each network's predictions.
-    distances: [N] each. unreadable: name -> reason. offset: what the labels have been lowered by. wanted: the target
-    classes counted from 0, None where no image has one.
+    distances: [N] each. unreadable: name -> reason. first_label: what the labels have been lowered by. wanted: the
+    target classes counted from 0, None where no image has one.
     """
 
     names: list[str]
@@ -183,7 +183,7 @@ class Evaluation:
     targets: list[NetworkPredictions]
     distances: dict[str, np.ndarray]
     unreadable: dict[str, str]
-    offset: int = 0
+    first_label: int = 0
     wanted: np.ndarray | None = None
 
     def rates(self) -> list[dict[str, Share]]:
@@ -203,10 +203,12 @@ class Evaluation:
         """mean, min and max of each distance, over the images where it is finite; None where it is so nowhere."""
         return {name: _summary(values) for name, values in self.distances.items()}
 
-    def numbered(self, offset: int) -> Evaluation:
-        """The evaluation with its labels lowered by 0 or 1, see `first_label`."""
-        lowered = np.where(self.labels != UNKNOWN, self.labels - offset, UNKNOWN)
-        return dataclasses.replace(self, labels=np.maximum(lowered, UNKNOWN), offset=self.offset + offset)
+    def numbered(self, first_label: int) -> Evaluation:
+        """The evaluation with its labels lowered by 0 or 1, see `found_first_label`."""
+        lowered = np.where(self.labels != UNKNOWN, self.labels - first_label, UNKNOWN)
+        return dataclasses.replace(
+            self, labels=np.maximum(lowered, UNKNOWN), first_label=self.first_label + first_label
+        )
 
     def standing_for(self, bare: str, *hardened: str) -> Evaluation:
         """The evaluation with these hardened networks compared to the bare one as its defences; see `defended`.
@@ -228,7 +230,7 @@ class Evaluation:
         return {
             "images": len(self.names),
             "labelled": int(np.sum(self.labels != UNKNOWN)),
-            "first_label": self.offset,
+            "first_label": self.first_label,
             "targets": [
                 {"name": target.name, "size": list(target.size), "classes": target.classes}
                 | {key: {"count": rate.count, "of": rate.of, "share": rate.share} for key, rate in rates.items()}

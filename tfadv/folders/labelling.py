@@ -60,7 +60,7 @@ def resolve(
     targets: Classes | None,
     network: Source,
     predict: Callable[[list[str]], Sequence[int | None]],
-    offset: int | None,
+    first_label: int | None,
     force: bool,
     limit: int | None = None,
 ) -> Labels:
@@ -69,28 +69,28 @@ def resolve(
     Args:
         labels, targets: class by name or a CSV of them, see `tfadv.files.label_files`.
         predict: names -> the network's classes, None for an image that cannot be read.
-        offset: 0 or 1: the number of the first class in the files; None to find out.
+        first_label: 0 or 1: the number of the first class in the files; None to find out.
         force: go on with labels that disagree with the predictions.
 
     Raises ValueError if no image has a label, if the numbering cannot be found out, or if the classes to reach are
     those that the images have; `Disagreement` if the labels disagree.
     """
-    if offset not in (None, 0, 1):
-        raise ValueError(f"first_label: expected 0, 1 or nothing, got {offset!r}.")
+    if first_label not in (None, 0, 1):
+        raise ValueError(f"first_label: expected 0, 1 or nothing, got {first_label!r}.")
     label_column, target_column = _matched(names, labels), _matched(names, targets, targets=True)
     own, aims = (None if column is None else column.classes for column in (label_column, target_column))
     sentence = f"labels: {network.name}'s own predictions"
     if target_column is not None:
-        _other_than_true(names[:limit], target_column, own, network, predict, offset)
+        _other_than_true(names[:limit], target_column, own, network, predict, first_label)
     if label_column is not None:
-        offset, agreement = _checked(names[:limit], label_column.classes, network, predict, offset, force)
-        sentence = f"labels: {label_column.prefix}counted from {offset}; {network.name} agrees with {agreement}"
+        first_label, agreement = _checked(names[:limit], label_column.classes, network, predict, first_label, force)
+        sentence = f"labels: {label_column.prefix}counted from {first_label}; {network.name} agrees with {agreement}"
     if target_column is not None:
-        offset = _fitting(target_column.classes, network, offset, TARGETS)
-        sentence += f"\n{TARGETS}: {target_column.prefix}counted from {offset}" if target_column.prefix else ""
-    facts = {"from": "prediction" if own is None else "file", "offset": offset}
+        first_label = _fitting(target_column.classes, network, first_label, TARGETS)
+        sentence += f"\n{TARGETS}: {target_column.prefix}counted from {first_label}" if target_column.prefix else ""
+    facts = {"from": "prediction" if own is None else "file", "offset": first_label}
     shifted = [
-        None if classes is None else {name: label - (offset or 0) for name, label in classes.items()}
+        None if classes is None else {name: label - (first_label or 0) for name, label in classes.items()}
         for classes in (own, aims)
     ]
     chosen = set(names[:limit])
@@ -112,7 +112,7 @@ def _other_than_true(
     own: Mapping[str, int] | None,
     network: Source,
     predict: Callable[[list[str]], Sequence[int | None]],
-    offset: int | None,
+    first_label: int | None,
 ) -> None:
     """Raise ValueError where the classes to reach are those that the images have: by their labels, or, of a column that
     is not called that of classes to reach by most at sight, of others by all."""
@@ -125,7 +125,7 @@ def _other_than_true(
     if own is None:
         given, best = _seen(both, aims, predict)
         expected = UNKNOWN_ACCURACY if network.accuracy is None else network.accuracy
-        most = max(_right(given, best)[one] for one in _offsets(offset))
+        most = max(_right(given, best)[one] for one in _first_labels(first_label))
         # what its maker calls classes to reach may be some images' own: not those of all
         enough = PART * expected * len(best) if wanted.name and not wanted.is_targets else max(len(best), FEW)
         if len(best) and most >= enough:
@@ -152,15 +152,15 @@ def _right(given: np.ndarray, best: np.ndarray) -> dict[int, int]:
     return {one: int(np.sum(given - one == best)) for one in (0, 1)}
 
 
-def _fitting(classes: Mapping[str, int], network: Source, offset: int | None, what: str) -> int:
-    """The offset, or the only one that these numbers allow."""
-    fitting = [one for one in _offsets(offset) if _outside(classes, network, one) is None]
+def _fitting(classes: Mapping[str, int], network: Source, first_label: int | None, what: str) -> int:
+    """The number of the first class, or the only one that these numbers allow."""
+    fitting = [one for one in _first_labels(first_label) if _outside(classes, network, one) is None]
     if not fitting:
         # Best one for which no counting has a class.
         names = [name for name, label in classes.items() if not -1 < label <= network.classes]
-        name = next(iter(names), None) or str(_outside(classes, network, _offsets(offset)[-1]))
+        name = next(iter(names), None) or str(_outside(classes, network, _first_labels(first_label)[-1]))
         raise ValueError(
-            f"{what}: {network.name} has the classes {_range(network, offset)}, got {classes[name]} for {name}."
+            f"{what}: {network.name} has the classes {_range(network, first_label)}, got {classes[name]} for {name}."
         )
     if len(fitting) > 1:
         raise ValueError(
@@ -175,16 +175,16 @@ def _checked(
     labels: Mapping[str, int],
     network: Source,
     predict: Callable[[list[str]], Sequence[int | None]],
-    offset: int | None,
+    first_label: int | None,
     force: bool,
 ) -> tuple[int, str]:
-    """(offset, how many clean predictions agree in words); see `resolve`."""
+    """(first_label, how many clean predictions agree in words); see `resolve`."""
     labelled = [name for name in names if name in labels]
     given, best = _seen(labelled, labels, predict)
     right, seen = _right(given, best), len(best)
-    candidates = [one for one in _offsets(offset) if _outside(labels, network, one) is None]
+    candidates = [one for one in _first_labels(first_label) if _outside(labels, network, one) is None]
     if not candidates:
-        _fitting(labels, network, offset, "labels")
+        _fitting(labels, network, first_label, "labels")
     chosen = max(candidates, key=lambda one: right[one])
     agreement = f"{right[chosen]} of {seen} clean images"
     if not force and too_few(right[chosen], seen, network.accuracy):
@@ -207,14 +207,14 @@ def too_few(right: int, of: int, accuracy: float | None) -> bool:
     return of > 0 and right / of < PART * expected and float(stats.binom.cdf(right, of, expected)) < CHANCE
 
 
-def _offsets(offset: int | None) -> tuple[int, ...]:
-    return (0, 1) if offset is None else (offset,)
+def _first_labels(first_label: int | None) -> tuple[int, ...]:
+    return (0, 1) if first_label is None else (first_label,)
 
 
-def _outside(classes: Mapping[str, int], network: Source, offset: int) -> str | None:
-    """The first name whose label is out of range when classes count from this offset; None where all fit."""
-    return next((name for name, label in classes.items() if not 0 <= label - offset < network.classes), None)
+def _outside(classes: Mapping[str, int], network: Source, first_label: int) -> str | None:
+    """The first name whose label is out of range when classes count from this number; None where all fit."""
+    return next((name for name, label in classes.items() if not 0 <= label - first_label < network.classes), None)
 
 
-def _range(network: Source, offset: int | None) -> str:
-    return " or ".join(f"{one}..{network.classes - 1 + one}" for one in _offsets(offset))
+def _range(network: Source, first_label: int | None) -> str:
+    return " or ".join(f"{one}..{network.classes - 1 + one}" for one in _first_labels(first_label))

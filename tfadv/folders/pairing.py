@@ -86,7 +86,7 @@ def pair(
     Args:
         images, adversarial: the folders.
         labels: class by name of the image, or a CSV (see `tfadv.files.label_files`); instead of those of the attack.
-            They are taken as they are counted there: `tfadv.folders.evaluate.first_label` says from where.
+            They are taken as they are counted there: `tfadv.folders.evaluate.found_first_label` says from where.
 
     Raises ValueError if nothing pairs, no label fits, or a folder holds no image; FileNotFoundError or
     NotADirectoryError where there is no folder.
