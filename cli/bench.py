@@ -12,12 +12,19 @@ from tfadv.cli import options, shell, tables
 from tfadv.core.ranges import Count
 
 PARTS = ("passes", "engine", "folder")
+#: What is measured where nothing is chosen.
 ATTACKS = ("mim", "fia", "naa")
 
 
 @click.command()
 @click.option("--part", "parts", multiple=True, type=click.Choice(PARTS), help="Only this table; repeat it. [all]")
-@click.option("--attack", "attacks", multiple=True, type=click.Choice(ATTACKS), help="Only this; repeat it. [all]")
+@click.option(
+    "--attack",
+    "attacks",
+    multiple=True,
+    metavar="NAME",
+    help="A recipe that ascends, as `tfadv attacks` lists them; repeat it. [mim, fia, naa]",
+)
 @click.option(
     "--batch",
     "batches",
@@ -27,7 +34,9 @@ ATTACKS = ("mim", "fia", "naa")
     show_default=True,
     help="Images computed together; repeat it.",
 )
-@click.option("--copies", type=options.Number(Count), default=30, show_default=True, help="Of FIA and NAA.")
+@click.option(
+    "--copies", type=options.Number(Count), default=30, show_default=True, help="Of attacks with copies or neighbours."
+)
 @click.option("--steps", type=options.Number(Count), default=10, show_default=True, help="Of each attack.")
 @click.option(
     "--repeats", type=options.Number(Count), default=1, show_default=True, help="Medians of so many are compared."

@@ -57,20 +57,30 @@ def test_a_folder_is_compared_with_crafting_alone(folder, monkeypatch):
     assert len(traced) == 1  # no run compiles it again
 
 
-@pytest.mark.parametrize("name", passes.ATTACKS)
-def test_bare_passes_are_those_the_attack_makes(name, monkeypatch):
+@pytest.mark.parametrize("name", ["mim", "fia", "naa", "nrdm", "bsr", "ila"])
+def test_an_attack_is_compared_with_its_bare_passes(name, monkeypatch):
     monkeypatch.setattr(passes, "LAYER", "Mixed")
     found = passes.cost(name, 2, copies=2, steps=1, memory=False, on=small())
     assert found.ratio == found.seconds / found.bare_seconds > 0
     assert found.memory_ratio is found.memory_ratio_above is None
 
 
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("mim", (0, 3, 0)), ("naa", (2, 3, 0)), ("bsr", (0, 6, 0)), ("vmi", (0, 9, 0)), ("ila", (0, 3, 10))],
+)
+def test_bare_passes_are_as_many_as_the_attack_makes(name, expected):
+    assert passes._gradients_of(passes.attack(name, 2, 3)) == expected
+
+
 def test_memory_is_compared_whole_and_above_the_network():
     loaded = passes.Cost("mim", 1, 1.0, 1.0, passes.Memory(100, 160), passes.Memory(100, 150))
     assert loaded.memory_ratio == pytest.approx(160 / 150) and loaded.memory_ratio_above == pytest.approx(60 / 50)
     assert dataclasses.replace(loaded, memory=None).memory_ratio is None
-    with pytest.raises(ValueError, match="expected one of mim, fia, naa, got 'nim'"):
-        passes.attack("nim", 1, 1)
+    with pytest.raises(ValueError, match="expected a recipe, got 'nam'. Nearest: .*naa"):
+        passes.attack("nam", 1, 1)
+    with pytest.raises(ValueError, match="says how many gradients it takes, got 'deepfool'"):
+        passes.attack("deepfool", 1, 1)
 
 
 @pytest.mark.parametrize("gpu", [True, False])

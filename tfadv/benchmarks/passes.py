@@ -1,10 +1,11 @@
 """Benchmarks an attack against the bare network passes it consists of: time per image and peak memory, as ratios.
 
-Bare passes are compiled functions called one after the other from Python, on Inception-v3 with random weights:
+Bare passes are compiled functions called one after the other from Python, on Inception-v3 with random weights, as many
+as the attack says it takes gradients (`Attack.passes`):
 
-    MIM    1 forward, `steps` x (forward + image gradient)
-    FIA    `copies` x (forward + head gradient), `steps` x trunk gradient
-    NAA    the same and one trunk forward
+    weights of an objective's features     forward + head gradient, from the layer on
+    steps on features                      trunk gradient, up to the layer
+    all others                             forward + image gradient
 
 Attack and bare passes alternate in one process, and their medians are compared, since machines are noisy. Memory is the
 peak of a fresh process for each - resident, or the GPU's -, compared whole and above what the loaded network takes.
@@ -13,6 +14,8 @@ peak of a fresh process for each - resident, or the GPU's -, compared whole and 
 from __future__ import annotations
 
 import dataclasses
+import difflib
+import inspect
 import json
 import statistics
 import subprocess
@@ -27,16 +30,14 @@ import numpy as np
 import tensorflow as tf
 
 from tfadv.attacks import recipes
+from tfadv.attacks.ascent import Ascent
 from tfadv.core import compilation, devices, gradients, scores
 from tfadv.core.goals import untargeted
-from tfadv.core.interfaces import Attack
 from tfadv.models import ARCHITECTURES
 from tfadv.models.layers import stated
 from tfadv.models.network import Network
 
-#: The attacks whose bare passes are known here.
-ATTACKS = ("mim", "fia", "naa")
-#: Where FIA and NAA look.
+#: Where attacks on features look.
 LAYER = "Mixed_5b"
 SIDE = 299
 #: Copies and steps of a process whose memory is measured: more of them change no peak.
@@ -95,14 +96,21 @@ def network() -> Network:
     return Network(model, name="inception_v3", offset=1, layer=LAYER)
 
 
-def attack(name: str, copies: int, steps: int) -> Attack:
-    """One of `ATTACKS`; raises ValueError for another."""
-    if name not in ATTACKS:
-        raise ValueError(f"attack: expected one of {', '.join(ATTACKS)}, got {name!r}.")
-    if name == "mim":
-        return recipes.mim(steps=steps)
-    recipe = recipes.naa if name == "naa" else recipes.fia
-    return recipe(layer=LAYER, copies=copies, steps=steps)
+def attack(name: str, copies: int, steps: int) -> Ascent:
+    """A recipe that ascends, with so many copies (or neighbours) and steps where it has such settings.
+
+    Raises ValueError for one that does not, or that cannot say beforehand how many gradients it takes.
+    """
+    recipe = recipes.RECIPES.get(name)
+    if recipe is None:
+        near = difflib.get_close_matches(name, recipes.RECIPES, 3, 0.4)
+        raise ValueError(f"attack: expected a recipe, got {name!r}. Nearest: {', '.join(near) or 'none'}.")
+    sizes = {"layer": LAYER, "copies": copies, "neighbours": copies, "steps": steps}
+    known = inspect.signature(recipe).parameters
+    made = recipe(**{setting: value for setting, value in sizes.items() if setting in known})
+    if not isinstance(made, Ascent) or made.passes is None:
+        raise ValueError(f"attack: expected a recipe that says how many gradients it takes, got {name!r}.")
+    return made
 
 
 def cost(
@@ -115,15 +123,15 @@ def cost(
     memory: bool = True,
     on: Network | None = None,
 ) -> Cost:
-    """Measure one of `ATTACKS`.
+    """Measure an attack.
 
     Args:
-        name, batch, copies, steps: the attack, and how many images it takes at once.
+        name, batch, copies, steps: see `attack`, and how many images it takes at once.
         repeats: how often attack and bare passes are run in turn, after a first time that traces.
         memory: whether two fresh processes measure the memory too.
         on: the network, with the layer `LAYER`; `network()` by default.
 
-    Raises ValueError for another attack.
+    Raises ValueError as `attack` does.
     """
     subjects = _subjects(name, batch, copies, steps, on or network())
     seconds: dict[str, list[float]] = {subject: [] for subject in subjects}
@@ -144,8 +152,8 @@ def _subjects(name: str, batch: int, copies: int, steps: int, source: Network) -
     shape = (batch, height or SIDE, width or SIDE, 3)
     images = np.random.default_rng(0).integers(0, 256, shape).astype(np.float32)
     labels = np.arange(batch) % source.classes
-    craft = attack(name, copies, steps).on(source)
-    bare = _bare(name, source, copies, steps)
+    ascent = attack(name, copies, steps)
+    craft, bare = ascent.on(source), _bare(ascent, source)
     tensor, indices = tf.constant(images), tf.constant(labels + source.offset)
     return {"attack": lambda: craft(images, untargeted(labels)), "bare": lambda: bare(tensor, indices).numpy()}
 
@@ -155,41 +163,46 @@ def _compiled(function: Callable) -> Callable:
     return tf.function(function, jit_compile=compilation.use_xla() or None)
 
 
-def _bare(name: str, source: Network, copies: int, steps: int) -> Callable[[Any, Any], Any]:
+def _bare(ascent: Ascent, source: Network) -> Callable[[Any, Any], Any]:
     """The passes the method cannot do without, as one Python function of (images, labels)."""
+    layers: tuple[str, ...] = ascent.objective.layers
 
-    def features(images: Any) -> Any:
-        return source(images, (LAYER,), False).features[LAYER]
+    def features(images: Any) -> list[Any]:
+        outputs = source(images, layers, False)
+        return [outputs.features[layer] for layer in layers]
+
+    def weighed(images: Any, weights: list[Any]) -> Any:
+        return sum(tf.reduce_sum(one * w, [1, 2, 3]) for one, w in zip(features(images), weights, strict=True))
 
     image_gradient = _compiled(
         lambda images, labels: gradients.of_images(lambda x: scores.cross_entropy(source(x).logits, labels), images)
     )
     head_gradient = _compiled(
         lambda images, labels: gradients.of_features(
-            lambda out: scores.logit(out.logits, labels), source, images, (LAYER,)
-        )[0]
+            lambda out: scores.logit(out.logits, labels), source, images, layers
+        )
     )
-    trunk_gradient = _compiled(
-        lambda images, weights: gradients.of_images(lambda x: tf.reduce_sum(features(x) * weights, [1, 2, 3]), images)
-    )
-    trunk, forward = _compiled(features), _compiled(lambda images: source(images).logits)
+    trunk_gradient = _compiled(lambda images, weights: gradients.of_images(lambda x: weighed(x, weights), images))
+    weights_of, in_steps, others = _gradients_of(ascent)
 
-    def mim(images: Any, labels: Any) -> Any:
-        last = forward(images)
-        for _ in range(steps):
+    def passes(images: Any, labels: Any) -> Any:
+        last, weights = images, features(images) if layers and not weights_of else []
+        for _ in range(weights_of):
+            weights = head_gradient(images, labels)
+        for _ in range(in_steps):
+            last = trunk_gradient(images, weights) if layers else image_gradient(images, labels)
+        for _ in range(others):
             last = image_gradient(images, labels)
         return last
 
-    def feature(images: Any, labels: Any) -> Any:
-        weights: Any = 0.0
-        for _ in range(copies):
-            weights += head_gradient(images, labels)
-        last = trunk(images) if name == "naa" else weights
-        for _ in range(steps):
-            last = trunk_gradient(images, weights)
-        return last
+    return passes
 
-    return mim if name == "mim" else feature
+
+def _gradients_of(ascent: Ascent) -> tuple[int, int, int]:
+    """How many gradients an ascent takes: for the weights of its features, in its steps, and others."""
+    weights_of = ascent.restarts * ascent.objective.prepared_gradients(ascent.view)
+    in_steps = ascent.restarts * ascent.steps * ascent.gradient.points * ascent.view.copies
+    return weights_of, in_steps, (ascent.passes or 0) - weights_of - in_steps
 
 
 def _in_a_fresh_process(name: str, batch: int, subject: str) -> Memory | None:
