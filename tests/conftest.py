@@ -44,6 +44,14 @@ def own(images):
     return tf.constant(seeds.of_images(images.numpy(), 0))
 
 
+@pytest.fixture
+def uncompiled(monkeypatch):
+    """Attacks run eagerly but for their random numbers: small ones are done before they would be compiled."""
+    from tfadv.core.compilation import Compiled
+
+    monkeypatch.setattr(Compiled, "attempt", lambda self, *arguments: self._plain(*arguments))
+
+
 #: The embedded digit networks that a test has asked for: loaded, and compiled, once for all tests of a process.
 EMBEDDED: dict = {}
 

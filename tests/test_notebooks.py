@@ -14,11 +14,7 @@ NAMES = {"one_attack", "compose", "transfer_table", "nip", "your_model", "where_
 #: What a page that is read in one go holds at most.
 CELLS, LINES = 24, 75
 
-#: What runs in the default suite too.
-QUICK = {"one_attack"}
-
 every = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-run = [pytest.param(path, marks=() if path.stem in QUICK else pytest.mark.slow, id=path.stem) for path in NOTEBOOKS]
 
 
 def read(path):
@@ -29,7 +25,8 @@ def test_they_are_these():
     assert {path.stem for path in NOTEBOOKS} == NAMES
 
 
-@pytest.mark.parametrize("path", run)
+@pytest.mark.slow
+@every
 def test_a_notebook_runs(path, tmp_path):
     """Each ends in a cell that raises where its text is not so."""
     notebook = read(path)

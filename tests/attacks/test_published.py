@@ -252,7 +252,7 @@ def test_recipe_is_the_published_loop(name, setting):
 
 
 @pytest.mark.parametrize("case", VARIANTS)
-def test_settings_are_the_published_ones(case, setting):
+def test_settings_are_the_published_ones(case, setting, uncompiled):
     network, plain, images, labels = setting
     name, ours, theirs = VARIANTS[case]
     twin, settings = TWINS[name]

@@ -213,7 +213,7 @@ def test_layers_of_an_ensemble_are_its_members():
 
 @pytest.mark.parametrize("rule", [LinearBackward(), SoftBackward(), SkipBackward()], ids=repr)
 @pytest.mark.parametrize("name", ["naa", "fia-pd", "vmi", "logit", "fcr-fgsm"])
-def test_it_goes_with_every_attack(name, rule):
+def test_it_goes_with_every_attack(name, rule, uncompiled):
     network, (images, labels) = residual("float64"), batch_of(2, dtype=np.float64)
     own = recipe(name)
     attack = dataclasses.replace(own, backward=rule, steps=min(own.steps, 3))

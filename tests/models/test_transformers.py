@@ -89,7 +89,7 @@ def test_layers_of_tokens_can_be_read_and_named(batch):
 
 
 @pytest.mark.parametrize("name", FEATURE_ATTACKS)
-def test_an_attack_on_tokens_is_that_on_the_same_numbers_as_maps(name, batch):
+def test_an_attack_on_tokens_is_that_on_the_same_numbers_as_maps(name, batch, uncompiled):
     images, labels = batch[0], untargeted(batch[1])
     forward = transformer(0, maps=True)
     found = [recipe(name, layer=layer, steps=3).on(forward)(images, labels) for layer in ("in_a_row", "laid_out")]
@@ -99,7 +99,7 @@ def test_an_attack_on_tokens_is_that_on_the_same_numbers_as_maps(name, batch):
 
 @pytest.mark.parametrize("first", [1, 2])
 @pytest.mark.parametrize("name", FEATURE_ATTACKS)
-def test_an_attack_with_a_class_token_keeps_its_promises(name, first, batch):
+def test_an_attack_with_a_class_token_keeps_its_promises(name, first, batch, uncompiled):
     images, labels = batch
     craft = recipe(name, layer="block1", steps=2).on(transformer(first))
     result = craft(images, untargeted(labels))
