@@ -206,9 +206,8 @@ class Evaluation:
     def numbered(self, first_label: int) -> Evaluation:
         """The evaluation with its labels lowered by 0 or 1, see `found_first_label`."""
         lowered = np.where(self.labels != UNKNOWN, self.labels - first_label, UNKNOWN)
-        return dataclasses.replace(
-            self, labels=np.maximum(lowered, UNKNOWN), first_label=self.first_label + first_label
-        )
+        total = self.first_label + first_label
+        return dataclasses.replace(self, labels=np.maximum(lowered, UNKNOWN), first_label=total)
 
     def standing_for(self, bare: str, *hardened: str) -> Evaluation:
         """The evaluation with these hardened networks compared to the bare one as its defences; see `defended`.
