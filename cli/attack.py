@@ -85,8 +85,7 @@ def _craft(
     out: str,
     *,
     sources: tuple[str, ...],
-    weights: tuple[float, ...],
-    average: str | None,
+    ensemble_options: network_options.EnsembleOptions,
     settings: dict[str, Any],
     epsilon: float | None,
     steps: int | None,
@@ -113,7 +112,8 @@ def _craft(
     settings = settings_syntax.united(settings, {"epsilon": epsilon, "steps": steps, "layer": layer}, "--{}")
     settings = building.check(ATTACKS, recipe, settings)
     find_images(images)  # a wrong folder is said before a large network is built
-    network, _ = network_options.sources(sources, model_options, weights=weights, average=average)
+    network, _ = network_options.sources(sources, model_options, ensemble_options)
+    weights, average, _ = ensemble_options
     weighed = [f"{weight:g}*{one}" for weight, one in zip(weights, sources, strict=True)] if weights else sources
     asked = "+".join(weighed)
     asked += f", {average} averaged" if average else ""

@@ -107,8 +107,7 @@ def _seen(
     image: str,
     *,
     sources: tuple[str, ...],
-    weights: tuple[float, ...],
-    average: str | None,
+    ensemble_options: network_options.EnsembleOptions,
     class_names: str | None,
     targets: tuple[str, ...],
     label: int | None,
@@ -130,7 +129,7 @@ def _seen(
 
     levels = decision_plane.axis(reach, step)
     names = None if class_names is None else called.read(class_names)
-    first, others = network_options.sources(sources, model_options, weights=weights, average=average, targets=targets)
+    first, others = network_options.sources(sources, model_options, ensemble_options, targets)
     names = called.of(sources[0], first.classes) if names is None else names
     size = None if None in first.size else first.size
     picture = image_files.try_image(image, size, filter)  # type: ignore[arg-type]

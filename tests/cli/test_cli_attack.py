@@ -18,7 +18,7 @@ from PIL import Image
 from tfadv.attacks import recipes
 from tfadv.cli import main
 from tfadv.cli.options import progress_bar
-from tfadv.core import compilation, devices
+from tfadv.core import compilation, devices, gradients
 from tfadv.folders.batches import BatchAttack
 from tfadv.registry import building
 
@@ -256,6 +256,18 @@ def test_several_sources_are_an_ensemble_and_each_is_tapped_at_its_own_layer(tmp
     assert "expected 2 numbers above 0" in attack("mim", "images", f"{tmp_path}/no", *both[:4], "--weight", "1", code=1)
     wrong = attack("mim", "images", f"{tmp_path}/no", "--source", "nets:build", "--average", "logits", code=2)
     assert "repeat --source" in wrong
+
+
+def test_an_ensemble_may_take_one_network_at_a_time(tmp_path, monkeypatch):
+    taken, original = [], gradients.one_at_a_time
+    monkeypatch.setattr(gradients, "one_at_a_time", lambda *given: taken.append(1) or original(*given))
+    words = ["--source", "nets:build", "--source", "nets:build", "--steps", "2"]
+    attack("mim", "images", f"{tmp_path}/out", *words)
+    assert not taken
+    attack("mim", "images", f"{tmp_path}/again", *words, "--one-at-a-time")
+    assert taken
+    pairs = [(file, tmp_path / "again" / file.name) for file in (tmp_path / "out").glob("*.png")]
+    assert len(pairs) > 5 and all(np.array_equal(Image.open(a), Image.open(b)) for a, b in pairs)
 
 
 def test_settings_are_held_to_the_kinds_of_the_recipe():
