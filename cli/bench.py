@@ -41,6 +41,9 @@ ATTACKS = ("mim", "fia", "naa")
 @click.option(
     "--repeats", type=options.Number(Count), default=1, show_default=True, help="Medians of so many are compared."
 )
+@click.option(
+    "--memory/--no-memory", default=True, show_default=True, help="Measure the memory of passes, in fresh processes."
+)
 @click.option("--images", type=click.Path(), help="A folder of images for engine and folder. Default: made of noise.")
 @click.option(
     "--count", type=options.Number(Count), help="How many are made. Default: 128 for engine, 4 batches for folder."
@@ -53,6 +56,7 @@ def command(
     copies: int,
     steps: int,
     repeats: int,
+    memory: bool,
     images: str | None,
     count: int | None,
     workers: int | None,
@@ -79,7 +83,7 @@ def command(
     shell.echo(f"{devices.name()}, {thread_pool.cores()} cores, TensorFlow {tf.__version__}, Keras {keras.__version__}")
     for part in parts or PARTS:
         if part == "passes":
-            _passes(attacks or ATTACKS, batches, copies, steps, repeats)
+            _passes(attacks or ATTACKS, batches, copies, steps, repeats, memory)
             continue
         with tempfile.TemporaryDirectory(prefix="tfadv-bench-") as place:
             if part == "engine":
@@ -89,14 +93,16 @@ def command(
                 _folder(images, Path(place), many, workers, attacks or ("naa",), batches, (copies, steps), repeats)
 
 
-def _passes(attacks: Sequence[str], batches: Sequence[int], copies: int, steps: int, repeats: int) -> None:
+def _passes(
+    attacks: Sequence[str], batches: Sequence[int], copies: int, steps: int, repeats: int, memory: bool
+) -> None:
     from tfadv.benchmarks import passes
 
     head = ("attack", "batch", "ms an image", "bare passes", "ratio", "peak MB", "bare", "ratio", "above the network")
     rows = []
     for name in attacks:
         for batch in batches:
-            cost = passes.cost(name, batch, copies=copies, steps=steps, repeats=repeats)
+            cost = passes.cost(name, batch, copies=copies, steps=steps, repeats=repeats, memory=memory)
             peaks = [None if one is None else one.peak for one in (cost.memory, cost.bare_memory)]
             times = (_ms(cost.seconds), _ms(cost.bare_seconds), f"{cost.ratio:.3f}")
             ratios = (cost.memory_ratio, cost.memory_ratio_above)
