@@ -21,7 +21,7 @@ help:
 	@echo "make demo        attack the embedded digits and draw it, in demo/"
 	@echo "make test        the tests on the default stack"
 	@echo "make test-paper  the tests on TensorFlow 2.15 with tensorflow-addons"
-	@echo "make test-slow   the slow tests on the default stack: references of the largest networks"
+	@echo "make test-slow   the slow tests on the default stack: the largest networks, notebooks, what tests/slow.txt names"
 	@echo "make test-all    the slow tests as well, on both stacks"
 	@echo "make coverage    the tests on the default stack, and which lines they run"
 	@echo "make lint        ruff and mypy;  make types: mypy alone;  make format: let ruff rewrite"
@@ -60,7 +60,7 @@ test: install
 	$(BIN)/python $(PYTEST)
 
 test-slow: install
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python $(PYTEST) -m slow
 
 test-paper: install-paper
 	$(PAPER)/python $(PYTEST)

@@ -16,6 +16,22 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config, items):
+    """Tests that tests/slow.txt names are slow; one that it names and that is no more is an error."""
+    lines = Path(__file__).with_name("slow.txt").read_text(encoding="utf-8").splitlines()
+    slow = {line for line in lines if not line.startswith("#")}
+    for item in items:
+        if item.nodeid in slow:
+            item.add_marker(pytest.mark.slow)
+    files = (
+        set() if any("::" in argument for argument in config.args) else {item.nodeid.split("::")[0] for item in items}
+    )
+    gone = {name for name in slow if name.split("::")[0] in files} - {item.nodeid for item in items}
+    if gone:
+        raise pytest.UsageError(f"tests/slow.txt: no such test: {', '.join(sorted(gone))}.")
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """Reference data that is not part of the project; tests that need it are skipped without it."""

@@ -177,15 +177,11 @@ def test_company_order_and_number_change_nothing(name, batch, results):
 
 
 @every_attack
-def test_eager_is_compiled(name, batch, results):
+def test_eager_is_compiled(name, batch, results, request):
     images, labels = batch
     expected = results(name)[:1]
-    tf.config.run_functions_eagerly(True)
-    try:
-        eager = bound(name)(images[:1], untargeted(labels[:1]))
-    finally:
-        tf.config.run_functions_eagerly(False)
-    assert same(eager, expected)
+    request.getfixturevalue("uncompiled")
+    assert same(bound(name)(images[:1], untargeted(labels[:1])), expected)
 
 
 @those(lambda attack: not attack.has_target)
