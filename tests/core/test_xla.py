@@ -65,8 +65,7 @@ def pooled(dtype="float32"):
     return tfadv.network(model, input_range=(-1, 1), layer="middle")
 
 
-#: All but ops, whose 31 operators XLA compiles for many minutes; its parts are in the views of the others.
-ASCENTS = [name for name in ATTACKS if isinstance(recipe(name), Ascent) and name != "ops"]
+ASCENTS = [name for name in ATTACKS if isinstance(recipe(name), Ascent)]
 #: One of each mechanism; the others take minutes together.
 DIFFERENT = {"sim", "fda", "fcr", "ila", "mef", "bsr", "svre", "bpa", "fia-pd", "naa-pd"}
 

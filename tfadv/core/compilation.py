@@ -164,7 +164,10 @@ def repeat(count: int, body: Callable[[Tensor, Any], Any], state: Any, start: in
         return number + 1, body(number, state)
 
     begun = (tf.constant(start), state)
-    return tf.while_loop(lambda number, _: number < count, step, begun, parallel_iterations=1)[1]
+    most = count - start  # which XLA has to know for a gradient through the loop
+    return tf.while_loop(lambda number, _: number < count, step, begun, parallel_iterations=1, maximum_iterations=most)[
+        1
+    ]
 
 
 def summed(count: int, terms: Callable[[Tensor], tuple[Tensor, ...]]) -> tuple[Tensor, ...]:

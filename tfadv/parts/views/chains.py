@@ -12,7 +12,7 @@ import math
 import tensorflow as tf
 
 from tfadv.core import tensors
-from tfadv.core.compilation import use_xla
+from tfadv.core.compilation import repeat, use_xla
 from tfadv.core.images import BLACK
 from tfadv.core.interfaces import View
 from tfadv.core.ranges import Count, Degrees, Divisors, Grey, shown
@@ -136,7 +136,8 @@ class RandomChain(View):
     def apply(self, images: Images, copy: Tensor, seeds: Seeds) -> Images:
         own, (fewest, most) = fold(seeds, copy), self.length
         count = fewest + whole(uniform(fold(own, LENGTH), (1,))[:, 0], tf.constant(most - fewest + 1))
-        for place in range(most):
+
+        def next_place(place: Tensor, images: Images) -> Images:
             here = fold(own, place)
             operator = whole(uniform(here, (1,))[:, 0], tf.constant(sum(view.copies for view in self.of)))
             for number, view in enumerate(self.of):
@@ -145,7 +146,9 @@ class RandomChain(View):
                     variant = tf.where(chosen, operator, 0)
                     images = _where(chosen, view, images, variant, fold(here, number))
                 operator -= view.copies
-        return images
+            return images
+
+        return repeat(most, next_place, images)  # a loop: what all places do is compiled once
 
 
 def _where(chosen: Tensor, view: View, images: Images, copies: Tensor, seeds: Seeds) -> Images:
