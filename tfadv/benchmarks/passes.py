@@ -3,7 +3,8 @@
 Bare passes are compiled functions called one after the other from Python, on Inception-v3 with random weights, as many
 as the attack says it takes gradients (`Attack.passes`):
 
-    weights of an objective's features     forward + head gradient, from the layer on
+    weights of an objective's features     forward + head gradient, from the layer on; on an adversarial path, which
+                                           follows the image's gradient, the whole gradient too
     steps on features                      trunk gradient, up to the layer
     all others                             forward + image gradient
 
@@ -36,6 +37,7 @@ from tfadv.core.goals import untargeted
 from tfadv.models import ARCHITECTURES
 from tfadv.models.layers import stated
 from tfadv.models.network import Network
+from tfadv.parts.adversarial_paths import AdversarialPath
 
 #: Where attacks on features look.
 LAYER = "Mixed_5b"
@@ -183,12 +185,21 @@ def _bare(ascent: Ascent, source: Network) -> Callable[[Any, Any], Any]:
         )
     )
     trunk_gradient = _compiled(lambda images, weights: gradients.of_images(lambda x: weighed(x, weights), images))
+
+    def both(images: Any, labels: Any) -> list[Any]:
+        with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
+            tape.watch(images)
+            outputs = source(images, layers)
+            score, loss = scores.logit(outputs.logits, labels), scores.cross_entropy(outputs.logits, labels)
+        return [*(tape.gradient(score, outputs.features[layer]) for layer in layers), tape.gradient(loss, images)]
+
+    weight_gradient = _compiled(both) if _follows_images(ascent) else head_gradient
     weights_of, in_steps, others = _gradients_of(ascent)
 
     def passes(images: Any, labels: Any) -> Any:
         last, weights = images, features(images) if layers and not weights_of else []
         for _ in range(weights_of):
-            weights = head_gradient(images, labels)
+            weights = weight_gradient(images, labels)[: len(layers)]
         for _ in range(in_steps):
             last = trunk_gradient(images, weights) if layers else image_gradient(images, labels)
         for _ in range(others):
@@ -196,6 +207,10 @@ def _bare(ascent: Ascent, source: Network) -> Callable[[Any, Any], Any]:
         return last
 
     return passes
+
+
+def _follows_images(ascent: Ascent) -> bool:
+    return any(isinstance(part, AdversarialPath) for part in ascent.objective.inner_parts)
 
 
 def _gradients_of(ascent: Ascent) -> tuple[int, int, int]:

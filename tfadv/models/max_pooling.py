@@ -7,13 +7,13 @@ equal values the gradient goes to the first, as in `tf.nn.max_pool`.
 import contextlib
 import functools
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import keras
 import tensorflow as tf
 
-from tfadv.core.compilation import use_xla
-from tfadv.core.types import Images, Tensor
+from tfadv.core.compilation import fused, use_xla
+from tfadv.core.types import Gradient, Images, Tensor
 
 
 def _shifts(images: Images, window: tuple[int, int], strides: tuple[int, int], padding: str) -> Iterator[Images]:
@@ -36,18 +36,37 @@ def max_pool(images: Images, window: tuple[int, int], strides: tuple[int, int], 
     return functools.reduce(tf.maximum, _shifts(images, window, strides, padding))
 
 
-def soft_pool(layer: keras.layers.Layer, images: Images, temperature: float) -> Tensor:
-    """The mean over a max pooling layer's windows with the weights softmax(temperature x), through which no gradient
-    goes."""
+def soft_gradient(layer: keras.layers.Layer, images: Images, gradient: Gradient, temperature: float) -> Gradient:
+    """The gradient, from that of the pooled maps, as if a max pooling layer were a mean over its windows with the
+    weights softmax(temperature x), through which no gradient goes."""
     if _channels_first(layer):
-        return tf.transpose(_soft_pool(layer, tf.transpose(images, (0, 2, 3, 1)), temperature), (0, 3, 1, 2))
-    return _soft_pool(layer, images, temperature)
+        images, gradient = (tf.transpose(maps, (0, 2, 3, 1)) for maps in (images, gradient))
+        return tf.transpose(_soft_gradient(layer, images, gradient, temperature), (0, 3, 1, 2))
+    return _soft_gradient(layer, images, gradient, temperature)
 
 
-def _soft_pool(layer: keras.layers.Layer, maps: Tensor, temperature: float) -> Tensor:
+def _soft_gradient(layer: keras.layers.Layer, maps: Tensor, gradient: Gradient, temperature: float) -> Gradient:
     if None in maps.shape[1:3]:
         raise ValueError(f"{layer.name}: expected maps of a known size for soft max pooling, got {list(maps.shape)}.")
-    windows = layer.pool_size, layer.strides, layer.padding
+    windows = tuple(layer.pool_size), tuple(layer.strides), layer.padding
+    shapes = tuple(maps.shape[1:]), tuple(gradient.shape[1:])
+    return _fused_soft_gradient(windows, temperature, shapes, maps.dtype)(maps, gradient)
+
+
+@functools.cache
+def _fused_soft_gradient(windows: tuple, temperature: float, shapes: tuple, dtype: tf.DType) -> Callable:
+    """One operation: apart, the exponentials of nine shifts of the maps take longer than a network's whole pass."""
+
+    def soft(maps: Tensor, gradient: Gradient) -> Gradient:
+        with tf.GradientTape() as tape:
+            tape.watch(maps)
+            mean = _soft_mean(maps, windows, temperature)
+        return tape.gradient(mean, maps, output_gradients=gradient)
+
+    return fused(soft, [tf.TensorSpec((None, *shape), dtype) for shape in shapes])
+
+
+def _soft_mean(maps: Tensor, windows: tuple, temperature: float) -> Tensor:
     fixed = tf.stop_gradient(maps)
     largest, sums = max_pool(fixed, *windows), 0.0
     parts = []
