@@ -7,6 +7,8 @@ as the attack says it takes gradients (`Attack.passes`):
                                            follows the image's gradient, the whole gradient too
     steps on features                      trunk gradient, up to the layer
     all others                             forward + image gradient
+    the class that is left, where it is
+    the one that the network predicts      forward
 
 Attack and bare passes alternate in one process, and their medians are compared, since machines are noisy. Memory is the
 peak of a fresh process for each - resident, or the GPU's -, compared whole and above what the loaded network takes.
@@ -38,6 +40,7 @@ from tfadv.models import ARCHITECTURES
 from tfadv.models.layers import stated
 from tfadv.models.network import Network
 from tfadv.parts.adversarial_paths import AdversarialPath
+from tfadv.parts.objectives import CrossEntropy
 
 #: Where attacks on features look.
 LAYER = "Mixed_5b"
@@ -193,11 +196,14 @@ def _bare(ascent: Ascent, source: Network) -> Callable[[Any, Any], Any]:
             score, loss = scores.logit(outputs.logits, labels), scores.cross_entropy(outputs.logits, labels)
         return [*(tape.gradient(score, outputs.features[layer]) for layer in layers), tape.gradient(loss, images)]
 
+    predicts = isinstance(ascent.objective, CrossEntropy) and ascent.objective.predicted
+    forward = _compiled(lambda images: source(images).logits)
     weight_gradient = _compiled(both) if _follows_images(ascent) else head_gradient
     weights_of, in_steps, others = _gradients_of(ascent)
 
     def passes(images: Any, labels: Any) -> Any:
-        last, weights = images, features(images) if layers and not weights_of else []
+        last = forward(images) if predicts else images
+        weights = features(images) if layers and not weights_of else []
         for _ in range(weights_of):
             weights = weight_gradient(images, labels)[: len(layers)]
         for _ in range(in_steps):
