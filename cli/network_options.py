@@ -75,7 +75,7 @@ def ensemble(what: str) -> Callable[[Callable], Callable]:
         click.option(
             "--one-at-a-time",
             is_flag=True,
-            help="Gradients of an ensemble with the memory of one network, in about half as much time again.",
+            help="Gradients of an ensemble with the memory of one network, in three quarters more time.",
         ),
     )
 
