@@ -23,7 +23,7 @@ ATTACKS = ("mim", "fia", "naa")
     "attacks",
     multiple=True,
     metavar="NAME",
-    help="A recipe that ascends, as `tfadv attacks` lists them; repeat it. [mim, fia, naa]",
+    help="A recipe that ascends, as `tfadv recipes` lists them; repeat it. [mim, fia, naa]",
 )
 @click.option(
     "--batch",

@@ -33,17 +33,26 @@ class ModelOptions(NamedTuple):
         return "".join([*ranges, *(f" --output {name}" for name in self.output)])
 
 
+def _gathered(name: str, kind: Any, added: Sequence[Callable]) -> Callable[[Callable], Callable]:
+    """Add these options to a command, which gets those that are fields of this kind as one argument of this name."""
+
+    def add(command: Callable) -> Callable:
+        @functools.wraps(command)
+        def with_options(*arguments: Any, **chosen: Any) -> Any:
+            gathered = kind(**{key: chosen.pop(key) for key in kind._fields})
+            return command(*arguments, **{name: gathered}, **chosen)
+
+        for option in reversed(added):
+            with_options = option(with_options)
+        return with_options
+
+    return add
+
+
 def model_options(command: Callable) -> Callable:
     """Add the options of saved models; the command gets them as `model_options`."""
-
-    @functools.wraps(command)
-    def with_options(*arguments: Any, **chosen: Any) -> Any:
-        gathered = ModelOptions(**{key: chosen.pop(key) for key in ModelOptions._fields})
-        return command(*arguments, model_options=gathered, **chosen)
-
-    for option in (options.trust, options.output, options.labels_offset, options.input_range):
-        with_options = option(with_options)
-    return with_options
+    added = (options.input_range, options.labels_offset, options.output, options.trust)
+    return _gathered("model_options", ModelOptions, added)(command)
 
 
 class EnsembleOptions(NamedTuple):
@@ -78,18 +87,7 @@ def ensemble(what: str) -> Callable[[Callable], Callable]:
             help="Gradients of an ensemble with the memory of one network, in three quarters more time.",
         ),
     )
-
-    def add(command: Callable) -> Callable:
-        @functools.wraps(command)
-        def with_options(*arguments: Any, **chosen: Any) -> Any:
-            gathered = EnsembleOptions(**{key: chosen.pop(key) for key in EnsembleOptions._fields})
-            return command(*arguments, ensemble_options=gathered, **chosen)
-
-        for option in reversed(added):
-            with_options = option(with_options)
-        return with_options
-
-    return add
+    return _gathered("ensemble_options", EnsembleOptions, added)
 
 
 def load(specs: Sequence[str], model_options: ModelOptions) -> list[Source]:

@@ -57,7 +57,7 @@ def test_a_folder_is_compared_with_crafting_alone(folder, monkeypatch):
     assert len(traced) == 1  # no run compiles it again
 
 
-@pytest.mark.parametrize("name", ["mim", "naa", "bfa", "nrdm", "bsr", "ila"])
+@pytest.mark.parametrize("name", ["mim", "fia", "naa", "bfa", "nrdm", "bsr", "ila"])
 def test_an_attack_is_compared_with_its_bare_passes(name, monkeypatch):
     monkeypatch.setattr(passes, "LAYER", "Mixed")
     found = passes.cost(name, 2, copies=2, steps=1, memory=False, on=small())

@@ -110,7 +110,7 @@ def attack(name: str, copies: int, steps: int) -> Ascent:
     if recipe is None:
         near = difflib.get_close_matches(name, recipes.RECIPES, 3, 0.4)
         raise ValueError(f"attack: expected a recipe, got {name!r}. Nearest: {', '.join(near) or 'none'}.")
-    sizes = {"layer": LAYER, "copies": copies, "neighbours": copies, "steps": steps}
+    sizes = {"layer": LAYER, "copies": copies, "neighbours": copies, "chains": copies, "steps": steps}
     known = inspect.signature(recipe).parameters
     made = recipe(**{setting: value for setting, value in sizes.items() if setting in known})
     if not isinstance(made, Ascent) or made.passes is None:
