@@ -1,7 +1,7 @@
-"""Shared by the commands that list attacks and defences: a line for each, a page for one, JSON for all.
+"""Shared by `tfadv recipes` and `tfadv defences`: shows all entries in short, one in full, or either as JSON.
 
-They show `listed.json`, so that they need not import TensorFlow; `make docs` writes it from the attacks and defences
-themselves, and the tests compare the two.
+The commands show `listed.json`, so that they need not import TensorFlow; `make docs` writes it from the attacks and
+defences themselves, and the tests compare the two.
 """
 
 import inspect
@@ -24,7 +24,7 @@ def chosen(command: str, word: str, name: str | None) -> list[dict[str, Any]]:
 
 
 def facts(name: str, kind: str, parts: str, maker: Callable, known: Mapping[str, inspect.Parameter]) -> dict[str, Any]:
-    """The facts of an attack or a defence (`kind`): its name, documentation, settings, and the parts it is made of."""
+    """An attack or a defence in `listed.json`: name, documentation, default settings, and the line of Python it is."""
     documentation = inspect.getdoc(maker) or ""
     defaults = {key: None if value.default is value.empty else value.default for key, value in known.items()}
     return {
@@ -37,7 +37,7 @@ def facts(name: str, kind: str, parts: str, maker: Callable, known: Mapping[str,
 
 
 def page(fact: dict[str, Any], kind: str, *more: str) -> str:
-    """An entry in full; more: paragraphs at the end."""
+    """The full text of an entry, and the paragraphs `more` behind it."""
     return "\n\n".join(
         [
             f"{fact['name']}: {fact['documentation']}",

@@ -13,7 +13,7 @@ import click
 from click.core import ParameterSource
 
 from tfadv.cli import options, shell, writing
-from tfadv.core.ranges import Count, Positive, TrainingSeed
+from tfadv.core.ranges import Count, Natural, Positive, TrainingSeed
 
 if TYPE_CHECKING:
     from tfadv.reproduce.plan import Experiment
@@ -42,6 +42,13 @@ GIVEN = {"IMAGES": "--images", "LABELS": "--labels"}
     "photographs where TFADV_SHARED is set, else digits.",
 )
 @click.option("--count", type=options.Number(Count), help="How many images. Default: the scale's.")
+@click.option(
+    "--skip",
+    type=options.Number(Natural),
+    default=0,
+    show_default=True,
+    help="Leave out the first so many images, those that something was chosen on.",
+)
 @click.option(
     "--seed", type=options.Number(TrainingSeed), default=0, show_default=True, help="All randomness follows from it."
 )

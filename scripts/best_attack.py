@@ -1,14 +1,15 @@
 """Searches the compositions of scripts/best_space.py for the attack that transfers best at a number of gradients.
 
     python scripts/best_attack.py OUT --budget 40                 100 trials; the same command again goes on
-    python scripts/best_attack.py OUT --budget 100 --trials 300 --minutes 60
+    python scripts/best_attack.py OUT --budget 100 --begin-with OUT/best-40.csv --minutes 60
     python scripts/best_attack.py OUT --budget 40 --scale digits --first 24 --rungs 4,12
 
 Needs `pip install -e '.[search]'`, and for photographs the reference data (TFADV_SHARED). An attack is crafted on each
 source alone, and its success is the share of images, rounded as they are saved, that a network gets wrong, the mean
 over the networks that are not the source, over both sources. Images are those of the first 100 that all networks get
-right; the others stay unseen. Optuna's TPE chooses, from what is known of earlier trials; by successive halving each
-trial begins with few images, and of those on a rung the better ones go on to the next.
+right; the others stay unseen. The first trials are the starts of scripts/best_space.py, or the best of an earlier
+search; then Optuna's TPE chooses, from what is known of earlier trials. By successive halving each trial begins with
+few images, and of those on a rung the better ones go on to the next.
 
 OUT/best-BUDGET.csv gets a line for each trial: the choices, the success at each rung, the attack's settings. At the end
 the best of those that reached the last rung are shown as the command line takes them.
@@ -30,7 +31,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import click
 import numpy as np
-from best_space import Line, drawn
+from best_space import STARTS, Line, drawn
 
 FIELDS = ("trial", "seconds", "state", "rungs", "recipe", "settings", "choices", "kinds")
 COMPLETE, PRUNED, FAILED = "COMPLETE", "PRUNED", "FAIL"
@@ -143,10 +144,19 @@ def study_of(rows: list[dict[str, str]], seed: int) -> Any:
     return study
 
 
-def tried(study: Any, of: Subject, budget: int, rungs: list[int], seed: int) -> dict[str, Any]:
+def starts(earlier: Path | None) -> list[dict[str, Any]]:
+    """The choices of the first trials: those of the best of an earlier search, or the starts of the space."""
+    return [json.loads(row["choices"]) for row in best(read(earlier))[:SHOWN]] if earlier else list(STARTS)
+
+
+def tried(
+    study: Any, of: Subject, budget: int, rungs: list[int], seed: int, begin: list[dict[str, Any]]
+) -> dict[str, Any]:
     """One trial: the line of the CSV."""
     import optuna
 
+    for choices in begin[len(study.trials) :][:1]:
+        study.enqueue_trial(choices)
     trial, begun, reached, state = study.ask(), time.monotonic(), [], COMPLETE
     line = drawn(trial, budget)
     try:
@@ -191,19 +201,33 @@ def best(rows: list[dict[str, str]]) -> list[dict[str, str]]:
 @click.option("--minutes", type=float, help="Begin no further trial after so many.")
 @click.option("--rungs", default="8,24,72", show_default=True, help="Images: a trial goes on from each to the next.")
 @click.option("--first", type=click.IntRange(1), default=100, show_default=True, help="Images to choose from.")
+@click.option(
+    "--begin-with",
+    "earlier",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The CSV of another search, whose best are tried first.",
+)
 @click.option("--scale", default="photographs", show_default=True, help="As of `tfadv reproduce`.")
 @click.option("--seed", type=int, default=0, show_default=True)
 def main(
-    out: Path, budget: int, trials: int, minutes: float | None, rungs: str, first: int, scale: str, seed: int
+    out: Path,
+    budget: int,
+    trials: int,
+    minutes: float | None,
+    rungs: str,
+    first: int,
+    earlier: Path | None,
+    scale: str,
+    seed: int,
 ) -> None:
     out.mkdir(parents=True, exist_ok=True)
     path, until = out / f"best-{budget}.csv", time.monotonic() + 60 * (minutes or 1e9)
     of = subject(scale, out, first)
     steps = [min(int(rung), len(of.labels)) for rung in rungs.split(",")]
     click.echo(f"{len(of.labels)} of {first} images are right on all networks; rungs {steps}", err=True)
-    study = study_of(read(path), seed)
+    study, begin = study_of(read(path), seed), starts(earlier)
     while len(read(path)) < trials and time.monotonic() < until:
-        row = tried(study, of, budget, steps, seed)
+        row = tried(study, of, budget, steps, seed, begin)
         append(path, row)
         shown = ", ".join(f"{100 * success:.1f}" for success in json.loads(row["rungs"]))
         click.echo(f"{row['trial']:4} {row['state']:8} {shown:24} {row['seconds']:.0f} s  {row['recipe']}", err=True)

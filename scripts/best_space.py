@@ -50,6 +50,22 @@ SAMPLED = {
     **{name: "copies" for name in ("bsr", "sia", "ssa", "fia", "naa", "bfa", "rpa", "sfva", "danaa")},
     **{name: "neighbours" for name in ("vmi", "emi", "gra", "pgn", "mef")},
 }
+#: Choices that a search begins with, one trial each: what is left open is drawn.
+STARTS: tuple[dict[str, Any], ...] = tuple(
+    {"objective": objective, "view_of": view, "gradient_of": "mim", "rule_of": "mim", "decay": 1.0, "stretch": 1.0}
+    for objective, view in (
+        ("mim", "bsr"),
+        ("naa", "mim"),
+        ("naa", "bsr"),
+        ("naa", "dim"),
+        ("bfa", "mim"),
+        ("bfa", "sia"),
+        ("fia", "bsr"),
+        ("logit", "bsr"),
+        ("mim", "sia"),
+        ("mim", "ssa"),
+    )
+)
 
 
 class Trial(Protocol):

@@ -1,6 +1,7 @@
 """What several test files share: the reference data, and a small network to attack."""
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -20,14 +21,16 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 def pytest_collection_modifyitems(config, items):
     """Tests that tests/slow.txt names are slow; one that it names and that is no more is an error."""
     lines = Path(__file__).with_name("slow.txt").read_text(encoding="utf-8").splitlines()
-    slow = {line for line in lines if not line.startswith("#")}
+    slow = {line: re.compile(re.escape(line).replace(r"\*", ".*")) for line in lines if not line.startswith("#")}
+    any_of, found = re.compile("|".join(f"(?:{one.pattern})" for one in slow.values())), []
     for item in items:
-        if item.nodeid in slow:
+        if any_of.fullmatch(item.nodeid):
             item.add_marker(pytest.mark.slow)
+            found.append(item.nodeid)
     files = (
         set() if any("::" in argument for argument in config.args) else {item.nodeid.split("::")[0] for item in items}
     )
-    gone = {name for name in slow if name.split("::")[0] in files} - {item.nodeid for item in items}
+    gone = [line for line, one in slow.items() if line.split("::")[0] in files and not any(map(one.fullmatch, found))]
     if gone:
         raise pytest.UsageError(f"tests/slow.txt: no such test: {', '.join(sorted(gone))}.")
 

@@ -72,10 +72,10 @@ def climbing(monkeypatch):
     monkeypatch.setattr(best_attack, "climbed", climbed)
 
 
-def trials(path, count):
+def trials(path, count, begin=()):
     study = best_attack.study_of(best_attack.read(path), 0)
     while len(best_attack.read(path)) < count:
-        best_attack.append(path, best_attack.tried(study, None, 40, [8, 24, 72], 0))
+        best_attack.append(path, best_attack.tried(study, None, 40, [8, 24, 72], 0, begin))
     return best_attack.read(path)
 
 
@@ -98,3 +98,13 @@ def test_few_reach_the_last_rung_and_the_best_is_first(climbing, tmp_path):
     assert 0 < len(best) < 20 and all(len(json.loads(row["rungs"])) == 3 for row in best)
     successes = [json.loads(row["rungs"])[-1] for row in best]
     assert successes == sorted(successes, reverse=True)
+
+
+def test_a_search_begins_with_its_starts_or_with_the_best_of_another(climbing, tmp_path):
+    begin = best_attack.starts(None)
+    rows = trials(tmp_path / "best.csv", len(begin) + 2, begin)
+    assert all(start.items() <= json.loads(row["choices"]).items() for start, row in zip(begin, rows, strict=False))
+    begin = best_attack.starts(tmp_path / "best.csv")
+    assert begin == [json.loads(row["choices"]) for row in best_attack.best(rows)[: best_attack.SHOWN]] != []
+    again = trials(tmp_path / "again.csv", len(begin), begin)
+    assert [json.loads(row["choices"]) for row in again] == begin

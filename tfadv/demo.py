@@ -61,7 +61,7 @@ def run(
         count: how many held-out digits.
         epsilon: the budget in grey levels.
         seed: of the attacks.
-        say: told what is being done.
+        log: told what is being done.
     """
     with advise_on_full_disk(Path(out)):
         return _run(Path(out), count, epsilon, seed, log)

@@ -1,4 +1,4 @@
-"""What `attack.on(network)` returns: it checks images and labels, crafts, and reports success and queries."""
+"""What `attack.on(network)` returns: makes adversarial images, with checks before and a report behind."""
 
 from collections.abc import Callable, Hashable
 from typing import Protocol
@@ -20,7 +20,7 @@ from tfadv.models.network import network
 
 
 class TensorCraft(Protocol):
-    """What each attack implements on a network: (images, goal, seeds) -> images, in tensors, without checks.
+    """What computes an attack on a network: (images, goal, seeds) -> adversarial images, in tensors, without checks.
 
     images [N, H, W, 3], goal with indices of logits, seeds int32 [N, 2]. An attack that is a search or counts its
     queries returns `Crafted`. `traces` counts its traces.
@@ -46,8 +46,8 @@ class Bound:
         model: a `Network`, or a Keras model that takes images of 0..255 and returns logits.
         craft: what computes it on a network.
 
-    Raises ValueError for images of another size, range or type, for labels the network does not have, and for a goal
-    that the attack has no form for.
+    Raises ValueError for images of another size, range or type, for labels the network does not have, and for a
+    targeted goal where the attack is untargeted only.
     """
 
     def __init__(
@@ -63,15 +63,17 @@ class Bound:
 
     @property
     def traces(self) -> int:
-        """How often the attack's step was traced: once for each size of images, whatever the batches."""
+        """How often TensorFlow traced the attack's step: once for each size of images, whatever the batches."""
         return self._craft.traces
 
     def __call__(self, images: np.ndarray, goal: Goal, *, seed: int = 0) -> np.ndarray:
         return self._crafted(*self.checked_inputs(images, goal, seed=seed)).images
 
     def crafted(self, images: np.ndarray, goal: Goal, *, seed: int = 0) -> Crafted:
-        """The adversarial images with what is known of each, see `Crafted`; for `found` the network sees the images of
-        an attack that is no search once more, which is none of its queries."""
+        """The adversarial images with success (`found`) and queries, see `Crafted`.
+
+        For `found` an attack that is no search has one more prediction made, which does not count as a query.
+        """
         inputs, indices, image_seeds = self.checked_inputs(images, goal, seed=seed)
         crafted = self._crafted(inputs, indices, image_seeds)
         if crafted.found is None:
@@ -117,7 +119,7 @@ class Bound:
         return tf.cast(images, self.network.dtype), goal, tf.constant(image_seeds)
 
     def craft_tensors(self, images: Images, goal: Goal, seeds: Seeds) -> Crafted:
-        """Craft from tensors, unchecked, as part of another attack or of a larger program; `found` of a search alone.
+        """Adversarial images from tensors, unchecked, inside another attack or program; only searches say `found`.
 
         Args:
             images: [N, H, W, 3] in 0..255, of the network's type.

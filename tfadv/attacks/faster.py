@@ -1,4 +1,6 @@
-"""Speeds up an attack at a small cost in success: folded batch normalisation, bfloat16 gradients, fewer copies."""
+"""Faster copies of a network and of an attack on it, at a small cost in success: batch normalisation folded into the
+convolutions, gradients in bfloat16, fewer altered images that weights of features are averaged over.
+"""
 
 from __future__ import annotations
 
@@ -30,14 +32,13 @@ def faster(network: Source | keras.Model, attack: Attack, *, bfloat16: bool | No
     batch normalisation   taken into the convolutions: exact but for rounding (`tfadv.folded`)
     bfloat16              the passes that find gradients, where the device computes it sooner (`tfadv.in_bfloat16`)
     fewer copies          ten of NAA's path and fifteen of FIA's masks, also in the guides of other attacks; views
-    through
-                          which input gradients are averaged, and paths with exact weights, keep theirs
+                          through which input gradients are averaged, and paths with exact weights, keep theirs
 
     Evaluate with the network itself: near the boundary between two classes the bfloat16 copy may predict another class.
 
     Args:
         network: a `Network`, an `Ensemble` or a Keras model that takes images of 0..255.
-        attack: one that ascends.
+        attack: an `Ascent`, gradient ascent on the image.
         bfloat16: whether to compute in it; None: where the device has the arithmetic, of a network of float32.
 
     Raises ValueError for an attack that searches, for a network behind a defence, for one with a layer that cannot be

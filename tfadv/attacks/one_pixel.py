@@ -1,4 +1,6 @@
-"""The one-pixel attack: differential evolution over the positions and colours of a few pixels.
+"""The one-pixel attack: searches, without gradients, for the places and colours of a few pixels that fool a network.
+
+Differential evolution, with the factor F of `mutation`:
 
 candidate = (row, column, red, green, blue) of each pixel
 child     = c_1 + F (c_2 - c_3) of three drawn from the population, kept where it does better than its parent
@@ -34,7 +36,7 @@ Mutation = Annotated[float, Range(0, 2, below=True)]
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class OnePixel(Attack):
-    """The one-pixel attack (Su et al., IEEE TEVC 2019); it needs the probability of one class only.
+    """The one-pixel attack (Su et al., IEEE TEVC 2019): needs only one class's probability and the prediction.
 
     Leaves the label by making it less likely, reaches a class by making it more likely; an image stops as soon as a
     candidate is adversarial, after at most population * (generations + 1) + 1 queries. Images go one after the other,
@@ -82,7 +84,7 @@ class _AdversarialFound(Exception):
 
 
 class OnePixelSearch:
-    """A `OnePixel` attack on a network: (images, goal, seeds) -> Crafted."""
+    """Runs a `OnePixel` attack on a network: (images, goal, seeds) -> `Crafted`, images with success and queries."""
 
     def __init__(self, attack: OnePixel, network: Source) -> None:
         self.attack, self.network, self.decision = attack, network, Decision(network)

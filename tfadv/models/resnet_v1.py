@@ -1,6 +1,7 @@
-"""ResNet v1 of 50, 101 and 152 layers (He et al., Deep Residual Learning, arXiv:1512.03385) as in TF-slim.
+"""Builds ResNet v1 of 50, 101 and 152 layers (He et al., arXiv:1512.03385) as untrained Keras models, as in TF-slim.
 
-The stride stands in the last unit of a block, on its 3x3 convolution: `block2.unit_4` of the 50 is [N, 14, 14, 512].
+Blocks 1 to 3 halve the image in their last unit, on its 3x3 convolution: `block2.unit_4` of resnet_v1_50 is
+[N, 14, 14, 512].
 """
 
 import keras

@@ -62,7 +62,7 @@ def run(experiment: Experiment, workspace: Workspace, command: str = "") -> Reco
         "notes": experiment.notes_at(workspace.scale.name),
         "scale": {"name": workspace.scale.name, "says": workspace.scale.description, "levels": workspace.scale.levels},
         "roles": _roles(mapped),
-        "settings": {"count": workspace.count, "seed": workspace.seed, "batch_size": workspace.batch_size},
+        "settings": {name: getattr(workspace, name) for name in ("count", "skip", "seed", "batch_size")},
         "partial": bool(absent),
         "cells": {"all": cells, "missing": absent},
         "missing": [{"why": why, "cells": count} for why, count in missing.items()],

@@ -58,6 +58,7 @@ class Workspace:
         scale: the networks and images.
         out: the folder of results.
         count: how many images; None for the scale's own number.
+        skip: the first so many images of a data set are left out: those that something was chosen on.
         seed: of all random draws.
         batch_size: images that are crafted together; by default 8 on a CPU, 64 on a GPU.
         log: called with a line on each step.
@@ -72,6 +73,7 @@ class Workspace:
         out: Path,
         *,
         count: int | None = None,
+        skip: int = 0,
         seed: int = 0,
         batch_size: int | None = None,
         log: Callable[[str], None] = lambda _: None,
@@ -80,7 +82,7 @@ class Workspace:
     ) -> None:
         self.scale, self.out, self.seed, self.log = scale, Path(out), seed, log
         self.batch_size = batch_size or default_batch_size()
-        self.count, self.progress = count or scale.count, progress
+        self.count, self.skip, self.progress = count or scale.count, skip, progress
         self._until = math.inf if minutes is None else time.monotonic() + 60 * minutes
         self._models: dict[str, MappedModel | Missing] = {}
         self._crafted: dict[Path, Missing | None] = {}
@@ -135,6 +137,7 @@ class Workspace:
         chosen = self.scale.data[data].get("right", True)
         networks = [self.model(name).source for name in self._present(data)] if chosen else []
         facts = [data, self.count, candidates.digest, *map(self.fingerprint, networks)]
+        facts += [self.skip] if self.skip else []  # without, the folder is that of a time before there was a choice
         folder = self.path("images", f"{data}-{key(facts)}")
         image_set = ImageSet(data, folder, {})
         if not image_set.csv.is_file():
@@ -156,9 +159,10 @@ class Workspace:
     def _choose(self, candidates: CandidateImages, networks: list[Source], images: ImageSet) -> None:
         """Write the first images that all networks classify correctly, and then their labels."""
         right_on = f" that {len(networks)} networks get right" if networks else ""
-        self.log(f"choosing {self.count} images of {images.data}{right_on}")
+        behind = f" behind the first {self.skip}" * bool(self.skip)
+        self.log(f"choosing {self.count} images of {images.data}{behind}{right_on}")
         labels: dict[str, int] = {}
-        for batch in candidates.batches(candidates.names, BATCH):
+        for batch in candidates.batches(candidates.names[self.skip :], BATCH):
             right = np.ones(len(batch), bool)
             for network in networks:
                 predicted = top(network, list(batch.values()), BATCH, 1)[:, 0]

@@ -1,4 +1,4 @@
-"""Recipes that take the gradients of a step at several points around the image: VMI, VNI, EMI, GRA, PGN, MEF.
+"""Attacks whose steps use gradients at several points around the image, not only at it: VMI, VNI, EMI, GRA, PGN, MEF.
 
 Each raises the cross entropy with momentum, every step within 0..255, as the authors' programs do.
 """
@@ -40,10 +40,11 @@ def vmi(
     neighbours: Count = 20,
     radius: Size | None = None,
 ) -> Ascent:
-    """Variance tuning with momentum, VMI-FGSM (Wang and He, CVPR 2021); radius=None is 1.5 epsilon.
+    """Momentum, each gradient corrected by their variance around the last image (VMI-FGSM, CVPR 2021).
 
-    Leaves the predicted class, as the authors' program does. A step takes the gradient at the image, and at twenty
-    neighbours for the next step's variance, the last step as well.
+    Variance tuning (Wang and He); radius=None is 1.5 epsilon. Leaves the predicted class, as the authors' program does.
+    A step takes the gradient at the image, and at twenty neighbours for the next step's variance, the last step as
+    well.
     """
     variance = VarianceTuning(neighbours, VARIED * epsilon if radius is None else radius)
     return momentum(CrossEntropy(predicted=predicted), epsilon, steps, step, decay, gradient=variance, in_range=True)
@@ -59,10 +60,10 @@ def vni(
     neighbours: Count = 20,
     radius: Size | None = None,
 ) -> Ascent:
-    """Variance tuning with Nesterov's momentum, VNI-FGSM (Wang and He, CVPR 2021); radius=None is 1.5 epsilon.
+    """Nesterov's momentum, each gradient corrected by their variance around the last image (VNI-FGSM, CVPR 2021).
 
-    As vmi, but the gradient is taken ahead of the image; its neighbours lie around the image itself, as in the authors'
-    program.
+    Variance tuning (Wang and He); radius=None is 1.5 epsilon. As vmi, but the gradient is taken ahead of the image; its
+    neighbours lie around the image itself, as in the authors' program.
     """
     size = size_of(epsilon, steps, step)
     attack = vmi(epsilon, steps, step, decay, predicted, neighbours, radius)
@@ -79,10 +80,10 @@ def emi(
     neighbours: Several = 11,
     reach: Size | None = None,
 ) -> Ascent:
-    """Gradients averaged along the last step's gradient, with momentum: EMI-FGSM (Wang et al., BMVC 2021).
+    """Momentum with gradients averaged at points before and behind the image (EMI-FGSM, Wang et al., BMVC 2021).
 
-    Eleven evenly spaced points, from as far behind the image as ahead of it; reach=None is seven steps. Leaves the
-    predicted class, as the authors' program does.
+    Eleven evenly spaced points on the line along the last step's gradient; reach=None, how far they go to either side,
+    is seven steps. Leaves the predicted class, as the authors' program does.
     """
     along = AlongLastGradient(neighbours, SAMPLED * size_of(epsilon, steps, step) if reach is None else reach)
     return momentum(CrossEntropy(predicted=predicted), epsilon, steps, step, decay, gradient=along, in_range=True)
@@ -99,10 +100,11 @@ def gra(
     radius: Size | None = None,
     damping: Portion = 0.94,
 ) -> Ascent:
-    """Gradient relevance with momentum, GRA (Zhu et al., ICCV 2023); radius=None is 3.5 epsilon.
+    """Momentum with the gradient mixed with the mean around it, by how alike they are (GRA, Zhu et al., ICCV 2023).
 
-    The gradient at the image is mixed with the mean of twenty around it, by how alike the two are; a value's steps get
-    smaller, by `damping`, each time they change direction. Leaves the predicted class, as the authors' program does.
+    Gradient relevance; radius=None is 3.5 epsilon. The gradient at the image is mixed with the mean of twenty around
+    it, by how alike the two are; a value's steps get smaller, by `damping`, each time they change direction. Leaves the
+    predicted class, as the authors' program does.
     """
     relevance = GradientRelevance(neighbours, RELEVANT * epsilon if radius is None else radius)
     attack = momentum(CrossEntropy(predicted=predicted), epsilon, steps, step, decay, gradient=relevance, in_range=True)
@@ -120,10 +122,11 @@ def pgn(
     radius: Size | None = None,
     share: Share = 0.5,
 ) -> Ascent:
-    """Penalised gradient norm with momentum, PGN (Ge et al., NeurIPS 2023); radius=None is 3 epsilon.
+    """Momentum towards a loss that is high and flat, by pairs of near points (PGN, Ge et al., NeurIPS 2023).
 
-    At each of twenty neighbours the gradient is mixed with one a step down from it, which draws the image to where the
-    loss is high and flat; two gradients a neighbour. Leaves the label, as the authors' program does.
+    Penalised gradient norm; radius=None is 3 epsilon. At each of twenty neighbours the gradient is mixed with one a
+    step down from it, which draws the image to where the loss is high and flat; two gradients a neighbour. Leaves the
+    label, as the authors' program does.
     """
     size = size_of(epsilon, steps, step)
     penalty = GradientNormPenalty(neighbours, FLAT * epsilon if radius is None else radius, size, share)
@@ -142,10 +145,11 @@ def mef(
     reach: Size | None = None,
     memory: Weight = 0.9,
 ) -> Ascent:
-    """Expected flatness with momentum, MEF (Qiu et al., 2024): twenty neighbours that remember their gradients.
+    """Momentum towards flat regions of high loss, by twenty neighbours with a momentum each (MEF, Qiu et al., 2024).
 
-    Twenty steps that go twice as far as the budget; step=None is 2 epsilon / steps, radius=None 2 epsilon, reach=None
-    0.15 epsilon; memory is the decay of what a neighbour remembers. Leaves the label, as the authors' program does.
+    Expected flatness. Twenty steps that go twice as far as the budget; step=None is 2 epsilon / steps, radius=None 2
+    epsilon, reach=None 0.15 epsilon; memory is the decay of what a neighbour remembers. Leaves the label, as the
+    authors' program does.
     """
     radius, reach = AROUND * epsilon if radius is None else radius, MOVED * epsilon if reach is None else reach
     flatness = ExpectedFlatness(neighbours, radius, reach, memory)

@@ -1,4 +1,8 @@
-"""Recipes patch-wise with diverse inputs, the NAA paper's -PD: derived each from its base, with its settings."""
+"""The NAA paper's -PD attacks: MIM, NRDM, FDA, FIA and NAA with patch-wise steps and diverse inputs.
+
+Patch-wise (P): what a step would change beyond the budget is spilt to the neighbouring pixels. Diverse inputs (D):
+resized and padded at random. Each is derived from the attack of its name, with its settings.
+"""
 
 import dataclasses
 import inspect
@@ -18,14 +22,14 @@ from tfadv.parts.views import DiverseInputs, Plain
 def patchwise_diverse(
     attack: Ascent, amplify: Positive = 2.5, spill: Weight = 0.5, side: RingSide = 3, probability: Share = 0.7
 ) -> Ascent:
-    """The attack with patch-wise steps and diverse inputs; probability 0 leaves the inputs plain."""
+    """The attack with patch-wise steps and, with this probability, randomly resized and padded inputs."""
     view = DiverseInputs(probability) if probability else Plain()
     return dataclasses.replace(patchwise(attack, amplify, spill, side), view=view)
 
 
-def _derived(base: Callable[..., Ascent], sentence: str) -> Callable[..., Ascent]:
-    """The recipe NAME_pd of a base NAME: its settings, then those of `patchwise_diverse`; its documentation, whose
-    first sentence is this one."""
+def _derived(base: Callable[..., Ascent], sentence: str, *differs: str) -> Callable[..., Ascent]:
+    """The recipe NAME_pd of a base NAME: its settings, then those of `patchwise_diverse`; its documentation, with this
+    first sentence, and in the end what differs besides."""
     own, (attack, *added) = inspect.signature(base).parameters, inspect.signature(patchwise_diverse).parameters.values()
 
     def build(*arguments: Any, **named: Any) -> Ascent:
@@ -41,14 +45,18 @@ def _derived(base: Callable[..., Ascent], sentence: str) -> Callable[..., Ascent
     build.__signature__ = signature  # type: ignore[attr-defined]
     build.__name__ = build.__qualname__ = f"{base.__name__}_pd"
     _, _, rest = (inspect.getdoc(base) or "").partition("\n")
-    build.__doc__ = f"{sentence}\n{rest}".rstrip()
+    build.__doc__ = "\n\n".join(text for text in (sentence, rest.strip(), *differs) if text)
     return recipe(build)
 
 
 mim_pd = _derived(
-    mim, "MIM, patch-wise, with diverse inputs; its class to leave differs from the authors' code as that of `dim`."
+    mim,
+    "MIM with patch-wise steps and diverse inputs.",
+    "Differs from the authors' code as `dim` does: the predicted class is that of the clean image, found once.",
 )
-nrdm_pd = _derived(nrdm, "NRDM, patch-wise, with diverse inputs.")
-fda_pd = _derived(fda, "FDA, patch-wise, with diverse inputs.")
-fia_pd = _derived(fia, "FIA, patch-wise, with diverse inputs, also in front of the masks.")
-naa_pd = _derived(naa, "NAA, patch-wise, with diverse inputs, also along the path.")
+nrdm_pd = _derived(nrdm, "NRDM with patch-wise steps and diverse inputs.")
+fda_pd = _derived(fda, "FDA with patch-wise steps and diverse inputs.")
+fia_pd = _derived(
+    fia, "FIA with patch-wise steps and diverse inputs; so are the copies of its weights, before masking."
+)
+naa_pd = _derived(naa, "NAA with patch-wise steps and diverse inputs; so are the images from black to the image.")

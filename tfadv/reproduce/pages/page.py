@@ -143,7 +143,8 @@ def digest(record: Record) -> str:
 
 def _made(record: Record) -> Markup:
     settings, versions = record["settings"], record["versions"]
-    facts = {
+    behind = {"Images": f"without the first {settings['skip']} of each data set"} if settings["skip"] else {}
+    facts = behind | {
         "Command": tag("code", record["command"] or "none: made from Python"),
         "Seed": f"{settings['seed']}; {settings['batch_size']} images crafted together",
         "Time": f"{record['seconds']:g} s, without what the folder held already",
