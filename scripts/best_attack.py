@@ -61,7 +61,6 @@ class Subject:
     def success(self, source: str, craft: Any, rows: slice, seed: int) -> np.ndarray:
         """For each image the share of the networks that are not the source that get it wrong."""
         from tfadv import untargeted
-        from tfadv.folders.evaluate import top
 
         images, labels = self.images[rows], self.labels[rows].astype(np.int32)
         crafted = np.concatenate(
@@ -72,12 +71,18 @@ class Subject:
         )
         saved = list(np.clip(np.rint(crafted), 0, 255).astype(np.uint8))
         targets = [self.mapped.model(role).source for role in self.targets if role != source]
-        return np.mean([top(target, saved, 16, 1)[:, 0] != labels for target in targets], axis=0)
+        return np.mean([predictions(target, saved) != labels for target in targets], axis=0)
+
+
+def predictions(network: Any, images: list[np.ndarray]) -> np.ndarray:
+    """The classes of images, uint8 [H, W, 3] each."""
+    from tfadv.folders.evaluate import top
+
+    return np.concatenate([top(network, images[at : at + 16], 16, 1)[:, 0] for at in range(0, len(images), 16)])
 
 
 def subject(scale: str, out: Path, first: int) -> Subject:
     """The networks, and those of the first images that all get right."""
-    from tfadv.folders.evaluate import top
     from tfadv.reproduce import scales
     from tfadv.reproduce.experiments.beyond import SOURCES, TARGETS
     from tfadv.reproduce.workspace import MappedWorkspace, Workspace
@@ -90,7 +95,7 @@ def subject(scale: str, out: Path, first: int) -> Subject:
     ((batch),) = candidates.batches(candidates.names[:first], first)
     labels = np.array([candidates.labels[name] for name in batch])
     images = list(batch.values())
-    right = np.all([top(mapped.model(role).source, images, 16, 1)[:, 0] == labels for role in targets], axis=0)
+    right = np.all([predictions(mapped.model(role).source, images) == labels for role in targets], axis=0)
     return Subject(mapped, sources, targets, np.stack(images)[right], labels[right])
 
 
