@@ -6,6 +6,7 @@ import random
 import best_attack
 import best_space
 import pytest
+from click.testing import CliRunner
 from networks import batch_of, convolutional
 
 import tfadv
@@ -108,3 +109,16 @@ def test_a_search_begins_with_its_starts_or_with_the_best_of_another(climbing, t
     assert begin == [json.loads(row["choices"]) for row in best_attack.best(rows)[: best_attack.SHOWN]] != []
     again = trials(tmp_path / "again.csv", len(begin), begin)
     assert [json.loads(row["choices"]) for row in again] == begin
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("embedded_networks_once")
+def test_a_search_on_the_digits_from_the_command_line(tmp_path):
+    pytest.importorskip("optuna", reason="pip install -e '.[search]'")
+    words = ["--budget", "20", "--trials", "2", "--scale", "digits", "--first", "24", "--rungs", "4,18"]
+    done = CliRunner().invoke(best_attack.main, [str(tmp_path), *words])
+    assert done.exit_code == 0, done.output
+    rows = best_attack.read(tmp_path / "best-20.csv")
+    assert [row["recipe"] for row in rows] == [start["objective"] for start in best_space.STARTS[:2]]
+    assert all(0 <= success <= 1 for row in rows for success in json.loads(row["rungs"]))
+    assert f"%  {best_attack.command_of(best_attack.best(rows)[0])}" in done.stdout
