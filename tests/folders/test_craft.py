@@ -1,6 +1,7 @@
 """Folder in, folder out: the budget on the bytes read back, runs that end the same."""
 
 import errno
+import hashlib
 import json
 import time
 import weakref
@@ -224,6 +225,18 @@ def test_a_folder_of_another_experiment_is_refused(folder, network, tmp_path, wh
                 **{"images": folder, "out": out, "attack": BIM, "network": network, "batch_size": 4} | settings
             )
     assert tree(out) == whole
+
+
+def test_a_folder_crafted_with_another_file_is_another_experiment(folder, network, tmp_path):
+    baseline = tmp_path / "baseline.png"
+    attack = recipes.naa(steps=1, copies=2, base=str(baseline))
+    Image.new("RGB", (32, 32), "grey").save(baseline)
+    report = craft_folder(folder, tmp_path / "out", attack, network)
+    assert report.experiment["files"] == {str(baseline): hashlib.sha256(baseline.read_bytes()).hexdigest()}
+    assert "files" not in craft_folder(folder, tmp_path / "plain", BIM, network).experiment
+    Image.new("RGB", (32, 32), "white").save(baseline)
+    with pytest.raises(ValueError, match=r"files .*baseline\.png is \w{12}\.\.\. there, \w{12}\.\.\. now"):
+        craft_folder(folder, tmp_path / "out", attack, network)
 
 
 def test_a_folder_of_unknown_origin_is_refused(folder, network, tmp_path):

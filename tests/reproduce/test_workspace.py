@@ -166,3 +166,15 @@ def test_more_images_than_there_are_is_all_of_them(workspace, tmp_path):
     (tmp_path / "one.json").write_text(json.dumps(few))
     images = Workspace(scales.read(tmp_path / "one.json"), tmp_path, count=10**6).images("digits")
     assert 100 < len(images.labels) <= len(workspace.candidates("digits").names)
+
+
+def test_the_first_images_can_be_left_out(own, tmp_path):
+    made = small(tmp_path, own)
+    whole, behind = made.images("own"), Workspace(made.scale, made.out, skip=2).images("own")
+    assert whole.folder != behind.folder
+    left_out = {made.candidates("own").files[name] for name in made.candidates("own").names[:2]}
+    assert left_out and set(behind.labels) == set(whole.labels) - left_out
+    with pytest.raises(
+        Missing, match=r"own cannot be taken: expected to skip fewer images than there are, \d+, got 100\."
+    ):
+        Workspace(made.scale, made.out, skip=100).images("own")

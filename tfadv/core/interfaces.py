@@ -82,6 +82,11 @@ class Part(ranges.Checked, abc.ABC):  # noqa: B024 - its kinds below have the ab
         return tuple(one for row in rows for one in row if isinstance(one, Part))
 
     @property
+    def files(self) -> tuple[str, ...]:
+        """The files that it or a part in it reads, whose content is recorded beside the line that names them."""
+        return tuple(file for part in self.inner_parts for file in part.files)
+
+    @property
     def uses_seed(self) -> bool:
         """Whether its result differs from seed to seed: it draws, or a part in it does."""
         return self.random or any(part.uses_seed for part in self.inner_parts)

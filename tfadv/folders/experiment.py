@@ -97,6 +97,7 @@ def describe(
         "attack": repr(attack),
         "epsilon": attack.budget.size if isinstance(attack.budget, Linf) else None,
         **settings,
+        **({"files": {file: image_files.file_hash(file) for file in attack.files}} if attack.files else {}),
         "network": {
             "name": network.name,
             "source": source or network.name,

@@ -7,7 +7,6 @@ a file          another image, of a kind that folders are read of, resized where
 """
 
 import dataclasses
-import functools
 import math
 from pathlib import Path
 from typing import Annotated, Any
@@ -58,12 +57,16 @@ def baseline(base: str | float, images: Images) -> Images:
     return tf.fill(tf.shape(images[:1]), tf.cast(level, images.dtype))
 
 
+def files_of(base: str | float) -> tuple[str, ...]:
+    """The file of the baseline, where it is one."""
+    return (base,) if isinstance(base, str) and base not in (*LEVELS, BLURRED) else ()
+
+
 def is_own(base: str | float) -> bool:
     """Whether the baseline differs from image to image."""
     return base == BLURRED
 
 
-@functools.cache
 def _read(file: str) -> np.ndarray:
     """float32 [1, H, W, 3] in 0..255."""
     try:

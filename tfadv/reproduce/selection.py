@@ -42,6 +42,14 @@ class CandidateImages:
         """Name -> name of its PNG in the folder of chosen images; unique also where two folders share a name."""
         return folders.output_names(self.names)
 
+    def behind(self, first: int) -> CandidateImages:
+        """Those without the first so many. Raises ValueError where none is left."""
+        if not first:
+            return self
+        if first >= len(self.names):
+            raise ValueError(f"expected to skip fewer images than there are, {len(self.names)}, got {first}.")
+        return dataclasses.replace(self, names=self.names[first:], digest=f"{self.digest} behind {first}")
+
     def batches(self, names: Sequence[str], size: int) -> Iterator[dict[str, np.ndarray]]:
         """Batches of up to `size` images by name; what cannot be read is left out, and a batch without any."""
         for start in range(0, len(names), size):

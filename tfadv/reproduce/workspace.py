@@ -58,7 +58,7 @@ class Workspace:
         scale: the networks and images.
         out: the folder of results.
         count: how many images; None for the scale's own number.
-        skip: the first so many images of a data set are left out: those that something was chosen on.
+        skip: the first so many images of a data set are left out, as those that something was chosen on.
         seed: of all random draws.
         batch_size: images that are crafted together; by default 8 on a CPU, 64 on a GPU.
         log: called with a line on each step.
@@ -137,7 +137,6 @@ class Workspace:
         chosen = self.scale.data[data].get("right", True)
         networks = [self.model(name).source for name in self._present(data)] if chosen else []
         facts = [data, self.count, candidates.digest, *map(self.fingerprint, networks)]
-        facts += [self.skip] if self.skip else []  # without, the folder is that of a time before there was a choice
         folder = self.path("images", f"{data}-{key(facts)}")
         image_set = ImageSet(data, folder, {})
         if not image_set.csv.is_file():
@@ -159,10 +158,9 @@ class Workspace:
     def _choose(self, candidates: CandidateImages, networks: list[Source], images: ImageSet) -> None:
         """Write the first images that all networks classify correctly, and then their labels."""
         right_on = f" that {len(networks)} networks get right" if networks else ""
-        behind = f" behind the first {self.skip}" * bool(self.skip)
-        self.log(f"choosing {self.count} images of {images.data}{behind}{right_on}")
+        self.log(f"choosing {self.count} images of {images.data}{right_on}")
         labels: dict[str, int] = {}
-        for batch in candidates.batches(candidates.names[self.skip :], BATCH):
+        for batch in candidates.batches(candidates.names, BATCH):
             right = np.ones(len(batch), bool)
             for network in networks:
                 predicted = top(network, list(batch.values()), BATCH, 1)[:, 0]
@@ -182,9 +180,8 @@ class Workspace:
     @functools.cache  # noqa: B019
     def candidates(self, data: str) -> CandidateImages:
         """All images of a data set, of which `images` takes some. Raises `Missing`."""
-        facts = self.scale.data.get(data, {})
         try:
-            candidates = selection.candidates(self.scale, data)
+            facts, candidates = self.scale.data.get(data, {}), selection.candidates(self.scale, data).behind(self.skip)
             if "folder" not in facts or ("first_label" in facts and facts.get("right", True)):
                 return candidates
             return self._counted(data, candidates, facts.get("first_label"))

@@ -126,6 +126,10 @@ class PathCopies(View):
     random = True
 
     @property
+    def files(self) -> tuple[str, ...]:
+        return baselines.files_of(self.base)
+
+    @property
     def weights(self) -> tuple[float, ...] | None:
         return None if self.points == RIEMANN else gauss_legendre(self.copies)[1]
 
