@@ -9,6 +9,7 @@ import tensorflow as tf
 from tfadv.files import folder_record
 from tfadv.parts import attribution
 from tfadv.parts.views.copies import GAUSS_LEGENDRE, RIEMANN, PathCopies
+from tfadv.registry import building
 from tfadv.registry.catalogue import ATTACKS
 from tfadv.reproduce import pages, scales
 from tfadv.reproduce.engine import run
@@ -48,6 +49,18 @@ def test_sizes_in_grey_levels_are_the_scales(mapped):
     chosen = mapped.settings(case("igsm", steps=3), mapped.model("Inc-v3"))
     assert (chosen["epsilon"], chosen["step"]) == (60.0, 4.0) and chosen["steps"] == 2  # tiny
     assert case("igsm", step=2.0).settings["step"] == Levels(2.0)
+
+
+def test_targeted_attacks_are_made_with_as_many_steps_as_their_columns_say():
+    *_, unseen, own = EXPERIMENTS["targeted"].parts
+    assert {cell.column for cell in unseen.cells} == {10, 50, 300} and not unseen.cells_at(2)
+    for cell in own.cells:
+        settings = {
+            key: one.value if isinstance(one, Levels) else one for key, one in cell.measure.case.settings.items()
+        }
+        attack = building.attack(ATTACKS, cell.measure.case.recipe, settings)
+        before = attack.objective.guide if cell.row == ("fft",) else attack
+        assert before.steps == cell.column and not cell.measure.case.tiny and cell.measure.case.targeted
 
 
 def test_the_rectified_layer_is_another_than_the_one_attacked_by_default():
