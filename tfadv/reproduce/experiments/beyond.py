@@ -155,8 +155,8 @@ EXPERIMENTS = (
         ),
         "share of images, in %, that a network takes for the class drawn for it",
         *(_ROLES, _LEVELS, _LAYERS, TINY),
-        "Over the steps: of fft they are those of the attack before its own ten. Where all is to be made in minutes, on "
-        "a small machine, they are left out.",
+        "Over the steps: of fft they are those of the attack before its own ten. Where all is to be made in minutes, "
+        "on a small machine, they are left out.",
     ),
     _experiment(
         "searches",
