@@ -153,7 +153,7 @@ def test_tokens_that_are_no_square_are_refused(tokens):
 
 @pytest.mark.slow
 def test_a_transformer_of_keras_hub():
-    hub = pytest.importorskip("keras_hub")
+    hub = pytest.importorskip("keras_hub", reason="pip install keras-hub")
     backbone = hub.models.ViTBackbone((64, 64, 3), (16, 16), 2, 2, 32, 64)
     head = keras.layers.Dense(CLASSES)(backbone.output[:, 0])
     forward = network(keras.Model(backbone.input, head), scale=1 / 255)
