@@ -2,6 +2,7 @@
 
 import os
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,13 @@ def pytest_collection_modifyitems(config, items):
     gone = [line for line, one in slow.items() if line.split("::")[0] in files and not any(map(one.fullmatch, found))]
     if gone:
         raise pytest.UsageError(f"tests/slow.txt: no such test: {', '.join(sorted(gone))}.")
+
+
+@pytest.fixture(autouse=True)
+def same_weights():
+    """Networks that a test makes have the same random weights in each run."""
+    if "keras" in sys.modules:
+        sys.modules["keras"].utils.set_random_seed(0)
 
 
 @pytest.fixture(scope="session")
