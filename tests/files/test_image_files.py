@@ -382,3 +382,12 @@ def test_what_is_written_whole_is_there_or_what_was_there_before(tmp_path, monke
         image_files.write_whole(path, b"second")
     assert raised.value.errno == errno.ENOSPC and path.read_bytes() == b"first"
     assert sorted(one.name for one in tmp_path.iterdir()) == ["link", path.name, "pipe"]
+
+
+def test_a_name_without_a_suffix_gets_one_of_its_own():
+    assert image_files.output_names(["a", "a.png"]) == {"a": "a.png.png", "a.png": "a.png"}
+    assert image_files.output_names(["a", "a.jpg", "a.png"]) == {
+        "a": "a.png.png",
+        "a.jpg": "a.jpg.png",
+        "a.png": "a.png",
+    }

@@ -124,10 +124,11 @@ def output_names(names: Iterable[str], reserved: Callable[[str], bool] = lambda 
     crowd = Counter(renamed.values())
     taken = set(kept) | {str(parent) for path in places.values() for parent in PurePosixPath(path).parents}
     for name in sorted(renamed):
-        longer = _short(f"{places[name]}.png")
-        output = renamed[name] if crowd[renamed[name]] == 1 else longer
+        output = renamed[name]
+        if crowd[output] > 1 or output in taken:
+            output = _short(f"{places[name]}.png")
         while output in taken:
-            output = longer if output == renamed[name] else _short(f"{output}.png")
+            output = _short(f"{output}.png")
         kept[name] = output
         taken.add(output)
     return kept
