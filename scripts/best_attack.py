@@ -23,7 +23,7 @@ import json
 import os
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +61,7 @@ class Subject:
     def success(self, source: str, craft: Any, rows: slice, seed: int) -> np.ndarray:
         """For each image the share of the networks that are not the source that get it wrong."""
         from tfadv import untargeted
+        from tfadv.reproduce.measures.defences import predicted_classes
 
         images, labels = self.images[rows], self.labels[rows].astype(np.int32)
         crafted = np.concatenate(
@@ -71,20 +72,14 @@ class Subject:
         )
         saved = list(np.clip(np.rint(crafted), 0, 255).astype(np.uint8))
         targets = [self.mapped.model(role).source for role in self.targets if role != source]
-        return np.mean([predictions(target, saved) != labels for target in targets], axis=0)
-
-
-def predictions(network: Any, images: list[np.ndarray]) -> np.ndarray:
-    """The classes of images, uint8 [H, W, 3] each."""
-    from tfadv.folders.evaluate import top
-
-    return np.concatenate([top(network, images[at : at + 16], 16, 1)[:, 0] for at in range(0, len(images), 16)])
+        return np.mean([predicted_classes(target, saved) != labels for target in targets], axis=0)
 
 
 def subject(scale: str, out: Path, first: int) -> Subject:
     """The networks, and those of the first images that all get right."""
     from tfadv.reproduce import scales
     from tfadv.reproduce.experiments.beyond import SOURCES, TARGETS
+    from tfadv.reproduce.measures.defences import predicted_classes
     from tfadv.reproduce.workspace import MappedWorkspace, Workspace
 
     chosen = scales.read(scale)
@@ -95,7 +90,7 @@ def subject(scale: str, out: Path, first: int) -> Subject:
     ((batch),) = candidates.batches(candidates.names[:first], first)
     labels = np.array([candidates.labels[name] for name in batch])
     images = list(batch.values())
-    right = np.all([predictions(mapped.model(role).source, images) == labels for role in targets], axis=0)
+    right = np.all([predicted_classes(mapped.model(role).source, images) == labels for role in targets], axis=0)
     return Subject(mapped, sources, targets, np.stack(images)[right], labels[right])
 
 
@@ -124,8 +119,11 @@ def append(path: Path, row: dict[str, Any]) -> None:
         writer.writerow(row)
 
 
-def study_of(rows: list[dict[str, str]], seed: int) -> Any:
-    """A study that knows these trials. Its draws follow from the seed and from how many there are."""
+def study_of(rows: list[dict[str, str]], seed: int, begin: Sequence[dict[str, Any]] = ()) -> Any:
+    """A study that knows these trials, and begins with these choices, those of them that are none of the trials yet.
+
+    Its draws follow from the seed and from how many trials there are.
+    """
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -146,6 +144,8 @@ def study_of(rows: list[dict[str, str]], seed: int) -> Any:
                 intermediate_values=dict(enumerate(rungs, 1)),
             )
         )
+    for choices in begin[len(rows) :]:
+        study.enqueue_trial(choices)
     return study
 
 
@@ -154,14 +154,10 @@ def starts(earlier: Path | None) -> list[dict[str, Any]]:
     return [json.loads(row["choices"]) for row in best(read(earlier))[:SHOWN]] if earlier else list(STARTS)
 
 
-def tried(
-    study: Any, of: Subject, budget: int, rungs: list[int], seed: int, begin: list[dict[str, Any]]
-) -> dict[str, Any]:
+def tried(study: Any, of: Subject, budget: int, rungs: list[int], seed: int) -> dict[str, Any]:
     """One trial: the line of the CSV."""
     import optuna
 
-    for choices in begin[len(study.trials) :][:1]:
-        study.enqueue_trial(choices)
     trial, begun, reached, state = study.ask(), time.monotonic(), [], COMPLETE
     line = drawn(trial, budget)
     try:
@@ -230,9 +226,9 @@ def main(
     of = subject(scale, out, first)
     steps = [min(int(rung), len(of.labels)) for rung in rungs.split(",")]
     click.echo(f"{len(of.labels)} of {first} images are right on all networks; rungs {steps}", err=True)
-    study, begin = study_of(read(path), seed), starts(earlier)
+    study = study_of(read(path), seed, starts(earlier))
     while len(read(path)) < trials and time.monotonic() < until:
-        row = tried(study, of, budget, steps, seed, begin)
+        row = tried(study, of, budget, steps, seed)
         append(path, row)
         shown = ", ".join(f"{100 * success:.1f}" for success in json.loads(row["rungs"]))
         click.echo(f"{row['trial']:4} {row['state']:8} {shown:24} {row['seconds']:.0f} s  {row['recipe']}", err=True)

@@ -74,9 +74,9 @@ def climbing(monkeypatch):
 
 
 def trials(path, count, begin=()):
-    study = best_attack.study_of(best_attack.read(path), 0)
+    study = best_attack.study_of(best_attack.read(path), 0, begin)
     while len(best_attack.read(path)) < count:
-        best_attack.append(path, best_attack.tried(study, None, 40, [8, 24, 72], 0, begin))
+        best_attack.append(path, best_attack.tried(study, None, 40, [8, 24, 72], 0))
     return best_attack.read(path)
 
 

@@ -20,7 +20,7 @@ from tfadv.reproduce.measures.attributions import AttributionError
 from tfadv.reproduce.measures.costs import CraftingSeconds, Queries
 from tfadv.reproduce.measures.rates import Rate
 from tfadv.reproduce.pages import sentences
-from tfadv.reproduce.plan import Cell, Experiment, Levels, Missing, Part
+from tfadv.reproduce.plan import Case, Cell, Experiment, Levels, Missing, Part
 from tfadv.reproduce.workspace import MappedWorkspace, Workspace
 
 pytestmark = pytest.mark.usefixtures("embedded_networks_once")
@@ -33,6 +33,11 @@ def mapped(tmp_path_factory) -> MappedWorkspace:
     return MappedWorkspace(Workspace(scales.read("digits"), tmp_path_factory.mktemp("results"), count=3), "beyond")
 
 
+def plain(made: Case) -> dict:
+    """The settings of a case, those in grey levels as numbers."""
+    return {key: one.value if isinstance(one, Levels) else one for key, one in made.settings.items()}
+
+
 def test_every_recipe_of_the_catalogue_is_a_row():
     rows = {name: {cell.row[-1] for part in EXPERIMENTS[name].parts for cell in part.cells} for name in EXPERIMENTS}
     assert {*ASCENTS, *SEARCHES} == set(ATTACKS) and not set(ASCENTS) & set(SEARCHES)
@@ -41,8 +46,7 @@ def test_every_recipe_of_the_catalogue_is_a_row():
 
 @pytest.mark.parametrize("name", ATTACKS)
 def test_a_case_makes_the_recipe_as_it_is_by_default(name):
-    settings = {key: one.value if isinstance(one, Levels) else one for key, one in case(name).settings.items()}
-    assert ATTACKS[name](**settings) == ATTACKS[name]()
+    assert ATTACKS[name](**plain(case(name))) == ATTACKS[name]()
 
 
 def test_sizes_in_grey_levels_are_the_scales(mapped):
@@ -55,10 +59,7 @@ def test_targeted_attacks_are_made_with_as_many_steps_as_their_columns_say():
     *_, unseen, own = EXPERIMENTS["targeted"].parts
     assert {cell.column for cell in unseen.cells} == {10, 50, 300} and not unseen.cells_at(2)
     for cell in own.cells:
-        settings = {
-            key: one.value if isinstance(one, Levels) else one for key, one in cell.measure.case.settings.items()
-        }
-        attack = building.attack(ATTACKS, cell.measure.case.recipe, settings)
+        attack = building.attack(ATTACKS, cell.measure.case.recipe, plain(cell.measure.case))
         before = attack.objective.guide if cell.row == ("fft",) else attack
         assert before.steps == cell.column and not cell.measure.case.tiny and cell.measure.case.targeted
 

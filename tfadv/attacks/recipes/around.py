@@ -40,7 +40,7 @@ def vmi(
     neighbours: Count = 20,
     radius: Size | None = None,
 ) -> Ascent:
-    """Momentum, each gradient corrected by their variance around the last image (VMI-FGSM, CVPR 2021).
+    """Momentum with gradients corrected by their variance around the last image (VMI-FGSM, CVPR 2021).
 
     Variance tuning (Wang and He); radius=None is 1.5 epsilon. Leaves the predicted class, as the authors' program does.
     A step takes the gradient at the image, and at twenty neighbours for the next step's variance, the last step as
@@ -60,7 +60,7 @@ def vni(
     neighbours: Count = 20,
     radius: Size | None = None,
 ) -> Ascent:
-    """Nesterov's momentum, each gradient corrected by their variance around the last image (VNI-FGSM, CVPR 2021).
+    """Nesterov's momentum with gradients corrected by their variance around the last image (VNI-FGSM, CVPR 2021).
 
     Variance tuning (Wang and He); radius=None is 1.5 epsilon. As vmi, but the gradient is taken ahead of the image; its
     neighbours lie around the image itself, as in the authors' program.
