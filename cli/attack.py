@@ -19,8 +19,12 @@ if TYPE_CHECKING:
 @click.argument("images", type=click.Path())
 @click.argument("out", type=click.Path())
 @network_options.ensemble("The network to craft on; see `tfadv models`. Repeat it for an ensemble.")
-@click.option("--labels", type=click.Path(), help="CSV: filename,label. Default: what the source predicts.")
+@options.layout_options
+@click.option(
+    "--labels", type=click.Path(), help="CSV: filename,label. Default: the layout's, or what the source predicts."
+)
 @click.option("--target-labels", type=click.Path(), help="CSV of the classes to reach: makes the attack targeted.")
+@click.option("--targeted", is_flag=True, help="Reach the classes that the layout's own list says.")
 @options.numbering
 @options.force_labels
 @click.option(
@@ -90,7 +94,12 @@ def _craft(
     epsilon: float | None,
     steps: int | None,
     layers: tuple[str, ...],
+    layout: str,
+    class_names: str | None,
+    labels: str | None,
     target_labels: str | None,
+    targeted: bool,
+    first_label: int | None,
     model_options: network_options.ModelOptions,
     precision: str | None,
     fast: bool,
@@ -98,6 +107,7 @@ def _craft(
     **rest: Any,
 ) -> "CraftReport":
     from tfadv.attacks.faster import faster, gradients_in_bfloat16
+    from tfadv.files import layouts
     from tfadv.files.image_files import find_images
     from tfadv.folders.craft import craft_folder
     from tfadv.registry import building, settings_syntax
@@ -111,8 +121,15 @@ def _craft(
     layer = layers[0] if len(layers) == 1 else layers or None
     settings = settings_syntax.united(settings, {"epsilon": epsilon, "steps": steps, "layer": layer}, "--{}")
     settings = building.check(ATTACKS, recipe, settings)
-    find_images(images)  # a wrong folder is said before a large network is built
+    if targeted and (labels or target_labels):
+        raise click.UsageError(
+            "--targeted takes labels and classes to reach from the layout: leave out those of a file."
+        )
+    found = layouts.find(images, layout, class_names, targeted)
+    find_images(found.images)  # a wrong folder is said before a large network is built
     network, _ = network_options.sources(sources, model_options, ensemble_options)
+    if labels is None:
+        found.check(network)
     weights, average, _ = ensemble_options
     weighed = [f"{weight:g}*{one}" for weight, one in zip(weights, sources, strict=True)] if weights else sources
     asked = "+".join(weighed)
@@ -123,13 +140,17 @@ def _craft(
         gradient_network, attack = faster(network, attack, bfloat16=bfloat16)
     elif precision == "bfloat16":
         gradient_network = gradients_in_bfloat16(network, attack)
+    if found.sentence:
+        shell.echo(found.sentence)
     return craft_folder(
-        images,
+        found.images,
         out,
         attack,
         network,
         gradient_network=gradient_network,
-        targets=target_labels,
+        labels=found.labels if labels is None else labels,
+        targets=found.targets if target_labels is None else target_labels,
+        first_label=first_label if first_label is not None or labels else found.first_label,
         source=f"{asked}{model_options}",
         progress=None if no_progress else options.progress_bar(f"{recipe} on {network.name}"),
         **rest,
