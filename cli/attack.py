@@ -1,5 +1,6 @@
 """`tfadv attack`: turns a folder of images into a folder of adversarial images."""
 
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +44,12 @@ if TYPE_CHECKING:
 @click.option(
     "--set", "settings", multiple=True, callback=options.settings, metavar="KEY=VALUE", help="Another setting."
 )
+@click.option(
+    "--mask-dir",
+    type=click.Path(),
+    help="Where each image may change: greyscale PNGs of the images' names, 0 where not, 255 where it may.",
+)
+@click.option("--mask", "mask_file", type=click.Path(), help="The same, one PNG for all images.")
 @click.option("--seed", type=options.Number(Seed), default=0, show_default=True, help="All randomness follows from it.")
 @options.batch_size("what its memory allows, up to 64")
 @click.option(
@@ -100,6 +107,8 @@ def _craft(
     target_labels: str | None,
     targeted: bool,
     first_label: int | None,
+    mask_dir: str | None,
+    mask_file: str | None,
     model_options: network_options.ModelOptions,
     precision: str | None,
     fast: bool,
@@ -118,13 +127,12 @@ def _craft(
         raise click.UsageError(
             "--fast says itself over how many copies it averages: leave out --set copies, or --fast."
         )
-    layer = layers[0] if len(layers) == 1 else layers or None
-    settings = settings_syntax.united(settings, {"epsilon": epsilon, "steps": steps, "layer": layer}, "--{}")
+    own = {"epsilon": epsilon, "steps": steps, "layer": layers[0] if len(layers) == 1 else layers or None}
+    settings = settings_syntax.united(settings, own, "--{}")
     settings = building.check(ATTACKS, recipe, settings)
+    masks = _masks(mask_dir, mask_file)
     if targeted and (labels or target_labels):
-        raise click.UsageError(
-            "--targeted takes labels and classes to reach from the layout: leave out those of a file."
-        )
+        raise click.UsageError("--targeted takes labels and classes to reach from the layout: leave out those options.")
     found = layouts.find(images, layout, class_names, targeted)
     find_images(found.images)  # a wrong folder is said before a large network is built
     network, _ = network_options.sources(sources, model_options, ensemble_options)
@@ -147,6 +155,7 @@ def _craft(
         out,
         attack,
         network,
+        masks=masks,
         gradient_network=gradient_network,
         labels=found.labels if labels is None else labels,
         targets=found.targets if target_labels is None else target_labels,
@@ -155,6 +164,17 @@ def _craft(
         progress=None if no_progress else options.progress_bar(f"{recipe} on {network.name}"),
         **rest,
     )
+
+
+def _masks(folder: str | None, file: str | None) -> str | None:
+    """The folder of masks, or the file of one for all."""
+    if folder is not None and file is not None:
+        raise click.UsageError("--mask-dir has a mask for each image, --mask is one for all: give one of them.")
+    if folder is not None and os.path.isfile(folder):
+        raise click.UsageError(f"--mask-dir {folder}: expected a folder of masks, got a file: give it as --mask.")
+    if file is not None and os.path.isdir(file):
+        raise click.UsageError(f"--mask {file}: expected a file, got a folder: give it as --mask-dir.")
+    return folder if file is None else file
 
 
 def _tell(report: "CraftReport") -> None:
