@@ -112,7 +112,7 @@ def test_keras_has_the_same_order(tmp_path):
     root = made(tmp_path, "cat/1.png", "Dog/2.png", "ant/3.png", "10/4.png", "9/5.png")
     for path in root.glob("*/*.png"):
         Image.new("RGB", (2, 2)).save(path)
-    read = keras.utils.image_dataset_from_directory(root, image_size=(2, 2), shuffle=False, verbose=False)
+    read = keras.utils.image_dataset_from_directory(root, image_size=(2, 2), shuffle=False)
     assert tuple(read.class_names) == layouts.find(root, "classes").class_names
 
 
