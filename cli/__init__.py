@@ -13,6 +13,7 @@ from tfadv.cli import options, quiet, shell
 COMMANDS = {
     "attack": "Turn a folder of images into a folder of adversarial images.",
     "evaluate": "Measure how often adversarial images fool networks.",
+    "export": "Write adversarial images in the layout of another tool.",
     "destruction": "Measure destruction rates: rotation, noise, blur, JPEG.",
     "certify": "Certify robustness radii by randomised smoothing.",
     "plane": "Draw the classes that networks predict around an image.",
@@ -45,7 +46,7 @@ COMPUTING = (
     "train-digits",
 )
 #: The commands that need no TensorFlow, or import it themselves when they do.
-LIGHT = ("checkpoints", "models", "layers", "recipes", "defences")
+LIGHT = ("export", "checkpoints", "models", "layers", "recipes", "defences")
 #: With this in the environment an error shows where it arose.
 TRACEBACK = "TFADV_TRACEBACK"
 

@@ -1,5 +1,6 @@
 """`tfadv attack`: turns a folder of images into a folder of adversarial images."""
 
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +20,12 @@ if TYPE_CHECKING:
 @click.argument("images", type=click.Path())
 @click.argument("out", type=click.Path())
 @network_options.ensemble("The network to craft on; see `tfadv models`. Repeat it for an ensemble.")
-@click.option("--labels", type=click.Path(), help="CSV: filename,label. Default: what the source predicts.")
+@options.layout_options
+@click.option(
+    "--labels", type=click.Path(), help="CSV: filename,label. Default: the layout's, or what the source predicts."
+)
 @click.option("--target-labels", type=click.Path(), help="CSV of the classes to reach: makes the attack targeted.")
+@click.option("--targeted", is_flag=True, help="Reach the classes that the layout's own list says.")
 @options.numbering
 @options.force_labels
 @click.option(
@@ -39,6 +44,12 @@ if TYPE_CHECKING:
 @click.option(
     "--set", "settings", multiple=True, callback=options.settings, metavar="KEY=VALUE", help="Another setting."
 )
+@click.option(
+    "--mask-dir",
+    type=click.Path(),
+    help="Where each image may change: greyscale PNGs of the images' names, 0 where not, 255 where it may.",
+)
+@click.option("--mask", "mask_file", type=click.Path(), help="The same, one PNG for all images.")
 @click.option("--seed", type=options.Number(Seed), default=0, show_default=True, help="All randomness follows from it.")
 @options.batch_size("what its memory allows, up to 64")
 @click.option(
@@ -90,7 +101,14 @@ def _craft(
     epsilon: float | None,
     steps: int | None,
     layers: tuple[str, ...],
+    layout: str,
+    class_names: str | None,
+    labels: str | None,
     target_labels: str | None,
+    targeted: bool,
+    first_label: int | None,
+    mask_dir: str | None,
+    mask_file: str | None,
     model_options: network_options.ModelOptions,
     precision: str | None,
     fast: bool,
@@ -98,6 +116,7 @@ def _craft(
     **rest: Any,
 ) -> "CraftReport":
     from tfadv.attacks.faster import faster, gradients_in_bfloat16
+    from tfadv.files import layouts
     from tfadv.files.image_files import find_images
     from tfadv.folders.craft import craft_folder
     from tfadv.registry import building, settings_syntax
@@ -108,11 +127,17 @@ def _craft(
         raise click.UsageError(
             "--fast says itself over how many copies it averages: leave out --set copies, or --fast."
         )
-    layer = layers[0] if len(layers) == 1 else layers or None
-    settings = settings_syntax.united(settings, {"epsilon": epsilon, "steps": steps, "layer": layer}, "--{}")
+    own = {"epsilon": epsilon, "steps": steps, "layer": layers[0] if len(layers) == 1 else layers or None}
+    settings = settings_syntax.united(settings, own, "--{}")
     settings = building.check(ATTACKS, recipe, settings)
-    find_images(images)  # a wrong folder is said before a large network is built
+    masks = _masks(mask_dir, mask_file)
+    if targeted and (labels or target_labels):
+        raise click.UsageError("--targeted takes labels and classes to reach from the layout: leave out those options.")
+    found = layouts.find(images, layout, class_names, targeted)
+    find_images(found.images)  # a wrong folder is said before a large network is built
     network, _ = network_options.sources(sources, model_options, ensemble_options)
+    if labels is None:
+        found.check(network)
     weights, average, _ = ensemble_options
     weighed = [f"{weight:g}*{one}" for weight, one in zip(weights, sources, strict=True)] if weights else sources
     asked = "+".join(weighed)
@@ -123,17 +148,33 @@ def _craft(
         gradient_network, attack = faster(network, attack, bfloat16=bfloat16)
     elif precision == "bfloat16":
         gradient_network = gradients_in_bfloat16(network, attack)
+    if found.sentence:
+        shell.echo(found.sentence)
     return craft_folder(
-        images,
+        found.images,
         out,
         attack,
         network,
+        masks=masks,
         gradient_network=gradient_network,
-        targets=target_labels,
+        labels=found.labels if labels is None else labels,
+        targets=found.targets if target_labels is None else target_labels,
+        first_label=first_label if first_label is not None or labels else found.first_label,
         source=f"{asked}{model_options}",
         progress=None if no_progress else options.progress_bar(f"{recipe} on {network.name}"),
         **rest,
     )
+
+
+def _masks(folder: str | None, file: str | None) -> str | None:
+    """The folder of masks, or the file of one for all."""
+    if folder is not None and file is not None:
+        raise click.UsageError("--mask-dir has a mask for each image, --mask is one for all: give one of them.")
+    if folder is not None and os.path.isfile(folder):
+        raise click.UsageError(f"--mask-dir {folder}: expected a folder of masks, got a file: give it as --mask.")
+    if file is not None and os.path.isdir(file):
+        raise click.UsageError(f"--mask {file}: expected a file, got a folder: give it as --mask-dir.")
+    return folder if file is None else file
 
 
 def _tell(report: "CraftReport") -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -25,8 +26,11 @@ def arguments(command: Callable) -> Callable:
             click.argument("images", type=click.Path()),
             click.argument("adversarial", type=click.Path()),
             target,
+            options.layout_options,
             click.option(
-                "--labels", type=click.Path(), help="CSV: filename,label. Default: the labels in attack.json."
+                "--labels",
+                type=click.Path(),
+                help="CSV: filename,label. Default: those in attack.json, or the layout's.",
             ),
             options.numbering,
             options.force_labels,
@@ -87,6 +91,8 @@ def judged(
     adversarial: str,
     *,
     targets: tuple[str, ...],
+    layout: str,
+    class_names: str | None,
     labels: str | None,
     first_label: int | None,
     force_labels: bool,
@@ -102,8 +108,9 @@ def judged(
     """Evaluate: the pairs, the evaluation, the networks, and the batch size and filter as plain values."""
     from PIL import Image
 
+    from tfadv.files import layouts
     from tfadv.folders import evaluate
-    from tfadv.folders.pairing import pair
+    from tfadv.folders.pairing import labelled, pair
     from tfadv.models.ensembles import Ensemble, named
     from tfadv.registry import building
     from tfadv.registry.catalogue import DEFENCES
@@ -113,15 +120,21 @@ def judged(
         raise click.UsageError(f"--hardened stands in the place of one --target, got {', '.join(targets)}.")
     protect = [building.defence(DEFENCES, text) for text in dict.fromkeys(defences)]
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # reported by name as not judged
-    pairing = pair(images, adversarial, labels)
+    found = layouts.find(images, layout, class_names)
+    pairing = pair(found.images, adversarial, labels)
     networks = network_options.loaded(own + replacements)
     for name, source in named(networks).items():
         source.name = name  # two files of one name in two folders: what is said of one is not said of the other
     networks, withstanding = networks[: len(own)], networks[len(own) :]
     networks = [Ensemble(networks)] if together else networks
     sizes: dict[str, Any] = {"batch_size": batch_size, "filter": filter}
+    if own_labels := labels is None and pairing.experiment is None and found.labels is not None:
+        for network in networks:
+            found.check(network)
+        pairing = dataclasses.replace(labelled(pairing, found.labels), labels=f"of the layout {found.name}")
+        first_label = found.first_label if first_label is None else first_label
     first = None
-    if labels is not None:
+    if own_labels or labels is not None:
         first = evaluate.found_first_label(
             pairing.pairs, networks, first_label=first_label, force=force_labels, **sizes
         )

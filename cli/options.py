@@ -49,6 +49,26 @@ class Number(click.ParamType):
             return value
 
 
+def layout_options(command: Callable) -> Callable:
+    """--layout and --class-names: how the images and their classes lie in the folder."""
+    from tfadv.files.layouts import AUTO, LAYOUTS
+
+    layout = click.option(
+        "--layout",
+        type=click.Choice(LAYOUTS),
+        default=AUTO,
+        show_default=True,
+        help="How images and classes lie in IMAGES; auto: as the list of classes in it says, else flat.",
+    )
+    class_names = click.option(
+        "--class-names",
+        type=click.Path(),
+        metavar="FILE",
+        help="For --layout classes: the names of all classes in their order. Default: alphanumeric order.",
+    )
+    return layout(class_names(command))
+
+
 numbering = click.option(
     "--numbering",
     "first_label",

@@ -37,6 +37,7 @@ _HOME = {
     "DiverseInputs": "parts.views",
     "Ensemble": "models.ensembles",
     "Everywhere": "parts.regions",
+    "GivenRegion": "parts.regions",
     "ExpectedFlatness": "parts.gradient_estimates",
     "Fcr": "parts.objectives",
     "Fda": "parts.objectives",

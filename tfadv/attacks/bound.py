@@ -17,6 +17,7 @@ from tfadv.core.scores import reached
 from tfadv.core.source import Source
 from tfadv.core.types import Images, Seeds, Tensor
 from tfadv.models.network import network
+from tfadv.parts.regions import GivenRegion
 
 
 class TensorCraft(Protocol):
@@ -113,9 +114,9 @@ class Bound:
                 f"images: {self.network.name} takes {height} x {width} pixels, "
                 f"got {images.shape[1]} x {images.shape[2]}. Resize them first."
             )
-        indices = self._check(goal, len(images))
+        indices = self._check(goal._replace(shares=self._checked_shares(goal, images)), len(images))
         image_seeds = seeds.of_images(images, seed)
-        goal = Goal(tf.constant(indices.labels), tf.constant(indices.sign))
+        goal = indices._replace(labels=tf.constant(indices.labels), sign=tf.constant(indices.sign))
         return tf.cast(images, self.network.dtype), goal, tf.constant(image_seeds)
 
     def craft_tensors(self, images: Images, goal: Goal, seeds: Seeds) -> Crafted:
@@ -133,6 +134,21 @@ class Bound:
                 images=tf.where(tf.reshape(crafted.found, [-1, 1, 1, 1]), crafted.images, images)
             )
         return crafted._replace(images=tf.clip_by_value(crafted.images, BLACK, WHITE))
+
+    def _checked_shares(self, goal: Goal, images: Images) -> Tensor | tuple[()]:
+        """The goal's shares as a tensor; () where it has none."""
+        if isinstance(goal.shares, tuple):
+            return ()
+        if not isinstance(getattr(self.attack, "region", None), GivenRegion):
+            raise ValueError(f"goal: expected shares for an attack with region=GivenRegion(), got {self.attack!r}.")
+        shares = np.asarray(goal.shares)
+        expected = (*images.shape[:3], 1)
+        if shares.shape != expected or shares.dtype.kind != "f" or not ((shares >= 0) & (shares <= 1)).all():
+            raise ValueError(
+                f"goal: expected shares of 0..1, float {list(expected)}, got {shares.dtype} {list(shares.shape)}. "
+                "Divide a mask of grey levels by 255."
+            )
+        return tf.constant(shares, self.network.dtype)
 
     def _check(self, goal: Goal, count: int) -> Goal:
         labels = class_numbers(goal.labels)

@@ -12,20 +12,24 @@ from tfadv.core.types import Labels, Tensor
 
 
 class Goal(NamedTuple):
-    """What an attack is to achieve: to leave (`sign` +1) or reach (-1) the `labels`, int [N] as the user counts."""
+    """What an attack is to achieve: to leave (`sign` +1) or reach (-1) the `labels`, int [N] as the user counts.
+
+    shares: where the images may change, for a `tfadv.GivenRegion`: [N, H, W, 1] of 0..1, 0 where not; () everywhere.
+    """
 
     labels: Labels
     sign: Tensor
+    shares: Tensor | tuple[()] = ()  # no tensor would be None, which no tf.function takes for one
 
 
-def untargeted(labels: Sequence[int] | np.ndarray) -> Goal:
-    """The goal of an untargeted attack: another class than the labels, int [N]."""
-    return Goal(class_numbers(labels), 1)
+def untargeted(labels: Sequence[int] | np.ndarray, shares: Tensor | tuple[()] = ()) -> Goal:
+    """The goal of an untargeted attack: another class than the labels, int [N]; shares: see `Goal`."""
+    return Goal(class_numbers(labels), 1, shares)
 
 
-def targeted(classes: Sequence[int] | np.ndarray) -> Goal:
-    """The goal of a targeted attack: these classes, int [N]."""
-    return Goal(class_numbers(classes), -1)
+def targeted(classes: Sequence[int] | np.ndarray, shares: Tensor | tuple[()] = ()) -> Goal:
+    """The goal of a targeted attack: these classes, int [N]; shares: see `Goal`."""
+    return Goal(class_numbers(classes), -1, shares)
 
 
 def class_numbers(labels: Sequence[int] | np.ndarray) -> np.ndarray:

@@ -42,6 +42,8 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+#: Pillow's modes with transparency.
+TRANSPARENT = ("LA", "La", "PA", "RGBA", "RGBa")
 _ORIENTATION, _BITS, _PHOTOMETRIC = 0x0112, 0x0102, 0x0106
 #: What is wrong with the name or place of one file, and with no other's.
 _NOWHERE = (errno.ENAMETOOLONG, errno.EISDIR, errno.ENOTDIR, errno.ENOTEMPTY, errno.EEXIST)
@@ -115,6 +117,36 @@ def decode(content: bytes, size: tuple[int, int] | None = None, filter: str = re
     Raises `Unreadable` with the reason, ValueError for a filter that is not in `tfadv.files.resizing.FILTERS`.
     """
     resizing.checked(filter)
+    image = _opened(content)
+    pixels = _decoded(image)
+    return pixels if size is None else resizing.resized_bytes(pixels, size, filter)
+
+
+def decode_mask(content: bytes) -> np.ndarray:
+    """Decode the bytes of a greyscale PNG, a mask, to uint8 [H, W, 3], grey repeated.
+
+    Raises `Unreadable` with the reason, also for colours, transparency and what other formats would round.
+    """
+    image = _opened(content)
+    if image.format != "PNG":
+        raise Unreadable(f"a {image.format}: expected a greyscale PNG, whose levels are exact")
+    if image.mode in TRANSPARENT or "transparency" in image.info:
+        raise Unreadable("transparent: expected a PNG of grey levels alone")
+    pixels = _decoded(image)
+    if not (pixels == pixels[..., :1]).all():
+        raise Unreadable("in colours: expected a greyscale PNG")
+    return pixels
+
+
+def size_of(content: bytes) -> tuple[int, int]:
+    """(H, W) of an image, upright, from the bytes of its file. Raises `Unreadable` as `decode` does."""
+    image = _opened(content)
+    turned = _orientation(image) in (5, 6, 7, 8)
+    return (image.width, image.height) if turned else (image.height, image.width)
+
+
+def _opened(content: bytes) -> Image.Image:
+    """The image, whose pixels are not decoded yet."""
     if not content:
         raise Unreadable("empty file")
     try:
@@ -127,13 +159,16 @@ def decode(content: bytes, size: tuple[int, int] | None = None, filter: str = re
         raise Unreadable(f"more than {PIXEL_LIMIT // 10**6} million pixels")
     if image.format == "TIFF" and image.mode in ("I", "F"):
         raise Unreadable("a TIFF of 32-bit values, of which nothing says what is white")
+    return image
+
+
+def _decoded(image: Image.Image) -> np.ndarray:
     try:
         image.load()
         image = _upright(_rgb(image), image)
     except Exception as error:
         raise Unreadable("broken image data") from error
-    pixels = np.array(image, np.uint8)
-    return pixels if size is None else resizing.resized_bytes(pixels, size, filter)
+    return np.array(image, np.uint8)
 
 
 def _rgb(image: Image.Image) -> Image.Image:
@@ -143,18 +178,22 @@ def _rgb(image: Image.Image) -> Image.Image:
         grey = np.rint(np.clip(np.asarray(image, np.float64), 0, white) / (white / 255))
         grey = 255 - grey if tags.get(_PHOTOMETRIC) == 0 else grey
         return Image.fromarray(grey.astype(np.uint8)).convert("RGB")
-    if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
+    if image.mode in TRANSPARENT or "transparency" in image.info:
         image = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
     return image.convert("RGB")
 
 
 def _upright(image: Image.Image, original: Image.Image) -> Image.Image:
-    try:
-        turn = _UPRIGHT.get(original.getexif().get(_ORIENTATION, 1))
-    except Exception:  # a broken EXIF block says nothing about the pixels
-        turn = None
+    turn = _UPRIGHT.get(_orientation(original))
     return image if turn is None else image.transpose(turn)
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return image.getexif().get(_ORIENTATION, 1)
+    except Exception:  # a broken EXIF block says nothing about the pixels
+        return 1
 
 
 def read_image(

@@ -9,7 +9,7 @@ import io
 import os
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -50,17 +50,24 @@ class Column(NamedTuple):
         return self._replace(classes=matching)
 
 
-def column(classes: Mapping[str, int] | str | os.PathLike, targets: bool = False) -> Column:
+#: Classes by the name of the image, or a CSV of them.
+Classes = Mapping[str, int] | Column | str | os.PathLike
+
+
+def column(classes: Classes, targets: bool = False) -> Column:
     """The classes of a mapping, or of a CSV as `read` finds them."""
+    if isinstance(classes, Column):
+        return classes
     return Column(dict(classes)) if isinstance(classes, Mapping) else read(classes, targets)
 
 
-def read(path: str | os.PathLike, targets: bool = False) -> Column:
+def read(path: str | os.PathLike, targets: bool = False, titles: Sequence[str] | None = None) -> Column:
     """The classes of a CSV, by the name of the image as the file has it, relative and with "/".
 
     Args:
         path: of a file in UTF-8, whose first line names its columns.
         targets: whether the classes to reach are wanted: a column of those, else, in a file that has none, the labels.
+        titles: the names of the columns of a file whose first line does not name them.
 
     Raises FileNotFoundError, or ValueError that names the line.
     """
@@ -74,7 +81,7 @@ def read(path: str | os.PathLike, targets: bool = False) -> Column:
         raise ValueError(f"{path}: expected a CSV in UTF-8, got other bytes at {error.start}.") from error
     lines = csv.reader(io.StringIO(text, newline=""))
     try:
-        head = next(lines, [])
+        head = next(lines, []) if titles is None else list(titles)
         named, counted = _places(path, head, targets)
         classes: dict[str, int] = {}
         for line in lines:

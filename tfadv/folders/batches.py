@@ -15,6 +15,7 @@ from tfadv.attacks.bound import Bound
 from tfadv.core.compilation import Program
 from tfadv.core.crafted import Crafted
 from tfadv.core.goals import Goal
+from tfadv.core.images import WHITE
 from tfadv.core.interfaces import Attack
 from tfadv.core.source import Source
 from tfadv.core.types import Images, Labels, Seeds, Tensor
@@ -60,7 +61,12 @@ class BatchAttack:
         self._program = bound.programs.setdefault(key, program) if isinstance(bound, Bound) else program
 
     def __call__(
-        self, images: np.ndarray, labels: np.ndarray, targets: np.ndarray | None, seeds: np.ndarray
+        self,
+        images: np.ndarray,
+        labels: np.ndarray,
+        targets: np.ndarray | None,
+        seeds: np.ndarray,
+        masks: np.ndarray | None = None,
     ) -> CraftedBatch:
         """The batch, crafted.
 
@@ -69,19 +75,23 @@ class BatchAttack:
             labels: int [N], counted without background; `NONE` where it is not known.
             targets: int [N], the classes to reach; None to leave the labels.
             seeds: int32 [N, 2], one for each image.
+            masks: uint8 [N, H, W, 1], where each may change, 0 where not; None everywhere.
 
         Raises ValueError for classes that the network does not have.
         """
         given = labels[labels != NONE] if targets is None else targets
         self.network.indices(Goal(given, 1))
         goal = Goal(np.int32(labels if targets is None else targets), np.int32(1 if targets is None else -1))
+        goal = goal if masks is None else goal._replace(shares=masks)
         crafted = self._program(images, np.int32(labels), goal, seeds)
         return CraftedBatch(*(None if part is None else np.asarray(part) for part in crafted))
 
     def _made(self, images: Images, labels: Labels, given: Goal, seeds: Seeds) -> CraftedBatch:
         before, seen = classes(self.network, images)
         labels = tf.where(labels == NONE, seen, labels)
-        goal = Goal(tf.where(given.labels == NONE, seen, given.labels), given.sign)
+        masked = not isinstance(given.shares, tuple)
+        shares = tf.cast(given.shares, self.network.dtype) / WHITE if masked else ()
+        goal = Goal(tf.where(given.labels == NONE, seen, given.labels), given.sign, shares)
         crafted = self._crafted(images, goal, seeds)
         finite = tf.reduce_all(tf.math.is_finite(crafted.images), axis=[1, 2, 3])
         if self.attack.is_search:
@@ -93,6 +103,8 @@ class BatchAttack:
             pixels = rounding.fooling(np.asarray(crafted.images), clean, self.attack.budget, reached, fools)[0]
         else:
             pixels = rounding.whole_levels(crafted.images, images, self.attack.budget)
+        if masked:  # whatever the attack returned
+            pixels = tf.where(tf.convert_to_tensor(given.shares) > 0, pixels, images)
         after = classes(self.network, pixels)[0]
         found = (after == goal.labels) == (goal.sign < 0)
         return CraftedBatch(pixels, labels, before, after, finite, found, crafted.queries)

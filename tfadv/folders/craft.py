@@ -24,6 +24,7 @@ from typing import Annotated, Any
 import numpy as np
 import tensorflow as tf
 
+from tfadv.attacks.ascent import Ascent
 from tfadv.attacks.default_layers import settled
 from tfadv.core import compilation, diagnostics
 from tfadv.core.interfaces import Attack
@@ -32,9 +33,12 @@ from tfadv.core.source import Source
 from tfadv.core.thread_pool import ThreadPool
 from tfadv.files import folder_record, image_files, resizing
 from tfadv.files.folder_record import DONE, Entry
+from tfadv.files.masks import Masks
+from tfadv.files.masks import read as read_masks
 from tfadv.folders import experiment, labelling
 from tfadv.folders.pipeline import Predictions, Run
 from tfadv.parts.budgets import Linf
+from tfadv.parts.regions import GivenRegion
 
 #: The default batch size: on a CPU, and at most on a GPU.
 ON_CPU, ON_GPU = 8, 64
@@ -92,6 +96,7 @@ def craft_folder(
     targets: labelling.Classes | None = None,
     first_label: Annotated[int, Range(0, 1, whole=True)] | None = None,
     force_labels: bool = False,
+    masks: str | os.PathLike | None = None,
     seed: Seed = 0,
     batch_size: Count | None = None,
     size: tuple[int, int] | None = None,
@@ -111,6 +116,8 @@ def craft_folder(
         targets: the same for the classes to reach: the attack becomes targeted.
         first_label: 0 if the first class is 0 in labels and targets, 1 if it is 1; by default found out.
         force_labels: go on even if the network's clean predictions disagree with the labels.
+        masks: where the images may change, see `tfadv.files.masks`: a folder with a mask for each image, or the file of
+            one for all. Of an attack by gradient ascent alone.
         seed: all randomness follows from it and the images' own pixels.
         batch_size: images computed together, no more than there are (or 8); by default 8 on a CPU, on a GPU what its
             memory allows, up to 64. A folder that was begun goes on with its own.
@@ -127,6 +134,7 @@ def craft_folder(
     would meet, a largest change below one grey level; OSError where reading or writing fails, e.g. on a full disk.
     """
     attack = settled(attack, network)
+    attack = attack if masks is None else _within_masks(attack)
     if isinstance(attack.budget, Linf) and attack.budget.size < 1:
         raise ValueError(f"epsilon: expected 1 or more, got {attack.budget.size}: image files hold whole grey levels.")
     images, out = Path(images), Path(out)
@@ -143,9 +151,13 @@ def craft_folder(
         classes = labelling.resolve(names, labels, targets, network, seen, first_label, force_labels, limit)
         items = experiment.items_of(names[:limit], image_files.output_names(names, folder_record.ATTACK.taken), classes)
         twins = experiment.twins_folder(names)
+        masked = None if masks is None else _masks(masks, images, items, size, filter, pool)
         settings = {"seed": seed, "batch_size": count, "size": list(size), "filter": filter, "clean": twins}
+        settings |= {} if masked is None else {"masks": masked.facts}
         described = experiment.describe(attack, network, classes, items, settings, source, gradient_network)
-        run = Run(images, out, out / twins, attack, network, gradient_network or network, predict, seed, read, pool)
+        run = Run(
+            images, out, out / twins, attack, network, gradient_network or network, predict, seed, read, pool, masked
+        )
         if classes.targets is not None and not attack.has_target:
             raise ValueError(f"{attack!r} has no targeted form: leave the target labels out.")
         with folder_record.Journal(out, described) as journal:
@@ -163,6 +175,29 @@ def craft_folder(
             except tf.errors.ResourceExhaustedError:
                 if not sizes or folder_record.read(out)[0] is not None:  # what is written is of this size
                     raise
+
+
+def _within_masks(attack: Attack) -> Ascent:
+    """The attack, kept to the pixels that the images' masks name."""
+    if not isinstance(attack, Ascent):
+        raise ValueError(
+            f"masks=: expected an attack by gradient ascent, such as bim, which has a region, got {attack!r}. Leave "
+            "the masks out, or choose another attack."
+        )
+    return dataclasses.replace(attack, region=GivenRegion(attack.region))
+
+
+def _masks(
+    masks: str | os.PathLike,
+    images: Path,
+    items: list[experiment.Item | Entry],
+    size: tuple[int, int],
+    filter: str,
+    pool: ThreadPool,
+) -> Masks:
+    """The masks of the images that will be attacked."""
+    names = [item.name for item in items if isinstance(item, experiment.Item)]
+    return read_masks(masks, images, names, size, filter, pool.each)
 
 
 def _symptom(

@@ -7,7 +7,6 @@ compared with the network's predictions on clean images before anything is craft
 import dataclasses
 import hashlib
 import json
-import os
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -15,7 +14,7 @@ from scipy import stats
 
 from tfadv.core import diagnostics
 from tfadv.core.source import Source
-from tfadv.files.label_files import Column, column
+from tfadv.files.label_files import Classes, Column, column
 
 #: How many images are predicted for the check.
 SAMPLE = 100
@@ -25,8 +24,6 @@ FEW = 4
 PART, UNKNOWN_ACCURACY = 0.6, 0.8
 #: ... and so few of the sample would agree by chance in fewer than this share of cases.
 CHANCE = 0.05
-
-Classes = Mapping[str, int] | str | os.PathLike
 
 #: What the classes to reach are called in a message.
 TARGETS = "target labels"

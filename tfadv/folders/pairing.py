@@ -6,7 +6,7 @@ import collections
 import dataclasses
 import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -75,7 +75,7 @@ class Pairing:
 def pair(
     images: str | os.PathLike,
     adversarial: str | os.PathLike,
-    labels: Mapping[str, int] | str | os.PathLike | None = None,
+    labels: label_files.Classes | None = None,
 ) -> Pairing:
     """Pair the images of two folders.
 
@@ -96,7 +96,7 @@ def pair(
     pairing = (
         _by_name(images, adversarial) if experiment is None else _by_record(images, adversarial, experiment, entries)
     )
-    return pairing if labels is None else _labelled(pairing, labels)
+    return pairing if labels is None else labelled(pairing, labels)
 
 
 def _by_record(
@@ -159,9 +159,11 @@ def _stem(name: str) -> str:
     return name[: name.rindex(".")]
 
 
-def _labelled(pairing: Pairing, labels: Mapping[str, int] | str | os.PathLike) -> Pairing:
+def labelled(pairing: Pairing, labels: label_files.Classes) -> Pairing:
+    """The pairs with these labels, see `pair`."""
     column = label_files.column(labels).of([pair.name for pair in pairing.pairs])
     pairs = [pair._replace(label=column.classes.get(pair.name)) for pair in pairing.pairs]
     usual = column.name.lower() == label_files.LABELS[0]
-    origin = f"{labels}{'' if usual else f', column {column.name}'}" if column.name else "given"
+    file = isinstance(labels, str | os.PathLike)
+    origin = f"{labels}{'' if usual else f', column {column.name}'}" if file else "given"
     return dataclasses.replace(pairing, pairs=pairs, labels=origin)

@@ -24,6 +24,7 @@ from tfadv.core.thread_pool import ThreadPool, in_batches
 from tfadv.files import image_files
 from tfadv.files.folder_record import DONE, NO_PLACE, NO_RESULT, SHIFT, UNREADABLE, Entry, Journal
 from tfadv.files.integrity import OUTPUT, TWIN, EntryDigests
+from tfadv.files.masks import Masks
 from tfadv.folders import rounding
 from tfadv.folders.batches import NONE, BatchAttack, CraftedBatch, classes
 from tfadv.folders.experiment import Item, entry_of
@@ -87,10 +88,12 @@ class Run:
         seed: int,
         picture: Callable[[str], image_files.Picture],
         pool: ThreadPool,
+        masks: Masks | None = None,
     ) -> None:
         self.images, self.out, self.twins, self.predict = images, out, twins, predict
         self.picture, self.pool, self.clean = picture, pool, functools.partial(pool.each, picture)
         self.attack, self.network, self.seed, self.batch_size = attack, network, seed, predict.batch_size
+        self.masks = masks
         self.key = draws.run_key(seed)
         self.items: list[Item] = []
         self.remade: dict[str, str] = {}
@@ -201,7 +204,10 @@ class Run:
         aims = [item.target for item in items if item.target is not None]
         whole = [padded(rows, self.batch_size) for rows in (clean, labels, seeds)]
         targets = padded(np.array(aims), self.batch_size) if aims else None
-        return self.run(whole[0], whole[1], targets, whole[2])
+        masks = None
+        if self.masks is not None:
+            masks = padded(np.stack(self.pool.each(self.masks, [item.name for item in items])), self.batch_size)
+        return self.run(whole[0], whole[1], targets, whole[2], masks)
 
     @functools.cached_property
     def run(self) -> BatchAttack:
@@ -278,7 +284,8 @@ class Run:
             clean = image_files.write_png(twin, picture.pixels, temporary)
             adversarial = image_files.write_png(result, made.images[place], temporary)
         rounding.check_budget(self.attack.budget, np.asarray(clean.pixels), np.asarray(adversarial.pixels), item.name)
-        return _done(item, picture, made, place) | {OUTPUT: adversarial.sha256, TWIN: clean.sha256}
+        masked = {} if self.masks is None else {"mask_sha256": self.masks.hashes[item.name]}
+        return _done(item, picture, made, place) | masked | {OUTPUT: adversarial.sha256, TWIN: clean.sha256}
 
     def _to_write(self, name: str) -> Path:
         return image_files.inside(self.out, name, str(self.out), writing=True)

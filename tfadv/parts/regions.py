@@ -1,4 +1,4 @@
-"""Masks of the pixels that an attack may change: all, or those of a Grad-CAM map."""
+"""Masks of the pixels that an attack may change: all, those of a Grad-CAM map, or those that a goal names."""
 
 import dataclasses
 
@@ -17,6 +17,29 @@ class Everywhere(Region):
 
     def mask(self, forward: Forward, images: Images, goal: Goal, seeds: Seeds) -> Tensor:
         return tf.ones_like(images[..., :1])
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class GivenRegion(Region):
+    """The pixels that the goal names, image by image, as in `tfadv.untargeted(labels, shares=masks / 255)`.
+
+    A pixel takes its share, 0..1, of a step, times that of the region `within`; a pixel of share 0 keeps its value. A
+    goal without shares names all pixels.
+    """
+
+    within: Region = Everywhere()
+
+    @property
+    def gradients(self) -> int:
+        return self.within.gradients
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        return tuple(self.within.layers)
+
+    def mask(self, forward: Forward, images: Images, goal: Goal, seeds: Seeds) -> Tensor:
+        mask = self.within.mask(forward, images, goal, seeds)
+        return mask if isinstance(goal.shares, tuple) else mask * tf.cast(goal.shares, mask.dtype)
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
