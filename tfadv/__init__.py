@@ -22,6 +22,7 @@ __version__ = "0.1.0"
 _HOME = {
     "AdditiveUniformNoise": "attacks.additive_noise",
     "Ascent": "attacks.ascent",
+    "BlackBox": "models.black_box",
     "Boundary": "attacks.boundary",
     "CarliniWagner": "attacks.carlini_wagner",
     "CleanImage": "parts.starts",

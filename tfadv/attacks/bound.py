@@ -57,6 +57,7 @@ class Bound:
         craft: Callable[[Source], TensorCraft],
     ) -> None:
         self.attack, self.network = attack, network(model)
+        self.network.check_access(type(attack).__name__, gradient=attack.needs_gradient, scores=attack.needs_scores)
         self._craft = craft(self.network)
         #: Larger programs that contain this attack, by key; kept here, so that they are compiled once.
         self.programs: dict[Hashable, Program] = {}

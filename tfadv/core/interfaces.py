@@ -360,6 +360,8 @@ class Attack(Part):
     #: Whether it is fitted to some images before it attacks others, and whether it follows the network's gradients.
     fitted = False
     needs_gradient = True
+    #: Whether it reads logits or probabilities, and not the predicted class alone.
+    needs_scores = True
     #: Whether it searches by gradients and would not notice that the network has none.
     ignores_missing_gradient = False
     #: How many gradients it takes of each image, forwards and back; None where it depends on the image.

@@ -6,6 +6,7 @@ import contextlib
 import difflib
 import importlib
 import importlib.util
+import inspect
 import operator
 import sys
 import sysconfig
@@ -51,8 +52,26 @@ def result_of(spec: str) -> Any:
             return target
         if not callable(target):
             raise ValueError(f"{spec}: expected a callable that returns a model, got {type(target).__name__}.")
+        _check_answers_no_images(target, words, spec)
         with _told(spec):
             return target(*words)
+
+
+def _check_answers_no_images(target: Any, words: list[str], spec: str) -> None:
+    """Raise ValueError for a function that needs one more argument: likely images, for which it answers."""
+    try:
+        signature = inspect.signature(target)
+        signature.bind(*words)
+    except TypeError:
+        with contextlib.suppress(TypeError):
+            signature.bind(*words, None)
+            raise ValueError(
+                f"{spec}: expected a function that returns a model, got one of {len(words) + 1} arguments. If it answers "
+                f"for images, name what tfadv.BlackBox(it, classes=...) makes of it; if it needs a word, write "
+                f"{spec}:word."
+            ) from None
+    except ValueError:  # of a builtin without a signature
+        return
 
 
 def _split_file(spec: str) -> tuple[str, str, str]:
