@@ -66,8 +66,8 @@ def _check_answers_no_images(target: Any, words: list[str], spec: str) -> None:
         with contextlib.suppress(TypeError):
             signature.bind(*words, None)
             raise ValueError(
-                f"{spec}: expected a function that returns a model, got one of {len(words) + 1} arguments. If it answers "
-                f"for images, name what tfadv.BlackBox(it, classes=...) makes of it; if it needs a word, write "
+                f"{spec}: expected a function that returns a model, got one of {len(words) + 1} arguments. If it "
+                "answers for images, name what tfadv.BlackBox(it, classes=...) makes of it; if it needs a word, write "
                 f"{spec}:word."
             ) from None
     except ValueError:  # of a builtin without a signature
