@@ -36,6 +36,7 @@ _HOME = {
     "DeepFool": "attacks.deepfool",
     "DimmedCopies": "parts.views",
     "DiverseInputs": "parts.views",
+    "EmbeddingCosine": "parts.objectives",
     "Ensemble": "models.ensembles",
     "Everywhere": "parts.regions",
     "ExpectedFlatness": "parts.gradient_estimates",
@@ -100,6 +101,7 @@ _HOME = {
     "PlainBackward": "models.backward",
     "SkipBackward": "models.backward",
     "SoftBackward": "models.backward",
+    "away_from": "core.goals",
     "craft_folder": "folders.craft",
     "faster": "attacks.faster",
     "folded": "models.faster_networks",
@@ -109,6 +111,7 @@ _HOME = {
     "pair": "folders.pairing",
     "purify_folder": "folders.purify",
     "targeted": "core.goals",
+    "towards": "core.goals",
     "untargeted": "core.goals",
 }
 _MODULES = {"recipes": "attacks.recipes", "catalogue": "registry.catalogue", "devices": "core.devices"}

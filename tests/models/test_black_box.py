@@ -1,4 +1,4 @@
-"""A function as a network: the same images come of it as of the Keras network that it calls, and wrong answers are told."""
+"""A function as a network: it gives the same images as the Keras network that it calls, and wrong answers are told."""
 
 import numpy as np
 import pytest

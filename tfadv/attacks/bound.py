@@ -13,7 +13,6 @@ from tfadv.core.crafted import Crafted
 from tfadv.core.goals import Goal, class_numbers
 from tfadv.core.images import BLACK, WHITE, check
 from tfadv.core.interfaces import Attack, Objective
-from tfadv.core.scores import reached
 from tfadv.core.source import Source
 from tfadv.core.types import Images, Seeds, Tensor
 from tfadv.models.network import network
@@ -78,8 +77,8 @@ class Bound:
         inputs, indices, image_seeds = self.checked_inputs(images, goal, seed=seed)
         crafted = self._crafted(inputs, indices, image_seeds)
         if crafted.found is None:
-            logits = self.network.compiled(tf.constant(crafted.images)).logits
-            crafted = crafted._replace(found=np.asarray(reached(logits, indices)))
+            met = self.attack.is_met(self.network.compiled, tf.constant(crafted.images), indices)
+            crafted = crafted._replace(found=np.asarray(met))
         return crafted
 
     def _crafted(self, inputs: Images, goal: Goal, seeds: Seeds) -> Crafted:
@@ -117,6 +116,14 @@ class Bound:
         indices = self._check(goal, len(images))
         image_seeds = seeds.of_images(images, seed)
         goal = Goal(tf.constant(indices.labels), tf.constant(indices.sign))
+        if indices.is_of_images:
+            if images.shape != np.shape(indices.images):
+                raise ValueError(
+                    f"goal: expected an image of {list(images.shape[1:])} for each of the {len(images)} images, got "
+                    f"{list(np.shape(indices.images))}. Of one for all take np.repeat(it[None], {len(images)}, axis=0)."
+                )
+            others, threshold = (tf.cast(part, self.network.dtype) for part in indices[2:])
+            goal = goal._replace(images=others, threshold=threshold)
         return tf.cast(images, self.network.dtype), goal, tf.constant(image_seeds)
 
     def craft_tensors(self, images: Images, goal: Goal, seeds: Seeds) -> Crafted:
@@ -136,14 +143,19 @@ class Bound:
         return crafted._replace(images=tf.clip_by_value(crafted.images, BLACK, WHITE))
 
     def _check(self, goal: Goal, count: int) -> Goal:
-        labels = class_numbers(goal.labels)
+        labels = class_numbers(np.zeros(count, int) if goal.is_of_images else goal.labels)
         if labels.shape != (count,):
             raise ValueError(f"goal: expected one class for each of the {count} images, got {list(labels.shape)}.")
         if goal.sign not in (1, -1):
             raise ValueError(
                 f"goal: expected a sign of 1, to leave the labels, or -1, to reach them, got {goal.sign!r}."
             )
-        if goal.sign < 0 and not self.attack.has_target:
+        if goal.is_of_images and not self.attack.aims_at_images:
+            raise ValueError(
+                f"{self.attack!r} aims at classes, got a goal of images: take an Ascent of EmbeddingCosine in a region "
+                "that is of no class, or tfadv.untargeted(labels)."
+            )
+        if goal.sign < 0 and not (goal.is_of_images or self.attack.has_target):
             part = next((part for part in self.attack.inner_parts if isinstance(part, Objective)), self.attack)
             given = labels[:5].tolist()
             raise ValueError(

@@ -127,7 +127,7 @@ class Source(abc.ABC):
                 f"labels: {self.name} has the classes 0..{self.classes - 1}, got {', '.join(map(str, wrong[:5]))}. "
                 "Labels counted with background first (1..1000) are one too high: subtract 1."
             )
-        return Goal((labels + self.offset).astype(np.int32), np.int32(goal.sign))
+        return goal._replace(labels=(labels + self.offset).astype(np.int32), sign=np.int32(goal.sign))
 
     @functools.cached_property
     def compiled(self) -> CompiledForward:
