@@ -85,7 +85,7 @@ class BlackBox(Source):
         if not callable(function):
             raise ValueError(f"BlackBox(function): expected a function of images, got a {type(function).__name__}.")
         self.function, self.returns, self.pixels, self.batch_size = function, returns, pixels, batch_size
-        self.name = name or getattr(function, "__name__", type(function).__name__)
+        self.name = str(name or getattr(function, "__name__", type(function).__name__))
         self.size, self.dtype = _size(size), tf.float32
         self.offset, self.logits_count, self.accuracy = offset, classes + offset, accuracy
         self.version = str(version)
@@ -226,4 +226,4 @@ def _size(size: Any) -> tuple[int | None, int | None]:
 
 
 def _is_side(side: Any) -> bool:
-    return isinstance(side, int | np.integer) and not isinstance(side, bool) and side > 0
+    return isinstance(side, int | np.integer) and not isinstance(side, bool) and bool(side > 0)

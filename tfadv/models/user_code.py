@@ -67,8 +67,8 @@ def _advice(target: Any, words: list[str]) -> str:
         signature.bind(*words)
     except TypeError:
         return (
-            "\nIf it answers for images, name what tfadv.BlackBox(it, classes=...) makes of it; if it needs a word, add "
-            "it: module:callable:word."
+            "\nIf it answers for images, name what tfadv.BlackBox(it, classes=...) makes of it; if it needs a word, "
+            "add it: module:callable:word."
         )
     return ""
 
