@@ -22,6 +22,7 @@ __version__ = "0.1.0"
 _HOME = {
     "AdditiveUniformNoise": "attacks.additive_noise",
     "Ascent": "attacks.ascent",
+    "BlackBox": "models.black_box",
     "Boundary": "attacks.boundary",
     "CarliniWagner": "attacks.carlini_wagner",
     "CleanImage": "parts.starts",
@@ -35,6 +36,7 @@ _HOME = {
     "DeepFool": "attacks.deepfool",
     "DimmedCopies": "parts.views",
     "DiverseInputs": "parts.views",
+    "EmbeddingCosine": "parts.objectives",
     "Ensemble": "models.ensembles",
     "Everywhere": "parts.regions",
     "GivenRegion": "parts.regions",
@@ -100,6 +102,7 @@ _HOME = {
     "PlainBackward": "models.backward",
     "SkipBackward": "models.backward",
     "SoftBackward": "models.backward",
+    "away_from": "core.goals",
     "craft_folder": "folders.craft",
     "faster": "attacks.faster",
     "folded": "models.faster_networks",
@@ -109,6 +112,7 @@ _HOME = {
     "pair": "folders.pairing",
     "purify_folder": "folders.purify",
     "targeted": "core.goals",
+    "towards": "core.goals",
     "untargeted": "core.goals",
 }
 _MODULES = {"recipes": "attacks.recipes", "catalogue": "registry.catalogue", "devices": "core.devices"}

@@ -40,7 +40,7 @@ class AdditiveUniformNoise(Attack):
     has_target = False
     is_search = True
     counts_queries = True
-    needs_gradient = False
+    needs_gradient = needs_scores = False
     random = True
 
     @property

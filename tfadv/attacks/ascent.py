@@ -98,6 +98,10 @@ class Ascent(Attack):
         return self.objective.has_target
 
     @property
+    def aims_at_images(self) -> bool:
+        return self.objective.aims_at_images and not self.region.of_class
+
+    @property
     def passes(self) -> int | None:
         """How many gradients it takes of each image: those of its steps, of its objective's weights, of its guides.
 
@@ -113,6 +117,18 @@ class Ascent(Attack):
     @property
     def traceable(self) -> bool:
         return all(guide.traceable for guide in self.objective.guides)
+
+    def is_met(self, forward: Forward, images: Images, goal: Goal) -> Tensor:
+        return self.lead(forward, images, goal) > 0 if goal.is_of_images else super().is_met(forward, images, goal)
+
+    def lead(self, forward: Forward, images: Images, goal: Goal) -> Tensor:
+        """By how much images meet the goal, [N], above zero where they do: a margin of logits, or of the cosine."""
+        objective = self.objective
+        if goal.is_of_images:
+            prepared = objective.prepare(forward, images, goal, Plain(), tf.zeros_like(goal.labels))
+            return objective.lead(forward(images, objective.layers, objective.reads_logits), goal, prepared)
+        logits = forward(images).logits
+        return -tf.cast(goal.sign, logits.dtype) * scores.margin(logits, goal.labels)
 
     def on(self, model) -> Bound:
         source = network(model)
@@ -171,9 +187,8 @@ class AscentLoop:
         return repeat(self.attack.restarts, restarted, (images, tf.zeros_like(images[:, 0, 0, 0])))[0]
 
     def _margin(self, images: Images, goal: Goal) -> Tensor:
-        """By how much the logits meet the goal, [N]: the margin, above zero where the attack succeeds."""
-        logits = self.network(tf.clip_by_value(images, BLACK, WHITE)).logits
-        return -tf.cast(goal.sign, logits.dtype) * scores.margin(logits, goal.labels)
+        """By how much the goal is met, [N], above zero where the attack succeeds."""
+        return self.attack.lead(self.network, tf.clip_by_value(images, BLACK, WHITE), goal)
 
     def _ascended(self, images: Images, goal: Goal, seeds: Seeds) -> Tensor:
         attack, forward = self.attack, self.compiled

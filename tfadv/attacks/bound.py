@@ -13,7 +13,6 @@ from tfadv.core.crafted import Crafted
 from tfadv.core.goals import Goal, class_numbers
 from tfadv.core.images import BLACK, WHITE, check
 from tfadv.core.interfaces import Attack, Objective
-from tfadv.core.scores import reached
 from tfadv.core.source import Source
 from tfadv.core.types import Images, Seeds, Tensor
 from tfadv.models.network import network
@@ -58,6 +57,7 @@ class Bound:
         craft: Callable[[Source], TensorCraft],
     ) -> None:
         self.attack, self.network = attack, network(model)
+        self.network.check_access(type(attack).__name__, gradient=attack.needs_gradient, scores=attack.needs_scores)
         self._craft = craft(self.network)
         #: Larger programs that contain this attack, by key; kept here, so that they are compiled once.
         self.programs: dict[Hashable, Program] = {}
@@ -78,8 +78,8 @@ class Bound:
         inputs, indices, image_seeds = self.checked_inputs(images, goal, seed=seed)
         crafted = self._crafted(inputs, indices, image_seeds)
         if crafted.found is None:
-            logits = self.network.compiled(tf.constant(crafted.images)).logits
-            crafted = crafted._replace(found=np.asarray(reached(logits, indices)))
+            met = self.attack.is_met(self.network.compiled, tf.constant(crafted.images), indices)
+            crafted = crafted._replace(found=np.asarray(met))
         return crafted
 
     def _crafted(self, inputs: Images, goal: Goal, seeds: Seeds) -> Crafted:
@@ -117,6 +117,8 @@ class Bound:
         indices = self._check(goal._replace(shares=self._checked_shares(goal, images)), len(images))
         image_seeds = seeds.of_images(images, seed)
         goal = indices._replace(labels=tf.constant(indices.labels), sign=tf.constant(indices.sign))
+        if indices.is_of_images:
+            goal = self._of_images(goal, images)
         return tf.cast(images, self.network.dtype), goal, tf.constant(image_seeds)
 
     def craft_tensors(self, images: Images, goal: Goal, seeds: Seeds) -> Crafted:
@@ -150,15 +152,30 @@ class Bound:
             )
         return tf.constant(shares, self.network.dtype)
 
+    def _of_images(self, goal: Goal, images: Images) -> Goal:
+        """The goal with its images and its threshold as tensors."""
+        if images.shape != np.shape(goal.images):
+            raise ValueError(
+                f"goal: expected an image of {list(images.shape[1:])} for each of the {len(images)} images, got "
+                f"{list(np.shape(goal.images))}. Of one for all take np.repeat(it[None], {len(images)}, axis=0)."
+            )
+        dtype = self.network.dtype
+        return goal._replace(images=tf.cast(goal.images, dtype), threshold=tf.cast(goal.threshold, dtype))
+
     def _check(self, goal: Goal, count: int) -> Goal:
-        labels = class_numbers(goal.labels)
+        labels = class_numbers(np.zeros(count, int) if goal.is_of_images else goal.labels)
         if labels.shape != (count,):
             raise ValueError(f"goal: expected one class for each of the {count} images, got {list(labels.shape)}.")
         if goal.sign not in (1, -1):
             raise ValueError(
                 f"goal: expected a sign of 1, to leave the labels, or -1, to reach them, got {goal.sign!r}."
             )
-        if goal.sign < 0 and not self.attack.has_target:
+        if goal.is_of_images and not self.attack.aims_at_images:
+            raise ValueError(
+                f"{self.attack!r} aims at classes, got a goal of images: take an Ascent of EmbeddingCosine in a region "
+                "that is of no class, or tfadv.untargeted(labels)."
+            )
+        if goal.sign < 0 and not (goal.is_of_images or self.attack.has_target):
             part = next((part for part in self.attack.inner_parts if isinstance(part, Objective)), self.attack)
             given = labels[:5].tolist()
             raise ValueError(

@@ -70,7 +70,7 @@ class Boundary(Attack):
     has_target = False
     is_search = True
     counts_queries = True
-    needs_gradient = False
+    needs_gradient = needs_scores = False
     random = True
 
     def on(self, model) -> Bound:

@@ -39,6 +39,7 @@ def settled(part: AnyPart, source: Source) -> AnyPart:
 
 def _default(part: Objective | Region | BackwardRule, source: Source) -> str | tuple[str, ...]:
     name = type(part).__name__
+    source.check_access(name)
     if isinstance(part, Region):
         if source.last_map is None:
             raise ValueError(f"{name}(layer): {source.name} has no layer with a map of features; name one (cam_layer).")

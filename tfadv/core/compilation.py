@@ -4,13 +4,17 @@ TFADV_XLA=1 in the environment takes XLA on every device, TFADV_XLA=0 on none; b
 since on a CPU it is slower. What XLA has compiled is kept in the user's cache folder, where this TensorFlow can do so.
 """
 
+import contextvars
 import functools
+import itertools
 import os
+import re
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 from tensorflow.python.framework import config as determinism
 
@@ -22,6 +26,46 @@ XLA, CACHE = "TFADV_XLA", "TFADV_XLA_CACHE"
 KEEPS = (2, 21)
 #: Errors that have nothing to do with XLA or determinism: without them they would come again.
 NO_REFUSAL = (tf.errors.ResourceExhaustedError, tf.errors.CancelledError)
+#: Whether what is being traced is for XLA.
+_for_xla = contextvars.ContextVar("for_xla", default=False)
+#: What functions called by `called_in_python` have raised, by number, until it is raised again; and the next number.
+_raised: dict[int, BaseException] = {}
+_numbers = itertools.count()
+
+
+class CallsPython(Exception):
+    """Raised while a program is traced for XLA and calls Python code, which XLA cannot."""
+
+
+class _RaisedInPython(Exception):
+    """In the place of what a function of Python has raised, which TensorFlow would make a text of: names its number."""
+
+
+def called_in_python(function: Callable[[np.ndarray], np.ndarray], tensor: Tensor, dtype: tf.DType) -> Tensor:
+    """function(tensor as a numpy array), called each time that the program around it runs: on the CPU, without XLA.
+
+    What it raises comes out of `Compiled` as it is.
+    """
+    if tf.executing_eagerly():
+        return tf.constant(function(tensor.numpy()), dtype)
+    if _for_xla.get():
+        raise CallsPython("it calls Python code")
+
+    def called(array: np.ndarray) -> np.ndarray:
+        try:
+            return function(array)
+        except BaseException as error:
+            number = next(_numbers)
+            _raised[number] = error
+            raise _RaisedInPython(f"<{number}>") from error
+
+    return tf.numpy_function(called, [tensor], dtype)
+
+
+def _raised_within(error: tf.errors.OpError) -> BaseException | None:
+    """What a function of Python has raised, where that is behind this error."""
+    found = re.search(rf"{_RaisedInPython.__name__}: <(\d+)>", str(error))
+    return _raised.pop(int(found[1]), None) if found else None
 
 
 class Compiled:
@@ -48,7 +92,11 @@ class Compiled:
             return self.attempt(*arguments)
         except NO_REFUSAL:
             raise
+        except CallsPython:
+            self._with_xla = False  # as everybody knows who hands over a function of Python: nothing to be warned of
         except tf.errors.OpError as error:
+            if (raised := _raised_within(error)) is not None:
+                raise raised from raised.__cause__
             self._fall_back(error)
         self._begin()
         return self(*arguments)
@@ -79,7 +127,11 @@ class Compiled:
         shapes = tuple(tuple(tensor.shape[first:]) for tensor in tf.nest.flatten(arguments))
         if shapes not in self._concrete:
             spec = tf.TensorSpec.from_tensor if self._with_xla else _any_batch
-            self._concrete[shapes] = self._function.get_concrete_function(*tf.nest.map_structure(spec, arguments))
+            token = _for_xla.set(self._with_xla)
+            try:
+                self._concrete[shapes] = self._function.get_concrete_function(*tf.nest.map_structure(spec, arguments))
+            finally:
+                _for_xla.reset(token)
         return self._concrete[shapes]
 
     @property
@@ -116,6 +168,8 @@ class Program:
                 return self.whole.attempt(*arguments)
             except NO_REFUSAL:
                 raise
+            except CallsPython:
+                self.whole = None
             except Exception as error:  # also of what is no tensor operation, and runs where it is called eagerly
                 self.whole = None
                 concede(

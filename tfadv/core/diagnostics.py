@@ -34,11 +34,14 @@ _RANGE = (
 )
 
 
-def of_logits(name: str, logits: np.ndarray, images: np.ndarray) -> str | None:
-    """What is wrong with a network's logits [N, K] of clean images [N, H, W, 3] in 0..255, if anything."""
+def of_logits(name: str, logits: np.ndarray, images: np.ndarray, advice: str = _RANGE) -> str | None:
+    """What is wrong with a network's logits [N, K] of clean images [N, H, W, 3] in 0..255, if anything.
+
+    advice: what to do where the input seems to be of another range.
+    """
     finite = np.isfinite(logits).all(axis=1)
     if not finite.all():
-        return f"{name}: {np.sum(~finite)} of {len(logits)} clean images get logits that are no numbers. {_RANGE}"
+        return f"{name}: {np.sum(~finite)} of {len(logits)} clean images get logits that are no numbers. {advice}"
     if len(images) >= FEW and np.std(images, axis=0).mean() > DIFFERENT:
         if np.std(logits, axis=0).mean() < ALIKE * np.std(logits, axis=1).mean():
             return (
@@ -56,7 +59,7 @@ def of_logits(name: str, logits: np.ndarray, images: np.ndarray) -> str | None:
         return None
     return (
         f"{name}: the best logit of clean images lies {gap:.0f} above the next (the median), where a softmax is 1 and "
-        f"0 and has no gradient. {_RANGE}"
+        f"0 and has no gradient. {advice}"
     )
 
 

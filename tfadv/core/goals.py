@@ -1,4 +1,8 @@
-"""What an attack is to achieve: to leave the labels, or to reach them; checks what a user gives as labels."""
+"""What an attack is to achieve: to leave classes or reach them, or to look unlike other images, or like them.
+
+A class is what a classifier tells. A network of embeddings (of faces, for retrieval) tells how alike two images are, by
+the cosine of their embeddings; its goals are images.
+"""
 
 from __future__ import annotations
 
@@ -8,18 +12,28 @@ from typing import NamedTuple
 import numpy as np
 
 from tfadv.core import ranges
-from tfadv.core.types import Labels, Tensor
+from tfadv.core.images import check
+from tfadv.core.types import Images, Labels, Tensor
 
 
 class Goal(NamedTuple):
     """What an attack is to achieve: to leave (`sign` +1) or reach (-1) the `labels`, int [N] as the user counts.
 
     shares: where the images may change, for a `tfadv.GivenRegion`: [N, H, W, 1] of 0..1, 0 where not; () everywhere.
+    images, threshold: in place of labels, which are 0 then, the images [N, H, W, 3] to look unlike or like, and from
+    which cosine on two images count as alike; () of a goal of classes.
     """
 
     labels: Labels
     sign: Tensor
     shares: Tensor | tuple[()] = ()  # no tensor would be None, which no tf.function takes for one
+    images: Images | tuple[()] = ()
+    threshold: Tensor | tuple[()] = ()
+
+    @property
+    def is_of_images(self) -> bool:
+        """Whether images are to be looked unlike or like, and not classes left or reached."""
+        return not isinstance(self.threshold, tuple)
 
 
 def untargeted(labels: Sequence[int] | np.ndarray, shares: Tensor | tuple[()] = ()) -> Goal:
@@ -30,6 +44,31 @@ def untargeted(labels: Sequence[int] | np.ndarray, shares: Tensor | tuple[()] = 
 def targeted(classes: Sequence[int] | np.ndarray, shares: Tensor | tuple[()] = ()) -> Goal:
     """The goal of a targeted attack: these classes, int [N]; shares: see `Goal`."""
     return Goal(class_numbers(classes), -1, shares)
+
+
+#: From which cosine on two images count as alike, where nothing is said.
+THRESHOLD = 0.5
+
+
+def away_from(images: np.ndarray, threshold: float = THRESHOLD) -> Goal:
+    """The goal to look unlike these images, [N, H, W, 3] in 0..255, one for each image: itself, or another reference.
+
+    It is reached where the cosine between the embeddings is below the threshold, -1..1: that from which on the network
+    takes two images for the same person or thing. Raises ValueError for other images, or another threshold.
+    """
+    return _of_images(images, 1, threshold)
+
+
+def towards(images: np.ndarray, threshold: float = THRESHOLD) -> Goal:
+    """The goal to look like these images, one for each: a cosine above the threshold; see `away_from`."""
+    return _of_images(images, -1, threshold)
+
+
+def _of_images(images: np.ndarray, sign: int, threshold: float) -> Goal:
+    images = check(images)
+    if (wanted := ranges.wrong(ranges.Cosine, threshold)) is not None:
+        raise ValueError(f"threshold: expected {wanted}, got {threshold!r}.")
+    return Goal(np.zeros(len(images), np.int32), sign, images=images, threshold=float(threshold))
 
 
 def class_numbers(labels: Sequence[int] | np.ndarray) -> np.ndarray:

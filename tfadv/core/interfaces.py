@@ -34,6 +34,7 @@ from tfadv.core import ranges
 from tfadv.core.crafted import Craft
 from tfadv.core.goals import Goal
 from tfadv.core.positions import Position
+from tfadv.core.scores import reached
 from tfadv.core.seeds import fold
 from tfadv.core.types import Gradient, Images, Logits, Perturbation, Seeds, Tensor
 
@@ -198,6 +199,8 @@ class Objective(Part):
 
     #: Whether it can reach a class as well as leave one.
     has_target = False
+    #: Whether it can make an image look unlike or like others, see `tfadv.away_from`; then it has `lead`.
+    aims_at_images = False
     #: Whether it compares with the clean images under the same transformation: then `prepare` is computed anew with
     #: each gradient, from the clean images transformed with the random numbers that the adversarial ones have.
     compares_with_clean = False
@@ -229,6 +232,10 @@ class Objective(Part):
     @abc.abstractmethod
     def value(self, outputs: Outputs, goal: Goal, prepared: Any) -> Tensor:
         """The number to increase, [N]; prepared is what `prepare` returned, goal.labels index the logits."""
+
+    def lead(self, outputs: Outputs, goal: Goal, prepared: Any) -> Tensor:
+        """By how much a goal of images is met, [N], above zero where it is; of an objective that aims at images."""
+        raise NotImplementedError
 
 
 class GradientEstimate(Part):
@@ -315,8 +322,9 @@ class Budget(Part):
 class Region(Part):
     """The pixels that may change, and by what share of a step."""
 
-    #: How many gradients `mask` takes of each image.
+    #: How many gradients `mask` takes of each image, and whether it is of a class, which a goal of images has not.
     gradients = 0
+    of_class = False
 
     @abc.abstractmethod
     def mask(self, forward: Forward, images: Images, goal: Goal, seeds: Seeds) -> Tensor:
@@ -348,6 +356,8 @@ class Attack(Part):
     What it can do is declared here, by a class attribute, a field or a property; nobody guesses it.
     """
 
+    #: Whether it can make an image look unlike or like others, see `tfadv.away_from`.
+    aims_at_images = False
     #: What its changes keep to; None for any change.
     budget: Budget | None = None
     #: Whether it can reach a class as well as leave one.
@@ -360,12 +370,18 @@ class Attack(Part):
     #: Whether it is fitted to some images before it attacks others, and whether it follows the network's gradients.
     fitted = False
     needs_gradient = True
+    #: Whether it reads logits or probabilities, and not the predicted class alone.
+    needs_scores = True
     #: Whether it searches by gradients and would not notice that the network has none.
     ignores_missing_gradient = False
     #: How many gradients it takes of each image, forwards and back; None where it depends on the image.
     passes: int | None = None
     #: Whether it can be traced as a whole into a larger program: it cannot where it loops and stops in Python.
     traceable = False
+
+    def is_met(self, forward: Forward, images: Images, goal: Goal) -> Tensor:
+        """Whether the network with this forward pass sees images [N, H, W, 3] as the goal asks, bool [N]."""
+        return reached(forward(images).logits, goal)
 
     @abc.abstractmethod
     def on(self, model: Any) -> Craft:

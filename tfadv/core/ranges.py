@@ -125,6 +125,7 @@ Portion = Annotated[float, Range(0, 1, above=True, of="a share")]
 Rest = Annotated[float, Range(0, 1, below=True, of="a share")]
 Chance = Annotated[float, Range(0, 1, above=True, below=True, of="a probability")]
 Count = Annotated[int, Range(1, whole=True)]
+Cosine = Annotated[float, Range(-1, 1, of="a cosine")]
 Natural = Annotated[int, Range(0, whole=True)]
 Several = Annotated[int, Range(2, whole=True)]
 #: A side in pixels below which no small network has anything left, and what batch normalisation needs.

@@ -82,6 +82,35 @@ class Source(abc.ABC):
         return self
 
     @property
+    def has_gradient(self) -> bool:
+        """Whether its outputs have gradients, and its layers can be read; a function's have none (`tfadv.BlackBox`)."""
+        return self.bare is None or self.bare.has_gradient
+
+    @property
+    def tells_scores(self) -> bool:
+        """Whether its logits order the classes; where not, they only say which class is the best."""
+        return self.bare is None or self.bare.tells_scores
+
+    @property
+    def ranked(self) -> int:
+        """How many of its best classes are known in their order."""
+        return self.logits_count if self.tells_scores else 1
+
+    def check_access(self, who: str, *, gradient: bool = True, scores: bool = True) -> None:
+        """Raise a ValueError, with what to do, if it lacks the gradients or the scores that `who` needs."""
+        if gradient and not self.has_gradient:
+            raise ValueError(
+                f"{who} needs gradients or features, and {self.name} is a function that has none: take an attack that "
+                "asks for answers only (boundary, pwa, auna, one-pixel), or craft on a network of your own and "
+                "evaluate its images on this one."
+            )
+        if scores and not self.tells_scores:
+            raise ValueError(
+                f"{who} compares probabilities, and {self.name} answers with labels alone: take an attack for which "
+                "they are enough (boundary, pwa, auna), or a function that returns probabilities."
+            )
+
+    @property
     def classes(self) -> int:
         """How many classes there are, without background."""
         return self.logits_count - self.offset
@@ -120,9 +149,13 @@ class Source(abc.ABC):
         logits = self.compiled(images).logits
         if not self._logits_checked and self.bare is None and len(logits):
             self._logits_checked = True
-            if symptom := diagnostics.of_logits(self.name, logits.numpy(), np.asarray(images)):
+            if symptom := self.doubt(logits.numpy(), np.asarray(images)):
                 concede(symptom)
         return tf.math.top_k(logits, count).indices.numpy() - self.offset
+
+    def doubt(self, logits: np.ndarray, images: np.ndarray) -> str | None:
+        """What is wrong with its logits [N, K] of clean images [N, H, W, 3] in 0..255, in a sentence, if anything."""
+        return diagnostics.of_logits(self.name, logits, images)
 
     def predict(self, images: Images) -> np.ndarray:
         """The most likely class, int [N]; background is -1."""

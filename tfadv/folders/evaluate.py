@@ -66,7 +66,7 @@ def success_rates(
     """The success rates on one network, see the module's docstring.
 
     Args:
-        clean, adversarial: the best classes of each image, best first, int [N, K] with K up to five.
+        clean, adversarial: the best classes of each image, best first, int [N, K], K up to five; 1 tells of no five.
         labels: int [N]; those outside 0..classes-1 are not known to this network and count only for "changed".
         classes: how many classes the network has.
         wanted: int [N], the classes to reach, counted like labels; None where there are none, and no "reached" either.
@@ -74,6 +74,8 @@ def success_rates(
     labelled = (labels >= 0) & (labels < classes)
     shares: dict[str, Share] = {}
     for suffix, count in (("", 1), (f"_top{TOP}", TOP)):
+        if clean.shape[1] < min(count, classes):
+            return shares | {f"{measure}{suffix}": Share(0, 0) for measure in shares}
         right = labelled & np.any(clean[:, :count] == labels[:, None], axis=1)
         changed = ~np.any(adversarial[:, :count] == clean[:, :1], axis=1)
         wrong = labelled & ~np.any(adversarial[:, :count] == labels[:, None], axis=1)
@@ -263,9 +265,7 @@ def _finite(value: float) -> float | None:
 
 def _summary(values: np.ndarray) -> dict[str, float | None]:
     values = values[np.isfinite(values)]
-    if not len(values):
-        return {"mean": None, "min": None, "max": None}
-    return {"mean": float(values.mean()), "min": float(values.min()), "max": float(values.max())}
+    return {name: float(getattr(values, name)()) if len(values) else None for name in ("mean", "min", "max")}
 
 
 @checked
@@ -378,14 +378,14 @@ def _twins(pair: Pair, filter: str) -> tuple[np.ndarray, np.ndarray] | str:
 def top(
     target: Source, images: Sequence[np.ndarray], size: int, count: int = TOP, filter: str = resizing.DEFAULT
 ) -> np.ndarray:
-    """A network's best classes, best first, int [N, K] with K up to `count`.
+    """A network's best classes, best first, int [N, K] with K up to `count`, 1 where it answers with labels alone.
 
     Images are resized to its input with the filter, and the batch is padded to `size` with its last image.
 
     Raises ValueError if a network without a fixed size gets images of several sizes.
     """
     seen = _resized(images, target, filter)
-    return target.top_of_checked(padded(seen, size), min(count, target.logits_count))[: len(seen)]
+    return target.top_of_checked(padded(seen, size), min(count, target.ranked))[: len(seen)]
 
 
 def _resized(images: Sequence[np.ndarray], target: Source, filter: str) -> np.ndarray:

@@ -79,6 +79,16 @@ class Ensemble(Source):
         return next((f"{name}:{member.last_map}" for name, member in self.members.items() if member.last_map), None)
 
     @property
+    def has_gradient(self) -> bool:
+        """Whether every member has."""
+        return all(member.has_gradient for member in self.members.values())
+
+    @property
+    def tells_scores(self) -> bool:
+        """Whether every member does."""
+        return all(member.tells_scores for member in self.members.values())
+
+    @property
     def fingerprint(self) -> str:
         """sha256 of the members' fingerprints, their weights and the average."""
         facts = [self.average, *map(repr, self.weights), *(member.fingerprint for member in self.members.values())]

@@ -6,6 +6,7 @@ import contextlib
 import difflib
 import importlib
 import importlib.util
+import inspect
 import operator
 import sys
 import sysconfig
@@ -21,14 +22,14 @@ from tfadv.models.cloning import is_model
 class UserCodeError(ValueError):
     """An exception in a user's own code (the `__cause__`); the message has the user's lines of the traceback."""
 
-    def __init__(self, spec: str, error: BaseException) -> None:
+    def __init__(self, spec: str, error: BaseException, advice: str = "") -> None:
         if isinstance(error, SystemExit):
             what = f"called sys.exit({'' if error.code is None else repr(error.code)}), and no model came of it"
             explanation = ['What a script does when it is run belongs below `if __name__ == "__main__":`.']
         else:
             what, explanation = f"raised {type(error).__name__}", traceback.format_exception_only(error)
         lines = "".join([*traceback.format_list(_of_the_user(error)), *explanation]).rstrip()
-        super().__init__(f"{spec}: your code {what}{':' if lines else '.'}\n{lines}".rstrip())
+        super().__init__(f"{spec}: your code {what}{':' if lines else '.'}\n{lines}".rstrip() + advice)
 
 
 def result_of(spec: str) -> Any:
@@ -51,8 +52,25 @@ def result_of(spec: str) -> Any:
             return target
         if not callable(target):
             raise ValueError(f"{spec}: expected a callable that returns a model, got {type(target).__name__}.")
-        with _told(spec):
+        with _told(spec, _advice(target, words)):
             return target(*words)
+
+
+def _advice(target: Any, words: list[str]) -> str:
+    """What to do of a function that needs one more argument than there are words: likely it answers for images."""
+    try:
+        signature = inspect.signature(target)
+        signature.bind(*words, None)
+    except (TypeError, ValueError):  # another number of them, or a builtin that has no signature
+        return ""
+    try:
+        signature.bind(*words)
+    except TypeError:
+        return (
+            "\nIf it answers for images, name what tfadv.BlackBox(it, classes=...) makes of it; if it needs a word, "
+            "add it: module:callable:word."
+        )
+    return ""
 
 
 def _split_file(spec: str) -> tuple[str, str, str]:
@@ -91,14 +109,14 @@ def _module(name: str, spec: str) -> Any:
 
 
 @contextlib.contextmanager
-def _told(spec: str) -> Iterator[None]:
+def _told(spec: str, advice: str = "") -> Iterator[None]:
     """A context in which the user's code runs: what it raises, SystemExit too, becomes `UserCodeError`; not Ctrl-C."""
     try:
         yield
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        raise UserCodeError(spec, error) from error
+        raise UserCodeError(spec, error, advice) from error
 
 
 def _of_the_user(error: BaseException) -> list[traceback.FrameSummary]:

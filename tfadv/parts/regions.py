@@ -74,6 +74,7 @@ class ContributiveRegion(Region):
     outside: Share = 0.0
 
     gradients = 1
+    of_class = True
 
     def __post_init__(self) -> None:
         if self.layer is not None and not (isinstance(self.layer, str) and self.layer):

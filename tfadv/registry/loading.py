@@ -8,6 +8,7 @@
 | `network.npz` | a network that `tfadv train` wrote |
 | `model.keras`, `model.h5` | a saved Keras model that takes 0..255, or what `input_range` says; see `load` |
 | `module:callable`, `file.py:callable` | what the callable returns: a Keras or `tf_keras` model, a `tfadv.Network` |
+| `module:name`, `file.py:name` | the model or network that has this name there; of a function a `tfadv.BlackBox` |
 | `module:callable:word` | the same, called with "word": `nets:load:googlenet` is load("googlenet") of nets.py |
 """
 
@@ -34,6 +35,7 @@ from tfadv.training import loop, trained_networks
 
 __all__ = ["NetworkEntry", "entries", "kind", "load", "names", "without_code"]
 
+_ADVICE = "A function that answers for images becomes a network by tfadv.BlackBox(it, classes=...)."
 SAVED = (".keras", ".h5", ".hdf5")
 
 
@@ -182,7 +184,7 @@ def _wrapped(
             )
         return model
     if not is_model(model):
-        raise ValueError(f"{spec}: expected a Keras model or a tfadv.Network, got {type(model).__name__}.")
+        raise ValueError(f"{spec}: expected a Keras model or a tfadv.Network, got {type(model).__name__}. {_ADVICE}")
     loaded = network(model, name=spec, input_range=input_range or (0.0, 255.0), output=output)
     loaded.offset = int(loaded.logits_count == IMAGENET + 1) if labels_offset is None else labels_offset
     return loaded

@@ -5,6 +5,7 @@
     Logit            -L_y                                    Zhao et al., NeurIPS 2021
     CalibratedCrossEntropy  -log softmax(L / (L_(1) - L_(2)))_y    Weng et al., TIFS 2023
     Cosine           -cos(F(x'), w),  w = d L_y / d F        Weng et al., TIFS 2023
+    EmbeddingCosine  -cos(F(x'), F(r)),  r the clean or another image; faces, retrieval
     FeatureTuning    sum F(x'') * w, from x' by another attack    Zeng et al., ICASSP 2024
     Nrdm             ||F(x') - F(x)||                        Naseer et al., 2018
     Fda              log ||F(x')|_low|| - log ||F(x')|_high||  Ganeshan et al., ICCV 2019
@@ -19,6 +20,7 @@ Features are read at one layer, or at several at once: pass a name or a tuple of
 
 from tfadv.parts.objectives.classes import CalibratedCrossEntropy, CrossEntropy, Logit, Margin
 from tfadv.parts.objectives.contributive import Fcr
+from tfadv.parts.objectives.embeddings import EmbeddingCosine
 from tfadv.parts.objectives.feature_disruption import Fda, Nrdm
 from tfadv.parts.objectives.importance import Fia, Naa
 from tfadv.parts.objectives.intermediate import Ila, Tap
@@ -28,6 +30,7 @@ __all__ = [
     "CalibratedCrossEntropy",
     "Cosine",
     "CrossEntropy",
+    "EmbeddingCosine",
     "Fcr",
     "Fda",
     "FeatureTuning",
