@@ -1,17 +1,19 @@
-"""Shards of a folder: crafted in any order, count and interruption, into one folder or several, they are the run in one go."""
+"""Shards of a folder: in any order and count, interrupted, in one folder or several, they are the run in one go."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
-from folders import SIZE, pictures, small, stopped, truth
+from folders import pictures, small, stopped, truth
 from test_craft import tree
 
 from tfadv.attacks import recipes
 from tfadv.files import folder_record, image_files
 from tfadv.files.shards import Shard
 from tfadv.folders.craft import craft_folder
+from tfadv.folders.merge import merge_folders
 from tfadv.models.network import Network
 
 BIM = recipes.bim(steps=3)
@@ -86,8 +88,10 @@ def test_an_interrupted_shard_goes_on(after, folder, network, tmp_path, whole, m
 
 
 def test_what_shards_began_goes_on_in_another_count_or_in_one_go(folder, network, tmp_path, whole, monkeypatch):
+    written, original = [], image_files.write_png
     for name, last in {"count": {"shard": (1, 1)}, "whole": {}}.items():
-        out, written, original = tmp_path / name, [], image_files.write_png
+        out = tmp_path / name
+        written.clear()
         craft_folder(folder, out, BIM, network, batch_size=4, shard=(1, 3))
         done = len(craft_folder(folder, out, BIM, network, batch_size=4, shard=(1, 2)).done)
         before = len(list(out.rglob("*.png"))) // 2
@@ -145,4 +149,63 @@ def test_who_may_write_beside_whom(tmp_path):
         alone.open()
         with pytest.raises(BlockingIOError, match="another run is writing"):
             first.open()
-    assert SIZE
+
+
+@pytest.fixture(scope="module")
+def apart(folder, network, tmp_path_factory) -> list[Path]:
+    """Three shards, each in a folder of its own."""
+    root = tmp_path_factory.mktemp("apart")
+    for number in (1, 2, 3):
+        craft_folder(folder, root / str(number), BIM, network, batch_size=4, shard=(number, 3))
+    return [root / str(number) for number in (1, 2, 3)]
+
+
+def test_shards_of_several_folders_are_joined(apart, whole, tmp_path, monkeypatch):
+    before = [tree(folder) for folder in apart]
+    with stopped(monkeypatch, 9):
+        merge_folders(tmp_path / "out", apart)
+    merge_folders(tmp_path / "out", apart[::-1])
+    assert tree(tmp_path / "out") == whole and [tree(folder) for folder in apart] == before
+
+
+def test_shards_are_joined_into_one_of_them(apart, whole, tmp_path):
+    shutil.copytree(apart[1], tmp_path / "out")
+    merge_folders(tmp_path / "out", [apart[0], apart[2]])
+    assert tree(tmp_path / "out") == whole
+
+
+def test_why_nothing_changed_is_told_of_all(folder, tmp_path):
+    flat = small()
+    flat.model.set_weights([np.zeros_like(weight) for weight in flat.model.get_weights()])
+    craft_folder(folder, tmp_path / "whole", BIM, flat, batch_size=4)
+    for number in (1, 2):
+        craft_folder(folder, tmp_path / str(number), BIM, flat, batch_size=4, shard=(number, 2))
+    merge_folders(tmp_path / "out", [tmp_path / "1", tmp_path / "2"])
+    assert tree(tmp_path / "out") == tree(tmp_path / "whole")
+
+
+def test_what_does_not_join_is_said(apart, folder, network, tmp_path, monkeypatch):
+    one, two, three = apart
+    with pytest.raises(ValueError, match="expected all 3 shards, but 2, 3 of 3 are not there"):
+        merge_folders(tmp_path / "out", [one])
+    with pytest.raises(ValueError, match="got none"):
+        merge_folders(tmp_path / "out", [tmp_path])
+    shutil.copytree(two, tmp_path / "again")
+    with pytest.raises(ValueError, match="shard 2/3 is in .*: expected it once. Leave one out"):
+        merge_folders(tmp_path / "out", [*apart, tmp_path / "again"])
+    craft_folder(folder, tmp_path / "other", BIM, network, batch_size=4, shard=(3, 3), seed=1)
+    with pytest.raises(ValueError, match="is of another experiment than .*: seed is 0 there, 1 now"):
+        merge_folders(tmp_path / "out", [one, two, tmp_path / "other"])
+    craft_folder(folder, tmp_path / "four", BIM, network, batch_size=4, shard=(3, 4))
+    with pytest.raises(ValueError, match="expected one of 3 shards, got 3/4"):
+        merge_folders(tmp_path / "out", [one, two, tmp_path / "four"])
+    with stopped(monkeypatch, 9):
+        craft_folder(folder, tmp_path / "begun", BIM, network, batch_size=4, shard=(3, 3))
+    with pytest.raises(ValueError, match="shard 3/3 has 4 of its 8 images. Give its command again|has 3 of its 7"):
+        merge_folders(tmp_path / "out", [one, two, tmp_path / "begun"])
+    assert not (tmp_path / "out").exists()
+    damaged = next(path for path in (tmp_path / "again").glob("*.png"))
+    damaged.write_bytes(b"other")
+    with pytest.raises(ValueError, match="expected the file that the shard wrote, got another"):
+        merge_folders(tmp_path / "out", [one, tmp_path / "again", three])
+    assert not (tmp_path / "out" / "attack.json").exists()

@@ -94,6 +94,34 @@ def contents(folder: str | os.PathLike, files: Files = ATTACK) -> Contents:
     return Contents(experiment, entries, list(dict.fromkeys(conceded)))
 
 
+class ShardContents(NamedTuple):
+    """What the journal of a shard says: how many images it has, and why images did not change, beside the contents."""
+
+    shard: Shard
+    journal: Path
+    images: int
+    unchanged: str | None
+    contents: Contents
+
+
+def shards(folder: str | os.PathLike, files: Files = ATTACK) -> list[ShardContents]:
+    """The shards whose journals lie in a folder, in their order; raises as `read`."""
+    found = []
+    for journal in files.journals(folder):
+        shard, (header, lines) = files.shard(journal.name), _header_and_lines(journal)
+        if shard is None or header is None:
+            continue
+        said = list(_entries(lines, journal))
+        entries = {entry["file"]: entry for entry in said if "file" in entry}
+        conceded = [sentence for entry in said for sentence in _sentences(entry.get(CONCESSIONS))]
+        unchanged = next((entry[UNCHANGED] for entry in reversed(said) if UNCHANGED in entry), None)
+        with open(journal, "rb") as file:
+            images = _parse(file.readline(), journal).get(SHARD, {}).get("images", 0)
+        _check_experiment(header, folder, files, journal)
+        found.append(ShardContents(shard, journal, images, unchanged, Contents(header, entries, conceded)))
+    return found
+
+
 def _header_and_lines(journal: Path) -> tuple[Entry | None, list[bytes]]:
     """The experiment of a journal, without which shard it is of, and the lines after it; (None, []) of an empty one."""
     try:

@@ -32,9 +32,9 @@ from tfadv.core.source import Source
 from tfadv.core.thread_pool import ThreadPool
 from tfadv.files import folder_record, image_files, resizing
 from tfadv.files.folder_record import DONE, Entry
+from tfadv.files.integrity import EntryDigests
 from tfadv.files.record_files import ATTACK
 from tfadv.files.shards import Shard, shard_of
-from tfadv.files.integrity import EntryDigests
 from tfadv.folders import experiment, labelling
 from tfadv.folders.experiment import Item
 from tfadv.folders.pipeline import Predictions, Run
@@ -204,7 +204,9 @@ def _ended(
     there = folder_record.read(journal.folder)[1]
     if journal.is_open or len(there) < len(items):
         digests = EntryDigests(())
-        journal.add(digests.with_digest(item) for item in own if not isinstance(item, Item) and _name(item) not in there)
+        journal.add(
+            digests.with_digest(item) for item in own if not isinstance(item, Item) and _name(item) not in there
+        )
         journal.end(compilation.concessions, symptom)
 
     def conceded(entries: list[Entry]) -> list[str]:

@@ -23,8 +23,8 @@ from tfadv.core.source import Source
 from tfadv.core.thread_pool import ThreadPool, in_batches
 from tfadv.files import image_files
 from tfadv.files.folder_record import DONE, NO_PLACE, NO_RESULT, UNREADABLE, Entry, Journal
-from tfadv.files.record_files import SHIFT
 from tfadv.files.integrity import OUTPUT, TWIN, EntryDigests
+from tfadv.files.record_files import SHIFT
 from tfadv.folders import rounding
 from tfadv.folders.batches import NONE, BatchAttack, CraftedBatch, classes
 from tfadv.folders.experiment import Item, entry_of
