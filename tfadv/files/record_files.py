@@ -34,10 +34,10 @@ class Files(NamedTuple):
         """Whether a file of this name is gone once a run has ended: a journal, or a temporary file."""
         return bool(re.fullmatch(rf"{self.stem}(-\d+-of-\d+)?\.(jsonl|part(-\d+)?)", name, re.ASCII))
 
-    def journals(self, folder: str | os.PathLike) -> list[Path]:
+    def journals(self, folder: str | os.PathLike[str]) -> list[Path]:
         """All journals in a folder: that of the whole folder, and the shards' after it, in their order."""
         try:
-            names = [entry.name for entry in os.scandir(folder) if entry.name.startswith(self.stem)]
+            names = [name for name in os.listdir(os.fspath(folder)) if str(name).startswith(self.stem)]
         except (FileNotFoundError, NotADirectoryError):
             return []
         shards = sorted(filter(None, map(self.shard, names)))

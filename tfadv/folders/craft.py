@@ -183,7 +183,7 @@ def _own(items: list[Item | Entry], shard: Shard, batch_size: int) -> list[Item 
     """The items of a shard; what nothing is to be crafted of belongs to the first."""
     others = [item for item in items if not isinstance(item, Item)] if shard.number == 1 else []
     work = [item for item in items if isinstance(item, Item)]
-    own = {_name(item) for item in [*shard.own(work, batch_size, _name), *others]}
+    own = {item.name for item in shard.own(work, batch_size, _name)} | {_name(item) for item in others}
     return [item for item in items if _name(item) in own]
 
 
