@@ -64,6 +64,7 @@ if TYPE_CHECKING:
 @options.size
 @options.filter_option("What images of another size are resized with.")
 @click.option("--limit", type=options.Number(Count), help="Only the first so many images by name.")
+@options.shard
 @network_options.model_options
 @options.workers
 @options.no_progress
@@ -187,6 +188,9 @@ def _tell(report: "CraftReport") -> None:
             f"{report.out}: {len(done)} images, changed on the source itself: {report.changed:.1%}; "
             f"largest change {largest:g} of 255"
         )
+    if report.shard is not None:
+        rest = "the folder is whole" if report.joined else "others are not done"
+        shell.echo(f"shard {report.shard[0]}/{report.shard[1]}: {len(report.images)} images; {rest}.")
     if done and report.is_search:
         found, queries = (sum(entry[fact] for entry in done) for fact in ("found", "queries"))
         shell.echo(f"found: {found} of {len(done)}, with {queries / len(done):.0f} queries each; the others are clean.")

@@ -168,6 +168,22 @@ def batch_size(on_gpu: str) -> Callable[[Callable], Callable]:
     )
 
 
+def _shard(context: click.Context, parameter: click.Parameter, text: str | None) -> tuple[int, int] | None:
+    """(number, of) of "2/8"."""
+    if text is None:
+        return None
+    number, slash, of = text.partition("/")
+    if not (slash and number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of)):
+        raise click.BadParameter(f"expected which of how many, such as 2/8, got {text!r}.")
+    return int(number), int(of)
+
+
+shard = click.option(
+    "--shard",
+    callback=_shard,
+    metavar="NUMBER/OF",
+    help="Only one of so many parts, such as 2/8; others may write to the same OUT meanwhile, or see `tfadv merge`.",
+)
 size = click.option("--size", callback=_size, metavar="SIDE|HxW", help="For a source that takes images of any size.")
 force_labels = click.option(
     "--force-labels", is_flag=True, help="Go on even if the source's clean predictions disagree with them."

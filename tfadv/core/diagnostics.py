@@ -26,6 +26,8 @@ NO_GRADIENT = (
     "no gradient reaches the images: somewhere the network rounds, casts to whole numbers or stops the gradient "
     "(tf.round, tf.cast, tf.argmax, tf.stop_gradient). Leave that out of the model that is attacked."
 )
+#: Between how many images an attack left as they are, and why.
+STILL = " did not change at all. "
 #: What is likely where labels and predictions do not agree.
 OUT_OF_STEP = "Labels and files seem out of step, or the network's input is not as in its training: see input_range=."
 _RANGE = (
@@ -101,7 +103,7 @@ def unchanged(
     """
     if not still or not (found is None or (ignores_missing_gradient and not np.any(found))):
         return None
-    return f"{still} of {count} images did not change at all. {_why(name, forward, images)}"
+    return f"{still} of {count} images{STILL}{_why(name, forward, images)}"
 
 
 def _why(name: str, forward: Callable[..., Any], images: Images) -> str:

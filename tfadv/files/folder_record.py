@@ -4,50 +4,28 @@ attack.json holds the experiment - attack, seed, network, inputs, labels, versio
 folder of purified images defence.json does. The journal's first line is the experiment, each further line one entry,
 written after the image's files are on the disk. At the end it is folded into the record. Neither depends on when, how
 fast or in how many runs the folder was made.
+
+Shards of a folder (`tfadv.files.shards`) each write a journal of their own, attack-2-of-8.jsonl, whose first line says
+which shard it is. What a folder holds is the record and all of its journals together; the shard that ends last, or
+`tfadv merge`, folds them.
 """
 
 import contextlib
 import itertools
 import json
+import math
 import os
 import re
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from tfadv.files import schemas
+from tfadv.files import locks, schemas
 from tfadv.files.image_files import inside, write_safely
+from tfadv.files.record_files import ATTACK, RECORD, Files
+from tfadv.files.shards import Shard
 
-try:
-    import fcntl
-except ImportError:  # Windows has no such locks; there two runs at once are not noticed
-    fcntl = None  # type: ignore[assignment]
-
-
-class Files(NamedTuple):
-    """The file names of a record, its journal and its temporary files, which are numbered but for the first."""
-
-    record: str
-    journal: str
-    temporary: str
-
-    def passing(self, name: str) -> bool:
-        """Whether a file of this name is gone once a run has ended: the journal, or a temporary file."""
-        stem, dash, number = name.rpartition("-")
-        numbered = bool(dash) and stem == self.temporary and number.isdecimal()
-        return numbered or name in (self.journal, self.temporary)
-
-    def taken(self, name: str) -> bool:
-        """Whether a file of this name, in whichever case, is a record's: no folder beside it can have it."""
-        return self.passing(name.casefold()) or name.casefold() in (self.record, SHIFT)
-
-
-ATTACK = Files("attack.json", "attack.jsonl", "attack.part")
-DEFENCE = Files("defence.json", "defence.jsonl", "defence.part")
-RECORD = ATTACK.record
-#: Where the shift of an attack that is fitted is kept, beside attack.json.
-SHIFT = "shift.npy"
 #: What such a file should be, for messages.
 WHAT = "a record of tfadv"
 #: The folder below the output in which the clean twins lie, unless there is one of this name among the images.
@@ -58,6 +36,10 @@ NO_RESULT, NO_PLACE = "no result", "no place"
 
 #: The key of the record for what could not be done as the experiment says; it does not identify the experiment.
 CONCESSIONS = "concessions"
+#: The key of a shard's journal that says which it is, of how many, and how many images it has.
+SHARD = "shard"
+#: The key of what a shard says at its end where images did not change: why; see `tfadv.core.diagnostics.unchanged`.
+UNCHANGED = "unchanged"
 
 Entry = dict[str, Any]
 
@@ -67,30 +49,111 @@ def read(folder: str | os.PathLike, files: Files = ATTACK) -> tuple[Entry | None
 
     Raises ValueError for a record that is none of ours, or has names that leave the folder.
     """
-    experiment, entries = None, dict[str, Entry]()
-    path, journal = Path(folder, files.record), Path(folder, files.journal)
+    content = contents(folder, files)
+    return content.experiment, content.entries
+
+
+class Contents(NamedTuple):
+    """What a record and its journals say: the experiment, the entries by file, the concessions."""
+
+    experiment: Entry | None
+    entries: dict[str, Entry]
+    concessions: list[str]
+
+
+def contents(folder: str | os.PathLike, files: Files = ATTACK) -> Contents:
+    """What a folder's record and journals say together; raises as `read`."""
+    experiment, entries, conceded = None, dict[str, Entry](), list[str]()
+    path = Path(folder, files.record)
     with contextlib.suppress(FileNotFoundError, IsADirectoryError):  # a folder of images can be called attack.json
         experiment = _parse(path.read_bytes(), path)
         schemas.check(schemas.Images, experiment, path, WHAT)
         entries = {entry["file"]: _named(entry, path) for entry in experiment.pop("images")}
-        experiment.pop(CONCESSIONS, None)
-    with contextlib.suppress(FileNotFoundError, IsADirectoryError):
-        lines = _whole_lines(journal.read_bytes())
-        experiment = _parse(lines[0], journal) if lines else experiment
-        for line in lines[1:]:
-            try:
-                entry = _parse(line, journal)
-            except ValueError:
-                continue  # half a line, from a full disk: its images are made again
-            schemas.check(schemas.Image, entry, journal, WHAT)
-            entries[entry["file"]] = _named(entry, journal)
+        conceded += _sentences(experiment.pop(CONCESSIONS, None))
+    origin, sharded = path if experiment is not None else None, False
+    for journal in files.journals(folder):
+        header, lines = _header_and_lines(journal)
+        shard = files.shard(journal.name)
+        if header is None or (shard and not lines and experiment is not None):
+            continue  # who has written nothing binds nobody
+        if shard and lines and origin and experiment and (differing := differences(experiment, header)):
+            raise ValueError(
+                f"{journal}: expected a shard of the experiment in {origin.name}, but {'; '.join(differing)}. "
+                "Remove the one that is not wanted."
+            )
+        experiment, sharded = header, sharded or shard is not None
+        origin = origin or (journal if lines else None)
+        for entry in _entries(lines, journal):
+            if "file" in entry:
+                entries[entry["file"]] = entry
+            conceded += _sentences(entry.get(CONCESSIONS))
     if experiment is not None:
-        origin = path if path.exists() else journal
-        if "clean" in experiment:
-            inside(folder, experiment["clean"], str(origin))
-        if files == ATTACK:
-            schemas.check(schemas.Experiment, experiment, origin, WHAT)
-    return experiment, entries
+        _check_experiment(experiment, folder, files, origin or path)
+    if sharded:
+        entries = {name: entries[name] for name in sorted(entries)}
+    return Contents(experiment, entries, list(dict.fromkeys(conceded)))
+
+
+class ShardContents(NamedTuple):
+    """What the journal of a shard says: how many images it has, and why images did not change, beside the contents."""
+
+    shard: Shard
+    journal: Path
+    images: int
+    unchanged: str | None
+    contents: Contents
+
+
+def shards(folder: str | os.PathLike, files: Files = ATTACK) -> list[ShardContents]:
+    """The shards whose journals lie in a folder, in their order; raises as `read`."""
+    found = []
+    for journal in files.journals(folder):
+        shard, (header, lines) = files.shard(journal.name), _header_and_lines(journal)
+        if shard is None or header is None:
+            continue
+        said = list(_entries(lines, journal))
+        entries = {entry["file"]: entry for entry in said if "file" in entry}
+        conceded = [sentence for entry in said for sentence in _sentences(entry.get(CONCESSIONS))]
+        unchanged = next((entry[UNCHANGED] for entry in reversed(said) if UNCHANGED in entry), None)
+        with open(journal, "rb") as file:
+            images = _parse(file.readline(), journal).get(SHARD, {}).get("images", 0)
+        _check_experiment(header, folder, files, journal)
+        found.append(ShardContents(shard, journal, images, unchanged, Contents(header, entries, conceded)))
+    return found
+
+
+def _header_and_lines(journal: Path) -> tuple[Entry | None, list[bytes]]:
+    """The experiment of a journal, without which shard it is of, and the lines after it; (None, []) of an empty one."""
+    try:
+        lines = _whole_lines(journal.read_bytes())
+    except (FileNotFoundError, IsADirectoryError):
+        return None, []
+    if not lines:
+        return None, []
+    header = _parse(lines[0], journal)
+    header.pop(SHARD, None)
+    return header, lines[1:]
+
+
+def _entries(lines: Iterable[bytes], journal: Path) -> Iterator[Entry]:
+    """The entries of a journal; also what a shard says at its end, which has no "file"."""
+    for line in lines:
+        try:
+            entry = _parse(line, journal)
+        except ValueError:
+            continue  # half a line, from a full disk: its images are made again
+        if CONCESSIONS in entry and "file" not in entry:
+            yield entry
+            continue
+        schemas.check(schemas.Image, entry, journal, WHAT)
+        yield _named(entry, journal)
+
+
+def _check_experiment(experiment: Entry, folder: str | os.PathLike, files: Files, origin: Path) -> None:
+    if "clean" in experiment:
+        inside(folder, experiment["clean"], str(origin))
+    if files.record == RECORD:
+        schemas.check(schemas.Experiment, experiment, origin, WHAT)
 
 
 def _named(entry: Entry, path: Path) -> Entry:
@@ -124,7 +187,7 @@ def claim(folder: str | os.PathLike, experiment: Entry, files: Files = ATTACK) -
         raise ValueError(
             f"{folder} holds another experiment: {'; '.join(differing)}. Choose another folder, or remove this one."
         )
-    if files == ATTACK:
+    if files.record == RECORD:
         for entry in entries.values():
             if entry["status"] == DONE:
                 schemas.check(schemas.AttackedImage, entry, folder / files.record, WHAT)
@@ -163,11 +226,25 @@ def _short(value: Any) -> str:
 class Journal:
     """Appends the entries of a running experiment to its journal, in the order in which images are finished.
 
+    Args:
+        folder, experiment, files: of the run.
+        shard: the shard that it is, which may be written beside other shards of the same folder.
+        images: how many images that shard has.
+
     Raises BlockingIOError if another run is writing to the folder, ValueError if it holds another experiment by now.
     """
 
-    def __init__(self, folder: str | os.PathLike, experiment: Entry, files: Files = ATTACK) -> None:
-        self.folder, self.experiment, self.files = Path(folder), experiment, files
+    def __init__(
+        self,
+        folder: str | os.PathLike,
+        experiment: Entry,
+        files: Files = ATTACK,
+        shard: Shard | None = None,
+        images: int = 0,
+    ) -> None:
+        self.folder, self.experiment, self.files, self.shard = Path(folder), experiment, files.of_shard(shard), shard
+        own = {} if shard is None else {SHARD: {"number": shard.number, "of": shard.of, "images": images}}
+        self.header = _dump({**experiment, **own}) + b"\n"
         self._file: BinaryIO | None = None
         self._lock, self._taken = threading.Lock(), set[int]()
 
@@ -197,17 +274,21 @@ class Journal:
         if self._file is not None:
             return self._file
         self.folder.mkdir(parents=True, exist_ok=True)
-        file = self._locked()
+        file, begun = locks.locked(self.folder / self.files.journal), False
         try:
             claim(self.folder, self.experiment, self.files)  # again: until now another run could take the folder
             file.seek(0)
             kept = _whole_lines(file.read())
             fresh = not any(name[0] != "." and not self.files.passing(name) for name in os.listdir(self.folder))
             file.truncate(0 if fresh else sum(len(line) + 1 for line in kept))
-            if fresh or not kept:
-                file.write(_dump(self.experiment) + b"\n")
+            begun = fresh or not kept
+            if begun:
+                file.write(self.header)
             file.flush()
+            self._meet_others()  # who begins at the same moment sees this header, or is seen here
         except BaseException:
+            if begun:
+                file.truncate(0)
             if os.fstat(file.fileno()).st_size == 0:
                 (self.folder / self.files.journal).unlink(missing_ok=True)
             file.close()
@@ -215,29 +296,53 @@ class Journal:
         self._file = file
         return file
 
-    def _locked(self) -> BinaryIO:
-        """The journal's file, locked; opened anew where the run that had the lock has just removed the file."""
-        path = self.folder / self.files.journal
-        if path.is_symlink():
-            raise ValueError(f"{path}: expected a file to write to, got a link. Remove it, or choose another folder.")
-        while True:
-            file = open(path, "a+b")
-            try:
-                if fcntl is None:
-                    return file
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                with contextlib.suppress(FileNotFoundError):
-                    if os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
-                        return file
-                file.close()
-            except BlockingIOError:
-                file.close()
-                raise BlockingIOError(
-                    f"{self.folder}: another run is writing to this folder; wait for it to end."
-                ) from None
-            except BaseException:
-                file.close()
-                raise
+    def _meet_others(self) -> None:
+        """Raise BlockingIOError where a run is at work that is no other shard of the same, ValueError where it is one
+        of another experiment."""
+        for path in self.files.journals(self.folder):
+            shard = self.files.shard(path.name)
+            if path.name == self.files.journal or locks.is_free(path, 0.0 if shard else locks.PATIENCE):
+                continue
+            if shard is None or self.shard is None or shard.of != self.shard.of:
+                raise BlockingIOError(f"{self.folder}: another run is writing to this folder; wait for it to end.")
+            header, _ = _header_and_lines(path)
+            if header is not None and (differing := differences(header, _parse(_dump(self.experiment), path))):
+                raise ValueError(
+                    f"{self.folder}: shard {shard} is being written of another experiment: {'; '.join(differing)}. "
+                    "Choose another folder."
+                )
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it has begun to write."""
+        return self._file is not None
+
+    def end(self, concessions: Iterable[str] = (), unchanged: str | None = None) -> None:
+        """What a shard says at its end; it begins to write even if it has no image, so that it is seen to be done."""
+        self.open()
+        said = {CONCESSIONS: list(concessions)} | ({UNCHANGED: unchanged} if unchanged else {})
+        if any(said.values()):
+            self.add([said])
+
+    def join(self, names: list[str], concessions: Callable[[list[Entry]], Iterable[str]]) -> list[Entry] | None:
+        """Let go of a shard; if no other is at work and all images are there, fold them; the entries, else None.
+
+        names: all of the folder. concessions: of all entries, see `fold`.
+        """
+        self.close()
+        whole = Journal(self.folder, self.experiment, self.files.of_shard(None))
+        path = self.folder / whole.files.journal
+        with whole:
+            whole._file = locks.locked(path, math.inf)  # held for a moment by another that ends, or by one that folds
+            others = [path for path in self.files.journals(self.folder) if self.files.shard(path.name)]
+            found = contents(self.folder, whole.files)
+            entries = [found.entries[name] for name in names if name in found.entries]
+            if all(map(locks.is_free, others)) and len(entries) == len(names):
+                whole.fold(entries, [*found.concessions, *concessions(entries)])
+                return entries
+            if os.fstat(whole._file.fileno()).st_size == 0:
+                path.unlink(missing_ok=True)
+            return None
 
     def fold(self, entries: Iterable[Entry], concessions: Iterable[str] = ()) -> None:
         """Write the record with these entries and remove the journal.
@@ -284,7 +389,10 @@ def _parse(content: bytes, path: Path) -> Entry:
 
 
 def _conceded(content: bytes | None, path: Path) -> list[str]:
-    conceded = None if content is None else _parse(content, path).get(CONCESSIONS)
+    return [] if content is None else _sentences(_parse(content, path).get(CONCESSIONS))
+
+
+def _sentences(conceded: Any) -> list[str]:
     return [str(sentence) for sentence in conceded] if isinstance(conceded, list) else []
 
 

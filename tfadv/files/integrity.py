@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from tfadv.files import folder_record, image_files
+from tfadv.files import folder_record, image_files, record_files
 from tfadv.files.folder_record import Entry
 
 #: The keys of an entry: the hash of its PNG, that of the clean twin, and the digest.
@@ -66,7 +66,7 @@ class RecordedFile(NamedTuple):
 def recorded_files(folder: str | os.PathLike) -> dict[str, RecordedFile]:
     """The files that `tfadv attack` and `tfadv defend` wrote to a folder, by name; {} for any other folder."""
     recorded = {}
-    for files in (folder_record.DEFENCE, folder_record.ATTACK):
+    for files in (record_files.DEFENCE, record_files.ATTACK):
         entries = folder_record.read(folder, files)[1]
         digests = EntryDigests(entries.values())
         for entry in entries.values():

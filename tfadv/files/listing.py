@@ -28,6 +28,7 @@ OTHER_SUFFIXES = tuple(
     ".cur .pcx .ppm .pgm .pbm .pnm .pfm .xbm .xpm .sgi .dds .qoi .exr .hdr .dcm .fits "
     ".dng .cr2 .cr3 .nef .arw .orf .raf .rw2 .pef .srw .x3f .3fr".split()
 )
+_READABLE, _OTHER = frozenset(SUFFIXES), frozenset(OTHER_SUFFIXES)  # a million names are looked up in them
 #: The bytes that a name may have on the usual disks.
 NAME_LIMIT = 255
 
@@ -48,11 +49,12 @@ def find_images(folder: str | os.PathLike) -> list[str]:
         raise NotADirectoryError(f"{root}: expected a folder of images, got a file.")
     names, others, readable = [], Counter[str](), False
     for name, is_file in _walk(root):
-        suffix = PurePosixPath(name).suffix.lower() if is_file else "closed folders"
-        readable |= suffix in SUFFIXES
-        if suffix in SUFFIXES + OTHER_SUFFIXES or not is_file:
+        suffix = _suffix(name).lower() if is_file else "closed folders"
+        if suffix in _READABLE or suffix in _OTHER or not is_file:
             names.append(name)
-        if suffix not in SUFFIXES:
+        if suffix in _READABLE:
+            readable = True
+        else:
             others[suffix or "no suffix"] += 1
     if not readable:
         held = ", ".join(f"{count} {suffix}" for suffix, count in others.most_common(3))
@@ -116,13 +118,16 @@ def output_names(names: Iterable[str], reserved: Callable[[str], bool] = lambda 
         names: of images.
         reserved: which folders at the top have the name of a file that will be there; such a one gets a "_".
     """
-    places = {name: _beside(name, reserved) for name in names}
+    places = {name: _beside(name, reserved) for name in names}  # strings: paths take a minute for a million names
     kept = {name: name for name, path in places.items() if name.endswith(".png") and path == name}
     renamed = {
-        name: _short(str(PurePosixPath(path).with_suffix(".png"))) for name, path in places.items() if name not in kept
+        name: _short(f"{path[: len(path) - len(_suffix(path))]}.png")
+        for name, path in places.items()
+        if name not in kept
     }
     crowd = Counter(renamed.values())
-    taken = set(kept) | {str(parent) for path in places.values() for parent in PurePosixPath(path).parents}
+    folders = {path.rpartition("/")[0] for path in places.values()}
+    taken = set(kept) | folders | {str(parent) for folder in folders for parent in PurePosixPath(folder).parents}
     for name in sorted(renamed):
         output = renamed[name]
         if crowd[output] > 1 or output in taken:
@@ -134,6 +139,12 @@ def output_names(names: Iterable[str], reserved: Callable[[str], bool] = lambda 
     return kept
 
 
+def _suffix(name: str) -> str:
+    """As PurePosixPath has it, in a tenth of its time."""
+    stem, dot, end = name.rpartition("/")[2].rpartition(".")
+    return f"{dot}{end}" if stem and end else ""
+
+
 def _beside(name: str, reserved: Callable[[str], bool]) -> str:
     top, slash, rest = name.partition("/")
     return f"{top}_/{rest}" if slash and reserved(top) else name
@@ -141,9 +152,9 @@ def _beside(name: str, reserved: Callable[[str], bool]) -> str:
 
 def _short(name: str) -> str:
     """The name of a PNG, whose last part is no longer than a disk takes."""
-    path = PurePosixPath(name)
-    written = os.fsencode(path.name)
+    written = os.fsencode(name.rpartition("/")[2])
     if len(written) <= NAME_LIMIT:
         return name
+    path = PurePosixPath(name)
     end = f"-{hashlib.sha256(written).hexdigest()[:12]}.png"
     return str(path.with_name(written[: NAME_LIMIT - len(end)].decode("utf-8", "ignore") + end))

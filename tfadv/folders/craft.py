@@ -33,9 +33,13 @@ from tfadv.core.source import Source
 from tfadv.core.thread_pool import ThreadPool
 from tfadv.files import folder_record, image_files, resizing
 from tfadv.files.folder_record import DONE, Entry
+from tfadv.files.integrity import EntryDigests
 from tfadv.files.masks import Masks
 from tfadv.files.masks import read as read_masks
+from tfadv.files.record_files import ATTACK
+from tfadv.files.shards import Shard, shard_of
 from tfadv.folders import experiment, labelling
+from tfadv.folders.experiment import Item
 from tfadv.folders.pipeline import Predictions, Run
 from tfadv.parts.budgets import Linf
 from tfadv.parts.regions import GivenRegion
@@ -51,7 +55,8 @@ class CraftReport:
     remade: the images of an earlier run that were no longer as it wrote them, with the reason; they are crafted again.
     without_hashes: whether an earlier version, which wrote no hashes, crafted some: then changed files are not noticed.
     symptom: why some images did not change, if any. is_search: whether the attack is one that returns the clean image
-    where it finds nothing.
+    where it finds nothing. shard: which of the folder these images are, None of all; joined: whether all of the folder
+    is done and in attack.json.
     """
 
     out: Path
@@ -62,6 +67,8 @@ class CraftReport:
     without_hashes: bool = False
     symptom: str | None = None
     is_search: bool = False
+    shard: tuple[int, int] | None = None
+    joined: bool = True
 
     @property
     def done(self) -> list[Entry]:
@@ -102,6 +109,7 @@ def craft_folder(
     size: tuple[int, int] | None = None,
     filter: str = resizing.DEFAULT,
     limit: Count | None = None,
+    shard: tuple[int, int] | None = None,
     source: str | None = None,
     gradient_network: Source | None = None,
     workers: Count | None = None,
@@ -124,6 +132,8 @@ def craft_folder(
         size: (H, W) for a network that takes any size.
         filter: what images of another size are resized with, see `tfadv.files.resizing.FILTERS`.
         limit: only the first so many images, in the order of their names.
+        shard: (2, 8) crafts the second of eight shards alone; others may be crafted into the same folder meanwhile, and
+            who ends last writes attack.json. See `tfadv.files.shards`, and `tfadv.folders.merge` for several folders.
         source: how the network was asked for, for attack.json.
         gradient_network: a faster copy of the network, see `tfadv.faster`, whose gradients are taken; classes are
             predicted by the network itself.
@@ -137,7 +147,7 @@ def craft_folder(
     attack = attack if masks is None else _within_masks(attack)
     if isinstance(attack.budget, Linf) and attack.budget.size < 1:
         raise ValueError(f"epsilon: expected 1 or more, got {attack.budget.size}: image files hold whole grey levels.")
-    images, out = Path(images), Path(out)
+    images, out, part = Path(images), Path(out), shard_of(shard)
     names = image_files.find_images(images)
     experiment.check_separate(images, out)
     size = experiment.input_size(network, size)
@@ -149,23 +159,25 @@ def craft_folder(
         predict = Predictions(network, count)
         seen = functools.partial(predict.of_names, clean=functools.partial(pool.each, read))
         classes = labelling.resolve(names, labels, targets, network, seen, first_label, force_labels, limit)
-        items = experiment.items_of(names[:limit], image_files.output_names(names, folder_record.ATTACK.taken), classes)
+        items = experiment.items_of(names[:limit], image_files.output_names(names, ATTACK.taken), classes)
         twins = experiment.twins_folder(names)
         masked = None if masks is None else _masks(masks, images, items, size, filter, pool)
         settings = {"seed": seed, "batch_size": count, "size": list(size), "filter": filter, "clean": twins}
         settings |= {} if masked is None else {"masks": masked.facts}
         described = experiment.describe(attack, network, classes, items, settings, source, gradient_network)
-        run = Run(
-            images, out, out / twins, attack, network, gradient_network or network, predict, seed, read, pool, masked
-        )
+        gradients = gradient_network or network
+        run = Run(images, out, out / twins, attack, network, gradients, predict, seed, read, pool, items, masked)
+        own = items if part is None else _own(items, part, count)
         if classes.targets is not None and not attack.has_target:
             raise ValueError(f"{attack!r} has no targeted form: leave the target labels out.")
-        with folder_record.Journal(out, described) as journal:
-            entries = run.through(items, folder_record.claim(out, described), journal, progress)
+        with folder_record.Journal(out, described, shard=part, images=len(own)) as journal:
+            entries = run.through(own, folder_record.claim(out, described), journal, progress)
             symptom = _symptom(entries, network, attack, read)
-            journal.fold(entries, [*compilation.concessions, *([symptom] if symptom else [])])
-        digests = run.digests.without_hashes, symptom, attack.is_search
-        return CraftReport(out, entries, classes.sentence, described, run.remade, *digests)
+            if part is None:
+                journal.fold(entries, [*compilation.concessions, *([symptom] if symptom else [])])
+            joined = part is None or _ended(journal, own, items, symptom, network, attack, read)
+        facts = run.digests.without_hashes, symptom, attack.is_search, part, joined
+        return CraftReport(out, entries, classes.sentence, described, run.remade, *facts)
 
     sizes = _batch_sizes(out, len(names[:limit]), batch_size)
     with image_files.advise_on_full_disk(out), _advise_on_full_memory(), ThreadPool(workers) as pool:
@@ -190,14 +202,53 @@ def _within_masks(attack: Attack) -> Ascent:
 def _masks(
     masks: str | os.PathLike,
     images: Path,
-    items: list[experiment.Item | Entry],
+    items: list[Item | Entry],
     size: tuple[int, int],
     filter: str,
     pool: ThreadPool,
 ) -> Masks:
     """The masks of the images that will be attacked."""
-    names = [item.name for item in items if isinstance(item, experiment.Item)]
+    names = [item.name for item in items if isinstance(item, Item)]
     return read_masks(masks, images, names, size, filter, pool.each)
+
+
+def _own(items: list[Item | Entry], shard: Shard, batch_size: int) -> list[Item | Entry]:
+    """The items of a shard; what nothing is to be crafted of belongs to the first."""
+    others = [item for item in items if not isinstance(item, Item)] if shard.number == 1 else []
+    work = [item for item in items if isinstance(item, Item)]
+    own = {item.name for item in shard.own(work, batch_size, _name)} | {_name(item) for item in others}
+    return [item for item in items if _name(item) in own]
+
+
+def _name(item: Item | Entry) -> str:
+    return item.name if isinstance(item, Item) else item["file"]
+
+
+def _ended(
+    journal: folder_record.Journal,
+    own: list[Item | Entry],
+    items: list[Item | Entry],
+    symptom: str | None,
+    network: Source,
+    attack: Attack,
+    read: Callable[[str], image_files.Picture],
+) -> bool:
+    """End a shard; whether it is the last of its folder, and attack.json is written."""
+    there = folder_record.read(journal.folder)[1]
+    if journal.is_open or len(there) < len(items):
+        digests = EntryDigests(())
+        journal.add(
+            digests.with_digest(item) for item in own if not isinstance(item, Item) and _name(item) not in there
+        )
+        journal.end(compilation.concessions, symptom)
+
+    def conceded(entries: list[Entry]) -> list[str]:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", compilation.Concession)  # what it says of this shard has been said
+            whole = _symptom(entries, network, attack, read)
+        return [*compilation.concessions, *([whole] if whole else [])]
+
+    return journal.join([_name(item) for item in items], conceded) is not None
 
 
 def _symptom(

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tfadv.files import folder_record, image_files, integrity, label_files
-from tfadv.files.folder_record import CLEAN, DONE, RECORD
+from tfadv.files.folder_record import CLEAN, DONE
 from tfadv.files.integrity import EntryDigests, RecordedFile
+from tfadv.files.record_files import RECORD
 
 
 class Pair(NamedTuple):

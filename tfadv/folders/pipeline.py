@@ -22,9 +22,10 @@ from tfadv.core.metrics import distances
 from tfadv.core.source import Source
 from tfadv.core.thread_pool import ThreadPool, in_batches
 from tfadv.files import image_files
-from tfadv.files.folder_record import DONE, NO_PLACE, NO_RESULT, SHIFT, UNREADABLE, Entry, Journal
+from tfadv.files.folder_record import DONE, NO_PLACE, NO_RESULT, UNREADABLE, Entry, Journal
 from tfadv.files.integrity import OUTPUT, TWIN, EntryDigests
 from tfadv.files.masks import Masks
+from tfadv.files.record_files import SHIFT
 from tfadv.folders import rounding
 from tfadv.folders.batches import NONE, BatchAttack, CraftedBatch, classes
 from tfadv.folders.experiment import Item, entry_of
@@ -88,14 +89,15 @@ class Run:
         seed: int,
         picture: Callable[[str], image_files.Picture],
         pool: ThreadPool,
+        items: list[Item | Entry],
         masks: Masks | None = None,
     ) -> None:
+        self.items = [item for item in items if isinstance(item, Item)]
         self.images, self.out, self.twins, self.predict = images, out, twins, predict
         self.picture, self.pool, self.clean = picture, pool, functools.partial(pool.each, picture)
         self.attack, self.network, self.seed, self.batch_size = attack, network, seed, predict.batch_size
         self.masks = masks
         self.key = draws.run_key(seed)
-        self.items: list[Item] = []
         self.remade: dict[str, str] = {}
         self.unfitted: Any = attack.on(gradient_network)
 
@@ -106,7 +108,7 @@ class Run:
         journal: Journal,
         progress: Callable[..., Any] | None,
     ) -> list[Entry]:
-        """Process every item; returns the entries of all images in their order.
+        """Process these items, all or whole batches of them; returns their entries in their order.
 
         Files of an earlier run that changed since are made again; `remade` names them, with the reason.
         """
@@ -115,7 +117,6 @@ class Run:
             item["file"]: self.digests.with_digest(item) for item in items if not isinstance(item, Item)
         }
         work = [item for item in items if isinstance(item, Item)]
-        self.items = work
         batches = [self._begun(list(some), entries) for some in in_batches(work, self.batch_size)]
         already = sum(len(batch.items) for batch in batches if batch.finished)
         bar = progress(total=len(work), initial=already) if progress else None

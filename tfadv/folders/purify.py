@@ -23,8 +23,9 @@ from tfadv.core.source import Source
 from tfadv.core.thread_pool import ThreadPool, in_batches
 from tfadv.defences.purified import Purified, Purifier, alone, digest
 from tfadv.files import folder_record, image_files, integrity, resizing
-from tfadv.files.folder_record import DEFENCE, DONE, NO_PLACE, NO_RESULT, UNREADABLE, Entry, Journal
+from tfadv.files.folder_record import DONE, NO_PLACE, NO_RESULT, UNREADABLE, Entry, Journal
 from tfadv.files.integrity import OUTPUT, EntryDigests, RecordedFile
+from tfadv.files.record_files import DEFENCE
 from tfadv.folders import experiment, labelling, rounding
 from tfadv.training import datasets
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from tfadv.core.interfaces import Attack
 from tfadv.core.source import Source
-from tfadv.files import folder_record
+from tfadv.files import record_files
 from tfadv.files.image_files import file_hash, read_image
 from tfadv.reproduce import cache
 
@@ -70,7 +70,7 @@ class AdversarialFolder:
     @functools.cached_property
     def record_sha256(self) -> str | None:
         """The sha256 of its attack.json; None where it cannot be read."""
-        return file_hash(self.path / folder_record.RECORD)
+        return file_hash(self.path / record_files.RECORD)
 
 
 @dataclasses.dataclass(frozen=True)
