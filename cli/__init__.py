@@ -13,6 +13,8 @@ from tfadv.cli import options, quiet, shell
 COMMANDS = {
     "attack": "Turn a folder of images into a folder of adversarial images.",
     "evaluate": "Measure how often adversarial images fool networks.",
+    "leaderboard": "Compare attacks by the cards that evaluate writes.",
+    "report": "Show a run of attack on a page.",
     "destruction": "Measure destruction rates: rotation, noise, blur, JPEG.",
     "certify": "Certify robustness radii by randomised smoothing.",
     "plane": "Draw the classes that networks predict around an image.",
@@ -33,6 +35,7 @@ COMMANDS = {
 COMPUTING = (
     "attack",
     "evaluate",
+    "report",
     "defend",
     "destruction",
     "certify",
@@ -45,7 +48,7 @@ COMPUTING = (
     "train-digits",
 )
 #: The commands that need no TensorFlow, or import it themselves when they do.
-LIGHT = ("checkpoints", "models", "layers", "recipes", "defences")
+LIGHT = ("leaderboard", "checkpoints", "models", "layers", "recipes", "defences")
 #: With this in the environment an error shows where it arose.
 TRACEBACK = "TFADV_TRACEBACK"
 

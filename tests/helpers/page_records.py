@@ -114,7 +114,7 @@ def record():
         "notes": [f"Steps are fewer than the paper's, {NASTY}."],
         "scale": {"name": "digits", "says": "the embedded miniatures", "levels": 4.0},
         "roles": {"Inc-v3": "inception_v3", "Inc-v4": NASTY},
-        "settings": {"count": 40, "seed": 7, "batch_size": 8},
+        "settings": {"count": 40, "seed": 7, "batch_size": 8, "skip": 0},
         "partial": True,
         "cells": {"all": sum(len(one["cells"]) for one in parts), "missing": 7},
         "missing": [missing],
