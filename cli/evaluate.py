@@ -99,7 +99,7 @@ def _write_card(path: str, pairing: Pairing, report: Evaluation, networks: list[
     from tfadv.registry import lines
 
     attack = lines.attack_of((pairing.experiment or {}).get("attack") or "")
-    card = cards.card(pairing, report, networks, filter, attack, attack and lines.recipe_of(attack))
+    card = cards.card(pairing, report, networks, filter, attack, lines.recipe_of(attack) if attack else None)
     if os.path.isdir(path):
         path = os.path.join(path, files.name_of(card))
     judging.results({path: files.text_of(card)})

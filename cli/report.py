@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from typing import Any
 
 import click
 
@@ -65,7 +66,7 @@ def command(
     networks = network_options.load(targets, model_options)
     bar = options.progress("report", total, no_progress) if targets else contextlib.nullcontext()
     with bar as update:
-        sizes = {"batch_size": batch_size, "filter": filter, "workers": workers}
+        sizes: dict[str, Any] = {"batch_size": batch_size, "filter": filter, "workers": workers}
         made = gathering.report(adversarial, asked, networks, evaluation=evaluation, progress=update, **sizes)
     judging.results({out: drawing.page(made)})
     shell.echo(f"{shell.named(out)}: {len(made.shown)} of {made.done} images")

@@ -110,6 +110,8 @@ def test_the_mean_is_over_targets_that_all_have_met_and_none_was_crafted_on():
     assert [name for name, _ in group.compared] == ["c"]
     assert [row.mean.share for row in group.rows] == [0.4, 0.2]
     assert [row.level for row in group.rows] == [True, False]
+    (free,) = ranking.groups([card(epsilon=None, b=30), card("naa", epsilon=None, b=60)], "changed")
+    assert all(row.place is None for row in free.rows) and "no epsilon" in leaderboard.ranking(free, "changed")
     (alone,) = ranking.groups([card(a=99), card("naa", a=50)], "changed")
     assert all(row.place is None for row in alone.rows) and "Not ranked" in leaderboard.page([alone], "changed")
 
@@ -123,7 +125,7 @@ def test_two_networks_of_one_name_are_two_targets_and_a_card_counts_once():
 
 def test_the_error_of_all_is_not_nothing():
     assert standard_error(0, 0) is None
-    assert standard_error(10, 10) == standard_error(0, 10) > 0
+    assert standard_error(10, 10) > 0 and standard_error(10, 10) == pytest.approx(standard_error(0, 10))
     assert standard_error(500, 1000) == pytest.approx((0.25 / 1000) ** 0.5)
 
 

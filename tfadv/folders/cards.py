@@ -101,8 +101,8 @@ def _data(pairing: Pairing, report: Evaluation, filter: str) -> dict[str, Any]:
     }
 
 
-def _hash(lines: Iterable[str]) -> str:
-    return hashlib.sha256("".join(f"{line}\n" for line in sorted(lines)).encode()).hexdigest()
+def _hash(lines: Iterable[object]) -> str:
+    return hashlib.sha256("".join(f"{line}\n" for line in sorted(map(str, lines))).encode()).hexdigest()
 
 
 def _targets(report: Evaluation, networks: Sequence[Source]) -> list[dict[str, Any]]:

@@ -44,6 +44,8 @@ def title(group: Group) -> str:
 
 def ranking(group: Group, rate: str) -> str:
     """By what a group is ranked, or why it is not, in a sentence."""
+    if group.epsilon is None:
+        return "Not ranked: attacks with no epsilon, or one that is not known, change images by other amounts (l2)."
     if not group.compared:
         return (
             f"Not ranked: there is no target that every row has ({RATES[rate]}) and that none was crafted on; "
@@ -58,19 +60,32 @@ def ranking(group: Group, rate: str) -> str:
 
 def heads(group: Group) -> list[str]:
     """The headings of a group's table."""
-    return ["place", "attack", "source", "mean", *map(group.head, group.targets), "gradients", "queries", "seconds"]
+    return [
+        "place",
+        "attack",
+        "source",
+        "mean",
+        *map(group.head, group.targets),
+        "l2",
+        "gradients",
+        "queries",
+        "seconds",
+    ]
 
 
 def cells(group: Group, row: Row) -> list[str]:
     """A row as text, in the order of `heads`."""
     place = DASH if row.place is None else f"{row.place}{' =' if row.level and row.place != 1 else ''}"
-    cost = row.card["cost"]
+    cost, far = row.card["cost"], row.card["distances"].get("l2")
     costs = [DASH if cost[key] is None else f"{cost[key]:g}" for key in ("passes", "queries", "seconds")]
     rates = [percent(row.rates.get(target)) for target in group.targets]
-    return [place, row.name, row.source, percent(row.mean), *rates, *costs]
+    return [place, row.name, row.source, percent(row.mean), *rates, DASH if far is None else f"{far:.1f}", *costs]
 
 
-NOTE = "* the source itself: no transfer. Gradients, queries and seconds are of an image, as far as the card says them."
+NOTE = (
+    "* the source itself: no transfer. l2 is the mean, in grey levels. Gradients, queries and seconds are of an image, "
+    "as far as the card says them."
+)
 
 
 def markdown(groups: Sequence[Group], rate: str) -> str:
@@ -123,6 +138,7 @@ def _row(group: Group, row: Row) -> Markup:
         row.place,
         row.source,
         *(one and one.share for one in (row.mean, *map(row.rates.get, group.targets))),
+        row.card["distances"].get("l2"),
         *(cost[key] for key in ("passes", "queries", "seconds")),
     ]
     cells_there = [

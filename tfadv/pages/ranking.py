@@ -2,8 +2,8 @@
 
 Two cards can be compared where they judge the same images with the same labels and classes to reach, resized alike,
 with the same epsilon. A row is ranked by its mean over the targets that every row of its group has and that no row of
-it was crafted on; without such a target nothing is ranked. The error of a mean of targets is the mean of their errors:
-they see the same images, so that their errors do not cancel.
+it was crafted on; without such a target, or without an epsilon, nothing is ranked. The error of a mean of targets is
+the mean of their errors: they see the same images, so that their errors do not cancel.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def _group(cards: Sequence[Card], rate: str) -> Group:
     targets = list(dict.fromkeys(target for row in rows for target in row.rates))
     compared = [target for target in targets if all(target in row.rates and not row.rates[target].own for row in rows)]
     first = cards[0]
-    ranked = _ranked(rows, compared) if compared else rows
+    ranked = _ranked(rows, compared) if compared and first["attack"]["epsilon"] is not None else rows
     return Group(first["attack"]["epsilon"], first["data"], first["attack"]["targeted"], targets, compared, ranked)
 
 
