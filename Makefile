@@ -91,6 +91,7 @@ format: install
 docs: install
 	$(BIN)/python scripts/listed.py
 	$(BIN)/python scripts/cli_reference.py
+	$(BIN)/python scripts/card_schema.py
 	$(BIN)/python scripts/linked.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 

@@ -95,7 +95,7 @@ setup(
         "tfadv.registry": ["*.json"],
         "tfadv.checkpoints": ["*.json"],
         "tfadv.reproduce": ["published/*.csv", "scales/*.json"],
-        "tfadv.reproduce.pages": ["*.css"],
+        "tfadv.pages": ["*.css", "*.js"],
     },
     install_requires=[
         "tensorflow>=2.15",

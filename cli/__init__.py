@@ -15,6 +15,8 @@ COMMANDS = {
     "merge": "Join the shards of a folder that were crafted apart.",
     "evaluate": "Measure how often adversarial images fool networks.",
     "export": "Write adversarial images in the layout of another tool.",
+    "leaderboard": "Compare attacks by the cards that evaluate writes.",
+    "report": "Show a run of attack on a page.",
     "destruction": "Measure destruction rates: rotation, noise, blur, JPEG.",
     "certify": "Certify robustness radii by randomised smoothing.",
     "plane": "Draw the classes that networks predict around an image.",
@@ -35,6 +37,7 @@ COMMANDS = {
 COMPUTING = (
     "attack",
     "evaluate",
+    "report",
     "defend",
     "destruction",
     "certify",
@@ -47,7 +50,7 @@ COMPUTING = (
     "train-digits",
 )
 #: The commands that need no TensorFlow, or import it themselves when they do.
-LIGHT = ("export", "checkpoints", "models", "layers", "recipes", "defences")
+LIGHT = ("export", "leaderboard", "checkpoints", "models", "layers", "recipes", "defences")
 #: With this in the environment an error shows where it arose.
 TRACEBACK = "TFADV_TRACEBACK"
 

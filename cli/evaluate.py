@@ -5,14 +5,16 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from tfadv.cli import judging, options, tables
+from tfadv.cli import judging, options, tables, writing
 
 if TYPE_CHECKING:
+    from tfadv.core.source import Source
     from tfadv.folders.evaluate import Evaluation
     from tfadv.folders.pairing import Pairing
 
@@ -41,8 +43,16 @@ DISTANCES = {
 @judging.together
 @click.option("--json", "json_path", metavar="PATH", help="Write everything, also per image, as JSON; - is stdout.")
 @click.option("--csv", "csv_path", metavar="PATH", help="Write one line per network as CSV; - is stdout.")
+@click.option(
+    "--card",
+    "card_path",
+    metavar="PATH",
+    help="Write a card, for `tfadv leaderboard`, as JSON; into a folder by the names of attack and source.",
+)
 @options.no_progress
-def command(images: str, adversarial: str, json_path: str | None, csv_path: str | None, **chosen: Any) -> None:
+def command(
+    images: str, adversarial: str, json_path: str | None, csv_path: str | None, card_path: str | None, **chosen: Any
+) -> None:
     """Measure how often the images in ADVERSARIAL fool each --target, and their distances from the clean images.
 
     ADVERSARIAL is what `tfadv attack RECIPE IMAGES ADVERSARIAL` wrote, or any folder whose files are named as those in
@@ -63,18 +73,36 @@ def command(images: str, adversarial: str, json_path: str | None, csv_path: str 
     tfadv evaluate images/ adv/ --target inception_v4 --defence jpeg --defence median:side=3
     tfadv evaluate images/ adv/ --target plain.npz --hardened robust.npz
     tfadv evaluate images/ adv/ --target model.keras --input-range -1 1 --labels labels.csv --json result.json
+    tfadv evaluate images/ adv/ --target inception_v4 --labels labels.csv --card cards/
     """
     inputs = (images, adversarial, chosen["labels"], *chosen["targets"], *chosen["hardened"])
     judging.check_paths(json_path, csv_path, ("unpaired", "distances", "per_image"), "target,images,", inputs)
-    pairing, report, _, method = judging.judged(images, adversarial, **chosen)
+    if card_path is not None and not os.path.isdir(card_path):
+        writing.check({card_path: writing.json_with("card", "attack", "targets")}, inputs)
+    pairing, report, networks, method = judging.judged(images, adversarial, **chosen)
     if "-" not in (json_path, csv_path):
         _show(pairing, report)
     judging.complain(pairing, report)
     beyond = pairing.beyond(report.names, report.distances["linf"])
     whole = {**pairing.facts(), **method, "beyond_epsilon": beyond, **report.as_dict()}
     judging.results({json_path: json.dumps(whole, indent=1, allow_nan=False) + "\n", csv_path: _csv(report)})
+    if card_path is not None:
+        _write_card(card_path, pairing, report, networks, method["filter"])
     if report.unreadable:
         sys.exit(options.SOME_SKIPPED)
+
+
+def _write_card(path: str, pairing: Pairing, report: Evaluation, networks: list[Source], filter: str) -> None:
+    """Write the card; a folder gets it under a name by which the same attack on the same data overwrites it."""
+    from tfadv.files import cards as files
+    from tfadv.folders import cards
+    from tfadv.registry import lines
+
+    attack = lines.attack_of((pairing.experiment or {}).get("attack") or "")
+    card = cards.card(pairing, report, networks, filter, attack, lines.recipe_of(attack) if attack else None)
+    if os.path.isdir(path):
+        path = os.path.join(path, files.name_of(card))
+    judging.results({path: files.text_of(card)})
 
 
 def _show(pairing: Pairing, report: Evaluation) -> None:

@@ -26,6 +26,7 @@ LAYERS = (
     ("defences",),
     ("folders",),
     ("registry", "benchmarks"),
+    ("pages",),
     ("reproduce", "demo"),
     ("cli",),
 )

@@ -16,8 +16,9 @@ import pytest
 from page_records import GET, NASTY, cell, compared, drawing, part, record, row_orders
 from PIL import Image
 
+from tfadv.pages import markup
 from tfadv.reproduce import pages
-from tfadv.reproduce.pages import citations, markdown, markup, plots, sentences
+from tfadv.reproduce.pages import citations, markdown, plots, sentences
 from tfadv.reproduce.pages.grid import TableGrid, cells, number, published_number, uncertainty
 
 ROOT = Path(__file__).resolve().parents[2]

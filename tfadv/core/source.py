@@ -142,16 +142,24 @@ class Source(abc.ABC):
         return self.top_of_checked(check(images), count)
 
     def top_of_checked(self, images: Images, count: int = 1) -> np.ndarray:
-        """`top` of images [N, H, W, 3] in 0..255 that were checked before, or read from files; tensors are taken too.
+        """`top` of images [N, H, W, 3] in 0..255 that were checked before or read from files; tensors are taken too."""
+        return self.best_of(self.logits_of_checked(images), count)
 
-        The first logits are checked for signs of a wrong input range or softmax, which give a `Concession` warning.
+    def best_of(self, logits: Tensor, count: int = 1) -> np.ndarray:
+        """The most likely classes by the logits [N, logits_count], best first, int [N, count]; background is -1."""
+        return tf.math.top_k(logits, count).indices.numpy() - self.offset
+
+    def logits_of_checked(self, images: Images) -> np.ndarray:
+        """The logits [N, logits_count] of images [N, H, W, 3] in 0..255 that were checked before, or read from files.
+
+        The first are checked for signs of a wrong input range or softmax, which give a `Concession` warning.
         """
         logits = self.compiled(images).logits
         if not self._logits_checked and self.bare is None and len(logits):
             self._logits_checked = True
             if symptom := self.doubt(logits.numpy(), np.asarray(images)):
                 concede(symptom)
-        return tf.math.top_k(logits, count).indices.numpy() - self.offset
+        return logits.numpy()
 
     def doubt(self, logits: np.ndarray, images: np.ndarray) -> str | None:
         """What is wrong with its logits [N, K] of clean images [N, H, W, 3] in 0..255, in a sentence, if anything."""

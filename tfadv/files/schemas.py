@@ -182,6 +182,51 @@ class AttackedImage(JsonObject):
     queries: int = 0
 
 
+class EvaluatedRate(JsonObject):
+    """So many of so many images."""
+
+    count: int = Field(ge=0)
+    of: int = Field(ge=0)
+
+
+class EvaluatedTarget(JsonObject):
+    """A network in what `tfadv evaluate --json` wrote."""
+
+    name: str
+    clean_right: EvaluatedRate
+    changed: EvaluatedRate
+    wrong: EvaluatedRate
+    wrong_of_right: EvaluatedRate
+    reached: EvaluatedRate | None = None
+
+
+#: Its rates.
+EVALUATED = ("clean_right", "changed", "wrong", "wrong_of_right", "reached")
+
+
+class BestClasses(JsonObject):
+    """The best classes of an image, best first."""
+
+    clean: Annotated[list[int], Field(min_length=1)]
+    adversarial: Annotated[list[int], Field(min_length=1)]
+
+
+class EvaluatedImage(JsonObject):
+    """An image in what `tfadv evaluate --json` wrote: network -> its best classes."""
+
+    name: str
+    top: dict[str, BestClasses]
+
+
+class EvaluatedFolder(JsonObject):
+    """What `tfadv evaluate --json` wrote."""
+
+    attack: str | None
+    source: str | None
+    targets: list[EvaluatedTarget]
+    per_image: list[EvaluatedImage]
+
+
 class File(JsonObject):
     """A file of a checkpoint."""
 

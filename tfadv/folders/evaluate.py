@@ -30,6 +30,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import scipy.special
 
 from tfadv.core import diagnostics
 from tfadv.core.compilation import concede
@@ -41,55 +42,10 @@ from tfadv.core.thread_pool import ThreadPool, in_batches
 from tfadv.files import image_files, resizing
 from tfadv.folders import labelling
 from tfadv.folders.pairing import Pair
+from tfadv.folders.rates import TOP, Share, success_rates
 
-#: How many of the best classes are kept.
-TOP = 5
 #: The label of an image without one, or with one that no network can know.
 UNKNOWN = -1
-
-
-@dataclasses.dataclass(frozen=True)
-class Share:
-    """`count` out of `of`; `share` is 0..1, or None of nothing."""
-
-    count: int
-    of: int
-
-    @property
-    def share(self) -> float | None:
-        return self.count / self.of if self.of else None
-
-
-def success_rates(
-    clean: np.ndarray, adversarial: np.ndarray, labels: np.ndarray, classes: int, wanted: np.ndarray | None = None
-) -> dict[str, Share]:
-    """The success rates on one network, see the module's docstring.
-
-    Args:
-        clean, adversarial: the best classes of each image, best first, int [N, K], K up to five; 1 tells of no five.
-        labels: int [N]; those outside 0..classes-1 are not known to this network and count only for "changed".
-        classes: how many classes the network has.
-        wanted: int [N], the classes to reach, counted like labels; None where there are none, and no "reached" either.
-    """
-    labelled = (labels >= 0) & (labels < classes)
-    shares: dict[str, Share] = {}
-    for suffix, count in (("", 1), (f"_top{TOP}", TOP)):
-        if clean.shape[1] < min(count, classes):
-            return shares | {f"{measure}{suffix}": Share(0, 0) for measure in shares}
-        right = labelled & np.any(clean[:, :count] == labels[:, None], axis=1)
-        changed = ~np.any(adversarial[:, :count] == clean[:, :1], axis=1)
-        wrong = labelled & ~np.any(adversarial[:, :count] == labels[:, None], axis=1)
-        shares |= {
-            f"clean_right{suffix}": Share(int(right.sum()), int(labelled.sum())),
-            f"changed{suffix}": Share(int(changed.sum()), len(labels)),
-            f"wrong{suffix}": Share(int(wrong.sum()), int(labelled.sum())),
-            f"wrong_of_right{suffix}": Share(int((wrong & right).sum()), int(right.sum())),
-        }
-        if wanted is not None:
-            reachable = (wanted >= 0) & (wanted < classes)
-            reached = reachable & np.any(adversarial[:, :count] == wanted[:, None], axis=1)
-            shares[f"reached{suffix}"] = Share(int(reached.sum()), int(reachable.sum()))
-    return shares
 
 
 def defended(bare: NetworkPredictions, behind: NetworkPredictions, labels: np.ndarray) -> dict[str, Share]:
@@ -143,10 +99,10 @@ def _seen(pairs: dict[str, Pair], target: Source, size: int, filter: str, names:
     """The network's class of each clean image, None for one that cannot be read."""
     classes: list[int | None] = []
     for batch in in_batches(names, size):
-        read = [_twins(pairs[name], filter) for name in batch]
-        clean = [twins[0] for twins in read if not isinstance(twins, str)]
+        read = [twins(pairs[name], filter) for name in batch]
+        clean = [both[0] for both in read if not isinstance(both, str)]
         best = iter(top(target, clean, size, 1)[:, 0].tolist() if clean else [])
-        classes += [None if isinstance(twins, str) else next(best) for twins in read]
+        classes += [None if isinstance(both, str) else next(best) for both in read]
     return classes
 
 
@@ -155,7 +111,9 @@ class NetworkPredictions:
     """One network's predictions: the best classes of each clean and each adversarial image, int [N, K], best first.
 
     bare: the name of the network within a defended one, or that a hardened one stands for. seconds: what an image took,
-    the median over the batches but the first, which compiles; of that one where there is no other.
+    the median over the batches but the first, which compiles; of that one where there is no other. confidence: the
+    probability (softmax of the logits) of the pair's label for the clean and the adversarial image, [2, N], nan where
+    there is none; None where labels are counted otherwise than the pairs have them.
     """
 
     name: str
@@ -165,6 +123,7 @@ class NetworkPredictions:
     adversarial: np.ndarray
     bare: str | None = None
     seconds: float = math.nan
+    confidence: np.ndarray | None = None
 
     def rates(self, labels: np.ndarray, wanted: np.ndarray | None = None) -> dict[str, Share]:
         """See `success_rates`."""
@@ -209,7 +168,8 @@ class Evaluation:
         """The evaluation with its labels lowered by 0 or 1, see `found_first_label`."""
         lowered = np.where(self.labels != UNKNOWN, self.labels - first_label, UNKNOWN)
         total = self.first_label + first_label
-        return dataclasses.replace(self, labels=np.maximum(lowered, UNKNOWN), first_label=total)
+        targets = [dataclasses.replace(one, confidence=None) for one in self.targets] if first_label else self.targets
+        return dataclasses.replace(self, labels=np.maximum(lowered, UNKNOWN), first_label=total, targets=targets)
 
     def standing_for(self, bare: str, *hardened: str) -> Evaluation:
         """The evaluation with these hardened networks compared to the bare one as its defences; see `defended`.
@@ -297,6 +257,7 @@ def evaluate(
     measured: list[dict[str, np.ndarray]] = []
     tops: list[list[np.ndarray]] = [[] for _ in targets]
     times: list[list[float]] = [[] for _ in targets]
+    confidences: list[list[np.ndarray]] = [[] for _ in targets]
     read = functools.partial(_read, filter=filter)
     with ThreadPool(workers) as pool:
         for batch in pool.ahead(read, in_batches(pairs, size)):
@@ -306,9 +267,12 @@ def evaluate(
                 done += [pair for pair, _ in whole]
                 clean, adversarial, far = zip(*(images for _, images in whole), strict=True)
                 measured += far
-                for kept, spent, target in zip(tops, times, targets, strict=True):
+                labels = _classes([pair.label for pair, _ in whole])
+                for kept, sure, spent, target in zip(tops, confidences, times, targets, strict=True):
                     begun = time.perf_counter()
-                    kept.append(np.stack([top(target, one, size, filter=filter) for one in (clean, adversarial)]))
+                    seen = [_looked(target, one, size, labels, filter) for one in (clean, adversarial)]
+                    kept.append(np.stack([best for best, _ in seen]))
+                    sure.append(np.stack([confidence for _, confidence in seen]))
                     spent.append((time.perf_counter() - begun) / (2 * size))
             if progress is not None:
                 progress(len(batch))
@@ -318,7 +282,7 @@ def evaluate(
             f"none of {len(pairs)} pairs of images can be judged: {why or 'there is none'}. Images that `tfadv attack` "
             "made are made again by the same command."
         )
-    judged = [_judged(*row) for row in zip(targets, tops, times, strict=True)]
+    judged = [_judged(*row) for row in zip(targets, tops, times, confidences, strict=True)]
     labels, wanted = _classes([pair.label for pair in done]), _classes([pair.target for pair in done])
     columns = {name: np.concatenate([row[name] for row in measured]) for name in measured[0]}
     shifted = [diagnostics.shifted(one.name, labels, one.clean[:, 0]) for one in judged if one.bare is None]
@@ -344,11 +308,13 @@ def _out_of_step(judged: Sequence[NetworkPredictions], targets: Sequence[Source]
     return f"labels: {right_of}: no network agrees with them. {diagnostics.OUT_OF_STEP}"
 
 
-def _judged(target: Source, tops: list[np.ndarray], times: list[float]) -> NetworkPredictions:
+def _judged(
+    target: Source, tops: list[np.ndarray], times: list[float], confidences: list[np.ndarray]
+) -> NetworkPredictions:
     clean, adversarial = np.concatenate(tops, axis=1)
     bare = None if target.bare is None else target.bare.name
-    seconds = float(np.median(times[1:] or times))
-    return NetworkPredictions(target.name, target.size, target.classes, clean, adversarial, bare, seconds)
+    seconds, sure = float(np.median(times[1:] or times)), np.concatenate(confidences, axis=1)
+    return NetworkPredictions(target.name, target.size, target.classes, clean, adversarial, bare, seconds, sure)
 
 
 def _classes(numbers: Sequence[int | None]) -> np.ndarray:
@@ -360,11 +326,11 @@ _Read = tuple[Pair, tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]] | str]
 
 
 def _read(pair: Pair, filter: str) -> _Read:
-    twins = _twins(pair, filter)
-    return pair, twins if isinstance(twins, str) else (*twins, distances(twins[0][None], twins[1][None]))
+    both = twins(pair, filter)
+    return pair, both if isinstance(both, str) else (*both, distances(both[0][None], both[1][None]))
 
 
-def _twins(pair: Pair, filter: str) -> tuple[np.ndarray, np.ndarray] | str:
+def twins(pair: Pair, filter: str) -> tuple[np.ndarray, np.ndarray] | str:
     """The clean and the adversarial pixels, uint8 [H, W, 3] of the adversarial image's size; or why there are none."""
     adversarial = image_files.try_image(pair.adversarial)
     if adversarial.pixels is None or (wrong := pair.adversarial_recorded.doubt(adversarial.sha256)):
@@ -386,6 +352,18 @@ def top(
     """
     seen = _resized(images, target, filter)
     return target.top_of_checked(padded(seen, size), min(count, target.ranked))[: len(seen)]
+
+
+def _looked(
+    target: Source, images: Sequence[np.ndarray], size: int, labels: np.ndarray, filter: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """(the best classes as `top` has them, the probability of each label: float [N], nan where it is no class or nothing tells)."""
+    seen = padded(_resized(images, target, filter), size)
+    logits = target.logits_of_checked(seen)[: len(images)]
+    best = target.best_of(logits, min(TOP, target.ranked))
+    known = target.tells_scores & (labels >= 0) & (labels < target.classes)
+    rows = np.arange(len(images)), np.where(known, labels, 0) + target.offset
+    return best, np.where(known, scipy.special.softmax(logits.astype(np.float64), axis=1)[rows], np.nan)
 
 
 def _resized(images: Sequence[np.ndarray], target: Source, filter: str) -> np.ndarray:

@@ -19,7 +19,8 @@ from tfadv.files.record_files import RECORD
 class Pair(NamedTuple):
     """A clean and an adversarial image: name, the two files, label and target class (None: not known).
 
-    clean_recorded, adversarial_recorded: the two files as a record has them.
+    clean_recorded, adversarial_recorded: the two files as a record has them. original_sha256: of the image that the
+    twin was made from; queries: how often the source was asked for it; None where no record says.
     """
 
     name: str
@@ -29,6 +30,8 @@ class Pair(NamedTuple):
     target: int | None = None
     clean_recorded: RecordedFile = RecordedFile()
     adversarial_recorded: RecordedFile = RecordedFile()
+    original_sha256: str | None = None
+    queries: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,32 +103,55 @@ def pair(
     return pairing if labels is None else labelled(pairing, labels)
 
 
+def of_record(adversarial: str | os.PathLike) -> Pairing:
+    """The pairs of a folder that `tfadv attack` wrote: its images and the clean twins beside them.
+
+    Raises ValueError for a folder without a record, or whose record names no finished image.
+    """
+    adversarial = Path(adversarial)
+    experiment, entries = folder_record.read(adversarial)
+    if experiment is None:
+        raise ValueError(f"{adversarial}: expected a folder that `tfadv attack` wrote, found no {RECORD} in it.")
+    return _recorded(None, adversarial, experiment, entries)
+
+
 def _by_record(
     images: Path, adversarial: Path, experiment: dict[str, Any], entries: dict[str, dict[str, Any]]
 ) -> Pairing:
-    done = [entry for entry in entries.values() if entry["status"] == DONE]
-    if not done:
-        raise ValueError(f"{adversarial}: {RECORD} names no finished image.")
+    pairing = _recorded(images, adversarial, experiment, entries)
     names = image_files.find_images(images)
     if not set(names) & set(entries):
         raise ValueError(
-            f"{adversarial}: was made from other images than those in {images}, such as {done[0]['file']}."
+            f"{adversarial}: was made from other images than those in {images}, such as {pairing.pairs[0].name}."
         )
-    pairs, twins, digests = [], adversarial / experiment.get("clean", CLEAN), EntryDigests(entries.values())
-    for entry in done:
-        twin, result = twins / entry["output"], adversarial / entry["output"]
-        clean, clean_recorded = twin, integrity.of_entry(digests, entry, twin, integrity.TWIN)
-        if not twin.exists():
-            clean, clean_recorded = images / entry["file"], RecordedFile(entry.get("sha256"))
-        written = integrity.of_entry(digests, entry, result, integrity.OUTPUT)
-        pairs.append(
-            Pair(entry["file"], clean, result, entry.get("label"), entry.get("target"), clean_recorded, written)
-        )
-    paired = {pair.name for pair in pairs}
+    paired = {pair.name for pair in pairing.pairs}
+    return dataclasses.replace(pairing, images_alone=[name for name in names if name not in paired])
+
+
+def _recorded(
+    images: Path | None, adversarial: Path, experiment: dict[str, Any], entries: dict[str, dict[str, Any]]
+) -> Pairing:
+    """The finished images of a record; where a clean twin is gone, the image itself stands for it."""
+    done = [entry for entry in entries.values() if entry["status"] == DONE]
+    if not done:
+        raise ValueError(f"{adversarial}: {RECORD} names no finished image.")
+    twins, digests = adversarial / experiment.get("clean", CLEAN), EntryDigests(entries.values())
+    pairs = [_entry_pair(images, adversarial, twins, entry, digests) for entry in done]
     origin = {"prediction": "the source's own predictions", "file": "the attack's labels"}
     labels = origin.get(str((experiment.get("labels") or {}).get("from")), RECORD)
-    alone = [name for name in names if name not in paired]
-    return Pairing(pairs, alone, [], experiment, labels, digests.without_hashes)
+    return Pairing(pairs, [], [], experiment, labels, digests.without_hashes)
+
+
+def _entry_pair(
+    images: Path | None, adversarial: Path, twins: Path, entry: dict[str, Any], digests: EntryDigests
+) -> Pair:
+    twin, result = twins / entry["output"], adversarial / entry["output"]
+    clean, clean_recorded = twin, integrity.of_entry(digests, entry, twin, integrity.TWIN)
+    if images is not None and not twin.exists():
+        clean, clean_recorded = images / entry["file"], RecordedFile(entry.get("sha256"))
+    written = integrity.of_entry(digests, entry, result, integrity.OUTPUT)
+    more = entry.get("sha256"), entry.get("queries")
+    return Pair(entry["file"], clean, result, entry.get("label"), entry.get("target"), clean_recorded, written, *more)
 
 
 def _by_name(images: Path, adversarial: Path) -> Pairing:

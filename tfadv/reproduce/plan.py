@@ -15,11 +15,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tfadv.core import shares
+
 #: A `tfadv.reproduce.workspace.MappedWorkspace`, whose module imports this one.
 MappedWorkspace = Any
 
-#: How many standard errors an uncertainty is, wherever one is named; beyond them a difference is clear.
-STANDARD_ERRORS = 2
+#: As everywhere; see `tfadv.core.shares`.
+STANDARD_ERRORS = shares.STANDARD_ERRORS
 
 
 class Missing(Exception):

@@ -10,13 +10,12 @@ from pydantic import Field
 
 from tfadv.files import schemas
 from tfadv.files.schemas import JsonObject, NamedNetwork
+from tfadv.pages.markup import STYLE, Markup, document, tag
+from tfadv.pages.text import plain
 from tfadv.registry.settings_syntax import shown
 from tfadv.reproduce.comparison import RowOrder
 from tfadv.reproduce.pages import citations, sentences
 from tfadv.reproduce.pages.grid import Record
-from tfadv.reproduce.pages.markdown import plain
-from tfadv.reproduce.pages.markup import Markup, document, tag
-from tfadv.reproduce.pages.page import STYLE
 
 TITLE = "The papers' tables and figures, made again"
 

@@ -6,12 +6,11 @@ import hashlib
 import json
 from pathlib import Path
 
+from tfadv.pages.markup import STYLE, Markup, document, joined, prose, tag
 from tfadv.reproduce.pages import citations, pictures, plots, sentences
 from tfadv.reproduce.pages.grid import Record, TableGrid, commands, reasons
-from tfadv.reproduce.pages.markup import Markup, document, joined, prose, tag
 from tfadv.reproduce.pages.tables import table
 
-STYLE = (Path(__file__).parent / "style.css").read_text(encoding="utf-8")
 #: Sentences and commands above this number are folded.
 UNFOLDED = 6
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from tfadv.pages.markup import Markup, escaped, joined, prose, tag
 from tfadv.reproduce.pages.grid import Record
-from tfadv.reproduce.pages.markup import Markup, escaped, joined, prose, tag
 
 #: The side of a picture, in pixels, up to which its pixels are shown as squares.
 SMALL = 128

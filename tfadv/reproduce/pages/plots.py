@@ -2,34 +2,19 @@
 
 from __future__ import annotations
 
-import io
 import math
-import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
+from tfadv.pages import charts
+from tfadv.pages.charts import COLOURS, WIDTH
+from tfadv.pages.markup import Markup
 from tfadv.reproduce.pages.grid import Record, Row, TableGrid, number, published_number
-from tfadv.reproduce.pages.markup import Markup
 from tfadv.reproduce.plan import STANDARD_ERRORS
 
-#: Inches: a panel that fills a phone with letters that are legible there.
-WIDTH = 4.4
-#: Told apart by those who do not see red or green (Okabe and Ito), and by their marks.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#5B4FA2", "#8C6D00", "#2D9BD2", "#555555")
+#: Tells rows apart beside their colours.
 MARKS = "osD^vPX*"
 FAINT: dict[str, Any] = {"color": "#777", "markersize": 3, "alpha": 0.6}
-STYLE: dict[Any, Any] = {
-    "svg.hashsalt": "tfadv",
-    "svg.fonttype": "none",
-    "text.parse_math": False,
-    "font.family": "sans-serif",
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": "#777",
-    "axes.titlesize": 10,
-}
-NOTHING = {"Date": None, "Creator": None, "Format": None, "Type": None}
 
 
 class Panel(NamedTuple):
@@ -53,29 +38,10 @@ def panels(part: Record, name: str) -> list[Panel]:
 
 
 def _panel(grid: TableGrid, group: Row, rows: list[Row], draw: Callable, name: str) -> Panel:
-    import matplotlib
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-    from matplotlib.figure import Figure
-
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(WIDTH, 3.1), layout="constrained")
-        FigureCanvasSVG(figure)
+    def drawing(figure: Any) -> None:
         draw(figure, figure.add_subplot(), grid, group, rows)
-        written = io.StringIO()
-        figure.savefig(written, format="svg", metadata=NOTHING)
-    return Panel(" / ".join(group), _inline(written.getvalue(), name), figure.get_figwidth() * 72)
 
-
-def _inline(svg: str, name: str) -> Markup:
-    """The element alone, its ids its own, as wide as it is told to be."""
-    svg = svg[svg.index("<svg") :].strip()
-    svg = re.sub(r"<style.*?</style>|<metadata.*?</metadata>|<!--.*?-->", "", svg, flags=re.DOTALL)
-    svg = re.sub(r'\bid="', f'id="{name}-', svg)
-    svg = re.sub(r'href="#', f'href="#{name}-', svg)
-    svg = re.sub(r"url\(#", f"url(#{name}-", svg)
-    svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", svg, count=1)
-    svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg, count=1)
-    return Markup(svg.replace("<svg", '<svg role="img"', 1))
+    return Panel(" / ".join(group), *charts.svg(drawing, name, (WIDTH, 3.1)))
 
 
 def _ours(grid: TableGrid, row: Row, columns: Sequence[str]) -> Iterator[tuple[float, float]]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from tfadv.pages.markup import Markup, joined, tag
 from tfadv.reproduce.pages.grid import DASH, Record, Row, TableGrid, number, published_number, reason, uncertainty
-from tfadv.reproduce.pages.markup import Markup, joined, tag
 from tfadv.reproduce.pages.pictures import trace
 from tfadv.reproduce.plan import STANDARD_ERRORS
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import html
 import re
+from pathlib import Path
 
+#: The style of every page.
+STYLE = (Path(__file__).parent / "style.css").read_text(encoding="utf-8")
 VOID = frozenset({"img", "input", "meta", "link", "br"})
 
 
