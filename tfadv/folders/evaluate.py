@@ -357,7 +357,7 @@ def top(
 def _looked(
     target: Source, images: Sequence[np.ndarray], size: int, labels: np.ndarray, filter: str
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(the best classes as `top` has them, the probability of each label: float [N], nan where it is no class or nothing tells)."""
+    """(the best classes as `top` has them, the probability of each label: float [N], nan where there is none)."""
     seen = padded(_resized(images, target, filter), size)
     logits = target.logits_of_checked(seen)[: len(images)]
     best = target.best_of(logits, min(TOP, target.ranked))
