@@ -77,7 +77,7 @@ def test_memory_is_compared_whole_and_above_the_network():
     loaded = passes.Cost("mim", 1, 1.0, 1.0, passes.Memory(100, 160), passes.Memory(100, 150))
     assert loaded.memory_ratio == pytest.approx(160 / 150) and loaded.memory_ratio_above == pytest.approx(60 / 50)
     assert dataclasses.replace(loaded, memory=None).memory_ratio is None
-    with pytest.raises(ValueError, match="expected a recipe, got 'nam'. Nearest: .*naa"):
+    with pytest.raises(ValueError, match="'nam': no such recipe. Nearest: .*naa"):
         passes.attack("nam", 1, 1)
     with pytest.raises(ValueError, match="says how many gradients it takes, got 'deepfool'"):
         passes.attack("deepfool", 1, 1)

@@ -107,6 +107,11 @@ def test_a_network_without_a_size_wants_images_of_one(tmp_path):
         evaluate.evaluate(todo, [brightness(size=(None, None))])
 
 
+def test_more_images_than_a_batch_holds_are_refused():
+    with pytest.raises(ValueError, match="expected 2 of them at most, the batch's size, got 3"):
+        evaluate.top(brightness(), [np.zeros((8, 8, 3), np.uint8)] * 3, 2)
+
+
 def test_an_unreadable_image_is_named_and_left_out(tmp_path):
     todo = pairs(tmp_path, [30, 90, 150], [30, 90, 150])
     todo[1].adversarial.write_bytes(b"\x89PNG broken")

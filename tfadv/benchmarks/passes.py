@@ -17,7 +17,6 @@ peak of a fresh process for each - resident, or the GPU's -, compared whole and 
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import inspect
 import json
 import statistics
@@ -32,7 +31,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfadv.attacks import recipes
 from tfadv.attacks.ascent import Ascent
 from tfadv.core import compilation, devices, gradients, scores
 from tfadv.core.goals import untargeted
@@ -41,6 +39,8 @@ from tfadv.models.layers import stated
 from tfadv.models.network import Network
 from tfadv.parts.adversarial_paths import AdversarialPath
 from tfadv.parts.objectives import CrossEntropy
+from tfadv.registry import building
+from tfadv.registry.catalogue import ATTACKS
 
 #: Where attacks on features look.
 LAYER = "Mixed_5b"
@@ -106,10 +106,8 @@ def attack(name: str, copies: int, steps: int) -> Ascent:
 
     Raises ValueError for one that does not, or that cannot say beforehand how many gradients it takes.
     """
-    recipe = recipes.RECIPES.get(name)
-    if recipe is None:
-        near = difflib.get_close_matches(name, recipes.RECIPES, 3, 0.4)
-        raise ValueError(f"attack: expected a recipe, got {name!r}. Nearest: {', '.join(near) or 'none'}.")
+    building.check(ATTACKS, name, {})
+    recipe = ATTACKS[name]
     sizes = {"layer": LAYER, "copies": copies, "neighbours": copies, "chains": copies, "steps": steps}
     known = inspect.signature(recipe).parameters
     made = recipe(**{setting: value for setting, value in sizes.items() if setting in known})

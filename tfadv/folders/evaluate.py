@@ -348,8 +348,10 @@ def top(
 
     Images are resized to its input with the filter, and the batch is padded to `size` with its last image.
 
-    Raises ValueError if a network without a fixed size gets images of several sizes.
+    Raises ValueError for more images than `size`, or of several sizes for a network without a fixed one.
     """
+    if len(images) > size:
+        raise ValueError(f"images: expected {size} of them at most, the batch's size, got {len(images)}.")
     seen = _resized(images, target, filter)
     return target.top_of_checked(padded(seen, size), min(count, target.ranked))[: len(seen)]
 
