@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tfadv.reproduce.plan import Experiment
     from tfadv.reproduce.scales import Scale
 
-#: What stands for several experiments -> whether an experiment is one of them.
+#: What stands for several experiments, beside the names of papers -> whether an experiment is one of them.
 GROUPS: dict[str, Callable[[Experiment], bool]] = {"all": lambda _: True, "papers": lambda one: bool(one.paper)}
 #: The options that a scale's $NAMEs are given with.
 GIVEN = {"IMAGES": "--images", "LABELS": "--labels"}
@@ -65,11 +65,11 @@ GIVEN = {"IMAGES": "--images", "LABELS": "--labels"}
 def command(names: tuple[str, ...], out: Path | None, **chosen: Any) -> None:
     """Reproduce tables and figures of the five papers, or list them.
 
-    Without an EXPERIMENT all are listed; `all` makes all, `papers` those of a paper. OUT/<experiment>.html puts side
-    by side the paper's number, an independent rerun's where one is known, ours, and the difference with two standard
-    errors; the same lies beside it as CSV, Markdown and JSON. What OUT holds already is used again, also by other
-    experiments, and an interrupted run goes on where it stopped. What is missing is said; what can be made without it
-    is made.
+    Without an EXPERIMENT all are listed; `all` makes all, `papers` those of a paper, `naa` those of NAA.
+    OUT/<experiment>.html puts side by side the paper's number, an independent rerun's where one is known, ours, and the
+    difference with two standard errors; the same lies beside it as CSV, Markdown and JSON. What OUT holds already is
+    used again, also by other experiments, and an interrupted run goes on where it stopped. What is missing is said;
+    what can be made without it is made.
 
     \b
     tfadv reproduce
@@ -83,20 +83,25 @@ def command(names: tuple[str, ...], out: Path | None, **chosen: Any) -> None:
     if not names:
         _list(EXPERIMENTS.values())
         return
-    unknown = [name for name in names if name not in EXPERIMENTS and name not in GROUPS]
+    every = EXPERIMENTS.values()
+    unknown = [name for name in names if not any(_is_meant(one, name) for one in every)]
     if unknown:
         near = difflib.get_close_matches(unknown[0], EXPERIMENTS, 3, 0.4)
         hint = f" Nearest: {', '.join(near)}." if near else ""
         raise click.UsageError(f"{unknown[0]}: no such experiment.{hint} `tfadv reproduce` lists all.")
     if out is None:
         raise click.UsageError("--out: expected a folder for the results.")
-    groups = [GROUPS[name] for name in names if name in GROUPS]
-    experiments = [one for one in EXPERIMENTS.values() if one.name in names or any(group(one) for group in groups)]
+    experiments = [one for one in every if any(_is_meant(one, name) for name in names)]
     typed = {experiment.name: _typed(experiment.name) for experiment in experiments}
     options.interruptible(
         lambda: _make(experiments, out, typed, **chosen),
         "Interrupted. The same command again continues where this one stopped.",
     )
+
+
+def _is_meant(one: Experiment, name: str) -> bool:
+    """Whether a name is that of the experiment, of its paper, or of a group that it is in."""
+    return name == one.name or bool(one.paper) and name == one.paper or (name in GROUPS and GROUPS[name](one))
 
 
 def _list(experiments: Iterable[Experiment]) -> None:

@@ -76,12 +76,16 @@ def test_images_without_labels_are_refused(given, tmp_path):
     assert result.exit_code == 2 and "--labels: expected the classes of --images" in result.output
 
 
-@pytest.mark.parametrize("group", ["all", "papers"])
+@pytest.mark.parametrize("group", ["all", "papers", "nip"])
 def test_a_group_is_made_once_of_each(group, tmp_path, monkeypatch):
     made = []
     monkeypatch.setattr(command, "_make", lambda experiments, *rest, **chosen: made.extend(experiments))
     assert reproduce("naa-table1", group, "--out", tmp_path).exit_code == 0
-    assert made == [one for one in EXPERIMENTS.values() if one.paper or group == "all"]
+    assert made == [
+        one
+        for one in EXPERIMENTS.values()
+        if group == "all" or one.name == "naa-table1" or one.paper and group in ("papers", one.paper)
+    ]
 
 
 def test_one_that_cannot_be_made_stops_no_other_and_each_names_its_own_command(tmp_path, monkeypatch):
