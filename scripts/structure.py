@@ -25,8 +25,8 @@ LAYERS = (
     ("training", "attacks", "checkpoints"),
     ("defences",),
     ("folders",),
-    ("registry", "benchmarks"),
-    ("pages",),
+    ("registry",),
+    ("pages", "benchmarks"),
     ("reproduce", "demo"),
     ("cli",),
 )

@@ -82,6 +82,11 @@ class Cards:
             deck += self.random.sample(parts(kind), len(parts(kind)))
         return self.small(deck.pop())
 
+    def back(self, part: Part) -> None:
+        """A part that was dealt and does not fit comes again at the end of its deck."""
+        kind = next(kind for kind in KINDS.values() if isinstance(part, kind))
+        self.decks[kind].insert(0, type(part))
+
     def small(self, part: type[Part]) -> Part:
         annotations, chosen = ranges.declared(part), dict(SETTINGS.get(part.__name__, {}))
         for field in dataclasses.fields(part):
@@ -114,13 +119,17 @@ class Cards:
         drawn = {name: self.deal(kind) for name, kind in KINDS.items()}
         for name, kind in (("rule", Rule), ("view", View)):
             if chance() < 0.5:
-                longer = drawn[name] >> self.deal(kind)
+                more = self.deal(kind)
+                longer = drawn[name] >> more
                 if kind is Rule or longer.copies * drawn["gradient"].points <= MOST:
                     drawn[name] = longer
+                else:
+                    self.back(more)
         if isinstance(drawn["start"], CleanImage) and drawn["objective"].start:
             drawn["start"] = drawn["objective"].start  # at the clean image it has no gradient
         while REFUSED == {type(drawn["budget"]), type(drawn["start"])}:
-            drawn["budget"] = self.deal(Budget)
+            refused, drawn["budget"] = drawn["budget"], self.deal(Budget)
+            self.back(refused)
         again = drawn["view"].copies * drawn["gradient"].points <= MOST / 2 and chance() < 0.3
         return Ascent(**drawn, steps=FEW, in_range=chance() < 0.3, restarts=2 if again else 1)
 

@@ -47,7 +47,9 @@ def cosine_and_gradient(images, others):
 def test_value_and_gradient_are_the_closed_form(sign):
     images, others = grey(), grey(seed=4)
     objective, network = EmbeddingCosine(LOGITS), linear("float64")
-    goal = tfadv.Goal(tf.zeros(3, tf.int32), tf.constant(sign), tf.constant(others), tf.constant(0.5, tf.float64))
+    goal = tfadv.Goal(
+        tf.zeros(3, tf.int32), tf.constant(sign), images=tf.constant(others), threshold=tf.constant(0.5, tf.float64)
+    )
     prepared = objective.prepare(network, images, goal, None, None)
     point = tf.constant(images)
     with tf.GradientTape() as tape:

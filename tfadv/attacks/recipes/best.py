@@ -1,4 +1,4 @@
-"""What a search over compositions found best at a number of gradients: BFA's weights over SIA's copies, in large steps."""
+"""What a search over compositions found best at forty and at a hundred gradients: BFA over SIA's copies."""
 
 from tfadv.attacks.ascent import Ascent
 from tfadv.attacks.recipes.frame import recipe
@@ -15,8 +15,8 @@ def best_40(layer: str | tuple[str, ...] | None = None, epsilon: Size = 16.0) ->
     """The best of fifty compositions at forty gradients an image: BFA over six of SIA's copies, three steps.
 
     FIA with weights from two images on the way up the loss (BFA), every gradient of them and of the steps the mean over
-    six copies whose 4 x 4 blocks are each transformed (SIA); three sign steps of half of epsilon, without momentum: 36 gradients.
-    docs/best_attacks.md has the search, on one hundred photographs, and what it is worth on one hundred others.
+    six copies whose 4 x 4 blocks are each transformed (SIA); three sign steps of half of epsilon, without momentum: 36
+    gradients. docs/best_attacks.md has the search, on a hundred photographs, and what it is worth on a hundred others.
     """
     return _over_blocks(layer, epsilon, steps=3, copies=6)
 
