@@ -14,7 +14,7 @@ from tfadv.reproduce.pages import plots, sentences
 from tfadv.reproduce.plan import Levels, Value
 from tfadv.reproduce.workspace import Workspace
 
-EQUAL, BEST_AT_COST = EXPERIMENTS
+(EQUAL,) = EXPERIMENTS
 
 
 def test_every_ascent_and_composition_is_in_it_or_named():
