@@ -50,20 +50,25 @@ SAMPLED = {
     **{name: "copies" for name in ("bsr", "sia", "ssa", "fia", "naa", "bfa", "rpa", "sfva", "danaa")},
     **{name: "neighbours" for name in ("vmi", "emi", "gra", "pgn", "mef")},
 }
-#: Choices that a search begins with, one trial each: what is left open is drawn.
+#: Choices that a search begins with, one trial each, those to be beaten first: what is left open is drawn.
 STARTS: tuple[dict[str, Any], ...] = tuple(
-    {"objective": objective, "view_of": view, "gradient_of": "mim", "rule_of": "mim", "decay": 1.0, "stretch": 1.0}
-    for objective, view in (
-        ("mim", "bsr"),
-        ("naa", "mim"),
-        ("naa", "bsr"),
-        ("naa", "dim"),
-        ("bfa", "mim"),
-        ("bfa", "sia"),
-        ("fia", "bsr"),
-        ("logit", "bsr"),
-        ("mim", "sia"),
-        ("mim", "ssa"),
+    {"objective": objective, "view_of": view, "gradient_of": "mim", "rule_of": rule, "decay": 1.0, "stretch": 1.0}
+    for objective, view, rule in (
+        ("naa", "dim", "pim"),  # as naa-pd
+        ("bfa", "mim", "mim"),
+        ("bfa", "dim", "pim"),
+        ("fia", "dim", "pim"),
+        ("bfa", "sia", "pim"),
+        ("mim", "bsr", "pim"),
+        ("mim", "bsr", "mim"),
+        ("naa", "mim", "mim"),
+        ("naa", "bsr", "mim"),
+        ("naa", "dim", "mim"),
+        ("bfa", "sia", "mim"),
+        ("fia", "bsr", "mim"),
+        ("logit", "bsr", "mim"),
+        ("mim", "sia", "mim"),
+        ("mim", "ssa", "mim"),
     )
 )
 
