@@ -149,7 +149,7 @@ class Source(abc.ABC):
         """The most likely classes by the logits [N, logits_count], best first, int [N, count]; background is -1."""
         return tf.math.top_k(logits, count).indices.numpy() - self.offset
 
-    def logits_of_checked(self, images: Images) -> np.ndarray:
+    def logits_of_checked(self, images: Images) -> Tensor:
         """The logits [N, logits_count] of images [N, H, W, 3] in 0..255 that were checked before, or read from files.
 
         The first are checked for signs of a wrong input range or softmax, which give a `Concession` warning.
@@ -159,7 +159,7 @@ class Source(abc.ABC):
             self._logits_checked = True
             if symptom := self.doubt(logits.numpy(), np.asarray(images)):
                 concede(symptom)
-        return logits.numpy()
+        return logits
 
     def doubt(self, logits: np.ndarray, images: np.ndarray) -> str | None:
         """What is wrong with its logits [N, K] of clean images [N, H, W, 3] in 0..255, in a sentence, if anything."""

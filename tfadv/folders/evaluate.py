@@ -361,7 +361,7 @@ def _looked(
 ) -> tuple[np.ndarray, np.ndarray]:
     """(the best classes as `top` has them, the probability of each label: float [N], nan where there is none)."""
     seen = padded(_resized(images, target, filter), size)
-    logits = target.logits_of_checked(seen)[: len(images)]
+    logits = target.logits_of_checked(seen).numpy()[: len(images)]
     best = target.best_of(logits, min(TOP, target.ranked))
     known = target.tells_scores & (labels >= 0) & (labels < target.classes)
     rows = np.arange(len(images)), np.where(known, labels, 0) + target.offset
