@@ -188,9 +188,7 @@ def _tell(report: "CraftReport") -> None:
             f"{report.out}: {len(done)} images, changed on the source itself: {report.changed:.1%}; "
             f"largest change {largest:g} of 255"
         )
-    if report.shard is not None:
-        rest = "the folder is whole" if report.joined else "others are not done"
-        shell.echo(f"shard {report.shard[0]}/{report.shard[1]}: {len(report.images)} images; {rest}.")
+    shell.tell_shard(report.shard, len(report.images), report.joined)
     if done and report.is_search:
         found, queries = (sum(entry[fact] for entry in done) for fact in ("found", "queries"))
         shell.echo(f"found: {found} of {len(done)}, with {queries / len(done):.0f} queries each; the others are clean.")

@@ -34,6 +34,7 @@ USAGE = "expected DEFENCE IMAGES OUT, nip fit IMAGES STATE or nip apply IMAGES O
 )
 @options.size
 @options.filter_option("What images of another size than the source's are resized with.")
+@options.shard
 @network_options.model_options
 @options.workers
 @options.no_progress
@@ -67,6 +68,7 @@ def command(words: tuple[str, ...], **chosen: Any) -> None:
         lambda: _purify(name, *rest, **chosen), "Interrupted. The same command again continues where this one stopped."
     )
     shell.echo(f"{report.out}: {len(report.images) - len(report.skipped)} images")
+    shell.tell_shard(report.shard, len(report.images), report.joined)
     without_hashes = report.without_hashes or report.images_without_hashes
     if shell.tell_folder(report.images, report.remade, without_hashes):
         sys.exit(options.SOME_SKIPPED)
@@ -118,6 +120,7 @@ def _fit(
     batch_size: int,
     size: tuple[int, int] | None,
     filter: str,
+    shard: tuple[int, int] | None,
     model_options: network_options.ModelOptions,
     no_progress: bool,
     workers: int | None,
@@ -128,6 +131,8 @@ def _fit(
     from tfadv.folders.purify import training_images
     from tfadv.registry import building
 
+    if shard is not None:
+        raise click.UsageError("--shard is for a folder that is purified: nip is fitted to all images in one go.")
     if network is None:
         raise click.UsageError("nip fit needs the network that it is for: --source NET.")
     writing.check({state: writing.fitted}, (images, network, labels))

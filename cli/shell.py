@@ -74,6 +74,13 @@ def tell_folder(images: Sequence[Mapping[str, Any]], remade: Mapping[str, str], 
     return bool(skipped)
 
 
+def tell_shard(shard: tuple[int, int] | None, images: int, joined: bool) -> None:
+    """Say which shard of a folder was made, if it was one, of how many images, and whether it was the last."""
+    if shard is not None:
+        rest = "the folder is whole" if joined else "others are not done"
+        echo(f"shard {shard[0]}/{shard[1]}: {images} images; {rest}.")
+
+
 def escaped(error: click.ClickException) -> click.ClickException:
     """The error with control characters in its message escaped."""
     error.message = shown(error.message, lines=True)  # type: ignore[misc]

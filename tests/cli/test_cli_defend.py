@@ -52,7 +52,7 @@ def test_a_folder_is_purified_each_image_at_its_own_size(folder):
 
 
 def test_it_goes_on_where_it_stopped_and_refuses_another_defence(folder, monkeypatch):
-    run("defend", "median", "images", "whole", code=3)
+    run("defend", "median", "images", "whole", "--batch-size", "2", code=3)
     write, written = image_files.write_png, []
 
     def failing(path, *rest):
@@ -69,6 +69,7 @@ def test_it_goes_on_where_it_stopped_and_refuses_another_defence(folder, monkeyp
         assert path.read_bytes() == (folder / "out" / path.relative_to(folder / "whole")).read_bytes()
     assert (folder / "whole" / "defence.json").read_bytes() == (folder / "out" / "defence.json").read_bytes()
     assert "defence is Median() there" in run("defend", "jpeg", "images", "out", code=1).stderr
+    assert "batch size is 2 there, 8 now" in run("defend", "median", "images", "out", code=1).stderr
 
 
 def test_of_an_attacks_folder_the_adversarial_images_are_taken(folder):

@@ -141,6 +141,13 @@ class Experiment(JsonObject):
     labels: Labels | None = None
 
 
+class Purification(JsonObject):
+    """defence.json without its images."""
+
+    defence: str
+    batch_size: int = Field(ge=1)
+
+
 class Image(JsonObject):
     """An image in a record."""
 

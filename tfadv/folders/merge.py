@@ -1,8 +1,8 @@
-"""Joins the shards of a folder that were crafted into several folders, on one machine or many, into one.
+"""Joins the shards of a folder that were crafted or purified into several folders, on one machine or many, into one.
 
-Each file is read once, compared with the hash that its shard has written, and copied; then attack.json is written as
-the run in one go writes it. One sentence may differ: why images did not change, if any did not, is what the first
-shard with such images says of its own, since no network is asked here.
+Each file is read once, compared with the hash that its shard has written, and copied; then attack.json or defence.json
+is written as the run in one go writes it. One sentence may differ: why an attack did not change images, if it did not, is
+what the first shard with such images says of its own, since no network is asked here.
 """
 
 import contextlib
@@ -16,11 +16,13 @@ from typing import Any
 from tfadv.core import diagnostics
 from tfadv.core.ranges import Count, checked
 from tfadv.core.thread_pool import ThreadPool, in_batches
-from tfadv.files import folder_record, image_files, locks
+from tfadv.files import folder_record, image_files, locks, schemas
 from tfadv.files.folder_record import DONE, Entry, Journal, ShardContents
 from tfadv.files.integrity import OUTPUT, TWIN
-from tfadv.files.record_files import SHIFT
+from tfadv.files.record_files import ATTACK, DEFENCE, SHIFT, Files
 
+#: How shards come about, for messages.
+WRITTEN = "as `tfadv attack --shard` and `tfadv defend --shard` write them"
 #: How many images are copied between two steps of the progress.
 TOGETHER = 64
 
@@ -33,11 +35,11 @@ def merge_folders(
     workers: Count | None = None,
     progress: Callable[..., Any] | None = None,
 ) -> list[Entry]:
-    """Join the shards that lie in these folders, and in `out` itself, in `out`; returns the entries of its attack.json.
+    """Join the shards that lie in these folders, and in `out` itself, in `out`; returns the entries of its record.
 
     Args:
         out: a new folder, one in which shards lie, or one in which joining was interrupted.
-        folders: what `tfadv.folders.craft.craft_folder(..., shard=)` wrote; they stay as they are.
+        folders: what `tfadv.folders.craft.craft_folder(..., shard=)` wrote, or `purify_folder`; they stay as they are.
         workers: threads that copy; by default one for each core.
         progress: like `tqdm.tqdm`.
 
@@ -45,25 +47,24 @@ def merge_folders(
     not as its shard wrote it; BlockingIOError where a shard is still at work.
     """
     out = Path(out)
-    shards = _shards(out, [Path(folder) for folder in folders])
+    places = list(dict.fromkeys([out, *map(Path, folders)]))
+    files = _files(places)
+    shards = _shards(out, places, files)
     experiment = shards[0].contents.experiment or {}
     entries = {name: entry for shard in shards for name, entry in shard.contents.entries.items()}
     whole = [entries[name] for name in sorted(entries)]
-    if hashlib.sha256(json.dumps(sorted(entries)).encode()).hexdigest() != experiment["inputs"]["names_sha256"]:
-        raise ValueError(
-            f"{out}: expected the {experiment['inputs']['count']} images of the folder, got {len(entries)} or others. "
-            "Give the commands of the shards again: what they lack they make."
-        )
+    _check_names(out, shards, sorted(entries), files)
     bar = progress(total=len(entries)) if progress else None
     with (
         image_files.advise_on_full_disk(out),
-        Journal(out, experiment) as journal,
+        Journal(out, experiment, files) as journal,
         contextlib.closing(bar) if bar else contextlib.nullcontext(),
         ThreadPool(workers) as pool,
     ):
         journal.open()
         for shard in shards:
-            copy = _Copy(shard.journal.parent, out, experiment.get("clean", folder_record.CLEAN), journal)
+            twins = experiment.get("clean", folder_record.CLEAN) if files == ATTACK else None
+            copy = _Copy(shard.journal.parent, out, twins, journal)
             copy.shift()
             for some in pool.ahead(copy.images, in_batches(list(shard.contents.entries.values()), TOGETHER)):
                 if bar is not None:
@@ -72,24 +73,60 @@ def merge_folders(
     return whole
 
 
-def _shards(out: Path, folders: list[Path]) -> list[ShardContents]:
+def _files(folders: list[Path]) -> Files:
+    """What the shards in these folders write. Raises ValueError where an attack's and a defence's are mixed."""
+    kinds = {
+        files: journal
+        for files in (ATTACK, DEFENCE)
+        for folder in folders
+        for journal in files.journals(folder)
+        if files.shard(journal.name)
+    }
+    if len(kinds) > 1:
+        raise ValueError(
+            f"{kinds[DEFENCE]}: expected a shard of `tfadv attack`, as {kinds[ATTACK]} is, got one of `tfadv defend`. "
+            "Join each into a folder of its own."
+        )
+    return next(iter(kinds), ATTACK)
+
+
+def _check_names(out: Path, shards: list[ShardContents], names: list[str], files: Files) -> None:
+    """Raise ValueError unless the shards were dealt from one folder, and these are all of its images."""
+    experiment = shards[0].contents.experiment or {}
+    if files == ATTACK:
+        if hashlib.sha256(json.dumps(names).encode()).hexdigest() != experiment["inputs"]["names_sha256"]:
+            raise ValueError(
+                f"{out}: expected the {experiment['inputs']['count']} images of the folder, got {len(names)} or "
+                "others. Give the commands of the shards again: what they lack they make."
+            )
+        return
+    schemas.check(schemas.Purification, experiment, shards[0].journal, folder_record.WHAT)
+    for one in shards:
+        if one.contents.entries.keys() != set(one.shard.own(names, experiment["batch_size"], str)):
+            raise ValueError(
+                f"{one.journal}: expected shard {one.shard} of the {len(names)} images of all shards, got other images. "
+                "Purify all shards of the same images."
+            )
+
+
+def _shards(out: Path, folders: list[Path], files: Files) -> list[ShardContents]:
     """All shards, each once and finished, in their order."""
     found: dict[int, ShardContents] = {}
-    for folder in dict.fromkeys([out, *folders]):
-        there = folder_record.shards(folder)
+    for folder in folders:
+        there = folder_record.shards(folder, files)
         if not there and folder != out:
-            raise ValueError(f"{folder}: expected shards of a folder, as `tfadv attack --shard` writes them, got none.")
+            raise ValueError(f"{folder}: expected shards of a folder, {WRITTEN}, got none.")
         for one in there:
             first = next(iter(found.values()), one)
             if not locks.is_free(one.journal):
-                raise BlockingIOError(f"{one.journal}: shard {one.shard} is still being crafted; wait for it to end.")
+                raise BlockingIOError(f"{one.journal}: shard {one.shard} is still being made; wait for it to end.")
             if one.shard.of != first.shard.of:
                 raise ValueError(f"{one.journal}: expected one of {first.shard.of} shards, got {one.shard}.")
             now, then = (shard.contents.experiment or {} for shard in (one, first))
             if differing := folder_record.differences(then, now):
                 raise ValueError(
                     f"{one.journal} is of another experiment than {first.journal}: {'; '.join(differing)}. "
-                    "Craft it again with the settings of the others."
+                    "Make it again with the settings of the others."
                 )
             if one.shard.number in found:
                 twice = found[one.shard.number].journal.parent
@@ -101,24 +138,25 @@ def _shards(out: Path, folders: list[Path]) -> list[ShardContents]:
                 )
             found[one.shard.number] = one
     if not found:
-        raise ValueError(f"{out}: expected shards of a folder, as `tfadv attack --shard` writes them, got none.")
+        raise ValueError(f"{out}: expected shards of a folder, {WRITTEN}, got none.")
     of = next(iter(found.values())).shard.of
     if missing := [str(number) for number in range(1, of + 1) if number not in found]:
-        raise ValueError(f"expected all {of} shards, but {', '.join(missing)} of {of} are not there: craft them, too.")
+        raise ValueError(f"expected all {of} shards, but {', '.join(missing)} of {of} are not there: make them, too.")
     return [found[number] for number in sorted(found)]
 
 
 class _Copy:
-    """Copies what a shard wrote to its folder, unless it lies there."""
+    """Copies what a shard wrote to its folder, unless it lies there; twins: the folder of clean twins, None of none."""
 
-    def __init__(self, folder: Path, out: Path, twins: str, journal: Journal) -> None:
+    def __init__(self, folder: Path, out: Path, twins: str | None, journal: Journal) -> None:
         self.folder, self.out, self.twins, self.journal = folder, out, twins, journal
 
     def images(self, entry: Entry) -> None:
         """The files of an entry; raises ValueError for one that is not as it was written."""
         if entry["status"] != DONE:
             return
-        for key, name in ((OUTPUT, entry["output"]), (TWIN, f"{self.twins}/{entry['output']}")):
+        twin = {} if self.twins is None else {TWIN: f"{self.twins}/{entry['output']}"}
+        for key, name in ({OUTPUT: entry["output"]} | twin).items():
             target = image_files.inside(self.out, name, str(self.out), writing=True)
             source = image_files.inside(self.folder, name, str(self.folder))
             if target != source and target.is_file() and image_files.file_hash(target) == entry[key]:
@@ -149,9 +187,11 @@ class _Copy:
 def _concessions(shards: list[ShardContents], entries: list[Entry]) -> list[str]:
     """What the shards could not do, and how many images of all did not change."""
     conceded = [sentence for shard in shards for sentence in shard.contents.concessions]
+    said = [shard for shard in shards if shard.unchanged]
+    if not said:
+        return conceded
     done = [entry for entry in entries if entry["status"] == DONE]
     still = [entry["file"] for entry in done if entry["distances"]["l0"] == 0]
-    said = [shard for shard in shards if shard.unchanged]
     if not still or len(said) < sum(any(name in shard.contents.entries for name in still) for shard in shards):
         return conceded  # of a search that found others
     first = next((shard for shard in said if still[0] in shard.contents.entries), said[0])

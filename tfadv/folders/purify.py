@@ -4,13 +4,18 @@
     out/defence.json     the purifier, and for each image its status and how far it was moved
 
 A folder that `tfadv attack` made is taken for its adversarial images: their clean twins stay out.
+
+Images are taken in the order of their names and cut into batches; those of one size in a batch are purified together.
+What stands of a batch from an earlier run is kept, and is among the others again when these are made: however often a
+run is interrupted, and in how many shards it is done, an image has its neighbours of one go, and the same bytes.
 """
 
+import collections
 import contextlib
 import dataclasses
 import itertools
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +31,7 @@ from tfadv.files import folder_record, image_files, integrity, resizing
 from tfadv.files.folder_record import DONE, NO_PLACE, NO_RESULT, UNREADABLE, Entry, Journal
 from tfadv.files.integrity import OUTPUT, EntryDigests, RecordedFile
 from tfadv.files.record_files import DEFENCE
+from tfadv.files.shards import shard_of
 from tfadv.folders import experiment, labelling, rounding
 from tfadv.training import datasets
 
@@ -37,8 +43,8 @@ DISTANCES = ("linf", "l2", "psnr")
 class PurifyReport:
     """The result of purifying a folder: the entries of defence.json by name.
 
-    remade, without_hashes: as of `tfadv.folders.craft.CraftReport`. images_without_hashes: whether an earlier version,
-    which wrote no hashes, made the images.
+    remade, without_hashes, shard, joined: as of `tfadv.folders.craft.CraftReport`. images_without_hashes: whether an
+    earlier version, which wrote no hashes, made the images.
     """
 
     out: Path
@@ -46,6 +52,8 @@ class PurifyReport:
     remade: dict[str, str] = dataclasses.field(default_factory=dict)
     without_hashes: bool = False
     images_without_hashes: bool = False
+    shard: tuple[int, int] | None = None
+    joined: bool = True
 
     @property
     def skipped(self) -> list[Entry]:
@@ -64,6 +72,7 @@ def purify_folder(
     batch_size: Count = 8,
     size: tuple[int, int] | None = None,
     filter: str = resizing.DEFAULT,
+    shard: tuple[int, int] | None = None,
     workers: Count | None = None,
     progress: Callable[..., Any] | None = None,
 ) -> PurifyReport:
@@ -75,32 +84,31 @@ def purify_folder(
         purifier: what they pass through.
         network: the network to defend, for a purifier that needs it; images are then brought to its input size.
         seed: the purifier's draws follow from it and the image's own pixels.
-        batch_size: images of one size that are computed together.
+        batch_size: images of a batch, of which those of one size are computed together.
         size: (H, W) that images are brought to; by default each keeps its own where there is no network.
         filter: what images of another size are resized with, see `tfadv.files.resizing.FILTERS`.
+        shard: (2, 8) purifies the second of eight shards of a folder alone; others may be purified into the same folder
+            meanwhile, and who ends last writes defence.json. See `tfadv.folders.craft.craft_folder`.
         workers: threads that read and write images; by default one for each core.
         progress: like `tqdm.tqdm`.
 
     Raises ValueError for a purifier that needs a network and has none, a folder of another purifier, folders that would
     meet; OSError where reading or writing fails.
     """
-    images, out = Path(images), Path(out)
+    images, out, part = Path(images), Path(out), shard_of(shard)
     if purifier.needs_network and network is None:
         raise ValueError(f"{purifier!r} needs the network that it defends: give network=.")
     single = images.is_file()
+    if single and part is not None:
+        raise ValueError(f"{images}: expected a folder where there is a shard, got one image. Leave out shard=.")
     images, names = _one(images, out) if single else (images, _names(images, out))
     size = experiment.input_size(network, size) if network is not None else size
     run = alone(purifier, seed) if network is None else Purified(network, purifier, seed=seed).purified
-    described = {
-        "defence": repr(purifier),
-        "holds": digest(purifier) if purifier.arrays else None,
-        "network": None if network is None else network.fingerprint,
-        "seed": seed,
-        "size": None if size is None else list(size),
-        "filter": filter,
-    }
+    settings = {"seed": seed, "batch_size": batch_size, "size": None if size is None else list(size), "filter": filter}
+    described = _described(purifier, network) | settings
     outputs, wrote = image_files.output_names(names, DEFENCE.taken), integrity.recorded_files(images)
-    bar = progress(total=len(names)) if progress else None
+    own = names if part is None else part.own(names, batch_size, str)
+    bar = progress(total=len(own)) if progress else None
 
     def read(name: str) -> tuple[str, image_files.Picture]:
         picture = image_files.try_image(images / name, size, filter)
@@ -109,26 +117,47 @@ def purify_folder(
 
     with (
         image_files.advise_on_full_disk(out),
-        Journal(out, described, DEFENCE) as journal,
+        Journal(out, described, DEFENCE, part, len(own)) as journal,
         contextlib.closing(bar) if bar else contextlib.nullcontext(),
         ThreadPool(workers) as pool,
     ):
         before = _Before(images, out, outputs, folder_record.claim(out, described, DEFENCE))
         others = _others(before.entries, outputs, out) if single else []
-        kept = itertools.chain.from_iterable(pool.ahead(before.stands, in_batches(names, batch_size)))
-        done = {name: before.entries[name] for name, one in zip(names, kept, strict=True) if one}
+        stands = itertools.chain.from_iterable(pool.ahead(before.stands, in_batches(own, batch_size)))
+        done = {name: before.entries[name] for name, one in zip(own, stands, strict=True) if one}
+        kept = frozenset(done)
         if bar is not None:
             bar.update(len(done))
-        todo = [name for name in names if name not in done]
-        pictures = itertools.chain.from_iterable(pool.ahead(read, in_batches(todo, batch_size)))
-        purified = (_purified(some, outputs, run) for some in _same_size(pictures, batch_size))
+        todo = [some for some in in_batches(own, batch_size) if not kept.issuperset(some)]
+        groups = (group for some in pool.ahead(read, todo) for group in _of_one_size(some, kept))
+        purified = ([row for row in _purified(group, outputs, run) if row[0]["file"] not in kept] for group in groups)
         for entries in _written(purified, out, journal, before.digests, pool):
             done |= {entry["file"]: entry for entry in entries}
             if bar is not None:
                 bar.update(len(entries))
-        whole = [done[name] for name in names]
-        journal.fold([*others, *whole])
-    return PurifyReport(out, whole, before.remade, before.digests.without_hashes, integrity.without_hashes(wrote))
+        whole = [done[name] for name in own]
+        joined = _ended(journal, [*others, *whole], names)
+    facts = before.digests.without_hashes, integrity.without_hashes(wrote), part, joined
+    return PurifyReport(out, whole, before.remade, *facts)
+
+
+def _described(purifier: Purifier, network: Source | None) -> Entry:
+    """What purifies, for defence.json."""
+    return {
+        "defence": repr(purifier),
+        "holds": digest(purifier) if purifier.arrays else None,
+        "network": None if network is None else network.fingerprint,
+    }
+
+
+def _ended(journal: Journal, entries: list[Entry], names: list[str]) -> bool:
+    """End a run with these entries; whether all of the folder's names are done, and defence.json is written."""
+    if journal.shard is None:
+        journal.fold(entries)
+        return True
+    if journal.is_open or len(folder_record.read(journal.folder, DEFENCE)[1]) < len(names):
+        journal.end()
+    return journal.join(names, lambda entries: ()) is not None
 
 
 def _one(image: Path, out: Path) -> tuple[Path, list[str]]:
@@ -190,19 +219,14 @@ class _Before:
         return wrong is None
 
 
-def _same_size(
-    pictures: Iterable[tuple[str, image_files.Picture]], count: int
-) -> Iterator[list[tuple[str, image_files.Picture]]]:
-    """The pictures in order, up to `count` neighbours of one size together; one that cannot be read stands alone."""
-    waiting: list[tuple[str, image_files.Picture]] = []
-    for name, picture in pictures:
-        shapes = {None if one.pixels is None else one.pixels.shape for one in (picture, *(p for _, p in waiting))}
-        if waiting and (len(shapes) > 1 or picture.pixels is None or len(waiting) == count):
-            yield waiting
-            waiting = []
-        waiting.append((name, picture))
-    if waiting:
-        yield waiting
+def _of_one_size(
+    batch: list[tuple[str, image_files.Picture]], kept: Collection[str]
+) -> list[list[tuple[str, image_files.Picture]]]:
+    """The pictures of a batch by their size, those that cannot be read together; without what is kept altogether."""
+    groups = collections.defaultdict(list)
+    for name, picture in batch:
+        groups[None if picture.pixels is None else picture.pixels.shape].append((name, picture))
+    return [group for group in groups.values() if any(name not in kept for name, _ in group)]
 
 
 def _purified(
