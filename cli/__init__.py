@@ -12,7 +12,7 @@ from tfadv.cli import options, quiet, shell
 #: Every command and its one-line help; the module is `tfadv.cli.<name>` with "-" as "_", its click object is `command`.
 COMMANDS = {
     "attack": "Turn a folder of images into a folder of adversarial images.",
-    "merge": "Join the shards of a folder that were crafted apart.",
+    "merge": "Join what runs with --shard made apart.",
     "evaluate": "Measure how often adversarial images fool networks.",
     "export": "Write adversarial images in the layout of another tool.",
     "leaderboard": "Compare attacks by the cards that evaluate writes.",

@@ -180,7 +180,7 @@ def _facts(names: list[str], labels: list[int | None] | None, found: Certified, 
 
 
 def _show(whole: dict[str, Any]) -> None:
-    from tfadv.folders.evaluate import Share
+    from tfadv.folders.rates import Share
 
     rows = whole["per_image"]
     tables.table(

@@ -15,7 +15,7 @@ from tfadv.core.ranges import Seed
 
 if TYPE_CHECKING:
     from tfadv.folders.destruction import Rates
-    from tfadv.folders.evaluate import Evaluation
+    from tfadv.folders.evaluation import Evaluation
 
 #: The columns of a CSV.
 HEAD = "target,transformation,strength,count,of,share"

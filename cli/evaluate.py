@@ -7,22 +7,23 @@ import io
 import json
 import os
 import sys
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from tfadv.cli import judging, options, tables, writing
+from tfadv.cli import judging, options, shell, tables, writing
 
 if TYPE_CHECKING:
-    from tfadv.core.source import Source
-    from tfadv.folders.evaluate import Evaluation
+    from tfadv.folders.evaluated_parts import Whole
+    from tfadv.folders.evaluation import Evaluation
     from tfadv.folders.pairing import Pairing
 
-#: Rates on screen: heading and key of `tfadv.folders.evaluate.success_rates`; "_top5" is added for the second table.
+#: Rates on screen: heading and key of `tfadv.folders.rates.success_rates`; "_top5" is added for the second table.
 COLUMNS = {"clean right": "clean_right", "changed": "changed", "wrong": "wrong", "wrong of right": "wrong_of_right"}
 #: One more for a folder with target classes.
 REACHED = {"reached": "reached"}
-#: Of a defended network beside its bare one: heading and key of `tfadv.folders.evaluate.defended`.
+#: Of a defended network beside its bare one: heading and key of `tfadv.folders.evaluation.defended`.
 DEFENDED = {"defence success": "defence_success", "benign right": "benign_right"}
 TABLES = {"network, best class": "", "network, best five": "_top5"}
 #: Distances on screen: how a number is written, and its unit.
@@ -34,6 +35,15 @@ DISTANCES = {
     "psnr": ("{:.2f}", "dB"),
     "ssim": ("{:.4f}", ""),
 }
+#: What JSON has that this command wrote: of all pairs, of a part of them.
+WHOLE, PART = ("unpaired", "distances", "per_image"), ("part", "pairs", "seconds")
+as_csv = click.option("--csv", "csv_path", metavar="PATH", help="Write one line per network as CSV; - is stdout.")
+as_card = click.option(
+    "--card",
+    "card_path",
+    metavar="PATH",
+    help="Write a card, for `tfadv leaderboard`, as JSON; into a folder by the names of attack and source.",
+)
 
 
 @click.command(epilog="Exit code: 0 all pairs judged, 3 some not, 1 an error, 2 wrong usage.")
@@ -41,17 +51,19 @@ DISTANCES = {
 @judging.defence
 @judging.hardened
 @judging.together
+@options.part
 @click.option("--json", "json_path", metavar="PATH", help="Write everything, also per image, as JSON; - is stdout.")
-@click.option("--csv", "csv_path", metavar="PATH", help="Write one line per network as CSV; - is stdout.")
-@click.option(
-    "--card",
-    "card_path",
-    metavar="PATH",
-    help="Write a card, for `tfadv leaderboard`, as JSON; into a folder by the names of attack and source.",
-)
+@as_csv
+@as_card
 @options.no_progress
 def command(
-    images: str, adversarial: str, json_path: str | None, csv_path: str | None, card_path: str | None, **chosen: Any
+    images: str,
+    adversarial: str,
+    shard: tuple[int, int] | None,
+    json_path: str | None,
+    csv_path: str | None,
+    card_path: str | None,
+    **chosen: Any,
 ) -> None:
     """Measure how often the images in ADVERSARIAL fool each --target, and their distances from the clean images.
 
@@ -68,6 +80,8 @@ def command(
                      share that it rescues, the NIP paper's DSR; the same of a --hardened network in the target's place
     benign right     with a --defence still right on the clean image, of those that the target gets right
 
+    With --shard only a part of the pairs is judged, and --json has what `tfadv merge RESULT.json PARTS...` needs of it.
+
     \b
     tfadv evaluate images/ adv/ --target inception_v4 --target resnet_v2_152
     tfadv evaluate images/ adv/ --target inception_v4 --defence jpeg --defence median:side=3
@@ -75,31 +89,64 @@ def command(
     tfadv evaluate images/ adv/ --target model.keras --input-range -1 1 --labels labels.csv --json result.json
     tfadv evaluate images/ adv/ --target inception_v4 --labels labels.csv --card cards/
     """
+    if shard is not None and (json_path is None or csv_path is not None or card_path is not None):
+        raise click.UsageError("--shard writes a part: give --json PATH; --csv and --card are for `tfadv merge`.")
     inputs = (images, adversarial, chosen["labels"], *chosen["targets"], *chosen["hardened"])
-    judging.check_paths(json_path, csv_path, ("unpaired", "distances", "per_image"), "target,images,", inputs)
-    if card_path is not None and not os.path.isdir(card_path):
-        writing.check({card_path: writing.json_with("card", "attack", "targets")}, inputs)
-    pairing, report, networks, method = judging.judged(images, adversarial, **chosen)
-    if "-" not in (json_path, csv_path):
-        _show(pairing, report)
+    check_paths(json_path, csv_path, card_path, inputs, WHOLE if shard is None else PART)
+    from tfadv.folders import evaluated_parts
+
+    pairing, report, networks, settings = judging.judged(images, adversarial, shard=shard, **chosen)
+    if shard is None:
+        fingerprints = [network.fingerprint for network in networks] if card_path is not None else []
+        tell(evaluated_parts.Whole(pairing, report, settings, fingerprints), json_path, csv_path, card_path)
+        return
+    part = evaluated_parts.part(pairing, report, networks, shard, **settings)
+    if json_path != "-":
+        shell.echo(f"shard {shard[0]}/{shard[1]}: {len(part['images'])} pairs; `tfadv merge` joins the parts.")
     judging.complain(pairing, report)
-    beyond = pairing.beyond(report.names, report.distances["linf"])
-    whole = {**pairing.facts(), **method, "beyond_epsilon": beyond, **report.as_dict()}
-    judging.results({json_path: json.dumps(whole, indent=1, allow_nan=False) + "\n", csv_path: _csv(report)})
-    if card_path is not None:
-        _write_card(card_path, pairing, report, networks, method["filter"])
+    judging.results({json_path: json.dumps(part, allow_nan=False) + "\n"})
     if report.unreadable:
         sys.exit(options.SOME_SKIPPED)
 
 
-def _write_card(path: str, pairing: Pairing, report: Evaluation, networks: list[Source], filter: str) -> None:
+def check_paths(
+    json_path: str | None,
+    csv_path: str | None,
+    card_path: str | None,
+    inputs: Iterable[str | None],
+    keys: tuple[str, ...] = WHOLE,
+) -> None:
+    """Check, before the work, that results can be written and overwrite nothing but earlier ones; see `judging`."""
+    inputs = tuple(inputs)
+    judging.check_paths(json_path, csv_path, keys, "target,images,", inputs)
+    if card_path is not None and not os.path.isdir(card_path):
+        writing.check({card_path: writing.json_with("card", "attack", "targets")}, inputs)
+
+
+def tell(whole: Whole, json_path: str | None, csv_path: str | None, card_path: str | None) -> None:
+    """Show an evaluation of all pairs, write what is asked for, and end with 3 where some were not judged."""
+    pairing, report = whole.pairing, whole.evaluation
+    if "-" not in (json_path, csv_path):
+        _show(pairing, report)
+    judging.complain(pairing, report)
+    beyond = pairing.beyond(report.names, report.distances["linf"])
+    facts = {**pairing.facts(), **whole.settings, "beyond_epsilon": beyond, **report.as_dict()}
+    judging.results({json_path: json.dumps(facts, indent=1, allow_nan=False) + "\n", csv_path: _csv(report)})
+    if card_path is not None:
+        _write_card(card_path, whole)
+    if report.unreadable:
+        sys.exit(options.SOME_SKIPPED)
+
+
+def _write_card(path: str, whole: Whole) -> None:
     """Write the card; a folder gets it under a name by which the same attack on the same data overwrites it."""
     from tfadv.files import cards as files
     from tfadv.folders import cards
     from tfadv.registry import lines
 
-    attack = lines.attack_of((pairing.experiment or {}).get("attack") or "")
-    card = cards.card(pairing, report, networks, filter, attack, lines.recipe_of(attack) if attack else None)
+    attack = lines.attack_of((whole.pairing.experiment or {}).get("attack") or "")
+    facts = whole.pairing, whole.evaluation, whole.fingerprints, whole.settings["filter"]
+    card = cards.card(*facts, attack, lines.recipe_of(attack) if attack else None, whole.judged_with)
     if os.path.isdir(path):
         path = os.path.join(path, files.name_of(card))
     judging.results({path: files.text_of(card)})

@@ -15,8 +15,9 @@ from tfadv.core.ranges import Count
 
 if TYPE_CHECKING:
     from tfadv.core.source import Source
-    from tfadv.folders.evaluate import Evaluation, Share
+    from tfadv.folders.evaluation import Evaluation
     from tfadv.folders.pairing import Pairing
+    from tfadv.folders.rates import Share
 
 
 def arguments(command: Callable) -> Callable:
@@ -104,8 +105,9 @@ def judged(
     defences: tuple[str, ...] = (),
     hardened: tuple[str, ...] = (),
     together: bool = False,
+    shard: tuple[int, int] | None = None,
 ) -> tuple[Pairing, Evaluation, list[Source], dict[str, Any]]:
-    """Evaluate: the pairs, the evaluation, the networks, and the batch size and filter as plain values."""
+    """Evaluate: all pairs, the shard's evaluation, the networks, and the batch size and filter as plain values."""
     from PIL import Image
 
     from tfadv.files import layouts
@@ -139,8 +141,9 @@ def judged(
             pairing.pairs, networks, first_label=first_label, force=force_labels, **sizes
         )
     networks += [defence.on(bare) for bare in networks for defence in protect] + withstanding
-    with options.progress("evaluate", len(pairing.pairs), no_progress) as update:
-        report = evaluate.evaluate(pairing.pairs, networks, workers=workers, progress=update, **sizes)
+    total = len(evaluate.dealt(pairing.pairs, batch_size, shard)[1])
+    with options.progress("evaluate", total, no_progress) as update:
+        report = evaluate.evaluate(pairing.pairs, networks, shard=shard, workers=workers, progress=update, **sizes)
     report = report.standing_for(networks[0].name, *(network.name for network in withstanding))
     report = report if first is None else report.numbered(first)
     return pairing, report, networks, sizes

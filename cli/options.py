@@ -178,11 +178,16 @@ def _shard(context: click.Context, parameter: click.Parameter, text: str | None)
     return int(number), int(of)
 
 
+_number_of = {"callback": _shard, "metavar": "NUMBER/OF"}
 shard = click.option(
     "--shard",
-    callback=_shard,
-    metavar="NUMBER/OF",
+    **_number_of,
     help="Only one of so many parts, such as 2/8; others may write to the same OUT meanwhile, or see `tfadv merge`.",
+)
+part = click.option(
+    "--shard",
+    **_number_of,
+    help="Only one of so many parts, such as 2/8, written with --json; `tfadv merge` joins them.",
 )
 size = click.option("--size", callback=_size, metavar="SIDE|HxW", help="For a source that takes images of any size.")
 force_labels = click.option(

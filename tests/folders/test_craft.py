@@ -10,7 +10,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from folders import CLASSES, OTHER, SIZE, pictures, small, stopped, truth
+from folders import CLASSES, OTHER, SIZE, pictures, small, stopped, tree, truth
 from PIL import Image
 
 from tfadv.attacks import recipes
@@ -33,11 +33,6 @@ def network() -> Network:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
     return pictures(tmp_path_factory.mktemp("images"))
-
-
-def tree(root: Path) -> dict[str, bytes]:
-    """Every file below root with its content."""
-    return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
 
 
 BIM = recipes.bim(steps=3)

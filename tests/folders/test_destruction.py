@@ -13,7 +13,8 @@ from scipy import ndimage
 
 from tfadv.folders import destruction
 from tfadv.folders.destruction import TRANSFORMATIONS, Transformation, destruction_rate, destruction_rates
-from tfadv.folders.evaluate import Share, evaluate
+from tfadv.folders.evaluate import evaluate
+from tfadv.folders.rates import Share
 
 SEED = np.array([3, 4], np.int32)
 PICTURE = np.random.RandomState(5).randint(0, 256, (24, 20, 3)).astype(np.uint8)

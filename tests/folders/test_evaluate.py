@@ -11,8 +11,10 @@ from PIL import Image
 from tfadv.core import compilation
 from tfadv.core.metrics import DISTANCES, distances
 from tfadv.folders import evaluate
-from tfadv.folders.evaluate import Share, found_first_label, success_rates
+from tfadv.folders.evaluate import found_first_label
+from tfadv.folders.evaluation import UNKNOWN
 from tfadv.folders.pairing import Pair, pair
+from tfadv.folders.rates import Share, success_rates
 
 LEVELS = (30, 90, 150, 210)
 
@@ -43,7 +45,7 @@ def test_top_five_looks_at_five():
 
 def test_what_is_reached_is_the_target_class():
     adversarial = np.array([[4, 3, 2, 1, 0], [5, 4, 3, 2, 1], [0, 1, 2, 3, 4], [0, 1, 2, 3, 4]])
-    labels, wanted = np.array([0, 2, 4, 4]), np.array([4, 1, 7, evaluate.UNKNOWN])
+    labels, wanted = np.array([0, 2, 4, 4]), np.array([4, 1, 7, UNKNOWN])
     rates = success_rates(adversarial, adversarial, labels, 8, wanted)
     assert rates["reached"] == Share(1, 3) and rates["reached_top5"] == Share(2, 3)
     assert success_rates(adversarial, adversarial, labels, 6, wanted)["reached"] == Share(1, 2), (
@@ -56,7 +58,7 @@ def test_what_is_reached_is_the_target_class():
 
 def test_labels_that_a_network_cannot_know_count_only_as_changed():
     top = np.array([[0], [1], [2]])
-    rates = success_rates(top, np.array([[0], [0], [0]]), np.array([0, 9, evaluate.UNKNOWN]), classes=3)
+    rates = success_rates(top, np.array([[0], [0], [0]]), np.array([0, 9, UNKNOWN]), classes=3)
     assert rates["changed"] == Share(2, 3)
     assert rates["wrong"] == Share(0, 1) and rates["clean_right"] == Share(1, 1)
     nothing = success_rates(top, top, np.array([7, 8, 9]), classes=3)

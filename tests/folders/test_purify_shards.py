@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 import tensorflow as tf
-from folders import pictures, small, stopped
-from test_craft import tree
+from folders import pictures, small, stopped, tree
 
 from tfadv.attacks import recipes
 from tfadv.defences import Median
@@ -136,7 +135,7 @@ def test_what_does_not_join_is_said(apart, folder, tmp_path):
     shutil.copytree(folder, tmp_path / "fewer")
     (tmp_path / "fewer" / "03.png").unlink()
     purify_folder(tmp_path / "fewer", tmp_path / "less", **GIVEN, shard=(3, 3))
-    with pytest.raises(ValueError, match="expected shard ./3 of the .* images of all shards, got other images"):
+    with pytest.raises(ValueError, match="expected shard ./3 of the .* images of all shards, got others"):
         merge_folders(out, [one, two, tmp_path / "less"])
     assert not out.exists()
     next((tmp_path / "again").rglob("*.png")).write_bytes(b"other")

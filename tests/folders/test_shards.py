@@ -6,8 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from folders import pictures, small, stopped, truth
-from test_craft import tree
+from folders import pictures, small, stopped, tree, truth
 
 from tfadv.attacks import recipes
 from tfadv.files import folder_record, image_files

@@ -49,6 +49,11 @@ def truth(folder: Path, network: Network) -> dict[str, int]:
     return dict.fromkeys(pictures, 0) | dict(zip(readable, best.tolist(), strict=True))
 
 
+def tree(root: Path) -> dict[str, bytes]:
+    """Every file below root with its content."""
+    return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
+
+
 class Stop(Exception):
     """An interruption from outside."""
 

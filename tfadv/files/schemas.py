@@ -234,6 +234,98 @@ class EvaluatedFolder(JsonObject):
     per_image: list[EvaluatedImage]
 
 
+class PartOfEvaluation(StrictJsonObject):
+    """Which part of an evaluation a file is, of how many."""
+
+    number: int = Field(ge=1)
+    of: int = Field(ge=1)
+
+
+class PartOfPairs(StrictJsonObject):
+    """All pairs of an evaluation: how many, and the sha256 of their names and of their labels and target classes."""
+
+    count: int = Field(ge=1)
+    names_sha256: str
+    labels_sha256: str
+
+
+class PartUnpaired(StrictJsonObject):
+    """The images without a partner."""
+
+    images: list[str]
+    adversarial: list[str]
+
+
+class PartTarget(StrictJsonObject):
+    """A network of an evaluation; best: how many of its best classes are known of an image."""
+
+    name: str
+    size: Annotated[list[int | None], Field(min_length=2, max_length=2)]
+    classes: int = Field(ge=1, lt=2**31)
+    best: int = Field(ge=1, le=5)
+    bare: str | None
+    fingerprint: str
+    accuracy: float | None
+
+
+class PartDistances(StrictJsonObject):
+    """How far an adversarial image is from its clean twin; null where that is infinite or no number."""
+
+    linf: float
+    l2: float
+    rmsd: float
+    l0: float
+    psnr: float | None
+    ssim: float | None
+
+
+class PartImage(StrictJsonObject):
+    """A pair: its place among all, and what was measured, or the reason why nothing was.
+
+    top: for each network the best classes of the clean and of the adversarial image, best first.
+    """
+
+    place: int = Field(ge=0)
+    name: str
+    label: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None
+    target: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None
+    sha256: str | None
+    queries: int | None
+    reason: str | None
+    distances: PartDistances | None
+    top: list[Annotated[list[list[Annotated[int, Field(ge=-1, lt=2**31)]]], Field(min_length=2, max_length=2)]]
+
+
+class EvaluationPart(StrictJsonObject):
+    """What `tfadv evaluate --shard` writes; seconds: what an image took on each network, null where none was seen."""
+
+    part: PartOfEvaluation
+    experiment: Experiment | None
+    labels_from: str | None
+    without_hashes: bool
+    unpaired: PartUnpaired
+    pairs: PartOfPairs
+    batch_size: int
+    filter: str
+    first_label: int = Field(ge=0, le=1)
+    judged_with: dict[str, str]
+    targets: Annotated[list[PartTarget], Field(min_length=1)]
+    seconds: list[float | None]
+    images: list[PartImage]
+
+    @model_validator(mode="after")
+    def _complete(self) -> EvaluationPart:
+        best = [[target.best] * 2 for target in self.targets]
+        for image in self.images:
+            if image.reason is None and [[len(row) for row in rows] for rows in image.top] != best:
+                raise ValueError(f"{image.name} has not the best classes on each network")
+            if (image.reason is None) == (image.distances is None):
+                raise ValueError(f"{image.name} has neither distances nor a reason, or both")
+        if len(self.seconds) != len(self.targets) or self.part.number > self.part.of:
+            raise ValueError("its counts do not agree")
+        return self
+
+
 class File(JsonObject):
     """A file of a checkpoint."""
 

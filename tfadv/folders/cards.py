@@ -13,9 +13,8 @@ import tensorflow as tf
 import tfadv
 from tfadv.core import devices
 from tfadv.core.interfaces import Attack
-from tfadv.core.source import Source
 from tfadv.files import cards, image_files
-from tfadv.folders.evaluate import UNKNOWN, Evaluation
+from tfadv.folders.evaluation import UNKNOWN, Evaluation
 from tfadv.folders.pairing import Pairing
 from tfadv.folders.rates import Share
 
@@ -26,18 +25,20 @@ MEANS = ("device",)
 def card(
     pairing: Pairing,
     report: Evaluation,
-    networks: Sequence[Source],
+    fingerprints: Sequence[str],
     filter: str,
     attack: Attack | None = None,
     recipe: str | None = None,
+    judged: dict[str, str] | None = None,
 ) -> dict[str, Any]:
     """The card of an evaluation as plain values.
 
     Args:
         pairing, report: of `tfadv.folders.pairing.pair` and `tfadv.folders.evaluate.evaluate`.
-        networks: the targets in the order of the report.
+        fingerprints: of the targets in the order of the report.
         filter: what images were resized with.
         attack: the attack of the record, where it is known; its recipe.
+        judged: `judged_with` of the process that evaluated, if that was another.
 
     Raises OSError where an image cannot be read.
     """
@@ -55,24 +56,24 @@ def card(
         },
         "source": {"name": source["name"], "fingerprint": source["fingerprint"]} if known else None,
         "data": _data(pairing, report, filter),
-        "targets": _targets(report, networks),
+        "targets": _targets(report, fingerprints),
         "distances": {name: summary["mean"] for name, summary in report.averages().items()},
         "cost": {"seconds": None, "passes": attack.passes if attack else None, "queries": _queries(pairing, report)},
         "crafted_with": _words(facts),
-        "judged_with": _words(
-            {
-                "versions": {
-                    "tfadv": tfadv.__version__,
-                    "tensorflow": tf.__version__,
-                    "keras": keras.__version__,
-                    "numpy": np.__version__,
-                },
-                "device": devices.name(),
-                "arithmetic": devices.arithmetic(),
-            }
-        ),
+        "judged_with": judged_with() if judged is None else judged,
     }
     return cards.checked(made, "this card")
+
+
+def judged_with() -> dict[str, str]:
+    """Versions, device and arithmetic of this process."""
+    versions = {
+        "tfadv": tfadv.__version__,
+        "tensorflow": tf.__version__,
+        "keras": keras.__version__,
+        "numpy": np.__version__,
+    }
+    return _words({"versions": versions, "device": devices.name(), "arithmetic": devices.arithmetic()})
 
 
 def _words(facts: dict[str, Any]) -> dict[str, str]:
@@ -105,17 +106,17 @@ def _hash(lines: Iterable[object]) -> str:
     return hashlib.sha256("".join(f"{line}\n" for line in sorted(map(str, lines))).encode()).hexdigest()
 
 
-def _targets(report: Evaluation, networks: Sequence[Source]) -> list[dict[str, Any]]:
+def _targets(report: Evaluation, fingerprints: Sequence[str]) -> list[dict[str, Any]]:
     compared = report.defences()
     return [
         {
             "name": target.name,
-            "fingerprint": network.fingerprint,
+            "fingerprint": fingerprint,
             "classes": target.classes,
             "bare": target.bare,
             "rates": {key: _rate(one) for key, one in (rates | compared.get(target.name, {})).items()},
         }
-        for target, network, rates in zip(report.targets, networks, report.rates(), strict=True)
+        for target, fingerprint, rates in zip(report.targets, fingerprints, report.rates(), strict=True)
     ]
 
 

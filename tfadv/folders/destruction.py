@@ -26,8 +26,10 @@ from tfadv.core.source import Source
 from tfadv.core.thread_pool import ThreadPool, in_batches
 from tfadv.defences.transforms import Jpeg
 from tfadv.files import image_files
-from tfadv.folders.evaluate import Evaluation, Share, top
+from tfadv.folders.evaluate import top
+from tfadv.folders.evaluation import Evaluation
 from tfadv.folders.pairing import Pair
+from tfadv.folders.rates import Share
 
 #: Transformation -> strength -> the images it made right again, out of those that count.
 Rates = dict[str, dict[float, Share]]

@@ -22,40 +22,25 @@ network and its distances.
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import math
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 import scipy.special
 
-from tfadv.core import diagnostics
-from tfadv.core.compilation import concede
 from tfadv.core.images import padded
-from tfadv.core.metrics import distances
+from tfadv.core.metrics import DISTANCES, distances
 from tfadv.core.ranges import Count, checked
 from tfadv.core.source import Source
 from tfadv.core.thread_pool import ThreadPool, in_batches
 from tfadv.files import image_files, resizing
+from tfadv.files.shards import shard_of
 from tfadv.folders import labelling
+from tfadv.folders.evaluation import Evaluation, NetworkPredictions, classes, complete, of_pairs
 from tfadv.folders.pairing import Pair
-from tfadv.folders.rates import TOP, Share, success_rates
-
-#: The label of an image without one, or with one that no network can know.
-UNKNOWN = -1
-
-
-def defended(bare: NetworkPredictions, behind: NetworkPredictions, labels: np.ndarray) -> dict[str, Share]:
-    """The rates of a defence from the predictions of the bare and the defended network, see the module's docstring."""
-    right = bare.clean[:, 0] == labels
-    fooled = right & (bare.adversarial[:, 0] != labels)
-    return {
-        "defence_success": Share(int(np.sum(fooled & (behind.adversarial[:, 0] == labels))), int(fooled.sum())),
-        "benign_right": Share(int(np.sum(right & (behind.clean[:, 0] == labels))), int(right.sum())),
-    }
+from tfadv.folders.rates import TOP
 
 
 def found_first_label(
@@ -106,128 +91,6 @@ def _seen(pairs: dict[str, Pair], target: Source, size: int, filter: str, names:
     return classes
 
 
-@dataclasses.dataclass(frozen=True)
-class NetworkPredictions:
-    """One network's predictions: the best classes of each clean and each adversarial image, int [N, K], best first.
-
-    bare: the name of the network within a defended one, or that a hardened one stands for. seconds: what an image took,
-    the median over the batches but the first, which compiles; of that one where there is no other. confidence: the
-    probability (softmax of the logits) of the pair's label for the clean and the adversarial image, [2, N], nan where
-    there is none; None where labels are counted otherwise than the pairs have them.
-    """
-
-    name: str
-    size: tuple[int | None, int | None]
-    classes: int
-    clean: np.ndarray
-    adversarial: np.ndarray
-    bare: str | None = None
-    seconds: float = math.nan
-    confidence: np.ndarray | None = None
-
-    def rates(self, labels: np.ndarray, wanted: np.ndarray | None = None) -> dict[str, Share]:
-        """See `success_rates`."""
-        return success_rates(self.clean, self.adversarial, labels, self.classes, wanted)
-
-
-@dataclasses.dataclass(frozen=True)
-class Evaluation:
-    """The result of `evaluate` for N images: predictions of each network, success rates, distances.
-
-    names, labels: of the images, labels int [N], `UNKNOWN` where there is none. targets: each network's predictions.
-    distances: [N] each. unreadable: name -> reason. first_label: what the labels have been lowered by. wanted: the
-    target classes counted from 0, None where no image has one.
-    """
-
-    names: list[str]
-    labels: np.ndarray
-    targets: list[NetworkPredictions]
-    distances: dict[str, np.ndarray]
-    unreadable: dict[str, str]
-    first_label: int = 0
-    wanted: np.ndarray | None = None
-
-    def rates(self) -> list[dict[str, Share]]:
-        """The rates of each network, in the order of `targets`."""
-        return [target.rates(self.labels, self.wanted) for target in self.targets]
-
-    def defences(self) -> dict[str, dict[str, Share]]:
-        """The rates of each defended network whose bare one was judged too, by name; see `defended`."""
-        bare = {target.name: target for target in self.targets}
-        return {
-            target.name: defended(bare[target.bare], target, self.labels)
-            for target in self.targets
-            if target.bare in bare
-        }
-
-    def averages(self) -> dict[str, dict[str, float | None]]:
-        """mean, min and max of each distance, over the images where it is finite; None where it is so nowhere."""
-        return {name: _summary(values) for name, values in self.distances.items()}
-
-    def numbered(self, first_label: int) -> Evaluation:
-        """The evaluation with its labels lowered by 0 or 1, see `found_first_label`."""
-        lowered = np.where(self.labels != UNKNOWN, self.labels - first_label, UNKNOWN)
-        total = self.first_label + first_label
-        targets = [dataclasses.replace(one, confidence=None) for one in self.targets] if first_label else self.targets
-        return dataclasses.replace(self, labels=np.maximum(lowered, UNKNOWN), first_label=total, targets=targets)
-
-    def standing_for(self, bare: str, *hardened: str) -> Evaluation:
-        """The evaluation with these hardened networks compared to the bare one as its defences; see `defended`.
-
-        Raises ValueError for a network of other classes.
-        """
-        by_name = {target.name: target for target in self.targets}
-        for name in hardened:
-            if by_name[name].classes != by_name[bare].classes:
-                raise ValueError(
-                    f"{name}: expected {by_name[bare].classes} classes as {bare}, got {by_name[name].classes}."
-                )
-        targets = [dataclasses.replace(one, bare=bare) if one.name in hardened else one for one in self.targets]
-        return dataclasses.replace(self, targets=targets)
-
-    def as_dict(self) -> dict[str, Any]:
-        """All of it as plain numbers, lists and dicts; what is infinite or not a number is None."""
-        seconds = {target.name: target.seconds for target in self.targets}
-        return {
-            "images": len(self.names),
-            "labelled": int(np.sum(self.labels != UNKNOWN)),
-            "first_label": self.first_label,
-            "targets": [
-                {"name": target.name, "size": list(target.size), "classes": target.classes}
-                | {key: {"count": rate.count, "of": rate.of, "share": rate.share} for key, rate in rates.items()}
-                for target, rates in zip(self.targets, self.rates(), strict=True)
-            ],
-            "defences": {
-                name: {"seconds_per_image": seconds[name]}
-                | {key: {"count": rate.count, "of": rate.of, "share": rate.share} for key, rate in rates.items()}
-                for name, rates in self.defences().items()
-            },
-            "distances": self.averages(),
-            "unreadable": self.unreadable,
-            "per_image": [self._image(place) for place in range(len(self.names))],
-        }
-
-    def _image(self, row: int) -> dict[str, Any]:
-        label = int(self.labels[row])
-        best = {
-            target.name: {"clean": target.clean[row].tolist(), "adversarial": target.adversarial[row].tolist()}
-            for target in self.targets
-        }
-        measured = {name: _finite(values[row]) for name, values in self.distances.items()}
-        classes = {"label": label} if self.wanted is None else {"label": label, "target": int(self.wanted[row])}
-        given = {name: None if number == UNKNOWN else number for name, number in classes.items()}
-        return {"name": self.names[row], **given, **measured, "top": best}
-
-
-def _finite(value: float) -> float | None:
-    return float(value) if math.isfinite(value) else None
-
-
-def _summary(values: np.ndarray) -> dict[str, float | None]:
-    values = values[np.isfinite(values)]
-    return {name: float(getattr(values, name)()) if len(values) else None for name in ("mean", "min", "max")}
-
-
 @checked
 def evaluate(
     pairs: Sequence[Pair],
@@ -235,6 +98,7 @@ def evaluate(
     *,
     batch_size: Count = 16,
     filter: str = resizing.DEFAULT,
+    shard: tuple[int, int] | None = None,
     workers: Count | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Evaluation:
@@ -246,28 +110,30 @@ def evaluate(
         batch_size: how many images are computed at once.
         filter: one of `tfadv.files.resizing.FILTERS`: what a clean image of another size is brought to the
             adversarial one's with, and both to a network's.
+        shard: (2, 8) evaluates the second of eight shards of the pairs alone, of which there may be none; see
+            `tfadv.folders.evaluated_parts`, which joins them.
         workers: threads that read the images and measure their distances; by default one for each core.
         progress: called with how many pairs are newly done.
 
     Raises ValueError if no pair can be read, or a network without a fixed size gets images of several sizes.
     """
-    size = min(batch_size, max(1, len(pairs)))
+    size, own = dealt(pairs, batch_size, shard)
     done: list[Pair] = []
     unreadable: dict[str, str] = {}
-    measured: list[dict[str, np.ndarray]] = []
-    tops: list[list[np.ndarray]] = [[] for _ in targets]
+    measured = [dict.fromkeys(DISTANCES, np.zeros(0))]
+    tops = [[np.zeros((2, 0, min(TOP, target.ranked)), int)] for target in targets]
     times: list[list[float]] = [[] for _ in targets]
-    confidences: list[list[np.ndarray]] = [[] for _ in targets]
+    confidences = [[np.zeros((2, 0))] for _ in targets]
     read = functools.partial(_read, filter=filter)
     with ThreadPool(workers) as pool:
-        for batch in pool.ahead(read, in_batches(pairs, size)):
+        for batch in pool.ahead(read, in_batches(own, size)):
             whole = [(pair, images) for pair, images in batch if not isinstance(images, str)]
             unreadable |= {pair.name: reason for pair, reason in batch if isinstance(reason, str)}
             if whole:
                 done += [pair for pair, _ in whole]
                 clean, adversarial, far = zip(*(images for _, images in whole), strict=True)
                 measured += far
-                labels = _classes([pair.label for pair, _ in whole])
+                labels = classes([pair.label for pair, _ in whole])
                 for kept, sure, spent, target in zip(tops, confidences, times, targets, strict=True):
                     begun = time.perf_counter()
                     seen = [_looked(target, one, size, labels, filter) for one in (clean, adversarial)]
@@ -276,36 +142,16 @@ def evaluate(
                     spent.append((time.perf_counter() - begun) / (2 * size))
             if progress is not None:
                 progress(len(batch))
-    if not done:
-        why = "; ".join(f"{name} is not ({reason})" for name, reason in [*unreadable.items()][:1])
-        raise ValueError(
-            f"none of {len(pairs)} pairs of images can be judged: {why or 'there is none'}. Images that `tfadv attack` "
-            "made are made again by the same command."
-        )
     judged = [_judged(*row) for row in zip(targets, tops, times, confidences, strict=True)]
-    labels, wanted = _classes([pair.label for pair in done]), _classes([pair.target for pair in done])
     columns = {name: np.concatenate([row[name] for row in measured]) for name in measured[0]}
-    shifted = [diagnostics.shifted(one.name, labels, one.clean[:, 0]) for one in judged if one.bare is None]
-    for symptom in shifted if any(shifted) else [_out_of_step(judged, targets, labels)]:
-        if symptom:
-            concede(symptom)
-    aims = wanted if np.any(wanted != UNKNOWN) else None
-    return Evaluation([pair.name for pair in done], labels, judged, columns, unreadable, wanted=aims)
+    found = of_pairs(done, judged, columns, unreadable)
+    return found if shard is not None else complete(found)
 
 
-def _out_of_step(judged: Sequence[NetworkPredictions], targets: Sequence[Source], labels: np.ndarray) -> str | None:
-    """Whether no network agrees with the labels on clean images, however they are counted."""
-    labelled, agreements = labels != UNKNOWN, []
-    for predictions, target in zip(judged, targets, strict=True):
-        right = max(int(np.sum(predictions.clean[labelled, 0] == labels[labelled] - first)) for first in (0, 1))
-        if predictions.bare is None:
-            if not labelling.too_few(right, int(labelled.sum()), target.accuracy):
-                return None
-            agreements.append(f"{predictions.name} with {right}")
-    if not agreements:
-        return None
-    right_of = f"{', '.join(agreements)} of {labelled.sum()} clean images"
-    return f"labels: {right_of}: no network agrees with them. {diagnostics.OUT_OF_STEP}"
+def dealt(pairs: Sequence[Pair], batch_size: int, shard: tuple[int, int] | None = None) -> tuple[int, Sequence[Pair]]:
+    """(how many images are computed at once, the pairs of the shard: all where there is none)."""
+    size, part = min(batch_size, max(1, len(pairs))), shard_of(shard)
+    return size, pairs if part is None else part.own(pairs, size, lambda pair: pair.name)
 
 
 def _judged(
@@ -313,12 +159,10 @@ def _judged(
 ) -> NetworkPredictions:
     clean, adversarial = np.concatenate(tops, axis=1)
     bare = None if target.bare is None else target.bare.name
-    seconds, sure = float(np.median(times[1:] or times)), np.concatenate(confidences, axis=1)
-    return NetworkPredictions(target.name, target.size, target.classes, clean, adversarial, bare, seconds, sure)
-
-
-def _classes(numbers: Sequence[int | None]) -> np.ndarray:
-    return np.array([UNKNOWN if number is None else number for number in numbers])
+    seconds = float(np.median(times[1:] or times)) if times else math.nan
+    facts = target.name, target.size, target.classes
+    sure = np.concatenate(confidences, axis=1)
+    return NetworkPredictions(*facts, clean, adversarial, bare, seconds, sure, target.accuracy)
 
 
 #: A pair with its clean and its adversarial pixels, uint8 [H, W, 3] each, and their distances; or why it has none.

@@ -1,8 +1,8 @@
 """Joins the shards of a folder that were crafted or purified into several folders, on one machine or many, into one.
 
 Each file is read once, compared with the hash that its shard has written, and copied; then attack.json or defence.json
-is written as the run in one go writes it. One sentence may differ: why an attack did not change images, if it did not, is
-what the first shard with such images says of its own, since no network is asked here.
+is written as the run in one go writes it. One sentence may differ: why images did not change, if an attack changed some
+not, is what the first shard with such images says of its own, since no network is asked here.
 """
 
 import contextlib
@@ -104,7 +104,7 @@ def _check_names(out: Path, shards: list[ShardContents], names: list[str], files
     for one in shards:
         if one.contents.entries.keys() != set(one.shard.own(names, experiment["batch_size"], str)):
             raise ValueError(
-                f"{one.journal}: expected shard {one.shard} of the {len(names)} images of all shards, got other images. "
+                f"{one.journal}: expected shard {one.shard} of the {len(names)} images of all shards, got others. "
                 "Purify all shards of the same images."
             )
 

@@ -19,6 +19,7 @@ from tfadv.core.source import Source
 from tfadv.files import folder_record, resizing, schemas
 from tfadv.files.folder_record import DONE
 from tfadv.folders import evaluate as evaluating
+from tfadv.folders.evaluation import Evaluation
 from tfadv.folders.pairing import Pair, of_record
 from tfadv.folders.rates import Share
 
@@ -138,7 +139,7 @@ def _shown(pair: Pair, changes: dict[str, Change]) -> ShownImage | str:
     return twins if isinstance(twins, str) else ShownImage(pair.name, *twins, pair.label, pair.target, changes)
 
 
-def _predictions(judged: evaluating.Evaluation, chosen: Sequence[str]) -> dict[str, dict[str, Change]]:
+def _predictions(judged: Evaluation, chosen: Sequence[str]) -> dict[str, dict[str, Change]]:
     """Image -> network -> its class before and after, for the images that are shown."""
     wanted = set(chosen)
     return {
@@ -148,7 +149,7 @@ def _predictions(judged: evaluating.Evaluation, chosen: Sequence[str]) -> dict[s
     }
 
 
-def _confidences(judged: evaluating.Evaluation) -> dict[str, dict[str, np.ndarray]]:
+def _confidences(judged: Evaluation) -> dict[str, dict[str, np.ndarray]]:
     return {
         one.name: {"clean": one.confidence[0], "adversarial": one.confidence[1]}
         for one in judged.targets
