@@ -97,8 +97,7 @@ def command(
 
     pairing, report, networks, settings = judging.judged(images, adversarial, shard=shard, **chosen)
     if shard is None:
-        fingerprints = [network.fingerprint for network in networks] if card_path is not None else []
-        tell(evaluated_parts.Whole(pairing, report, settings, fingerprints), json_path, csv_path, card_path)
+        tell(evaluated_parts.Whole(pairing, report, settings, networks), json_path, csv_path, card_path)
         return
     part = evaluated_parts.part(pairing, report, networks, shard, **settings)
     if json_path != "-":
@@ -145,7 +144,7 @@ def _write_card(path: str, whole: Whole) -> None:
     from tfadv.registry import lines
 
     attack = lines.attack_of((whole.pairing.experiment or {}).get("attack") or "")
-    facts = whole.pairing, whole.evaluation, whole.fingerprints, whole.settings["filter"]
+    facts = whole.pairing, whole.evaluation, whole.networks, whole.settings["filter"]
     card = cards.card(*facts, attack, lines.recipe_of(attack) if attack else None, whole.judged_with)
     if os.path.isdir(path):
         path = os.path.join(path, files.name_of(card))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import keras
 import numpy as np
@@ -22,10 +22,18 @@ from tfadv.folders.rates import Share
 MEANS = ("device",)
 
 
+class Fingerprinted(Protocol):
+    """A network, or what stands for one that is not here."""
+
+    @property
+    def fingerprint(self) -> str:
+        """The sha256 over its weights and all else that its outputs depend on."""
+
+
 def card(
     pairing: Pairing,
     report: Evaluation,
-    fingerprints: Sequence[str],
+    networks: Sequence[Fingerprinted],
     filter: str,
     attack: Attack | None = None,
     recipe: str | None = None,
@@ -35,7 +43,7 @@ def card(
 
     Args:
         pairing, report: of `tfadv.folders.pairing.pair` and `tfadv.folders.evaluate.evaluate`.
-        fingerprints: of the targets in the order of the report.
+        networks: the targets in the order of the report, of which nothing but the fingerprint is asked for.
         filter: what images were resized with.
         attack: the attack of the record, where it is known; its recipe.
         judged: `judged_with` of the process that evaluated, if that was another.
@@ -56,7 +64,7 @@ def card(
         },
         "source": {"name": source["name"], "fingerprint": source["fingerprint"]} if known else None,
         "data": _data(pairing, report, filter),
-        "targets": _targets(report, fingerprints),
+        "targets": _targets(report, networks),
         "distances": {name: summary["mean"] for name, summary in report.averages().items()},
         "cost": {"seconds": None, "passes": attack.passes if attack else None, "queries": _queries(pairing, report)},
         "crafted_with": _words(facts),
@@ -106,17 +114,17 @@ def _hash(lines: Iterable[object]) -> str:
     return hashlib.sha256("".join(f"{line}\n" for line in sorted(map(str, lines))).encode()).hexdigest()
 
 
-def _targets(report: Evaluation, fingerprints: Sequence[str]) -> list[dict[str, Any]]:
+def _targets(report: Evaluation, networks: Sequence[Fingerprinted]) -> list[dict[str, Any]]:
     compared = report.defences()
     return [
         {
             "name": target.name,
-            "fingerprint": fingerprint,
+            "fingerprint": network.fingerprint,
             "classes": target.classes,
             "bare": target.bare,
             "rates": {key: _rate(one) for key, one in (rates | compared.get(target.name, {})).items()},
         }
-        for target, fingerprint, rates in zip(report.targets, fingerprints, report.rates(), strict=True)
+        for target, network, rates in zip(report.targets, networks, report.rates(), strict=True)
     ]
 
 

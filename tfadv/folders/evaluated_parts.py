@@ -33,16 +33,22 @@ OWN = ("part", "seconds", "images")
 Part = dict[str, Any]
 
 
+class Known(NamedTuple):
+    """A network of which nothing but the fingerprint is here."""
+
+    fingerprint: str
+
+
 class Whole(NamedTuple):
     """An evaluation of all pairs with what its results are written from; judged_with: None where it is this process.
 
-    fingerprints: of the targets. Where it was joined from parts, the pairs have no files.
+    networks: the targets. Where it was joined from parts, pairs have no files, and networks a fingerprint and no more.
     """
 
     pairing: Pairing
     evaluation: Evaluation
     settings: dict[str, Any]
-    fingerprints: list[str]
+    networks: Sequence[cards.Fingerprinted]
     judged_with: dict[str, str] | None = None
 
 
@@ -128,8 +134,8 @@ def joined(paths: Sequence[str | os.PathLike]) -> Whole:
     first = parts[0]
     images = sorted((image for one in parts for image in one["images"]), key=lambda image: image["place"])
     pairs = [
-        Pair(image["name"], Path(), Path(), image["label"], image["target"], original_sha256=image["sha256"])._replace(
-            queries=image["queries"]
+        Pair(image["name"], Path(), Path(), image["label"], image["target"])._replace(
+            original_sha256=image["sha256"], queries=image["queries"]
         )
         for image in images
     ]
@@ -154,12 +160,14 @@ def joined(paths: Sequence[str | os.PathLike]) -> Whole:
         Pairing(pairs, *alone, first["experiment"], first["labels_from"], first["without_hashes"]),
         complete(found).numbered(first["first_label"]),
         {name: first[name] for name in ("batch_size", "filter")},
-        [target["fingerprint"] for target in first["targets"]],
+        [Known(target["fingerprint"]) for target in first["targets"]],
         first["judged_with"],
     )
 
 
 def _read(path: Path) -> tuple[Path, Part]:
+    if path.is_dir():
+        raise ValueError(f"{path}: expected {WHAT}, got a folder.")
     held = schemas.json_of(path.read_bytes(), path, WHAT)
     schemas.check(schemas.EvaluationPart, held, path, WHAT)
     return path, held
