@@ -178,17 +178,14 @@ def _shard(context: click.Context, parameter: click.Parameter, text: str | None)
     return int(number), int(of)
 
 
-_number_of = {"callback": _shard, "metavar": "NUMBER/OF"}
-shard = click.option(
-    "--shard",
-    **_number_of,
-    help="Only one of so many parts, such as 2/8; others may write to the same OUT meanwhile, or see `tfadv merge`.",
-)
-part = click.option(
-    "--shard",
-    **_number_of,
-    help="Only one of so many parts, such as 2/8, written with --json; `tfadv merge` joins them.",
-)
+def _shard_option(others: str) -> Callable[[Callable], Callable]:
+    """--shard; others: what becomes of the other parts."""
+    text = f"Only one of so many parts, such as 2/8{others}"
+    return click.option("--shard", callback=_shard, metavar="NUMBER/OF", help=text)
+
+
+shard = _shard_option("; others may write to the same OUT meanwhile, or see `tfadv merge`.")
+part = _shard_option(", written with --json; `tfadv merge` joins them.")
 size = click.option("--size", callback=_size, metavar="SIDE|HxW", help="For a source that takes images of any size.")
 force_labels = click.option(
     "--force-labels", is_flag=True, help="Go on even if the source's clean predictions disagree with them."

@@ -130,7 +130,7 @@ def joined(paths: Sequence[str | os.PathLike]) -> Whole:
     Raises ValueError for a file that is no part, for parts that are missing, there twice or of several evaluations, and
     if no pair could be judged; OSError where a file cannot be read.
     """
-    parts = _all([_read(Path(path)) for path in dict.fromkeys(map(os.fspath, paths))])
+    parts = _all([_read(path) for path in dict.fromkeys(map(Path, paths))])
     first = parts[0]
     images = sorted((image for one in parts for image in one["images"]), key=lambda image: image["place"])
     pairs = [
