@@ -27,7 +27,7 @@ def run(*words, code=0):
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """images/, labels, networks, adv/ with two damaged files, and the evaluation in one go and in three parts."""
+    """images/, labels, networks, adv/ with two damaged files, and the evaluation in one go and in two parts."""
     root = tmp_path_factory.mktemp("made")
     with pytest.MonkeyPatch.context() as patched:
         patched.chdir(labelled(root))
@@ -42,10 +42,10 @@ def made(tmp_path_factory):
         (root / "whole.txt").write_text(
             run("evaluate", "images", "adv", *ALL, *SIZES, *outputs, code=3).stdout, "utf-8"
         )
-        for number in (3, 1, 2):
-            words = ("--shard", f"{number}/3", "--json", f"{number}.json")
+        for number in (2, 1):
+            words = ("--shard", f"{number}/2", "--json", f"{number}.json")
             said = CliRunner().invoke(main, ["evaluate", "images", "adv", *ALL, *SIZES, *words])
-            assert said.exit_code in (0, 3) and f"shard {number}/3: " in said.output, said.output
+            assert said.exit_code in (0, 3) and f"shard {number}/2: " in said.output, said.output
     return root
 
 
@@ -65,9 +65,9 @@ def timeless(text):
 
 
 def test_the_parts_of_an_evaluation_are_the_one_in_one_go(folder):
-    parts = [json.loads((folder / f"{number}.json").read_text()) for number in (1, 2, 3)]
+    parts = [json.loads((folder / f"{number}.json").read_text()) for number in (1, 2)]
     assert all(one["images"] for one in parts) and sum(len(one["images"]) for one in parts) == 21
-    done = run("merge", "out.json", "2.json", "3.json", "1.json", "--csv", "out.csv", "--card", "card.json", code=3)
+    done = run("merge", "out.json", "2.json", "1.json", "--csv", "out.csv", "--card", "card.json", code=3)
     assert timeless((folder / "out.json").read_text()) == timeless((folder / "whole.json").read_text())
     assert (folder / "out.csv").read_bytes() == (folder / "whole.csv").read_bytes()
     assert (folder / "card.json").read_bytes() == (folder / "whole-card.json").read_bytes()
@@ -98,7 +98,7 @@ def test_a_folder_of_another_tool(folder):
 
 
 def test_what_does_not_join_is_said(folder):
-    assert "but 2 of 3 are not there: make them" in run("merge", "out.json", "1.json", "3.json", code=1).stderr
+    assert "but 2 of 2 are not there: make them" in run("merge", "out.json", "1.json", code=1).stderr
     assert "whole.json: expected a part that" in run("merge", "out.json", "1.json", "whole.json", code=1).stderr
     assert "adv: expected a part that" in run("merge", "out.json", "1.json", "adv", code=1).stderr
     assert "none.json" in run("merge", "out.json", "1.json", "none.json", code=1).stderr
@@ -109,8 +109,8 @@ def test_wrong_usage_is_said(folder):
     words = ("evaluate", "images", "adv", "--target", "nets.py:build", "--shard", "1/2")
     assert "give --json PATH" in run(*words, code=2).stderr
     assert "are for `tfadv merge`" in run(*words, "--json", "a.json", "--csv", "a.csv", code=2).stderr
-    assert "got one that is read" in run("merge", "1.json", "1.json", "2.json", "3.json", code=2).stderr
-    assert "got something else, which is kept" in run("merge", "1.json", "2.json", "3.json", code=2).stderr
+    assert "got one that is read" in run("merge", "1.json", "1.json", "2.json", code=2).stderr
+    assert "got something else, which is kept" in run("merge", "1.json", "2.json", code=2).stderr
     assert "got something else, which is kept" in run(*words, "--json", "whole.json", code=2).stderr
     assert "for parts of an evaluation" in run("merge", "out", "adv", "--csv", "a.csv", code=2).stderr
 
