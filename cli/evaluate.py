@@ -49,9 +49,22 @@ DISTANCES = {
     metavar="PATH",
     help="Write a card, for `tfadv leaderboard`, as JSON; into a folder by the names of attack and source.",
 )
+@click.option(
+    "--time",
+    "timed",
+    is_flag=True,
+    help="For the card: craft some images again, twice, to say how many seconds one takes here. The source has to be a "
+    "target.",
+)
 @options.no_progress
 def command(
-    images: str, adversarial: str, json_path: str | None, csv_path: str | None, card_path: str | None, **chosen: Any
+    images: str,
+    adversarial: str,
+    json_path: str | None,
+    csv_path: str | None,
+    card_path: str | None,
+    timed: bool,
+    **chosen: Any,
 ) -> None:
     """Measure how often the images in ADVERSARIAL fool each --target, and their distances from the clean images.
 
@@ -77,6 +90,8 @@ def command(
     """
     inputs = (images, adversarial, chosen["labels"], *chosen["targets"], *chosen["hardened"])
     judging.check_paths(json_path, csv_path, ("unpaired", "distances", "per_image"), "target,images,", inputs)
+    if timed and card_path is None:
+        raise click.UsageError("--time is for the card: give --card.")
     if card_path is not None and not os.path.isdir(card_path):
         writing.check({card_path: writing.json_with("card", "attack", "targets")}, inputs)
     pairing, report, networks, method = judging.judged(images, adversarial, **chosen)
@@ -87,22 +102,28 @@ def command(
     whole = {**pairing.facts(), **method, "beyond_epsilon": beyond, **report.as_dict()}
     judging.results({json_path: json.dumps(whole, indent=1, allow_nan=False) + "\n", csv_path: _csv(report)})
     if card_path is not None:
-        _write_card(card_path, pairing, report, networks, method["filter"])
+        _write_card(card_path, pairing, report, networks, method["filter"], timed)
     if report.unreadable:
         sys.exit(options.SOME_SKIPPED)
 
 
-def _write_card(path: str, pairing: Pairing, report: Evaluation, networks: list[Source], filter: str) -> None:
+def _write_card(
+    path: str, pairing: Pairing, report: Evaluation, networks: list[Source], filter: str, timed: bool
+) -> None:
     """Write the card; a folder gets it under a name by which the same attack on the same data overwrites it."""
     from tfadv.files import cards as files
     from tfadv.folders import cards
     from tfadv.registry import lines
 
     attack = lines.attack_of((pairing.experiment or {}).get("attack") or "")
-    card = cards.card(pairing, report, networks, filter, attack, lines.recipe_of(attack) if attack else None)
+    recipe = lines.recipe_of(attack) if attack else None
+    card = cards.card(pairing, report, networks, filter, attack, recipe)
     if os.path.isdir(path):
         path = os.path.join(path, files.name_of(card))
     judging.results({path: files.text_of(card)})
+    if timed:
+        card["cost"]["seconds"] = cards.seconds_of(pairing, report, networks, attack)
+        judging.results({path: files.text_of(card)})
 
 
 def _show(pairing: Pairing, report: Evaluation) -> None:
