@@ -20,6 +20,7 @@ TEST = [
     "click>=8.2",  # its CliRunner keeps standard error apart
     "pytest>=7.2",
     "pytest-xdist>=3.3",
+    "pytest-timeout>=2.1",
     "hypothesis>=6.80",
     "nbclient>=0.9",
     "nbformat>=5.7",

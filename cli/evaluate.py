@@ -7,7 +7,7 @@ import io
 import json
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,6 +15,7 @@ import click
 from tfadv.cli import judging, options, shell, tables, writing
 
 if TYPE_CHECKING:
+    from tfadv.core.source import Source
     from tfadv.folders.evaluated_parts import Whole
     from tfadv.folders.evaluation import Evaluation
     from tfadv.folders.pairing import Pairing
@@ -55,6 +56,13 @@ as_card = click.option(
 @click.option("--json", "json_path", metavar="PATH", help="Write everything, also per image, as JSON; - is stdout.")
 @as_csv
 @as_card
+@click.option(
+    "--time",
+    "timed",
+    is_flag=True,
+    help="For the card: craft some images again, twice, to say how many seconds one takes here. The source has to be a "
+    "target.",
+)
 @options.no_progress
 def command(
     images: str,
@@ -63,6 +71,7 @@ def command(
     json_path: str | None,
     csv_path: str | None,
     card_path: str | None,
+    timed: bool,
     **chosen: Any,
 ) -> None:
     """Measure how often the images in ADVERSARIAL fool each --target, and their distances from the clean images.
@@ -89,6 +98,8 @@ def command(
     tfadv evaluate images/ adv/ --target model.keras --input-range -1 1 --labels labels.csv --json result.json
     tfadv evaluate images/ adv/ --target inception_v4 --labels labels.csv --card cards/
     """
+    if timed and card_path is None:
+        raise click.UsageError("--time is for the card: give --card.")
     if shard is not None and (json_path is None or csv_path is not None or card_path is not None):
         raise click.UsageError("--shard writes a part: give --json PATH; --csv and --card are for `tfadv merge`.")
     inputs = (images, adversarial, chosen["labels"], *chosen["targets"], *chosen["hardened"])
@@ -97,7 +108,8 @@ def command(
 
     pairing, report, networks, settings = judging.judged(images, adversarial, shard=shard, **chosen)
     if shard is None:
-        tell(evaluated_parts.Whole(pairing, report, settings, networks), json_path, csv_path, card_path)
+        whole = evaluated_parts.Whole(pairing, report, settings, networks)
+        tell(whole, json_path, csv_path, card_path, networks if timed else None)
         return
     part = evaluated_parts.part(pairing, report, networks, shard, **settings)
     if json_path != "-":
@@ -122,8 +134,17 @@ def check_paths(
         writing.check({card_path: writing.json_with("card", "attack", "targets")}, inputs)
 
 
-def tell(whole: Whole, json_path: str | None, csv_path: str | None, card_path: str | None) -> None:
-    """Show an evaluation of all pairs, write what is asked for, and end with 3 where some were not judged."""
+def tell(
+    whole: Whole,
+    json_path: str | None,
+    csv_path: str | None,
+    card_path: str | None,
+    timed: Sequence[Source] | None = None,
+) -> None:
+    """Show an evaluation of all pairs, write what is asked for, and end with 3 where some were not judged.
+
+    timed: the networks on which the attack is timed for the card, if it is.
+    """
     pairing, report = whole.pairing, whole.evaluation
     if "-" not in (json_path, csv_path):
         _show(pairing, report)
@@ -132,12 +153,12 @@ def tell(whole: Whole, json_path: str | None, csv_path: str | None, card_path: s
     facts = {**pairing.facts(), **whole.settings, "beyond_epsilon": beyond, **report.as_dict()}
     judging.results({json_path: json.dumps(facts, indent=1, allow_nan=False) + "\n", csv_path: _csv(report)})
     if card_path is not None:
-        _write_card(card_path, whole)
+        _write_card(card_path, whole, timed)
     if report.unreadable:
         sys.exit(options.SOME_SKIPPED)
 
 
-def _write_card(path: str, whole: Whole) -> None:
+def _write_card(path: str, whole: Whole, timed: Sequence[Source] | None) -> None:
     """Write the card; a folder gets it under a name by which the same attack on the same data overwrites it."""
     from tfadv.files import cards as files
     from tfadv.folders import cards
@@ -149,6 +170,9 @@ def _write_card(path: str, whole: Whole) -> None:
     if os.path.isdir(path):
         path = os.path.join(path, files.name_of(card))
     judging.results({path: files.text_of(card)})
+    if timed is not None:
+        card["cost"]["seconds"] = cards.seconds_of(whole.pairing, whole.evaluation, timed, attack)
+        judging.results({path: files.text_of(card)})
 
 
 def _show(pairing: Pairing, report: Evaluation) -> None:

@@ -1,5 +1,7 @@
 """A function as a network: it gives the same images as the Keras network that it calls, and wrong answers are told."""
 
+import threading
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -7,6 +9,7 @@ from networks import linear
 
 import tfadv
 from tfadv import BlackBox, Boundary, OnePixel, Pointwise, untargeted
+from tfadv.core import compilation
 from tfadv.core.compilation import Concession
 from tfadv.folders import evaluate
 
@@ -15,6 +18,9 @@ SMALL = (
     Pointwise(queries=120, sizes=10, tries=3),
     OnePixel(pixels=3, population=20, generations=2),
 )
+
+
+eager = tf.config.run_functions_eagerly
 
 
 def images(count=4):
@@ -45,9 +51,12 @@ def test_decision_attacks_make_what_they_make_of_the_network_itself(attack, func
         with pytest.raises(ValueError, match="OnePixel compares probabilities, and labels answers with labels alone"):
             attack.on(black_box)
         return
-    made, expected = (
-        attack.on(network).crafted(images(), untargeted(own), seed=2) for network in (black_box, linear())
-    )
+    made = attack.on(black_box).crafted(images(), untargeted(own), seed=2)
+    eager(True)  # as what asks a function of Python runs
+    try:
+        expected = attack.on(linear()).crafted(images(), untargeted(own), seed=2)
+    finally:
+        eager(False)
     np.testing.assert_array_equal(made.images, expected.images)
     np.testing.assert_array_equal(made.queries, expected.queries)
     assert made.found.any()
@@ -63,6 +72,22 @@ def test_what_is_counted_is_what_the_function_was_shown(monkeypatch, recwarn, xl
     made = craft.crafted(images(1), untargeted(own))
     assert made.found.all() and made.queries[0] == black_box.shown - before
     assert not [one for one in recwarn if issubclass(one.category, Concession)]
+
+
+@pytest.mark.parametrize("around", [False, True])
+def test_the_function_runs_in_the_thread_that_asks_and_may_run_tensorflow_itself(around):
+    """From a thread of TensorFlow's own it would wait for ever for another, where there is one alone."""
+    seen = []
+
+    def labels(pixels):
+        seen.append((threading.current_thread(), tf.executing_eagerly()))
+        return linear().predict(pixels)
+
+    network = box(labels)
+    ask = compilation.Compiled(lambda shown: network.compiled(shown).logits) if around else network.compiled
+    for _ in range(2):  # the second time it is known that it runs eagerly
+        ask(images(2))
+    assert seen == [(threading.current_thread(), True)] * 2
 
 
 def test_images_that_are_the_same_are_asked_about_once_and_in_batches_of_the_size():

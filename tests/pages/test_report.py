@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -49,8 +50,22 @@ def test_a_card_says_what_was_attacked_and_judged(root, tmp_path):
         assert card["targets"][0]["rates"][key]["count"] == whole["targets"][0][key]["count"]
     before = path.read_bytes()
     assert run(*words, "--card", path).exit_code == 0 and path.read_bytes() == before
+    begun = time.perf_counter()
+    assert run(*words, "--card", tmp_path / "timed.json", "--time").exit_code == 0
+    timed = cards.read(tmp_path / "timed.json")
+    assert 0 < timed["cost"].pop("seconds") < time.perf_counter() - begun and card["cost"].pop("seconds") is None
+    assert timed == card
     (tmp_path / "mine.json").write_text("{}")
     assert run(*words, "--card", tmp_path / "mine.json").exit_code == 2
+
+
+def test_an_attack_is_timed_on_its_source_alone(root, tmp_path):
+    words = ("evaluate", root / "images", root / "adv", "--no-progress", "--time")
+    result = run(*words, "--target", "digits/inception_v3", "--card", tmp_path / "card.json")
+    assert result.exit_code == 1 and "is none of the targets: add it to them" in result.output
+    assert cards.read(tmp_path / "card.json")["cost"]["seconds"] is None, "all else is not lost"
+    result = run(*words, "--target", f"{root}/nets.py:build")
+    assert result.exit_code == 2 and "--time is for the card: give --card" in result.output
 
 
 def test_the_set_of_images_is_known_by_its_files_not_by_names(root, tmp_path):

@@ -4,11 +4,8 @@ TFADV_XLA=1 in the environment takes XLA on every device, TFADV_XLA=0 on none; b
 since on a CPU it is slower. What XLA has compiled is kept in the user's cache folder, where this TensorFlow can do so.
 """
 
-import contextvars
 import functools
-import itertools
 import os
-import re
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -26,46 +23,22 @@ XLA, CACHE = "TFADV_XLA", "TFADV_XLA_CACHE"
 KEEPS = (2, 21)
 #: Errors that have nothing to do with XLA or determinism: without them they would come again.
 NO_REFUSAL = (tf.errors.ResourceExhaustedError, tf.errors.CancelledError)
-#: Whether what is being traced is for XLA.
-_for_xla = contextvars.ContextVar("for_xla", default=False)
-#: What functions called by `called_in_python` have raised, by number, until it is raised again; and the next number.
-_raised: dict[int, BaseException] = {}
-_numbers = itertools.count()
 
 
 class CallsPython(Exception):
-    """Raised while a program is traced for XLA and calls Python code, which XLA cannot."""
-
-
-class _RaisedInPython(Exception):
-    """In the place of what a function of Python has raised, which TensorFlow would make a text of: names its number."""
+    """Raised while a function is traced that calls Python code each time that it runs, see `called_in_python`."""
 
 
 def called_in_python(function: Callable[[np.ndarray], np.ndarray], tensor: Tensor, dtype: tf.DType) -> Tensor:
-    """function(tensor as a numpy array), called each time that the program around it runs: on the CPU, without XLA.
+    """function(tensor as a numpy array), each time that what is around it runs: by the thread that runs it.
 
-    What it raises comes out of `Compiled` as it is.
+    A compiled program could call Python too, but from a thread of TensorFlow's own; on small machines there is one
+    alone, and a function that itself runs TensorFlow would wait for it for ever. So what calls Python is not compiled:
+    `Compiled` calls it eagerly.
     """
-    if tf.executing_eagerly():
-        return tf.constant(function(tensor.numpy()), dtype)
-    if _for_xla.get():
+    if not tf.executing_eagerly():
         raise CallsPython("it calls Python code")
-
-    def called(array: np.ndarray) -> np.ndarray:
-        try:
-            return function(array)
-        except BaseException as error:
-            number = next(_numbers)
-            _raised[number] = error
-            raise _RaisedInPython(f"<{number}>") from error
-
-    return tf.numpy_function(called, [tensor], dtype)
-
-
-def _raised_within(error: tf.errors.OpError) -> BaseException | None:
-    """What a function of Python has raised, where that is behind this error."""
-    found = re.search(rf"{_RaisedInPython.__name__}: <(\d+)>", str(error))
-    return _raised.pop(int(found[1]), None) if found else None
+    return tf.constant(function(tensor.numpy()), dtype)
 
 
 class Compiled:
@@ -75,11 +48,12 @@ class Compiled:
     another size are traced anew; `traces` counts. With XLA, which compiles for shapes that are known, so does another
     size of the batch.
 
-    What XLA refuses runs without it, what determinism refuses without determinism; a warning says so once.
+    What XLA refuses runs without it, what determinism refuses without determinism; a warning says so once. What calls
+    Python code runs eagerly, see `called_in_python`.
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:
-        self._plain, self._with_xla = function, use_xla()
+        self._plain, self._with_xla, self._eagerly = function, use_xla(), False
         self._begin()
 
     def _begin(self) -> None:
@@ -93,18 +67,18 @@ class Compiled:
         except NO_REFUSAL:
             raise
         except CallsPython:
-            self._with_xla = False  # as everybody knows who hands over a function of Python: nothing to be warned of
+            if not tf.executing_eagerly():
+                raise  # within a larger function, which then runs eagerly
+            self._eagerly = True  # as everybody knows who hands over a function of Python: nothing to be warned of
         except tf.errors.OpError as error:
-            if (raised := _raised_within(error)) is not None:
-                raise raised from raised.__cause__
             self._fall_back(error)
         self._begin()
         return self(*arguments)
 
     def attempt(self, *arguments: Any) -> Any:
         """One call, of tensors: an operation that XLA or determinism refuses raises its error."""
-        if tf.config.functions_run_eagerly():
-            return self._function(*arguments)
+        if self._eagerly or tf.config.functions_run_eagerly():
+            return self._plain(*arguments)
         return self._traced(arguments)(*arguments)
 
     def _fall_back(self, error: tf.errors.OpError) -> None:
@@ -127,11 +101,7 @@ class Compiled:
         shapes = tuple(tuple(tensor.shape[first:]) for tensor in tf.nest.flatten(arguments))
         if shapes not in self._concrete:
             spec = tf.TensorSpec.from_tensor if self._with_xla else _any_batch
-            token = _for_xla.set(self._with_xla)
-            try:
-                self._concrete[shapes] = self._function.get_concrete_function(*tf.nest.map_structure(spec, arguments))
-            finally:
-                _for_xla.reset(token)
+            self._concrete[shapes] = self._function.get_concrete_function(*tf.nest.map_structure(spec, arguments))
         return self._concrete[shapes]
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
@@ -12,7 +13,10 @@ import tensorflow as tf
 
 import tfadv
 from tfadv.core import devices
+from tfadv.core.goals import targeted as reaching
+from tfadv.core.goals import untargeted
 from tfadv.core.interfaces import Attack
+from tfadv.core.source import Source
 from tfadv.files import cards, image_files
 from tfadv.folders.evaluation import UNKNOWN, Evaluation
 from tfadv.folders.pairing import Pairing
@@ -20,6 +24,8 @@ from tfadv.folders.rates import Share
 
 #: What of a record says how it was made.
 MEANS = ("device",)
+#: So many images at most are crafted again, together, to time an attack.
+TIMED = 8
 
 
 class Fingerprinted(Protocol):
@@ -39,7 +45,7 @@ def card(
     recipe: str | None = None,
     judged: dict[str, str] | None = None,
 ) -> dict[str, Any]:
-    """The card of an evaluation as plain values.
+    """The card of an evaluation as plain values, without seconds: `seconds_of` measures them.
 
     Args:
         pairing, report: of `tfadv.folders.pairing.pair` and `tfadv.folders.evaluate.evaluate`.
@@ -71,6 +77,36 @@ def card(
         "judged_with": judged_with() if judged is None else judged,
     }
     return cards.checked(made, "this card")
+
+
+def seconds_of(pairing: Pairing, report: Evaluation, networks: Sequence[Source], attack: Attack | None) -> float:
+    """The seconds that crafting an image takes on this machine.
+
+    Up to `TIMED` images that were judged are crafted again, together, on the source; the second time counts, since the
+    first one compiles.
+
+    Raises ValueError where the source is not among the networks, or the attack is not known or fitted beforehand.
+    """
+    source = (pairing.experiment or {}).get("network", {}).get("fingerprint")
+    network = next((one for one in networks if one.fingerprint == source), None)
+    if attack is None or attack.fitted:
+        raise ValueError("to be timed an attack has to be known by its line in attack.json, and not be fitted before.")
+    if network is None:
+        named = (pairing.experiment or {}).get("network", {}).get("name", "the source")
+        raise ValueError(
+            f"to time the attack its source is needed, and {named} is none of the targets: add it to them."
+        )
+    clean = {pair.name: pair.clean for pair in pairing.pairs}
+    pixels = [image_files.read_image(clean[name]) for name in report.names[:TIMED]]
+    labels = (report.labels if report.wanted is None else report.wanted)[: len(pixels)]
+    images = np.stack(pixels).astype(np.float32)
+    labels = np.where(labels == UNKNOWN, network.predict(images), labels)
+    goal = (untargeted if report.wanted is None else reaching)(labels)
+    bound = attack.on(network)
+    bound(images, goal)
+    begun = time.perf_counter()
+    bound(images, goal)
+    return (time.perf_counter() - begun) / len(images)
 
 
 def judged_with() -> dict[str, str]:

@@ -132,9 +132,7 @@ class BlackBox(Source):
             def gradient(*_: Tensor, variables: Any = None) -> Tensor:
                 return self.check_access("What you run")
 
-            # Traced as it is, the function would be called once, with tensors that hold nothing. Called from within
-            # the compiled pass, it is so each time that the pass runs, and all around it stays as it is for a Keras
-            # model: attacks, defences in front of it and ensembles know nothing of it, and give the same bytes.
+            # Attacks, defences in front of it and ensembles know nothing of it: what they compile runs eagerly then.
             logits = called_in_python(self._answered, images, tf.float32)
             return tf.ensure_shape(logits, [images.shape[0], self.logits_count]), gradient
 
