@@ -15,7 +15,7 @@ import stat
 import struct
 import threading
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -230,14 +230,14 @@ def file_hash(path: str | os.PathLike) -> str | None:
         return None
 
 
-def write_safely(path: Path, content: bytes, temporary: Path) -> None:
+def write_safely(path: Path, content: bytes | Iterable[bytes], temporary: Path) -> None:
     """Write a file atomically: to `temporary` on the same disk, synced, then renamed.
 
-    A link of either name is replaced and not followed.
+    A link of either name is replaced and not followed. What is in parts is written part by part.
     """
     temporary.unlink(missing_ok=True)
     with open(temporary, "xb") as file:
-        file.write(content)
+        file.writelines([content] if isinstance(content, bytes) else content)
         file.flush()
         os.fsync(file.fileno())
     os.replace(temporary, path)

@@ -31,8 +31,8 @@ class EntryDigests:
     """
 
     def __init__(self, entries: Iterable[Entry]) -> None:
-        present = [DIGEST in entry for entry in entries if entry["status"] == folder_record.DONE]
-        self.without_hashes = bool(present) and not any(present)
+        present = (DIGEST in entry for entry in entries if entry["status"] == folder_record.DONE)
+        self.without_hashes = next(present, True) is False and not any(present)  # the first says it but of edited ones
 
     def with_digest(self, entry: Entry) -> Entry:
         """The entry with its digest."""

@@ -38,6 +38,9 @@ def json_of(content: bytes | str, origin: Any, what: str, advice: str = ADVICE) 
     except (ValueError, RecursionError) as error:
         reason = "nested too deeply" if isinstance(error, RecursionError) else error
         raise ValueError(f"{origin}: expected {what}, got something else ({reason}). {advice}") from error
+    brackets = ("{", "[") if isinstance(content, str) else (b"{", b"[")
+    if sum(map(content.count, brackets)) <= DEPTH:  # type: ignore[arg-type]
+        return value
     level = [value]
     for _ in range(DEPTH):
         inner = (one.values() if isinstance(one, dict) else one for one in level if isinstance(one, dict | list))
@@ -52,6 +55,11 @@ def check(schema: Any, value: Any, origin: Any, what: str, advice: str = ADVICE)
 
     A number is no text and a text no number; only a whole number may stand for one that need not be whole.
     """
+    try:
+        _adapter(schema).validate_python(value, strict=True)  # eight times as fast, of the many entries of a record
+        return
+    except ValidationError:
+        pass
     try:
         # as text again: JSON's lists may be tuples of a dataclass, and names that are no UTF-8 may be anything
         text = json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")

@@ -15,7 +15,7 @@ import contextlib
 import dataclasses
 import itertools
 import os
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -169,7 +169,7 @@ def _one(image: Path, out: Path) -> tuple[Path, list[str]]:
     return image.parent, [image.name]
 
 
-def _others(entries: dict[str, Entry], outputs: dict[str, str], out: Path) -> list[Entry]:
+def _others(entries: Mapping[str, Entry], outputs: dict[str, str], out: Path) -> list[Entry]:
     """What was purified into the folder before a single image is; raises ValueError if that would lie in its place."""
     others = [entry for name, entry in entries.items() if name not in outputs]
     for entry in others:
@@ -198,7 +198,7 @@ class _Before:
         images: Path,
         out: Path,
         outputs: dict[str, str],
-        entries: dict[str, Entry],
+        entries: Mapping[str, Entry],
     ) -> None:
         self.images, self.out, self.outputs, self.entries = images, out, outputs, entries
         self.digests, self.remade = EntryDigests(entries.values()), dict[str, str]()
