@@ -107,7 +107,7 @@ def export_folder(
         return next(filter(None, reasons), None)
 
     rows = []
-    with image_files.advise_on_full_disk(out), ThreadPool(workers) as pool:
+    with image_files.resumable(out), ThreadPool(workers) as pool:
         for some in in_batches(list(zip(done, places, strict=True)), BATCH):
             for (entry, place), reason in zip(some, pool.each(copy, some), strict=True):
                 if reason is None:

@@ -14,6 +14,7 @@ from tfadv.files import folder_record, image_files, integrity, label_files
 from tfadv.files.folder_record import CLEAN, DONE
 from tfadv.files.integrity import EntryDigests, RecordedFile
 from tfadv.files.record_files import RECORD
+from tfadv.files.remote import folder_path
 
 
 class Pair(NamedTuple):
@@ -95,7 +96,7 @@ def pair(
     Raises ValueError if nothing pairs, no label fits, or a folder holds no image; FileNotFoundError or
     NotADirectoryError where there is no folder.
     """
-    images, adversarial = Path(images), Path(adversarial)
+    images, adversarial = folder_path(images), folder_path(adversarial)
     experiment, entries = folder_record.read(adversarial)
     pairing = (
         _by_name(images, adversarial) if experiment is None else _by_record(images, adversarial, experiment, entries)
@@ -108,7 +109,7 @@ def of_record(adversarial: str | os.PathLike) -> Pairing:
 
     Raises ValueError for a folder without a record, or whose record names no finished image.
     """
-    adversarial = Path(adversarial)
+    adversarial = folder_path(adversarial)
     experiment, entries = folder_record.read(adversarial)
     if experiment is None:
         raise ValueError(f"{adversarial}: expected a folder that `tfadv attack` wrote, found no {RECORD} in it.")
@@ -148,7 +149,7 @@ def _entry_pair(
     twin, result = twins / entry["output"], adversarial / entry["output"]
     clean, clean_recorded = twin, integrity.of_entry(digests, entry, twin, integrity.TWIN)
     if images is not None and not twin.exists():
-        clean, clean_recorded = images / entry["file"], RecordedFile(entry.get("sha256"))
+        clean, clean_recorded = image_files.inside(images, entry["file"], RECORD), RecordedFile(entry.get("sha256"))
     written = integrity.of_entry(digests, entry, result, integrity.OUTPUT)
     more = entry.get("sha256"), entry.get("queries")
     return Pair(entry["file"], clean, result, entry.get("label"), entry.get("target"), clean_recorded, written, *more)

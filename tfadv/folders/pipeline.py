@@ -295,9 +295,7 @@ class Run:
         """Begin to write, and keep the shift of an attack that is fitted: once, and never half a file."""
         journal.open()
         if self.attack.fitted and self.unfitted.shift is not None and not (self.out / SHIFT).exists():
-            with journal.temporary() as temporary:
-                self.unfitted.save(temporary)
-                os.replace(temporary, self.out / SHIFT)
+            self.unfitted.save(self.out / SHIFT)
 
 
 def _done(item: Item, picture: image_files.Picture, crafted: CraftedBatch, row: int) -> Entry:
