@@ -155,7 +155,7 @@ def test_a_full_disk_is_one_sentence_and_can_be_resumed(what, folder, network, t
 
     where, name = {
         "file": (image_files, "write_png"),
-        "journal": (folder_record, "_dump"),
+        "journal": (folder_record, "dump"),
         "record": (folder_record, "write_safely"),
     }[what]
     original = getattr(where, name)

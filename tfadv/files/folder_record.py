@@ -11,216 +11,78 @@ which shard it is. What a folder holds is the record and all of its journals tog
 """
 
 import contextlib
+import heapq
 import itertools
-import json
 import math
 import os
-import re
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import BinaryIO
 
-from tfadv.files import locks, schemas
-from tfadv.files.image_files import inside, write_safely
+from tfadv.files import locks, records, remote_records
+from tfadv.files.entries import WHAT as WHAT
+from tfadv.files.entries import Entries, Entry, Listed, dump, parse
+from tfadv.files.image_files import write_safely
 from tfadv.files.record_files import ATTACK, RECORD, Files
+from tfadv.files.records import CONCESSIONS, SHARD, UNCHANGED, contents, differences, experiment_of
+from tfadv.files.records import DONE as DONE
+from tfadv.files.records import Contents as Contents
+from tfadv.files.records import ShardContents as ShardContents
+from tfadv.files.records import read as read
+from tfadv.files.records import shards as shards
+from tfadv.files.remote import folder_path, is_link, is_remote, make_folder
 from tfadv.files.shards import Shard
 
-#: What such a file should be, for messages.
-WHAT = "a record of tfadv"
 #: The folder below the output in which the clean twins lie, unless there is one of this name among the images.
 CLEAN = "clean"
-#: The status of an image; all but the first were skipped.
-DONE, UNREADABLE, NO_LABEL, NO_TARGET = "done", "unreadable", "no label", "no target"
+#: The status of an image that was skipped; of the others it is `DONE`.
+UNREADABLE, NO_LABEL, NO_TARGET = "unreadable", "no label", "no target"
 NO_RESULT, NO_PLACE = "no result", "no place"
 
-#: The key of the record for what could not be done as the experiment says; it does not identify the experiment.
-CONCESSIONS = "concessions"
-#: The key of a shard's journal that says which it is, of how many, and how many images it has.
-SHARD = "shard"
-#: The key of what a shard says at its end where images did not change: why; see `tfadv.core.diagnostics.unchanged`.
-UNCHANGED = "unchanged"
-
-Entry = dict[str, Any]
+_CHUNK = 1 << 16
 
 
-def read(folder: str | os.PathLike, files: Files = ATTACK) -> tuple[Entry | None, dict[str, Entry]]:
-    """The experiment of an output folder and its entries by file, the journal's included; (None, {}) without a record.
-
-    Raises ValueError for a record that is none of ours, or has names that leave the folder.
-    """
-    content = contents(folder, files)
-    return content.experiment, content.entries
-
-
-class Contents(NamedTuple):
-    """What a record and its journals say: the experiment, the entries by file, the concessions."""
-
-    experiment: Entry | None
-    entries: dict[str, Entry]
-    concessions: list[str]
-
-
-def contents(folder: str | os.PathLike, files: Files = ATTACK) -> Contents:
-    """What a folder's record and journals say together; raises as `read`."""
-    experiment, entries, conceded = None, dict[str, Entry](), list[str]()
-    path = Path(folder, files.record)
-    with contextlib.suppress(FileNotFoundError, IsADirectoryError):  # a folder of images can be called attack.json
-        experiment = _parse(path.read_bytes(), path)
-        schemas.check(schemas.Images, experiment, path, WHAT)
-        entries = {entry["file"]: _named(entry, path) for entry in experiment.pop("images")}
-        conceded += _sentences(experiment.pop(CONCESSIONS, None))
-    origin, sharded = path if experiment is not None else None, False
-    for journal in files.journals(folder):
-        header, lines = _header_and_lines(journal)
-        shard = files.shard(journal.name)
-        if header is None or (shard and not lines and experiment is not None):
-            continue  # who has written nothing binds nobody
-        if shard and lines and origin and experiment and (differing := differences(experiment, header)):
-            raise ValueError(
-                f"{journal}: expected a shard of the experiment in {origin.name}, but {'; '.join(differing)}. "
-                "Remove the one that is not wanted."
-            )
-        experiment, sharded = header, sharded or shard is not None
-        origin = origin or (journal if lines else None)
-        for entry in _entries(lines, journal):
-            if "file" in entry:
-                entries[entry["file"]] = entry
-            conceded += _sentences(entry.get(CONCESSIONS))
-    if experiment is not None:
-        _check_experiment(experiment, folder, files, origin or path)
-    if sharded:
-        entries = {name: entries[name] for name in sorted(entries)}
-    return Contents(experiment, entries, list(dict.fromkeys(conceded)))
-
-
-class ShardContents(NamedTuple):
-    """What the journal of a shard says: how many images it has, and why images did not change, beside the contents."""
-
-    shard: Shard
-    journal: Path
-    images: int
-    unchanged: str | None
-    contents: Contents
-
-
-def shards(folder: str | os.PathLike, files: Files = ATTACK) -> list[ShardContents]:
-    """The shards whose journals lie in a folder, in their order; raises as `read`."""
-    found = []
-    for journal in files.journals(folder):
-        shard, (header, lines) = files.shard(journal.name), _header_and_lines(journal)
-        if shard is None or header is None:
-            continue
-        said = list(_entries(lines, journal))
-        entries = {entry["file"]: entry for entry in said if "file" in entry}
-        conceded = [sentence for entry in said for sentence in _sentences(entry.get(CONCESSIONS))]
-        unchanged = next((entry[UNCHANGED] for entry in reversed(said) if UNCHANGED in entry), None)
-        with open(journal, "rb") as file:
-            images = _parse(file.readline(), journal).get(SHARD, {}).get("images", 0)
-        _check_experiment(header, folder, files, journal)
-        found.append(ShardContents(shard, journal, images, unchanged, Contents(header, entries, conceded)))
-    return found
-
-
-def _header_and_lines(journal: Path) -> tuple[Entry | None, list[bytes]]:
-    """The experiment of a journal, without which shard it is of, and the lines after it; (None, []) of an empty one."""
-    try:
-        lines = _whole_lines(journal.read_bytes())
-    except (FileNotFoundError, IsADirectoryError):
-        return None, []
-    if not lines:
-        return None, []
-    header = _parse(lines[0], journal)
-    header.pop(SHARD, None)
-    return header, lines[1:]
-
-
-def _entries(lines: Iterable[bytes], journal: Path) -> Iterator[Entry]:
-    """The entries of a journal; also what a shard says at its end, which has no "file"."""
-    for line in lines:
-        try:
-            entry = _parse(line, journal)
-        except ValueError:
-            continue  # half a line, from a full disk: its images are made again
-        if CONCESSIONS in entry and "file" not in entry:
-            yield entry
-            continue
-        schemas.check(schemas.Image, entry, journal, WHAT)
-        yield _named(entry, journal)
-
-
-def _check_experiment(experiment: Entry, folder: str | os.PathLike, files: Files, origin: Path) -> None:
-    if "clean" in experiment:
-        inside(folder, experiment["clean"], str(origin))
-    if files.record == RECORD:
-        schemas.check(schemas.Experiment, experiment, origin, WHAT)
-
-
-def _named(entry: Entry, path: Path) -> Entry:
-    """The entry of an image, whose names stay in their folders."""
-    inside("the folder of images", entry["file"], str(path))
-    if entry.get("output") is not None:
-        inside(path.parent, entry["output"], str(path))
-    return entry
-
-
-def claim(folder: str | os.PathLike, experiment: Entry, files: Files = ATTACK) -> dict[str, Entry]:
+def claim(folder: str | os.PathLike, experiment: Entry, files: Files = ATTACK) -> Entries:
     """The finished entries of this experiment in a folder, to resume from; none for an empty or missing folder.
 
     Raises ValueError, naming what differs, if the folder holds another experiment or files of unknown origin.
     """
-    folder = Path(folder)
+    if not _is_begun(folder_path(folder), experiment, files):
+        return Entries(lambda: contents(folder, files).entries)
+    return contents(folder, files, attacked=files.record == RECORD).entries
+
+
+def _is_begun(folder: Path, experiment: Entry, files: Files) -> bool:
+    """Whether a folder holds some of this experiment; raises as `claim`, which reads the entries too."""
     if folder.exists() and not folder.is_dir():
         raise NotADirectoryError(f"{folder}: expected a folder to write to, got a file.")
-    there, entries = read(folder, files)
-    there_now = sorted(os.listdir(folder)) if folder.exists() else []
-    others = [name for name in there_now if name[0] != "." and not (files.passing(name) and _no_folder(folder / name))]
-    if not others:  # a run that ended before its first image binds nobody
-        return {}
+    there = experiment_of(folder, files)
+    if next(_others(folder, files), None) is None:  # a run that ended before its first image binds nobody
+        return False
     if there is None:
+        others = heapq.nsmallest(3, _others(folder, files))
         raise ValueError(
-            f"{folder}: expected an empty folder or one begun by this command, got {', '.join(others[:3])} and no "
+            f"{folder}: expected an empty folder or one begun by this command, got {', '.join(others)} and no "
             f"{files.record}. Choose another folder."
         )
-    differing = differences(there, _parse(_dump(experiment), folder))
+    differing = differences(there, parse(dump(experiment), folder))
     if differing:
         raise ValueError(
             f"{folder} holds another experiment: {'; '.join(differing)}. Choose another folder, or remove this one."
         )
-    if files.record == RECORD:
-        for entry in entries.values():
-            if entry["status"] == DONE:
-                schemas.check(schemas.AttackedImage, entry, folder / files.record, WHAT)
-    return entries
+    return True
+
+
+def _others(folder: Path, files: Files) -> Iterator[str]:
+    """What lies in a folder beside journals, temporary files and what is hidden."""
+    for name in remote_records.names(folder):
+        if name[0] != "." and not (files.passing(name) and _no_folder(folder / name)):
+            yield name
 
 
 def _no_folder(path: Path) -> bool:
-    return path.is_symlink() or not path.is_dir()
-
-
-def differences(there: Mapping[str, Any], now: Mapping[str, Any], above: str = "") -> list[str]:
-    """The differences of two experiments, one phrase each, e.g. "seed is 0 there, 1 now"."""
-    phrases = []
-    for key in [*there, *(key for key in now if key not in there)]:
-        old, new, name = there.get(key), now.get(key), f"{above}{key}".replace("_", " ")
-        if isinstance(old, Mapping) and isinstance(new, Mapping):
-            phrases += differences(old, new, f"{name} ")
-        elif _plain(old) != _plain(new):
-            phrases.append(f"{name} is {_short(old)} there, {_short(new)} now")
-    return phrases
-
-
-def _plain(value: Any) -> Any:
-    """Without the fraction of whole numbers in a part's words: Linf(16) and Linf(16.0) are one experiment."""
-    return _FRACTION.sub("", value) if isinstance(value, str) else value
-
-
-_FRACTION = re.compile(r"(?<=(?<![\w.])\d)\.0(?![\w.])|(?<=\d\d)\.0(?![\w.])")
-
-
-def _short(value: Any) -> str:
-    text = value if isinstance(value, str) else json.dumps(value)
-    return text[:12] + "..." if len(text) == 64 and " " not in text else text  # a sha256
+    return is_link(path) or not path.is_dir()
 
 
 class Journal:
@@ -242,9 +104,16 @@ class Journal:
         shard: Shard | None = None,
         images: int = 0,
     ) -> None:
-        self.folder, self.experiment, self.files, self.shard = Path(folder), experiment, files.of_shard(shard), shard
+        self.folder, self.experiment, self.files, self.shard = (
+            folder_path(folder),
+            experiment,
+            files.of_shard(shard),
+            shard,
+        )
+        self.kept = self.folder  # where the journal is written
+        self._parts: remote_records.Parts | None = None
         own = {} if shard is None else {SHARD: {"number": shard.number, "of": shard.of, "images": images}}
-        self.header = _dump({**experiment, **own}) + b"\n"
+        self.header = dump({**experiment, **own}) + b"\n"
         self._file: BinaryIO | None = None
         self._lock, self._taken = threading.Lock(), set[int]()
 
@@ -254,7 +123,7 @@ class Journal:
         with self._lock:
             number = next(number for number in itertools.count() if number not in self._taken)
             self._taken.add(number)
-        path = self.folder / (f"{self.files.temporary}-{number}" if number else self.files.temporary)
+        path = self.kept / (f"{self.files.temporary}-{number}" if number else self.files.temporary)
         path.unlink(missing_ok=True)  # a link of this name is not written through
         try:
             yield path
@@ -262,35 +131,54 @@ class Journal:
             with self._lock:
                 self._taken.remove(number)
 
-    def add(self, entries: Iterable[Entry]) -> None:
-        """Append entries, down to the disk."""
-        file = self.open()
-        file.write(b"".join(_dump(entry) + b"\n" for entry in entries))
+    def add(self, entries: Iterable[Entry]) -> Entries:
+        """Append entries, down to the disk; returns where they lie."""
+        file, written = self.open(), Entries()
+        place, lines = file.seek(0, os.SEEK_END), list[bytes]()
+        for entry in entries:
+            if "file" in entry:
+                written.put(entry["file"], place, self._path)
+            lines.append(dump(entry) + b"\n")
+            place += len(lines[-1])
+        file.write(b"".join(lines))
         file.flush()
         os.fsync(file.fileno())
+        self._put()
+        return written
+
+    def _put(self) -> None:
+        if self._parts is not None:
+            self._parts.put()
+
+    @property
+    def _path(self) -> Path:
+        return self.kept / self.files.journal
 
     def open(self) -> BinaryIO:
         """Begin to write: make the folder, lock it, drop a line that a killed run left half written."""
         if self._file is not None:
             return self._file
-        self.folder.mkdir(parents=True, exist_ok=True)
-        file, begun = locks.locked(self.folder / self.files.journal), False
+        make_folder(self.folder)
+        self.kept = remote_records.readable(self.folder, self.files)
+        file, begun = locks.locked(self._path), False
         try:
-            claim(self.folder, self.experiment, self.files)  # again: until now another run could take the folder
-            file.seek(0)
-            kept = _whole_lines(file.read())
-            fresh = not any(name[0] != "." and not self.files.passing(name) for name in os.listdir(self.folder))
-            file.truncate(0 if fresh else sum(len(line) + 1 for line in kept))
-            begun = fresh or not kept
+            _is_begun(self.folder, self.experiment, self.files)  # again: until now another run could take the folder
+            fresh = next(_others(self.folder, self.files), None) is None
+            kept = 0 if fresh else _whole_lines(file)
+            file.truncate(kept)
+            begun = kept == 0
+            if is_remote(self.folder):
+                self._parts = remote_records.Parts(self.folder, self.files, self._path, begun)
             if begun:
                 file.write(self.header)
             file.flush()
+            self._put()
             self._meet_others()  # who begins at the same moment sees this header, or is seen here
         except BaseException:
             if begun:
                 file.truncate(0)
             if os.fstat(file.fileno()).st_size == 0:
-                (self.folder / self.files.journal).unlink(missing_ok=True)
+                self._path.unlink(missing_ok=True)
             file.close()
             raise
         self._file = file
@@ -299,14 +187,15 @@ class Journal:
     def _meet_others(self) -> None:
         """Raise BlockingIOError where a run is at work that is no other shard of the same, ValueError where it is one
         of another experiment."""
-        for path in self.files.journals(self.folder):
+        for path in self.files.journals(self.kept):
             shard = self.files.shard(path.name)
             if path.name == self.files.journal or locks.is_free(path, 0.0 if shard else locks.PATIENCE):
                 continue
             if shard is None or self.shard is None or shard.of != self.shard.of:
                 raise BlockingIOError(f"{self.folder}: another run is writing to this folder; wait for it to end.")
-            header, _ = _header_and_lines(path)
-            if header is not None and (differing := differences(header, _parse(_dump(self.experiment), path))):
+            part = records.journal(path, self.files)
+            now = parse(dump(self.experiment), path)
+            if part is not None and (differing := differences(part.experiment, now)):
                 raise ValueError(
                     f"{self.folder}: shard {shard} is being written of another experiment: {'; '.join(differing)}. "
                     "Choose another folder."
@@ -324,42 +213,42 @@ class Journal:
         if any(said.values()):
             self.add([said])
 
-    def join(self, names: list[str], concessions: Callable[[list[Entry]], Iterable[str]]) -> list[Entry] | None:
+    def join(self, names: list[str], concessions: Callable[[Listed], Iterable[str]]) -> Listed | None:
         """Let go of a shard; if no other is at work and all images are there, fold them; the entries, else None.
 
         names: all of the folder. concessions: of all entries, see `fold`.
         """
         self.close()
         whole = Journal(self.folder, self.experiment, self.files.of_shard(None))
-        path = self.folder / whole.files.journal
+        whole.kept = remote_records.readable(self.folder, whole.files)
         with whole:
-            whole._file = locks.locked(path, math.inf)  # held for a moment by another that ends, or by one that folds
-            others = [path for path in self.files.journals(self.folder) if self.files.shard(path.name)]
+            whole._file = locks.locked(
+                whole._path, math.inf
+            )  # held for a moment by another that ends, or by one that folds
+            others = [path for path in self.files.journals(whole.kept) if self.files.shard(path.name)]
             found = contents(self.folder, whole.files)
-            entries = [found.entries[name] for name in names if name in found.entries]
-            if all(map(locks.is_free, others)) and len(entries) == len(names):
+            if all(map(locks.is_free, others)) and all(name in found.entries for name in names):
+                entries = Listed(names, found.entries)
                 whole.fold(entries, [*found.concessions, *concessions(entries)])
                 return entries
             if os.fstat(whole._file.fileno()).st_size == 0:
-                path.unlink(missing_ok=True)
+                whole._path.unlink(missing_ok=True)
             return None
 
     def fold(self, entries: Iterable[Entry], concessions: Iterable[str] = ()) -> None:
-        """Write the record with these entries and remove the journal.
+        """Write the record with these entries, which can be gone through twice, and remove the journal.
 
         concessions: what this run could not do as the experiment says, in sentences; those of earlier runs stay.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        target = self.folder / self.files.record
-        there = target.read_bytes() if target.exists() else None
-        conceded = list(dict.fromkeys([*_conceded(there, target), *concessions]))
-        whole = {**self.experiment, **({CONCESSIONS: conceded} if conceded else {}), "images": list(entries)}
-        content = json.dumps(whole, indent=1, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
-        if there != content:
+        make_folder(self.folder)
+        there = remote_records.readable(self.folder, self.files) / self.files.record
+        conceded = list(dict.fromkeys([*records.conceded(there), *concessions]))
+        experiment = {**self.experiment, **({CONCESSIONS: conceded} if conceded else {})}
+        if not records.says(there, parse(dump(experiment), there), entries):
             self.open()
             with self.temporary() as temporary:
-                write_safely(target, content, temporary)
-        for name in os.listdir(self.folder):
+                write_safely(self.folder / self.files.record, records.record_lines(experiment, entries), temporary)
+        for name in remote_records.names(self.folder):
             if self.files.passing(name):
                 (self.folder / name).unlink(missing_ok=True)
 
@@ -377,24 +266,13 @@ class Journal:
         self.close()
 
 
-def _dump(value: Entry) -> bytes:
-    # A name that is no UTF-8 becomes \udcNN, which JSON reads back as it was.
-    return json.dumps(value, ensure_ascii=False).encode("utf-8", "backslashreplace")
-
-
-def _parse(content: bytes, path: Path) -> Entry:
-    value = schemas.json_of(content, path, WHAT)
-    schemas.check(dict[str, Any], value, path, WHAT)
-    return value
-
-
-def _conceded(content: bytes | None, path: Path) -> list[str]:
-    return [] if content is None else _sentences(_parse(content, path).get(CONCESSIONS))
-
-
-def _sentences(conceded: Any) -> list[str]:
-    return [str(sentence) for sentence in conceded] if isinstance(conceded, list) else []
-
-
-def _whole_lines(content: bytes) -> list[bytes]:
-    return content.split(b"\n")[:-1]
+def _whole_lines(file: BinaryIO) -> int:
+    """How many bytes the lines of a file have that are whole."""
+    end = file.seek(0, os.SEEK_END)
+    while end:
+        begin = max(0, end - _CHUNK)
+        file.seek(begin)
+        if (last := file.read(end - begin).rfind(b"\n")) >= 0:
+            return begin + last + 1
+        end = begin
+    return 0

@@ -15,7 +15,7 @@ import stat
 import struct
 import threading
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -247,18 +247,21 @@ def file_hash(path: str | os.PathLike) -> str | None:
         return None
 
 
-def write_safely(path: Path, content: bytes, temporary: Path) -> None:
+def write_safely(path: Path, content: bytes | Iterable[bytes], temporary: Path) -> None:
     """Write a file atomically: to `temporary` on the same disk, synced, then renamed.
 
-    A link of either name is replaced and not followed. Behind a URL there is no need for `temporary`.
+    A link of either name is replaced and not followed. What is in parts is written part by part. Behind a URL only such
+    content needs `temporary`, a local file.
     """
-    if remote.is_remote(path):
+    if remote.is_remote(path) and isinstance(content, bytes):
         return remote.write(path, content)
     temporary.unlink(missing_ok=True)
     with open(temporary, "xb") as file:
-        file.write(content)
+        file.writelines([content] if isinstance(content, bytes) else content)
         file.flush()
         os.fsync(file.fileno())
+    if remote.is_remote(path):
+        return remote.move(temporary, path)
     os.replace(temporary, path)
 
 

@@ -31,8 +31,8 @@ class EntryDigests:
     """
 
     def __init__(self, entries: Iterable[Entry]) -> None:
-        present = [DIGEST in entry for entry in entries if entry["status"] == folder_record.DONE]
-        self.without_hashes = bool(present) and not any(present)
+        present = (DIGEST in entry for entry in entries if entry["status"] == folder_record.DONE)
+        self.without_hashes = next(present, True) is False and not any(present)  # the first says it but of edited ones
 
     def with_digest(self, entry: Entry) -> Entry:
         """The entry with its digest."""
@@ -71,7 +71,7 @@ def recorded_files(folder: str | os.PathLike) -> dict[str, RecordedFile]:
         digests = EntryDigests(entries.values())
         for entry in entries.values():
             if entry["status"] == folder_record.DONE:
-                file = of_entry(digests, entry, remote.folder_path(folder) / entry["output"], OUTPUT)
+                file = of_entry(digests, entry, image_files.inside(folder, entry["output"], files.record), OUTPUT)
                 if file.wrong or entry["output"] not in recorded:  # of two that claim a file one was edited
                     recorded[entry["output"]] = file
     return recorded

@@ -1,4 +1,4 @@
-"""Makes paths of folders behind URLs, such as s3://bucket/images, and does there what object stores do otherwise than disks.
+"""Makes paths of folders behind URLs, such as s3://bucket/images, and does there what object stores do otherwise.
 
 A path behind a URL is a `upath.UPath` (universal_pathlib, over fsspec), used as a `pathlib.Path`. What is put there is
 there whole or not at all, so that no temporary file is needed. There are no links, no locks and nothing to append to,
@@ -11,7 +11,7 @@ import errno
 import os
 import re
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -64,11 +64,13 @@ def is_plain(name: str) -> bool:
 def names(folder: Any) -> Iterator[str]:
     """The names of all files below a folder, relative to it; those that are not plain are left out."""
     folder.fs.invalidate_cache()
+    return filter(is_plain, below(folder, folder.fs.find(folder.path)))
+
+
+def below(folder: Any, keys: Iterable[str]) -> Iterator[str]:
+    """The names, relative to a folder, of those files of its store, by their keys, that lie below it."""
     top = f"{folder.path.rstrip('/')}/"
-    for key in folder.fs.find(folder.path):
-        name = key.removeprefix(top)
-        if name != key and is_plain(name):
-            yield name
+    return (key[len(top) :] for key in keys if key.startswith(top))
 
 
 def read(path: Any, limit: int) -> bytes:
@@ -84,6 +86,12 @@ def read(path: Any, limit: int) -> bytes:
 def write(path: Any, content: bytes) -> None:
     """Put a file, whole or not at all; one that is there is replaced."""
     path.fs.pipe_file(path.path, content)
+
+
+def move(local: Path, path: Any) -> None:
+    """Put a local file, whole or not at all, and remove it here."""
+    path.fs.put_file(os.fspath(local), path.path)
+    local.unlink()
 
 
 def make_folder(path: Path) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import tempfile
 from collections import defaultdict
 from pathlib import Path
@@ -50,32 +49,43 @@ def names(folder: Path) -> list[str]:
         return []
 
 
-def _journals(folder: Path, files: Files) -> dict[str, list[str]]:
+def _beginning(folder: Any, start: str) -> list[str]:
+    """What lies directly in a folder behind a URL and begins so; stores that look by prefix need not list the rest."""
+    folder.fs.invalidate_cache()
+    try:
+        found = remote.below(folder, folder.fs.find(folder.path, prefix=start))
+    except TypeError:  # this one does not
+        return names(folder)
+    return [name for name in found if "/" not in name]
+
+
+def _journals(folder: Any, files: Files) -> dict[str, list[str]]:
     """Each journal behind a URL, with its parts in their order."""
-    parts = defaultdict[str, list[tuple[int, str]]](list)
-    for name in filter(files.passing, names(folder)):
-        if found := re.fullmatch(r"(.+\.jsonl)(?:-(\d+))?", name):
-            parts[found[1]].append((int(found[2] or 1), name))
-    return {journal: [name for _, name in sorted(found)] for journal, found in parts.items()}
+    parts = defaultdict[str, list[str]](list)
+    for name in filter(files.passing, _beginning(folder, files.stem)):
+        if ".jsonl" in name:
+            parts[name.partition(".")[0] + ".jsonl"].append(name)
+    return {journal: sorted(found, key=_number) for journal, found in parts.items()}
+
+
+def _number(part: str) -> int:
+    return int(part.partition(".jsonl-")[2] or 1)
 
 
 class Parts:
     """Puts a growing local journal behind a URL.
 
     Args:
-        folder: where it is put. files: the names. journal: the local file, in which is what lies there.
+        folder: where it is put. files: the names. journal: the local file.
+        anew: whether that begins anew, so that what lies there goes; else it holds that so far.
     """
 
-    def __init__(self, folder: Path, files: Files, journal: Path) -> None:
+    def __init__(self, folder: Path, files: Files, journal: Path, anew: bool) -> None:
         self.folder, self.files, self.journal = folder, files, journal
-        self.there = _journals(folder, files).get(files.journal, [])
-        self.number, self.start = len(self.there) + 1, journal.stat().st_size
-
-    def begin(self) -> None:
-        """Remove what is there: the local file begins anew."""
-        for name in self.there:
-            (self.folder / name).unlink(missing_ok=True)
-        self.there, self.number, self.start = [], 1, 0
+        there = _journals(folder, files).get(files.journal, [])
+        for name in there if anew else ():
+            (folder / name).unlink(missing_ok=True)
+        self.number, self.start = (1, 0) if anew or not there else (_number(there[-1]) + 1, journal.stat().st_size)
 
     def put(self) -> None:
         """Put what has come since the last part that is full."""
@@ -86,6 +96,5 @@ class Parts:
             return
         name = self.files.journal if self.number == 1 else f"{self.files.journal}-{self.number}"
         remote.write(self.folder / name, content)
-        self.there = [*dict.fromkeys([*self.there, name])]
         if len(content) >= PART:
             self.number, self.start = self.number + 1, self.start + len(content)

@@ -53,6 +53,11 @@ def check(schema: Any, value: Any, origin: Any, what: str, advice: str = ADVICE)
     A number is no text and a text no number; only a whole number may stand for one that need not be whole.
     """
     try:
+        _adapter(schema).validate_python(value, strict=True)  # eight times as fast, of the many entries of a record
+        return
+    except ValidationError:
+        pass
+    try:
         # as text again: JSON's lists may be tuples of a dataclass, and names that are no UTF-8 may be anything
         text = json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")
         _adapter(schema).validate_json(text, strict=True)

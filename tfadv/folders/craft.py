@@ -17,7 +17,7 @@ import dataclasses
 import functools
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -32,7 +32,8 @@ from tfadv.core.ranges import Count, Range, Seed, checked
 from tfadv.core.source import Source
 from tfadv.core.thread_pool import ThreadPool
 from tfadv.files import folder_record, image_files, resizing
-from tfadv.files.folder_record import DONE, Entry
+from tfadv.files.entries import Entry, where
+from tfadv.files.folder_record import DONE
 from tfadv.files.integrity import EntryDigests
 from tfadv.files.masks import Masks
 from tfadv.files.masks import read as read_masks
@@ -53,6 +54,8 @@ ON_CPU, ON_GPU = 8, 64
 class CraftReport:
     """The result of crafting a folder: the entries of attack.json, the origin of the labels, the experiment.
 
+    images: each is read from attack.json when it is asked for; of a large folder they are in no memory.
+
     remade: the images of an earlier run that were no longer as it wrote them, with the reason; they are crafted again.
     without_hashes: whether an earlier version, which wrote no hashes, crafted some: then changed files are not noticed.
     symptom: why some images did not change, if any. is_search: whether the attack is one that returns the clean image
@@ -61,7 +64,7 @@ class CraftReport:
     """
 
     out: Path
-    images: list[Entry]
+    images: Sequence[Entry]
     labels: str
     experiment: Entry
     remade: dict[str, str] = dataclasses.field(default_factory=dict)
@@ -71,22 +74,22 @@ class CraftReport:
     shard: tuple[int, int] | None = None
     joined: bool = True
 
-    @property
-    def done(self) -> list[Entry]:
+    @functools.cached_property
+    def done(self) -> Sequence[Entry]:
         """The images that have an adversarial one."""
-        return [entry for entry in self.images if entry["status"] == DONE]
+        return where(self.images, lambda entry: entry["status"] == DONE)
 
-    @property
-    def skipped(self) -> list[Entry]:
+    @functools.cached_property
+    def skipped(self) -> Sequence[Entry]:
         """The images that have none; "reason" says why."""
-        return [entry for entry in self.images if entry["status"] != DONE]
+        return where(self.images, lambda entry: entry["status"] != DONE)
 
-    @property
-    def unchanged(self) -> list[Entry]:
+    @functools.cached_property
+    def unchanged(self) -> Sequence[Entry]:
         """The images that the attack has left as they are; `symptom` says why. None of a search: "found" says it."""
-        return [] if self.is_search else [entry for entry in self.done if entry["distances"]["l0"] == 0]
+        return [] if self.is_search else where(self.done, lambda entry: entry["distances"]["l0"] == 0)
 
-    @property
+    @functools.cached_property
     def changed(self) -> float | None:
         """The share of images, 0..1, on which the source itself now predicts another class; None of no images."""
         done = self.done
@@ -186,7 +189,7 @@ def craft_folder(
             try:
                 return craft(sizes.pop(0))
             except tf.errors.ResourceExhaustedError:
-                if not sizes or folder_record.read(out)[0] is not None:  # what is written is of this size
+                if not sizes or folder_record.experiment_of(out) is not None:  # what is written is of this size
                     raise
 
 
@@ -243,7 +246,7 @@ def _ended(
         )
         journal.end(compilation.concessions, symptom)
 
-    def conceded(entries: list[Entry]) -> list[str]:
+    def conceded(entries: Sequence[Entry]) -> list[str]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", compilation.Concession)  # what it says of this shard has been said
             whole = _symptom(entries, network, attack, read)
@@ -253,18 +256,27 @@ def _ended(
 
 
 def _symptom(
-    entries: list[Entry], network: Source, attack: Attack, read: Callable[[str], image_files.Picture]
+    entries: Sequence[Entry], network: Source, attack: Attack, read: Callable[[str], image_files.Picture]
 ) -> str | None:
     """Why images did not change, and how many; None where there is nothing to be explained."""
-    done = [entry for entry in entries if entry["status"] == DONE]
-    still = [entry for entry in done if entry["distances"]["l0"] == 0]
-    found = np.array([entry["found"] for entry in done]) if attack.is_search else None
-    pixels = [picture.pixels for picture in (read(entry["file"]) for entry in still[:ON_CPU])]
+    found, still = list[bool](), list[str]()
+    for entry in entries:
+        if entry["status"] == DONE:
+            found.append(entry.get("found", True))
+            still += [entry["file"]] if entry["distances"]["l0"] == 0 else []
+    pixels = [picture.pixels for picture in map(read, still[:ON_CPU])]
     shown = [image for image in pixels if image is not None]
     if not shown:
         return None
-    images, counts = tf.cast(np.stack(shown), network.dtype), (len(still), len(done))
-    symptom = diagnostics.unchanged(network.name, network, images, *counts, found, attack.ignores_missing_gradient)
+    images, counts = tf.cast(np.stack(shown), network.dtype), (len(still), len(found))
+    symptom = diagnostics.unchanged(
+        network.name,
+        network,
+        images,
+        *counts,
+        np.array(found) if attack.is_search else None,
+        attack.ignores_missing_gradient,
+    )
     if symptom:
         warnings.warn(symptom, compilation.Concession, stacklevel=3)
     return symptom
@@ -280,7 +292,7 @@ def _batch_sizes(out: Path, images: int, asked: int | None) -> list[int]:
 
     A batch is filled up with copies of its last image, so that one of more than there are images costs time alone.
     """
-    begun = ((folder_record.read(out)[0] if out.is_dir() else None) or {}).get("batch_size")
+    begun = ((folder_record.experiment_of(out) if out.is_dir() else None) or {}).get("batch_size")
     if isinstance(begun, int) and begun > 0 and asked in (None, begun):
         return [begun]
     if asked is not None:

@@ -1,12 +1,11 @@
 """Prepares a run over a folder: its images and output names, and the facts that the output's bytes depend on."""
 
-import dataclasses
 import hashlib
 import itertools
 import json
 import platform
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -24,8 +23,7 @@ from tfadv.models import faster_networks
 from tfadv.parts.budgets import Linf
 
 
-@dataclasses.dataclass(frozen=True)
-class Item:
+class Item(NamedTuple):
     """An image to attack: name, output's name, label as the user counts (None: the predicted class), target class."""
 
     name: str

@@ -17,7 +17,8 @@ from tfadv.core import diagnostics
 from tfadv.core.ranges import Count, checked
 from tfadv.core.thread_pool import ThreadPool, in_batches
 from tfadv.files import folder_record, image_files, locks, remote
-from tfadv.files.folder_record import DONE, Entry, Journal, ShardContents
+from tfadv.files.entries import Entries, Entry, Listed, where
+from tfadv.files.folder_record import DONE, Journal, ShardContents
 from tfadv.files.integrity import OUTPUT, TWIN
 from tfadv.files.record_files import SHIFT
 from tfadv.files.remote import folder_path
@@ -33,7 +34,7 @@ def merge_folders(
     *,
     workers: Count | None = None,
     progress: Callable[..., Any] | None = None,
-) -> list[Entry]:
+) -> Sequence[Entry]:
     """Join the shards that lie in these folders, and in `out` itself, in `out`; returns the entries of its attack.json.
 
     Args:
@@ -47,9 +48,10 @@ def merge_folders(
     """
     out = folder_path(out)
     shards = _shards(out, [folder_path(folder) for folder in folders])
-    experiment = shards[0].contents.experiment or {}
-    entries = {name: entry for shard in shards for name, entry in shard.contents.entries.items()}
-    whole = [entries[name] for name in sorted(entries)]
+    experiment, entries = shards[0].contents.experiment or {}, Entries(lambda: folder_record.read(out)[1])
+    for shard in shards:
+        entries.update(shard.contents.entries)
+    whole = Listed(sorted(entries), entries)
     if hashlib.sha256(json.dumps(sorted(entries)).encode()).hexdigest() != experiment["inputs"]["names_sha256"]:
         raise ValueError(
             f"{out}: expected the {experiment['inputs']['count']} images of the folder, got {len(entries)} or others. "
@@ -66,7 +68,9 @@ def merge_folders(
         for shard in shards:
             copy = _Copy(shard.journal.parent, out, experiment.get("clean", folder_record.CLEAN), journal)
             copy.shift()
-            for some in pool.ahead(copy.images, in_batches(list(shard.contents.entries.values()), TOGETHER)):
+            for some in pool.ahead(
+                copy.images, in_batches(Listed(list(shard.contents.entries), shard.contents.entries), TOGETHER)
+            ):
                 if bar is not None:
                     bar.update(len(some))
         journal.fold(whole, _concessions(shards, whole))
@@ -147,10 +151,10 @@ class _Copy:
             raise ValueError(f"{source}: expected the shift of the other shards, got another. Craft this shard again.")
 
 
-def _concessions(shards: list[ShardContents], entries: list[Entry]) -> list[str]:
+def _concessions(shards: list[ShardContents], entries: Sequence[Entry]) -> list[str]:
     """What the shards could not do, and how many images of all did not change."""
     conceded = [sentence for shard in shards for sentence in shard.contents.concessions]
-    done = [entry for entry in entries if entry["status"] == DONE]
+    done = where(entries, lambda entry: entry["status"] == DONE)
     still = [entry["file"] for entry in done if entry["distances"]["l0"] == 0]
     said = [shard for shard in shards if shard.unchanged]
     if not still or len(said) < sum(any(name in shard.contents.entries for name in still) for shard in shards):

@@ -6,7 +6,7 @@ import collections
 import dataclasses
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -117,11 +117,11 @@ def of_record(adversarial: str | os.PathLike) -> Pairing:
 
 
 def _by_record(
-    images: Path, adversarial: Path, experiment: dict[str, Any], entries: dict[str, dict[str, Any]]
+    images: Path, adversarial: Path, experiment: dict[str, Any], entries: Mapping[str, dict[str, Any]]
 ) -> Pairing:
     pairing = _recorded(images, adversarial, experiment, entries)
     names = image_files.find_images(images)
-    if not set(names) & set(entries):
+    if not any(name in entries for name in names):
         raise ValueError(
             f"{adversarial}: was made from other images than those in {images}, such as {pairing.pairs[0].name}."
         )
@@ -130,14 +130,14 @@ def _by_record(
 
 
 def _recorded(
-    images: Path | None, adversarial: Path, experiment: dict[str, Any], entries: dict[str, dict[str, Any]]
+    images: Path | None, adversarial: Path, experiment: dict[str, Any], entries: Mapping[str, dict[str, Any]]
 ) -> Pairing:
     """The finished images of a record; where a clean twin is gone, the image itself stands for it."""
-    done = [entry for entry in entries.values() if entry["status"] == DONE]
-    if not done:
-        raise ValueError(f"{adversarial}: {RECORD} names no finished image.")
     twins, digests = adversarial / experiment.get("clean", CLEAN), EntryDigests(entries.values())
+    done = (entry for entry in entries.values() if entry["status"] == DONE)
     pairs = [_entry_pair(images, adversarial, twins, entry, digests) for entry in done]
+    if not pairs:
+        raise ValueError(f"{adversarial}: {RECORD} names no finished image.")
     origin = {"prediction": "the source's own predictions", "file": "the attack's labels"}
     labels = origin.get(str((experiment.get("labels") or {}).get("from")), RECORD)
     return Pairing(pairs, [], [], experiment, labels, digests.without_hashes)
@@ -146,7 +146,7 @@ def _recorded(
 def _entry_pair(
     images: Path | None, adversarial: Path, twins: Path, entry: dict[str, Any], digests: EntryDigests
 ) -> Pair:
-    twin, result = twins / entry["output"], adversarial / entry["output"]
+    twin, result = (image_files.inside(folder, entry["output"], RECORD) for folder in (twins, adversarial))
     clean, clean_recorded = twin, integrity.of_entry(digests, entry, twin, integrity.TWIN)
     if images is not None and not twin.exists():
         clean, clean_recorded = image_files.inside(images, entry["file"], RECORD), RecordedFile(entry.get("sha256"))

@@ -7,7 +7,6 @@ import contextlib
 import dataclasses
 import functools
 import itertools
-import os
 from collections.abc import Callable, Generator, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,8 @@ from tfadv.core.metrics import distances
 from tfadv.core.source import Source
 from tfadv.core.thread_pool import ThreadPool, in_batches
 from tfadv.files import image_files
-from tfadv.files.folder_record import DONE, NO_PLACE, NO_RESULT, UNREADABLE, Entry, Journal
+from tfadv.files.entries import Entries, Entry, Listed
+from tfadv.files.folder_record import DONE, NO_PLACE, NO_RESULT, UNREADABLE, Journal
 from tfadv.files.integrity import OUTPUT, TWIN, EntryDigests
 from tfadv.files.masks import Masks
 from tfadv.files.record_files import SHIFT
@@ -38,16 +38,18 @@ Seeded = tuple[image_files.Picture, np.ndarray | None]
 
 @dataclasses.dataclass
 class Batch:
-    """Images on their way through reading, crafting and writing; `entries` will be theirs in attack.json.
+    """Images on their way through reading, crafting and writing.
 
-    pictures: with the seed of each that can be read. made: the adversarial images of those. finished: an earlier run
-    made it, and its files are unchanged. known: an earlier run made it, unchanged or not.
+    entries: those that an earlier run wrote. pictures: with the seed of each that can be read. made: the adversarial
+    images of those. written: where their new entries lie. finished: an earlier run made it, and its files are
+    unchanged. known: an earlier run made it, unchanged or not.
     """
 
     items: list[Item]
-    entries: list[Entry]
+    entries: list[Entry] = dataclasses.field(default_factory=list)
     pictures: list[Seeded] = dataclasses.field(default_factory=list)
     made: CraftedBatch | None = None
+    written: Entries | None = None
     finished: bool = False
     known: bool = False
 
@@ -104,36 +106,44 @@ class Run:
     def through(
         self,
         items: list[Item | Entry],
-        entries: dict[str, Entry],
+        entries: Entries,
         journal: Journal,
         progress: Callable[..., Any] | None,
-    ) -> list[Entry]:
+    ) -> Listed:
         """Process these items, all or whole batches of them; returns their entries in their order.
 
-        Files of an earlier run that changed since are made again; `remade` names them, with the reason.
+        entries: of an earlier run, whose files are looked at once all others are made: the first new image does not
+        wait for them. Those that changed since are made again; `remade` names them, with the reason.
         """
         self.digests = EntryDigests(entries.values())
-        entries = entries | {
-            item["file"]: self.digests.with_digest(item) for item in items if not isinstance(item, Item)
-        }
+        for item in items:
+            if not isinstance(item, Item):
+                entries.hold(self.digests.with_digest(item))
         work = [item for item in items if isinstance(item, Item)]
-        batches = [self._begun(list(some), entries) for some in in_batches(work, self.batch_size)]
-        already = sum(len(batch.items) for batch in batches if batch.finished)
+        known = [all(item.name in entries for item in some) for some in in_batches(work, self.batch_size)]
+        batches = (
+            self._begun(list(some), entries)
+            for turn in (False, True)
+            for some, one in zip(in_batches(work, self.batch_size), known, strict=True)
+            if one is turn
+        )
+        already = sum(len(some) for some, one in zip(in_batches(work, self.batch_size), known, strict=True) if one)
         bar = progress(total=len(work), initial=already) if progress else None
         try:
             with contextlib.closing(self.written(map(self.craft, self.read(batches)), journal)) as written:
                 for batch in written:
-                    entries |= {entry["file"]: entry for entry in batch.entries}
+                    if batch.written is not None:
+                        entries.update(batch.written)
                     if bar is not None and not batch.known:
                         bar.update(len(batch.items))
         finally:
             if bar is not None:
                 bar.close()
-        return [entries[item.name if isinstance(item, Item) else item["file"]] for item in items]
+        return Listed([item.name if isinstance(item, Item) else item["file"] for item in items], entries)
 
-    def _begun(self, items: list[Item], entries: dict[str, Entry]) -> Batch:
+    def _begun(self, items: list[Item], entries: Entries) -> Batch:
         """The batch of these items; finished, if an earlier run made all of it."""
-        earlier = [entries[item.name] for item in items if item.name in entries]
+        earlier = list(entries.each(item.name for item in items if item.name in entries))
         finished = len(earlier) == len(items)
         return Batch(items, earlier, finished=finished, known=finished)
 
@@ -149,7 +159,7 @@ class Run:
                 return batch
             pairs = zip(batch.items, pictures, strict=True)
             again = [picture or self._picture(item.name) for item, picture in pairs]
-            return Batch(batch.items, [], again, known=batch.known)
+            return Batch(batch.items, pictures=again, known=batch.known)
 
         return self.pool.through(batches, tasks, self._read_item, whole)
 
@@ -267,8 +277,7 @@ class Run:
         def whole(batch: Batch, entries: list[Entry]) -> Batch:
             if batch.finished:
                 return batch
-            journal.add(entries)
-            return Batch(batch.items, entries)
+            return Batch(batch.items, written=journal.add(entries), known=batch.known)
 
         return self.pool.through(batches, rows, write, whole)
 

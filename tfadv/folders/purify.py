@@ -10,7 +10,7 @@ import contextlib
 import dataclasses
 import itertools
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from tfadv.defences.purified import Purified, Purifier, alone, digest
 from tfadv.files import folder_record, image_files, integrity, resizing
 from tfadv.files.folder_record import DONE, NO_PLACE, NO_RESULT, UNREADABLE, Entry, Journal
 from tfadv.files.integrity import OUTPUT, EntryDigests, RecordedFile
-from tfadv.files.record_files import DEFENCE
+from tfadv.files.record_files import DEFENCE, RECORD
 from tfadv.files.remote import folder_path
 from tfadv.folders import experiment, labelling, rounding
 from tfadv.training import datasets
@@ -141,7 +141,7 @@ def _one(image: Path, out: Path) -> tuple[Path, list[str]]:
     return image.parent, [image.name]
 
 
-def _others(entries: dict[str, Entry], outputs: dict[str, str], out: Path) -> list[Entry]:
+def _others(entries: Mapping[str, Entry], outputs: dict[str, str], out: Path) -> list[Entry]:
     """What was purified into the folder before a single image is; raises ValueError if that would lie in its place."""
     others = [entry for name, entry in entries.items() if name not in outputs]
     for entry in others:
@@ -157,6 +157,8 @@ def _names(folder: Path, out: Path) -> list[str]:
     if made is None:
         return image_files.find_images(folder)
     names = sorted({entry["output"] for entry in entries.values() if entry["status"] == DONE})
+    for name in names:
+        image_files.inside(folder, name, RECORD)
     if not names:
         raise ValueError(f"{folder}: expected adversarial images, got the folder of an attack that has made none.")
     return names
@@ -170,7 +172,7 @@ class _Before:
         images: Path,
         out: Path,
         outputs: dict[str, str],
-        entries: dict[str, Entry],
+        entries: Mapping[str, Entry],
     ) -> None:
         self.images, self.out, self.outputs, self.entries = images, out, outputs, entries
         self.digests, self.remade = EntryDigests(entries.values()), dict[str, str]()
