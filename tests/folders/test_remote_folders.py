@@ -10,7 +10,7 @@ from folders import Stop, labelled, pictures, small
 from test_craft import tree
 
 from tfadv.attacks import recipes
-from tfadv.files import folder_record, image_files, remote, remote_records
+from tfadv.files import folder_record, image_files, layouts, remote, remote_records
 from tfadv.files.remote import folder_path
 from tfadv.folders.craft import craft_folder
 from tfadv.folders.evaluate import evaluate
@@ -242,6 +242,39 @@ def test_a_command_takes_urls(store, tmp_path):
     result = CliRunner().invoke(main, [*words, "--no-progress"])
     assert result.exit_code == 3, result.output
     assert "memory://bucket/adv: 21 images" in result.output
-    judged = ["evaluate", f"{store}/images", f"{store}/adv", "--target", net, "--no-progress"]
-    assert "images  21" in CliRunner().invoke(main, judged).output
-    assert np.any([name.endswith(".png") for name in there(f"{store}/adv")])
+    for words, said in (
+        (["evaluate", f"{store}/images", f"{store}/adv", "--target", net, "--no-progress"], "images  21"),
+        (["report", f"{store}/adv", "--out", str(root / "run.html")], "run.html: 6 of 21 images"),
+        (["export", f"{store}/adv", f"{store}/theirs", "--layout", "transferattack"], "21 images"),
+        (
+            ["defend", "median", f"{store}/images/00.jpg", f"{store}/one", "--no-progress"],
+            "memory://bucket/one: 1 images",
+        ),
+        (["defend", "median", f"{store}/theirs", f"{store}/pure", "--no-progress"], "memory://bucket/pure: 42 images"),
+    ):
+        result = CliRunner().invoke(main, words)
+        assert said in result.output and result.exit_code == 0, result.output
+    listed = layouts.find(f"{store}/theirs")
+    assert listed.name == "transferattack" and len(listed.labels.classes) == 21
+    classes = layouts.find(f"{store}/theirs", "classes")
+    assert classes.class_names == ("adversarial", "images")
+
+
+def test_what_an_attack_was_fitted_to_lies_behind_the_url(store, folder, network, tmp_path):
+    attack = recipes.uap(count=8, epochs=1)
+    craft_folder(folder, tmp_path / "out", attack, network, batch_size=4)
+    craft_folder(f"{store}/images", f"{store}/adv", attack, network, batch_size=4, limit=None)
+    assert there(f"{store}/adv") == tree(tmp_path / "out")
+    remote.write(folder_path(store) / "adv" / "00.png", b"damaged")
+    craft_folder(f"{store}/images", f"{store}/adv", attack, network, batch_size=4)
+    assert there(f"{store}/adv") == tree(tmp_path / "out")
+
+
+def test_masks_behind_a_url(store, folder, network, tmp_path):
+    mask = np.zeros((16, 16, 3), np.uint8)
+    mask[:8] = 255
+    image_files.write_png(tmp_path / "mask.png", mask, tmp_path / "part")
+    remote.write(folder_path(store) / "mask.png", (tmp_path / "mask.png").read_bytes())
+    craft_folder(folder, tmp_path / "out", BIM, network, batch_size=4, masks=tmp_path / "mask.png")
+    craft_folder(f"{store}/images", f"{store}/adv", BIM, network, batch_size=4, masks=f"{store}/mask.png")
+    assert there(f"{store}/adv") == tree(tmp_path / "out")

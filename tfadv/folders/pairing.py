@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tfadv.files import folder_record, image_files, integrity, label_files
+from tfadv.files import folder_record, image_files, integrity, label_files, remote
 from tfadv.files.folder_record import CLEAN, DONE
 from tfadv.files.integrity import EntryDigests, RecordedFile
 from tfadv.files.record_files import RECORD
@@ -135,7 +135,8 @@ def _recorded(
     """The finished images of a record; where a clean twin is gone, the image itself stands for it."""
     twins, digests = adversarial / experiment.get("clean", CLEAN), EntryDigests(entries.values())
     done = (entry for entry in entries.values() if entry["status"] == DONE)
-    pairs = [_entry_pair(images, adversarial, twins, entry, digests) for entry in done]
+    listed = set(remote.names(twins)) if images is not None and remote.is_remote(twins) else None
+    pairs = [_entry_pair(images, adversarial, twins, entry, digests, listed) for entry in done]
     if not pairs:
         raise ValueError(f"{adversarial}: {RECORD} names no finished image.")
     origin = {"prediction": "the source's own predictions", "file": "the attack's labels"}
@@ -144,11 +145,17 @@ def _recorded(
 
 
 def _entry_pair(
-    images: Path | None, adversarial: Path, twins: Path, entry: dict[str, Any], digests: EntryDigests
+    images: Path | None,
+    adversarial: Path,
+    twins: Path,
+    entry: dict[str, Any],
+    digests: EntryDigests,
+    listed: set[str] | None = None,
 ) -> Pair:
+    """The pair of an entry; listed: the names of all twins, of a folder where one is not asked after quickly."""
     twin, result = (image_files.inside(folder, entry["output"], RECORD) for folder in (twins, adversarial))
     clean, clean_recorded = twin, integrity.of_entry(digests, entry, twin, integrity.TWIN)
-    if images is not None and not twin.exists():
+    if images is not None and not (twin.exists() if listed is None else entry["output"] in listed):
         clean, clean_recorded = image_files.inside(images, entry["file"], RECORD), RecordedFile(entry.get("sha256"))
     written = integrity.of_entry(digests, entry, result, integrity.OUTPUT)
     more = entry.get("sha256"), entry.get("queries")
