@@ -88,7 +88,7 @@ def test_one_of_the_two_may_be_local(store, folder, network, whole, tmp_path):
     assert there(f"{store}/adv") == whole == tree(tmp_path / "out")
 
 
-@pytest.mark.parametrize("after", [0, 1, 9, 12, 30])
+@pytest.mark.parametrize("after", [0, 9, 30])
 @pytest.mark.parametrize("part", [1, remote_records.PART])
 def test_an_interrupted_run_goes_on(part, after, store, network, whole, monkeypatch):
     monkeypatch.setattr(remote_records, "PART", part)
@@ -97,10 +97,9 @@ def test_an_interrupted_run_goes_on(part, after, store, network, whole, monkeypa
     journals = [name for name in there(f"{store}/adv") if name.startswith("attack.jsonl")]
     assert len(journals) > 1 if (part, after) == (1, 30) else len(journals) == min(after, 1) if part > 1 else True
     made = dict(there(f"{store}/adv"))
-    for _ in range(2):  # a second interruption adds to what the first one left
-        broken_off(monkeypatch, 5, lambda: craft_folder(*run, batch_size=4))
+    broken_off(monkeypatch, 5, lambda: craft_folder(*run, batch_size=4))  # adds to what the first one left
     assert made.items() <= {**made, **there(f"{store}/adv")}.items()
-    assert len(folder_record.read(f"{store}/adv")[1]) >= 4 * (after > 11)
+    assert len(folder_record.read(f"{store}/adv")[1]) >= 4 * (after > 9)
     craft_folder(*run, batch_size=4)
     assert there(f"{store}/adv") == whole
 
@@ -261,7 +260,7 @@ def test_a_command_takes_urls(store, tmp_path):
 
 
 def test_what_an_attack_was_fitted_to_lies_behind_the_url(store, folder, network, tmp_path):
-    attack = recipes.uap(count=8, epochs=1)
+    attack = recipes.uap(images=4, passes=1, steps=2, candidates=None)
     craft_folder(folder, tmp_path / "out", attack, network, batch_size=4)
     craft_folder(f"{store}/images", f"{store}/adv", attack, network, batch_size=4, limit=None)
     assert there(f"{store}/adv") == tree(tmp_path / "out")
