@@ -17,6 +17,7 @@ PAPER = [
     "tensorflow-addons>=0.23,<0.24",
 ]
 TEST = [
+    "universal_pathlib>=0.3",  # pure Python, as fsspec, which it brings
     "click>=8.2",  # its CliRunner keeps standard error apart
     "pytest>=7.2",
     "pytest-xdist>=3.3",
@@ -41,6 +42,8 @@ PEERS = [
     "adversarial-robustness-toolbox>=1.20.1",
     "cleverhans>=4.0",
 ]
+#: Folders behind URLs; each kind of store needs its own package beside: s3fs, gcsfs, huggingface_hub.
+REMOTE = ["universal_pathlib>=0.3"]
 #: What `scripts/best_attack.py` searches with.
 SEARCH = ["optuna>=3.4"]
 LONG_DESCRIPTION = """\
@@ -119,6 +122,7 @@ setup(
         "docs": DOCS,
         "peers": PEERS,
         "search": SEARCH,
+        "remote": REMOTE,
     },
     entry_points={"console_scripts": ["tfadv=tfadv.cli:main"]},
     classifiers=[

@@ -114,6 +114,10 @@ class Commands(click.Group):
 
 def _sentence(error: Exception) -> str:
     """The message of an error: its own text where that is meant for users, else with its type."""
+    from tfadv.files import remote
+
+    if said := remote.sentence(error):
+        return said
     text, kind = str(error), type(error).__name__
     if isinstance(error, ValueError | OSError | ImportError):
         return text or kind

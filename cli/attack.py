@@ -75,7 +75,7 @@ def command(recipe: str, images: str, out: str, **chosen: Any) -> None:
     depth; each is resized to the source's input size and written to OUT with its own name as a PNG, its clean twin to
     OUT/clean. OUT/attack.json says how all of it was made and what became of each image. The same command again
     continues an interrupted run, and makes again what is no longer as it was written; the result has the same bytes.
-    Transparent images are laid on white.
+    Transparent images are laid on white. IMAGES and OUT may be URLs, such as s3://bucket/images.
 
     \b
     tfadv attack naa images/ adv/ --source inception_v3 --labels labels.csv

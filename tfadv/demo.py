@@ -20,7 +20,7 @@ from tfadv.core.ranges import Count, Seed, Size, checked
 from tfadv.core.source import Source
 from tfadv.files import drawing
 from tfadv.files.folder_record import CLEAN
-from tfadv.files.image_files import advise_on_full_disk, read_image, write_png, write_safely
+from tfadv.files.image_files import read_image, resumable, write_png, write_safely
 from tfadv.folders.craft import craft_folder
 from tfadv.folders.evaluate import evaluate
 from tfadv.folders.pairing import pair
@@ -63,7 +63,7 @@ def run(
         seed: of the attacks.
         log: told what is being done.
     """
-    with advise_on_full_disk(Path(out)):
+    with resumable(Path(out)):
         return _run(Path(out), count, epsilon, seed, log)
 
 

@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from tfadv.files import remote
 from tfadv.files.image_files import write_whole
 
 #: A compressed file may hold so many bytes whatever its length, and beyond them so many for each of its own.
@@ -54,8 +55,9 @@ def read(path: str | os.PathLike, what: str) -> dict[str, np.ndarray]:
 def read_one(path: str | os.PathLike, what: str) -> np.ndarray:
     """The array of a .npy file. Raises ValueError as `read`."""
     try:
-        with open(path, "rb") as file:
-            return _checked(file, os.stat(path).st_size)
+        where = remote.folder_path(path)
+        with where.open("rb") as file:
+            return _checked(file, where.stat().st_size)
     except Exception as error:
         raise ValueError(f"{path}: expected {what}, which this is not ({_reason(error)}).") from error
 

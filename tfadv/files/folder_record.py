@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from tfadv.files import locks, records
+from tfadv.files import locks, records, remote_records
 from tfadv.files.entries import WHAT as WHAT
 from tfadv.files.entries import Entries, Entry, Listed, dump, parse
 from tfadv.files.image_files import write_safely
@@ -31,6 +31,7 @@ from tfadv.files.records import Contents as Contents
 from tfadv.files.records import ShardContents as ShardContents
 from tfadv.files.records import read as read
 from tfadv.files.records import shards as shards
+from tfadv.files.remote import folder_path, is_link, is_remote, make_folder
 from tfadv.files.shards import Shard
 
 #: The folder below the output in which the clean twins lie, unless there is one of this name among the images.
@@ -47,7 +48,7 @@ def claim(folder: str | os.PathLike, experiment: Entry, files: Files = ATTACK) -
 
     Raises ValueError, naming what differs, if the folder holds another experiment or files of unknown origin.
     """
-    if not _is_begun(Path(folder), experiment, files):
+    if not _is_begun(folder_path(folder), experiment, files):
         return Entries(lambda: contents(folder, files).entries)
     return contents(folder, files, attacked=files.record == RECORD).entries
 
@@ -75,14 +76,13 @@ def _is_begun(folder: Path, experiment: Entry, files: Files) -> bool:
 
 def _others(folder: Path, files: Files) -> Iterator[str]:
     """What lies in a folder beside journals, temporary files and what is hidden."""
-    with contextlib.suppress(FileNotFoundError), os.scandir(folder) as there:
-        for one in there:
-            if one.name[0] != "." and not (files.passing(one.name) and _no_folder(Path(one.path))):
-                yield one.name
+    for name in remote_records.names(folder):
+        if name[0] != "." and not (files.passing(name) and _no_folder(folder / name)):
+            yield name
 
 
 def _no_folder(path: Path) -> bool:
-    return path.is_symlink() or not path.is_dir()
+    return is_link(path) or not path.is_dir()
 
 
 class Journal:
@@ -104,7 +104,14 @@ class Journal:
         shard: Shard | None = None,
         images: int = 0,
     ) -> None:
-        self.folder, self.experiment, self.files, self.shard = Path(folder), experiment, files.of_shard(shard), shard
+        self.folder, self.experiment, self.files, self.shard = (
+            folder_path(folder),
+            experiment,
+            files.of_shard(shard),
+            shard,
+        )
+        self.kept = self.folder  # where the journal is written
+        self._parts: remote_records.Parts | None = None
         own = {} if shard is None else {SHARD: {"number": shard.number, "of": shard.of, "images": images}}
         self.header = dump({**experiment, **own}) + b"\n"
         self._file: BinaryIO | None = None
@@ -116,7 +123,7 @@ class Journal:
         with self._lock:
             number = next(number for number in itertools.count() if number not in self._taken)
             self._taken.add(number)
-        path = self.folder / (f"{self.files.temporary}-{number}" if number else self.files.temporary)
+        path = self.kept / (f"{self.files.temporary}-{number}" if number else self.files.temporary)
         path.unlink(missing_ok=True)  # a link of this name is not written through
         try:
             yield path
@@ -130,35 +137,48 @@ class Journal:
         place, lines = file.seek(0, os.SEEK_END), list[bytes]()
         for entry in entries:
             if "file" in entry:
-                written.put(entry["file"], place, self.folder / self.files.journal)
+                written.put(entry["file"], place, self._path)
             lines.append(dump(entry) + b"\n")
             place += len(lines[-1])
         file.write(b"".join(lines))
         file.flush()
         os.fsync(file.fileno())
+        self._put()
         return written
+
+    def _put(self) -> None:
+        if self._parts is not None:
+            self._parts.put()
+
+    @property
+    def _path(self) -> Path:
+        return self.kept / self.files.journal
 
     def open(self) -> BinaryIO:
         """Begin to write: make the folder, lock it, drop a line that a killed run left half written."""
         if self._file is not None:
             return self._file
-        self.folder.mkdir(parents=True, exist_ok=True)
-        file, begun = locks.locked(self.folder / self.files.journal), False
+        make_folder(self.folder)
+        self.kept = remote_records.readable(self.folder, self.files)
+        file, begun = locks.locked(self._path), False
         try:
             _is_begun(self.folder, self.experiment, self.files)  # again: until now another run could take the folder
             fresh = next(_others(self.folder, self.files), None) is None
             kept = 0 if fresh else _whole_lines(file)
             file.truncate(kept)
             begun = kept == 0
+            if is_remote(self.folder):
+                self._parts = remote_records.Parts(self.folder, self.files, self._path, begun)
             if begun:
                 file.write(self.header)
             file.flush()
+            self._put()
             self._meet_others()  # who begins at the same moment sees this header, or is seen here
         except BaseException:
             if begun:
                 file.truncate(0)
             if os.fstat(file.fileno()).st_size == 0:
-                (self.folder / self.files.journal).unlink(missing_ok=True)
+                self._path.unlink(missing_ok=True)
             file.close()
             raise
         self._file = file
@@ -167,7 +187,7 @@ class Journal:
     def _meet_others(self) -> None:
         """Raise BlockingIOError where a run is at work that is no other shard of the same, ValueError where it is one
         of another experiment."""
-        for path in self.files.journals(self.folder):
+        for path in self.files.journals(self.kept):
             shard = self.files.shard(path.name)
             if path.name == self.files.journal or locks.is_free(path, 0.0 if shard else locks.PATIENCE):
                 continue
@@ -200,17 +220,19 @@ class Journal:
         """
         self.close()
         whole = Journal(self.folder, self.experiment, self.files.of_shard(None))
-        path = self.folder / whole.files.journal
+        whole.kept = remote_records.readable(self.folder, whole.files)
         with whole:
-            whole._file = locks.locked(path, math.inf)  # held for a moment by another that ends, or by one that folds
-            others = [path for path in self.files.journals(self.folder) if self.files.shard(path.name)]
+            whole._file = locks.locked(
+                whole._path, math.inf
+            )  # held for a moment by another that ends, or by one that folds
+            others = [path for path in self.files.journals(whole.kept) if self.files.shard(path.name)]
             found = contents(self.folder, whole.files)
             if all(map(locks.is_free, others)) and all(name in found.entries for name in names):
                 entries = Listed(names, found.entries)
                 whole.fold(entries, [*found.concessions, *concessions(entries)])
                 return entries
             if os.fstat(whole._file.fileno()).st_size == 0:
-                path.unlink(missing_ok=True)
+                whole._path.unlink(missing_ok=True)
             return None
 
     def fold(self, entries: Iterable[Entry], concessions: Iterable[str] = ()) -> None:
@@ -218,15 +240,15 @@ class Journal:
 
         concessions: what this run could not do as the experiment says, in sentences; those of earlier runs stay.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        target = self.folder / self.files.record
-        conceded = list(dict.fromkeys([*records.conceded(target), *concessions]))
+        make_folder(self.folder)
+        there = remote_records.readable(self.folder, self.files) / self.files.record
+        conceded = list(dict.fromkeys([*records.conceded(there), *concessions]))
         experiment = {**self.experiment, **({CONCESSIONS: conceded} if conceded else {})}
-        if not records.says(target, parse(dump(experiment), target), entries):
+        if not records.says(there, parse(dump(experiment), there), entries):
             self.open()
             with self.temporary() as temporary:
-                write_safely(target, records.record_lines(experiment, entries), temporary)
-        for name in os.listdir(self.folder):
+                write_safely(self.folder / self.files.record, records.record_lines(experiment, entries), temporary)
+        for name in remote_records.names(self.folder):
             if self.files.passing(name):
                 (self.folder / name).unlink(missing_ok=True)
 

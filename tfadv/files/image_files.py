@@ -17,11 +17,12 @@ import threading
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, features
 
-from tfadv.files import resizing
+from tfadv.files import remote, resizing
 from tfadv.files.listing import SUFFIXES as SUFFIXES
 from tfadv.files.listing import find_images as find_images
 from tfadv.files.listing import output_names as output_names
@@ -78,12 +79,15 @@ def inside(folder: str | os.PathLike, name: str, origin: str, *, writing: bool =
     Raises ValueError for a name that leaves the folder or is none.
     """
     relative = Path(name) if isinstance(name, str) and "\0" not in name else Path()
-    if not relative.parts or relative.is_absolute() or relative.drive or ".." in relative.parts:
+    base, outside = remote.folder_path(folder), relative.is_absolute() or relative.drive or ".." in relative.parts
+    if not relative.parts or outside or (remote.is_remote(base) and not remote.is_plain(name)):
         raise ValueError(
             f'{origin}: expected a name inside of {folder}, relative and without "..", got {name!r}. Correct that '
             "file, or do without it."
         )
-    path = Path(folder, relative)
+    if remote.is_remote(base):
+        return base / name
+    path = base / relative
     if writing and not Path(os.path.realpath(path.parent)).is_relative_to(os.path.realpath(folder)):
         raise ValueError(
             f"{path}: expected a place inside of {folder} to write to, got a link that leads to "
@@ -94,6 +98,8 @@ def inside(folder: str | os.PathLike, name: str, origin: str, *, writing: bool =
 
 def read_bytes(path: str | os.PathLike) -> bytes:
     """Read a file; `Unreadable` if it is missing, not permitted, no regular file, or larger than `FILE_LIMIT`."""
+    if remote.is_remote(path):
+        return _read_remote(path)
     try:
         status = os.stat(path)
         if stat.S_ISDIR(status.st_mode):
@@ -109,6 +115,17 @@ def read_bytes(path: str | os.PathLike) -> bytes:
         raise Unreadable(
             f"cannot be read: {os.strerror(error.errno) if error.errno else 'input/output error'}"
         ) from error
+
+
+def _read_remote(path: Any) -> bytes:
+    """As `read_bytes`; what is no matter of this one file, such as a lost connection, is raised as it is."""
+    try:
+        content = remote.read(path, FILE_LIMIT + 1)
+    except FileNotFoundError as error:
+        raise Unreadable(f"cannot be read: {os.strerror(errno.ENOENT)}") from error
+    if len(content) > FILE_LIMIT:
+        raise Unreadable(f"file larger than {FILE_LIMIT >> 20} MiB")
+    return content
 
 
 def decode(content: bytes, size: tuple[int, int] | None = None, filter: str = resizing.DEFAULT) -> np.ndarray:
@@ -233,13 +250,18 @@ def file_hash(path: str | os.PathLike) -> str | None:
 def write_safely(path: Path, content: bytes | Iterable[bytes], temporary: Path) -> None:
     """Write a file atomically: to `temporary` on the same disk, synced, then renamed.
 
-    A link of either name is replaced and not followed. What is in parts is written part by part.
+    A link of either name is replaced and not followed. What is in parts is written part by part. Behind a URL only such
+    content needs `temporary`, a local file.
     """
+    if remote.is_remote(path) and isinstance(content, bytes):
+        return remote.write(path, content)
     temporary.unlink(missing_ok=True)
     with open(temporary, "xb") as file:
         file.writelines([content] if isinstance(content, bytes) else content)
         file.flush()
         os.fsync(file.fileno())
+    if remote.is_remote(path):
+        return remote.move(temporary, path)
     os.replace(temporary, path)
 
 
@@ -250,6 +272,8 @@ def misplaced(error: OSError) -> str | None:
 
 def is_free(path: Path) -> bool:
     """Whether a file can be written to this path: no folder is there, nor a file on the way to it."""
+    if remote.is_remote(path):  # there neither stands in the way
+        return True
     try:
         return not stat.S_ISDIR(os.lstat(path).st_mode)
     except OSError as error:
@@ -257,12 +281,15 @@ def is_free(path: Path) -> bool:
 
 
 @contextlib.contextmanager
-def advise_on_full_disk(folder: str | os.PathLike) -> Iterator[None]:
-    """A context for resumable work in a folder: a full disk becomes an OSError that says how to go on."""
+def resumable(folder: str | os.PathLike) -> Iterator[None]:
+    """A context for resumable work in a folder: a full disk, or a failure behind a URL, becomes an OSError that says
+    how to go on."""
     try:
         yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+    except Exception as error:
+        if said := remote.sentence(error):
+            raise OSError(f"{folder}: {said}") from error
+        if not isinstance(error, OSError) or error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         raise OSError(
             f"{folder}: the disk is full. What is finished is kept; make room and give the same command again."
@@ -275,7 +302,9 @@ def write_whole(path: str | os.PathLike, content: bytes) -> None:
     A link is replaced and not followed; into what is no regular file, a pipe or a device, the content goes as it is.
     Raises OSError with a sentence.
     """
-    path = Path(path)
+    path = remote.folder_path(path)
+    if remote.is_remote(path):
+        return remote.write(path, content)
     temporary = path.with_name(f".tfadv-{os.getpid()}-{threading.get_ident()}.part")
     try:
         if path.exists() and not path.is_file():
@@ -317,13 +346,13 @@ def _chunk(kind: bytes, content: bytes) -> bytes:
 def write_png(path: Path, pixels: np.ndarray, temporary: Path) -> Picture:
     """Write uint8 [H, W, 3] as a PNG, atomically; returns what is read back from the disk.
 
-    Raises OSError if that is not what was written.
+    Raises OSError if that is not what was written. What is put behind a URL is compared by the store, with a checksum.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    remote.make_folder(path.parent)
     content = encode(pixels)
     write_safely(path, content, temporary)
     try:
-        written = read_bytes(path)
+        written = content if remote.is_remote(path) else read_bytes(path)
         decoded = decode(written)
     except Unreadable as error:
         raise OSError(f"{path}: the image written cannot be read back: {error}. Check the disk.") from error

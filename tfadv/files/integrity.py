@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from tfadv.files import folder_record, image_files, record_files
+from tfadv.files import folder_record, image_files, record_files, remote
 from tfadv.files.folder_record import Entry
 
 #: The keys of an entry: the hash of its PNG, that of the clean twin, and the digest.
@@ -71,7 +71,7 @@ def recorded_files(folder: str | os.PathLike) -> dict[str, RecordedFile]:
         digests = EntryDigests(entries.values())
         for entry in entries.values():
             if entry["status"] == folder_record.DONE:
-                file = of_entry(digests, entry, Path(folder, entry["output"]), OUTPUT)
+                file = of_entry(digests, entry, image_files.inside(folder, entry["output"], files.record), OUTPUT)
                 if file.wrong or entry["output"] not in recorded:  # of two that claim a file one was edited
                     recorded[entry["output"]] = file
     return recorded
@@ -95,7 +95,7 @@ def _other(path: Path, recorded: str | None) -> str | None:
 
 
 def _link(path: Path) -> str | None:
-    return f"a link lies where {path.name} was written" if path.is_symlink() else None
+    return f"a link lies where {path.name} was written" if remote.is_link(path) else None
 
 
 def _digest(entry: Entry) -> str:

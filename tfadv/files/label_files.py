@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
+from tfadv.files import remote
 from tfadv.files.image_files import inside
 
 #: The names that a column can have, best first; case, spaces, "_" and "-" play no part.
@@ -71,7 +72,7 @@ def read(path: str | os.PathLike, targets: bool = False, titles: Sequence[str] |
 
     Raises FileNotFoundError, or ValueError that names the line.
     """
-    path = Path(path)
+    path = remote.folder_path(path)
     if not path.is_file():
         there = "expected a CSV of labels, got what is no file" if path.exists() else "no such file of labels"
         raise FileNotFoundError(f"{path}: {there}.")

@@ -21,7 +21,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tfadv.files import label_files
+from tfadv.files import label_files, remote
 from tfadv.files.label_files import Column
 from tfadv.files.listing import find_images
 
@@ -103,7 +103,7 @@ def find(
     Raises FileNotFoundError, or ValueError for a folder that has not this layout or has several, for a list that cannot
     be read, and for folders of classes whose order is ambiguous.
     """
-    folder = Path(folder)
+    folder = remote.folder_path(folder)
     if layout not in LAYOUTS:
         raise ValueError(f"layout: expected one of {', '.join(LAYOUTS)}, got {layout!r}.")
     if class_names is not None and layout not in (AUTO, CLASSES):
@@ -145,7 +145,7 @@ def _listed(folder: Path, layout: str, targeted: bool) -> Layout:
 def _folders(folder: Path, class_names: str | os.PathLike | None) -> Layout:
     """The images of a folder for each class, labelled by the places of their folders' names."""
     names = find_images(folder)
-    folders = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith("."))
+    folders = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
     if not folders:
         raise ValueError(f"{folder}: expected a folder for each class, got images and no folder.")
     if class_names is None:
@@ -153,7 +153,7 @@ def _folders(folder: Path, class_names: str | os.PathLike | None) -> Layout:
         numbers = {name: number for number, name in enumerate(folders)}
         ordered, said_by, order = tuple(folders), f"the folders in {folder}", "alphanumeric order"
     else:
-        classes = _read_names(Path(class_names))
+        classes = _read_names(remote.folder_path(class_names))
         numbers = _numbers(folders, classes, folder, class_names)
         ordered, said_by, order = (
             tuple(aliases[0] for aliases in classes),

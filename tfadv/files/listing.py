@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
+from tfadv.files import remote
+
 #: The suffixes of images that can be read, in any case; the content decides on the format.
 SUFFIXES = (
     ".png",
@@ -43,13 +45,13 @@ def find_images(folder: str | os.PathLike) -> list[str]:
     Raises FileNotFoundError or NotADirectoryError where there is no such folder, ValueError where no image in it is of
     a kind that can be read.
     """
-    root = Path(folder)
+    root = remote.folder_path(folder)
     if not root.exists():
         raise FileNotFoundError(f"{root}: no such folder of images.")
     if not root.is_dir():
         raise NotADirectoryError(f"{root}: expected a folder of images, got a file.")
     names, others, readable = [], Counter[str](), False
-    for name, is_file in _walk(root):
+    for name, is_file in ((name, True) for name in remote.names(root)) if remote.is_remote(root) else _walk(root):
         suffix = _suffix(name).lower() if is_file else "closed folders"
         if suffix in _READABLE or suffix in _OTHER or not is_file:
             names.append(name)

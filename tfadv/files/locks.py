@@ -6,6 +6,8 @@ import time
 from pathlib import Path
 from typing import BinaryIO
 
+from tfadv.files import remote
+
 try:
     import fcntl
 except ImportError:  # Windows has no such locks; there two runs at once are not noticed
@@ -50,7 +52,7 @@ def locked(path: Path, patience: float = PATIENCE) -> BinaryIO:
 def is_free(path: Path, patience: float = 0.0) -> bool:
     """Whether nobody has locked a file, or it is gone; looked at for up to `patience` seconds."""
     until = time.monotonic() + patience
-    while fcntl is not None:
+    while fcntl is not None and not remote.is_remote(path):
         try:
             with open(path, "rb") as file:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from tfadv.files import image_files, resizing
+from tfadv.files import image_files, remote, resizing
 
 #: How many names an error lists.
 NAMED = 3
@@ -72,7 +72,7 @@ def read(
     Raises FileNotFoundError where there is no such folder or file, ValueError, with the first names, where masks are
     missing, cannot be read, let nothing change, or have neither their image's size nor the one asked for.
     """
-    masks = Path(masks)
+    masks = remote.folder_path(masks)
     if not masks.exists():
         raise FileNotFoundError(f"{masks}: no such folder of masks, nor a file of one.")
     of_all = not masks.is_dir()

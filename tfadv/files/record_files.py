@@ -32,7 +32,7 @@ class Files(NamedTuple):
 
     def passing(self, name: str) -> bool:
         """Whether a file of this name is gone once a run has ended: a journal, or a temporary file."""
-        return bool(re.fullmatch(rf"{self.stem}(-\d+-of-\d+)?\.(jsonl|part(-\d+)?)", name, re.ASCII))
+        return bool(re.fullmatch(rf"{self.stem}(-\d+-of-\d+)?\.(jsonl|part)(-\d+)?", name, re.ASCII))
 
     def journals(self, folder: str | os.PathLike[str]) -> list[Path]:
         """All journals in a folder: that of the whole folder, and the shards' after it, in their order."""

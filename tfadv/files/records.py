@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tfadv.files import schemas
+from tfadv.files import remote, remote_records, schemas
 from tfadv.files.entries import WHAT, Entries, Entry, Place, checked, dump, opened, parse
 from tfadv.files.image_files import inside
 from tfadv.files.record_files import ATTACK, RECORD, Files
@@ -94,7 +94,7 @@ def contents(folder: str | os.PathLike, files: Files = ATTACK, attacked: bool = 
 def shards(folder: str | os.PathLike, files: Files = ATTACK) -> list[ShardContents]:
     """The shards whose journals lie in a folder, in their order; raises as `read`."""
     found = []
-    for path in files.journals(folder):
+    for path in files.journals(remote_records.readable(folder, files)):
         part = journal(path, files)
         if part is None or part.shard is None:
             continue
@@ -102,7 +102,7 @@ def shards(folder: str | os.PathLike, files: Files = ATTACK) -> list[ShardConten
         conceded, unchanged = _read_into(entries, part)
         _check_experiment(part.experiment, folder, files, path)
         content = Contents(part.experiment, entries, conceded)
-        found.append(ShardContents(part.shard, path, part.images, unchanged, content))
+        found.append(ShardContents(part.shard, remote.folder_path(folder) / path.name, part.images, unchanged, content))
     return found
 
 
@@ -116,11 +116,12 @@ def experiment_of(folder: str | os.PathLike, files: Files = ATTACK) -> Entry | N
 def _parts(folder: str | os.PathLike, files: Files) -> tuple[Entry | None, list[Part], Path]:
     """The experiment of a folder, the record and journals of it in the order in which they were written, and the file
     that the experiment is from."""
-    record = _record(Path(folder, files.record))
+    kept = remote_records.readable(folder, files)
+    record = _record(kept / files.record)
     found = [] if record is None else [record]
     experiment = None if record is None else record.experiment
     origin = None if record is None else record.path
-    for part in filter(None, (journal(path, files) for path in files.journals(folder))):
+    for part in filter(None, (journal(path, files) for path in files.journals(kept))):
         if part.shard and not part.begun and experiment is not None:
             continue  # who has written nothing binds nobody
         if part.shard and part.begun and origin and experiment:
@@ -131,7 +132,7 @@ def _parts(folder: str | os.PathLike, files: Files) -> tuple[Entry | None, list[
                 )
         experiment, origin = part.experiment, origin or (part.path if part.begun else None)
         found.append(part)
-    return experiment, found, origin or Path(folder, files.record)
+    return experiment, found, origin or kept / files.record
 
 
 def _read_into(entries: Entries, part: Part, attacked: bool = False) -> tuple[list[str], str | None]:

@@ -38,6 +38,7 @@ from tfadv.files.integrity import EntryDigests
 from tfadv.files.masks import Masks
 from tfadv.files.masks import read as read_masks
 from tfadv.files.record_files import ATTACK
+from tfadv.files.remote import folder_path
 from tfadv.files.shards import Shard, shard_of
 from tfadv.folders import experiment, labelling
 from tfadv.folders.experiment import Item
@@ -150,7 +151,7 @@ def craft_folder(
     attack = attack if masks is None else _within_masks(attack)
     if isinstance(attack.budget, Linf) and attack.budget.size < 1:
         raise ValueError(f"epsilon: expected 1 or more, got {attack.budget.size}: image files hold whole grey levels.")
-    images, out, part = Path(images), Path(out), shard_of(shard)
+    images, out, part = folder_path(images), folder_path(out), shard_of(shard)
     names = image_files.find_images(images)
     experiment.check_separate(images, out)
     size = experiment.input_size(network, size)
@@ -183,7 +184,7 @@ def craft_folder(
         return CraftReport(out, entries, classes.sentence, described, run.remade, *facts)
 
     sizes = _batch_sizes(out, len(names[:limit]), batch_size)
-    with image_files.advise_on_full_disk(out), _advise_on_full_memory(), ThreadPool(workers) as pool:
+    with image_files.resumable(out), _advise_on_full_memory(), ThreadPool(workers) as pool:
         while True:
             try:
                 return craft(sizes.pop(0))

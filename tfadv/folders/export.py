@@ -23,6 +23,7 @@ from tfadv.core.thread_pool import ThreadPool, in_batches
 from tfadv.files import folder_record, image_files, integrity, schemas
 from tfadv.files.folder_record import CLEAN, DONE, RECORD, Entry
 from tfadv.files.layouts import LISTED
+from tfadv.files.remote import folder_path, make_folder
 
 #: How many images are copied between two looks at what came of them.
 BATCH = 64
@@ -81,8 +82,8 @@ def export_folder(
     Raises ValueError for a folder without such images, an output folder that holds something or lies in the other one,
     and names that would meet; OSError where reading or writing fails.
     """
-    adversarial = Path(adversarial)
-    out = adversarial if out is None else Path(out)
+    adversarial = folder_path(adversarial)
+    out = adversarial if out is None else folder_path(out)
     if layout not in FORMS:
         raise ValueError(f"layout: expected one of {', '.join(FORMS)}, got {layout!r}.")
     experiment, entries = folder_record.read(adversarial)
@@ -107,14 +108,14 @@ def export_folder(
         return next(filter(None, reasons), None)
 
     rows = []
-    with image_files.advise_on_full_disk(out), ThreadPool(workers) as pool:
+    with image_files.resumable(out), ThreadPool(workers) as pool:
         for some in in_batches(list(zip(done, places, strict=True)), BATCH):
             for (entry, place), reason in zip(some, pool.each(copy, some), strict=True):
                 if reason is None:
                     rows.append(form.row(entry, place))
                 else:
                     skipped[entry["file"]] = reason
-        out.mkdir(parents=True, exist_ok=True)
+        make_folder(out)
         for name, content in {**form.beside, LISTED[layout].table: _csv(rows)}.items():
             image_files.write_whole(out / name, content.encode("utf-8", "backslashreplace"))
     return ExportReport(out, len(rows), skipped)
@@ -137,7 +138,7 @@ def _check_out(adversarial: Path, out: Path, layout: str) -> None:
 
 
 def _begins(path: Path, text: str) -> bool:
-    with open(path, "rb") as file:
+    with path.open("rb") as file:
         return file.read(len(text)) == text.encode()
 
 
@@ -164,7 +165,7 @@ def _copied(
         return wrong
     target = image_files.inside(out, name, str(folder), writing=True)
     if target.resolve() != path.resolve():
-        target.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(target.parent)
         image_files.write_whole(target, content)
     return None
 

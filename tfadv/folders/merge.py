@@ -16,11 +16,12 @@ from typing import Any
 from tfadv.core import diagnostics
 from tfadv.core.ranges import Count, checked
 from tfadv.core.thread_pool import ThreadPool, in_batches
-from tfadv.files import folder_record, image_files, locks, schemas
+from tfadv.files import folder_record, image_files, locks, remote, schemas
 from tfadv.files.entries import Entries, Entry, Listed, where
 from tfadv.files.folder_record import DONE, Journal, ShardContents
 from tfadv.files.integrity import OUTPUT, TWIN
 from tfadv.files.record_files import ATTACK, DEFENCE, SHIFT, Files
+from tfadv.files.remote import folder_path
 
 #: How shards come about, for messages.
 WRITTEN = "as `tfadv attack --shard` and `tfadv defend --shard` write them"
@@ -47,8 +48,8 @@ def merge_folders(
     Raises ValueError where shards are missing, unfinished, there twice or of several experiments, or where a file is
     not as its shard wrote it; BlockingIOError where a shard is still at work.
     """
-    out = Path(out)
-    places = list(dict.fromkeys([out, *map(Path, folders)]))
+    out = folder_path(out)
+    places = list(dict.fromkeys([out, *map(folder_path, folders)]))
     files = _files(places)
     shards = _shards(out, places, files)
     experiment, entries = shards[0].contents.experiment or {}, Entries(lambda: folder_record.read(out, files)[1])
@@ -58,7 +59,7 @@ def merge_folders(
     _check_names(out, shards, sorted(entries), files)
     bar = progress(total=len(entries)) if progress else None
     with (
-        image_files.advise_on_full_disk(out),
+        image_files.resumable(out),
         Journal(out, experiment, files) as journal,
         contextlib.closing(bar) if bar else contextlib.nullcontext(),
         ThreadPool(workers) as pool,
@@ -165,14 +166,14 @@ class _Copy:
             source = image_files.inside(self.folder, name, str(self.folder))
             if target != source and target.is_file() and image_files.file_hash(target) == entry[key]:
                 continue
-            content = source.read_bytes() if source.is_file() and not source.is_symlink() else None
+            content = source.read_bytes() if source.is_file() and not remote.is_link(source) else None
             if content is None or hashlib.sha256(content).hexdigest() != entry[key]:
                 raise ValueError(
                     f"{source}: expected the file that the shard wrote, got "
                     f"{'none' if content is None else 'another'}. Give the command of the shard again: it makes it."
                 )
             if target != source:
-                target.parent.mkdir(parents=True, exist_ok=True)
+                remote.make_folder(target.parent)
                 with self.journal.temporary() as temporary:
                     image_files.write_safely(target, content, temporary)
 

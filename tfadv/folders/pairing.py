@@ -10,10 +10,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tfadv.files import folder_record, image_files, integrity, label_files
+from tfadv.files import folder_record, image_files, integrity, label_files, remote
 from tfadv.files.folder_record import CLEAN, DONE
 from tfadv.files.integrity import EntryDigests, RecordedFile
 from tfadv.files.record_files import RECORD
+from tfadv.files.remote import folder_path
 
 
 class Pair(NamedTuple):
@@ -95,7 +96,7 @@ def pair(
     Raises ValueError if nothing pairs, no label fits, or a folder holds no image; FileNotFoundError or
     NotADirectoryError where there is no folder.
     """
-    images, adversarial = Path(images), Path(adversarial)
+    images, adversarial = folder_path(images), folder_path(adversarial)
     experiment, entries = folder_record.read(adversarial)
     pairing = (
         _by_name(images, adversarial) if experiment is None else _by_record(images, adversarial, experiment, entries)
@@ -108,7 +109,7 @@ def of_record(adversarial: str | os.PathLike) -> Pairing:
 
     Raises ValueError for a folder without a record, or whose record names no finished image.
     """
-    adversarial = Path(adversarial)
+    adversarial = folder_path(adversarial)
     experiment, entries = folder_record.read(adversarial)
     if experiment is None:
         raise ValueError(f"{adversarial}: expected a folder that `tfadv attack` wrote, found no {RECORD} in it.")
@@ -134,7 +135,8 @@ def _recorded(
     """The finished images of a record; where a clean twin is gone, the image itself stands for it."""
     twins, digests = adversarial / experiment.get("clean", CLEAN), EntryDigests(entries.values())
     done = (entry for entry in entries.values() if entry["status"] == DONE)
-    pairs = [_entry_pair(images, adversarial, twins, entry, digests) for entry in done]
+    listed = set(remote.names(twins)) if images is not None and remote.is_remote(twins) else None
+    pairs = [_entry_pair(images, adversarial, twins, entry, digests, listed) for entry in done]
     if not pairs:
         raise ValueError(f"{adversarial}: {RECORD} names no finished image.")
     origin = {"prediction": "the source's own predictions", "file": "the attack's labels"}
@@ -143,12 +145,18 @@ def _recorded(
 
 
 def _entry_pair(
-    images: Path | None, adversarial: Path, twins: Path, entry: dict[str, Any], digests: EntryDigests
+    images: Path | None,
+    adversarial: Path,
+    twins: Path,
+    entry: dict[str, Any],
+    digests: EntryDigests,
+    listed: set[str] | None = None,
 ) -> Pair:
-    twin, result = twins / entry["output"], adversarial / entry["output"]
+    """The pair of an entry; listed: the names of all twins, of a folder where one is not asked after quickly."""
+    twin, result = (image_files.inside(folder, entry["output"], RECORD) for folder in (twins, adversarial))
     clean, clean_recorded = twin, integrity.of_entry(digests, entry, twin, integrity.TWIN)
-    if images is not None and not twin.exists():
-        clean, clean_recorded = images / entry["file"], RecordedFile(entry.get("sha256"))
+    if images is not None and not (twin.exists() if listed is None else entry["output"] in listed):
+        clean, clean_recorded = image_files.inside(images, entry["file"], RECORD), RecordedFile(entry.get("sha256"))
     written = integrity.of_entry(digests, entry, result, integrity.OUTPUT)
     more = entry.get("sha256"), entry.get("queries")
     return Pair(entry["file"], clean, result, entry.get("label"), entry.get("target"), clean_recorded, written, *more)

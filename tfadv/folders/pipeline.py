@@ -7,7 +7,6 @@ import contextlib
 import dataclasses
 import functools
 import itertools
-import os
 from collections.abc import Callable, Generator, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -305,9 +304,7 @@ class Run:
         """Begin to write, and keep the shift of an attack that is fitted: once, and never half a file."""
         journal.open()
         if self.attack.fitted and self.unfitted.shift is not None and not (self.out / SHIFT).exists():
-            with journal.temporary() as temporary:
-                self.unfitted.save(temporary)
-                os.replace(temporary, self.out / SHIFT)
+            self.unfitted.save(self.out / SHIFT)
 
 
 def _done(item: Item, picture: image_files.Picture, crafted: CraftedBatch, row: int) -> Entry:

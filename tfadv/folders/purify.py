@@ -30,7 +30,8 @@ from tfadv.defences.purified import Purified, Purifier, alone, digest
 from tfadv.files import folder_record, image_files, integrity, resizing
 from tfadv.files.folder_record import DONE, NO_PLACE, NO_RESULT, UNREADABLE, Entry, Journal
 from tfadv.files.integrity import OUTPUT, EntryDigests, RecordedFile
-from tfadv.files.record_files import DEFENCE
+from tfadv.files.record_files import DEFENCE, RECORD
+from tfadv.files.remote import folder_path
 from tfadv.files.shards import shard_of
 from tfadv.folders import experiment, labelling, rounding
 from tfadv.training import datasets
@@ -95,7 +96,7 @@ def purify_folder(
     Raises ValueError for a purifier that needs a network and has none, a folder of another purifier, folders that would
     meet; OSError where reading or writing fails.
     """
-    images, out, part = Path(images), Path(out), shard_of(shard)
+    images, out, part = folder_path(images), folder_path(out), shard_of(shard)
     if purifier.needs_network and network is None:
         raise ValueError(f"{purifier!r} needs the network that it defends: give network=.")
     single = images.is_file()
@@ -116,7 +117,7 @@ def purify_folder(
         return name, image_files.Picture(None, picture.sha256, picture.reason or wrong) if wrong else picture
 
     with (
-        image_files.advise_on_full_disk(out),
+        image_files.resumable(out),
         Journal(out, described, DEFENCE, part, len(own)) as journal,
         contextlib.closing(bar) if bar else contextlib.nullcontext(),
         ThreadPool(workers) as pool,
@@ -185,6 +186,8 @@ def _names(folder: Path, out: Path) -> list[str]:
     if made is None:
         return image_files.find_images(folder)
     names = sorted({entry["output"] for entry in entries.values() if entry["status"] == DONE})
+    for name in names:
+        image_files.inside(folder, name, RECORD)
     if not names:
         raise ValueError(f"{folder}: expected adversarial images, got the folder of an attack that has made none.")
     return names
@@ -323,10 +326,10 @@ def training_images(
 
     Raises ValueError for labels that are missing or do not fit, for images that cannot be read or of another size.
     """
-    if Path(images).is_file() and labels is not None:
+    if folder_path(images).is_file() and labels is not None:
         raise ValueError(f"{images}: expected no labels beside an .npz file, which has its own.")
     if labels is None:
-        height, width = (None, None) if Path(images).is_file() else experiment.input_size(network, size)
+        height, width = (None, None) if folder_path(images).is_file() else experiment.input_size(network, size)
         if height != width:
             raise ValueError(f"{images}: expected labels= where images are not as high as wide.")
         data = datasets.load(images, height, fill)
@@ -337,7 +340,7 @@ def training_images(
 
     def pictures(some: list[str]) -> np.ndarray:
         with ThreadPool(workers) as pool:
-            read = pool.each(lambda name: image_files.try_image(Path(images, name), size, filter), some)
+            read = pool.each(lambda name: image_files.try_image(folder_path(images) / name, size, filter), some)
         stacked = np.stack(image_files.pixels_of(images, dict(zip(some, read, strict=True))))
         return datasets.filled(stacked) if fill else stacked
 
