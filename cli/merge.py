@@ -27,7 +27,7 @@ def command(out: str, folders: tuple[str, ...], workers: int | None, no_progress
     bar = None if no_progress else options.progress_bar("merge")
     images = options.interruptible(
         lambda: merge_folders(out, folders, workers=workers, progress=bar),
-        "Interrupted. The same command again continues where this one stopped.",
+        options.CONTINUE,
     )
     done = sum(entry["status"] == "done" for entry in images)
     shell.echo(f"{out}: {done} images, {len(images) - done} skipped")
