@@ -62,7 +62,7 @@ class SpreadCommand(click.Command):
         """Run the command; in several processes where that is asked for."""
         chosen = context.params
         asked, address = chosen.pop("devices"), chosen.pop("ray")
-        if asked is None and address is None or context.find_object(Part):
+        if asked is None and address is None or context.find_object(Part) is not None:
             return super().invoke(context)
         if chosen.get("shard"):
             raise click.UsageError("--shard makes one part here, --devices and --ray make all: leave one of them out.")
