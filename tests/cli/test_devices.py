@@ -33,7 +33,7 @@ def whole(root):
 
 
 def children(run) -> list[int]:
-    path = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    path = Path(f"/proc/{run.pid}/task/{run.pid}/children")
     return [int(word) for word in path.read_text().split()] if path.exists() else []
 
 
