@@ -124,13 +124,17 @@ def _children(asked: Any, on_cpu: bool, words: Words) -> list[Callable[[], Runni
         raise click.UsageError("--devices: there is no GPU to choose; expected how many processes, or all.")
     count = len(chosen) or (asked if isinstance(asked, int) else 1)
     threads = max(1, cores() // count)
-    bounds = {f"TF_NUM_{kind}_THREADS": str(threads) for kind in ("INTRAOP", "INTEROP")}
 
     def starter(number: int) -> Callable[[], Running]:
         own = {"CUDA_VISIBLE_DEVICES": chosen[number - 1]} if chosen else {}
-        return lambda: Child(words(number, count, bool(chosen), threads), bounds | os.environ | own)
+        return lambda: Child(words(number, count, bool(chosen), threads), bounds(threads) | os.environ | own)
 
     return [starter(number) for number in range(1, count + 1)]
+
+
+def bounds(threads: int) -> dict[str, str]:
+    """The environment of a process that computes with so many threads."""
+    return {f"TF_NUM_{kind}_THREADS": str(threads) for kind in ("INTRAOP", "INTEROP")}
 
 
 class Child:

@@ -16,6 +16,7 @@ from typing import Any
 
 import click
 
+from tfadv.cli.devices import Words, bounds
 from tfadv.cli.together import Ended, Part, Running
 
 try:
@@ -50,41 +51,40 @@ class Task:
 
 
 @contextlib.contextmanager
-def tasks(
-    address: str, asked: Any, on_cpu: bool, words: Callable[[int, int, bool, int], list[str]]
-) -> Iterator[list[Callable[[], Running]]]:
+def tasks(address: str, asked: Any, on_cpu: bool, words: Words) -> Iterator[list[Callable[[], Running]]]:
     """What starts the task of each shard: one for each GPU of the cluster, or as many as are asked for.
 
     Args:
         address: of the cluster; "auto": the one that this machine is a node of.
         asked: how many, or None or "all".
         on_cpu: without GPUs.
-        words: the command line of (number, count, on_gpu, threads).
+        words: the command line of each.
 
     Raises UsageError where nothing says how many; ConnectionError where there is no cluster.
     """
     ray.init(address=address, log_to_driver=False, logging_level="ERROR")
-    try:
-        gpus = 0 if on_cpu else int(ray.cluster_resources().get("GPU", 0))
+    with contextlib.ExitStack() as leaving:
+        leaving.callback(ray.shutdown)
+        leaving.enter_context(contextlib.redirect_stdout(sys.stderr))  # Ray tells of lost nodes on standard output
+        there = ray.cluster_resources()
+        gpus = 0 if on_cpu else int(there.get("GPU", 0))
         count = asked if isinstance(asked, int) else gpus
         if isinstance(asked, tuple) or not count:
             raise click.UsageError(f"--ray: expected --devices N, how many tasks; the cluster has {gpus} GPUs.")
-        threads = {} if gpus else {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
-        task = ray.remote(part).options(
+        threads = max(1, int(there.get("CPU", 1)) // count)
+        task = ray.remote(
             num_cpus=1,
             num_gpus=1 if gpus else 0,
             max_calls=1,  # a process of its own for each, whose memory is free after it
             max_retries=0,
             scheduling_strategy="SPREAD",
-            runtime_env={"env_vars": threads},
-        )
+            runtime_env={"env_vars": bounds(threads)},
+        )(part)
 
         def starter(number: int) -> Callable[[], Running]:
-            return lambda: Task(lambda: task.remote(words(number, count, bool(gpus), 1), os.getcwd()))
+            return lambda: Task(lambda: task.remote(words(number, count, bool(gpus), threads), os.getcwd()))
 
         yield [starter(number) for number in range(1, count + 1)]
-    finally:
-        ray.shutdown()
 
 
 def part(words: list[str], folder: str) -> Ended:
