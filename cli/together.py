@@ -27,7 +27,7 @@ OTHERS_ARE_LEFT = 4
 MADE, WRONG = (0, options.SOME_SKIPPED, OTHERS_ARE_LEFT), (1, 2)
 #: After so many deaths of a process in a row without a new image nobody tries again.
 DEATHS = 3
-#: How often processes and journals are looked at, in seconds.
+#: How often processes and journals are looked at, in seconds, unless there are hundreds.
 PAUSE = 0.2
 #: How many of the last lines of a process that died are shown.
 LINES = 10
@@ -68,7 +68,7 @@ def together(starters: Sequence[Callable[[], Running]], counted: Counted) -> End
         for place, start in enumerate(starters):
             at_work[place] = start()
         while at_work:
-            time.sleep(PAUSE)
+            time.sleep(max(PAUSE, len(at_work) / 500))
             counted.look()
             for place, running in list(at_work.items()):
                 ended = running.ended()

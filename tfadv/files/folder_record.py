@@ -335,9 +335,9 @@ class Journal:
         with whole:
             whole._file = locks.locked(path, math.inf)  # held for a moment by another that ends, or by one that folds
             others = [path for path in self.files.journals(self.folder) if self.files.shard(path.name)]
-            found = contents(self.folder, whole.files)
-            entries = [found.entries[name] for name in names if name in found.entries]
-            if all(map(locks.is_free, others)) and len(entries) == len(names):
+            found = contents(self.folder, whole.files) if all(map(locks.is_free, others)) else None
+            entries = [found.entries[name] for name in names if name in found.entries] if found else []
+            if found and len(entries) == len(names):
                 whole.fold(entries, [*found.concessions, *concessions(entries)])
                 return entries
             if os.fstat(whole._file.fileno()).st_size == 0:
