@@ -36,6 +36,8 @@ DOCS = [
     "mkdocs-material>=9.5",
     "mkdocstrings[python]>=0.26",
 ]
+#: What `--ray` runs on.
+RAY = ["ray>=2.50,<3"]
 #: Other packages that `scripts/peers.py` and tests/test_peers.py compare with.
 PEERS = [
     "foolbox>=3.3.4",
@@ -120,6 +122,7 @@ setup(
         "gpu": ["tensorflow[and-cuda]>=2.15"],
         "test": TEST,
         "docs": DOCS,
+        "ray": RAY,
         "peers": PEERS,
         "search": SEARCH,
         "remote": REMOTE,

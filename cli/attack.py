@@ -6,14 +6,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tfadv.cli import network_options, options, shell
+from tfadv.cli import devices, network_options, options, shell
 from tfadv.core.ranges import Count, Seed, Size
+from tfadv.files.record_files import ATTACK
 
 if TYPE_CHECKING:
     from tfadv.folders.craft import CraftReport
 
 
 @click.command(
+    cls=devices.SpreadCommand,
+    record=ATTACK,
+    out=lambda chosen: chosen["out"],
     epilog="Exit code: 0 all images done, 3 some skipped or unchanged, 1 an error, 2 wrong usage, 130 interrupted.",
 )
 @click.argument("recipe")
@@ -82,10 +86,7 @@ def command(recipe: str, images: str, out: str, **chosen: Any) -> None:
     tfadv attack mim images/ adv/ --source keras:MobileNetV2 --epsilon 8 --set decay=0.9
     tfadv attack nr-igsm images/ adv/ --source inception_v3 --source resnet_v2_101
     """
-    report = options.interruptible(
-        lambda: _craft(recipe, images, out, **chosen),
-        "Interrupted. The same command again continues where this one stopped.",
-    )
+    report = devices.of_folder(options.interruptible(lambda: _craft(recipe, images, out, **chosen), options.CONTINUE))
     _tell(report)
     if shell.tell_folder(report.images, report.remade, report.without_hashes) or report.unchanged:
         sys.exit(options.SOME_SKIPPED)

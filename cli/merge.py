@@ -55,7 +55,7 @@ def command(
     bar = None if no_progress else options.progress_bar("merge")
     images = options.interruptible(
         lambda: merge_folders(out, parts, workers=workers, progress=bar),
-        "Interrupted. The same command again continues where this one stopped.",
+        options.CONTINUE,
     )
     done = sum(entry["status"] == "done" for entry in images)
     shell.echo(f"{out}: {done} images, {len(images) - done} skipped")

@@ -22,6 +22,8 @@ from tfadv.registry import settings_syntax
 
 #: Exit codes beyond 0 (all images done), 1 (an error) and 2 (wrong usage).
 SOME_SKIPPED, INTERRUPTED = 3, 130
+#: What is said of an interruption where that holds.
+CONTINUE = "Interrupted. The same command again continues where this one stopped."
 #: --numbering -> the number that a CSV gives the first class; None: whichever fits.
 FIRST_LABEL = {"auto": None, "1000": 0, "1001": 1}
 

@@ -222,12 +222,10 @@ class Journal:
         whole = Journal(self.folder, self.experiment, self.files.of_shard(None))
         whole.kept = remote_records.readable(self.folder, whole.files)
         with whole:
-            whole._file = locks.locked(
-                whole._path, math.inf
-            )  # held for a moment by another that ends, or by one that folds
+            whole._file = locks.locked(whole._path, math.inf)  # held for a moment by one that ends, or that folds
             others = [path for path in self.files.journals(whole.kept) if self.files.shard(path.name)]
-            found = contents(self.folder, whole.files)
-            if all(map(locks.is_free, others)) and all(name in found.entries for name in names):
+            found = contents(self.folder, whole.files) if all(map(locks.is_free, others)) else None
+            if found and all(name in found.entries for name in names):
                 entries = Listed(names, found.entries)
                 whole.fold(entries, [*found.concessions, *concessions(entries)])
                 return entries

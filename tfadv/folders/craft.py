@@ -59,8 +59,8 @@ class CraftReport:
     remade: the images of an earlier run that were no longer as it wrote them, with the reason; they are crafted again.
     without_hashes: whether an earlier version, which wrote no hashes, crafted some: then changed files are not noticed.
     symptom: why some images did not change, if any. is_search: whether the attack is one that returns the clean image
-    where it finds nothing. shard: which of the folder these images are, None of all; joined: whether all of the folder
-    is done and in attack.json.
+    where it finds nothing. shard: which of the folder these images are, None of all. folder: the entries of all of the
+    folder, once all is done and in attack.json; None before.
     """
 
     out: Path
@@ -72,7 +72,17 @@ class CraftReport:
     symptom: str | None = None
     is_search: bool = False
     shard: tuple[int, int] | None = None
-    joined: bool = True
+    folder: list[Entry] | None = None
+
+    @property
+    def joined(self) -> bool:
+        """Whether all of the folder is done and in attack.json."""
+        return self.folder is not None
+
+    @property
+    def whole(self) -> "CraftReport":
+        """The report of all of the folder, once it is joined."""
+        return dataclasses.replace(self, images=self.folder or [], shard=None)
 
     @functools.cached_property
     def done(self) -> Sequence[Entry]:
@@ -179,8 +189,8 @@ def craft_folder(
             symptom = _symptom(entries, network, attack, read)
             if part is None:
                 journal.fold(entries, [*compilation.concessions, *([symptom] if symptom else [])])
-            joined = part is None or _ended(journal, own, items, symptom, network, attack, read)
-        facts = run.digests.without_hashes, symptom, attack.is_search, part, joined
+            folder = entries if part is None else _ended(journal, own, items, symptom, network, attack, read)
+        facts = run.digests.without_hashes, symptom, attack.is_search, part, folder
         return CraftReport(out, entries, classes.sentence, described, run.remade, *facts)
 
     sizes = _batch_sizes(out, len(names[:limit]), batch_size)
@@ -236,8 +246,8 @@ def _ended(
     network: Source,
     attack: Attack,
     read: Callable[[str], image_files.Picture],
-) -> bool:
-    """End a shard; whether it is the last of its folder, and attack.json is written."""
+) -> list[Entry] | None:
+    """End a shard; the entries of its folder if it is the last one, and attack.json is written."""
     there = folder_record.read(journal.folder)[1]
     if journal.is_open or len(there) < len(items):
         digests = EntryDigests(())
@@ -252,7 +262,7 @@ def _ended(
             whole = _symptom(entries, network, attack, read)
         return [*compilation.concessions, *([whole] if whole else [])]
 
-    return journal.join([_name(item) for item in items], conceded) is not None
+    return journal.join([_name(item) for item in items], conceded)
 
 
 def _symptom(
