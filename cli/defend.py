@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tfadv.cli import network_options, options, shell, writing
+from tfadv.cli import devices, network_options, options, shell, writing
 from tfadv.core.ranges import Count, WordSeed
+from tfadv.files.record_files import DEFENCE
 
 if TYPE_CHECKING:
     from tfadv.defences import FittedNip
@@ -15,7 +16,12 @@ if TYPE_CHECKING:
 USAGE = "expected DEFENCE IMAGES OUT, nip fit IMAGES STATE or nip apply IMAGES OUT"
 
 
-@click.command(epilog="Exit code: 0 all images done, 3 some skipped, 1 an error, 2 wrong usage, 130 interrupted.")
+@click.command(
+    cls=devices.SpreadCommand,
+    record=DEFENCE,
+    out=lambda chosen: chosen["words"][-1],
+    epilog="Exit code: 0 all images done, 3 some skipped, 1 an error, 2 wrong usage, 130 interrupted.",
+)
 @click.argument("words", nargs=-1, required=True, metavar="DEFENCE [fit|apply] IMAGES OUT")
 @click.option(
     "--source", "network", metavar="NET", help="The network to defend: only for a defence that needs it, such as nip."
@@ -64,9 +70,7 @@ def command(words: tuple[str, ...], **chosen: Any) -> None:
         fitted, given = options.interruptible(lambda: _fit(*rest, **chosen), "Interrupted: nothing was written.")
         shell.echo(f"{rest[1]}: {fitted!r}, of {len(fitted.keys)} of {given} images: those that it gets right")
         return
-    report = options.interruptible(
-        lambda: _purify(name, *rest, **chosen), "Interrupted. The same command again continues where this one stopped."
-    )
+    report = devices.of_folder(options.interruptible(lambda: _purify(name, *rest, **chosen), options.CONTINUE))
     shell.echo(f"{report.out}: {len(report.images) - len(report.skipped)} images")
     shell.tell_shard(report.shard, len(report.images), report.joined)
     without_hashes = report.without_hashes or report.images_without_hashes

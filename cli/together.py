@@ -19,6 +19,7 @@ import click
 
 from tfadv.cli import options, shell
 from tfadv.files.record_files import Files
+from tfadv.files.records import SHARD
 from tfadv.files.shards import Shard
 
 #: The exit code of a process that has made its shard, where others have not.
@@ -149,9 +150,16 @@ class Counted:
                 if self.places[number]:
                     self.lines[number] += 1
                 else:
-                    with contextlib.suppress(ValueError, KeyError, TypeError):
-                        self.total = int(json.loads(line)["inputs"]["count"])
+                    self._begin(line)
                 self.places[number] += len(line)
+
+    def _begin(self, line: bytes) -> None:
+        """Take the number of images from the head of a journal: of all where it says that, else of its shard."""
+        with contextlib.suppress(ValueError, KeyError, TypeError):
+            head = json.loads(line)
+            self.total = int(head["inputs"]["count"] if "inputs" in head else self.total + head[SHARD]["images"])
+            if self.bar is not None:
+                self.bar.total = self.total
 
     def tell(self, lines: list[str]) -> None:
         """Write lines to standard error, above the bar."""

@@ -6,18 +6,19 @@ import itertools
 import json
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
 import click
 import pytest
 from click.testing import CliRunner
-from spread import WORDS, begun, kept, place, tree, wait_for, written
+from spread import PROGRAM, WORDS, begun, kept, place, tree, wait_for, written
 from test_cli_process import process
 
 from tfadv.cli import devices, main, options, together
 from tfadv.cli.together import OTHERS_ARE_LEFT, Counted, Ended
-from tfadv.files.record_files import ATTACK
+from tfadv.files.record_files import ATTACK, DEFENCE
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +82,19 @@ def test_interrupted_killed_and_killed_in_part_it_ends_with_the_bytes_of_a_run_i
     run = begun(slowly, "--devices", "all", "--device", "cpu")  # there is nothing left to do
     assert run.communicate()[0] == said and run.returncode == 3
     assert tree(root / "out") == whole[0] and len(written(root)) == before
+
+
+def test_a_folder_is_purified_by_several_processes_as_by_one(root, whole, monkeypatch):
+    monkeypatch.chdir(root)
+    words = "defend median images".split()
+    done = CliRunner().invoke(main, [*words, "purified"])
+    assert done.exit_code == 3, done.output
+    run = subprocess.run(
+        [sys.executable, "-c", PROGRAM, *words, "apart", "--devices", "2"], capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 3 and run.stdout == done.stdout.replace("purified", "apart"), run.stderr
+    assert tree(root / "apart") == tree(root / "purified")
+    assert "2 of 23 images were skipped" in run.stderr
 
 
 def test_an_error_is_said_once(root, whole, monkeypatch):
@@ -155,6 +169,13 @@ def test_an_error_ends_the_others(ends, capsys):
     wrong = Ended(1, "", "Error: no.")
     assert ends([None], [wrong], [wrong]) == wrong
     assert capsys.readouterr().err == "Error: no.\n" and [one.stopped for one in ends.made] == [True, False, True]
+
+
+def test_the_images_of_shards_add_up_where_nothing_says_how_many_there_are(tmp_path):
+    for number, images in ((1, 4), (2, 3)):
+        header = json.dumps({"shard": {"number": number, "of": 2, "images": images}})
+        (tmp_path / f"defence-{number}-of-2.jsonl").write_text(header + "\n{}\n")
+    assert Counted(tmp_path, DEFENCE, 2, None).total == 7
 
 
 def test_images_are_counted_as_journals_grow(tmp_path):

@@ -51,7 +51,7 @@ ON_CPU, ON_GPU = 8, 64
 
 
 @dataclasses.dataclass(frozen=True)
-class CraftReport:
+class CraftReport(experiment.ShardReport):
     """The result of crafting a folder: the entries of attack.json, the origin of the labels, the experiment.
 
     images: each is read from attack.json when it is asked for; of a large folder they are in no memory.
@@ -59,8 +59,7 @@ class CraftReport:
     remade: the images of an earlier run that were no longer as it wrote them, with the reason; they are crafted again.
     without_hashes: whether an earlier version, which wrote no hashes, crafted some: then changed files are not noticed.
     symptom: why some images did not change, if any. is_search: whether the attack is one that returns the clean image
-    where it finds nothing. shard: which of the folder these images are, None of all. folder: the entries of all of the
-    folder, once all is done and in attack.json; None before.
+    where it finds nothing. shard, folder: as of `tfadv.folders.experiment.ShardReport`.
     """
 
     out: Path
@@ -72,17 +71,7 @@ class CraftReport:
     symptom: str | None = None
     is_search: bool = False
     shard: tuple[int, int] | None = None
-    folder: list[Entry] | None = None
-
-    @property
-    def joined(self) -> bool:
-        """Whether all of the folder is done and in attack.json."""
-        return self.folder is not None
-
-    @property
-    def whole(self) -> "CraftReport":
-        """The report of all of the folder, once it is joined."""
-        return dataclasses.replace(self, images=self.folder or [], shard=None)
+    folder: Sequence[Entry] | None = None
 
     @functools.cached_property
     def done(self) -> Sequence[Entry]:

@@ -1,11 +1,13 @@
 """Prepares a run over a folder: its images and output names, and the facts that the output's bytes depend on."""
 
+import dataclasses
 import hashlib
 import itertools
 import json
 import platform
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import keras
 import numpy as np
@@ -21,6 +23,30 @@ from tfadv.files.folder_record import CLEAN, NO_LABEL, NO_TARGET, Entry
 from tfadv.folders.labelling import Labels
 from tfadv.models import faster_networks
 from tfadv.parts.budgets import Linf
+
+Report = TypeVar("Report", bound="ShardReport")
+
+
+class ShardReport:
+    """What the reports of a folder that was made have in common, a dataclass each.
+
+    images: the entries of the record. shard: which of the folder these images are, None of all. folder: the entries of
+    all of the folder, once all is done and in its record; None before.
+    """
+
+    images: Sequence[Entry]
+    shard: tuple[int, int] | None
+    folder: Sequence[Entry] | None
+
+    @property
+    def joined(self) -> bool:
+        """Whether all of the folder is done and in its record."""
+        return self.folder is not None
+
+    @property
+    def whole(self: Report) -> Report:
+        """The report of all of the folder, once it is joined."""
+        return dataclasses.replace(self, images=self.folder or [], shard=None)  # type: ignore[type-var]
 
 
 class Item(NamedTuple):

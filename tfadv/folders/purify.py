@@ -15,7 +15,7 @@ import contextlib
 import dataclasses
 import itertools
 import os
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,20 +41,20 @@ DISTANCES = ("linf", "l2", "psnr")
 
 
 @dataclasses.dataclass(frozen=True)
-class PurifyReport:
+class PurifyReport(experiment.ShardReport):
     """The result of purifying a folder: the entries of defence.json by name.
 
-    remade, without_hashes, shard, joined: as of `tfadv.folders.craft.CraftReport`. images_without_hashes: whether an
+    remade, without_hashes, shard, folder: as of `tfadv.folders.craft.CraftReport`. images_without_hashes: whether an
     earlier version, which wrote no hashes, made the images.
     """
 
     out: Path
-    images: list[Entry]
+    images: Sequence[Entry]
     remade: dict[str, str] = dataclasses.field(default_factory=dict)
     without_hashes: bool = False
     images_without_hashes: bool = False
     shard: tuple[int, int] | None = None
-    joined: bool = True
+    folder: Sequence[Entry] | None = None
 
     @property
     def skipped(self) -> list[Entry]:
@@ -137,8 +137,8 @@ def purify_folder(
             if bar is not None:
                 bar.update(len(entries))
         whole = [done[name] for name in own]
-        joined = _ended(journal, [*others, *whole], names)
-    facts = before.digests.without_hashes, integrity.without_hashes(wrote), part, joined
+        folder = _ended(journal, [*others, *whole], names)
+    facts = before.digests.without_hashes, integrity.without_hashes(wrote), part, folder
     return PurifyReport(out, whole, before.remade, *facts)
 
 
@@ -151,14 +151,14 @@ def _described(purifier: Purifier, network: Source | None) -> Entry:
     }
 
 
-def _ended(journal: Journal, entries: list[Entry], names: list[str]) -> bool:
-    """End a run with these entries; whether all of the folder's names are done, and defence.json is written."""
+def _ended(journal: Journal, entries: list[Entry], names: list[str]) -> Sequence[Entry] | None:
+    """End a run with these entries; those of all names if all of the folder is done, and defence.json is written."""
     if journal.shard is None:
         journal.fold(entries)
-        return True
+        return entries
     if journal.is_open or len(folder_record.read(journal.folder, DEFENCE)[1]) < len(names):
         journal.end()
-    return journal.join(names, lambda entries: ()) is not None
+    return journal.join(names, lambda entries: ())
 
 
 def _one(image: Path, out: Path) -> tuple[Path, list[str]]:
