@@ -39,6 +39,12 @@ def readable(folder: str | os.PathLike, files: Files) -> Path:
     return copy
 
 
+def remove_copies() -> None:
+    """Remove the local copies, where the process ends without its exit handlers."""
+    for copy in _COPIES:
+        copy.cleanup()
+
+
 def names(folder: Path) -> list[str]:
     """What lies directly in a folder; nothing where there is none."""
     if remote.is_remote(folder):
