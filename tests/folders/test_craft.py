@@ -143,6 +143,30 @@ def test_a_run_broken_anywhere_ends_the_same(after, folder, network, tmp_path, w
     assert tree(out) == whole
 
 
+def test_new_images_do_not_wait_until_all_that_is_there_is_compared(folder, network, tmp_path, monkeypatch):
+    compared, original, out = list[str](), image_files.file_hash, tmp_path / "out"
+    with stopped(monkeypatch, 13):
+        craft_folder(folder, out, BIM, network, batch_size=2)
+    there = [str(path.relative_to(out)) for path in out.glob("*.*g")]
+    monkeypatch.setattr(image_files, "file_hash", lambda path: compared.append(Path(path).name) or original(path))
+
+    class Bar:
+        """Sees what was compared before the first new batch is written."""
+
+        first: list[str] | None = None
+
+        def update(self, count):
+            self.first = compared[:] if self.first is None else self.first
+
+        def close(self):
+            pass
+
+    bar = Bar()
+    craft_folder(folder, out, BIM, network, batch_size=2, workers=1, progress=lambda **_: bar)
+    assert len(there) >= 4 and bar.first is not None and not set(bar.first) & set(there[:4])
+    assert set(sorted(there)[:4]) <= set(compared)
+
+
 @pytest.mark.parametrize("what", ["file", "journal", "record"])
 def test_a_full_disk_is_one_sentence_and_can_be_resumed(what, folder, network, tmp_path, whole, monkeypatch):
     full, left = OSError(errno.ENOSPC, "No space left on device"), [3]

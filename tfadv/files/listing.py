@@ -1,5 +1,6 @@
 """Lists the images of a folder, and names the output file of each."""
 
+import functools
 import hashlib
 import os
 from collections import Counter
@@ -120,6 +121,7 @@ def output_names(names: Iterable[str], reserved: Callable[[str], bool] = lambda 
         names: of images.
         reserved: which folders at the top have the name of a file that will be there; such a one gets a "_".
     """
+    reserved = functools.cache(reserved)
     places = {name: _beside(name, reserved) for name in names}  # strings: paths take a minute for a million names
     kept = {name: name for name, path in places.items() if name.endswith(".png") and path == name}
     renamed = {
