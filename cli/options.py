@@ -277,6 +277,8 @@ def interruptible(work: Callable[[], Result], message: str) -> Result:
             outcome.set_exception(error)
 
     threading.Thread(target=run, daemon=True).start()
+    from tfadv.files import remote_records
+
     try:
         return outcome.result()
     except KeyboardInterrupt:
@@ -284,4 +286,5 @@ def interruptible(work: Callable[[], Result], message: str) -> Result:
         if outcome.done():
             sys.exit(INTERRUPTED)
         sys.stderr.flush()
+        remote_records.remove_copies()
         os._exit(INTERRUPTED)

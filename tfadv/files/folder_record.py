@@ -246,7 +246,7 @@ class Journal:
             self.open()
             with self.temporary() as temporary:
                 write_safely(self.folder / self.files.record, records.record_lines(experiment, entries), temporary)
-        for name in remote_records.names(self.folder):
+        for name in list(remote_records.names(self.folder)):
             if self.files.passing(name):
                 (self.folder / name).unlink(missing_ok=True)
 

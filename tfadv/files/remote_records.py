@@ -11,6 +11,7 @@ import contextlib
 import os
 import tempfile
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -39,14 +40,21 @@ def readable(folder: str | os.PathLike, files: Files) -> Path:
     return copy
 
 
-def names(folder: Path) -> list[str]:
+def remove_copies() -> None:
+    """Remove the local copies, where the process ends without its exit handlers."""
+    for copy in _COPIES:
+        copy.cleanup()
+
+
+def names(folder: Any) -> Iterator[str]:
     """What lies directly in a folder; nothing where there is none."""
-    if remote.is_remote(folder):
-        folder.fs.invalidate_cache()  # type: ignore[attr-defined]
-    try:
-        return [path.name for path in folder.iterdir()]
-    except (FileNotFoundError, NotADirectoryError):
-        return []
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        if remote.is_remote(folder):
+            folder.fs.invalidate_cache()
+            yield from [path.name for path in folder.iterdir()]
+        else:
+            with os.scandir(folder) as there:
+                yield from (entry.name for entry in there)
 
 
 def _beginning(folder: Any, start: str) -> list[str]:
@@ -55,7 +63,7 @@ def _beginning(folder: Any, start: str) -> list[str]:
     try:
         found = remote.below(folder, folder.fs.find(folder.path, prefix=start))
     except TypeError:  # this one does not
-        return names(folder)
+        return list(names(folder))
     return [name for name in found if "/" not in name]
 
 
