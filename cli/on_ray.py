@@ -62,10 +62,9 @@ def tasks(address: str, asked: Any, on_cpu: bool, words: Words) -> Iterator[list
 
     Raises UsageError where nothing says how many; ConnectionError where there is no cluster.
     """
-    ray.init(address=address, log_to_driver=False, logging_level="ERROR")
-    with contextlib.ExitStack() as leaving:
+    with contextlib.redirect_stdout(sys.stderr), contextlib.ExitStack() as leaving:  # Ray tells of lost nodes there
+        ray.init(address=address, log_to_driver=False, logging_level="ERROR")
         leaving.callback(ray.shutdown)
-        leaving.enter_context(contextlib.redirect_stdout(sys.stderr))  # Ray tells of lost nodes on standard output
         there = ray.cluster_resources()
         gpus = 0 if on_cpu else int(there.get("GPU", 0))
         count = asked if isinstance(asked, int) else gpus
