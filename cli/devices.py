@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import os
 import subprocess
 import sys
@@ -19,9 +20,9 @@ from typing import Any
 import click
 
 from tfadv.cli import options, quiet, shell
-from tfadv.cli.together import OTHERS_ARE_LEFT, Counted, Ended, Part, Running, together
+from tfadv.cli.together import OTHERS_ARE_LEFT, Counted, Ended, Part, Running, of_whole_folder, together
 from tfadv.core.thread_pool import cores
-from tfadv.files.record_files import Files
+from tfadv.files.record_files import ATTACK, Files
 
 #: What a child process runs; it finds the same modules as this one.
 PROGRAM = "import sys; sys.path[:] = {path!r}; from tfadv.cli import devices; devices.child()"
@@ -32,11 +33,21 @@ Words = Callable[[int, int, bool, int], list[str]]
 class SpreadCommand(click.Command):
     """A command that knows --shard, with --devices and --ray.
 
-    record: the names of the record and journals of its folder. out: that folder, of the command's parameters. The
-    command gives its report to `of_folder` before it tells it.
+    Args:
+        record: the names of the record and journals of its folder.
+        out: that folder, of the command's parameters.
+
+    The command gives its report to `of_folder` before it tells it. One that makes no folder has a class of its own,
+    with another `spread`.
     """
 
-    def __init__(self, *given: Any, record: Files, out: Callable[[dict[str, Any]], str], **more: Any) -> None:
+    def __init__(
+        self,
+        *given: Any,
+        record: Files = ATTACK,
+        out: Callable[[dict[str, Any]], str] = lambda chosen: "",
+        **more: Any,
+    ) -> None:
         super().__init__(*given, **more)
         self.record, self.out = record, out
         self.params += [
@@ -62,22 +73,36 @@ class SpreadCommand(click.Command):
         """Run the command; in several processes where that is asked for."""
         chosen = context.params
         asked, address = chosen.pop("devices"), chosen.pop("ray")
-        if asked is None and address is None or context.find_object(Part) is not None:
+        if asked is None and address is None or is_part():
             return super().invoke(context)
         if chosen.get("shard"):
             raise click.UsageError("--shard makes one part here, --devices and --ray make all: leave one of them out.")
         quiet.check_temporary()
         try:
-            with _starters(context, asked, address) as starters:
-                title = f"{context.info_name}, {len(starters)} process{'es' if len(starters) > 1 else ''}"
-                bar = None if chosen.get("no_progress") else options.progress_bar(title)
-                with contextlib.closing(Counted(self.out(chosen), self.record, len(starters), bar)) as counted:
-                    last = together(starters, counted)
+            self.spread(context, functools.partial(self._made, context, asked, address))
         except KeyboardInterrupt:
             shell.echo(f"\n{options.CONTINUE}", err=True)
             context.exit(options.INTERRUPTED)
+
+    def spread(self, context: click.Context, run: Callable[[], list[Ended]]) -> None:
+        """Run the processes, and tell what they made."""
+        last = of_whole_folder(run())
         shell.echo(last.said, nl=False)
         context.exit(last.code or 0)
+
+    def _made(self, context: click.Context, asked: Any, address: str | None) -> list[Ended]:
+        """How the processes ended."""
+        chosen = context.params
+        with _starters(context, asked, address) as starters:
+            title = f"{context.info_name}, {len(starters)} process{'es' if len(starters) > 1 else ''}"
+            bar = None if chosen.get("no_progress") else options.progress_bar(title)
+            with contextlib.closing(Counted(self.out(chosen), self.record, len(starters), bar)) as counted:
+                return together(starters, counted)
+
+
+def is_part() -> bool:
+    """Whether this process is one of several that make parts of what was asked for."""
+    return click.get_current_context().find_object(Part) is not None
 
 
 def of_folder(report: Any) -> Any:
@@ -86,7 +111,7 @@ def of_folder(report: Any) -> Any:
     report: of a shard or not, such as `tfadv.folders.craft.CraftReport`. Where others are not done there is nothing to
     tell but which files were made again, and the command ends.
     """
-    if click.get_current_context().find_object(Part) is None:
+    if not is_part():
         return report
     if not report.joined:
         shell.tell_folder([], report.remade, report.without_hashes)

@@ -7,12 +7,15 @@ import io
 import json
 import os
 import sys
-from collections.abc import Iterable, Sequence
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from tfadv.cli import judging, options, shell, tables, writing
+from tfadv.cli import devices, judging, options, shell, tables, writing
+from tfadv.cli.together import WRONG, Ended
 
 if TYPE_CHECKING:
     from tfadv.core.source import Source
@@ -47,7 +50,33 @@ as_card = click.option(
 )
 
 
-@click.command(epilog="Exit code: 0 all pairs judged, 3 some not, 1 an error, 2 wrong usage.")
+class SpreadEvaluation(devices.SpreadCommand):
+    """The command in several processes: each prints a part, which are joined here."""
+
+    def spread(self, context: click.Context, run: Callable[[], list[Ended]]) -> None:
+        """See `tfadv.cli.devices.SpreadCommand`."""
+        chosen = context.params
+        paths = chosen["json_path"], chosen["csv_path"], chosen["card_path"]
+        if chosen["timed"]:
+            raise click.UsageError("--time is for one process: leave it out, or --devices and --ray.")
+        check_paths(*paths, (chosen["images"], chosen["adversarial"], chosen["labels"]))
+        made = run()
+        if made[-1].code in WRONG:
+            context.exit(made[-1].code)
+        from tfadv.folders.evaluated_parts import joined
+
+        with tempfile.TemporaryDirectory() as folder:
+            parts = [Path(folder, f"{number}.json") for number in range(len(made))]
+            for path, ended in zip(parts, made, strict=True):
+                path.write_text(ended.said, encoding="utf-8")
+            whole = joined(parts)
+        tell(whole, *paths)
+
+
+@click.command(
+    cls=SpreadEvaluation,
+    epilog="Exit code: 0 all pairs judged, 3 some not, 1 an error, 2 wrong usage.",
+)
 @judging.arguments
 @judging.defence
 @judging.hardened
@@ -98,6 +127,8 @@ def command(
     tfadv evaluate images/ adv/ --target model.keras --input-range -1 1 --labels labels.csv --json result.json
     tfadv evaluate images/ adv/ --target inception_v4 --labels labels.csv --card cards/
     """
+    if devices.is_part():
+        json_path, csv_path, card_path = "-", None, None  # the part; what is of all pairs is not written here
     if timed and card_path is None:
         raise click.UsageError("--time is for the card: give --card.")
     if shard is not None and (json_path is None or csv_path is not None or card_path is not None):
@@ -114,7 +145,8 @@ def command(
     part = evaluated_parts.part(pairing, report, networks, shard, **settings)
     if json_path != "-":
         shell.echo(f"shard {shard[0]}/{shard[1]}: {len(part['images'])} pairs; `tfadv merge` joins the parts.")
-    judging.complain(pairing, report)
+    if not devices.is_part():
+        judging.complain(pairing, report)
     judging.results({json_path: json.dumps(part, allow_nan=False) + "\n"})
     if report.unreadable:
         sys.exit(options.SOME_SKIPPED)

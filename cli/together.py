@@ -56,14 +56,14 @@ class Running(Protocol):
         """End it at once."""
 
 
-def together(starters: Sequence[Callable[[], Running]], counted: Counted) -> Ended:
-    """Start a process for each shard, and those that die again; returns how the one ended that found the folder whole.
+def together(starters: Sequence[Callable[[], Running]], counted: Counted) -> list[Ended]:
+    """Start a process for each shard, and those that die again; returns how each ended, in that order.
 
-    What they complain of is shown when they end, each line once. The first error ends all, and is what is returned.
+    What they complain of is shown when they end, each line once. The first error ends all, and is the last of them.
 
     Raises ClickException where a process dies again and again.
     """
-    shown, deaths, last = set[str](), [0] * len(starters), None
+    shown, deaths, made = set[str](), [0] * len(starters), list[Ended]()
     before, at_work = list(counted.lines), dict[int, Running]()
     try:
         for place, start in enumerate(starters):
@@ -80,9 +80,9 @@ def together(starters: Sequence[Callable[[], Running]], counted: Counted) -> End
                     lines = [line for line in ended.complained.splitlines() if line not in shown]
                     shown.update(lines)
                     counted.tell(lines)
-                    last = last if ended.code == OTHERS_ARE_LEFT else ended
+                    made.append(ended)
                     if ended.code in WRONG:
-                        return ended
+                        return made
                     continue
                 counted.look()
                 deaths[place] = 1 if counted.lines[place] > before[place] else deaths[place] + 1
@@ -93,10 +93,16 @@ def together(starters: Sequence[Callable[[], Running]], counted: Counted) -> End
     finally:
         for running in at_work.values():
             running.stop()
-    if last is None:
-        raise click.ClickException("all processes have ended, but the folder is not whole. Give the command again.")
     counted.look(whole=True)
-    return last
+    return made
+
+
+def of_whole_folder(made: Sequence[Ended]) -> Ended:
+    """How the process ended that found the folder whole, or met an error. Raises ClickException where none is."""
+    for ended in reversed(made):
+        if ended.code != OTHERS_ARE_LEFT:
+            return ended
+    raise click.ClickException("all processes have ended, but the folder is not whole. Give the command again.")
 
 
 def _dead(shard: Shard, ended: Ended) -> str:

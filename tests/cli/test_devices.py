@@ -97,6 +97,24 @@ def test_a_folder_is_purified_by_several_processes_as_by_one(root, whole, monkey
     assert "2 of 23 images were skipped" in run.stderr
 
 
+def test_a_folder_is_judged_by_several_processes_as_by_one(root, whole, monkeypatch):
+    monkeypatch.chdir(root)
+    words = "evaluate images whole --target nets.py:build --card {0}-card.json --json {0}.json --csv {0}.csv"
+    done = CliRunner().invoke(main, words.format("one").split())
+    assert done.exit_code == 0, done.output
+    run = subprocess.run(
+        [sys.executable, "-c", PROGRAM, *words.format("more").split(), "--devices", "2"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0 and run.stdout == done.stdout, run.stderr
+    for end in (".json", ".csv", "-card.json"):
+        assert (root / f"one{end}").read_bytes() == (root / f"more{end}").read_bytes(), end
+    run = CliRunner().invoke(main, [*words.format("one").split(), "--devices", "2", "--time"])
+    assert run.exit_code == 2 and "--time is for one process" in run.output
+
+
 def test_an_error_is_said_once(root, whole, monkeypatch):
     monkeypatch.chdir(root)
     monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL")  # with it TensorFlow's own notes are shown
@@ -139,7 +157,8 @@ def ends(tmp_path, monkeypatch):
             return start
 
         run.made = made
-        return together.together(list(map(starter, range(len(each)))), Counted(tmp_path, ATTACK, len(each), None))
+        counted = Counted(tmp_path, ATTACK, len(each), None)
+        return together.of_whole_folder(together.together(list(map(starter, range(len(each)))), counted))
 
     return run
 
