@@ -145,6 +145,9 @@ def test_every_command_has_its_module():
     helpers = {
         "tfadv.cli",
         "tfadv.cli.options",
+        "tfadv.cli.devices",
+        "tfadv.cli.on_ray",
+        "tfadv.cli.together",
         "tfadv.cli.listing",
         "tfadv.cli.quiet",
         "tfadv.cli.network_options",

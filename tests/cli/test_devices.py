@@ -325,3 +325,10 @@ devices.Child = lambda *given: type("Fake", (), {"ended": said})()
 def test_the_process_that_starts_the_others_needs_no_tensorflow():
     done = process("attack", *WORDS, "--devices", "2", last=FAKE)
     assert done.stdout == "False", done.stderr
+
+
+def test_without_ray_it_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    monkeypatch.delitem(sys.modules, "tfadv.cli.on_ray", raising=False)
+    done = CliRunner().invoke(main, ["attack", *WORDS, "--ray", "auto"])
+    assert done.exit_code == 1 and "--ray: expected Ray to be installed. `pip install tfadv[ray]`" in done.output

@@ -57,6 +57,7 @@ def test_shards_side_by_side_are_the_run_in_one_go(count, folder, network, tmp_p
         report = craft_folder(folder, tmp_path / "out", BIM, network, batch_size=4, shard=(number, count))
         assert report.joined == (place == count - 1) == (tmp_path / "out" / "attack.json").exists()
         assert report.shard == (number, count)
+    assert report.whole.images == json.loads(whole["attack.json"])["images"] and report.whole.shard is None
     assert tree(tmp_path / "out") == whole
 
 
