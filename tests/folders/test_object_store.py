@@ -4,7 +4,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ from test_craft import tree
 from test_remote_folders import there
 
 from tfadv.attacks import recipes
-from tfadv.files import remote
+from tfadv.files import folder_record, remote
 from tfadv.files.remote import folder_path
 from tfadv.folders.craft import craft_folder
 
@@ -24,7 +26,7 @@ server = pytest.importorskip("moto.server", reason="moto's server is not install
 SLOW = """
 import sys, time
 from tfadv.cli import main
-from tfadv.files import remote
+from tfadv.files import folder_record, remote
 write = remote.write
 remote.write = lambda path, content: (time.sleep(0.1), write(path, content))
 sys.exit(main())
@@ -92,6 +94,29 @@ def test_shards_of_two_processes_at_once(store, root):
     assert [process.returncode for process in both] == [3, 3], said  # two images cannot be read
     assert any("the folder is whole" in one for one in said), said
     assert there(out) == tree(root / "whole")
+
+
+def test_a_journal_is_read_whole_while_another_puts_it(store):
+    """What is asked for twice, its size and its content, would be of two moments."""
+    folder, ends = folder_path(f"{store[0]}/growing"), threading.Event()
+    content = b'{"attack": "Bim()", "network": {"name": "small"}}\n'
+    remote.write(folder / "attack.jsonl", content)
+
+    def grow():
+        for number in range(10**6):
+            if ends.is_set():
+                return
+            entry = b'{"file": "%d.png", "status": "unreadable"}\n' % number
+            remote.write(folder / "attack.jsonl", content + number % 50 * entry)
+
+    with ThreadPoolExecutor(1) as pool:
+        growing = pool.submit(grow)
+        try:
+            for _ in range(50):
+                assert folder_record.read(folder)[0] == {"attack": "Bim()", "network": {"name": "small"}}
+        finally:
+            ends.set()
+        growing.result()
 
 
 def test_a_missing_bucket_is_a_sentence(store, root):

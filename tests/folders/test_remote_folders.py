@@ -277,3 +277,24 @@ def test_masks_behind_a_url(store, folder, network, tmp_path):
     craft_folder(folder, tmp_path / "out", BIM, network, batch_size=4, masks=tmp_path / "mask.png")
     craft_folder(f"{store}/images", f"{store}/adv", BIM, network, batch_size=4, masks=f"{store}/mask.png")
     assert there(f"{store}/adv") == tree(tmp_path / "out")
+
+
+@pytest.mark.parametrize("when", ["_ended", "join", "contents"])
+def test_shards_that_end_at_once(when, store, network, whole, monkeypatch):
+    """Without locks either may find the folder whole, and join it while the other is about to."""
+    from tfadv.folders import craft
+
+    run = [f"{store}/images", f"{store}/adv", BIM, network]
+    place = {"_ended": craft, "join": folder_record.Journal, "contents": folder_record}[when]
+    real, reports = getattr(place, when), []
+
+    def other_first(*given, **more):
+        if not reports and (when != "contents" or more == {}):
+            reports.append(None)
+            reports[0] = craft_folder(*run, batch_size=4, shard=(2, 2))
+        return real(*given, **more)
+
+    monkeypatch.setattr(place, when, other_first)
+    report = craft_folder(*run, batch_size=4, shard=(1, 2))
+    assert reports[0].joined and report.joined
+    assert there(f"{store}/adv") == whole

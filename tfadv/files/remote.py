@@ -73,8 +73,8 @@ def below(folder: Any, keys: Iterable[str]) -> Iterator[str]:
     return (key[len(top) :] for key in keys if key.startswith(top))
 
 
-def read(path: Any, limit: int) -> bytes:
-    """The content of a file, the first `limit` bytes of a longer one, in one request."""
+def read(path: Any, limit: int = 2**40) -> bytes:
+    """The content of a file, the first `limit` bytes of a longer one, in one request, so that it is of one moment."""
     try:
         return path.fs.cat_file(path.path, end=limit)
     except OSError as error:

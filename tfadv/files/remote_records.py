@@ -34,7 +34,7 @@ def readable(folder: str | os.PathLike, files: Files) -> Path:
     for journal, parts in _journals(path, files).items():
         with open(copy / journal, "wb") as file, contextlib.suppress(FileNotFoundError):
             for part in parts:
-                file.write((path / part).read_bytes())
+                file.write(remote.read(path / part))
     with contextlib.suppress(FileNotFoundError):  # last: it is written before journals that are in it are removed
         path.fs.get_file((path / files.record).path, os.fspath(copy / files.record))
     return copy
