@@ -6,9 +6,9 @@ import tracemalloc
 import pytest
 
 from tfadv.files import folder_record, records
-from tfadv.files.entries import _PLAIN, Entries, Listed, where
+from tfadv.files.entries import Entries, Listed, where
 from tfadv.files.folder_record import Journal
-from tfadv.files.image_files import inside
+from tfadv.files.image_files import PLAIN, inside
 
 EXPERIMENT = {"attack": "Ascent(...)", "network": {"name": "net"}, "odd": {"images": [1], "of": "\n"}}
 NAMES = ["a.png", "b/ü.png", "b/{1},.png", "odd \udcff.png", "z.png"]
@@ -151,7 +151,7 @@ def test_names_that_are_not_looked_at_closely_stay_inside():
     names = {
         "/".join([one, two, three][:count]) for one in parts for two in parts for three in parts for count in (1, 2, 3)
     }
-    plain = [name for name in names if _PLAIN.fullmatch(name)]
+    plain = [name for name in names if PLAIN.fullmatch(name)]
     for name in plain:
         inside("folder", name, "origin")
     assert {"a", "a/a.", "ü/a/a"} <= set(plain) and not any({"..", ""} & set(name.split("/")) for name in plain)

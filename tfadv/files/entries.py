@@ -5,13 +5,12 @@ In memory is the name of each image and the place of its line in a file: a milli
 
 import contextlib
 import json
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, ValuesView
 from pathlib import Path
 from typing import Any, BinaryIO, overload
 
 from tfadv.files import schemas
-from tfadv.files.image_files import inside
+from tfadv.files.image_files import check_inside
 
 #: What a file of entries should be, for messages.
 WHAT = "a record of tfadv"
@@ -20,8 +19,6 @@ Entry = dict[str, Any]
 #: Where an entry lies: from which byte of a file on, or, where it has no line of its own there, the line itself.
 Place = int | bytes
 
-#: Names that stay in their folder as anyone can see; `inside` takes the time to look at others.
-_PLAIN = re.compile(r"(?:[^./\\:\0][^/\\:\0]*/)*[^./\\:\0][^/\\:\0]*")
 #: More than the files that the entries of a folder can lie in: a place and its file are one number.
 _FILES = 1 << 20
 
@@ -176,10 +173,9 @@ def _line(file: BinaryIO | None, place: int, path: Path, name: str) -> Entry | N
 def checked(entry: Entry, path: Path) -> None:
     """Raise ValueError unless this is the entry of an image, whose names stay in their folders."""
     schemas.check(schemas.Image, entry, path, WHAT)
-    for key, folder in (("file", "the folder of images"), ("output", path.parent)):
-        name = entry.get(key)
-        if name is not None and not _PLAIN.fullmatch(name):
-            inside(folder, name, str(path))
+    check_inside("the folder of images", entry["file"], str(path))
+    if entry.get("output") is not None:
+        check_inside(path.parent, entry["output"], str(path))
 
 
 def opened(path: Path) -> BinaryIO | None:

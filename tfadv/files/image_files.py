@@ -11,6 +11,7 @@ import errno
 import hashlib
 import io
 import os
+import re
 import stat
 import struct
 import threading
@@ -65,6 +66,10 @@ class Picture:
     reason: str | None = None
 
 
+#: Names that stay in their folder on any system: no part begins with a dot, none has another separator or a drive.
+PLAIN = re.compile(r"(?:[^./\\:\0][^/\\:\0]*/)*[^./\\:\0][^/\\:\0]*")
+
+
 def inside(folder: str | os.PathLike, name: str, origin: str, *, writing: bool = False) -> Path:
     """The path in a folder for a relative name that was read from a file; refuses names that leave the folder.
 
@@ -94,6 +99,12 @@ def inside(folder: str | os.PathLike, name: str, origin: str, *, writing: bool =
             f"{os.path.realpath(path.parent)}. Remove the link, or choose another folder."
         )
     return path
+
+
+def check_inside(folder: str | os.PathLike, name: str, origin: str) -> None:
+    """Raise as `inside`, which of a million names takes ten seconds; most are seen at a glance to stay."""
+    if not (isinstance(name, str) and PLAIN.fullmatch(name)):
+        inside(folder, name, origin)
 
 
 def read_bytes(path: str | os.PathLike) -> bytes:

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from tfadv.files import remote
-from tfadv.files.image_files import inside
+from tfadv.files.image_files import check_inside
 
 #: The names that a column can have, best first; case, spaces, "_" and "-" play no part.
 FILES = ("filename", "imageid", "image", "file", "name")
@@ -129,7 +129,7 @@ def _entry(where: str, name: str, number: str) -> tuple[str, int]:
         short = number if len(number) < 40 else f"{number[:36]}..."
         raise ValueError(f"{where}: expected a whole number below {LIMIT} as the label of {name}, got {short!r}.")
     name = name.strip().replace("\\", "/").removeprefix("./")
-    inside("the folder of images", name, where)
+    check_inside("the folder of images", name, where)
     return name, label
 
 
@@ -144,6 +144,8 @@ def match(names: Iterable[str], classes: Mapping[str, int]) -> dict[str, int]:
     it can mean.
     """
     names = list(names)
+    if all(name in classes for name in names):  # as most files have them; the rest takes its time
+        return {name: classes[name] for name in names}
     composed = {_composed(name): label for name, label in classes.items()}
     bare = {name: _composed(str(PurePosixPath(name).with_suffix(""))) for name in names}
     crowd = Counter(bare.values())

@@ -16,7 +16,7 @@ from typing import Any
 from tfadv.core import diagnostics
 from tfadv.core.ranges import Count, checked
 from tfadv.core.thread_pool import ThreadPool, in_batches
-from tfadv.files import folder_record, image_files, locks, remote, schemas
+from tfadv.files import folder_record, image_files, locks, remote, remote_records, schemas
 from tfadv.files.entries import Entries, Entry, Listed, where
 from tfadv.files.folder_record import DONE, Journal, ShardContents
 from tfadv.files.integrity import OUTPUT, TWIN
@@ -81,11 +81,11 @@ def merge_folders(
 def _files(folders: list[Path]) -> Files:
     """What the shards in these folders write. Raises ValueError where an attack's and a defence's are mixed."""
     kinds = {
-        files: journal
-        for files in (ATTACK, DEFENCE)
+        files: folder / name
         for folder in folders
-        for journal in files.journals(folder)
-        if files.shard(journal.name)
+        for name in remote_records.names(folder)
+        for files in (ATTACK, DEFENCE)
+        if files.shard(name)
     }
     if len(kinds) > 1:
         raise ValueError(
