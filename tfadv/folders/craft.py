@@ -235,7 +235,7 @@ def _ended(
     network: Source,
     attack: Attack,
     read: Callable[[str], image_files.Picture],
-) -> list[Entry] | None:
+) -> Sequence[Entry] | None:
     """End a shard; the entries of its folder if it is the last one, and attack.json is written."""
     there = folder_record.read(journal.folder)[1]
     if journal.is_open or len(there) < len(items):
