@@ -9,7 +9,8 @@ attacked one image:
 
     list        find the images, name their outputs
     first       from the call until the first eight images are crafted and written, into an empty folder
-    resume      the same in a folder of which half is done: until the first new images are written
+    resume      the same in a folder whose journal says that half is done: until the first new images are written, and
+                before anything that is done is looked at
     check       of a folder that is done, compare each file with its hash, for a thousand images; nothing is crafted
     fold        read the journal of all images, write attack.json
 
@@ -83,21 +84,23 @@ def craft(images: Path, out: Path, progress: Callable[..., Any] | None = None) -
         pass
 
 
-def half_done(out: Path, count: int) -> None:
-    """Write the files and the journal of so many images as those of the first of them, which are there."""
+def half_done(out: Path, count: int, files: bool = False) -> None:
+    """Write a journal in which so many images are as the first of them, which is there; and, if asked, their files."""
     from tfadv.files.integrity import DIGEST, EntryDigests
 
     journal = out / "attack.jsonl"
     lines = journal.read_text().splitlines()
     entry, there = json.loads(lines[1]), len(lines) - 1
+    more = list(names(count))[there:]
     adversarial, clean = ((out / below / entry["output"]).read_bytes() for below in (".", "clean"))
     facts = {key: value for key, value in entry.items() if key != DIGEST}
     digests = EntryDigests(())
     with open(journal, "a") as file:
-        for name in list(names(count))[there:]:
+        for name in more:
             file.write(json.dumps(digests.with_digest({**facts, "file": name, "output": name})) + "\n")
-    linked(adversarial, (out / name for name in list(names(count))[there:]))
-    linked(clean, (out / "clean" / name for name in list(names(count))[there:]))
+    if files:
+        linked(adversarial, (out / name for name in more))
+        linked(clean, (out / "clean" / name for name in more))
 
 
 def fold(out: Path) -> None:
@@ -132,7 +135,7 @@ def phase(name: str, folder: Path, count: int) -> str:
     if name == "check":
         linked((images / next(names(1))).read_bytes(), (small / "more" / one for one in names(1000)))
         craft(small / "more", small / "done", UntilFirst)
-        half_done(small / "done", 1000)
+        half_done(small / "done", 1000, files=True)
     held, begun, busy = peak_memory(), time.perf_counter(), time.process_time()
     if name == "list":
         listed(images)
