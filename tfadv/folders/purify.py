@@ -28,6 +28,7 @@ from tfadv.core.source import Source
 from tfadv.core.thread_pool import ThreadPool, in_batches
 from tfadv.defences.purified import Purified, Purifier, alone, digest
 from tfadv.files import folder_record, image_files, integrity, resizing
+from tfadv.files.entries import Entries, Listed
 from tfadv.files.folder_record import DONE, NO_PLACE, NO_RESULT, UNREADABLE, Entry, Journal
 from tfadv.files.integrity import OUTPUT, EntryDigests, RecordedFile
 from tfadv.files.record_files import DEFENCE, RECORD
@@ -122,22 +123,22 @@ def purify_folder(
         contextlib.closing(bar) if bar else contextlib.nullcontext(),
         ThreadPool(workers) as pool,
     ):
-        before = _Before(images, out, outputs, folder_record.claim(out, described, DEFENCE))
-        others = _others(before.entries, outputs, out) if single else []
+        entries = folder_record.claim(out, described, DEFENCE)
+        before = _Before(images, out, outputs, entries)
+        others = _others(entries, outputs, out) if single else []
         stands = itertools.chain.from_iterable(pool.ahead(before.stands, in_batches(own, batch_size)))
-        done = {name: before.entries[name] for name, one in zip(own, stands, strict=True) if one}
-        kept = frozenset(done)
+        kept = frozenset(name for name, one in zip(own, stands, strict=True) if one)
         if bar is not None:
-            bar.update(len(done))
+            bar.update(len(kept))
         todo = [some for some in in_batches(own, batch_size) if not kept.issuperset(some)]
         groups = (group for some in pool.ahead(read, todo) for group in _of_one_size(some, kept))
         purified = ([row for row in _purified(group, outputs, run) if row[0]["file"] not in kept] for group in groups)
-        for entries in _written(purified, out, journal, before.digests, pool):
-            done |= {entry["file"]: entry for entry in entries}
+        for written in _written(purified, out, journal, before.digests, pool):
+            entries.update(written)
             if bar is not None:
-                bar.update(len(entries))
-        whole = [done[name] for name in own]
-        folder = _ended(journal, [*others, *whole], names)
+                bar.update(len(written))
+        whole = Listed(own, entries)
+        folder = _ended(journal, Listed([*others, *own], entries), names)
     facts = before.digests.without_hashes, integrity.without_hashes(wrote), part, folder
     return PurifyReport(out, whole, before.remade, *facts)
 
@@ -151,7 +152,7 @@ def _described(purifier: Purifier, network: Source | None) -> Entry:
     }
 
 
-def _ended(journal: Journal, entries: list[Entry], names: list[str]) -> Sequence[Entry] | None:
+def _ended(journal: Journal, entries: Sequence[Entry], names: list[str]) -> Sequence[Entry] | None:
     """End a run with these entries; those of all names if all of the folder is done, and defence.json is written."""
     if journal.shard is None:
         journal.fold(entries)
@@ -170,12 +171,12 @@ def _one(image: Path, out: Path) -> tuple[Path, list[str]]:
     return image.parent, [image.name]
 
 
-def _others(entries: Mapping[str, Entry], outputs: dict[str, str], out: Path) -> list[Entry]:
+def _others(entries: Mapping[str, Entry], outputs: dict[str, str], out: Path) -> list[str]:
     """What was purified into the folder before a single image is; raises ValueError if that would lie in its place."""
-    others = [entry for name, entry in entries.items() if name not in outputs]
-    for entry in others:
-        if entry.get("output") in outputs.values():
-            raise ValueError(f"{out}: {entry['output']} is there, made of {entry['file']}. Choose another folder.")
+    others = [name for name in entries if name not in outputs]
+    for name in others:
+        if (output := entries[name].get("output")) in outputs.values():
+            raise ValueError(f"{out}: {output} is there, made of {name}. Choose another folder.")
     return others
 
 
@@ -268,8 +269,8 @@ def _written(
     journal: Journal,
     digests: EntryDigests,
     pool: ThreadPool,
-) -> Iterator[list[Entry]]:
-    """The entries of each batch, its images written and the journal after them."""
+) -> Iterator[Entries]:
+    """Where the entries of each batch lie, its images written and the journal after them."""
 
     def begun(batch: list[tuple[Entry, np.ndarray | None]]) -> list[tuple[Entry, np.ndarray | None]]:
         journal.open()
@@ -289,9 +290,8 @@ def _written(
             facts = {"file": entry["file"], "status": NO_PLACE, "sha256": entry["sha256"]}
             return digests.with_digest({**facts, "reason": reason})
 
-    def noted(_: Any, entries: list[Entry]) -> list[Entry]:
-        journal.add(entries)
-        return entries
+    def noted(_: Any, entries: list[Entry]) -> Entries:
+        return journal.add(entries)
 
     return pool.through(batches, begun, write, noted)
 
