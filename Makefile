@@ -13,8 +13,9 @@ SOURCES = tfadv cli checkpoints tests scripts setup.py
 PYTEST = -m pytest -n $(WORKERS) --dist worksteal
 BIN = .venv/bin
 PAPER = .venv-paper/bin
+CLUSTER = .venv-cluster/bin
 
-.PHONY: help install install-paper demo reproduce test test-slow test-paper test-all coverage lint types format docs \
+.PHONY: help install install-paper demo reproduce test test-slow test-paper test-cluster test-all coverage lint types format docs \
 	docs-check wheel-check bench clean
 
 help:
@@ -22,6 +23,7 @@ help:
 	@echo "make test        the tests on the default stack"
 	@echo "make test-paper  the tests on TensorFlow 2.15 with tensorflow-addons"
 	@echo "make test-slow   the slow tests on the default stack: the largest networks, notebooks, what tests/slow.txt names"
+	@echo "make test-cluster  the tests on a local Ray cluster and a local S3 server, in an environment of their own"
 	@echo "make test-all    the slow tests as well, on both stacks"
 	@echo "make coverage    the tests on the default stack, and which lines they run"
 	@echo "make lint        ruff and mypy;  make types: mypy alone;  make format: let ruff rewrite"
@@ -64,6 +66,15 @@ test-slow: install
 
 test-paper: install-paper
 	$(PAPER)/python $(PYTEST)
+
+.venv-cluster/installed: setup.py pyproject.toml
+	@echo "Installing into .venv-cluster; the first time takes a few minutes."
+	@python="$(PYTHON)"; python="$${python:-$$(sh scripts/find_python.sh 3.10 3.13)}" && "$$python" -m venv .venv-cluster
+	$(CLUSTER)/python -m pip install --quiet --editable ".[test,ray,remote]" "moto[server]" s3fs
+	touch $@
+
+test-cluster: .venv-cluster/installed
+	$(CLUSTER)/python -m pytest -m "slow or not slow" tests/cli/test_on_ray.py tests/folders/test_object_store.py
 
 test-all: install install-paper
 	$(BIN)/python $(PYTEST) -m "slow or not slow"
