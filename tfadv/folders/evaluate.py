@@ -38,9 +38,13 @@ from tfadv.core.thread_pool import ThreadPool, in_batches
 from tfadv.files import image_files, resizing
 from tfadv.files.shards import shard_of
 from tfadv.folders import labelling
+from tfadv.folders.evaluation import UNKNOWN as UNKNOWN  # names that a caller looks for beside `evaluate`
 from tfadv.folders.evaluation import Evaluation, NetworkPredictions, classes, complete, of_pairs
+from tfadv.folders.evaluation import defended as defended
 from tfadv.folders.pairing import Pair
 from tfadv.folders.rates import TOP
+from tfadv.folders.rates import Share as Share
+from tfadv.folders.rates import success_rates as success_rates
 
 
 def found_first_label(
