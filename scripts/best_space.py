@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
-from tfadv.registry import settings_syntax
+from tfadv.registry import building, settings_syntax
+from tfadv.registry.catalogue import ATTACKS
 from tfadv.registry.cost import at_cost
 
 EPSILON = 16.0
@@ -50,9 +51,22 @@ SAMPLED = {
     **{name: "copies" for name in ("bsr", "sia", "ssa", "fia", "naa", "bfa", "rpa", "sfva", "danaa")},
     **{name: "neighbours" for name in ("vmi", "emi", "gra", "pgn", "mef")},
 }
-#: Choices that a search begins with, one trial each, those to be beaten first: what is left open is drawn.
+
+
+def _as_they_are(objective: str, view: str, rule: str) -> dict[str, Any]:
+    """The choices that make this composition of the recipes' own settings."""
+    chosen = {"objective": objective, "view_of": view, "gradient_of": "mim", "rule_of": rule}
+    choices = chosen | {"decay": 1.0, "stretch": 1.0}
+    for key, known in (("objective", OF_OBJECTIVE), ("view_of", VIEWS), ("rule_of", RULES)):
+        own = building.settings(ATTACKS[chosen[key]])
+        choices |= {f"{key}.{chosen[key]}.{name}": own[name].default for name in known.get(chosen[key], {})}
+        choices |= {f"{key}.{chosen[key]}.samples": None} if chosen[key] in SAMPLED else {}
+    return choices
+
+
+#: Choices that a search begins with, one trial each, those to be beaten first.
 STARTS: tuple[dict[str, Any], ...] = tuple(
-    {"objective": objective, "view_of": view, "gradient_of": "mim", "rule_of": rule, "decay": 1.0, "stretch": 1.0}
+    _as_they_are(objective, view, rule)
     for objective, view, rule in (
         ("naa", "dim", "pim"),  # as naa-pd
         ("bfa", "mim", "mim"),

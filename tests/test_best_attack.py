@@ -111,6 +111,17 @@ def test_a_search_begins_with_its_starts_or_with_the_best_of_another(climbing, t
     assert [json.loads(row["choices"]) for row in again] == begin
 
 
+def test_the_first_start_is_what_has_to_be_beaten():
+    class AsSaid:
+        def suggest_categorical(self, name, choices):
+            assert best_space.STARTS[0][name] in choices
+            return best_space.STARTS[0][name]
+
+    line = best_space.drawn(AsSaid(), 40)
+    made = building.attack(ATTACKS, line.recipe, line.settings)
+    assert made == building.attack(ATTACKS, "naa-pd", {}) and made.passes == 40
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("embedded_networks_once")
 def test_a_search_on_the_digits_from_the_command_line(tmp_path):
