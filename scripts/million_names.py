@@ -12,6 +12,7 @@ attacked one image:
     resume      the same in a folder whose journal says that half is done: until the first new images are written, and
                 before anything that is done is looked at
     check       of a folder that is done, compare each file with its hash, for a thousand images; nothing is crafted
+    pair        of a folder that is done, what judging begins with: each image with its clean twin
     fold        read the journal of all images, write attack.json
 
 The attack is one step on a network for digits. Prints Markdown.
@@ -121,8 +122,8 @@ def listed(images: Path) -> None:
 
 
 #: How much of the folder is done before a phase.
-DONE = {"resume": 0.5, "fold": 1.0}
-PHASES = ("list", "first", "resume", "check", "fold")
+DONE = {"resume": 0.5, "pair": 1.0}
+PHASES = ("list", "first", "resume", "check", "pair", "fold")
 
 
 def phase(name: str, folder: Path, count: int) -> str:
@@ -139,6 +140,10 @@ def phase(name: str, folder: Path, count: int) -> str:
     held, begun, busy = peak_memory(), time.perf_counter(), time.process_time()
     if name == "list":
         listed(images)
+    elif name == "pair":
+        from tfadv.folders.pairing import pair
+
+        pair(images, out)
     elif name == "fold":
         fold(out)
     elif name == "check":

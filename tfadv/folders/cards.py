@@ -106,7 +106,7 @@ def seconds_of(pairing: Pairing, report: Evaluation, networks: Sequence[Source],
     bound(images, goal)
     begun = time.perf_counter()
     bound(images, goal)
-    return (time.perf_counter() - begun) / len(images)
+    return float(f"{(time.perf_counter() - begun) / len(images):.3g}")  # more digits are noise
 
 
 def judged_with() -> dict[str, str]:
