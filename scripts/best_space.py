@@ -56,7 +56,7 @@ SAMPLED = {
 def _as_they_are(objective: str, view: str, rule: str) -> dict[str, Any]:
     """The choices that make this composition of the recipes' own settings."""
     chosen = {"objective": objective, "view_of": view, "gradient_of": "mim", "rule_of": rule}
-    choices = chosen | {"decay": 1.0, "stretch": 1.0}
+    choices: dict[str, Any] = chosen | {"decay": 1.0, "stretch": 1.0}
     for key, known in (("objective", OF_OBJECTIVE), ("view_of", VIEWS), ("rule_of", RULES)):
         own = building.settings(ATTACKS[chosen[key]])
         choices |= {f"{key}.{chosen[key]}.{name}": own[name].default for name in known.get(chosen[key], {})}
