@@ -29,9 +29,7 @@ def root(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def whole(root):
     """What a run in one go writes, and says."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(root)
-        return place(root)
+    return place(root)
 
 
 def children(run) -> list[int]:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
 from folders import NET, labelled
 
@@ -41,7 +42,9 @@ def place(root: Path) -> tuple[dict[str, bytes], str]:
     """Fill root with images and a network; what a run in one go writes there, and says."""
     labelled(root)
     (root / "nets.py").write_text(NET + SLOW)
-    done = CliRunner().invoke(main, ["attack", *WORDS])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        done = CliRunner().invoke(main, ["attack", *WORDS])
     assert done.exit_code == 3, done.output
     (root / "out").rename(root / "whole")
     return tree(root / "whole"), done.stdout

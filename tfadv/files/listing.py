@@ -51,7 +51,7 @@ def find_images(folder: str | os.PathLike) -> list[str]:
     if not root.is_dir():
         raise NotADirectoryError(f"{root}: expected a folder of images, got a file.")
     names, others, readable = [], Counter[str](), False
-    for name, is_file in ((name, True) for name in remote.names(root)) if remote.is_remote(root) else _walk(root):
+    for name, is_file in _walk(root):
         suffix = _suffix(name).lower() if is_file else "closed folders"
         if suffix in _READABLE or suffix in _OTHER or not is_file:
             names.append(name)
@@ -70,6 +70,9 @@ def find_images(folder: str | os.PathLike) -> list[str]:
 
 def _walk(root: Path) -> Iterator[tuple[str, bool]]:
     """(name, True) of every file, (name, False) of every folder that cannot be opened; links come after the rest."""
+    if remote.is_remote(root):
+        yield from ((name, True) for name in remote.names(root))
+        return
     folders, links, seen = [""], list[str](), {_identity(root)}
     while folders or links:
         if folders:

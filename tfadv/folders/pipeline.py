@@ -7,7 +7,7 @@ import contextlib
 import dataclasses
 import functools
 import itertools
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -120,14 +120,13 @@ class Run:
             if not isinstance(item, Item):
                 entries.hold(self.digests.with_digest(item))
         work = [item for item in items if isinstance(item, Item)]
-        known = [all(item.name in entries for item in some) for some in in_batches(work, self.batch_size)]
-        batches = (
-            self._begun(list(some), entries)
-            for turn in (False, True)
-            for some, one in zip(in_batches(work, self.batch_size), known, strict=True)
-            if one is turn
-        )
-        already = sum(len(some) for some, one in zip(in_batches(work, self.batch_size), known, strict=True) if one)
+
+        def is_known(some: Sequence[Item]) -> bool:
+            return all(item.name in entries for item in some)
+
+        cut = sorted(in_batches(work, self.batch_size), key=is_known)  # those that are not come first, each in order
+        already = sum(len(some) for some in cut if is_known(some))
+        batches = (self._begun(list(some), entries) for some in cut)
         bar = progress(total=len(work), initial=already) if progress else None
         try:
             with contextlib.closing(self.written(map(self.craft, self.read(batches)), journal)) as written:
