@@ -170,7 +170,7 @@ def batch_size(on_gpu: str) -> Callable[[Callable], Callable]:
     )
 
 
-def _shard(context: click.Context, parameter: click.Parameter, text: str | None) -> tuple[int, int] | None:
+def shard_of_text(context: click.Context, parameter: click.Parameter, text: str | None) -> tuple[int, int] | None:
     """(number, of) of "2/8"."""
     if text is None:
         return None
@@ -183,11 +183,14 @@ def _shard(context: click.Context, parameter: click.Parameter, text: str | None)
 def _shard_option(others: str) -> Callable[[Callable], Callable]:
     """--shard; others: what becomes of the other parts."""
     text = f"Only one of so many parts, such as 2/8{others}"
-    return click.option("--shard", callback=_shard, metavar="NUMBER/OF", help=text)
+    return click.option("--shard", callback=shard_of_text, metavar="NUMBER/OF", help=text)
 
 
 shard = _shard_option("; others may write to the same OUT meanwhile, or see `tfadv merge`.")
 part = _shard_option(", written with --json; `tfadv merge` joins them.")
+some_attacks = _shard_option(
+    " of the attacks, without pages; others may work on the same OUT meanwhile, and the command without it writes them."
+)
 size = click.option("--size", callback=_size, metavar="SIDE|HxW", help="For a source that takes images of any size.")
 force_labels = click.option(
     "--force-labels", is_flag=True, help="Go on even if the source's clean predictions disagree with them."

@@ -57,6 +57,7 @@ GIVEN = {"IMAGES": "--images", "LABELS": "--labels"}
     type=options.Number(Positive),
     help="Begin no further attack after these many minutes: the page has what is there, the same command goes on.",
 )
+@options.some_attacks
 @options.batch_size("64")
 @click.option(
     "--trust", is_flag=True, help="Let the file of a scale name code, module:callable: if you trust whoever wrote it."
@@ -124,9 +125,12 @@ def _make(
     scale: str | None,
     trust: bool,
     no_progress: bool,
+    minutes: float | None,
+    shard: tuple[int, int] | None,
     **settings: Any,
 ) -> None:
     from tfadv.reproduce import engine, pages, scales
+    from tfadv.reproduce.limits import Limits
     from tfadv.reproduce.workspace import Workspace
 
     given = {name: value for name, value in (("IMAGES", images), ("LABELS", labels)) if value is not None}
@@ -136,12 +140,17 @@ def _make(
     _check_separate(out, experiments, (images, labels, scale))
     out.mkdir(parents=True, exist_ok=True)
     bar = None if no_progress else options.progress_bar("  crafted")
-    workspace = Workspace(target_scale, out, log=lambda text: shell.echo(text, err=True), progress=bar, **settings)
+    settings |= {"limits": Limits(minutes, shard), "progress": bar}
+    workspace = Workspace(target_scale, out, log=lambda text: shell.echo(text, err=True), **settings)
     reported: set[str] = set()
     failed = 0
     for experiment in experiments:
         if len(experiments) > 1:
             shell.echo(f"\n{experiment.name} ({experiment.place}): {experiment.title}", err=True)
+        if shard is not None:
+            made, cells = engine.fill(experiment, workspace)
+            shell.echo(f"{experiment.name}, shard {shard[0]}/{shard[1]}: {made} of {cells} numbers are there.")
+            continue
         try:
             record = engine.run(experiment, workspace, typed[experiment.name])
         except ValueError as error:

@@ -1,15 +1,17 @@
 """Searches the compositions of scripts/best_space.py for the attack that transfers best at a number of gradients.
 
     python scripts/best_attack.py OUT --budget 40                 100 trials; the same command again goes on
+    python scripts/best_attack.py OUT --budget 40 --worker 2/8 &  one of eight processes that search together
     python scripts/best_attack.py OUT --budget 100 --begin-with OUT/best-40.csv --minutes 60
     python scripts/best_attack.py OUT --budget 40 --scale digits --first 24 --rungs 4,12
 
 Needs `pip install -e '.[search]'`, and for photographs the reference data (TFADV_SHARED). An attack is crafted on each
-source alone, and its success is the share of images, rounded as they are saved, that a network gets wrong, the mean
-over the networks that are not the source, over both sources. Images are those of the first 100 that all networks get
-right; the others stay unseen. The first trials are the starts of scripts/best_space.py, or the best of an earlier
-search; then Optuna's TPE chooses, from what is known of earlier trials. By successive halving each trial begins with
-few images, and of those on a rung the better ones go on to the next.
+source alone, and its success is the share of images, rounded as they are saved, that a network gets wrong of those
+that it gets right clean, the mean over the networks that are not the source, over both sources. Images are those of
+the first 100 that both sources get right; the others stay unseen. The first trials are the starts of
+scripts/best_space.py, or the best of an earlier search; then Optuna's TPE chooses, from what is known of earlier
+trials. By successive halving each trial begins with few images, and of those on a rung the better ones go on to the
+next.
 
 OUT/best-BUDGET.csv gets a line for each trial: the choices, the success at each rung, the attack's settings. At the end
 the best of those that reached the last rung are shown as the command line takes them.
@@ -17,8 +19,10 @@ the best of those that reached the last rung are shown as the command line takes
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
+import io
 import json
 import os
 import time
@@ -33,20 +37,22 @@ import click
 import numpy as np
 from best_space import STARTS, Line, drawn
 
+from tfadv.cli import options
+
 FIELDS = ("trial", "seconds", "state", "rungs", "recipe", "settings", "choices", "kinds")
 COMPLETE, PRUNED, FAILED = "COMPLETE", "PRUNED", "FAIL"
 #: Of the trials on a rung one in so many goes on.
 REDUCTION = 3
-SHOWN = 5
+SHOWN = 10
 
 
 @dataclasses.dataclass
 class Subject:
-    """The roles of sources and targets; images that all get right, uint8 [N, H, W, 3], and their labels."""
+    """Sources, and for each target which of the images it gets right; images, uint8 [N, H, W, 3], and their labels."""
 
     mapped: Any
     sources: list[str]
-    targets: list[str]
+    right: dict[str, np.ndarray]
     images: np.ndarray
     labels: np.ndarray
 
@@ -59,24 +65,29 @@ class Subject:
         return self.mapped.attack(attack, model).on(model.source)
 
     def success(self, source: str, craft: Any, rows: slice, seed: int) -> np.ndarray:
-        """For each image the share of the networks that are not the source that get it wrong."""
+        """For each image the share that get it wrong of the networks that are not the source and get it right clean."""
         from tfadv import untargeted
+        from tfadv.folders.craft import default_batch_size
         from tfadv.reproduce.measures.defences import predicted_classes
 
-        images, labels = self.images[rows], self.labels[rows].astype(np.int32)
+        images, labels, many = self.images[rows], self.labels[rows].astype(np.int32), default_batch_size()
         crafted = np.concatenate(
             [
-                craft(images[at : at + 8].astype(np.float32), untargeted(labels[at : at + 8]), seed=seed)
-                for at in range(0, len(images), 8)
+                craft(images[at : at + many].astype(np.float32), untargeted(labels[at : at + many]), seed=seed)
+                for at in range(0, len(images), many)
             ]
         )
         saved = list(np.clip(np.rint(crafted), 0, 255).astype(np.uint8))
-        targets = [self.mapped.model(role).source for role in self.targets if role != source]
-        return np.mean([predicted_classes(target, saved) != labels for target in targets], axis=0)
+        wrong = [
+            np.where(right[rows], predicted_classes(self.mapped.model(role).source, saved) != labels, np.nan)
+            for role, right in self.right.items()
+            if role != source
+        ]
+        return np.nanmean(wrong, axis=0)
 
 
 def subject(scale: str, out: Path, first: int) -> Subject:
-    """The networks, and those of the first images that all get right."""
+    """The networks, and those of the first images that the sources get right, and some other network too."""
     from tfadv.reproduce import scales
     from tfadv.reproduce.experiments.beyond import SOURCES, TARGETS
     from tfadv.reproduce.measures.defences import predicted_classes
@@ -90,8 +101,11 @@ def subject(scale: str, out: Path, first: int) -> Subject:
     ((batch),) = candidates.batches(candidates.names[:first], first)
     labels = np.array([candidates.labels[name] for name in batch])
     images = list(batch.values())
-    right = np.all([predicted_classes(mapped.model(role).source, images) == labels for role in targets], axis=0)
-    return Subject(mapped, sources, targets, np.stack(images)[right], labels[right])
+    right = {role: predicted_classes(mapped.model(role).source, images) == labels for role in targets}
+    others = np.any([right[role] for role in targets if role not in sources], axis=0)
+    taken = np.all([right[role] for role in sources], axis=0) & others
+    kept = {role: one[taken] for role, one in right.items()}
+    return Subject(mapped, sources, kept, np.stack(images)[taken], labels[taken])
 
 
 def climbed(of: Subject, line: Line, rungs: list[int], seed: int) -> Iterator[float]:
@@ -110,19 +124,22 @@ def read(path: Path) -> list[dict[str, str]]:
 
 
 def append(path: Path, row: dict[str, Any]) -> None:
-    """Add the line of a trial, which is what a run that was interrupted goes on from."""
-    new = not path.is_file()
-    with path.open("a", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, FIELDS)
-        if new:
-            writer.writeheader()
-        writer.writerow(row)
+    """Add the line of a trial, which is what a run that was interrupted goes on from; in one piece, as others do."""
+    line = io.StringIO(newline="")
+    writer = csv.DictWriter(line, FIELDS)
+    with contextlib.suppress(FileExistsError), path.open("x", encoding="utf-8", newline="") as file:
+        csv.DictWriter(file, FIELDS).writeheader()
+    writer.writerow(row)
+    with path.open("ab", buffering=0) as whole:
+        whole.write(line.getvalue().encode())
 
 
-def study_of(rows: list[dict[str, str]], seed: int, begin: Sequence[dict[str, Any]] = ()) -> Any:
+def study_of(
+    rows: list[dict[str, str]], seed: int, begin: Sequence[dict[str, Any]] = (), worker: tuple[int, int] = (1, 1)
+) -> Any:
     """A study that knows these trials, and begins with these choices, those of them that are none of the trials yet.
 
-    Its draws follow from the seed and from how many trials there are.
+    Its draws follow from the seed, from how many trials there are, and from which of several workers it is.
     """
     import optuna
 
@@ -130,7 +147,9 @@ def study_of(rows: list[dict[str, str]], seed: int, begin: Sequence[dict[str, An
     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # of `group`
     study = optuna.create_study(
         direction="maximize",
-        sampler=optuna.samplers.TPESampler(seed=seed + len(rows), multivariate=True, group=True),
+        sampler=optuna.samplers.TPESampler(
+            seed=seed + worker[1] * len(rows) + worker[0] - 1, multivariate=True, group=True
+        ),
         pruner=optuna.pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=REDUCTION),
     )
     for row in rows:
@@ -144,8 +163,10 @@ def study_of(rows: list[dict[str, str]], seed: int, begin: Sequence[dict[str, An
                 intermediate_values=dict(enumerate(rungs, 1)),
             )
         )
-    for choices in begin[len(rows) :]:
-        study.enqueue_trial(choices)
+    known = [json.loads(row["choices"]).items() for row in rows]
+    for choices in begin[worker[0] - 1 :: worker[1]]:
+        if not any(choices.items() <= one for one in known):
+            study.enqueue_trial(choices)
     return study
 
 
@@ -154,12 +175,12 @@ def starts(earlier: Path | None) -> list[dict[str, Any]]:
     return [json.loads(row["choices"]) for row in best(read(earlier))[:SHOWN]] if earlier else list(STARTS)
 
 
-def tried(study: Any, of: Subject, budget: int, rungs: list[int], seed: int) -> dict[str, Any]:
+def tried(study: Any, of: Subject, budget: int, rungs: list[int], seed: int, epsilon: float = 16.0) -> dict[str, Any]:
     """One trial: the line of the CSV."""
     import optuna
 
     trial, begun, reached, state = study.ask(), time.monotonic(), [], COMPLETE
-    line = drawn(trial, budget)
+    line = drawn(trial, budget, epsilon)
     try:
         for rung, success in enumerate(climbed(of, line, rungs, seed), 1):
             reached.append(success)
@@ -208,6 +229,10 @@ def best(rows: list[dict[str, str]]) -> list[dict[str, str]]:
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="The CSV of another search, whose best are tried first.",
 )
+@click.option("--epsilon", type=click.FloatRange(0, 255, min_open=True), default=16.0, show_default=True)
+@click.option(
+    "--worker", "shard", callback=options.shard_of_text, metavar="NUMBER/OF", help="One of several processes."
+)
 @click.option("--scale", default="photographs", show_default=True, help="As of `tfadv reproduce`.")
 @click.option("--seed", type=int, default=0, show_default=True)
 def main(
@@ -218,6 +243,8 @@ def main(
     rungs: str,
     first: int,
     earlier: Path | None,
+    epsilon: float,
+    shard: tuple[int, int] | None,
     scale: str,
     seed: int,
 ) -> None:
@@ -225,10 +252,9 @@ def main(
     path, until = out / f"best-{budget}.csv", time.monotonic() + 60 * (minutes or 1e9)
     of = subject(scale, out, first)
     steps = [min(int(rung), len(of.labels)) for rung in rungs.split(",")]
-    click.echo(f"{len(of.labels)} of {first} images are right on all networks; rungs {steps}", err=True)
-    study = study_of(read(path), seed, starts(earlier))
-    while len(read(path)) < trials and time.monotonic() < until:
-        row = tried(study, of, budget, steps, seed)
+    click.echo(f"{len(of.labels)} of {first} images are right on the sources; rungs {steps}", err=True)
+    while len(rows := read(path)) < trials and time.monotonic() < until:
+        row = tried(study_of(rows, seed, starts(earlier), shard or (1, 1)), of, budget, steps, seed, epsilon)
         append(path, row)
         shown = ", ".join(f"{100 * success:.1f}" for success in json.loads(row["rungs"]))
         click.echo(f"{row['trial']:4} {row['state']:8} {shown:24} {row['seconds']:.0f} s  {row['recipe']}", err=True)

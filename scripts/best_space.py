@@ -12,7 +12,6 @@ from tfadv.registry import building, settings_syntax
 from tfadv.registry.catalogue import ATTACKS
 from tfadv.registry.cost import at_cost
 
-EPSILON = 16.0
 #: What is raised, by recipe.
 OBJECTIVES = ("mim", "logit", "margin", "fia", "naa", "bfa", "rpa", "sfva", "danaa")
 #: Of these what else is chosen: setting -> values.
@@ -101,7 +100,7 @@ class Line(NamedTuple):
     settings: dict[str, Any]
 
 
-def drawn(trial: Trial, budget: int) -> Line:
+def drawn(trial: Trial, budget: int, epsilon: float = 16.0) -> Line:
     """A point of the space, brought to at most this many gradients of an image, and as near as it gets."""
     recipe = trial.suggest_categorical("objective", OBJECTIVES)
     own = _own(trial, recipe, "objective", OF_OBJECTIVE.get(recipe, {}))
@@ -110,10 +109,10 @@ def drawn(trial: Trial, budget: int) -> Line:
         for key, known in (("view_of", VIEWS), ("gradient_of", ESTIMATES), ("rule_of", RULES))
         for name in [trial.suggest_categorical(key, tuple(known))]
     }
-    own |= {"epsilon": EPSILON, "step": None, "decay": trial.suggest_categorical("decay", DECAYS)}
+    own |= {"epsilon": epsilon, "step": None, "decay": trial.suggest_categorical("decay", DECAYS)}
     settings = _at(budget, recipe, own, lent)
     stretch = trial.suggest_categorical("stretch", STRETCHES)
-    return Line(recipe, settings | {"step": round(stretch * EPSILON / settings["steps"], 4)})
+    return Line(recipe, settings | {"step": round(stretch * epsilon / settings["steps"], 4)})
 
 
 def _own(trial: Trial, recipe: str, key: str, known: dict[str, Sequence[Any]]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from tfadv.models import digits
 from tfadv.models.network import Network
 from tfadv.reproduce import cache, scales
 from tfadv.reproduce import workspace as workspaces
+from tfadv.reproduce.limits import Limits
 from tfadv.reproduce.measures.rates import Accuracy, Rate
 from tfadv.reproduce.plan import Case, Levels, Missing
 from tfadv.reproduce.workspace import MappedWorkspace, Workspace
@@ -109,11 +110,35 @@ def test_what_cannot_be_made_is_missing_and_tried_once(workspace, monkeypatch):
 def test_after_its_minutes_only_what_is_there_is_taken(workspace):
     there = workspace.crafted(*_made(workspace, MIM))
     known = set(there.path.parent.iterdir())
-    late = Workspace(workspace.scale, workspace.out, count=5, minutes=1e-9)
+    late = Workspace(workspace.scale, workspace.out, count=5, limits=Limits(minutes=1e-9))
     assert late.crafted(*_made(late, MIM)).path == there.path
     with pytest.raises(Missing, match="the minutes were over: the same command again goes on"):
         late.crafted(*_made(late, dataclasses.replace(MIM, settings={"steps": 1})))
     assert set(there.path.parent.iterdir()) == known
+
+
+def test_shards_deal_out_the_attacks_and_make_what_one_run_makes(workspace, tmp_path):
+    cases = [dataclasses.replace(MIM, settings={"decay": share / 8}) for share in range(8)]
+    shards = [Workspace(workspace.scale, tmp_path, count=5, limits=Limits(shard=(number, 2))) for number in (1, 2)]
+    made = [[_whether(one, case) for case in cases] for one in shards]
+    assert {number + other for number, other in zip(*made, strict=True)} == {1} and all(map(any, made))
+    together = Workspace(workspace.scale, tmp_path, count=5, limits=Limits(minutes=1e-9))
+    for case in cases:
+        found, alone = (one.crafted(*_made(one, case)).path for one in (together, workspace))
+        assert [path.read_bytes() for path in sorted(found.glob("*.png"))] == [
+            path.read_bytes() for path in sorted(alone.glob("*.png"))
+        ]
+    with pytest.raises(ValueError, match="shard: expected"):
+        Limits(shard=(3, 2))
+
+
+def _whether(workspace, case):
+    try:
+        workspace.crafted(*_made(workspace, case))
+    except Missing as reason:
+        assert "makes it" in str(reason)
+        return False
+    return True
 
 
 def _made(workspace, case):

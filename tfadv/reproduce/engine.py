@@ -76,6 +76,17 @@ def run(experiment: Experiment, workspace: Workspace, command: str = "") -> Reco
     return record
 
 
+def fill(experiment: Experiment, workspace: Workspace) -> tuple[int, int]:
+    """Measure each cell for what that leaves in the folder of results, and write no record.
+
+    Returns how many cells could be measured, and how many there are.
+    """
+    mapped = MappedWorkspace(workspace, experiment.model_map)
+    cells = [cell for part in experiment.parts for cell in part.cells_at(workspace.scale.small)]
+    made = sum(_or_missing(functools.partial(cell.measure.of, mapped))[1] is None for cell in cells)
+    return made, len(cells)
+
+
 def _versions() -> dict[str, str]:
     modules = {"tfadv": tfadv, "tensorflow": tf, "keras": keras, "numpy": np}
     return {**{name: module.__version__ for name, module in modules.items()}, "python": platform.python_version()}

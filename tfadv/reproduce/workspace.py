@@ -14,8 +14,6 @@ from __future__ import annotations
 
 import functools
 import io
-import math
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -43,6 +41,7 @@ from tfadv.reproduce.artifacts import (
     size_of,
     write_labels,
 )
+from tfadv.reproduce.limits import Limits
 from tfadv.reproduce.plan import Case, Layer, Levels, Missing
 from tfadv.reproduce.scales import Scale, UnsetVariable
 from tfadv.reproduce.selection import CandidateImages, key
@@ -63,8 +62,7 @@ class Workspace:
         batch_size: images that are crafted together; by default 8 on a CPU, 64 on a GPU.
         log: called with a line on each step.
         progress: of the images of a folder, see `tfadv.folders.craft.craft_folder`.
-        minutes: after these many no further folder is begun, and what is of one that is not whole is missing; None for
-            as many as it takes.
+        limits: which folders are begun; what is of one that is not whole is missing.
     """
 
     def __init__(
@@ -78,12 +76,12 @@ class Workspace:
         batch_size: int | None = None,
         log: Callable[[str], None] = lambda _: None,
         progress: Callable[..., Any] | None = None,
-        minutes: float | None = None,
+        limits: Limits | None = None,
     ) -> None:
         self.scale, self.out, self.seed, self.log = scale, Path(out), seed, log
         self.batch_size = batch_size or default_batch_size()
         self.count, self.skip, self.progress = count or scale.count, skip, progress
-        self._until = math.inf if minutes is None else time.monotonic() + 60 * minutes
+        self.limits = limits or Limits()
         self._models: dict[str, MappedModel | Missing] = {}
         self._crafted: dict[Path, Missing | None] = {}
 
@@ -241,15 +239,14 @@ class Workspace:
     def crafted(self, model: MappedModel, case: Case, attack: Attack, settings: Mapping[str, Any]) -> AdversarialFolder:
         """The adversarial images of an attack on a network, crafted once and continued where it was interrupted.
 
-        Raises `Missing` where the attack cannot be made on this network, and where the minutes are over.
+        Raises `Missing` where the attack cannot be made on this network, and where it is not to be begun.
         """
         images = self.images(model.data)
         facts = [repr(attack), self.fingerprint(model.source), self.seed, self.batch_size, case.targeted]
         name = key(facts)
         out = self.path("crafted", images.folder.name, model.name, f"{case.recipe}-{name}")
         if out not in self._crafted:
-            if time.monotonic() > self._until and any(not (out / file).is_file() for file in images.labels):
-                raise Missing("the minutes were over: the same command again goes on.")
+            self.limits.check(name, whole=all((out / file).is_file() for file in images.labels))
             self.log(f"{case.name} on {model.name}")
             self._crafted[out] = self._made(model, case, attack, images, out)
         reason = self._crafted[out]

@@ -67,7 +67,7 @@ class CraftingSeconds(Measure):
 
     Processors' seconds are the same where another program computes beside it. It is the first measure of an attack in
     its table, since it times the crafting that the others need. Missing where an earlier run, which was not timed,
-    crafted some of the images.
+    crafted some of the images, and where shards of a run share a GPU.
     """
 
     source: str
@@ -82,6 +82,8 @@ class CraftingSeconds(Measure):
         seconds = (clock() - started) / len(folder.images.labels)
 
         def timed() -> float:
+            if devices.name() != "CPU" and mapped.workspace.limits.shard is not None:
+                raise Missing(f"{self.case.name} was crafted beside others on one {devices.name()}, and not timed.")
             if any(file.stat().st_mtime < begun for file in folder.path.glob("*.png")):
                 raise Missing(f"{self.case.name} was crafted before, or in several runs, and not timed.")
             return seconds
