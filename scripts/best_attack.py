@@ -10,8 +10,8 @@ source alone, and its success is the share of images, rounded as they are saved,
 that it gets right clean, the mean over the networks that are not the source, over both sources. Images are those of
 the first 100 that both sources get right; the others stay unseen. The first trials are the starts of
 scripts/best_space.py, or the best of an earlier search; then Optuna's TPE chooses, from what is known of earlier
-trials. By successive halving each trial begins with few images, and of those on a rung the better ones go on to the
-next.
+trials. Each trial begins with few images, and goes on to the next rung where it is among the best third of all that
+have reached this one.
 
 OUT/best-BUDGET.csv gets a line for each trial: the choices, the success at each rung, the attack's settings. At the end
 the best of those that reached the last rung are shown as the command line takes them.
@@ -24,6 +24,7 @@ import csv
 import dataclasses
 import io
 import json
+import math
 import os
 import time
 import warnings
@@ -150,7 +151,6 @@ def study_of(
         sampler=optuna.samplers.TPESampler(
             seed=seed + worker[1] * len(rows) + worker[0] - 1, multivariate=True, group=True
         ),
-        pruner=optuna.pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=REDUCTION),
     )
     for row in rows:
         rungs, kinds = json.loads(row["rungs"]), json.loads(row["kinds"])
@@ -170,13 +170,27 @@ def study_of(
     return study
 
 
+def goes_on(rows: list[dict[str, str]], rung: int, success: float) -> bool:
+    """Whether a trial is among the best third of all that reached this rung, itself included."""
+    others = [known[rung - 1] for row in rows if len(known := json.loads(row["rungs"])) >= rung]
+    return sum(other > success for other in others) < math.ceil((len(others) + 1) / REDUCTION)
+
+
 def starts(earlier: Path | None) -> list[dict[str, Any]]:
     """The choices of the first trials: those of the best of an earlier search, or the starts of the space."""
     return [json.loads(row["choices"]) for row in best(read(earlier))[:SHOWN]] if earlier else list(STARTS)
 
 
-def tried(study: Any, of: Subject, budget: int, rungs: list[int], seed: int, epsilon: float = 16.0) -> dict[str, Any]:
-    """One trial: the line of the CSV."""
+def tried(
+    study: Any,
+    of: Subject,
+    rows: list[dict[str, str]],
+    budget: int,
+    rungs: list[int],
+    seed: int,
+    epsilon: float = 16.0,
+) -> dict[str, Any]:
+    """One trial, after those of these rows: the line of the CSV."""
     import optuna
 
     trial, begun, reached, state = study.ask(), time.monotonic(), [], COMPLETE
@@ -185,7 +199,7 @@ def tried(study: Any, of: Subject, budget: int, rungs: list[int], seed: int, eps
         for rung, success in enumerate(climbed(of, line, rungs, seed), 1):
             reached.append(success)
             trial.report(success, rung)
-            if rung < len(rungs) and trial.should_prune():
+            if rung < len(rungs) and not goes_on(rows, rung, success):
                 state = PRUNED
                 break
     except Exception as error:  # an attack that these networks cannot have is no better than none
@@ -254,7 +268,8 @@ def main(
     steps = [min(int(rung), len(of.labels)) for rung in rungs.split(",")]
     click.echo(f"{len(of.labels)} of {first} images are right on the sources; rungs {steps}", err=True)
     while len(rows := read(path)) < trials and time.monotonic() < until:
-        row = tried(study_of(rows, seed, starts(earlier), shard or (1, 1)), of, budget, steps, seed, epsilon)
+        study = study_of(rows, seed, starts(earlier), shard or (1, 1))
+        row = tried(study, of, rows, budget, steps, seed, epsilon)
         append(path, row)
         shown = ", ".join(f"{100 * success:.1f}" for success in json.loads(row["rungs"]))
         click.echo(f"{row['trial']:4} {row['state']:8} {shown:24} {row['seconds']:.0f} s  {row['recipe']}", err=True)

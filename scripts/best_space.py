@@ -52,37 +52,55 @@ SAMPLED = {
 }
 
 
-def _as_they_are(objective: str, view: str, rule: str) -> dict[str, Any]:
-    """The choices that make this composition of the recipes' own settings."""
+def _as_they_are(
+    objective: str, view: str, rule: str, weights: int | None = None, copies: int | None = None
+) -> dict[str, Any]:
+    """The choices that make this composition of the recipes' own settings, but for the copies of weights and view."""
     chosen = {"objective": objective, "view_of": view, "gradient_of": "mim", "rule_of": rule}
     choices: dict[str, Any] = chosen | {"decay": 1.0, "stretch": 1.0}
     for key, known in (("objective", OF_OBJECTIVE), ("view_of", VIEWS), ("rule_of", RULES)):
         own = building.settings(ATTACKS[chosen[key]])
         choices |= {f"{key}.{chosen[key]}.{name}": own[name].default for name in known.get(chosen[key], {})}
-        choices |= {f"{key}.{chosen[key]}.samples": None} if chosen[key] in SAMPLED else {}
+        choices |= (
+            {f"{key}.{chosen[key]}.samples": {"objective": weights, "view_of": copies}.get(key)}
+            if chosen[key] in SAMPLED
+            else {}
+        )
     return choices
 
 
 #: Choices that a search begins with, one trial each, those to be beaten first.
-STARTS: tuple[dict[str, Any], ...] = tuple(
-    _as_they_are(objective, view, rule)
-    for objective, view, rule in (
-        ("naa", "dim", "pim"),  # as naa-pd
-        ("bfa", "mim", "mim"),
-        ("bfa", "dim", "pim"),
-        ("fia", "dim", "pim"),
-        ("bfa", "sia", "pim"),
-        ("mim", "bsr", "pim"),
-        ("mim", "bsr", "mim"),
-        ("naa", "mim", "mim"),
-        ("naa", "bsr", "mim"),
-        ("naa", "dim", "mim"),
-        ("bfa", "sia", "mim"),
-        ("fia", "bsr", "mim"),
-        ("logit", "bsr", "mim"),
-        ("mim", "sia", "mim"),
-        ("mim", "ssa", "mim"),
-    )
+STARTS: tuple[dict[str, Any], ...] = (
+    *(
+        _as_they_are(objective, view, rule)
+        for objective, view, rule in (
+            ("naa", "dim", "pim"),  # as naa-pd
+            ("bfa", "mim", "mim"),
+            ("bfa", "dim", "pim"),
+            ("fia", "dim", "pim"),
+            ("bfa", "sia", "pim"),
+            ("mim", "bsr", "pim"),
+            ("mim", "bsr", "mim"),
+            ("naa", "mim", "mim"),
+            ("naa", "dim", "mim"),
+            ("mim", "sia", "mim"),
+            ("rpa", "dim", "pim"),
+            ("sfva", "dim", "pim"),
+            ("danaa", "dim", "pim"),
+            ("logit", "bsr", "mim"),
+        )
+    ),
+    # Fewer samples for the weights leave more gradients for the steps, or for several copies at each.
+    _as_they_are("bfa", "bsr", "pim", weights=10, copies=3),
+    _as_they_are("naa", "bsr", "pim", weights=10, copies=3),
+    _as_they_are("bfa", "dim", "pim", weights=10),
+    _as_they_are("naa", "dim", "pim", weights=10),
+    _as_they_are("mim", "bsr", "pim", copies=5),
+    _as_they_are("bfa", "sia", "pim", weights=5, copies=3),
+    _as_they_are("bfa", "dim", "pim", weights=5),
+    _as_they_are("bfa", "sia", "pim", weights=3, copies=2),
+    _as_they_are("bfa", "sia", "pim", weights=2, copies=5),
+    _as_they_are("bfa", "bsr", "pim", weights=5, copies=3),
 )
 
 

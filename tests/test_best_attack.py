@@ -76,7 +76,8 @@ def climbing(monkeypatch):
 def trials(path, count, begin=()):
     study = best_attack.study_of(best_attack.read(path), 0, begin)
     while len(best_attack.read(path)) < count:
-        best_attack.append(path, best_attack.tried(study, None, 40, [8, 24, 72], 0))
+        rows = best_attack.read(path)
+        best_attack.append(path, best_attack.tried(study, None, rows, 40, [8, 24, 72], 0))
     return best_attack.read(path)
 
 
@@ -99,6 +100,12 @@ def test_few_reach_the_last_rung_and_the_best_is_first(climbing, tmp_path):
     assert 0 < len(best) < 20 and all(len(json.loads(row["rungs"])) == 3 for row in best)
     successes = [json.loads(row["rungs"])[-1] for row in best]
     assert successes == sorted(successes, reverse=True)
+
+
+def test_the_best_third_of_a_rung_goes_on():
+    rows = [{"rungs": json.dumps([share / 10, 0.5])} for share in range(5)] + [{"rungs": "[0.9]"}]
+    assert best_attack.goes_on([], 1, 0.0) and best_attack.goes_on(rows, 1, 0.35)  # two of seven are better
+    assert not best_attack.goes_on(rows, 1, 0.25) and best_attack.goes_on(rows, 2, 0.4) is False
 
 
 def test_a_search_begins_with_its_starts_or_with_the_best_of_another(climbing, tmp_path):

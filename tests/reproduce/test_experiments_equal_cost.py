@@ -9,12 +9,22 @@ from tfadv.registry.catalogue import ATTACKS
 from tfadv.reproduce import comparison, pages, scales
 from tfadv.reproduce.engine import run
 from tfadv.reproduce.experiments.beyond_cases import ASCENTS
-from tfadv.reproduce.experiments.equal_cost import BUDGETS, COMPOSED, EPSILON, EXPERIMENTS, PRICED, TINY
+from tfadv.reproduce.experiments.equal_cost import (
+    BEST,
+    BUDGETS,
+    COMPOSED,
+    EPSILON,
+    EXPERIMENTS,
+    PRICED,
+    RIVALS,
+    STRENGTHS,
+    TINY,
+)
 from tfadv.reproduce.pages import plots, sentences
 from tfadv.reproduce.plan import Levels, Value
 from tfadv.reproduce.workspace import Workspace
 
-(EQUAL,) = EXPERIMENTS
+EQUAL, BEST_AT_COST = EXPERIMENTS
 
 
 def test_every_ascent_and_composition_is_in_it_or_named():
@@ -35,6 +45,14 @@ def test_each_attack_keeps_to_the_budget_and_comes_near_it(budget):
             assert 0.6 * budget <= attack.passes <= budget, one
             assert budget == 10 or attack.passes >= 0.85 * budget, one
             assert attack.budget == Linf(EPSILON)
+
+
+@pytest.mark.parametrize(("budget", "best"), BEST.items())
+def test_the_best_of_a_search_keeps_to_its_budget_and_stands_beside_its_rivals(budget, best):
+    assert 0.85 * budget <= ATTACKS[best]().passes <= budget
+    for one in BEST_AT_COST.parts:
+        rows = [cell.row for cell in one.cells if cell.column == budget]
+        assert [row[1:] for row in rows] == [(f"{size:g}", name) for size in STRENGTHS for name in (best, *RIVALS)]
 
 
 def _plain(value):

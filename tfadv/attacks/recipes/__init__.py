@@ -16,6 +16,7 @@ The programs meant are those released with FIA and NAA for MIM, TIM, PIM, DIM, N
 # ruff: noqa: F403 - a recipe is named once, where it is defined
 from tfadv.attacks.recipes.around import *
 from tfadv.attacks.recipes.backward import *
+from tfadv.attacks.recipes.best import *
 from tfadv.attacks.recipes.cross_entropy import *
 from tfadv.attacks.recipes.features import *
 from tfadv.attacks.recipes.features_since import *
