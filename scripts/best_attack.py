@@ -102,7 +102,7 @@ def subject(scale: str, out: Path, first: int) -> Subject:
     ((batch),) = candidates.batches(candidates.names[:first], first)
     labels = np.array([candidates.labels[name] for name in batch])
     images = list(batch.values())
-    right = {role: predicted_classes(mapped.model(role).source, images) == labels for role in targets}
+    right = {role: np.equal(predicted_classes(mapped.model(role).source, images), labels) for role in targets}
     others = np.any([right[role] for role in targets if role not in sources], axis=0)
     taken = np.all([right[role] for role in sources], axis=0) & others
     kept = {role: one[taken] for role, one in right.items()}
