@@ -37,6 +37,8 @@ PAPERS = {
     "pwa": ["pointwise"],
     **dict.fromkeys(["fgm", "igsm", "nr-fgsm", "nr-fgm", "nr-igsm"], ["nrg"]),
     "fcr-fgsm": ["fcr"],
+    "best-40": ["bfa", "pim", "dim"],
+    "best-100": ["bfa", "pim", "sia"],
 }
 #: What stands behind the name of an attack that is patch-wise and sees diverse inputs, and the papers of both.
 DIVERSE, OF_DIVERSE = "-pd", ["pim", "dim"]
