@@ -21,6 +21,7 @@ from published.plain import PlainNet
 
 from tfadv import Ensemble, targeted, untargeted
 from tfadv.attacks.ascent import Ascent
+from tfadv.registry import building
 from tfadv.registry.catalogue import ATTACKS
 
 SEED = 5
@@ -239,8 +240,20 @@ def test_the_plain_network_is_the_network(setting):
     np.testing.assert_allclose(plain.auxiliary(feature), outputs.features["AuxLogits"], rtol=1e-12, atol=1e-12)
 
 
-def test_every_ascent_has_a_twin():
-    assert [name for name in ATTACKS if isinstance(recipe(name), Ascent) and name not in TWINS] == []
+#: Recipe -> the composition of recipes with twins that it is, as `tfadv attack RECIPE --set ...` takes it.
+COMPOSITIONS = {
+    "best-40": ("bfa", {"copies": 5, "steps": 34, "view_of": "dim", "rule_of": "pim"}),
+    "best-100": ("bfa", {"copies": 5, "steps": 27, "view_of": "sia:copies=3", "rule_of": "pim"}),
+}
+
+
+def test_every_ascent_has_a_twin_or_is_made_of_some():
+    own = [name for name in ATTACKS if isinstance(recipe(name), Ascent)]
+    assert [name for name in own if name not in {*TWINS, *COMPOSITIONS}] == []
+    for name, (base, settings) in COMPOSITIONS.items():
+        assert {base, *(settings[key].partition(":")[0] for key in ("view_of", "rule_of"))} <= set(TWINS)
+        for epsilon in (8.0, 16.0):
+            assert ATTACKS[name](epsilon=epsilon) == building.attack(ATTACKS, base, settings | {"epsilon": epsilon})
 
 
 @pytest.mark.parametrize("name", TWINS)
