@@ -19,7 +19,6 @@ the best of those that reached the last rung are shown as the command line takes
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import dataclasses
 import io
@@ -39,6 +38,7 @@ import numpy as np
 from best_space import STARTS, Line, drawn
 
 from tfadv.cli import options
+from tfadv.files import locks
 
 FIELDS = ("trial", "seconds", "state", "rungs", "recipe", "settings", "choices", "kinds")
 COMPLETE, PRUNED, FAILED = "COMPLETE", "PRUNED", "FAIL"
@@ -125,14 +125,12 @@ def read(path: Path) -> list[dict[str, str]]:
 
 
 def append(path: Path, row: dict[str, Any]) -> None:
-    """Add the line of a trial, which is what a run that was interrupted goes on from; in one piece, as others do."""
-    line = io.StringIO(newline="")
-    writer = csv.DictWriter(line, FIELDS)
-    with contextlib.suppress(FileExistsError), path.open("x", encoding="utf-8", newline="") as file:
-        csv.DictWriter(file, FIELDS).writeheader()
-    writer.writerow(row)
-    with path.open("ab", buffering=0) as whole:
-        whole.write(line.getvalue().encode())
+    """Add the line of a trial, which is what a run that was interrupted goes on from; several workers may."""
+    with locks.locked(path, math.inf) as file, io.TextIOWrapper(file, "utf-8", newline="") as text:
+        writer = csv.DictWriter(text, FIELDS)
+        if not path.stat().st_size:
+            writer.writeheader()
+        writer.writerow(row)
 
 
 def study_of(
