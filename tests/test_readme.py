@@ -45,8 +45,8 @@ def test_a_page_runs_from_top_to_bottom(name, tmp_path, monkeypatch):
     names: dict = {"__name__": "page"}
     for block in BLOCKS[name]:
         exec(compile(block, name, "exec"), names)
-    network = names.get("network", names.get("source"))
-    assert names["adversarial" if "adversarial" in names else "report"] is not None and network is not None
+    network, made = names.get("network", names.get("source")), names.get("adversarial", names.get("report"))
+    assert network is not None and made is not None, "a page loads a network, and attacks or evaluates"
 
 
 def test_the_front_page_is_short():
