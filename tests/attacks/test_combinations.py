@@ -162,9 +162,9 @@ def test_targets_are_reached_for():
 
 @pytest.mark.parametrize("objective", [CrossEntropy(auxiliary=1.0), Margin(), Fda(LAYER), Fia(LAYER, GivenMasks())])
 def test_outputs_can_be_averaged_instead_of_gradients(objective):
-    """In two passes over the copies: as one tape over all of them finds it, for logits and features alike."""
-    images, labels = batch_of(2, dtype=np.float64)
-    network, view = convolutional("float64"), ScaledCopies(2) >> DiverseInputs(1.0)
+    """Of some images at a time, the last part not full, as one tape over all finds it: for logits and for features."""
+    images, labels = batch_of(3, dtype=np.float64)
+    network, view = convolutional("float64"), ScaledCopies(2) >> DiverseInputs(1.0, shared=True)
     goal = Goal(tf.constant(labels), tf.constant(1))
     own = tf.constant(seeds.of_images(images, 0))
     once = objective.prepare(network, images, goal, view, seeds.fold(own, 2))

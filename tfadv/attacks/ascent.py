@@ -71,7 +71,7 @@ class Ascent(Attack):
         restarts: how many ascents are made of each image, the first with the random numbers of a single one; the best
             is kept. Where no part is random they are all the same.
         average: what is averaged over the copies of the view: "gradients", or "outputs", logits and features, so that
-            the objective is of their mean, as of an ensemble (DEM). Then each copy passes forwards twice.
+            the objective is of their mean, as of an ensemble (DEM). Then all copies of an image pass together.
     """
 
     objective: Objective
@@ -259,9 +259,10 @@ class AscentLoop:
         def outputs_of(copy: Images) -> Outputs:
             return forward(copy, objective.layers, logits=objective.reads_logits)
 
-        return gradients.of_mean_outputs(
-            lambda mean: objective.value(mean, goal, prepared), outputs_of, point, view, seeds
-        )
+        def value(mean: Outputs, beside: tuple[Goal, Any]) -> Tensor:
+            return objective.value(mean, *beside)
+
+        return gradients.of_mean_outputs(value, outputs_of, point, view, seeds, (goal, prepared))
 
     def _mean_value(
         self, forward: Forward, point: Images, images: Images, goal: Goal, prepared, seeds: Seeds

@@ -38,7 +38,7 @@ from tfadv.models import ARCHITECTURES
 from tfadv.models.layers import stated
 from tfadv.models.network import Network
 from tfadv.parts.adversarial_paths import AdversarialPath
-from tfadv.parts.objectives import CrossEntropy
+from tfadv.parts.objectives import FeatureTuning
 from tfadv.registry import building
 from tfadv.registry.catalogue import ATTACKS
 
@@ -109,6 +109,7 @@ def attack(name: str, copies: int, steps: int) -> Ascent:
     building.check(ATTACKS, name, {})
     recipe = ATTACKS[name]
     sizes = {"layer": LAYER, "copies": copies, "neighbours": copies, "chains": copies, "steps": steps}
+    sizes["guide_steps"] = steps
     known = inspect.signature(recipe).parameters
     made = recipe(**{setting: value for setting, value in sizes.items() if setting in known})
     if not isinstance(made, Ascent) or made.passes is None:
@@ -194,7 +195,7 @@ def _bare(ascent: Ascent, source: Network) -> Callable[[Any, Any], Any]:
             score, loss = scores.logit(outputs.logits, labels), scores.cross_entropy(outputs.logits, labels)
         return [*(tape.gradient(score, outputs.features[layer]) for layer in layers), tape.gradient(loss, images)]
 
-    predicts = isinstance(ascent.objective, CrossEntropy) and ascent.objective.predicted
+    predicts = isinstance(ascent.objective, FeatureTuning) or getattr(ascent.objective, "predicted", False)
     forward = _compiled(lambda images: source(images).logits)
     weight_gradient = _compiled(both) if _follows_images(ascent) else head_gradient
     weights_of, in_steps, others = _gradients_of(ascent)

@@ -177,30 +177,58 @@ def mean_of_images(value: Callable[[Tensor, Transform], Tensor], images: Images,
     return _mean(of_copy, view)[0]
 
 
-def of_mean_outputs(value: Value, forward: Forward, images: Images, view: View, seeds: Seeds) -> Gradient:
-    """The gradient of value(mean), mean = sum_i w_i outputs(copy_i), with respect to the images, [N, H, W, 3].
+def of_mean_outputs(
+    value: Callable[[Outputs, Any], Tensor], forward: Forward, images: Images, view: View, seeds: Seeds, beside: Any
+) -> Gradient:
+    """The gradient of value(mean, beside), mean = sum_i w_i outputs(copy_i), with respect to the images, [N, H, W, 3].
 
-    By the chain rule it is the mean over the copies of the gradients of <s, outputs(copy_i)>, s = d value / d mean: the
-    copies pass forwards once for the mean, and a second time with their gradients, each in the memory of one pass.
+    All copies of an image pass the network together and once, and of the images so many at a time that these are about
+    N copies: the memory is that of one pass, of one image that of all its copies.
 
     Args:
-        value: of the mean outputs, [N].
+        value: (mean outputs, beside) of some of the images -> [M].
         forward: (images) -> Outputs.
         images: [N, H, W, 3].
         view: makes the copies.
         seeds: int32 [N, 2], one per image.
+        beside: what else the value needs of each image: (nested) tensors [N, ...], and numbers.
     """
-    mean = mean_outputs(forward, view, seeds)(images)
-    with tf.GradientTape(watch_accessed_variables=False) as tape:
-        tape.watch(_asked_for(mean))
-        total = tf.reduce_sum(value(mean))
-    slopes = tape.gradient(total, _asked_for(mean), unconnected_gradients=tf.UnconnectedGradients.ZERO)
+    count = images.shape[0] or tf.shape(images)[0]
+    size = -(-count // view.copies)
+    parts = -(-count // size)
+    rows = tf.minimum(tf.range(parts * size), count - 1)  # the last part is filled up with the last image
+    shown = _each(lambda copy: view.apply(images, copy, seeds), tf.range(view.copies), images.dtype)
 
-    def along_slopes(copy: Tensor, _: Transform) -> Tensor:
-        pairs = zip(slopes, _asked_for(forward(copy)), strict=True)
-        return tf.add_n([tensors.dot(slope, output) for slope, output in pairs])
+    def of_part(rows: Tensor) -> Gradient:
+        some = tf.nest.map_structure(lambda one: tf.gather(one, rows) if len(one.shape) else one, beside)
+        return of_images(lambda copies: value(_mean_of(forward, copies, view), some), tf.gather(shown, rows, axis=1))
 
-    return mean_of_images(along_slopes, images, view, seeds)
+    slopes = _each(of_part, tf.reshape(rows, [parts, size]), images.dtype)  # [parts, copies, size, H, W, 3]
+
+    def of_copy(copy: Tensor) -> tuple[Tensor, ...]:
+        slope = tf.reshape(tf.gather(slopes, copy, axis=1), [parts * size, *images.shape[1:]])[:count]
+        return (of_images(lambda images: tensors.dot(slope, view.apply(images, copy, seeds)), images),)
+
+    return summed(view.copies, of_copy)[0]
+
+
+def _each(function: Callable[[Tensor], Tensor], given: Tensor, dtype: tf.DType) -> Tensor:
+    """function(one) of each one of those given, stacked; one after the other."""
+    return tf.map_fn(function, given, parallel_iterations=1, fn_output_signature=dtype)
+
+
+def _mean_of(forward: Forward, copies: Tensor, view: View) -> Outputs:
+    """The mean outputs of copies [copies, N, H, W, 3], weighed as the view says."""
+    weights = view.weights or (1 / view.copies,) * view.copies
+
+    def mean(outputs: Tensor | None) -> Tensor | None:
+        if outputs is None:  # logits that are not asked for
+            return None
+        apart = tf.reshape(outputs, tf.concat([[view.copies, -1], tf.shape(outputs)[1:]], axis=0))
+        found = tf.einsum("cn...,c->n...", apart, tf.constant(weights, outputs.dtype))
+        return tf.ensure_shape(found, [None, *outputs.shape[1:]])
+
+    return tf.nest.map_structure(mean, forward(tf.reshape(copies, [-1, *copies.shape[2:]])))
 
 
 def mean_outputs(forward: Forward, view: View, seeds: Seeds) -> Forward:
