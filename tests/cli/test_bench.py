@@ -57,7 +57,7 @@ def test_a_folder_is_compared_with_crafting_alone(folder, monkeypatch):
     assert len(traced) == 1  # no run compiles it again
 
 
-@pytest.mark.parametrize("name", ["mim", "fia", "naa", "bfa", "nrdm", "bsr", "ila"])
+@pytest.mark.parametrize("name", ["mim", "fia", "naa", "bfa", "nrdm", "bsr", "ila", "fft"])
 def test_an_attack_is_compared_with_its_bare_passes(name, monkeypatch):
     monkeypatch.setattr(passes, "LAYER", "Mixed")
     found = passes.cost(name, 2, copies=2, steps=1, memory=False, on=small())
@@ -67,7 +67,14 @@ def test_an_attack_is_compared_with_its_bare_passes(name, monkeypatch):
 
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [("mim", (0, 3, 0)), ("naa", (2, 3, 0)), ("bsr", (0, 6, 0)), ("vmi", (0, 9, 0)), ("ila", (0, 3, 10))],
+    [
+        ("mim", (0, 3, 0)),
+        ("naa", (2, 3, 0)),
+        ("bsr", (0, 6, 0)),
+        ("vmi", (0, 9, 0)),
+        ("ila", (0, 3, 3)),
+        ("fft", (4, 3, 3)),
+    ],
 )
 def test_bare_passes_are_as_many_as_the_attack_makes(name, expected):
     assert passes._gradients_of(passes.attack(name, 2, 3)) == expected

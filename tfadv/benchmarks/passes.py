@@ -102,14 +102,14 @@ def network() -> Network:
 
 
 def attack(name: str, copies: int, steps: int) -> Ascent:
-    """A recipe that ascends, with so many copies (or neighbours) and steps where it has such settings.
+    """A recipe that ascends, with so many copies (or neighbours) and steps, its guide's too, where it can be set.
 
     Raises ValueError for one that does not, or that cannot say beforehand how many gradients it takes.
     """
     building.check(ATTACKS, name, {})
     recipe = ATTACKS[name]
-    sizes = {"layer": LAYER, "copies": copies, "neighbours": copies, "chains": copies, "steps": steps}
-    sizes["guide_steps"] = steps
+    sizes = {"layer": LAYER, "copies": copies, "neighbours": copies, "chains": copies}
+    sizes |= {"steps": steps, "guide_steps": steps}
     known = inspect.signature(recipe).parameters
     made = recipe(**{setting: value for setting, value in sizes.items() if setting in known})
     if not isinstance(made, Ascent) or made.passes is None:
