@@ -137,24 +137,32 @@ class RandomChain(View):
         own, (fewest, most) = fold(seeds, copy), self.length
         count = fewest + whole(uniform(fold(own, LENGTH), (1,))[:, 0], tf.constant(most - fewest + 1))
 
+        ends = tf.cumsum([view.copies for view in self.of])
+
         def next_place(place: Tensor, images: Images) -> Images:
             here = fold(own, place)
-            operator = whole(uniform(here, (1,))[:, 0], tf.constant(sum(view.copies for view in self.of)))
-            for number, view in enumerate(self.of):
-                chosen = (operator >= 0) & (operator < view.copies) & (place < count)
-                if not view.plain:
-                    variant = tf.where(chosen, operator, 0)
-                    images = _where(chosen, view, images, variant, fold(here, number))
-                operator -= view.copies
-            return images
+            operator = whole(uniform(here, (1,))[:, 0], ends[-1])
+            number = tf.searchsorted(ends, operator, side="right")
+            variant = operator - tf.gather(tf.concat([[0], ends[:-1]], axis=0), number)
+            number = tf.where(place < count, number, len(self.of))  # the chain is at its end: as it is
+            return _of_each((*self.of, Plain()), number, images, variant, here)
 
         return repeat(most, next_place, images)  # a loop: what all places do is compiled once
 
 
-def _where(chosen: Tensor, view: View, images: Images, copies: Tensor, seeds: Seeds) -> Images:
-    """The images, of those that are chosen, bool [N], these copies of the view, int [N]."""
+def _of_each(views: tuple[View, ...], number: Tensor, images: Images, copies: Tensor, seeds: Seeds) -> Images:
+    """The images, each as the view with its number shows it, as these copies: numbers and copies int [N]."""
     if use_xla():  # which knows no parts of a batch, and computes all of it at once
-        return tensors.where(chosen, view.apply(images, copies, seeds), images)
-    rows = tf.where(chosen)[:, 0]
-    changed = view.apply(*(tf.gather(part, rows) for part in (images, copies, seeds)))
-    return tf.tensor_scatter_nd_update(images, rows[:, None], changed)
+        for own, view in enumerate(views):
+            chosen = number == own
+            shown = view.apply(images, tf.where(chosen, copies, 0), fold(seeds, own))
+            images = images if view.plain else tensors.where(chosen, shown, images)
+        return images
+    rows, *apart = (
+        tf.dynamic_partition(one, number, len(views)) for one in (tf.range(tf.size(number)), images, copies, seeds)
+    )
+    shown = [
+        view.apply(images, copies, fold(seeds, own))
+        for own, (view, images, copies, seeds) in enumerate(zip(views, *apart, strict=True))
+    ]
+    return tf.ensure_shape(tf.dynamic_stitch(rows, shown), images.shape)
