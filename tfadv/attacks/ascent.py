@@ -259,10 +259,9 @@ class AscentLoop:
         def outputs_of(copy: Images) -> Outputs:
             return forward(copy, objective.layers, logits=objective.reads_logits)
 
-        def value(mean: Outputs, beside: tuple[Goal, Any]) -> Tensor:
-            return objective.value(mean, *beside)
-
-        return gradients.of_mean_outputs(value, outputs_of, point, view, seeds, (goal, prepared))
+        return gradients.of_mean_outputs(
+            lambda mean, beside: objective.value(mean, *beside), outputs_of, point, view, seeds, (goal, prepared)
+        )
 
     def _mean_value(
         self, forward: Forward, point: Images, images: Images, goal: Goal, prepared, seeds: Seeds

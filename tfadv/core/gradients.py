@@ -183,7 +183,8 @@ def of_mean_outputs(
     """The gradient of value(mean, beside), mean = sum_i w_i outputs(copy_i), with respect to the images, [N, H, W, 3].
 
     All copies of an image pass the network together and once, and of the images so many at a time that these are about
-    N copies: the memory is that of one pass, of one image that of all its copies.
+    N copies: the memory is that of one pass, of one image that of all its copies. The view is applied twice, to the
+    whole batch, since it may draw for all of it at once: what it keeps for its gradient is held for one copy alone.
 
     Args:
         value: (mean outputs, beside) of some of the images -> [M].

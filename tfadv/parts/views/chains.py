@@ -136,7 +136,6 @@ class RandomChain(View):
     def apply(self, images: Images, copy: Tensor, seeds: Seeds) -> Images:
         own, (fewest, most) = fold(seeds, copy), self.length
         count = fewest + whole(uniform(fold(own, LENGTH), (1,))[:, 0], tf.constant(most - fewest + 1))
-
         ends = tf.cumsum([view.copies for view in self.of])
 
         def next_place(place: Tensor, images: Images) -> Images:
@@ -154,9 +153,10 @@ def _of_each(views: tuple[View, ...], number: Tensor, images: Images, copies: Te
     """The images, each as the view with its number shows it, as these copies: numbers and copies int [N]."""
     if use_xla():  # which knows no parts of a batch, and computes all of it at once
         for own, view in enumerate(views):
-            chosen = number == own
-            shown = view.apply(images, tf.where(chosen, copies, 0), fold(seeds, own))
-            images = images if view.plain else tensors.where(chosen, shown, images)
+            if not view.plain:
+                chosen = number == own
+                shown = view.apply(images, tf.where(chosen, copies, 0), fold(seeds, own))
+                images = tensors.where(chosen, shown, images)
         return images
     rows, *apart = (
         tf.dynamic_partition(one, number, len(views)) for one in (tf.range(tf.size(number)), images, copies, seeds)
